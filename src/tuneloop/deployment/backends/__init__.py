@@ -1,0 +1,1 @@
+"""Model servers that a bundle can run on."""

@@ -1,0 +1,1 @@
+"""From a trained adapter to the files that are served: merge, GGUF, quantise."""

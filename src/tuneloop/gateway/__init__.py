@@ -1,0 +1,1 @@
+"""The data plane: an OpenAI-compatible gateway that routes, captures and takes feedback."""

@@ -1,0 +1,243 @@
+"""Reads `tuneloop.yaml`: positions for messages, an origin for every value.
+
+Layers, the later one wins: default, file, environment (`TUNELOOP_SET_TRAINING__EPOCHS=5`), flag
+(`--set training.epochs=5`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from tuneloop.errors import ModelFileError
+from tuneloop.modelfile.settings import ModelSettings
+
+FILE_NAME = "tuneloop.yaml"
+ENVIRONMENT_PREFIX = "TUNELOOP_SET_"
+
+Origin = Literal["default", "file", "environment", "flag"]
+KeyPath = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFile:
+    """A valid model file."""
+
+    path: Path
+    """The file that was read."""
+    settings: ModelSettings
+    """Its content with defaults, environment and flags applied."""
+    origins: Mapping[str, Origin]
+    """Dotted key → where its value came from; a key that is not here is a default."""
+
+    @property
+    def folder(self) -> Path:
+        """What relative paths in the file are relative to."""
+        return self.path.parent
+
+    def origin(self, key: str) -> Origin:
+        """Where the value of a dotted key came from."""
+        return self.origins.get(key, "default")
+
+    def values(self) -> list[tuple[str, Any, Origin]]:
+        """Every dotted key with its value and origin, in the order of the sections."""
+        return [
+            (key, value, self.origin(key))
+            for key, value in _leaves(self.settings.model_dump(mode="json"))
+        ]
+
+
+def load(
+    path: Path, *, overrides: Sequence[str] = (), environment: Mapping[str, str] = os.environ
+) -> ModelFile:
+    """Read and validate a model file.
+
+    `overrides` are `key=value` texts with dotted keys and YAML values.
+
+    Raises:
+        ModelFileError: with the file, line, key, and the nearest valid key.
+    """
+    path = path.resolve()
+    if path.is_dir():
+        path = path / FILE_NAME
+    raw, lines = _read(path)
+    origins: dict[str, Origin] = {key: "file" for key, _ in _leaves(raw)}
+    for key, value in _from_environment(environment):
+        _assign(raw, key, value, source=f"environment variable for {key}")
+        origins[key] = "environment"
+    for text in overrides:
+        key, separator, value = text.partition("=")
+        if not separator:
+            raise ModelFileError(
+                f"--set {text}: expected KEY=VALUE.", remedy="For example: --set training.epochs=5"
+            )
+        _assign(raw, key.strip(), _yaml_value(value), source=f"--set {text}")
+        origins[key.strip()] = "flag"
+    try:
+        settings = ModelSettings.model_validate(raw)
+    except ValidationError as e:
+        raise ModelFileError(_explain(e, path, lines, origins)) from None
+    return ModelFile(path=path, settings=settings, origins=origins)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the model file, for editors."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": FILE_NAME,
+        **ModelSettings.model_json_schema(),
+    }
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise ModelFileError(
+            f"No model file at {path}.", remedy="Write one with: tuneloop init DATA_FILE"
+        ) from None
+    except UnicodeDecodeError as e:
+        raise ModelFileError(
+            f"{path} is not UTF-8 (byte {e.start}).", remedy="Save it as UTF-8 and try again."
+        ) from None
+    except OSError as e:
+        raise ModelFileError(f"{path} cannot be read: {e.strerror}.") from e
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as e:
+        line = e.problem_mark.line + 1 if e.problem_mark else 1
+        raise ModelFileError(f"{path}:{line}: not valid YAML: {e.problem}.") from None
+    except yaml.YAMLError as e:
+        raise ModelFileError(f"{path}: not valid YAML: {e}".replace("\n", " ")) from None
+    if not isinstance(node, yaml.MappingNode):
+        found = (
+            "nothing" if node is None else f"a {type(node).__name__.removesuffix('Node').lower()}"
+        )
+        raise ModelFileError(
+            f"{path}: expected keys such as name, base and data, found {found}.",
+            remedy="Write a model file with: tuneloop init DATA_FILE",
+        )
+    lines: dict[KeyPath, int] = {}
+    _locate(node, (), lines, path)
+    raw = yaml.safe_load(text)
+    return raw, lines
+
+
+def _locate(node: yaml.Node, at: KeyPath, lines: dict[KeyPath, int], path: Path) -> None:
+    """Note the line of every key, and refuse a key that stands twice."""
+    if isinstance(node, yaml.MappingNode):
+        for key_node, value_node in node.value:
+            key = str(key_node.value)
+            line = key_node.start_mark.line + 1
+            if (*at, key) in lines:
+                raise ModelFileError(
+                    f"{path}:{line}: key '{'.'.join(map(str, (*at, key)))}' stands twice, "
+                    f"first in line {lines[(*at, key)]}.",
+                    remedy="Keep one of them.",
+                )
+            lines[(*at, key)] = line
+            _locate(value_node, (*at, key), lines, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            lines[(*at, index)] = item.start_mark.line + 1
+            _locate(item, (*at, index), lines, path)
+
+
+def _leaves(value: Any, at: str = "") -> list[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        return [
+            leaf
+            for key, item in value.items()
+            for leaf in _leaves(item, f"{at}.{key}" if at else str(key))
+        ]
+    return [(at, value)] if at else []
+
+
+def _from_environment(environment: Mapping[str, str]) -> list[tuple[str, Any]]:
+    return [
+        (name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", "."), _yaml_value(value))
+        for name, value in sorted(environment.items())
+        if name.startswith(ENVIRONMENT_PREFIX)
+    ]
+
+
+def _yaml_value(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def _assign(raw: dict[str, Any], key: str, value: Any, *, source: str) -> None:
+    *parents, last = key.split(".")
+    here = raw
+    for parent in parents:
+        below = here.setdefault(parent, {})
+        if not isinstance(below, dict):
+            raise ModelFileError(f"{source}: '{parent}' is not a section.")
+        here = below
+    here[last] = value
+
+
+def _explain(
+    error: ValidationError,
+    path: Path,
+    lines: Mapping[KeyPath, int],
+    origins: Mapping[str, Origin],
+) -> str:
+    """One line a mistake: file, line, key, what was expected, the nearest valid key."""
+    messages = []
+    for problem in error.errors():
+        location: KeyPath = tuple(problem["loc"])
+        key = ".".join(map(str, location))
+        origin = origins.get(key, "file")
+        where = f"{path}:{_line(location, lines)}" if origin == "file" else f"{origin}"
+        messages.append(f"{where}: {key or 'file'}: {_what(problem, location)}")
+    return "\n".join(messages)
+
+
+def _line(location: KeyPath, lines: Mapping[KeyPath, int]) -> int:
+    while location and location not in lines:
+        location = location[:-1]
+    return lines.get(location, 1)
+
+
+def _what(problem: Any, location: KeyPath) -> str:
+    kind = problem["type"]
+    if kind == "missing":
+        return "is required and missing."
+    if kind == "extra_forbidden":
+        known = _known_keys(location[:-1])
+        near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
+        hint = f"Did you mean '{near[0]}'?" if near else f"Known keys: {', '.join(known)}."
+        return f"is not a known key. {hint}"
+    found = repr(problem.get("input"))
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{message[0].lower()}{message[1:]}, found {found[:80]}."
+
+
+def _known_keys(location: KeyPath) -> list[str]:
+    """The keys of the section at `location`."""
+    section: type[BaseModel] | None = ModelSettings
+    for part in location:
+        if section is None or isinstance(part, int):
+            continue
+        field = section.model_fields.get(str(part))
+        section = _section_in(field.annotation) if field else None
+    return list(section.model_fields) if section else []
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in get_args(annotation):
+        if found := _section_in(argument):
+            return found
+    return None

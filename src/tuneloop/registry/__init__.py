@@ -1,0 +1,1 @@
+"""Bundles, aliases and routes: what a release is, which one is live, how requests find it."""

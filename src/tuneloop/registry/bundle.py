@@ -1,0 +1,181 @@
+"""A bundle: everything that decides how a model behaves, named by the hash of its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from tuneloop.errors import CorruptArtifactError, UsageError
+from tuneloop.hashing import digest_json, short
+from tuneloop.storage import tables
+from tuneloop.workspace import Workspace
+
+MANIFEST_VERSION = 1
+_MIN_PREFIX = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """One immutable production candidate."""
+
+    id: str
+    """SHA-256 of the manifest's canonical JSON."""
+    model: str
+    manifest: Mapping[str, Any]
+    """See `manifest`."""
+    created_at: datetime
+
+    @property
+    def short(self) -> str:
+        """What people see."""
+        return short(self.id)
+
+
+def manifest(
+    *,
+    model: str,
+    base: Mapping[str, Any],
+    artifacts: Mapping[str, str],
+    dataset: Mapping[str, Any],
+    training: Mapping[str, Any],
+    task: Mapping[str, Any],
+    serving: Mapping[str, Any],
+    evaluation: Mapping[str, Any],
+    routing: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The parts of R1, in one JSON value.
+
+    `base` holds spec, revision and digest; `artifacts` name → artifact digest (adapter, export);
+    `dataset` digest, label and recipe; `training` run id, config and seed; `task` system text,
+    output form and abstention; `serving` backend, quantisation, file digest, chat template digest
+    and sampling; `evaluation` suite versions, locked gates, scores and report.
+    """
+    return {
+        "version": MANIFEST_VERSION,
+        "model": model,
+        "base": dict(base),
+        "artifacts": dict(artifacts),
+        "dataset": dict(dataset),
+        "training": dict(training),
+        "task": dict(task),
+        "serving": dict(serving),
+        "evaluation": dict(evaluation),
+        "routing": dict(routing),
+    }
+
+
+def register(workspace: Workspace, content: Mapping[str, Any]) -> Bundle:
+    """Store a bundle; the same manifest is the same bundle.
+
+    Raises:
+        StoreError: an artifact that it names is not in the store.
+    """
+    identity = digest_json(content)
+    for digest in content["artifacts"].values():
+        workspace.artifacts.describe(digest)
+    with workspace.records.begin() as tx:
+        known = tx.execute(
+            sa.select(tables.bundles.c.id).where(tables.bundles.c.id == identity)
+        ).first()
+        if known is None:
+            tx.execute(
+                sa.insert(tables.bundles).values(
+                    id=identity,
+                    model=content["model"],
+                    manifest=dict(content),
+                    created_at=workspace.now(),
+                )
+            )
+    return find(workspace, identity)
+
+
+def find(workspace: Workspace, reference: str, *, model: str | None = None) -> Bundle:
+    """A bundle by its id, the beginning of it, or an alias such as `production`.
+
+    Raises:
+        UsageError: no bundle, or more than one, is meant.
+        CorruptArtifactError: the stored manifest does not match its id.
+    """
+    with workspace.records.begin() as tx:
+        if model is not None:
+            target = tx.execute(
+                sa.select(tables.aliases.c.bundle).where(
+                    tables.aliases.c.model == model, tables.aliases.c.name == reference
+                )
+            ).scalar()
+            reference = target or reference
+        rows = tx.execute(
+            sa.select(tables.bundles).where(
+                tables.bundles.c.id.startswith(reference, autoescape=True)
+            )
+        ).all()
+    if len(rows) != 1 or len(reference) < _MIN_PREFIX:
+        what = "is not the id of a bundle" if not rows else "is not enough of a bundle's id"
+        raise UsageError(f"{reference!r} {what}.", remedy="See them with: tuneloop bundle list")
+    return _checked(rows[0])
+
+
+def listing(workspace: Workspace, *, model: str | None = None) -> list[Bundle]:
+    """All bundles, the newest first."""
+    query = sa.select(tables.bundles).order_by(tables.bundles.c.created_at.desc())
+    if model is not None:
+        query = query.where(tables.bundles.c.model == model)
+    with workspace.records.begin() as tx:
+        return [_checked(row) for row in tx.execute(query)]
+
+
+def verify(workspace: Workspace, bundle: Bundle) -> dict[str, Path]:
+    """Check every byte of a bundle's artifacts; returns name → local folder.
+
+    Raises:
+        StoreError: an artifact is missing.
+        CorruptArtifactError: bytes have changed.
+    """
+    return {
+        name: workspace.artifacts.get(digest)
+        for name, digest in bundle.manifest["artifacts"].items()
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """One value that two bundles do not share."""
+
+    key: str
+    """Dotted."""
+    before: Any
+    after: Any
+
+
+def diff(before: Bundle, after: Bundle) -> list[Difference]:
+    """Every value of the manifests that differs, in order of its key."""
+    a, b = _flat(before.manifest), _flat(after.manifest)
+    return [
+        Difference(key=key, before=a.get(key), after=b.get(key))
+        for key in sorted(a.keys() | b.keys())
+        if a.get(key) != b.get(key)
+    ]
+
+
+def _flat(value: Any, at: str = "") -> dict[str, Any]:
+    if isinstance(value, Mapping) and value:
+        return {
+            key: leaf
+            for name, item in value.items()
+            for key, leaf in _flat(item, f"{at}.{name}" if at else str(name)).items()
+        }
+    return {at: value}
+
+
+def _checked(row: sa.Row[Any]) -> Bundle:
+    if digest_json(row.manifest) != row.id:
+        raise CorruptArtifactError(
+            f"The manifest of bundle {short(row.id)} does not match its id.",
+            remedy="The records store was changed by hand or damaged: restore it from a backup.",
+        )
+    return Bundle(id=row.id, model=row.model, manifest=row.manifest, created_at=row.created_at)

@@ -1,0 +1,104 @@
+"""The records store: SQLAlchemy Core on SQLite (WAL) or PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from tuneloop.errors import MissingExtraError, StoreError
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_BUSY_TIMEOUT_MS = 15_000
+
+
+class Records:
+    """Transactions on the records store."""
+
+    def __init__(self, url: str) -> None:
+        """Connect to a database URL; `sqlite:///FILE` or `postgresql://…`."""
+        self.url = sa.make_url(url)
+        if self.url.drivername in ("postgresql", "postgres"):
+            self.url = self.url.set(drivername="postgresql+psycopg")
+        try:
+            self.engine = sa.create_engine(self.url, pool_pre_ping=True)
+        except ModuleNotFoundError as e:
+            raise MissingExtraError(
+                f"The database {self.url.render_as_string()} needs the driver {e.name!r}.",
+                remedy="Install it with: pip install 'tuneloop[postgres]'",
+            ) from e
+        if self.engine.dialect.name == "sqlite":
+            sa.event.listen(self.engine, "connect", _prepare_sqlite)
+            sa.event.listen(self.engine, "begin", _begin_immediately)
+
+    def migrate(self) -> None:
+        """Bring the schema up to this version; does nothing when it is.
+
+        Raises:
+            StoreError: the database cannot be reached, or was written by a newer tuneloop.
+        """
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS))
+        head = ScriptDirectory.from_config(config).get_current_head()
+        with self._wrapped(), self.engine.connect() as connection:
+            found = MigrationContext.configure(connection).get_current_revision()
+        if found == head:
+            return
+        known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+        if found is not None and found not in known:
+            raise StoreError(
+                f"The records store is at schema {found}, which this tuneloop does not know.",
+                remedy="It was written by a newer version: upgrade tuneloop.",
+            )
+        with self.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    @contextmanager
+    def begin(self) -> Iterator[sa.Connection]:
+        """One transaction: committed at the end, rolled back when an error passes.
+
+        Raises:
+            StoreError: the database is unreachable, locked or full.
+        """
+        with self._wrapped(), self.engine.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.engine.dispose()
+
+    @contextmanager
+    def _wrapped(self) -> Iterator[None]:
+        try:
+            yield
+        except (sa.exc.OperationalError, sa.exc.InterfaceError) as e:
+            raise StoreError(
+                f"The records store {self.url.render_as_string()} failed: "
+                f"{str(e.orig).strip().splitlines()[0]}.",
+                remedy="Check that the database is up, writable and has room, then try again.",
+            ) from e
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # The driver's own transaction handling would begin too late; see _begin_immediately.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_immediately(connection: sa.Connection) -> None:
+    # A read that later writes would fail at once with "database is locked" when another writer
+    # came between; taking the write lock first waits for busy_timeout instead.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

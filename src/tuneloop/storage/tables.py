@@ -1,0 +1,213 @@
+"""The records store's tables: what changes.
+
+Times are UTC, timezone-aware. JSON columns hold canonical values. Event tables are append-only.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.types import JSON, TypeDecorator
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """A timezone-aware moment; SQLite keeps no zone, so it is put back on the way out."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError(f"Expected a time with a zone, got {value!r}")
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _digest(name: str, **options: Any) -> sa.Column[str]:
+    return sa.Column(name, sa.String(64), **options)
+
+
+def _time(name: str, *, nullable: bool = False) -> sa.Column[datetime]:
+    return sa.Column(name, UtcTime(), nullable=nullable)
+
+
+dataset_versions = sa.Table(
+    "dataset_versions",
+    metadata,
+    _digest("digest", primary_key=True),  # of the artifact
+    sa.Column("model", sa.String(64), nullable=False, index=True),
+    sa.Column("label", sa.String(64), nullable=False),  # date + short digest
+    sa.Column("previous", sa.String(64)),  # the version whose split it kept
+    sa.Column("rows_train", sa.Integer, nullable=False),
+    sa.Column("rows_eval", sa.Integer, nullable=False),
+    sa.Column("manifest", JSON, nullable=False),  # recipe, sources, reviewers, report
+    _time("created_at"),
+)
+
+training_runs = sa.Table(
+    "training_runs",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("model", sa.String(64), nullable=False, index=True),
+    _digest("dataset", nullable=False),
+    _digest("base", nullable=False),
+    _digest("config", nullable=False, index=True),  # of config + dataset + base
+    sa.Column("status", sa.String(16), nullable=False),  # running finished failed cancelled
+    sa.Column("artifact", sa.String(64)),  # adapter or model, once finished
+    sa.Column("record", JSON, nullable=False),  # T3
+    _time("created_at"),
+    _time("finished_at", nullable=True),
+)
+
+evaluations = sa.Table(
+    "evaluations",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("model", sa.String(64), nullable=False, index=True),
+    sa.Column("subject", sa.String(200), nullable=False, index=True),  # what was asked
+    _digest("gates", nullable=False),  # locked before the first answer
+    _digest("suites", nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),  # running finished failed
+    sa.Column("verdict", sa.String(16)),  # passed failed refused
+    sa.Column("artifact", sa.String(64)),  # the report
+    sa.Column("figures", JSON, nullable=False),
+    _time("created_at"),
+    _time("finished_at", nullable=True),
+)
+
+bundles = sa.Table(
+    "bundles",
+    metadata,
+    _digest("id", primary_key=True),  # of the manifest
+    sa.Column("model", sa.String(64), nullable=False, index=True),
+    sa.Column("manifest", JSON, nullable=False),
+    _time("created_at"),
+)
+
+aliases = sa.Table(
+    "aliases",
+    metadata,
+    sa.Column("model", sa.String(64), primary_key=True),
+    sa.Column("name", sa.String(16), primary_key=True),  # production previous candidate
+    _digest("bundle", nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),  # compare-and-set
+    _time("moved_at"),
+)
+
+alias_events = sa.Table(
+    "alias_events",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("model", sa.String(64), nullable=False, index=True),
+    sa.Column("name", sa.String(16), nullable=False),
+    sa.Column("from_bundle", sa.String(64)),
+    sa.Column("to_bundle", sa.String(64)),
+    sa.Column("actor", sa.String(200), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    _time("at"),
+)
+
+endpoints = sa.Table(
+    "endpoints",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("model", sa.String(64), nullable=False),
+    sa.Column("bundle", sa.String(64)),
+    sa.Column("previous", sa.String(64)),
+    sa.Column("settings", JSON, nullable=False),  # host, port, capture, model file
+    sa.Column("revision", sa.Integer, nullable=False),
+)
+
+model_servers = sa.Table(
+    "model_servers",
+    metadata,
+    _digest("bundle", primary_key=True),
+    sa.Column("wanted", sa.Boolean, nullable=False),
+    sa.Column("base_url", sa.String(200)),  # where it answers, while ready
+    sa.Column("status", sa.String(16), nullable=False),  # wanted starting ready failed stopped
+    sa.Column("detail", sa.Text, nullable=False),
+    _time("changed_at"),
+)
+
+cycles = sa.Table(
+    "cycles",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("model", sa.String(64), nullable=False, index=True),
+    sa.Column("status", sa.String(16), nullable=False),  # running finished stopped failed
+    sa.Column("reason", sa.Text, nullable=False),  # why it was started
+    sa.Column("outcome", sa.Text, nullable=False),  # what came of it
+    sa.Column("steps", JSON, nullable=False),  # name → result, seconds
+    _time("created_at"),
+    _time("finished_at", nullable=True),
+)
+
+review_items = sa.Table(
+    "review_items",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("model", sa.String(64), nullable=False, index=True),
+    sa.Column("kind", sa.String(32), nullable=False),  # correction contradiction
+    sa.Column("interaction", sa.String(64)),
+    sa.Column("messages", JSON, nullable=False),  # the prompt
+    sa.Column("answer", sa.Text, nullable=False),  # what the model said
+    sa.Column("proposal", sa.Text, nullable=False),  # what it should have said
+    sa.Column("status", sa.String(16), nullable=False),  # open approved rejected skipped
+    sa.Column("final", sa.Text),  # the approved answer
+    sa.Column("reviewer", sa.String(200)),
+    sa.Column("seconds", sa.Float),  # time the decision took
+    _time("created_at"),
+    _time("decided_at", nullable=True),
+)
+
+alerts = sa.Table(
+    "alerts",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("model", sa.String(64), nullable=False, index=True),
+    sa.Column("monitor", sa.String(64), nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),  # open acknowledged resolved
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("seen", sa.Integer, nullable=False),  # crossings counted
+    _time("opened_at"),
+    _time("last_seen_at"),
+    _time("resolved_at", nullable=True),
+)
+
+alert_events = sa.Table(
+    "alert_events",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("alert", sa.String(64), nullable=False, index=True),
+    sa.Column("event", sa.String(16), nullable=False),
+    sa.Column("actor", sa.String(200), nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    _time("at"),
+)
+
+audit_events = sa.Table(
+    "audit_events",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("model", sa.String(64), nullable=False, index=True),
+    sa.Column("actor", sa.String(200), nullable=False),
+    sa.Column("action", sa.String(64), nullable=False),
+    sa.Column("detail", JSON, nullable=False),
+    _time("at"),
+)

@@ -1,0 +1,178 @@
+"""The traffic store: what happened, append-only, as Delta tables read with Polars.
+
+Interactions and feedback arrive through the gateway's spool. A sealed segment becomes one commit
+that carries the segment's name as an application transaction, so moving it twice appends it once
+(https://github.com/delta-io/delta/blob/master/PROTOCOL.md#transaction-identifiers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tuneloop.errors import StoreError, require
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Table = Literal["interactions", "feedback", "measurements"]
+
+_COLUMNS: Mapping[Table, Mapping[str, str]] = {
+    "interactions": {
+        "id": "String",
+        "time": "Time",
+        "endpoint": "String",
+        "bundle": "String",
+        "status": "Int64",
+        "error": "String",
+        "streamed": "Boolean",
+        "messages": "String",  # JSON
+        "request": "String",  # JSON: the other request fields
+        "response": "String",
+        "finish_reason": "String",
+        "tool_calls": "String",  # JSON
+        "latency_ms": "Float64",
+        "first_token_ms": "Float64",
+        "prompt_tokens": "Int64",
+        "completion_tokens": "Int64",
+        "mean_logprob": "Float64",
+        "conversation": "String",
+        "user": "String",
+        "tags": "String",  # JSON
+    },
+    "feedback": {
+        "id": "String",
+        "time": "Time",
+        "interaction": "String",
+        "endpoint": "String",
+        "kind": "String",  # edit rating escalation label
+        "value": "String",  # JSON
+        "user": "String",
+    },
+    "measurements": {
+        "id": "String",
+        "time": "Time",
+        "model": "String",
+        "endpoint": "String",
+        "bundle": "String",
+        "monitor": "String",
+        "value": "Float64",
+        "low": "Float64",
+        "high": "Float64",
+        "n": "Int64",
+        "verdict": "String",  # ok alert not_enough_data
+        "window_start": "Time",
+        "window_end": "Time",
+        "detail": "String",  # JSON
+    },
+}
+_COMPACT_FROM_FILES = 20
+
+
+class Traffic:
+    """Delta tables under one URL."""
+
+    def __init__(self, url: str) -> None:
+        """`url` is a local folder or an object-store URL that delta-rs understands."""
+        self._url = url.rstrip("/")
+
+    def append(
+        self, table: Table, rows: Sequence[Mapping[str, Any]], *, transaction: str | None = None
+    ) -> int:
+        """Append rows in one commit and return how many were new.
+
+        With a `transaction` name the append happens once however often it is called. Times are
+        timezone-aware; structured values are JSON text.
+
+        Raises:
+            StoreError: the store is full or unreachable; nothing was appended.
+        """
+        if not rows:
+            return 0
+        delta = _delta()
+        import polars as pl
+
+        frame = pl.DataFrame([dict(row) for row in rows], schema=_schema(table), orient="row")
+        existing = self._open(table)
+        if (
+            transaction is not None
+            and existing is not None
+            and existing.transaction_version(transaction) is not None
+        ):
+            return 0
+        marks = [delta.Transaction(transaction, 1)] if transaction else None
+        try:
+            delta.write_deltalake(
+                existing or f"{self._url}/{table}",
+                frame,
+                mode="append",
+                schema_mode="merge" if existing else None,
+                commit_properties=delta.CommitProperties(app_transactions=marks),
+            )
+        except (OSError, delta.exceptions.DeltaError) as e:
+            raise StoreError(
+                f"The traffic store {self._url}/{table} failed: {str(e).splitlines()[0]}.",
+                remedy="Check that it is writable and has room; nothing was lost, run it again.",
+            ) from e
+        return len(rows)
+
+    def scan(
+        self,
+        table: Table,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> pl.LazyFrame:
+        """A lazy frame of a table's rows with `since` <= time < `until`; empty when there is none.
+
+        Raises:
+            StoreError: the table cannot be read.
+        """
+        existing = self._open(table)
+        import polars as pl
+
+        frame = pl.LazyFrame(schema=_schema(table))
+        if existing is not None:
+            frame = pl.scan_delta(existing)
+        if since is not None:
+            frame = frame.filter(pl.col("time") >= since)
+        if until is not None:
+            frame = frame.filter(pl.col("time") < until)
+        return frame
+
+    def compact(self) -> None:
+        """Merge the many small files that frequent commits leave."""
+        for table in _COLUMNS:
+            existing = self._open(table)
+            if existing is not None and len(existing.file_uris()) >= _COMPACT_FROM_FILES:
+                existing.optimize.compact()
+
+    def _open(self, table: Table) -> Any:
+        delta = _delta()
+        uri = f"{self._url}/{table}"
+        if "://" not in self._url and not (Path(uri) / "_delta_log").is_dir():
+            return None
+        try:
+            return delta.DeltaTable(uri)
+        except delta.exceptions.TableNotFoundError:
+            return None
+        except (OSError, delta.exceptions.DeltaError) as e:
+            raise StoreError(
+                f"The traffic table {uri} cannot be read: {str(e).splitlines()[0]}."
+            ) from e
+
+
+def _delta() -> Any:
+    require("polars", extra="traffic")
+    return require("deltalake", extra="traffic")
+
+
+def _schema(table: Table) -> dict[str, Any]:
+    import polars as pl
+
+    return {
+        name: pl.Datetime("us", "UTC") if kind == "Time" else getattr(pl, kind)
+        for name, kind in _COLUMNS[table].items()
+    }

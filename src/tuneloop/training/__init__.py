@@ -1,0 +1,1 @@
+"""Stage 2: a dataset version in, a trained adapter or model out."""

@@ -1,0 +1,117 @@
+"""The workspace: opens the three stores, tells the time, and keeps two writers apart."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from tuneloop.errors import BusyError, StoreError
+from tuneloop.storage.artifacts import Artifacts
+from tuneloop.storage.records import Records
+from tuneloop.storage.traffic import Traffic
+
+FOLDER = ".tuneloop"
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workspace:
+    """What every stage receives."""
+
+    root: Path
+    """Local folder for caches, spools, logs and, by default, the stores."""
+    records: Records
+    artifacts: Artifacts
+    traffic: Traffic
+    now: Callable[[], datetime] = field(default=_utc_now)
+    """The only clock: UTC, replaceable in tests and simulations."""
+
+    @classmethod
+    def open(
+        cls,
+        root: Path,
+        *,
+        records_url: str | None = None,
+        artifacts_url: str | None = None,
+        traffic_url: str | None = None,
+        now: Callable[[], datetime] = _utc_now,
+    ) -> Workspace:
+        """Open the stores under `root`, made on first use.
+
+        The environment variables TUNELOOP_RECORDS_URL, TUNELOOP_ARTIFACTS_URL and
+        TUNELOOP_TRAFFIC_URL move a store elsewhere.
+
+        Raises:
+            StoreError: a store is unreachable, or the folder cannot be written.
+        """
+        root = root.resolve()
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise StoreError(f"The workspace {root} cannot be made: {e.strerror}.") from e
+        environment = os.environ
+        records = Records(
+            records_url
+            or environment.get("TUNELOOP_RECORDS_URL")
+            or f"sqlite:///{root / 'records.sqlite'}"
+        )
+        records.migrate()
+        artifacts = Artifacts(
+            artifacts_url or environment.get("TUNELOOP_ARTIFACTS_URL") or str(root / "artifacts"),
+            cache=root / "cache" / "artifacts",
+        )
+        traffic = Traffic(
+            traffic_url or environment.get("TUNELOOP_TRAFFIC_URL") or str(root / "traffic")
+        )
+        return cls(root=root, records=records, artifacts=artifacts, traffic=traffic, now=now)
+
+    def folder(self, name: str) -> Path:
+        """A local working folder of this workspace, e.g. `spool`, `logs`, `work/training`."""
+        path = self.root / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @contextmanager
+    def exclusive(self, name: str, *, doing: str) -> Iterator[None]:
+        """Hold the lock `name` of this workspace; the system frees it when the process dies.
+
+        Raises:
+            BusyError: another process holds it.
+        """
+        lock = FileLock(self.folder("locks") / f"{name}.lock")
+        holder = self.folder("locks") / f"{name}.holder"
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            who = holder.read_text() if holder.exists() else "another process"
+            raise BusyError(
+                f"Cannot {doing}: {who} is at it.",
+                remedy="Wait until it is done, or end it, and run the command again.",
+            ) from None
+        try:
+            holder.write_text(f"process {os.getpid()} ({doing})")
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+
+def actor() -> str:
+    """Who is acting: TUNELOOP_ACTOR, else the system's user name."""
+    named = os.environ.get("TUNELOOP_ACTOR")
+    if named:
+        return named
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
