@@ -1,0 +1,49 @@
+"""The spool: what the gateway saw, on local disk before the client has the whole answer.
+
+Append-only JSON Lines segments in one folder, written by one thread a process:
+
+    submit() → bounded queue → write() by the batch → on_written → fsync by the group → sealed
+
+A record is safe from a kill of the process once `on_written` names its ticket (the operating
+system has it) and safe from a power cut after the next group fsync. Nobody waits for the fsync.
+
+A segment that is being written is called `*.jsonl.open` and is locked by its writer; a sealed one
+is `*.jsonl` and never changes. A writer that died leaves its segment unlocked: `seal_stale` cuts
+a torn last line off and seals it.
+"""
+
+from tuneloop.storage.spool.records import (
+    Feedback,
+    Interaction,
+    Record,
+    encode,
+    iso_time,
+    new_id,
+)
+from tuneloop.storage.spool.segments import (
+    Segment,
+    StaleSeal,
+    read_segment,
+    remove,
+    seal_stale,
+    sealed_segments,
+)
+from tuneloop.storage.spool.writer import DropReason, Spool, SpoolLimits
+
+__all__ = [
+    "DropReason",
+    "Feedback",
+    "Interaction",
+    "Record",
+    "Segment",
+    "Spool",
+    "SpoolLimits",
+    "StaleSeal",
+    "encode",
+    "iso_time",
+    "new_id",
+    "read_segment",
+    "remove",
+    "seal_stale",
+    "sealed_segments",
+]

@@ -1,0 +1,91 @@
+"""The two records of the traffic: an interaction, and feedback about one."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+
+import msgspec
+
+
+class Interaction(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="interaction"):
+    """One request that was routed to a bundle, with what came back."""
+
+    id: str
+    """32 hex digits that sort by time (`new_id`)."""
+    time: str
+    """When the request arrived, UTC, ISO 8601 with milliseconds."""
+    endpoint: str
+    bundle: str
+    status: int
+    """The HTTP status that the client got; 499 when it left before the answer was complete."""
+    error: str | None = None
+    """Reason code of a failure."""
+    streamed: bool = False
+    messages: str
+    """The request's messages as JSON text, as the client sent them."""
+    request: str
+    """The other request fields as JSON text."""
+    response: str = ""
+    """The assistant's text, as far as it came."""
+    finish_reason: str | None = None
+    tool_calls: str | None = None
+    """JSON text."""
+    latency_ms: float
+    """From the arrival of the request to the end of the answer."""
+    first_token_ms: float | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    mean_logprob: float | None = None
+    """Mean natural-log probability of the answer's tokens, where the answer brought them."""
+    conversation: str
+    """Hash of the routing key: the same for every request of a conversation."""
+    user: str | None = None
+    tags: dict[str, str] = {}
+
+
+class Feedback(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="feedback"):
+    """What came back about an interaction."""
+
+    id: str
+    time: str
+    interaction: str
+    endpoint: str | None = None
+    """As the sender named it; the interaction knows for certain."""
+    kind: str
+    """edit, rating, escalation or label."""
+    value: str
+    """JSON text."""
+    user: str | None = None
+
+
+Record = Interaction | Feedback
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Record)
+
+
+def encode(record: Record) -> bytes:
+    """One line, with its line end."""
+    return _encoder.encode(record) + b"\n"
+
+
+def decode(line: bytes) -> Record | None:
+    """The record in one line, or None when it is none."""
+    try:
+        record: Record = _decoder.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return record
+
+
+def new_id(time_ns: int) -> str:
+    """32 hex digits: milliseconds since 1970 (48 bits), then 80 random bits; sorts by time."""
+    return f"{time_ns // 1_000_000:012x}{os.urandom(10).hex()}"
+
+
+def iso_time(time_ns: int) -> str:
+    """UTC, ISO 8601 with milliseconds."""
+    seconds, rest = divmod(time_ns, 1_000_000_000)
+    whole = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{whole}.{rest // 1_000_000:03d}Z"
