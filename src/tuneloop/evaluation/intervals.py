@@ -1,0 +1,120 @@
+"""How sure a figure is: every measured value comes with an interval and its sample size.
+
+Shares of pass/fail outcomes get Wilson's score interval (E. B. Wilson 1927, "Probable inference,
+the law of succession, and statistical inference", JASA 22; recommended for small n by Brown, Cai
+and DasGupta 2001, Statistical Science 16). Means of graded scores get a seeded percentile bootstrap
+(Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13). Quantiles, such as a
+p95 latency, get the distribution-free interval between order statistics (Conover 1999, "Practical
+Nonparametric Statistics", section 3.2).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+CONFIDENCE = 0.95
+BOOTSTRAP_RESAMPLES = 2_000
+BOOTSTRAP_SEED = 20_261_123
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One measured value with its confidence interval."""
+
+    value: float
+    low: float
+    """lower end of the 95 % interval"""
+    high: float
+    """upper end of the 95 % interval"""
+    n: int
+    """independent cases behind the value"""
+
+    def as_list(self) -> list[float]:
+        """`[value, low, high, n]`, the form of the one-line result files."""
+        return [self.value, self.low, self.high, self.n]
+
+
+def two_sided_z(confidence: float) -> float:
+    """The standard normal quantile of a two-sided interval: 1.96 for 0.95."""
+    return NormalDist().inv_cdf(0.5 + confidence / 2)
+
+
+def share(successes: int, n: int, *, confidence: float = CONFIDENCE) -> Figure:
+    """The share `successes / n` with Wilson's score interval.
+
+    Raises:
+        ValueError: when `n` is 0 or `successes` is outside 0..n.
+    """
+    if n <= 0 or not 0 <= successes <= n:
+        raise ValueError(f"expected 0 <= successes <= n and n > 0, got {successes} of {n}")
+    z = two_sided_z(confidence)
+    value = successes / n
+    denominator = 1 + z * z / n
+    centre = (value + z * z / (2 * n)) / denominator
+    half = z / denominator * math.sqrt(value * (1 - value) / n + z * z / (4 * n * n))
+    # The ends are exact at 0 and n; rounding must not push the value out of its own interval.
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == n else min(1.0, centre + half)
+    return Figure(value=value, low=low, high=high, n=n)
+
+
+def mean(values: Sequence[float], *, confidence: float = CONFIDENCE) -> Figure:
+    """The mean of scores in 0..1: Wilson where all are pass/fail, else a seeded bootstrap.
+
+    One graded score alone says nothing about the others, so its interval is the whole range.
+
+    Raises:
+        ValueError: when there are no values.
+    """
+    if not values:
+        raise ValueError("expected at least one value")
+    if all(value in (0.0, 1.0) for value in values):
+        return share(int(sum(values)), len(values), confidence=confidence)
+    middle = math.fsum(values) / len(values)
+    if len(values) == 1:
+        return Figure(value=middle, low=0.0, high=1.0, n=1)
+    low, high = bootstrap_mean_interval(values, confidence=confidence)
+    return Figure(value=middle, low=min(low, middle), high=max(high, middle), n=len(values))
+
+
+def bootstrap_mean_interval(
+    values: Sequence[float], *, confidence: float = CONFIDENCE, seed: int = BOOTSTRAP_SEED
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean; the same values always give the same ends."""
+    import numpy as np
+
+    data = np.asarray(values, dtype=np.float64)  # (n,)
+    rng = np.random.default_rng(seed)
+    means = np.empty(BOOTSTRAP_RESAMPLES)  # (resamples,)
+    for i in range(BOOTSTRAP_RESAMPLES):
+        means[i] = data[rng.integers(0, len(data), len(data))].mean()
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def quantile(values: Sequence[float], q: float, *, confidence: float = CONFIDENCE) -> Figure:
+    """The `q` quantile (0.95 for p95) with the interval between order statistics.
+
+    Where the sample is too small for the interval to close, its ends are the smallest and the
+    largest value seen.
+
+    Raises:
+        ValueError: when there are no values.
+    """
+    if not values:
+        raise ValueError("expected at least one value")
+    from scipy.stats import binom
+
+    ordered = sorted(values)
+    n = len(ordered)
+    tail = (1 - confidence) / 2
+    at = max(0, math.ceil(q * n) - 1)
+    low = max(0, int(binom.ppf(tail, n, q)) - 1)
+    high = min(n - 1, int(binom.ppf(1 - tail, n, q)))
+    return Figure(
+        value=ordered[at], low=ordered[min(low, at)], high=ordered[max(high, at)], n=n
+    )

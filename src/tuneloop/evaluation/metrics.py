@@ -1,0 +1,219 @@
+"""The metrics of a task: what each is called, which cases it counts, and its exact definition.
+
+| metric | counts | 1 means |
+|---|---|---|
+| `accuracy` | in-scope cases | JSON task: every field right and no other field; else normalised match |
+| `format` | all cases | the schema and the pattern hold; without either: an answer that is not empty |
+| `json_field.NAME` | in-scope cases whose reference has the field | that field is right |
+| `abstention_recall` | out-of-scope cases | the model abstained |
+| `over_abstention` | in-scope cases | the model abstained (lower is better) |
+| `abstention_precision` | cases where it abstained | the case was out of scope |
+| `correct` | all cases | in scope: accurate; out of scope: abstained |
+| `exact`, `token_f1`, `normalised_match` | in-scope cases | see `scorers.text` |
+| `module:function` | what the function counts | a user's own |
+
+A request that got no answer counts as 0 in every metric that counts its case (for
+`over_abstention` that reads "did not abstain"), and in `error_share`. `latency_p50_ms` and
+`latency_p95_ms` count answered requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tuneloop.evaluation import scorers
+from tuneloop.evaluation.scorers import Score, Scorer
+from tuneloop.evaluation.suites import Case, Suite
+from tuneloop.modelfile import TaskSettings
+
+Counted = Literal["all", "in-scope", "out-of-scope"]
+
+_TEXT_SCORERS: Mapping[str, Scorer] = {
+    "exact": scorers.exact,
+    "normalised_match": scorers.normalised_match,
+    "token_f1": scorers.token_f1,
+}
+RUN_METRICS: Mapping[str, str] = {
+    "error_share": "share of requests that got no answer, over all cases",
+    "latency_p50_ms": "median time to the whole answer, over answered requests",
+    "latency_p95_ms": "95th percentile of the time to the whole answer, over answered requests",
+}
+"""Metrics of the run itself, which no scorer computes; lower is better for each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One named, defined way to judge answers."""
+
+    name: str
+    about: str
+    """the definition in one line; part of the gate lock"""
+    scorer: Scorer
+    counts: Counted = "all"
+    higher_is_better: bool = True
+    needs_answer: bool = False
+    """a request that got no answer is left out instead of counting as 0"""
+    source_digest: str = ""
+    """of a user's own function"""
+
+    def score(self, case: Case, output: str | None) -> Score | None:
+        """The score of one answer; None where the case is not counted.
+
+        `output` None means that the request got no answer.
+        """
+        if self.counts != "all" and case.out_of_scope != (self.counts == "out-of-scope"):
+            return None
+        if output is not None:
+            return self.scorer(case, output)
+        return None if self.needs_answer else Score(value=0.0, detail="no answer")
+
+
+def metrics_for(task: TaskSettings, *, extra: Iterable[str] = ()) -> tuple[Metric, ...]:
+    """The metrics of a task; `extra` names text scorers or a user's `module:function`.
+
+    Raises:
+        EvaluationError: for a schema or a function that cannot be used.
+    """
+    found = [_accuracy(task), _format(task)]
+    if task.output_schema is not None:
+        found += [_json_field(name) for name in task.output_schema.get("properties", {})]
+    else:
+        found += [_text(name) for name in ("exact", "token_f1")]
+    if task.abstain is not None:
+        found += [*_abstention(task), _correct(task)]
+    known = {metric.name for metric in found}
+    found += [_extra(name) for name in extra if name not in known]
+    return tuple(found)
+
+
+def text_metric_names() -> tuple[str, ...]:
+    """Names that `extra` of `metrics_for` knows, besides `module:function`."""
+    return tuple(_TEXT_SCORERS)
+
+
+def out_of_scope_cases(suite: Suite) -> int:
+    """How many cases should be handed to a person."""
+    return sum(case.out_of_scope for case in suite.cases)
+
+
+def unfit_references(suite: Suite, task: TaskSettings) -> Sequence[Case]:
+    """Cases whose own reference answer breaks the task's declared form.
+
+    Raises:
+        EvaluationError: a reference of a JSON task is not a JSON object at all.
+    """
+    accuracy, form = _accuracy(task), _format(task)
+    unfit = []
+    for case in suite.cases:
+        if case.expected is None:
+            continue
+        accuracy.scorer(case, case.expected)
+        score = form.score(case, case.expected)
+        if score is not None and score.value < 1:
+            unfit.append(case)
+    return unfit
+
+
+def _accuracy(task: TaskSettings) -> Metric:
+    if task.output_schema is not None:
+        return Metric(
+            name="accuracy",
+            about="in-scope cases whose answer has every reference field right and no other field",
+            scorer=scorers.json_all_fields,
+            counts="in-scope",
+        )
+    return Metric(
+        name="accuracy",
+        about="in-scope cases whose answer equals the reference, case and punctuation aside",
+        scorer=scorers.normalised_match,
+        counts="in-scope",
+    )
+
+
+def _format(task: TaskSettings) -> Metric:
+    checks: list[Scorer] = []
+    words = []
+    if task.output_schema is not None:
+        checks.append(scorers.schema(task.output_schema))
+        words.append("fits the JSON Schema")
+    if task.output_pattern is not None:
+        checks.append(scorers.pattern(task.output_pattern))
+        words.append("matches the pattern from end to end")
+    if not checks:
+        checks.append(scorers.not_empty)
+        words.append("is not empty (the task declares no form)")
+
+    def score(case: Case, output: str) -> Score | None:
+        found = [check(case, output) for check in checks]
+        return min((s for s in found if s is not None), key=lambda s: s.value)
+
+    return Metric(
+        name="format", about=f"cases whose answer {' and '.join(words)}", scorer=score
+    )
+
+
+def _json_field(name: str) -> Metric:
+    return Metric(
+        name=f"json_field.{name}",
+        about=f"in-scope cases whose answer has the reference's {name}",
+        scorer=scorers.json_field(name),
+        counts="in-scope",
+    )
+
+
+def _abstention(task: TaskSettings) -> list[Metric]:
+    return [
+        Metric(
+            name="abstention_recall",
+            about="out-of-scope cases that were answered by an abstention",
+            scorer=scorers.abstained(task),
+            counts="out-of-scope",
+        ),
+        Metric(
+            name="over_abstention",
+            about="in-scope cases that were answered by an abstention",
+            scorer=scorers.abstained(task),
+            counts="in-scope",
+            higher_is_better=False,
+        ),
+        Metric(
+            name="abstention_precision",
+            about="abstentions that met an out-of-scope case",
+            scorer=scorers.abstention_right(task),
+            needs_answer=True,
+        ),
+    ]
+
+
+def _correct(task: TaskSettings) -> Metric:
+    accuracy = _accuracy(task)
+    abstained = scorers.abstained(task)
+
+    def score(case: Case, output: str) -> Score | None:
+        return (abstained if case.out_of_scope else accuracy.scorer)(case, output)
+
+    return Metric(
+        name="correct",
+        about="all cases: accurate in scope, an abstention out of scope",
+        scorer=score,
+    )
+
+
+def _text(name: str) -> Metric:
+    return Metric(
+        name=name,
+        about=f"{name} against the reference, in-scope cases",
+        scorer=_TEXT_SCORERS[name],
+        counts="in-scope",
+    )
+
+
+def _extra(name: str) -> Metric:
+    if name in _TEXT_SCORERS:
+        return _text(name)
+    scorer, digest = scorers.own_function(name)
+    return Metric(
+        name=name, about=f"the team's own function {name}", scorer=scorer, source_digest=digest
+    )

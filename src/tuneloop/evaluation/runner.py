@@ -1,0 +1,193 @@
+"""Asks a target every case of a suite, once, and keeps each answer as it comes.
+
+The answers go to a JSON Lines file: a head line that says what was asked of whom, then one line an
+answer. After a kill the same call reuses the answers that are there and asks only the rest; failed
+requests are asked again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from tuneloop.errors import EvaluationError
+from tuneloop.evaluation.suites import Case, Messages, Suite
+from tuneloop.evaluation.targets import Answer, BatchTarget, ChatTarget
+from tuneloop.hashing import digest_json, short
+from tuneloop.progress import Progress, Silent
+
+_SILENT_REQUESTS = 20
+
+@dataclass(frozen=True, kw_only=True)
+class SuiteAnswers:
+    """One target's answers to one suite, complete."""
+
+    suite: Suite
+    target: str
+    """the target's identity"""
+    answers: Mapping[str, Answer]
+    """case id → answer"""
+    reused: int = 0
+    """answers that an earlier, interrupted run had already got"""
+
+
+def ask(
+    suite: Suite,
+    target: ChatTarget,
+    *,
+    folder: Path | None = None,
+    concurrency: int = 4,
+    progress: Progress | None = None,
+) -> SuiteAnswers:
+    """Ask every case of a suite.
+
+    `folder` keeps the answers between runs; without it nothing is written.
+
+    Raises:
+        EvaluationError: the first requests all fail (the server is not there, or refuses), or the
+            answers cannot be written.
+    """
+    progress = progress or Silent()
+    head = _head(suite, target)
+    path = folder / f"{suite.name}-{short(digest_json(head))}.jsonl" if folder else None
+    answers = _finished(path, head) if path else {}
+    reused = len(answers)
+    open_cases = [case for case in suite.cases if case.id not in answers]
+    # Asked grouped by system text, so that a server's prompt cache holds.
+    open_cases.sort(key=lambda case: case.messages[0]["content"])
+    silence = _Silence(suite, target, limit=min(_SILENT_REQUESTS, len(open_cases)))
+    with _Log(path, head, answers) as log:
+        for case, answer in _asked(open_cases, target, concurrency):
+            silence.check(answer)
+            answers[case.id] = answer
+            log.add(case.id, answer)
+            progress.update(len(answers), len(suite.cases), suite.name)
+    return SuiteAnswers(suite=suite, target=target.identity, answers=answers, reused=reused)
+
+
+def _asked(
+    cases: Sequence[Case], target: ChatTarget, concurrency: int
+) -> Iterator[tuple[Case, Answer]]:
+    prompts: list[Messages] = [case.messages for case in cases]
+    if isinstance(target, BatchTarget):
+        for index, answer in target.complete_many(prompts):
+            yield cases[index], answer
+        return
+    pool = ThreadPoolExecutor(max_workers=max(1, concurrency), thread_name_prefix="ask")
+    try:
+        pending: dict[Future[Answer], Case] = {
+            pool.submit(target.complete, case.messages): case for case in cases
+        }
+        for future in as_completed(pending):
+            yield pending[future], future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _head(suite: Suite, target: ChatTarget) -> dict[str, Any]:
+    return {
+        "suite": suite.digest,
+        "target": target.identity,
+        "sampling": target.sampling.as_request(),
+    }
+
+
+def _finished(path: Path, head: dict[str, Any]) -> dict[str, Answer]:
+    """The answers of an earlier run; a line that a kill cut short is left out and asked again."""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return {}
+    rows = list(_parsed(lines))
+    if not rows or rows[0] != head:
+        return {}
+    found = {row["case"]: Answer(**row["answer"]) for row in rows[1:]}
+    return {case: answer for case, answer in found.items() if answer.error is None}
+
+
+def _parsed(lines: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict):
+            yield row
+
+
+class _Log:
+    """The file of answers; rewritten with what is valid when it is opened."""
+
+    def __init__(
+        self, path: Path | None, head: dict[str, Any], answers: Mapping[str, Answer]
+    ) -> None:
+        self._path = path
+        self._head = head
+        self._start = dict(answers)
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> _Log:
+        if self._path is None:
+            return self
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            partial = self._path.with_suffix(".part")
+            with partial.open("w", encoding="utf-8") as file:
+                file.write(json.dumps(self._head) + "\n")
+                file.writelines(_line(case, answer) for case, answer in self._start.items())
+            partial.replace(self._path)
+            self._file = self._path.open("a", encoding="utf-8")
+        except OSError as e:
+            raise _unwritable(self._path, e) from e
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def add(self, case: str, answer: Answer) -> None:
+        if self._file is None or self._path is None:
+            return
+        try:
+            self._file.write(_line(case, answer))
+            self._file.flush()
+        except OSError as e:
+            raise _unwritable(self._path, e) from e
+
+
+def _line(case: str, answer: Answer) -> str:
+    # ASCII escapes: a lone surrogate in an answer must not stop the run.
+    return json.dumps({"case": case, "answer": asdict(answer)}) + "\n"
+
+
+def _unwritable(path: Path, error: OSError) -> EvaluationError:
+    return EvaluationError(
+        f"The answers cannot be written to {path}: {os.strerror(error.errno or 0)}.",
+        remedy="Free some space and run the same command again: it continues.",
+    )
+
+
+class _Silence:
+    """A server that answers nothing is no bad model: stop instead of reporting 0 %."""
+
+    def __init__(self, suite: Suite, target: ChatTarget, *, limit: int) -> None:
+        self._suite = suite.name
+        self._target = target.identity
+        self._limit = limit
+        self._errors = 0
+        self._answered = False
+
+    def check(self, answer: Answer) -> None:
+        self._answered = self._answered or answer.error is None
+        self._errors += answer.error is not None
+        if not self._answered and self._errors >= self._limit:
+            raise EvaluationError(
+                f"The first {self._errors} requests of suite {self._suite!r} to {self._target} "
+                f"all failed; the last error: {answer.error}.",
+                remedy="Check that the model server is up, then run the same command again.",
+            )

@@ -1,0 +1,69 @@
+"""A user's own scorer: `module:function`, called as `function(case, output)`."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import math
+from typing import Any
+
+from tuneloop.errors import EvaluationError
+from tuneloop.evaluation.scorers.base import Score, Scorer
+from tuneloop.evaluation.suites import Case
+
+
+def own_function(reference: str) -> tuple[Scorer, str]:
+    """Load `module:function`; returns the scorer and the digest of its source, for the gate lock.
+
+    The function gets a `Case` and the answer's text and returns a number in 0..1, a bool, or None
+    for a case that it does not judge.
+
+    Raises:
+        EvaluationError: the function cannot be loaded.
+    """
+    function = _load(reference)
+    try:
+        source = inspect.getsource(function)
+    except (OSError, TypeError):
+        source = reference
+
+    def score(case: Case, output: str) -> Score | None:
+        try:
+            value = function(case, output)
+        except Exception as e:  # noqa: BLE001 - foreign code may raise anything
+            raise EvaluationError(
+                f"The scorer {reference} failed on case {case.id}: {type(e).__name__}: {e}.",
+                remedy="Correct the function; the answers are kept and will be scored again.",
+            ) from e
+        return None if value is None else Score(value=_checked(value, reference, case))
+
+    return score, hashlib.sha256(source.encode()).hexdigest()
+
+
+def _checked(value: Any, reference: str, case: Case) -> float:
+    number = float(value) if isinstance(value, bool | int | float) else math.nan
+    if not 0 <= number <= 1:
+        raise EvaluationError(
+            f"The scorer {reference} returned {value!r} for case {case.id}; "
+            "expected a number from 0 to 1, true or false, or None."
+        )
+    return number
+
+
+def _load(reference: str) -> Any:
+    module_name, _, name = reference.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as e:  # noqa: BLE001 - importing foreign code may raise anything
+        raise EvaluationError(
+            f"The scorer module {module_name!r} cannot be imported: {type(e).__name__}: {e}.",
+            remedy="Check the name, and that the module is on PYTHONPATH.",
+        ) from e
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise EvaluationError(
+            f"{module_name!r} has no function {name!r}.",
+            remedy="Name a scorer as module:function, e.g. checks:mentions_product",
+        )
+    return function

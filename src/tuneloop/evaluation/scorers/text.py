@@ -1,0 +1,57 @@
+"""Scores of free text against a reference answer."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+
+from tuneloop.evaluation.scorers.base import RIGHT, Score, passed
+from tuneloop.evaluation.suites import Case
+
+_WORDS = re.compile(r"\w+")
+
+
+def exact(case: Case, output: str) -> Score | None:
+    """The answer is the reference, character for character, but for white space at its ends."""
+    if case.expected is None:
+        return None
+    return passed(output.strip() == case.expected.strip(), "differs from the reference")
+
+
+def normalised_match(case: Case, output: str) -> Score | None:
+    """Equal after Unicode NFKC, case folding, and without punctuation or extra white space."""
+    if case.expected is None:
+        return None
+    return passed(normalise(output) == normalise(case.expected), "differs from the reference")
+
+
+def token_f1(case: Case, output: str) -> Score | None:
+    """Harmonic mean of precision and recall of the normalised words.
+
+    The definition of SQuAD (Rajpurkar et al. 2016, section 6.1), but articles count.
+    """
+    if case.expected is None:
+        return None
+    found, wanted = _words(output), _words(case.expected)
+    if not found or not wanted:
+        return passed(found == wanted, "no words in common with the reference")
+    common = (Counter(found) & Counter(wanted)).total()
+    if common == 0:
+        return Score(value=0.0, detail="no words in common with the reference")
+    value = 2 * common / (len(found) + len(wanted))
+    return RIGHT if value == 1 else Score(value=value, detail=f"token F1 {value:.2f}")
+
+
+def not_empty(case: Case, output: str) -> Score:
+    """There is an answer at all: the form of a task that declares none."""
+    return passed(bool(output.strip()), "empty answer")
+
+
+def normalise(text: str) -> str:
+    """Words in lower case, one space between them."""
+    return " ".join(_words(text))
+
+
+def _words(text: str) -> list[str]:
+    return _WORDS.findall(unicodedata.normalize("NFKC", text).casefold())

@@ -1,0 +1,222 @@
+"""Eval suites: fixed cases that every candidate answers, named by the hash of their content."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from tuneloop.errors import EvaluationError
+from tuneloop.hashing import digest_json
+from tuneloop.modelfile import TaskSettings
+
+Kind = Literal["held-out", "golden", "edge-case", "safety"]
+Messages = tuple[Mapping[str, str], ...]
+
+_ROLES = ("system", "user", "assistant")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One prompt and what a right answer to it looks like."""
+
+    id: str
+    """unique in its suite; equal in every run of the same suite"""
+    messages: Messages
+    """the prompt, ending with a user turn"""
+    expected: str | None = None
+    """the reference answer; None where only form or behaviour is checked"""
+    out_of_scope: bool = False
+    """the right answer is to abstain"""
+    slices: Mapping[str, str] = field(default_factory=dict)
+    """slice name → value, e.g. `intent: freeze_account`"""
+
+    @property
+    def question(self) -> str:
+        """The last user message: what people read."""
+        return self.messages[-1]["content"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """Versioned cases; `digest` is the identity of their content."""
+
+    name: str
+    kind: Kind
+    cases: tuple[Case, ...]
+    digest: str
+
+
+def make_suite(name: str, kind: str, cases: Iterable[Case]) -> Suite:
+    """Build a suite and compute its identity.
+
+    Raises:
+        EvaluationError: for an unknown kind, no cases, or two cases with one id.
+    """
+    if kind not in get_args(Kind):
+        raise EvaluationError(
+            f"Suite {name!r} has the kind {kind!r}; expected one of {', '.join(get_args(Kind))}."
+        )
+    cases = tuple(cases)
+    if not cases:
+        raise EvaluationError(
+            f"Suite {name!r} has no cases.", remedy="Add cases to it, or remove it."
+        )
+    seen: set[str] = set()
+    for case in cases:
+        if case.id in seen:
+            raise EvaluationError(
+                f"Suite {name!r} holds the case {case.id!r} twice: {case.question[:80]!r}.",
+                remedy="Remove the repeated row; a case counts once.",
+            )
+        seen.add(case.id)
+    return Suite(name=name, kind=kind, cases=cases, digest=_digest(name, kind, cases))  # type: ignore[arg-type]
+
+
+def load_suite(path: Path, *, name: str, kind: str, task: TaskSettings) -> Suite:
+    """Read a suite from a JSON Lines file.
+
+    A row is a dataset row (`messages` + `completion`), a chat row (`messages` that may end with the
+    assistant's answer) or a pair (`prompt` + `completion`); `id` and `tags` are optional. The task's
+    system text is put first where a row has none.
+
+    Raises:
+        EvaluationError: naming file and line of the first row that cannot be used: a suite is
+            curated, so a row that silently went missing would be worse than a stop.
+    """
+    return make_suite(name, kind, [_case(row, where, task) for row, where in _rows(path)])
+
+
+def held_out_suite(folder: Path, *, task: TaskSettings, name: str = "held-out") -> Suite:
+    """The held-out suite of a dataset version: its `eval.jsonl`."""
+    return load_suite(folder / "eval.jsonl", name=name, kind="held-out", task=task)
+
+
+def _digest(name: str, kind: str, cases: tuple[Case, ...]) -> str:
+    return digest_json(
+        {
+            "name": name,
+            "kind": kind,
+            "cases": [
+                {
+                    "id": case.id,
+                    "messages": [dict(message) for message in case.messages],
+                    "expected": case.expected,
+                    "out_of_scope": case.out_of_scope,
+                    "slices": dict(case.slices),
+                }
+                for case in cases
+            ],
+        }
+    )
+
+
+def _rows(path: Path) -> Iterable[tuple[dict[str, Any], str]]:
+    """Rows with the place where each stands, e.g. `golden.jsonl, line 3`."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as e:
+        raise EvaluationError(
+            f"The suite file {path} does not exist.", remedy="Check `evaluation.suites`."
+        ) from e
+    except UnicodeDecodeError as e:
+        raise EvaluationError(
+            f"The suite file {path} is not UTF-8 text (byte {e.start}).",
+            remedy="Save it as UTF-8 JSON Lines: one JSON object a line.",
+        ) from e
+    except OSError as e:
+        raise EvaluationError(f"The suite file {path} cannot be read: {e.strerror}.") from e
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        where = f"{path.name}, line {number}"
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as e:
+            raise EvaluationError(f"{where}: not valid JSON ({e}).") from e
+        if not isinstance(row, dict):
+            raise EvaluationError(f"{where}: expected a JSON object, got {type(row).__name__}.")
+        yield row, where
+
+
+def _case(row: dict[str, Any], where: str, task: TaskSettings) -> Case:
+    messages, expected = _prompt_and_answer(row, where)
+    if task.system and messages[0]["role"] != "system":
+        messages = ({"role": "system", "content": task.system}, *messages)
+    tags = row.get("tags") or {}
+    if not isinstance(tags, dict):
+        raise EvaluationError(f"{where}: expected `tags` to be an object of texts.")
+    slices = {str(key): str(value) for key, value in tags.items()}
+    out_of_scope = slices.get("out_of_scope") == "yes" or (
+        expected is not None and task.is_abstention(expected)
+    )
+    if task.abstain is not None:
+        slices["out_of_scope"] = "yes" if out_of_scope else "no"
+    if expected is not None:
+        slices |= _label(expected, task)
+    identity = row.get("id") or digest_json([list(map(dict, messages)), expected])[:16]
+    return Case(
+        id=str(identity),
+        messages=messages,
+        expected=expected,
+        out_of_scope=out_of_scope,
+        slices=slices,
+    )
+
+
+def _prompt_and_answer(row: dict[str, Any], where: str) -> tuple[Messages, str | None]:
+    expected = row.get("completion")
+    if "messages" in row:
+        messages = _messages(row["messages"], where)
+        if expected is None and messages[-1]["role"] == "assistant":
+            messages, expected = messages[:-1], messages[-1]["content"]
+    elif isinstance(row.get("prompt"), str):
+        messages = ({"role": "user", "content": row["prompt"]},)
+    elif "prompt" in row:
+        messages = _messages(row["prompt"], where)
+    else:
+        raise EvaluationError(
+            f"{where}: expected `messages`, or `prompt` with `completion`; "
+            f"found {', '.join(sorted(row)) or 'nothing'}."
+        )
+    if not messages or messages[-1]["role"] != "user":
+        raise EvaluationError(f"{where}: the prompt must end with a user message.")
+    if expected is not None and not isinstance(expected, str):
+        raise EvaluationError(
+            f"{where}: expected `completion` to be text, got {type(expected).__name__}."
+        )
+    return messages, expected
+
+
+def _messages(value: Any, where: str) -> Messages:
+    if not isinstance(value, list) or not value:
+        raise EvaluationError(f"{where}: expected a list of messages.")
+    for message in value:
+        if (
+            not isinstance(message, dict)
+            or message.get("role") not in _ROLES
+            or not isinstance(message.get("content"), str)
+        ):
+            raise EvaluationError(
+                f"{where}: each message needs `role` ({', '.join(_ROLES)}) and `content` (text)."
+            )
+    return tuple({"role": m["role"], "content": m["content"]} for m in value)
+
+
+def _label(expected: str, task: TaskSettings) -> dict[str, str]:
+    """The field that names the kind of request: the abstention's, else the schema's first enum."""
+    fields = (task.output_schema or {}).get("properties", {})
+    name = task.abstain.field if task.abstain else None
+    if name is None:
+        enums = (key for key, value in fields.items() if "enum" in value)
+        name = next(enums, None)
+    if name is None:
+        return {}
+    try:
+        answer = json.loads(expected)
+    except ValueError:
+        return {}
+    value = answer.get(name) if isinstance(answer, dict) else None
+    return {name: value} if isinstance(value, str) else {}

@@ -1,0 +1,200 @@
+"""What can be asked: a served model behind an OpenAI-compatible URL, or anything alike."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol, runtime_checkable
+from urllib.parse import urlsplit
+
+from tuneloop.errors import EvaluationError
+from tuneloop.evaluation.suites import Messages
+
+_RETRY_STATUS = (429, 502, 503, 504)
+_ERROR_TEXT_CHARACTERS = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How answers are drawn; the same in the evaluation as in production."""
+
+    temperature: float = 0.0
+    max_tokens: int = 256
+    top_p: float | None = None
+    seed: int | None = None
+
+    def as_request(self) -> dict[str, Any]:
+        """The fields of a chat request; what is None is left to the server."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What came back for one prompt; `error` is set where nothing did."""
+
+    text: str = ""
+    latency_ms: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    finish_reason: str = ""
+    """stop, length (cut off at max_tokens) or what the server said"""
+    error: str | None = None
+    """reason code and message, e.g. `http_500: …`"""
+
+
+class ChatTarget(Protocol):
+    """Something that answers chats."""
+
+    @property
+    def identity(self) -> str:
+        """What answers, equal in every run of the same weights: a bundle or artifact digest."""
+
+    @property
+    def sampling(self) -> Sampling:
+        """How it draws its answers."""
+
+    def complete(self, messages: Messages) -> Answer:
+        """Answer one prompt; failures come back in `Answer.error`, never as an exception."""
+
+
+@runtime_checkable
+class BatchTarget(ChatTarget, Protocol):
+    """A target that is faster when it sees all prompts at once."""
+
+    def complete_many(self, prompts: Sequence[Messages]) -> Iterator[tuple[int, Answer]]:
+        """(index, answer) in any order, as they are finished."""
+
+
+@dataclass(kw_only=True)
+class OpenAITarget:
+    """Any OpenAI-compatible chat endpoint, asked as a client program asks it.
+
+    Retries what a client library would (429, 502, 503, 504 and refused connections), with a
+    growing pause; the latency is that of the attempt that was answered.
+    """
+
+    base_url: str
+    """up to and with `/v1`"""
+    model: str
+    identity: str
+    sampling: Sampling = field(default_factory=Sampling)
+    api_key: str | None = field(default=None, repr=False)
+    timeout_seconds: float = 120.0
+    retries: int = 2
+    retry_pause_seconds: float = 0.25
+    request_fields: Mapping[str, Any] = field(default_factory=dict)
+    """more fields of every request, e.g. `{"cache_prompt": False}`"""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise EvaluationError(
+                f"Expected a base URL such as http://127.0.0.1:8400/v1, got {self.base_url!r}."
+            )
+        self._parts = parts
+        self._local = threading.local()
+
+    def complete(self, messages: Messages) -> Answer:
+        """Answer one prompt; safe to call from many threads."""
+        body = json.dumps(
+            {
+                "model": self.model,
+                "messages": [dict(message) for message in messages],
+                **self.sampling.as_request(),
+                **self.request_fields,
+            }
+        ).encode()
+        answer = Answer(error="not_asked")
+        for attempt in range(self.retries + 1):
+            if attempt:
+                time.sleep(self.retry_pause_seconds * 2 ** (attempt - 1))
+            answer, again = self._ask(body)
+            if not again:
+                break
+        return answer
+
+    def _ask(self, body: bytes) -> tuple[Answer, bool]:
+        """One attempt; the flag tells whether another may help."""
+        started = time.perf_counter()
+        try:
+            status, payload = self._post(body)
+        except TimeoutError:
+            self._drop_connection()
+            return Answer(error=f"timeout: no answer in {self.timeout_seconds:g} s"), False
+        except (OSError, http.client.HTTPException) as e:
+            self._drop_connection()
+            return Answer(error=f"connection: {type(e).__name__}: {e}"), True
+        latency_ms = (time.perf_counter() - started) * 1_000
+        if status != 200:
+            return Answer(error=f"http_{status}: {_message(payload)}"), status in _RETRY_STATUS
+        return _answer(payload, latency_ms), False
+
+    def _post(self, body: bytes) -> tuple[int, bytes]:
+        connection = self._connection()
+        headers = {"Content-Type": "application/json", **self.headers}
+        if self.api_key:
+            headers["Authorization"] = f"Bearer {self.api_key}"
+        path = self._parts.path.rstrip("/") + "/chat/completions"
+        connection.request("POST", path, body=body, headers=headers)
+        response = connection.getresponse()
+        payload = response.read()
+        if response.will_close:
+            self._drop_connection()
+        return response.status, payload
+
+    def _connection(self) -> http.client.HTTPConnection:
+        """This thread's open connection, as a client library would keep one."""
+        connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            kind = (
+                http.client.HTTPSConnection
+                if self._parts.scheme == "https"
+                else http.client.HTTPConnection
+            )
+            host = self._parts.hostname or ""
+            connection = kind(host, self._parts.port, timeout=self.timeout_seconds)
+            connection.connect()
+            # Without it, the headers' and the body's packets can wait for each other for 40 ms.
+            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._local.connection = connection
+        return connection
+
+    def _drop_connection(self) -> None:
+        connection = getattr(self._local, "connection", None)
+        self._local.connection = None
+        if connection is not None:
+            connection.close()
+
+
+def _answer(payload: bytes, latency_ms: float) -> Answer:
+    try:
+        body = json.loads(payload)
+        choice = body["choices"][0]
+        text = choice["message"].get("content") or ""
+        usage = body.get("usage") or {}
+        return Answer(
+            text=str(text),
+            latency_ms=latency_ms,
+            prompt_tokens=int(usage.get("prompt_tokens", 0)),
+            completion_tokens=int(usage.get("completion_tokens", 0)),
+            finish_reason=str(choice.get("finish_reason") or ""),
+        )
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as e:
+        return Answer(error=f"bad_response: {type(e).__name__}: {_message(payload)}")
+
+
+def _message(payload: bytes) -> str:
+    """The server's own words, cut to a readable length."""
+    text = payload.decode("utf-8", "replace")
+    try:
+        error = json.loads(text)["error"]
+        text = str(error["message"]) if isinstance(error, dict) else str(error)
+    except (ValueError, KeyError, TypeError):
+        pass
+    return " ".join(text.split())[:_ERROR_TEXT_CHARACTERS]
