@@ -1,0 +1,211 @@
+"""Which bundle an endpoint serves: moved together with the aliases, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from tuneloop.errors import ConflictError, UsageError
+from tuneloop.hashing import short
+from tuneloop.modelfile import ModelSettings
+from tuneloop.registry import aliases, audit
+from tuneloop.storage import tables
+from tuneloop.workspace import Workspace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """The name that clients call and what answers them."""
+
+    name: str
+    model: str
+    bundle: str | None
+    """Bundle id in production."""
+    previous: str | None
+    """Bundle id that a rollback returns to."""
+    settings: Mapping[str, Any]
+    """The model file's `endpoint` section when it was last deployed."""
+    revision: int
+    """Grows with every move."""
+
+
+def find(workspace: Workspace, model: str) -> Endpoint | None:
+    """The endpoint of a model, None before its first deployment."""
+    with workspace.records.begin() as tx:
+        return _read(tx, model)
+
+
+def listing(workspace: Workspace) -> list[Endpoint]:
+    """All endpoints, by name."""
+    query = sa.select(tables.endpoints).order_by(tables.endpoints.c.name)
+    with workspace.records.begin() as tx:
+        return [_record(row) for row in tx.execute(query)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """What a model's endpoint shall be, who wants it and why."""
+
+    model: str
+    endpoint: str
+    bundle: str
+    previous: str | None
+    settings: Mapping[str, Any]
+    actor: str
+    reason: str
+
+
+def point(
+    workspace: Workspace,
+    *,
+    model: ModelSettings,
+    bundle: str,
+    actor: str,
+    reason: str,
+) -> Endpoint:
+    """Make a bundle production; what was production becomes previous.
+
+    Raises:
+        ConflictError: somebody moved the endpoint meanwhile; nothing changed.
+        UsageError: the endpoint's name belongs to another model.
+    """
+    with workspace.records.begin() as tx:
+        before = _read(tx, model.name)
+        if before is not None and before.bundle == bundle:
+            return before
+        move = Move(
+            model=model.name,
+            endpoint=model.endpoint_name,
+            bundle=bundle,
+            previous=before.bundle if before else None,
+            settings=model.endpoint.model_dump(mode="json"),
+            actor=actor,
+            reason=reason,
+        )
+        return _apply(tx, move, before, workspace.now())
+
+
+def roll_back(workspace: Workspace, *, model: str, actor: str, reason: str) -> Endpoint:
+    """Swap production and previous; doing it again undoes it.
+
+    Raises:
+        UsageError: there is nothing to go back to.
+        ConflictError: somebody moved the endpoint meanwhile; nothing changed.
+    """
+    with workspace.records.begin() as tx:
+        before = _read(tx, model)
+        if before is None or before.bundle is None or before.previous is None:
+            raise UsageError(
+                f"{model} has no previous bundle to go back to.",
+                remedy="A rollback needs two deployments. See: tuneloop history",
+            )
+        move = Move(
+            model=model,
+            endpoint=before.name,
+            bundle=before.previous,
+            previous=before.bundle,
+            settings=before.settings,
+            actor=actor,
+            reason=reason,
+        )
+        return _apply(tx, move, before, workspace.now())
+
+
+def _apply(tx: sa.Connection, move: Move, before: Endpoint | None, now: datetime) -> Endpoint:
+    """Route, aliases and audit event in one transaction: all of them or none."""
+    after = Endpoint(
+        name=move.endpoint,
+        model=move.model,
+        bundle=move.bundle,
+        previous=move.previous,
+        settings=dict(move.settings),
+        revision=before.revision + 1 if before else 1,
+    )
+    _write(tx, before, after)
+    known = aliases.read(tx, move.model)
+    targets: dict[aliases.AliasName, str | None] = {
+        "production": move.bundle,
+        "previous": move.previous,
+    }
+    if "candidate" in known and known["candidate"].bundle == move.bundle:
+        targets["candidate"] = None
+    for name, bundle in targets.items():
+        aliases.move(
+            tx,
+            model=move.model,
+            name=name,
+            bundle=bundle,
+            expected=known.get(name),
+            actor=move.actor,
+            reason=move.reason,
+            now=now,
+        )
+    audit.record(
+        tx,
+        model=move.model,
+        actor=move.actor,
+        action="endpoint.move",
+        detail={
+            "endpoint": move.endpoint,
+            "from": before.bundle if before else None,
+            "to": move.bundle,
+            "reason": move.reason,
+        },
+        now=now,
+    )
+    return after
+
+
+def _write(tx: sa.Connection, before: Endpoint | None, after: Endpoint) -> None:
+    table = tables.endpoints
+    if before is None:
+        _refuse_taken(tx, after.name)
+        tx.execute(sa.insert(table).values(**vars(after)))
+        return
+    changed = tx.execute(
+        sa.update(table)
+        .where(table.c.model == before.model, table.c.revision == before.revision)
+        .values(**vars(after))
+    )
+    if changed.rowcount != 1:
+        raise ConflictError(
+            f"Endpoint {before.name} was moved by somebody else meanwhile.",
+            remedy="Look with `tuneloop status` and decide again.",
+        )
+
+
+def _refuse_taken(tx: sa.Connection, name: str) -> None:
+    table = tables.endpoints
+    owner = tx.execute(sa.select(table.c.model).where(table.c.name == name)).scalar()
+    if owner is not None:
+        raise UsageError(
+            f"Endpoint {name!r} already belongs to the model {owner!r}.",
+            remedy="Give this model another `endpoint.name` in its model file.",
+        )
+
+
+def _read(tx: sa.Connection, model: str) -> Endpoint | None:
+    row = tx.execute(sa.select(tables.endpoints).where(tables.endpoints.c.model == model)).first()
+    return None if row is None else _record(row)
+
+
+def _record(row: sa.Row[Any]) -> Endpoint:
+    return Endpoint(
+        name=row.name,
+        model=row.model,
+        bundle=row.bundle,
+        previous=row.previous,
+        settings=row.settings,
+        revision=row.revision,
+    )
+
+
+def describe(endpoint: Endpoint) -> str:
+    """One line for people."""
+    bundle = short(endpoint.bundle) if endpoint.bundle else "nothing"
+    previous = short(endpoint.previous) if endpoint.previous else "nothing"
+    return f"{endpoint.name} serves {bundle} (previous: {previous})"
