@@ -61,7 +61,8 @@ def deploy(
     with serve(bundle) as base_url:
         smoke = smoke_test(probes, ask_at(base_url, bundle))
     progress.note(
-        f"smoke test: {smoke.answered}/{smoke.queries} answered, {smoke.as_evaluated} as evaluated, "
+        f"smoke test: {smoke.answered}/{smoke.queries} answered, "
+        f"{smoke.as_evaluated} as evaluated, "
         f"{smoke.unlike_base} of {smoke.compared_with_base} unlike the untuned base"
     )
     if not smoke.passed:

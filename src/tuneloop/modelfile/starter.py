@@ -1,0 +1,135 @@
+"""Writes a commented model file: what `tuneloop init` found out, and every default worth seeing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What is known about a new model."""
+
+    name: str
+    base: str
+    sources: tuple[str, ...]
+    system: str
+    """System text found in the data, or empty."""
+    output_schema: dict[str, Any] | None
+    """Inferred from the answers when they are JSON."""
+    abstain: tuple[str, str] | None
+    """Field and value of the answer that says "out of scope"."""
+    group_field: str | None
+    notes: tuple[str, ...]
+    """What was seen in the data, one line each."""
+
+
+def render(start: Start) -> str:
+    """The text of `tuneloop.yaml`."""
+    parts = [
+        _HEADER,
+        *(f"# {note}" for note in start.notes),
+        "",
+        f"name: {_scalar(start.name)}",
+        "",
+        "# A Hugging Face id, a local folder, a .gguf file, or package:MODULE holding one.",
+        f"base: {_scalar(start.base)}",
+        "",
+        "task:",
+        "  # Put before every conversation, in training, evaluation and production alike.",
+        _block("system", start.system),
+        *_form(start),
+        *_abstain(start),
+        "",
+        "data:",
+        f"  sources: {json.dumps(list(start.sources), ensure_ascii=False)}",
+        "  holdout_share: 0.1      # never trained on; stays the same in later versions",
+        f"  group_field: {_scalar(start.group_field)}   # equal values stay together in the split",
+        "  # retired_terms: {Old Name: New Name}",
+        _REST,
+    ]
+    return "\n".join(parts)
+
+
+def _form(start: Start) -> list[str]:
+    if start.output_schema is None:
+        return [
+            "  # Declare the form of an answer to have it checked everywhere:",
+            "  # output_schema: {type: object, required: [intent]}   or   output_pattern: '[A-Z]+'",
+        ]
+    dumped = yaml.safe_dump(
+        {"output_schema": start.output_schema}, sort_keys=False, allow_unicode=True, width=96
+    )
+    return [
+        "  # Inferred from the data; every answer is checked against it.",
+        *(f"  {line}" for line in dumped.rstrip().splitlines()),
+    ]
+
+
+def _abstain(start: Start) -> list[str]:
+    if start.abstain is None:
+        return [
+            "  # The answer that hands a request to a person, when there is one:",
+            "  # abstain: {field: intent, value: out_of_scope}",
+        ]
+    field, value = start.abstain
+    return [
+        "  # The answer that hands a request to a person.",
+        f"  abstain: {{field: {_scalar(field)}, value: {_scalar(value)}}}",
+    ]
+
+
+def _block(key: str, text: str) -> str:
+    if not text:
+        return f'  {key}: ""'
+    lines = "\n".join(f"    {line}" if line else "" for line in text.splitlines())
+    return f"  {key}: |-\n{lines}"
+
+
+def _scalar(value: str | None) -> str:
+    return "null" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+_HEADER = """\
+# The model file: everything that tuneloop needs to keep this model.
+# Check it with `tuneloop config check`; see every key with `tuneloop config schema`."""
+
+_REST = """\
+
+training:
+  method: lora             # lora, qlora or full
+  epochs: 3
+  batch_size: 16
+  seed: 0
+
+evaluation:
+  # Locked by hash before an evaluation starts; a candidate that misses one is not deployed.
+  gates:
+    accuracy: ">= 0.90"
+    format: ">= 0.95"
+  margin: 0.02             # how much worse than production still counts as not worse
+  # suites: [{name: golden, kind: golden, file: golden.jsonl}]
+
+export:
+  quantisations: [f16, q8_0, q5_k_m, q4_k_m]
+  serve: q8_0              # the one that production runs and that is evaluated
+
+endpoint:
+  port: 8400
+  max_tokens: 256
+  temperature: 0.0
+
+monitors:
+  window_days: 7
+  minimum_samples: 30      # fewer interactions alert nobody
+  format_below: 0.93
+  edit_rate_above: 0.15
+  novelty_above: 0.20
+  latency_above_baseline: 2.0
+
+triggers:
+  minimum_corrections: 20  # approved corrections that make a new cycle worth its time
+"""

