@@ -31,7 +31,7 @@ ModelOption = Annotated[
     ),
 ]
 SetOption = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option("--set", help="Override one value, e.g. --set training.epochs=5.", metavar="K=V"),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value instead of text.")]

@@ -1,0 +1,128 @@
+"""`tuneloop bundle`: what was made, what is in it, how two differ."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from tuneloop.cli.terminal import (
+    DEFAULT_FILE,
+    JsonOption,
+    ModelOption,
+    ago,
+    finishing,
+    open_loop,
+    out,
+    print_json,
+    table,
+)
+
+app = typer.Typer(no_args_is_help=True, help="Bundles: list, show, compare, verify.")
+Reference = Annotated[
+    str, typer.Argument(help="Id, its beginning, or production|previous|candidate.")
+]
+
+
+@app.command("list")
+def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
+    """List the bundles of this model, the newest first."""
+    from tuneloop.registry import aliases
+    from tuneloop.registry import bundle as bundles
+
+    with finishing(open_loop(file, quiet=True)) as loop:
+        found = bundles.listing(loop.workspace, model=loop.model.name)
+        names: dict[str, list[str]] = {}
+        for alias in aliases.current(loop.workspace, loop.model.name).values():
+            names.setdefault(alias.bundle, []).append(alias.name)
+        now = loop.workspace.now()
+    if json_:
+        print_json([{**_plain(b), "aliases": names.get(b.id, [])} for b in found])
+        return
+    rows = table("bundle", "alias", "made", "dataset", "gates")
+    for one in found:
+        rows.add_row(
+            one.short,
+            ", ".join(sorted(names.get(one.id, []))),
+            ago(one.created_at, now),
+            str(one.manifest["dataset"].get("label", "")),
+            str(one.manifest["evaluation"].get("verdict", "")),
+        )
+    out.print(rows if found else "No bundles yet. Make one with: tuneloop run")
+
+
+@app.command()
+def show(
+    reference: Reference = "production",
+    file: ModelOption = DEFAULT_FILE,
+    json_: JsonOption = False,
+) -> None:
+    """Show a bundle's manifest: everything that decides how it behaves."""
+    from tuneloop.registry import bundle as bundles
+
+    with finishing(open_loop(file, quiet=True)) as loop:
+        found = bundles.find(loop.workspace, reference, model=loop.model.name)
+    if json_:
+        print_json(_plain(found))
+        return
+    out.print(f"[bold]{found.model}[/] bundle {found.id}")
+    rows = table("key", "value")
+    for key, value in _leaves(found.manifest):
+        rows.add_row(key, value if isinstance(value, str) else json.dumps(value))
+    out.print(rows)
+
+
+@app.command()
+def diff(
+    before: Reference,
+    after: Reference,
+    file: ModelOption = DEFAULT_FILE,
+    json_: JsonOption = False,
+) -> None:
+    """Show every part in which two bundles differ."""
+    from tuneloop.registry import bundle as bundles
+
+    with finishing(open_loop(file, quiet=True)) as loop:
+        a, b = (bundles.find(loop.workspace, r, model=loop.model.name) for r in (before, after))
+    found = bundles.diff(a, b)
+    if json_:
+        print_json(found)
+        return
+    rows = table("key", a.short, b.short)
+    for one in found:
+        rows.add_row(one.key, str(one.before), str(one.after))
+    out.print(rows if found else "They are the same bundle.")
+
+
+@app.command()
+def verify(
+    reference: Reference = "production",
+    file: ModelOption = DEFAULT_FILE,
+    json_: JsonOption = False,
+) -> None:
+    """Read every byte of a bundle and compare it with its hashes."""
+    from tuneloop.registry import bundle as bundles
+
+    with finishing(open_loop(file, quiet=True)) as loop:
+        found = bundles.find(loop.workspace, reference, model=loop.model.name)
+        folders = bundles.verify(loop.workspace, found)
+    if json_:
+        print_json({"bundle": found.id, "intact": True, "artifacts": sorted(folders)})
+    else:
+        out.print(f"Bundle {found.short} is intact: {', '.join(sorted(folders))}.")
+
+
+def _plain(bundle: Any) -> dict[str, Any]:
+    return {
+        "id": bundle.id,
+        "model": bundle.model,
+        "created_at": bundle.created_at,
+        "manifest": dict(bundle.manifest),
+    }
+
+
+def _leaves(value: Any, at: str = "") -> list[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        return [leaf for k, v in value.items() for leaf in _leaves(v, f"{at}.{k}" if at else k)]
+    return [(at, value)]

@@ -1,0 +1,109 @@
+"""`tuneloop prepare` and `tuneloop data`: dataset versions."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from tuneloop.cli.terminal import (
+    DEFAULT_FILE,
+    JsonOption,
+    ModelOption,
+    SetOption,
+    ago,
+    finishing,
+    open_loop,
+    out,
+    print_json,
+    table,
+)
+
+app = typer.Typer(no_args_is_help=True, help="Dataset versions: list, show, compare.")
+Reference = Annotated[str, typer.Argument(help="Digest, its beginning, label, or `latest`.")]
+
+
+def prepare(
+    file: ModelOption = DEFAULT_FILE, overrides: SetOption = None, json_: JsonOption = False
+) -> None:
+    """Make a dataset version: import, filter, remove duplicates, split.
+
+    Example: tuneloop prepare --set data.holdout_share=0.15
+    """
+    with finishing(open_loop(file, overrides, quiet=json_)) as loop:
+        version = loop.prepare()
+        report = loop.dataset_report(version)
+    if json_:
+        print_json({"digest": version.digest, "label": version.label, "report": report})
+        return
+    out.print(f"Dataset version [bold]{version.label}[/]")
+    _print_report(report)
+
+
+@app.command("list")
+def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
+    """List dataset versions, the newest first."""
+    with finishing(open_loop(file, quiet=True)) as loop:
+        versions, now = loop.dataset_versions(), loop.workspace.now()
+    if json_:
+        print_json(versions)
+        return
+    rows = table("version", "train", "eval", "made")
+    for one in versions:
+        rows.add_row(one.label, str(one.rows_train), str(one.rows_eval), ago(one.created_at, now))
+    out.print(rows if versions else "No dataset version yet. Make one with: tuneloop prepare")
+
+
+@app.command()
+def show(
+    reference: Reference = "latest", file: ModelOption = DEFAULT_FILE, json_: JsonOption = False
+) -> None:
+    """Show what went into a version and what was left out, with reasons."""
+    with finishing(open_loop(file, quiet=True)) as loop:
+        version = loop.dataset(reference)
+        report = loop.dataset_report(version)
+    if json_:
+        print_json({"digest": version.digest, "label": version.label, "report": report})
+        return
+    out.print(f"Dataset version [bold]{version.label}[/] ({version.digest})")
+    _print_report(report)
+
+
+@app.command()
+def quarantine(
+    reference: Reference = "latest", file: ModelOption = DEFAULT_FILE, json_: JsonOption = False
+) -> None:
+    """List every row that was left out: file, line and reason."""
+    with finishing(open_loop(file, quiet=True)) as loop:
+        found = loop.quarantined(loop.dataset(reference))
+    if json_:
+        print_json(found)
+        return
+    rows = table("file", "line", "reason", "detail")
+    for row in found:
+        rows.add_row(str(row["source"]), str(row["line"]), row["reason"], str(row["detail"]))
+    out.print(rows if found else "Nothing was left out.")
+
+
+@app.command()
+def diff(
+    before: Reference, after: Reference, file: ModelOption = DEFAULT_FILE, json_: JsonOption = False
+) -> None:
+    """Show rows added, removed and moved between two versions, and changed settings."""
+    with finishing(open_loop(file, quiet=True)) as loop:
+        found = loop.dataset_diff(before, after)
+    if json_:
+        print_json(found)
+        return
+    _print_mapping(found)
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    _print_mapping(report)
+
+
+def _print_mapping(value: dict[str, Any]) -> None:
+    rows = table("what", "value")
+    for key, item in value.items():
+        rows.add_row(key.replace("_", " "), str(item))
+    out.print(rows)

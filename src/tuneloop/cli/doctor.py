@@ -1,0 +1,124 @@
+"""`tuneloop doctor`: is the installation complete?"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from tuneloop import __version__
+from tuneloop.cli.terminal import JsonOption, out, print_json, table
+
+_MIN_FREE_BYTES = 5_000_000_000
+_EXTRAS = {
+    "gateway": ("granian", "pyreqwest"),
+    "traffic": ("deltalake", "polars"),
+    "data": ("datasketch", "rapidfuzz", "pyarrow"),
+    "train": ("torch", "transformers", "trl", "peft"),
+    "export": ("gguf", "libgguf"),
+    "serve": ("xllamacpp",),
+    "evaluate": ("scipy", "statsmodels", "jinja2"),
+    "monitor": ("wordllama",),
+    "postgres": ("psycopg",),
+    "qlora": ("bitsandbytes",),
+}
+_NEEDED_FOR = {
+    "gateway": "serving",
+    "traffic": "monitoring and review",
+    "data": "preparing data",
+    "train": "training",
+    "export": "making GGUF files",
+    "serve": "running models",
+    "evaluate": "evaluation",
+    "monitor": "novelty",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that was looked at."""
+
+    name: str
+    state: str
+    """ok, optional (absent, only needed for more) or missing"""
+    detail: str
+
+
+def doctor(json_: JsonOption = False) -> None:
+    """Check the installation; exit code 1 when something is missing.
+
+    Looks at Python, the optional parts, disk, memory and processors.
+    """
+    findings = [_python(), *(_extra(name) for name in _EXTRAS), _disk(), _machine(), _tools()]
+    if json_:
+        print_json(findings)
+    else:
+        colours = {"ok": "green", "optional": "dim", "missing": "red"}
+        rows = table("what", "state", "detail")
+        for one in findings:
+            rows.add_row(one.name, f"[{colours[one.state]}]{one.state}[/]", one.detail)
+        out.print(rows)
+    if any(one.state == "missing" for one in findings):
+        raise typer.Exit(1)
+
+
+def _python() -> Finding:
+    return Finding(
+        name="tuneloop",
+        state="ok",
+        detail=f"{__version__} on Python {platform.python_version()} ({sys.executable})",
+    )
+
+
+def _extra(name: str) -> Finding:
+    absent = [module for module in _EXTRAS[name] if importlib.util.find_spec(module) is None]
+    if not absent:
+        return Finding(name=name, state="ok", detail=", ".join(map(_version, _EXTRAS[name])))
+    needed = name in _NEEDED_FOR
+    why = f"needed for {_NEEDED_FOR[name]}; " if needed else ""
+    return Finding(
+        name=name,
+        state="missing" if needed else "optional",
+        detail=f"{why}pip install 'tuneloop\\[{name}]'",
+    )
+
+
+def _version(module: str) -> str:
+    try:
+        return f"{module} {importlib.metadata.version(module)}"
+    except importlib.metadata.PackageNotFoundError:
+        return module
+
+
+def _disk() -> Finding:
+    free = shutil.disk_usage(Path.cwd()).free
+    return Finding(
+        name="disk",
+        state="ok" if free > _MIN_FREE_BYTES else "missing",
+        detail=f"{free / 1e9:.0f} GB free here; a 135M model needs about 3 GB a cycle",
+    )
+
+
+def _machine() -> Finding:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    gpu = shutil.which("nvidia-smi")
+    detail = f"{os.cpu_count()} processors, {memory / 1e9:.0f} GB memory, "
+    return Finding(name="machine", state="ok", detail=detail + ("a GPU" if gpu else "no GPU"))
+
+
+def _tools() -> Finding:
+    found = [tool for tool in ("llama-quantize", "llama-server") if shutil.which(tool)]
+    return Finding(
+        name="llama.cpp",
+        state="ok" if found else "optional",
+        detail=f"on PATH: {', '.join(found)}"
+        if found
+        else "none on PATH; the packaged one is used",
+    )

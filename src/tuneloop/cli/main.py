@@ -1,0 +1,104 @@
+"""The `tuneloop` command: one verb for every stage, nouns for what they make."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from tuneloop import __version__
+from tuneloop.cli import (
+    alerts,
+    bundles,
+    config,
+    data,
+    doctor,
+    evaluation,
+    monitoring,
+    release,
+    review,
+    runs,
+    serving,
+    start,
+    status,
+    traffic,
+)
+from tuneloop.cli.terminal import err
+from tuneloop.errors import TuneloopError
+
+app = typer.Typer(
+    name="tuneloop",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Keeps fine-tuned language models accurate, current and reliable.\n\n"
+    "prepare → train → evaluate → deploy → monitor → retrain\n\n"
+    "Start with: tuneloop init DATA_FILE, then: tuneloop run",
+)
+
+_LOOP, _LIVE, _LOOK = "The loop", "Production", "Look and set up"
+
+app.command("init", rich_help_panel=_LOOK)(start.init)
+app.command("run", rich_help_panel=_LOOP)(start.run)
+app.command("prepare", rich_help_panel=_LOOP)(data.prepare)
+app.command("train", rich_help_panel=_LOOP)(runs.train)
+app.command("evaluate", rich_help_panel=_LOOP)(evaluation.evaluate)
+app.command("deploy", rich_help_panel=_LIVE)(release.deploy)
+app.command("rollback", rich_help_panel=_LIVE)(release.rollback)
+app.command("up", rich_help_panel=_LIVE)(serving.up)
+app.command("down", rich_help_panel=_LIVE)(serving.down)
+app.command("status", rich_help_panel=_LIVE)(status.status)
+app.command("history", rich_help_panel=_LIVE)(release.history)
+app.command("doctor", rich_help_panel=_LOOK)(doctor.doctor)
+app.add_typer(review.app, name="review", rich_help_panel=_LOOP)
+app.add_typer(monitoring.app, name="monitor", rich_help_panel=_LIVE)
+app.add_typer(alerts.app, name="alert", rich_help_panel=_LIVE)
+app.add_typer(traffic.app, name="traffic", rich_help_panel=_LIVE)
+app.add_typer(data.app, name="data", rich_help_panel=_LOOK)
+app.add_typer(runs.app, name="runs", rich_help_panel=_LOOK)
+app.add_typer(bundles.app, name="bundle", rich_help_panel=_LOOK)
+app.add_typer(evaluation.app, name="evaluation", rich_help_panel=_LOOK)
+app.add_typer(config.app, name="config", rich_help_panel=_LOOK)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tuneloop {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+def main() -> None:
+    """Run the command; a mistake ends with one clear message and an exit code other than 0."""
+    try:
+        app()
+    except TuneloopError as e:
+        err.print(f"[bold red]error:[/] {_escaped(e.message)}", soft_wrap=True)
+        if e.remedy:
+            err.print(f"[bold]→[/] {_escaped(e.remedy)}", soft_wrap=True)
+        sys.exit(e.exit_code)
+    except KeyboardInterrupt:
+        err.print("stopped; run the same command again to continue.")
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader went away (`| head`); nobody is left to tell.
+        sys.stderr.close()
+        sys.exit(141)
+    except OSError as e:
+        err.print(f"[bold red]error:[/] {_escaped(e.filename or 'the system')}: {e.strerror or e}.")
+        sys.exit(1)
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

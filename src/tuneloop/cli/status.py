@@ -1,0 +1,81 @@
+"""`tuneloop status`: one screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop.cli.terminal import (
+    DEFAULT_FILE,
+    JsonOption,
+    ModelOption,
+    ago,
+    finishing,
+    open_loop,
+    out,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tuneloop.retraining.status import Status
+
+_COLOURS = {"healthy": "green", "alerts": "yellow", "down": "red", "not deployed": "yellow"}
+
+
+def status(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
+    """What is live, since when, is it healthy, what next."""
+    with finishing(open_loop(file, quiet=True)) as loop:
+        found, now = loop.status(), loop.workspace.now()
+    if json_:
+        print_json(found)
+    else:
+        _print(found, now)
+
+
+def _print(found: Status, now: datetime) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from tuneloop.hashing import short
+
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(style="bold", no_wrap=True)
+    rows.add_column(overflow="fold")
+    colour = _COLOURS[found.health]
+    rows.add_row(found.model, f"[{colour}]● {found.health}[/]")
+    if found.live is not None:
+        live = found.live
+        rows.add_row(
+            "live",
+            f"{short(live.bundle)} ({live.quantisation}) since {live.since:%Y-%m-%d %H:%M}"
+            f" ({ago(live.since, now)})",
+        )
+        rows.add_row("trained on", live.dataset)
+        rows.add_row("evaluated", _scores(live.scores))
+        where = found.gateway_url or "not served"
+        rows.add_row("served", f"{where} as model '{found.endpoint}' (server {live.server})")
+    rows.add_row("previous", short(found.previous) if found.previous else "–")
+    if found.candidate:
+        rows.add_row("candidate", short(found.candidate))
+    for number, alert in enumerate(found.alerts):
+        rows.add_row("alerts" if number == 0 else "", f"[yellow]{escape(alert)}[/]")
+    if found.open_reviews or found.approved_corrections:
+        rows.add_row(
+            "corrections",
+            f"{found.open_reviews} to review, {found.approved_corrections} approved for retraining",
+        )
+    if found.cycle:
+        rows.add_row("last cycle", escape(found.cycle))
+    for number, step in enumerate(found.next_steps):
+        rows.add_row("next" if number == 0 else "", step)
+    out.print(rows)
+
+
+def _scores(scores: object) -> str:
+    if not isinstance(scores, dict) or not scores:
+        return "–"
+    return ", ".join(
+        f"{name} {value[0]:.2f} ({value[1]:.2f}–{value[2]:.2f}, n={value[3]})"
+        for name, value in scores.items()
+    )
