@@ -1,0 +1,42 @@
+"""Errors in the format of the OpenAI API."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class ApiError(Exception):
+    """A request that gets an error instead of an answer; carries what the client is told."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        kind: str = "invalid_request_error",
+        param: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        """HTTP status."""
+        self.code = code
+        """Machine-readable reason; also the label in metrics and captures."""
+        self.message = message
+        self.kind = kind
+        self.param = param
+
+    def body(self) -> bytes:
+        """`{"error": {...}}` as OpenAI writes it."""
+        return error_body(self.message, kind=self.kind, param=self.param, code=self.code)
+
+
+def error_body(message: str, *, kind: str, param: str | None, code: str) -> bytes:
+    """The JSON that every OpenAI client turns into its own exception."""
+    error = {"message": message, "type": kind, "param": param, "code": code}
+    return msgspec.json.encode({"error": error})
+
+
+def upstream_failure(status: int, code: str, message: str) -> ApiError:
+    """The model server failed, not the request."""
+    return ApiError(status, code, message, kind="upstream_error")

@@ -1,0 +1,75 @@
+"""Reading feedback: what came back about an interaction.
+
+Its interaction is not looked up here: it may be on its way to the store, or in another gateway's
+spool. The join happens where both lie together.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any, Literal
+
+import msgspec
+
+from tuneloop.gateway.errors import ApiError
+from tuneloop.storage import spool
+from tuneloop.storage.spool import Feedback
+
+_INTERACTION = re.compile(r"[0-9a-f]{32}")
+
+
+class _Sent(msgspec.Struct, forbid_unknown_fields=True):
+    interaction: str
+    kind: Literal["edit", "rating", "escalation", "label"]
+    value: Any = None
+    endpoint: str | None = None
+    user: str | None = None
+
+
+def parse_feedback(body: bytes) -> Feedback:
+    """Read `{"interaction": id, "kind": ..., "value": ...}`, with `endpoint` and `user` if known.
+
+    edit: the corrected answer, text. rating: a number from 0 (bad) to 1 (good). escalation: a
+    reason, text, or nothing. label: any JSON value.
+
+    Raises:
+        ApiError: 400 saying what was expected.
+    """
+    try:
+        sent = msgspec.json.decode(body, type=_Sent)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as e:
+        raise ApiError(400, "invalid_feedback", f"The feedback cannot be read: {e}.") from e
+    if not _INTERACTION.fullmatch(sent.interaction):
+        raise _invalid(
+            "interaction", "the 32 hex digits that the answer carried in x-tuneloop-interaction"
+        )
+    if expected := _value_problem(sent.kind, sent.value):
+        raise _invalid("value", expected)
+    now_ns = time.time_ns()
+    return Feedback(
+        id=spool.new_id(now_ns),
+        time=spool.iso_time(now_ns),
+        interaction=sent.interaction,
+        endpoint=sent.endpoint,
+        kind=sent.kind,
+        value=msgspec.json.encode(sent.value).decode(),
+        user=sent.user,
+    )
+
+
+def _value_problem(kind: str, value: Any) -> str | None:
+    """What was expected instead, if anything is wrong."""
+    if kind == "edit" and not (isinstance(value, str) and value.strip()):
+        return "the corrected answer as text"
+    if kind == "rating" and not (type(value) in (int, float) and 0 <= value <= 1):
+        return "a number from 0 (bad) to 1 (good)"
+    if kind == "escalation" and not (value is None or isinstance(value, str)):
+        return "a reason as text, or nothing"
+    if kind == "label" and value is None:
+        return "a label"
+    return None
+
+
+def _invalid(field: str, expected: str) -> ApiError:
+    return ApiError(400, "invalid_feedback", f"Expected {expected} as `{field}`.", param=field)

@@ -1,0 +1,183 @@
+"""Reading a chat request and writing the one that the model server gets.
+
+Values that tuneloop does not need stay the bytes that the client sent: a field that this code has
+never heard of, a number with forty digits, odd spacing: all of it reaches the model server as is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from tuneloop.gateway.errors import ApiError
+from tuneloop.gateway.routing import conversation_of
+from tuneloop.registry.routes import Target
+
+SESSION_HEADER = "x-tuneloop-session"
+TAGS_HEADER = "x-tuneloop-tags"
+CAPTURE_HEADER = "x-tuneloop-capture"
+_MAX_TAGS_CHARACTERS = 1_000
+_SYSTEM_ROLES = {"system", "developer"}
+_NULL = b"null"
+_ALIASES = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+
+
+class Headers(Protocol):
+    """What is needed of request headers; names are lower case."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of a header."""
+
+
+class ChatCall(msgspec.Struct, frozen=True, kw_only=True):
+    """One chat completion request, read as far as routing and capture need it."""
+
+    endpoint: str
+    fields: dict[str, msgspec.Raw]
+    """Every field of the request with its value as it came."""
+    messages: list[msgspec.Raw]
+    has_system: bool
+    """Whether a system or developer message is among the messages."""
+    streamed: bool
+    wants_usage: bool
+    """Whether a streamed answer shall end with the token counts."""
+    conversation: str
+    user: str | None
+    tags: dict[str, str]
+    opted_out: bool
+    """Whether the client asked not to be captured."""
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class _Head(msgspec.Struct):
+    model: str
+    messages: list[msgspec.Raw]
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    user: str | None = None
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: msgspec.Raw = msgspec.Raw(_NULL)
+
+
+_heads = msgspec.json.Decoder(_Head)
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_messages = msgspec.json.Decoder(_Message)
+_encode = msgspec.json.Encoder().encode
+
+
+def parse_chat(body: bytes, headers: Headers) -> ChatCall:
+    """Read a request body.
+
+    Raises:
+        ApiError: 400 saying which field is wrong and how.
+    """
+    try:
+        body.decode()  # raw values are passed on unread, so invalid UTF-8 must stop here
+        head = _heads.decode(body)
+        messages = [_messages.decode(raw) for raw in head.messages]
+        fields = _fields.decode(body)
+    except msgspec.ValidationError as e:
+        raise _invalid_field(str(e)) from e
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
+        raise ApiError(400, "invalid_json", f"The body is not valid JSON: {e}.") from e
+    if not messages:
+        raise ApiError(400, "invalid_value", "Expected at least one message.", param="messages")
+    return ChatCall(
+        endpoint=head.model,
+        fields=fields,
+        messages=head.messages,
+        has_system=any(message.role in _SYSTEM_ROLES for message in messages),
+        streamed=bool(head.stream),
+        wants_usage=bool(head.stream_options and head.stream_options.include_usage),
+        conversation=_conversation(headers, head.user, messages),
+        user=head.user,
+        tags=_tags(headers.get(TAGS_HEADER)),
+        opted_out=headers.get(CAPTURE_HEADER, "").lower() == "off",
+    )
+
+
+def upstream_body(call: ChatCall, target: Target) -> bytes:
+    """The request for the model server: its model name, the bundle's system text and sampling."""
+    fields = dict(call.fields)
+    fields["model"] = _raw(target.served_name)
+    if target.system is not None and not call.has_system:
+        system = _raw({"role": "system", "content": target.system})
+        fields["messages"] = _raw([system, *call.messages])
+    for name, value in target.sampling.items():
+        if _left_out(fields, name) and _left_out(fields, _ALIASES.get(name, name)):
+            fields[name] = _raw(value)
+    if call.streamed and not call.wants_usage:
+        # The capture needs the token counts; the client is not shown the extra event.
+        fields["stream_options"] = _raw(_with_usage(fields.get("stream_options")))
+    return _encode(fields)
+
+
+def _with_usage(options: msgspec.Raw | None) -> dict[str, Any]:
+    given = msgspec.json.decode(options) if options is not None else None
+    return {**(given or {}), "include_usage": True}
+
+
+def _conversation(headers: Headers, user: str | None, messages: list[_Message]) -> str:
+    session = headers.get(SESSION_HEADER)
+    if session:
+        return conversation_of("session", str(session).encode("utf-8", "surrogatepass"))
+    if user:
+        return conversation_of("user", user.encode("utf-8", "surrogatepass"))
+    return conversation_of("text", b"\0".join(_opening(messages)))
+
+
+def _opening(messages: list[_Message]) -> list[bytes]:
+    """The texts that stay the same through a conversation: up to the first user message."""
+    opening = []
+    for message in messages:
+        opening.append(bytes(message.content))
+        if message.role == "user":
+            break
+    return opening
+
+
+def _tags(header: str | None) -> dict[str, str]:
+    if not header:
+        return {}
+    pairs = [pair.partition("=") for pair in header[:_MAX_TAGS_CHARACTERS].split(",")]
+    if len(header) > _MAX_TAGS_CHARACTERS or not all(
+        name.strip() and equals for name, equals, _ in pairs
+    ):
+        raise ApiError(
+            400,
+            "invalid_header",
+            f"Expected {TAGS_HEADER} as `name=value,name=value` of at most "
+            f"{_MAX_TAGS_CHARACTERS} characters.",
+            param=TAGS_HEADER,
+        )
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _left_out(fields: Mapping[str, msgspec.Raw], name: str) -> bool:
+    return name not in fields or bytes(fields[name]) == _NULL
+
+
+def _raw(value: Any) -> msgspec.Raw:
+    return msgspec.Raw(_encode(value))
+
+
+def _invalid_field(problem: str) -> ApiError:
+    """From msgspec's "Expected `str`, got `int` - at `$.model`"."""
+    what, _, where = problem.partition(" - at ")
+    path = where.strip("`").removeprefix("$").removeprefix(".")
+    if not path and "missing required field" in what:
+        path = what.rsplit("`", 2)[1]
+    return ApiError(
+        400,
+        "invalid_value",
+        f"{what}{f' in {path}' if path else ''}.",
+        param=path or None,
+    )

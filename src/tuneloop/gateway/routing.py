@@ -1,0 +1,88 @@
+"""Which bundle answers: a pure function of the route snapshot and the request's key.
+
+The same key always gets the same bundle until the route changes, so a conversation never changes
+its model in the middle. Growing the last arm of an endpoint moves keys to it and nowhere else.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+import msgspec
+
+from tuneloop.gateway.errors import ApiError
+from tuneloop.registry.routes import Arm, Endpoint, RouteSnapshot, Target
+
+_KEY_BYTES = 8
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one request goes."""
+
+    endpoint: str
+    bundle: str
+    target: Target
+    captured: bool
+    """Whether the endpoint captures its traffic."""
+
+
+def resolve(snapshot: RouteSnapshot, endpoint: str, conversation: str) -> Route:
+    """The route of one request.
+
+    Raises:
+        ApiError: 404 when the snapshot has no such endpoint.
+    """
+    found = snapshot.endpoints.get(endpoint)
+    if found is None:
+        raise unknown_model(snapshot, endpoint)
+    bundle = choose(found, endpoint, conversation)
+    return Route(
+        endpoint=endpoint,
+        bundle=bundle,
+        target=snapshot.bundles[bundle],
+        captured=found.capture,
+    )
+
+
+def choose(endpoint: Endpoint, name: str, conversation: str) -> str:
+    """The bundle of the arm in whose share of the hash range the conversation falls."""
+    arms = endpoint.arms
+    if len(arms) == 1:
+        return arms[0].bundle
+    point = _share(f"{name}\0{conversation}") * sum(arm.weight for arm in arms)
+    return _arm_at(arms, point).bundle
+
+
+def conversation_of(kind: str, value: bytes) -> str:
+    """The routing key as it is stored: 16 hex digits, never the text it comes from.
+
+    `kind` keeps a session named like a user apart from the user.
+    """
+    return blake2b(value, digest_size=_KEY_BYTES, person=kind.encode()).hexdigest()
+
+
+def unknown_model(snapshot: RouteSnapshot, name: str) -> ApiError:
+    """404 with the names that would have worked."""
+    known = ", ".join(sorted(snapshot.endpoints)) or "none yet"
+    return ApiError(
+        404,
+        "model_not_found",
+        f"Expected the name of an endpoint as `model` (known: {known}), got {name[:100]!r}.",
+        param="model",
+    )
+
+
+def _arm_at(arms: tuple[Arm, ...], point: float) -> Arm:
+    # From the end: the last arm owns [0, weight), so only its own growth moves keys to it.
+    passed = 0.0
+    for arm in reversed(arms):
+        passed += arm.weight
+        if point < passed:
+            return arm
+    return next(arm for arm in arms if arm.weight > 0)  # rounding at the upper end
+
+
+def _share(text: str) -> float:
+    """A number in [0, 1), the same for the same text."""
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") >> 11) / (1 << 53)
