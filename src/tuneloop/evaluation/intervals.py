@@ -115,6 +115,4 @@ def quantile(values: Sequence[float], q: float, *, confidence: float = CONFIDENC
     at = max(0, math.ceil(q * n) - 1)
     low = max(0, int(binom.ppf(tail, n, q)) - 1)
     high = min(n - 1, int(binom.ppf(1 - tail, n, q)))
-    return Figure(
-        value=ordered[at], low=ordered[min(low, at)], high=ordered[max(high, at)], n=n
-    )
+    return Figure(value=ordered[at], low=ordered[min(low, at)], high=ordered[max(high, at)], n=n)

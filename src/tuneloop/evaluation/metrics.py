@@ -2,8 +2,8 @@
 
 | metric | counts | 1 means |
 |---|---|---|
-| `accuracy` | in-scope cases | JSON task: every field right and no other field; else normalised match |
-| `format` | all cases | the schema and the pattern hold; without either: an answer that is not empty |
+| `accuracy` | in-scope cases | JSON task: each field right, no other field; else normalised match |
+| `format` | all cases | schema and pattern hold; a task with neither: the answer is not empty |
 | `json_field.NAME` | in-scope cases whose reference has the field | that field is right |
 | `abstention_recall` | out-of-scope cases | the model abstained |
 | `over_abstention` | in-scope cases | the model abstained (lower is better) |
@@ -93,11 +93,6 @@ def text_metric_names() -> tuple[str, ...]:
     return tuple(_TEXT_SCORERS)
 
 
-def out_of_scope_cases(suite: Suite) -> int:
-    """How many cases should be handed to a person."""
-    return sum(case.out_of_scope for case in suite.cases)
-
-
 def unfit_references(suite: Suite, task: TaskSettings) -> Sequence[Case]:
     """Cases whose own reference answer breaks the task's declared form.
 
@@ -149,9 +144,7 @@ def _format(task: TaskSettings) -> Metric:
         found = [check(case, output) for check in checks]
         return min((s for s in found if s is not None), key=lambda s: s.value)
 
-    return Metric(
-        name="format", about=f"cases whose answer {' and '.join(words)}", scorer=score
-    )
+    return Metric(name="format", about=f"cases whose answer {' and '.join(words)}", scorer=score)
 
 
 def _json_field(name: str) -> Metric:

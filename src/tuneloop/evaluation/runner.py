@@ -23,6 +23,7 @@ from tuneloop.progress import Progress, Silent
 
 _SILENT_REQUESTS = 20
 
+
 @dataclass(frozen=True, kw_only=True)
 class SuiteAnswers:
     """One target's answers to one suite, complete."""

@@ -79,8 +79,8 @@ def load_suite(path: Path, *, name: str, kind: str, task: TaskSettings) -> Suite
     """Read a suite from a JSON Lines file.
 
     A row is a dataset row (`messages` + `completion`), a chat row (`messages` that may end with the
-    assistant's answer) or a pair (`prompt` + `completion`); `id` and `tags` are optional. The task's
-    system text is put first where a row has none.
+    assistant's answer) or a pair (`prompt` + `completion`); `id` and `tags` are optional. The
+    task's system text is put first where a row has none.
 
     Raises:
         EvaluationError: naming file and line of the first row that cannot be used: a suite is

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from tuneloop.errors import EvaluationError
@@ -67,7 +66,7 @@ def json_field(name: str) -> Scorer:
     return score
 
 
-def schema(definition: Mapping[str, Any]) -> Scorer:
+def schema(definition: dict[str, Any]) -> Scorer:
     """A scorer of JSON Schema conformance; references to other documents are never fetched.
 
     Raises:
@@ -77,7 +76,7 @@ def schema(definition: Mapping[str, Any]) -> Scorer:
     from referencing import Registry
     from referencing.exceptions import Unresolvable
 
-    kind = validators.validator_for(definition, default=validators.Draft202012Validator)  # type: ignore[attr-defined]
+    kind = validators.validator_for(definition, default=validators.Draft202012Validator)
     try:
         kind.check_schema(definition)
     except exceptions.SchemaError as e:

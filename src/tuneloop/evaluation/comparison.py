@@ -1,0 +1,248 @@
+"""Whether a candidate is better than, not worse than or worse than what is in production.
+
+Both answer the same cases, so each case is its own control. Pass/fail metrics: McNemar's exact
+test (McNemar 1947, Psychometrika 12; the binomial form, e.g. Agresti 2013, "Categorical Data
+Analysis", section 11.1) and, for the size of the difference, the adjusted Wald interval of Bonett
+and Price (2012, Journal of Educational and Behavioral Statistics 37). Graded metrics: paired
+bootstrap of the mean difference (Koehn 2004, EMNLP).
+
+Not worse means that the lower end of the two-sided 95 % interval lies above minus the margin (the
+usual non-inferiority rule, one-sided error 2.5 %).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Literal
+
+from tuneloop.errors import EvaluationError
+from tuneloop.evaluation import intervals
+from tuneloop.evaluation.intervals import CONFIDENCE, Figure
+from tuneloop.evaluation.metrics import Metric
+from tuneloop.evaluation.results import SuiteResult
+
+Verdict = Literal["better", "not_worse", "worse", "inconclusive"]
+
+POWER = 0.8
+MAIN_METRICS = ("correct", "accuracy")
+"""The verdict is that of the first of these that exists."""
+GUARD_METRICS = ("accuracy", "format", "abstention_recall", "over_abstention")
+"""A candidate that is worse in one of these is worse."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paired:
+    """One metric of two targets on the same cases."""
+
+    metric: str
+    verdict: Verdict
+    reason: str
+    difference: Figure
+    """candidate minus reference, turned so that more is better; n is the number of pairs"""
+    candidate: float
+    reference: float
+    p_value: float | None
+    """McNemar's exact two-sided test; None for graded metrics"""
+    won: int
+    """cases where the candidate scores higher"""
+    lost: int
+    detectable: float
+    """smallest true difference that this many cases would show with 80 % power"""
+    warning: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A candidate against one reference on one suite."""
+
+    suite: str
+    reference: str
+    """what it is compared with: production, base"""
+    verdict: Verdict
+    reason: str
+    margin: float
+    metrics: tuple[Paired, ...]
+    won: tuple[str, ...]
+    """case ids that only the candidate gets right"""
+    lost: tuple[str, ...]
+    """case ids that only the reference gets right"""
+
+
+def compare(
+    candidate: SuiteResult,
+    reference: SuiteResult,
+    *,
+    label: str,
+    metrics: Sequence[Metric],
+    margin: float,
+) -> Comparison:
+    """Compare two results on the same suite.
+
+    Raises:
+        EvaluationError: the suites differ, or no metric counts a case of both.
+    """
+    if candidate.suite.digest != reference.suite.digest:
+        raise EvaluationError(
+            f"The candidate and {label} answered different versions of suite "
+            f"{candidate.suite.name!r}; only the same cases can be compared.",
+            remedy="Ask both the same suite.",
+        )
+    wanted = {*MAIN_METRICS, *GUARD_METRICS}
+    chosen = [m for m in metrics if m.name in wanted or m.source_digest]
+    pairs = {m.name: found for m in chosen if (found := _pairs(candidate, reference, m.name))}
+    compared = [paired(m, pairs[m.name], margin=margin) for m in chosen if m.name in pairs]
+    main = next((p for name in MAIN_METRICS for p in compared if p.metric == name), None)
+    if main is None:
+        raise EvaluationError(
+            f"Suite {candidate.suite.name!r} has no case with a reference answer, "
+            f"so the candidate cannot be compared with {label}."
+        )
+    verdict, reason = _overall(main, compared)
+    return Comparison(
+        suite=candidate.suite.name,
+        reference=label,
+        verdict=verdict,
+        reason=reason,
+        margin=margin,
+        metrics=tuple(compared),
+        won=_where(candidate, reference, main.metric, sign=1),
+        lost=_where(candidate, reference, main.metric, sign=-1),
+    )
+
+
+def paired(metric: Metric, pairs: Sequence[tuple[float, float]], *, margin: float) -> Paired:
+    """Judge one metric on (candidate, reference) scores of the same cases."""
+    sign = 1 if metric.higher_is_better else -1
+    differences = [sign * (a - b) for a, b in pairs]
+    won = sum(d > 0 for d in differences)
+    lost = sum(d < 0 for d in differences)
+    n = len(pairs)
+    binary = all(value in (0.0, 1.0) for pair in pairs for value in pair)
+    p_value = mcnemar_exact(won, lost) if binary else None
+    difference = paired_share_difference(won, lost, n) if binary else _mean(differences)
+    detectable = minimum_detectable_difference(differences)
+    verdict, reason = judge(difference, p_value=p_value, margin=margin)
+    return Paired(
+        metric=metric.name,
+        verdict=verdict,
+        reason=reason,
+        difference=difference,
+        candidate=math.fsum(a for a, _ in pairs) / n,
+        reference=math.fsum(b for _, b in pairs) / n,
+        p_value=p_value,
+        won=won,
+        lost=lost,
+        detectable=detectable,
+        warning=_size_warning(n, detectable, margin),
+    )
+
+
+def mcnemar_exact(won: int, lost: int) -> float:
+    """Two-sided p-value of McNemar's exact test, from the cases that changed sides."""
+    if won + lost == 0:
+        return 1.0
+    from scipy.stats import binomtest
+
+    return float(binomtest(won, won + lost, 0.5).pvalue)
+
+
+def paired_share_difference(won: int, lost: int, n: int) -> Figure:
+    """The difference of two paired shares with Bonett and Price's adjusted Wald interval.
+
+    Unlike the plain Wald interval it keeps a width where nothing changed sides.
+    """
+    z = intervals.two_sided_z(CONFIDENCE)
+    up, down = (won + 1) / (n + 2), (lost + 1) / (n + 2)
+    half = z * math.sqrt(max(0.0, up + down - (up - down) ** 2) / (n + 2))
+    value = (won - lost) / n
+    low, high = max(-1.0, up - down - half), min(1.0, up - down + half)
+    return Figure(value=value, low=min(low, value), high=max(high, value), n=n)
+
+
+def minimum_detectable_difference(differences: Sequence[float]) -> float:
+    """The true mean difference that a two-sided 5 % test finds with 80 % power at this n.
+
+    Normal approximation with the spread seen; two imagined cases that changed sides, one each way,
+    keep it from being 0 (Connor 1987, Biometrics 43, without its second-order term).
+    """
+    n = len(differences) + 2
+    spread = (math.fsum(d * d for d in differences) + 2) / n
+    z = intervals.two_sided_z(CONFIDENCE) + NormalDist().inv_cdf(POWER)
+    return min(1.0, z * math.sqrt(spread / n))
+
+
+def judge(difference: Figure, *, p_value: float | None, margin: float) -> tuple[Verdict, str]:
+    """The verdict on a difference where more is better."""
+    shown = (
+        f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f}, "
+        f"n = {difference.n})"
+    )
+    significant = p_value < 1 - CONFIDENCE if p_value is not None else None
+    if difference.value > 0 and (significant if significant is not None else difference.low > 0):
+        return "better", f"better by {shown}"
+    if difference.low > -margin:
+        return "not_worse", f"differs by {shown}, which is within the margin of {margin:g}"
+    if difference.value < 0 and (significant if significant is not None else difference.high < 0):
+        return "worse", f"worse by {shown}"
+    return (
+        "inconclusive",
+        f"differs by {shown}: it may be worse by more than the margin of {margin:g}",
+    )
+
+
+def _overall(main: Paired, compared: Sequence[Paired]) -> tuple[Verdict, str]:
+    worse = [p for p in compared if p.verdict == "worse" and p.metric != main.metric]
+    if worse and main.verdict != "worse":
+        return "worse", "; ".join(f"{p.metric} is {p.reason}" for p in worse)
+    return main.verdict, f"{main.metric} {main.reason}"
+
+
+def _mean(differences: Sequence[float]) -> Figure:
+    value = math.fsum(differences) / len(differences)
+    if len(differences) == 1:
+        return Figure(value=value, low=-1.0, high=1.0, n=1)
+    low, high = intervals.bootstrap_mean_interval(differences)
+    return Figure(value=value, low=min(low, value), high=max(high, value), n=len(differences))
+
+
+def _size_warning(n: int, detectable: float, margin: float) -> str:
+    if detectable <= margin or margin <= 0:
+        return ""
+    needed = math.ceil((n + 2) * (detectable / margin) ** 2)
+    return (
+        f"{n} cases show a difference of {detectable:.3f} or more; the margin of {margin:g} "
+        f"would take about {needed} cases"
+    )
+
+
+def _pairs(
+    candidate: SuiteResult, reference: SuiteResult, metric: str
+) -> list[tuple[float, float]]:
+    scores = _scores(reference, metric)
+    return [
+        (value, scores[case])
+        for case, value in _scores(candidate, metric).items()
+        if case in scores
+    ]
+
+
+def _where(
+    candidate: SuiteResult, reference: SuiteResult, metric: str, *, sign: int
+) -> tuple[str, ...]:
+    theirs = _scores(reference, metric)
+    return tuple(
+        case
+        for case, value in _scores(candidate, metric).items()
+        if case in theirs and sign * (value - theirs[case]) > 0
+    )
+
+
+def _scores(result: SuiteResult, metric: str) -> Mapping[str, float]:
+    return {
+        case: found.scores[metric].value
+        for case, found in result.cases.items()
+        if metric in found.scores
+    }

@@ -1,0 +1,202 @@
+"""What an evaluation will ask and what it must show, complete before the first question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tuneloop.errors import EvaluationError
+from tuneloop.evaluation import gates, intervals
+from tuneloop.evaluation.gates import GateLock, SuiteSize
+from tuneloop.evaluation.metrics import (
+    RUN_METRICS,
+    Metric,
+    metrics_for,
+    text_metric_names,
+    unfit_references,
+)
+from tuneloop.evaluation.suites import Suite, held_out_suite, load_suite
+from tuneloop.evaluation.targets import Sampling
+from tuneloop.hashing import digest_json
+from tuneloop.modelfile import EvaluationSettings, TaskSettings
+
+HELD_OUT = "held-out"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationPlan:
+    """Suites, metrics, sampling and locked gates of one evaluation."""
+
+    model: str
+    suites: tuple[Suite, ...]
+    """the first is the main one: gates without a suite name, and the comparison, are on it"""
+    metrics: tuple[Metric, ...]
+    sampling: Sampling
+    margin: float
+    """share by which a candidate may be worse than production and still count as not worse"""
+    minimum_cases: int
+    """fewer held-out cases than this pass no gate; 0: any number will do"""
+    gate_lock: GateLock
+    concurrency: int = 4
+    notes: tuple[str, ...] = ()
+    """what a reader of the report should know about the suites"""
+
+    @property
+    def main_suite(self) -> Suite:
+        """Where unqualified gates and comparisons look."""
+        return self.suites[0]
+
+    @property
+    def suites_digest(self) -> str:
+        """The identity of all suites together."""
+        return digest_json([suite.digest for suite in self.suites])
+
+    def sizes(self) -> dict[str, SuiteSize]:
+        """What the small-suite rule needs: only held-out suites stand for unseen traffic."""
+        return {
+            suite.name: SuiteSize(
+                cases=len(suite.cases),
+                minimum_cases=self.minimum_cases if suite.kind == "held-out" else 0,
+            )
+            for suite in self.suites
+        }
+
+    def locked(self) -> GateLock:
+        """The lock computed afresh from what this plan holds."""
+        return gates.lock(self.gate_lock.gates, terms=self._terms())
+
+    def _terms(self) -> dict[str, Any]:
+        return _terms(self.suites, self.metrics, self.sampling, self.margin, self.minimum_cases)
+
+
+def plan_evaluation(
+    *,
+    model: str,
+    task: TaskSettings,
+    settings: EvaluationSettings,
+    sampling: Sampling,
+    dataset: Path | None,
+    folder: Path,
+    scorers: Sequence[str] = (),
+) -> EvaluationPlan:
+    """Plan from the model file.
+
+    `dataset` is the folder of a dataset version (its `eval.jsonl` becomes the main suite), `folder`
+    is what suite files are relative to, `scorers` names further metrics (`token_f1`,
+    `module:function`); a gate on such a metric brings it along by itself.
+
+    Raises:
+        EvaluationError: there is no suite, a file or a gate cannot be understood, or a reference
+            answer cannot be scored.
+    """
+    suites = [held_out_suite(dataset, task=task, name=HELD_OUT)] if dataset else []
+    suites += [
+        load_suite(folder / suite.file, name=suite.name, kind=suite.kind, task=task)
+        for suite in settings.suites
+    ]
+    names = [suite.name for suite in suites]
+    _check_names(names)
+    extra = [*scorers, *_metrics_in_gates(settings.gates, names)]
+    return make_plan(
+        model=model,
+        suites=suites,
+        metrics=metrics_for(task, extra=extra),
+        conditions=settings.gates,
+        sampling=sampling,
+        margin=settings.margin,
+        minimum_cases=0 if settings.allow_small_suite else settings.minimum_cases,
+        concurrency=settings.concurrency,
+        notes=_notes(suites, task),
+    )
+
+
+def make_plan(
+    *,
+    model: str,
+    suites: Sequence[Suite],
+    metrics: Sequence[Metric],
+    conditions: Mapping[str, str],
+    sampling: Sampling,
+    margin: float = 0.02,
+    minimum_cases: int = 50,
+    concurrency: int = 4,
+    notes: Sequence[str] = (),
+) -> EvaluationPlan:
+    """Plan from parts: parse the gates and lock them."""
+    known = [*(metric.name for metric in metrics), *RUN_METRICS]
+    parsed = gates.parse_gates(
+        conditions, metrics={suite.name: known for suite in suites}, main_suite=suites[0].name
+    )
+    terms = _terms(suites, metrics, sampling, margin, minimum_cases)
+    return EvaluationPlan(
+        model=model,
+        suites=tuple(suites),
+        metrics=tuple(metrics),
+        sampling=sampling,
+        margin=margin,
+        minimum_cases=minimum_cases,
+        gate_lock=gates.lock(parsed, terms=terms),
+        concurrency=concurrency,
+        notes=tuple(notes),
+    )
+
+
+def _terms(
+    suites: Sequence[Suite],
+    metrics: Sequence[Metric],
+    sampling: Sampling,
+    margin: float,
+    minimum_cases: int,
+) -> dict[str, Any]:
+    return {
+        "suites": [suite.digest for suite in suites],
+        "metrics": [
+            [m.name, m.about, m.counts, m.higher_is_better, m.source_digest] for m in metrics
+        ],
+        "sampling": sampling.as_request(),
+        "margin": margin,
+        "minimum_cases": minimum_cases,
+        "confidence": intervals.CONFIDENCE,
+        "bootstrap": [intervals.BOOTSTRAP_RESAMPLES, intervals.BOOTSTRAP_SEED],
+    }
+
+
+def _check_names(names: Sequence[str]) -> None:
+    if not names:
+        raise EvaluationError(
+            "There is nothing to evaluate on: no dataset version and no suite file.",
+            remedy="Prepare a dataset, or name a file under `evaluation.suites`.",
+        )
+    for name in names:
+        if names.count(name) > 1:
+            raise EvaluationError(
+                f"Two suites are called {name!r}.",
+                remedy=f"Rename one under `evaluation.suites`; {HELD_OUT!r} is the dataset's own.",
+            )
+
+
+def _metrics_in_gates(conditions: Mapping[str, str], suites: Sequence[str]) -> Iterable[str]:
+    for key in conditions:
+        prefix, _, rest = key.partition(".")
+        name = rest if prefix in suites else key
+        if ":" in name or name in text_metric_names():
+            yield name
+
+
+def _notes(suites: Sequence[Suite], task: TaskSettings) -> list[str]:
+    notes = []
+    for suite in suites:
+        unfit = unfit_references(suite, task)
+        if unfit:
+            notes.append(
+                f"{len(unfit)} of {len(suite.cases)} reference answers in suite {suite.name!r} "
+                f"break the task's own output form, e.g. case {unfit[0].id}"
+            )
+        out_of_scope = sum(case.out_of_scope for case in suite.cases)
+        if task.abstain is not None and suite.kind == "held-out" and out_of_scope == 0:
+            notes.append(
+                f"suite {suite.name!r} has no out-of-scope case, so abstention is not measured"
+            )
+    return notes

@@ -1,0 +1,292 @@
+"""The report of an evaluation: one JSON value, shown as text, as HTML, or as it is.
+
+The JSON is the report; terminal and HTML are views of it, so that a stored report can be shown
+again. A figure is always `{"value", "low", "high", "n"}`; shares are in 0..1.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuneloop.errors import EvaluationError
+from tuneloop.evaluation.comparison import Comparison
+from tuneloop.evaluation.gates import GateOutcome
+from tuneloop.evaluation.intervals import Figure
+from tuneloop.evaluation.plan import EvaluationPlan
+from tuneloop.evaluation.results import CaseResult, SuiteResult
+from tuneloop.evaluation.suites import Case
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+FORMAT = 1
+CANDIDATE = "candidate"
+WORST_CASES = 20
+CHANGED_CASES = 20
+FILE_NAME = "report.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantisationRow:
+    """One exported file of the candidate: what it costs and what it keeps (E5)."""
+
+    name: str
+    size_bytes: int
+    tokens_per_second: float | None
+    """generated, measured on the machine of the evaluation"""
+    figures: Mapping[str, Figure]
+    """metric → figure on the main suite"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParityHop:
+    """One step of the export and whether the model came through it unchanged (E6)."""
+
+    name: str
+    """e.g. `merged → f16`"""
+    passed: bool
+    checked: int
+    """prompts compared"""
+    agreed: int
+    """prompts with equal greedy answers"""
+    largest_difference: float | None = None
+    """largest log-probability difference seen"""
+    bound: float | None = None
+    """largest one allowed"""
+    detail: str = ""
+
+
+class Report:
+    """A finished evaluation, readable in three forms."""
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        """`data` is what `as_json` gave."""
+        if data.get("format") != FORMAT:
+            raise EvaluationError(
+                f"Expected a report of format {FORMAT}, got {data.get('format')!r}.",
+                remedy="It was written by another version of tuneloop: use that one to read it.",
+            )
+        self._data = dict(data)
+
+    def as_json(self) -> dict[str, Any]:
+        """The report itself."""
+        return self._data
+
+    def as_html(self) -> str:
+        """One self-contained page; everything that a model said is escaped."""
+        from tuneloop.evaluation.report_html import page
+
+        return page(self._data)
+
+    def as_terminal(self) -> list[RenderableType]:
+        """Renderables for a Rich console, top to bottom."""
+        from tuneloop.evaluation.report_terminal import parts
+
+        return parts(self._data)
+
+    def write(self, folder: Path) -> None:
+        """Write `report.html` and, last, `report.json`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "report.html").write_text(self.as_html(), encoding="utf-8")
+        text = json.dumps(self._data, ensure_ascii=False, indent=1, allow_nan=False)
+        (folder / FILE_NAME).write_text(text, encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> Report:
+        """Read a report that `write` wrote."""
+        try:
+            return cls(json.loads((folder / FILE_NAME).read_text(encoding="utf-8")))
+        except (OSError, ValueError) as e:
+            raise EvaluationError(f"There is no readable report in {folder}: {e}.") from e
+
+
+def make_report(
+    *,
+    evaluation: str,
+    created_at: datetime,
+    plan: EvaluationPlan,
+    outcome: GateOutcome,
+    results: Mapping[str, Sequence[SuiteResult]],
+    comparisons: Sequence[Comparison] = (),
+    quantisations: Sequence[QuantisationRow] = (),
+    parity: Sequence[ParityHop] = (),
+    notes: Sequence[str] = (),
+) -> Report:
+    """Put a report together; `results` is label (`candidate` first, `production`, `base`) → suites.
+
+    Every label answered the same suites in the same order.
+    """
+    mine = results[CANDIDATE]
+    return Report(
+        _plain(
+            {
+                "format": FORMAT,
+                "evaluation": evaluation,
+                "model": plan.model,
+                "created_at": created_at.isoformat(timespec="seconds"),
+                "subjects": {label: of[0].target for label, of in results.items()},
+                "verdict": outcome.verdict,
+                "reason": outcome.reason,
+                "gate_lock": plan.gate_lock.digest,
+                "gates": [_gate(result) for result in outcome.results],
+                "plan": _plan(plan),
+                "suites": [
+                    _suite({label: of[i] for label, of in results.items()})
+                    for i in range(len(mine))
+                ],
+                "comparisons": [_comparison(c, results, plan) for c in comparisons],
+                "quantisations": quantisations,
+                "parity": parity,
+                "notes": [*plan.notes, *notes, *_result_notes(mine)],
+            }
+        )
+    )
+
+
+def _plan(plan: EvaluationPlan) -> dict[str, Any]:
+    return {
+        "main_suite": plan.main_suite.name,
+        "sampling": plan.sampling.as_request(),
+        "margin": plan.margin,
+        "minimum_cases": plan.minimum_cases,
+        "metrics": [
+            {
+                "name": metric.name,
+                "about": metric.about,
+                "counts": metric.counts,
+                "higher_is_better": metric.higher_is_better,
+            }
+            for metric in plan.metrics
+        ],
+    }
+
+
+def _gate(result: Any) -> dict[str, Any]:
+    return {
+        "suite": result.gate.suite,
+        "metric": result.gate.metric,
+        "condition": result.gate.condition,
+        "verdict": result.verdict,
+        "reason": result.reason,
+        "figure": result.figure,
+    }
+
+
+def _suite(results: Mapping[str, SuiteResult]) -> dict[str, Any]:
+    mine = results[CANDIDATE]
+    others = {label: result for label, result in results.items() if label != CANDIDATE}
+    worst = _worst(mine)
+    return {
+        "name": mine.suite.name,
+        "kind": mine.suite.kind,
+        "digest": mine.suite.digest,
+        "cases": len(mine.suite.cases),
+        "out_of_scope": sum(case.out_of_scope for case in mine.suite.cases),
+        "figures": {label: result.figures for label, result in results.items()},
+        "slices": mine.slices,
+        "errors": {label: dict(result.errors) for label, result in results.items()},
+        "cut_off": {label: result.cut_off for label, result in results.items()},
+        "wrong": len(worst),
+        "worst": [_case(case, mine.cases[case.id], others) for case in worst[:WORST_CASES]],
+    }
+
+
+def _worst(result: SuiteResult) -> list[Case]:
+    """Cases with a wrong answer: requests that failed first, then by how many scores are low."""
+
+    def badness(case: Case) -> tuple[bool, float, str]:
+        found = result.cases[case.id]
+        return found.answer.error is None, _quality(found), case.id
+
+    return sorted((c for c in result.suite.cases if _quality(result.cases[c.id]) < 1), key=badness)
+
+
+_QUALITY_METRICS = ("correct", "accuracy", "format")
+
+
+def _quality(result: CaseResult) -> float:
+    """The mean of the scores that say whether an answer is right, 0..1."""
+    values = [result.scores[m].value for m in _QUALITY_METRICS if m in result.scores]
+    return sum(values) / len(values) if values else 1.0
+
+
+def _case(
+    case: Case, result: CaseResult, others: Mapping[str, SuiteResult] | None = None
+) -> dict[str, Any]:
+    return {
+        "id": case.id,
+        "messages": [dict(message) for message in case.messages if message["role"] != "system"],
+        "expected": case.expected,
+        "out_of_scope": case.out_of_scope,
+        "output": _shown(result),
+        "why": _why(result),
+        "others": {label: _shown(other.cases[case.id]) for label, other in (others or {}).items()},
+    }
+
+
+def _shown(result: CaseResult) -> str:
+    error = result.answer.error
+    return result.answer.text if error is None else f"(no answer: {error})"
+
+
+def _why(result: CaseResult) -> list[str]:
+    found = (
+        f"{name}: {score.detail}"
+        for name, score in result.scores.items()
+        if score.value < 1 and score.detail and name in _QUALITY_METRICS
+    )
+    return list(found)
+
+
+def _comparison(
+    comparison: Comparison, results: Mapping[str, Sequence[SuiteResult]], plan: EvaluationPlan
+) -> dict[str, Any]:
+    at = [suite.name for suite in plan.suites].index(comparison.suite)
+    mine, theirs = results[CANDIDATE][at], results[comparison.reference][at]
+    cases = {case.id: case for case in mine.suite.cases}
+
+    def shown(ids: Iterable[str]) -> list[dict[str, Any]]:
+        other = {comparison.reference: theirs}
+        return [_case(cases[i], mine.cases[i], other) for i in list(ids)[:CHANGED_CASES]]
+
+    return {
+        **_plain(comparison),
+        "won": len(comparison.won),
+        "lost": len(comparison.lost),
+        "lost_cases": shown(comparison.lost),
+        "won_cases": shown(comparison.won),
+    }
+
+
+def _result_notes(results: Sequence[SuiteResult]) -> list[str]:
+    notes = []
+    for result in results:
+        name = result.suite.name
+        if result.cut_off:
+            notes.append(f"{result.cut_off} answers in suite {name!r} ended at the token limit")
+        if result.errors:
+            listed = ", ".join(f"{code} × {n}" for code, n in sorted(result.errors.items()))
+            notes.append(
+                f"requests without an answer in suite {name!r}, counted as wrong: {listed}"
+            )
+        if result.unsliced:
+            notes.append(f"too many values for a slice: {', '.join(result.unsliced)}")
+    return notes
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses, mappings and tuples as JSON values; lone surrogates become question marks."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if is_dataclass(value) and not isinstance(value, type):
+        return {key: _plain(item) for key, item in asdict(value).items()}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

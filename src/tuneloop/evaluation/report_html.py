@@ -1,0 +1,34 @@
+"""A report as one HTML file without scripts or outside assets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tuneloop.errors import require
+
+_TEMPLATE = "report.html.j2"
+
+
+def page(report: Mapping[str, Any]) -> str:
+    """The page; every value is escaped by the template engine.
+
+    Raises:
+        MissingExtraError: jinja2 is not installed.
+    """
+    jinja2 = require("jinja2", extra="evaluate")
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tuneloop.evaluation", "templates"),
+        # By name, not by file ending: a template must never lose its escaping by being renamed.
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["figure"] = _figure
+    environment.filters["percent"] = lambda value: f"{100 * min(max(value, 0.0), 1.0):.2f}"
+    return str(environment.get_template(_TEMPLATE).render(report=report))
+
+
+def _figure(value: float, metric: str = "") -> str:
+    return f"{value:.0f}" if metric.endswith("_ms") else f"{value:.3f}"

@@ -1,0 +1,187 @@
+"""A report as Rich renderables: the verdict first, then why, then what to read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+_COLOURS = {
+    "passed": "green",
+    "better": "green",
+    "not_worse": "green",
+    "failed": "red",
+    "worse": "red",
+    "refused": "yellow",
+    "inconclusive": "yellow",
+}
+_SHOWN_WORST = 5
+_SHOWN_SLICES = 12
+_TEXT_CHARACTERS = 200
+
+
+def parts(report: Mapping[str, Any]) -> list[RenderableType]:
+    """The report from top to bottom; outputs are shown as plain text, never as markup."""
+    found: list[RenderableType] = [_headline(report)]
+    if report["gates"]:
+        found.append(_gates(report["gates"]))
+    for suite in report["suites"]:
+        found.append(_figures(suite))
+        found += _weak_slices(suite)
+    found += [_comparison(c) for c in report["comparisons"]]
+    if report["quantisations"]:
+        found.append(_quantisations(report["quantisations"]))
+    if report["parity"]:
+        found.append(_parity(report["parity"]))
+    for suite in report["suites"]:
+        found += _worst(suite)
+    found += [Text(f"note: {note}", style="dim") for note in report["notes"]]
+    return found
+
+
+def figure(value: Mapping[str, Any] | None, metric: str = "") -> str:
+    """`0.93 (0.88-0.96)`; latencies without decimals."""
+    if value is None:
+        return "-"
+    digits = 0 if metric.endswith("_ms") else 3
+    middle, low, high = (f"{value[key]:.{digits}f}" for key in ("value", "low", "high"))
+    return f"{middle} ({low}-{high})"
+
+
+def _headline(report: Mapping[str, Any]) -> Text:
+    text = Text()
+    text.append(report["verdict"].upper(), style=f"bold {_COLOURS[report['verdict']]}")
+    text.append(f"  {report['model']}, evaluation {report['evaluation']}\n")
+    text.append(report["reason"])
+    return text
+
+
+def _verdict(value: str) -> Text:
+    return Text(value.replace("_", " "), style=_COLOURS[value])
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _gates(gates: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table("\nGates (95 % interval)", "gate", "wanted", "measured", "n", "verdict")
+    for gate in gates:
+        measured = gate["figure"]
+        table.add_row(
+            Text(f"{gate['suite']}.{gate['metric']}"),
+            Text(gate["condition"]),
+            figure(measured, gate["metric"]),
+            str(measured["n"]) if measured else "0",
+            _verdict(gate["verdict"]),
+        )
+    return table
+
+
+def _figures(suite: Mapping[str, Any]) -> Table:
+    labels = list(suite["figures"])
+    title = f"\nSuite {suite['name']} ({suite['kind']}, {suite['cases']} cases)"
+    table = _table(title, "metric", *labels, "n")
+    for metric, mine in suite["figures"]["candidate"].items():
+        row = [figure(suite["figures"][label].get(metric), metric) for label in labels]
+        table.add_row(Text(metric), *row, str(mine["n"]))
+    return table
+
+
+def _weak_slices(suite: Mapping[str, Any]) -> list[RenderableType]:
+    """The slices with the lowest accuracy; all of them are in the JSON and HTML."""
+    rows = [
+        (of[metric]["value"], f"{name}={value}", metric, of[metric])
+        for name, values in suite["slices"].items()
+        for value, of in values.items()
+        for metric in ("correct", "accuracy")
+        if metric in of
+    ]
+    rows = [row for row in rows if row[0] < 1]
+    if not rows:
+        return []
+    table = _table(f"\nWeakest slices of {suite['name']}", "slice", "metric", "measured", "n")
+    seen: set[str] = set()
+    for _, name, metric, measured in sorted(rows, key=lambda row: row[:3]):
+        if name not in seen and len(seen) < _SHOWN_SLICES:
+            seen.add(name)
+            table.add_row(Text(name), metric, figure(measured), str(measured["n"]))
+    return [table]
+
+
+def _comparison(comparison: Mapping[str, Any]) -> RenderableType:
+    table = _table(
+        f"\nAgainst {comparison['reference']}: {comparison['verdict'].replace('_', ' ')} "
+        f"(margin {comparison['margin']:g})",
+        "metric",
+        "difference",
+        "won",
+        "lost",
+        "p",
+        "verdict",
+    )
+    for one in comparison["metrics"]:
+        table.add_row(
+            Text(one["metric"]),
+            figure(one["difference"]),
+            str(one["won"]),
+            str(one["lost"]),
+            "-" if one["p_value"] is None else f"{one['p_value']:.3g}",
+            _verdict(one["verdict"]),
+        )
+    warnings = [f"{m['metric']}: {m['warning']}" for m in comparison["metrics"] if m["warning"]]
+    table.caption = Text("\n".join(warnings[:1]), style="dim") if warnings else None
+    table.caption_justify = "left"
+    return table
+
+
+def _quantisations(rows: Sequence[Mapping[str, Any]]) -> Table:
+    metrics = list(dict.fromkeys(metric for row in rows for metric in row["figures"]))
+    table = _table("\nQuantisations", "file", "MB", "tokens/s", *metrics)
+    for row in rows:
+        speed = row["tokens_per_second"]
+        table.add_row(
+            Text(row["name"]),
+            f"{row['size_bytes'] / 1e6:.0f}",
+            "-" if speed is None else f"{speed:.0f}",
+            *(figure(row["figures"].get(metric), metric) for metric in metrics),
+        )
+    return table
+
+
+def _parity(hops: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table("\nParity of the export", "step", "equal answers", "difference", "allowed", "")
+    for hop in hops:
+        difference, bound = hop["largest_difference"], hop["bound"]
+        table.add_row(
+            Text(hop["name"]),
+            f"{hop['agreed']} of {hop['checked']}",
+            "-" if difference is None else f"{difference:.3f}",
+            "-" if bound is None else f"{bound:.3f}",
+            _verdict("passed" if hop["passed"] else "failed"),
+        )
+    return table
+
+
+def _worst(suite: Mapping[str, Any]) -> list[RenderableType]:
+    if not suite["worst"]:
+        return []
+    text = Text(f"\nWorst of {suite['wrong']} wrong answers in {suite['name']}", style="italic")
+    for case in suite["worst"][:_SHOWN_WORST]:
+        text.append("\n")
+        text.append(f"  asked     {_short(case['messages'][-1]['content'])}\n", style="not italic")
+        text.append(f"  answered  {_short(case['output'])}\n", style="not italic red")
+        if case["expected"] is not None:
+            text.append(f"  expected  {_short(case['expected'])}\n", style="not italic green")
+    return [text]
+
+
+def _short(value: str) -> str:
+    line = "".join(c if c.isprintable() else " " for c in value)
+    return line if len(line) <= _TEXT_CHARACTERS else line[: _TEXT_CHARACTERS - 1] + "…"

@@ -1,0 +1,115 @@
+"""Turns answers into figures: scores per case, then figures over all cases and per slice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tuneloop.evaluation import intervals
+from tuneloop.evaluation.intervals import Figure
+from tuneloop.evaluation.metrics import Metric
+from tuneloop.evaluation.runner import SuiteAnswers
+from tuneloop.evaluation.scorers import Score
+from tuneloop.evaluation.suites import Suite
+from tuneloop.evaluation.targets import Answer
+
+SLICED_METRICS = ("accuracy", "format", "correct", "abstention_recall")
+MAXIMUM_SLICE_VALUES = 200
+"""A tag with more values than this is an identifier, not a slice."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseResult:
+    """One answer and what each metric says about it."""
+
+    case: str
+    answer: Answer
+    scores: Mapping[str, Score]
+    """metric → score, for the metrics that count this case"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuiteResult:
+    """One target's figures on one suite."""
+
+    suite: Suite
+    target: str
+    figures: Mapping[str, Figure]
+    """metric → figure; a metric that counted no case is absent"""
+    slices: Mapping[str, Mapping[str, Mapping[str, Figure]]]
+    """slice name → value → metric → figure"""
+    cases: Mapping[str, CaseResult]
+    """case id → result, in the order of the suite"""
+    errors: Mapping[str, int]
+    """reason code of requests that got no answer → how many"""
+    cut_off: int
+    """answers that ended at the token limit"""
+    unsliced: tuple[str, ...] = ()
+    """tags that have too many values to be slices"""
+
+
+def measure(answers: SuiteAnswers, metrics: Sequence[Metric]) -> SuiteResult:
+    """Score every answer and sum up; pure and repeatable."""
+    suite = answers.suite
+    cases = {
+        case.id: CaseResult(
+            case=case.id,
+            answer=answers.answers[case.id],
+            scores=_scores(suite, i, answers.answers[case.id], metrics),
+        )
+        for i, case in enumerate(suite.cases)
+    }
+    slices, unsliced = _slices(suite, cases)
+    given = [result.answer for result in cases.values()]
+    return SuiteResult(
+        suite=suite,
+        target=answers.target,
+        figures=_figures(cases.values(), [m.name for m in metrics]) | _run_figures(given),
+        slices=slices,
+        cases=cases,
+        errors=dict(Counter(a.error.split(":")[0] for a in given if a.error is not None)),
+        cut_off=sum(a.finish_reason == "length" for a in given),
+        unsliced=unsliced,
+    )
+
+
+def _scores(
+    suite: Suite, index: int, answer: Answer, metrics: Sequence[Metric]
+) -> dict[str, Score]:
+    case = suite.cases[index]
+    output = answer.text if answer.error is None else None
+    found = {metric.name: metric.score(case, output) for metric in metrics}
+    return {name: score for name, score in found.items() if score is not None}
+
+
+def _figures(results: Iterable[CaseResult], names: Iterable[str]) -> dict[str, Figure]:
+    results = list(results)
+    values = {name: [r.scores[name].value for r in results if name in r.scores] for name in names}
+    return {name: intervals.mean(found) for name, found in values.items() if found}
+
+
+def _run_figures(answers: Sequence[Answer]) -> dict[str, Figure]:
+    failed = sum(answer.error is not None for answer in answers)
+    figures = {"error_share": intervals.share(failed, len(answers))}
+    latencies = [a.latency_ms for a in answers if a.error is None and a.latency_ms > 0]
+    if latencies:
+        figures["latency_p50_ms"] = intervals.quantile(latencies, 0.5)
+        figures["latency_p95_ms"] = intervals.quantile(latencies, 0.95)
+    return figures
+
+
+def _slices(
+    suite: Suite, cases: Mapping[str, CaseResult]
+) -> tuple[dict[str, dict[str, dict[str, Figure]]], tuple[str, ...]]:
+    members: dict[str, dict[str, list[CaseResult]]] = {}
+    for case in suite.cases:
+        for name, value in case.slices.items():
+            members.setdefault(name, {}).setdefault(value, []).append(cases[case.id])
+    unsliced = tuple(name for name, of in members.items() if len(of) > MAXIMUM_SLICE_VALUES)
+    slices = {
+        name: {value: _figures(of[value], SLICED_METRICS) for value in sorted(of)}
+        for name, of in sorted(members.items())
+        if name not in unsliced
+    }
+    return slices, unsliced
