@@ -1,0 +1,219 @@
+"""The embedded default: one llama.cpp server process for each bundle.
+
+The name that it serves under is unique to the bundle and nothing is ever reloaded in place: engines
+have been seen to answer with stale weights or a stale prompt cache after a reload.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tuneloop.deployment.backends.base import ServerHandle, answers
+from tuneloop.deployment.processes import ChildProcess, free_port
+from tuneloop.errors import DeploymentError, UsageError
+
+_MAGIC = b"GGUF"
+_ATTEMPTS = 3
+_PORT_TAKEN = "couldn't bind HTTP server socket"
+_CHILD = "tuneloop.deployment.backends.llamacpp_child"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LlamaSettings:
+    """How to run llama.cpp's server."""
+
+    context_tokens: int = 4096
+    """Of each slot: prompt and answer of one request must fit."""
+    parallel: int = 4
+    """Slots: requests that are worked on at the same time."""
+    threads: int | None = None
+    """None: the physical cores that this process may use, at most 16."""
+    prompt_cache_mb: int = 512
+    """Memory for the prompts of conversations that have no slot just now."""
+    startup_timeout_seconds: float = 180.0
+    stop_grace_seconds: float = 5.0
+    executable: str | None = None
+    """Another llama.cpp server to run instead of the one in the wheel, e.g. `llama-server`."""
+
+
+def physical_cores() -> int:
+    """Cores that this process may use, two hardware threads of one core counted once."""
+    allowed = os.sched_getaffinity(0)
+    siblings = set()
+    for cpu in allowed:
+        path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        try:
+            siblings.add(path.read_text().strip())
+        except OSError:
+            siblings.add(str(cpu))
+    return min(16, len(siblings))
+
+
+def command(model: Path, *, served_name: str, port: int, settings: LlamaSettings) -> list[str]:
+    """The command line that serves `model`, for whoever supervises it."""
+    threads = settings.threads or physical_cores()
+    if settings.executable is not None:
+        return _foreign_command(model, served_name, port, threads, settings)
+    flags = {
+        "--model": model,
+        "--port": port,
+        "--alias": served_name,
+        "--ctx": settings.context_tokens,
+        "--parallel": settings.parallel,
+        "--threads": threads,
+        "--prompt-cache-mb": settings.prompt_cache_mb,
+    }
+    words = [str(word) for pair in flags.items() for word in pair]
+    return [sys.executable, "-m", _CHILD, *words, "--until-stdin-closes"]
+
+
+def base_url(port: int) -> str:
+    """Where a server with this port answers OpenAI clients."""
+    return f"http://127.0.0.1:{port}/v1"
+
+
+def is_ready(port: int) -> bool:
+    """Whether the server on this port has its model loaded."""
+    return answers(f"http://127.0.0.1:{port}/health")
+
+
+class LlamaServer:
+    """A llama.cpp server for as long as the context lasts; its process dies with ours."""
+
+    def __init__(
+        self,
+        model: Path,
+        *,
+        served_name: str,
+        settings: LlamaSettings | None = None,
+        log: Path | None = None,
+    ) -> None:
+        """`model`: a GGUF file; `log`: appended to, a temporary file by default."""
+        self._model = model
+        self._served_name = served_name
+        self._settings = settings or LlamaSettings()
+        self._log = log
+        self._child: ChildProcess | None = None
+        self._port = 0
+
+    @property
+    def pid(self) -> int | None:
+        """Process id while it runs."""
+        return self._child.pid if self._child is not None else None
+
+    def start(self) -> ServerHandle:
+        """Serve, and return when the model is loaded.
+
+        Raises:
+            DeploymentError: no such file, no GGUF, not ready in time; nothing is left running.
+            UsageError: the chosen executable does not exist.
+        """
+        check_gguf(self._model)
+        for attempt in range(_ATTEMPTS):
+            self._port = free_port()
+            self._child = ChildProcess(self._command(), log=self._log_path())
+            problem = self._wait_until_ready(self._child)
+            if problem is None:
+                return ServerHandle(base_url=base_url(self._port), served_name=self._served_name)
+            self.stop()
+            if _PORT_TAKEN not in problem or attempt == _ATTEMPTS - 1:
+                raise DeploymentError(
+                    f"The model server for {self._model.name} did not start: {problem}",
+                    remedy=f"Its log is {self._log_path()}.",
+                )
+        raise AssertionError  # the last attempt returns or raises
+
+    def is_healthy(self) -> bool:
+        """Whether the server answers now."""
+        return self._child is not None and self._child.exit_code is None and is_ready(self._port)
+
+    def stop(self) -> None:
+        """End the process; doing it again changes nothing."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.stop(grace_seconds=self._settings.stop_grace_seconds)
+
+    def __enter__(self) -> ServerHandle:
+        return self.start()
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    def _command(self) -> list[str]:
+        return command(
+            self._model, served_name=self._served_name, port=self._port, settings=self._settings
+        )
+
+    def _log_path(self) -> Path:
+        if self._log is None:
+            descriptor, name = tempfile.mkstemp(prefix="tuneloop-llamacpp-", suffix=".log")
+            os.close(descriptor)
+            self._log = Path(name)
+        return self._log
+
+    def _wait_until_ready(self, child: ChildProcess) -> str | None:
+        """What went wrong, or None when it is ready."""
+        timeout = self._settings.startup_timeout_seconds
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if child.exit_code is not None:
+                return failure_reason(child)
+            if is_ready(self._port):
+                return None
+            time.sleep(0.05)
+        return f"not ready after {timeout:g} s. {failure_reason(child)}"
+
+
+def check_gguf(model: Path) -> None:
+    """Look whether a file can be a GGUF model at all.
+
+    Raises:
+        DeploymentError: it is missing, unreadable or something else.
+    """
+    try:
+        with model.open("rb") as file:
+            magic = file.read(len(_MAGIC))
+    except OSError as e:
+        raise DeploymentError(f"Cannot read the model file {model}: {e.strerror}.") from e
+    if magic != _MAGIC:
+        raise DeploymentError(
+            f"Expected a GGUF model in {model}, got a file that begins with {magic!r}.",
+            remedy="Export the bundle again.",
+        )
+
+
+def failure_reason(child: ChildProcess) -> str:
+    """The errors in the child's log, else its last lines, on one line."""
+    tail = child.log_tail(40)
+    errors = [line.split(" E ", 1)[1].strip() for line in tail if " E " in line]
+    code = child.exit_code
+    return " | ".join(errors[:3] or tail[-3:] or [f"exit code {code}, and nothing in its log"])
+
+
+def _foreign_command(
+    model: Path, served_name: str, port: int, threads: int, settings: LlamaSettings
+) -> list[str]:
+    found = shutil.which(settings.executable or "")
+    if found is None:
+        raise UsageError(
+            f"Expected the llama.cpp server {settings.executable!r} on PATH, found none.",
+            remedy="Install it, or leave the setting out to use the built-in server.",
+        )
+    flags = {
+        "--model": model,
+        "--host": "127.0.0.1",
+        "--port": port,
+        "--alias": served_name,
+        "--ctx-size": settings.context_tokens * settings.parallel,
+        "--parallel": settings.parallel,
+        "--threads": threads,
+        "--cache-ram": settings.prompt_cache_mb,
+        "--reasoning-format": "none",
+    }
+    return [found, *(str(word) for pair in flags.items() for word in pair), "--jinja"]
