@@ -1,0 +1,262 @@
+"""Rows as tokens: what the model is shown and which tokens it is trained on.
+
+A row is trained exactly as it will be served: the prompt is tokenised alone with the template's
+generation prompt, as a server does, and the completion follows, up to and with the end of turn.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuneloop.errors import DataError, TrainingError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_SHOWN_IDS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of train.jsonl or eval.jsonl, reduced to what training reads."""
+
+    id: str
+    messages: tuple[dict[str, str], ...]
+    """The prompt; ends with a user turn."""
+    completion: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenRow:
+    """A row as token ids; only `completion` counts in the loss."""
+
+    id: str
+    prompt: tuple[int, ...]
+    completion: tuple[int, ...]
+    """Ends with the end of turn."""
+    head: str
+    """Rows with the same head (system text) are worth packing behind one shared prefix."""
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """All tokens of the row."""
+        return self.prompt + self.completion
+
+    def __len__(self) -> int:
+        """Tokens in the row."""
+        return len(self.prompt) + len(self.completion)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenisedRows:
+    """Rows that can be trained on, and what happened to the others."""
+
+    rows: tuple[TokenRow, ...]
+    too_long: tuple[str, ...]
+    """Ids of rows over the limit, which are left out: a cut answer would teach to stop short."""
+    retokenised: int
+    """Rows whose prompt and completion tokenise differently together than apart; kept as served."""
+    max_length: int
+    """The limit in force, in tokens."""
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all kept rows."""
+        return sum(len(row) for row in self.rows)
+
+    def notes(self, name: str) -> list[str]:
+        """What a person should know about these rows, one sentence each."""
+        notes = []
+        if self.too_long:
+            shown = ", ".join(self.too_long[:_SHOWN_IDS])
+            more = ", ..." if len(self.too_long) > _SHOWN_IDS else ""
+            notes.append(
+                f"{name}: {len(self.too_long)} of {len(self.too_long) + len(self.rows)} rows are "
+                f"longer than {self.max_length} tokens and are left out ({shown}{more})."
+            )
+        if self.retokenised:
+            notes.append(
+                f"{name}: in {self.retokenised} rows the answer's first token would merge with the "
+                "prompt's last; they are tokenised apart, as in serving."
+            )
+        return notes
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read a dataset file in the row format of a dataset version.
+
+    Raises:
+        DataError: naming file and line of the first row that cannot be used.
+    """
+    rows = []
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    rows.append(_parse(line, where=f"{path}, line {number}"))
+    except (OSError, UnicodeDecodeError) as e:
+        raise DataError(f"Cannot read {path}: {e}", remedy="Prepare the dataset again.") from e
+    return rows
+
+
+def _parse(line: str, *, where: str) -> Row:
+    try:
+        value = json.loads(line)
+        messages = tuple({"role": m["role"], "content": m["content"]} for m in value["messages"])
+        row = Row(id=str(value["id"]), messages=messages, completion=value["completion"])
+    except (ValueError, KeyError, TypeError) as e:
+        raise DataError(
+            f"{where}: expected an object with id, messages and completion; {e!r}.",
+            remedy="Prepare the dataset again: `tuneloop prepare` writes this format.",
+        ) from e
+    if not row.messages or not isinstance(row.completion, str) or not row.completion:
+        raise DataError(f"{where}: expected at least one message and a completion text.")
+    return row
+
+
+def tokenise(
+    rows: Iterable[Row],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    max_length: int,
+    end_of_turn_ids: frozenset[int],
+) -> TokenisedRows:
+    """Tokenise rows as they will be served and leave out those over `max_length` tokens.
+
+    Raises:
+        TrainingError: when the tokenizer has no chat template or it drops the answer.
+    """
+    if not tokenizer.chat_template:
+        raise TrainingError(
+            "The base model's tokenizer has no chat template, so prompts cannot be built.",
+            remedy="Choose an instruction-tuned base, or add chat_template.jinja to its folder.",
+        )
+    kept: list[TokenRow] = []
+    too_long: list[str] = []
+    retokenised = 0
+    for row in rows:
+        tokens, apart = _tokenise_row(row, tokenizer, end_of_turn_ids)
+        if len(tokens) > max_length:
+            too_long.append(row.id)
+            continue
+        kept.append(tokens)
+        retokenised += apart
+    return TokenisedRows(
+        rows=tuple(kept),
+        too_long=tuple(too_long),
+        retokenised=retokenised,
+        max_length=max_length,
+    )
+
+
+def _tokenise_row(
+    row: Row, tokenizer: PreTrainedTokenizerBase, end_of_turn_ids: frozenset[int]
+) -> tuple[TokenRow, bool]:
+    """The row's tokens, and whether prompt and completion had to be tokenised apart."""
+    messages = list(row.messages)
+    prompt_text = _render(tokenizer, messages, add_generation_prompt=True)
+    answer = {"role": "assistant", "content": row.completion}
+    full_text = _render(tokenizer, [*messages, answer], add_generation_prompt=False)
+    prompt = _encode(tokenizer, prompt_text)
+    together = _encode(tokenizer, full_text)
+    apart = together[: len(prompt)] != prompt
+    if apart:
+        completion = _encode(tokenizer, _answer_text(prompt_text, full_text, row))
+    else:
+        completion = together[len(prompt) :]
+    system = row.messages[0]["content"] if row.messages[0]["role"] == "system" else ""
+    tokens = TokenRow(
+        id=row.id,
+        prompt=tuple(prompt),
+        completion=_up_to_end_of_turn(completion, end_of_turn_ids, tokenizer),
+        head=system,
+    )
+    return tokens, apart
+
+
+def _render(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: list[dict[str, str]],
+    *,
+    add_generation_prompt: bool,
+) -> str:
+    from jinja2.exceptions import TemplateError
+
+    try:
+        return str(
+            tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=add_generation_prompt
+            )
+        )
+    except TemplateError as e:
+        roles = ", ".join(m["role"] for m in messages)
+        raise TrainingError(
+            f"The base model's chat template refuses a conversation with the roles {roles}: {e}",
+            remedy="Use a base whose template takes these roles, or leave the system text out.",
+        ) from e
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _answer_text(prompt_text: str, full_text: str, row: Row) -> str:
+    """The answer with its end of turn, as the template renders it."""
+    if full_text.startswith(prompt_text):
+        return full_text[len(prompt_text) :]
+    start = full_text.rfind(row.completion)
+    if start < 0:
+        start = full_text.rfind(row.completion.strip())
+    if start < 0:
+        raise TrainingError(
+            f"The base model's chat template does not show the answer of row {row.id} unchanged.",
+            remedy="Check chat_template.jinja in the base's folder.",
+        )
+    return full_text[start:]
+
+
+def _up_to_end_of_turn(
+    completion: list[int], end_of_turn_ids: frozenset[int], tokenizer: PreTrainedTokenizerBase
+) -> tuple[int, ...]:
+    """Drop what the template puts after the turn (a newline, often): serving stops before it."""
+    for position in range(len(completion) - 1, -1, -1):
+        if completion[position] in end_of_turn_ids:
+            return tuple(completion[: position + 1])
+    if tokenizer.eos_token_id is None:
+        return tuple(completion)
+    return (*completion, int(tokenizer.eos_token_id))
+
+
+def shared_prefix_length(rows: Sequence[TokenRow]) -> int:
+    """Tokens at the start that all rows have in common, leaving each an own prompt token.
+
+    The first trained token of a row is thus never predicted from the shared part.
+    """
+    if len(rows) < 2:
+        return 0
+    first, last = min(row.ids for row in rows), max(row.ids for row in rows)
+    limit = min(len(row.prompt) for row in rows) - 1
+    # In sorted order every other row lies between these two, so it shares what they share.
+    for position, (a, b) in enumerate(zip(first, last, strict=False)):
+        if a != b or position >= limit:
+            return max(0, min(position, limit))
+    return max(0, limit)
+
+
+def rendered_mask(row: TokenRow, tokenizer: PreTrainedTokenizerBase) -> Iterator[tuple[str, bool]]:
+    """Each token's text and whether it is trained on, in order; texts join to the whole row."""
+    decoded = [tokenizer.decode(row.ids[:end]) for end in range(len(row) + 1)]
+    for index, (before, after) in enumerate(pairwise(decoded)):
+        yield after[len(before) :], index >= len(row.prompt)
+
+
+def end_of_turn_ids(tokenizer: PreTrainedTokenizerBase, generation_config: Any) -> frozenset[int]:
+    """Token ids at which serving stops, from the tokenizer and the generation config."""
+    listed = getattr(generation_config, "eos_token_id", None)
+    ids = listed if isinstance(listed, list) else [listed]
+    return frozenset(int(i) for i in (*ids, tokenizer.eos_token_id) if i is not None)

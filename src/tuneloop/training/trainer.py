@@ -1,0 +1,240 @@
+"""TRL's SFTTrainer with packs instead of padding, and without logits that nobody needs.
+
+The mathematics is the plain one: mean cross-entropy over the completion tokens of each
+optimizer batch (`tests/unit/training/test_training_exactness.py` proves loss and gradients).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from transformers import EarlyStoppingCallback, TrainerCallback
+from trl import SFTConfig, SFTTrainer
+
+from tuneloop.errors import TrainingError
+from tuneloop.training.loss import packed_loss, padded_loss
+from tuneloop.training.packing import pack_tensors, padded_tensors, plan_packs, plan_padded
+from tuneloop.training.rows import TokenRow
+
+
+class BatchMaker:
+    """Turns the rows of an optimizer batch into the tensors of its forward passes."""
+
+    def __init__(self, rows: Sequence[TokenRow], *, max_tokens: int, packed: bool, pad_id: int):
+        self._rows = rows
+        self._max_tokens = max_tokens
+        self._packed = packed
+        self._pad_id = pad_id
+
+    def __call__(self, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Called by the data loader with dataset items, which name rows by index."""
+        return self.batch([self._rows[int(item["row"])] for item in items])
+
+    def batch(self, rows: Sequence[TokenRow]) -> dict[str, Any]:
+        """Forward passes of at most `max_tokens`, and the counts that the trainer needs."""
+        if self._packed:
+            packs = plan_packs(rows, max_tokens=self._max_tokens)
+            passes = [pack_tensors(pack) for pack in packs]
+        else:
+            groups = plan_padded(rows, max_tokens=self._max_tokens)
+            passes = [padded_tensors(group, pad_id=self._pad_id) for group in groups]
+        return {
+            "passes": passes,
+            "row_tokens": sum(len(row) for row in rows),
+            "completion_tokens": sum(len(row.completion) for row in rows),
+        }
+
+    def batches(self, rows: Sequence[TokenRow], size: int) -> list[dict[str, Any]]:
+        """All rows in batches of `size`, longest first, for measuring a loss."""
+        ordered = sorted(rows, key=len, reverse=True)
+        return [self.batch(ordered[i : i + size]) for i in range(0, len(ordered), size)]
+
+
+class PackedTrainer(SFTTrainer):
+    """Trains on the batches of a `BatchMaker` and measures the evaluation loss the same way."""
+
+    def __init__(
+        self,
+        *,
+        batch_maker: BatchMaker,
+        packed: bool,
+        eval_rows: Sequence[TokenRow],
+        **kwargs: Any,
+    ):
+        super().__init__(data_collator=batch_maker, **kwargs)
+        self.batch_maker = batch_maker
+        self.eval_rows = eval_rows
+        self.row_tokens = 0
+        """Tokens of the rows trained in this process, counted as if each row stood alone."""
+        self.completion_tokens = 0
+        self.step_seconds = 0.0
+        """Time spent in forward, backward and optimizer steps, without evaluation and saving."""
+        self._summed_loss = packed_loss if packed else padded_loss
+
+    def training_step(
+        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        """One optimizer batch: a backward pass per pack, so memory is bounded by the pack."""
+        model.train()
+        inputs = self._prepare_inputs(inputs)
+        total = inputs["completion_tokens"]
+        mean = torch.zeros((), device=self.args.device)
+        for tensors in inputs["passes"]:
+            with self.compute_loss_context_manager():
+                loss = self._summed_loss(model, tensors) / total
+            self.accelerator.backward(loss)
+            mean += loss.detach()
+        self.row_tokens += inputs["row_tokens"]
+        self.completion_tokens += total
+        return mean
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """Mean cross-entropy over all completion tokens of the evaluation rows."""
+        metrics = {f"{metric_key_prefix}_loss": self.mean_loss(self.eval_rows)}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
+    def mean_loss(self, rows: Sequence[TokenRow]) -> float:
+        """Mean cross-entropy per completion token, without gradients."""
+        model = self.model
+        was_training = model.training
+        model.eval()
+        total = 0.0
+        with torch.no_grad():
+            for batch in self.batch_maker.batches(rows, self.args.train_batch_size):
+                for tensors in self._prepare_inputs(batch)["passes"]:
+                    with self.compute_loss_context_manager():
+                        total += float(self._summed_loss(model, tensors))
+        model.train(was_training)
+        return total / sum(len(row.completion) for row in rows)
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Not counted: the inputs are packs."""
+        return 0
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """None in checkpoints; the registry writes one for a published bundle."""
+
+
+class StepClock(TrainerCallback):
+    """Adds up the time between the begin and the end of each optimizer step."""
+
+    def __init__(self) -> None:
+        self.trainer: PackedTrainer | None = None
+        self._begin = 0.0
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Start the clock."""
+        self._begin = time.perf_counter()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Stop the clock, after the GPU has finished what the step queued."""
+        if self.trainer is not None:
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            self.trainer.step_seconds += time.perf_counter() - self._begin
+
+
+class StepEvents(TrainerCallback):
+    """Tells each step, evaluation and checkpoint to `emit`."""
+
+    def __init__(self, emit: Callable[[dict[str, Any]], None]) -> None:
+        self.trainer: PackedTrainer | None = None
+        self._emit = emit
+        self._first_step = 0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Remember where this process starts, for the time left."""
+        self._first_step = state.global_step
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        """One event for each optimizer step and for each evaluation."""
+        trainer, logs = self.trainer, logs or {}
+        if trainer is None:
+            return
+        if not math.isfinite(logs.get("loss", 0.0)):
+            raise TrainingError(
+                f"The loss became {logs['loss']} at step {state.global_step}.",
+                remedy="Lower training.learning_rate; with fp16, use bf16 or fp32 instead.",
+            )
+        if "eval_loss" in logs:
+            self._emit(
+                {
+                    "event": "eval",
+                    "step": state.global_step,
+                    "total": state.max_steps,
+                    "epoch": state.epoch,
+                    "eval_loss": logs["eval_loss"],
+                }
+            )
+        elif "loss" in logs:
+            self._emit(self._step_event(trainer, state, logs))
+
+    def _step_event(
+        self, trainer: PackedTrainer, state: Any, logs: dict[str, Any]
+    ) -> dict[str, Any]:
+        seconds = max(trainer.step_seconds, 1e-9)
+        steps = max(1, state.global_step - self._first_step)
+        return {
+            "event": "step",
+            "step": state.global_step,
+            "total": state.max_steps,
+            "epoch": state.epoch,
+            "loss": logs["loss"],
+            "learning_rate": logs["learning_rate"],
+            "tokens_per_second": trainer.row_tokens / seconds,
+            "completion_tokens_per_second": trainer.completion_tokens / seconds,
+            "seconds_left": (state.max_steps - state.global_step) * seconds / steps,
+        }
+
+
+class TimedCheckpoints(TrainerCallback):
+    """Saves a checkpoint after so many seconds, and at once when training is to stop."""
+
+    def __init__(self, *, every_seconds: float, stop_requested: Callable[[], bool]) -> None:
+        self._every_seconds = every_seconds
+        self._stop_requested = stop_requested
+        self._last = time.monotonic()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Ask the trainer to save or to stop."""
+        if self._stop_requested():
+            control.should_save = True
+            control.should_training_stop = True
+        elif time.monotonic() - self._last > self._every_seconds:
+            control.should_save = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Count from the last checkpoint, whoever asked for it."""
+        self._last = time.monotonic()
+
+
+def early_stopping(patience: int) -> list[TrainerCallback]:
+    """The callback that stops after `patience` evaluations without improvement; 0: none."""
+    return [EarlyStoppingCallback(early_stopping_patience=patience)] if patience else []
+
+
+def sft_arguments(**settings: Any) -> SFTConfig:
+    """TRL's arguments for training on prepared batches without its own data handling."""
+    return SFTConfig(
+        dataset_kwargs={"skip_prepare_dataset": True},
+        remove_unused_columns=False,
+        max_length=None,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+        average_tokens_across_devices=False,
+        **settings,
+    )
