@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tuneloop.errors import TuneloopError, UsageError, require
@@ -34,8 +35,12 @@ def command(
     return [sys.executable, "-m", "tuneloop.gateway.server", *words]
 
 
-def serve(settings: GatewaySettings, *, host: str, port: int) -> None:
+def serve(
+    settings: GatewaySettings, *, host: str, port: int, until_stdin_closes: bool = False
+) -> None:
     """Serve until SIGTERM or SIGINT; requests under way are finished first.
+
+    `until_stdin_closes`: stop too when the process at the other end of standard input is gone.
 
     Raises:
         UsageError: the address cannot be listened on.
@@ -52,13 +57,13 @@ def serve(settings: GatewaySettings, *, host: str, port: int) -> None:
             stale.segments,
             stale.torn_lines,
         )
-    asyncio.run(_serve(settings, host, port))
+    asyncio.run(_serve(settings, host, port, until_stdin_closes))
 
 
 _log = logging.getLogger(__name__)
 
 
-async def _serve(settings: GatewaySettings, host: str, port: int) -> None:
+async def _serve(settings: GatewaySettings, host: str, port: int, until_stdin_closes: bool) -> None:
     from granian.constants import HTTPModes, Interfaces
     from granian.server.embed import Server
 
@@ -77,8 +82,19 @@ async def _serve(settings: GatewaySettings, host: str, port: int) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
+    if until_stdin_closes:
+        _when_stdin_closes(loop, server.stop)
     print(f"tuneloop gateway on http://{host}:{port}/v1", flush=True)
     await server.serve()
+
+
+def _when_stdin_closes(loop: asyncio.AbstractEventLoop, stop: Callable[[], object]) -> None:
+    def read() -> None:
+        if not os.read(sys.stdin.fileno(), 1024):
+            loop.remove_reader(sys.stdin.fileno())
+            stop()
+
+    loop.add_reader(sys.stdin.fileno(), read)
 
 
 def _check_address(host: str, port: int) -> None:
@@ -101,6 +117,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=DEFAULT_PORT)
     parser.add_argument("--body-bytes", type=int, default=10 << 20, help="largest request")
     parser.add_argument("--segment-seconds", type=float, default=2.0)
+    parser.add_argument("--until-stdin-closes", action="store_true", help="end with the parent")
     return parser.parse_args(argv)
 
 
@@ -115,7 +132,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         spool_limits=SpoolLimits(segment_seconds=arguments.segment_seconds),
     )
     try:
-        serve(settings, host=arguments.host, port=arguments.port)
+        serve(
+            settings,
+            host=arguments.host,
+            port=arguments.port,
+            until_stdin_closes=arguments.until_stdin_closes,
+        )
     except TuneloopError as e:
         print(f"tuneloop gateway: {e}", file=sys.stderr)
         return 1
