@@ -59,7 +59,7 @@ def collect(workspace: Workspace, *, model: str, endpoint: str) -> int:
 
     edits = (
         workspace.traffic.scan("feedback")
-        .filter((pl.col("endpoint") == endpoint) & (pl.col("kind") == "edit"))
+        .filter(pl.col("kind") == "edit")
         .sort("time")
         .group_by("interaction", maintain_order=True)
         .last()
@@ -100,13 +100,11 @@ def collect(workspace: Workspace, *, model: str, endpoint: str) -> int:
 
 
 def edited_text(value: str) -> str | None:
-    """The corrected answer in an edit's JSON value: a text, or `{"text": …}`; else None."""
+    """The corrected answer in an edit's JSON value; None when it is no text."""
     try:
         decoded = json.loads(value)
     except ValueError:
         return None
-    if isinstance(decoded, dict):
-        decoded = decoded.get("text")
     return decoded if isinstance(decoded, str) else None
 
 

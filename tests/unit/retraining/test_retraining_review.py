@@ -57,7 +57,7 @@ def test_edits_wait_for_a_person(workspace: Workspace) -> None:
     for name in ("one", "two", "three"):
         capture(workspace, name)
     edit(workspace, "one", "right one")
-    edit(workspace, "two", {"text": "right two"})
+    edit(workspace, "two", "right two")
     edit(workspace, "three", 5, kind="rating")
     assert collect(workspace) == 2
     assert collect(workspace) == 0, "collected once"
