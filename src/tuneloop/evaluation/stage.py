@@ -85,7 +85,8 @@ def evaluate(
     row = _start(workspace, plan, target)
     try:
         results = {
-            label: _results(workspace, plan, label, one, progress) for label, one in targets.items()
+            label: _results(plan, label, one, _answers_folder(workspace, row, label), progress)
+            for label, one in targets.items()
         }
         gates.check_lock(plan.locked(), find(workspace, row.id).gates)
         outcome = gates.judge(
@@ -93,14 +94,13 @@ def evaluate(
             figures={result.suite.name: result.figures for result in results[CANDIDATE]},
             sizes=plan.sizes(),
         )
-        comparisons = _comparisons(plan, results)
         report = make_report(
             evaluation=row.id,
             created_at=row.created_at,
             plan=plan,
             outcome=outcome,
             results=results,
-            comparisons=comparisons,
+            comparisons=_comparisons(plan, results),
             quantisations=quantisations,
             parity=parity,
             notes=notes,
@@ -109,16 +109,13 @@ def evaluate(
     except Exception:
         _finish(workspace, row.id, status="failed")
         raise
+    summary = _summary(results[CANDIDATE], report)
+    verdict = outcome.verdict
     _finish(
-        workspace,
-        row.id,
-        status="finished",
-        verdict=outcome.verdict,
-        artifact=artifact,
-        figures=_summary(results[CANDIDATE], comparisons),
+        workspace, row.id, status="finished", verdict=verdict, artifact=artifact, figures=summary
     )
     shutil.rmtree(_answers_folder(workspace, row, CANDIDATE), ignore_errors=True)
-    progress.note(f"{outcome.verdict}: {outcome.reason}")
+    progress.note(f"{verdict}: {outcome.reason}")
     return find(workspace, row.id)
 
 
@@ -231,14 +228,15 @@ def _comparisons(
     ]
 
 
-def _summary(results: Sequence[SuiteResult], comparisons: Sequence[Comparison]) -> dict[str, Any]:
+def _summary(results: Sequence[SuiteResult], report: Report) -> dict[str, Any]:
     return {
         "suites": {
             result.suite.name: {name: f.as_list() for name, f in result.figures.items()}
             for result in results
         },
         "comparisons": {
-            c.reference: {"verdict": c.verdict, "reason": c.reason} for c in comparisons
+            c["reference"]: {"verdict": c["verdict"], "reason": c["reason"]}
+            for c in report.as_json()["comparisons"]
         },
     }
 

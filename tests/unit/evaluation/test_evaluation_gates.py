@@ -1,0 +1,110 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tuneloop.errors import ConflictError, EvaluationError
+from tuneloop.evaluation import gates, intervals
+from tuneloop.evaluation.gates import SuiteSize
+
+METRICS = {
+    "held-out": ["accuracy", "format", "json_field.intent", "latency_p95_ms"],
+    "golden": ["accuracy"],
+}
+LARGE = SuiteSize(cases=100, minimum_cases=50)
+
+
+def parse(conditions: dict[str, str]) -> tuple[gates.Gate, ...]:
+    return gates.parse_gates(conditions, metrics=METRICS, main_suite="held-out")
+
+
+def judge(
+    conditions: dict[str, str], figures: dict[str, intervals.Figure], size: SuiteSize = LARGE
+):
+    return gates.judge(
+        gates.lock(parse(conditions), terms={}),
+        figures={"held-out": figures, "golden": {}},
+        sizes={"held-out": size, "golden": SuiteSize(cases=5, minimum_cases=0)},
+    )
+
+
+@given(
+    comparison=st.sampled_from([">=", "<=", ">", "<"]),
+    hundredths=st.integers(0, 100_000),
+    spaces=st.text(alphabet=" ", max_size=3),
+)
+def test_any_condition_can_be_read_back(comparison: str, hundredths: int, spaces: str) -> None:
+    text = f"{spaces}{comparison}{spaces}{hundredths / 100:.2f}{spaces}"
+    (gate,) = parse({"accuracy": text})
+    assert (gate.comparison, gate.bound) == (comparison, hundredths / 100)
+    (again,) = parse({"accuracy": gate.condition})
+    assert again.bound == pytest.approx(gate.bound, rel=1e-5)
+
+
+@pytest.mark.parametrize("text", ["0.9", "=> 0.9", ">= 90%", ">= ", "", ">= -1", ">= 0.9 0.8"])
+def test_a_condition_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(EvaluationError, match="Expected a comparison and a number"):
+        parse({"accuracy": text})
+
+
+def test_metrics_are_found_by_suite_and_with_dots() -> None:
+    found = parse({"golden.accuracy": ">= 1", "json_field.intent": ">= 0.5", "format": "> 0"})
+    assert [(g.suite, g.metric) for g in found] == [
+        ("golden", "accuracy"),
+        ("held-out", "json_field.intent"),
+        ("held-out", "format"),
+    ]
+
+
+def test_an_unknown_metric_names_its_neighbour() -> None:
+    with pytest.raises(EvaluationError, match="Did you mean 'accuracy'"):
+        parse({"acuracy": ">= 0.9"})
+
+
+def test_ninety_of_a_hundred_is_ninety_percent() -> None:
+    # 0.90 as text, 90/100 as a quotient: both must be the same float for every such share.
+    for n in range(1, 300):
+        for k in range(n + 1):
+            if (k * 100) % n == 0:
+                figure = intervals.share(k, n)
+                assert (
+                    judge(
+                        {"accuracy": f">= {k * 100 // n / 100:.2f}"}, {"accuracy": figure}
+                    ).verdict
+                    == "passed"
+                )  # noqa: E501
+
+
+def test_one_missed_gate_fails_all_and_says_by_how_much() -> None:
+    outcome = judge(
+        {"accuracy": ">= 0.9", "format": ">= 0.9"},
+        {"accuracy": intervals.share(95, 100), "format": intervals.share(89, 100)},
+    )
+    assert outcome.verdict == "failed"
+    assert "held-out.format is 0.890" in outcome.reason and "n = 100" in outcome.reason
+    assert [r.verdict for r in outcome.results] == ["passed", "failed"]
+
+
+def test_a_small_suite_can_fail_a_gate_but_not_pass_it() -> None:
+    small = SuiteSize(cases=49, minimum_cases=50)
+    good, bad = intervals.share(49, 49), intervals.share(3, 49)
+    assert judge({"accuracy": ">= 0.9"}, {"accuracy": good}, small).verdict == "refused"
+    assert judge({"accuracy": ">= 0.9"}, {"accuracy": bad}, small).verdict == "failed"
+    allowed = SuiteSize(cases=49, minimum_cases=0)
+    assert judge({"accuracy": ">= 0.9"}, {"accuracy": good}, allowed).verdict == "passed"
+
+
+def test_what_was_not_measured_is_not_passed() -> None:
+    assert judge({"latency_p95_ms": "<= 500"}, {}).verdict == "refused"
+    assert judge({}, {}).verdict == "refused"
+
+
+def test_the_lock_holds_gates_and_terms_but_not_their_order() -> None:
+    one = gates.lock(parse({"accuracy": ">= 0.9", "format": ">= 0.9"}), terms={"suites": ["a"]})
+    same = gates.lock(parse({"format": ">= 0.90", "accuracy": ">= 0.9"}), terms={"suites": ["a"]})
+    softer = gates.lock(parse({"accuracy": ">= 0.8", "format": ">= 0.9"}), terms={"suites": ["a"]})
+    other = gates.lock(parse({"accuracy": ">= 0.9", "format": ">= 0.9"}), terms={"suites": ["b"]})
+    assert one.digest == same.digest
+    assert len({one.digest, softer.digest, other.digest}) == 3
+    gates.check_lock(one, same.digest)
+    with pytest.raises(ConflictError, match="A changed gate is a new evaluation"):
+        gates.check_lock(softer, one.digest)

@@ -1,0 +1,63 @@
+import random
+import warnings
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tuneloop.evaluation import intervals
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from statsmodels.stats.proportion import proportion_confint
+
+
+@given(n=st.integers(1, 5_000), data=st.data())
+def test_wilson_equals_statsmodels_and_holds_its_value(n: int, data: st.DataObject) -> None:
+    successes = data.draw(st.integers(0, n))
+    figure = intervals.share(successes, n)
+    low, high = proportion_confint(successes, n, alpha=0.05, method="wilson")
+    assert figure.low == pytest.approx(low, abs=1e-9)
+    assert figure.high == pytest.approx(high, abs=1e-9)
+    assert 0 <= figure.low <= figure.value <= figure.high <= 1
+
+
+def test_no_cases_is_an_error_and_not_a_figure() -> None:
+    with pytest.raises(ValueError):
+        intervals.share(0, 0)
+    with pytest.raises(ValueError):
+        intervals.mean([])
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=40))
+def test_a_mean_is_inside_its_interval_and_repeatable(values: list[float]) -> None:
+    figure = intervals.mean(values)
+    assert figure.low <= figure.value <= figure.high
+    assert intervals.mean(values) == figure
+
+
+def test_pass_fail_scores_that_are_all_one_are_not_certain() -> None:
+    figure = intervals.mean([1.0] * 10)
+    assert figure.value == 1 and figure.low == pytest.approx(0.722, abs=0.001)
+
+
+def test_one_graded_score_tells_nothing_about_the_next() -> None:
+    assert intervals.mean([0.4]).as_list() == [0.4, 0.0, 1.0, 1]
+
+
+def test_bootstrap_covers_the_true_mean_about_as_often_as_it_says() -> None:
+    rng = random.Random(7)
+    covered = 0
+    for _ in range(100):
+        figure = intervals.mean([rng.betavariate(2, 2) for _ in range(40)])
+        covered += figure.low <= 0.5 <= figure.high
+    assert covered >= 88
+
+
+def test_p95_is_a_value_that_was_seen_inside_its_order_statistics() -> None:
+    values = [float(i) for i in range(1, 201)]
+    figure = intervals.quantile(values, 0.95)
+    assert figure.value == 190
+    assert 180 <= figure.low < 190 < figure.high <= 200
+    assert intervals.quantile([3.0], 0.95).as_list() == [3.0, 3.0, 3.0, 1]

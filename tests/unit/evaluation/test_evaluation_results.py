@@ -1,0 +1,70 @@
+from dataclasses import replace
+
+from tuneloop.evaluation.metrics import metrics_for
+from tuneloop.evaluation.results import measure
+from tuneloop.evaluation.targets import Answer
+from tuneloop.modelfile import TaskSettings
+
+
+def test_each_metric_counts_exactly_its_cases(task: TaskSettings, parts) -> None:
+    right, human = parts.answer_text("refund"), parts.answer_text("human")
+    suite = parts.suite(
+        [parts.case(str(i), right) for i in range(4)]
+        + [parts.case(f"o{i}", human, out_of_scope=True) for i in range(3)]
+    )
+    given = {
+        "0": right,
+        "1": human,  # abstains in scope
+        "2": "no idea",
+        "3": parts.answer_text("delivery"),
+        "o0": human,
+        "o1": right,
+        "o2": '{"intent": "human"}',  # abstains, though not with the reference's other field
+    }
+    figures = measure(parts.answers(suite, given), metrics_for(task)).figures
+    shown = {name: (round(f.value, 3), f.n) for name, f in figures.items()}
+    assert shown == {
+        "accuracy": (0.25, 4),
+        "format": (0.857, 7),
+        "json_field.intent": (0.25, 4),
+        "json_field.urgent": (0.75, 4),
+        "abstention_recall": (0.667, 3),
+        "over_abstention": (0.25, 4),
+        "abstention_precision": (0.667, 3),
+        "correct": (0.429, 7),
+        "error_share": (0.0, 7),
+        "latency_p50_ms": (10.0, 7),
+        "latency_p95_ms": (10.0, 7),
+    }
+
+
+def test_requests_without_an_answer_count_as_wrong(task: TaskSettings, parts) -> None:
+    suite = parts.suite([parts.case("a", parts.answer_text("refund")), parts.case("b", None)])
+    given = {
+        "a": Answer(error="timeout: no answer in 1 s"),
+        "b": Answer(text="{", latency_ms=1, finish_reason="length"),
+    }
+    result = measure(parts.answers(suite, given), metrics_for(task))
+    assert result.figures["accuracy"].as_list()[0] == 0
+    assert result.figures["format"].n == 2
+    assert result.figures["over_abstention"].value == 0
+    assert "abstention_precision" not in result.figures
+    assert result.figures["error_share"].value == 0.5
+    assert result.errors == {"timeout": 1} and result.cut_off == 1
+
+
+def test_slices_add_up_to_the_whole(task: TaskSettings, parts) -> None:
+    cases = [parts.case(str(i), parts.answer_text("refund")) for i in range(10)]
+    suite = parts.suite(cases)
+    result = measure(parts.answers(suite, {c.id: c.expected for c in cases}), metrics_for(task))
+    assert result.slices["out_of_scope"]["no"]["accuracy"] == result.figures["accuracy"]
+
+
+def test_an_identifier_is_not_a_slice(task: TaskSettings, parts) -> None:
+    cases = [
+        replace(parts.case(str(i), None), slices={"customer": str(i), "month": str(i % 2)})
+        for i in range(300)
+    ]
+    suite = parts.suite(cases)
+    result = measure(parts.answers(suite, {c.id: "{}" for c in cases}), metrics_for(task))
+    assert result.unsliced == ("customer",) and list(result.slices) == ["month"]

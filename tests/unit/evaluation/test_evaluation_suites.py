@@ -1,0 +1,90 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from tuneloop.errors import EvaluationError
+from tuneloop.evaluation.suites import held_out_suite, load_suite
+from tuneloop.modelfile import TaskSettings
+
+
+def write(path: Path, *rows: object) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def load(path: Path, task: TaskSettings):
+    return load_suite(path, name="golden", kind="golden", task=task)
+
+
+def test_dataset_rows_become_cases_with_scope_and_label(tmp_path: Path, task: TaskSettings) -> None:
+    def row(id: str, intent: str) -> dict[str, object]:
+        return {
+            "id": id,
+            "messages": [
+                {"role": "system", "content": "own"},
+                {"role": "user", "content": f"about {intent}"},
+            ],
+            "completion": json.dumps({"intent": intent}),
+            "group": "g",
+            "source": "x.csv",
+            "line": 2,
+            "tags": {"month": "1"},
+        }
+
+    write(tmp_path / "eval.jsonl", row("a", "refund"), row("b", "human"))
+    suite = held_out_suite(tmp_path, task=task)
+    first, second = suite.cases
+    assert first.slices == {"month": "1", "out_of_scope": "no", "intent": "refund"}
+    assert second.out_of_scope and not first.out_of_scope
+    assert first.messages[0]["content"] == "own" and first.question == "about refund"
+
+
+def test_all_three_row_forms_are_the_same_case(tmp_path: Path, task: TaskSettings) -> None:
+    user, answer = {"role": "user", "content": "hi"}, '{"intent": "refund"}'
+    digests = {
+        load(write(tmp_path / "f.jsonl", row), task).digest
+        for row in (
+            {"prompt": "hi", "completion": answer},
+            {"messages": [user], "completion": answer},
+            {"messages": [user, {"role": "assistant", "content": answer}]},
+            {"prompt": [{"role": "system", "content": task.system}, user], "completion": answer},
+        )
+    }
+    assert len(digests) == 1
+
+
+def test_any_change_of_a_case_is_another_suite(tmp_path: Path, task: TaskSettings) -> None:
+    path = tmp_path / "f.jsonl"
+    one = load(write(path, {"id": "1", "prompt": "hi", "completion": '{"intent": "refund"}'}), task)
+    two = load(write(path, {"id": "1", "prompt": "hi", "completion": '{"intent": "human"}'}), task)
+    assert one.digest != two.digest
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "has no cases"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"{\n", "line 1: not valid JSON"),
+        (b'{"prompt": "a"}\n\n[1]\n', "line 3: expected a JSON object, got list"),
+        (b'{"text": "a"}', "expected `messages`, or `prompt` with `completion`; found text"),
+        (b'{"messages": []}', "expected a list of messages"),
+        (b'{"messages": [{"role": "bot", "content": "x"}]}', "each message needs `role`"),
+        (b'{"messages": [{"role": "assistant", "content": "x"}]}', "must end with a user message"),
+        (b'{"prompt": "a", "completion": 3}', "expected `completion` to be text, got int"),
+        (b'{"prompt": "a"}\n{"prompt": "a"}', "twice"),
+    ],
+)
+def test_a_bad_suite_file_says_what_and_where(
+    tmp_path: Path, content: bytes, message: str, task: TaskSettings
+) -> None:
+    path = tmp_path / "golden.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(EvaluationError, match=message):
+        load(path, task)
+
+
+def test_a_missing_file_is_named(tmp_path: Path, task: TaskSettings) -> None:
+    with pytest.raises(EvaluationError, match="none.jsonl does not exist"):
+        load(tmp_path / "none.jsonl", task)
