@@ -1,0 +1,234 @@
+"""Alerts: opened when a monitor crosses its limit, resolved when it is clearly back.
+
+    (none) ──alert──► open ──acknowledge──► acknowledged
+                       │ ▲ alert: seen + 1        │ alert: seen + 1
+                       └──────────── cleared ─────┴──► resolved
+
+A model has at most one alert of a monitor that is not resolved. Too little data, a value that is
+back by a hair, and a monitor that could not run change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from tuneloop.errors import ConflictError, UsageError
+from tuneloop.hashing import digest_json
+from tuneloop.monitoring.measurement import Measurement
+from tuneloop.storage import tables
+from tuneloop.workspace import Workspace
+
+Status = Literal["open", "acknowledged", "resolved"]
+Change = Literal["opened", "repeated", "resolved"]
+MONITORING = "monitoring"
+"""The actor of what monitors do on their own."""
+_ID_DIGITS = 12
+_UNRESOLVED = ("open", "acknowledged")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alert:
+    """One threshold crossing with its life cycle."""
+
+    id: str
+    model: str
+    monitor: str
+    status: Status
+    message: str
+    """What the monitor said when it last crossed."""
+    seen: int
+    """Measurements that crossed the limit, the first one included."""
+    opened_at: datetime
+    last_seen_at: datetime
+    resolved_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertEvent:
+    """One step in an alert's life."""
+
+    event: str
+    """opened, repeated, acknowledged or resolved."""
+    actor: str
+    message: str
+    at: datetime
+
+
+def change(measurement: Measurement, *, unresolved: bool) -> Change | None:
+    """What a measurement does to the monitor's alert, given whether there is one to resolve."""
+    if measurement.verdict == "alert":
+        return "repeated" if unresolved else "opened"
+    if unresolved and measurement.cleared:
+        return "resolved"
+    return None
+
+
+def apply(
+    workspace: Workspace, *, model: str, measurements: Sequence[Measurement], now: datetime
+) -> list[Change | None]:
+    """Move the alerts of a model by its newest measurements, all or none of them.
+
+    Raises:
+        ConflictError: somebody else moved one of them at the same moment; nothing changed.
+    """
+    with workspace.records.begin() as tx:
+        return [_apply(tx, model=model, measurement=m, now=now) for m in measurements]
+
+
+def acknowledge(workspace: Workspace, alert: str, *, actor: str, comment: str = "") -> Alert:
+    """Note that somebody takes care of an alert; acknowledging it again changes nothing.
+
+    Raises:
+        UsageError: there is no such alert, or it is resolved.
+        ConflictError: it was moved at the same moment.
+    """
+    with workspace.records.begin() as tx:
+        found = _find(tx, alert)
+        if found.status == "resolved":
+            raise UsageError(
+                f"Alert {alert} is resolved already.",
+                remedy="See the open ones with: tuneloop monitor alerts",
+            )
+        if found.status == "open":
+            _move(tx, found, status="acknowledged")
+            _record(tx, found.id, "acknowledged", actor, comment, workspace.now())
+        return _find(tx, alert)
+
+
+def open_alerts(workspace: Workspace, model: str) -> list[Alert]:
+    """The alerts of a model that are not resolved, the newest first."""
+    table = tables.alerts
+    query = (
+        sa.select(table)
+        .where(table.c.model == model, table.c.status.in_(_UNRESOLVED))
+        .order_by(table.c.opened_at.desc(), table.c.monitor)
+    )
+    with workspace.records.begin() as tx:
+        return [_alert(row) for row in tx.execute(query)]
+
+
+def events(workspace: Workspace, alert: str) -> list[AlertEvent]:
+    """The life of an alert, the oldest step first."""
+    table = tables.alert_events
+    query = sa.select(table).where(table.c.alert == alert).order_by(table.c.id)
+    with workspace.records.begin() as tx:
+        return [
+            AlertEvent(event=row.event, actor=row.actor, message=row.message, at=row.at)
+            for row in tx.execute(query)
+        ]
+
+
+def _apply(
+    tx: sa.Connection, *, model: str, measurement: Measurement, now: datetime
+) -> Change | None:
+    found = _unresolved(tx, model, measurement.monitor)
+    step = change(measurement, unresolved=found is not None)
+    if step is None:
+        return None
+    if found is None:
+        identity = _open(tx, model=model, measurement=measurement, now=now)
+    elif step == "repeated":
+        identity = found.id
+        _move(tx, found, message=measurement.message, seen=found.seen + 1, last_seen_at=now)
+    else:
+        identity = found.id
+        _move(tx, found, status="resolved", resolved_at=now)
+    _record(tx, identity, step, MONITORING, measurement.message, now)
+    return step
+
+
+def _open(tx: sa.Connection, *, model: str, measurement: Measurement, now: datetime) -> str:
+    table = tables.alerts
+    before = tx.execute(
+        sa.select(sa.func.count())
+        .select_from(table)
+        .where(table.c.model == model, table.c.monitor == measurement.monitor)
+    ).scalar_one()
+    # Two processes that open the same alert at once make the same id: one of them is refused.
+    identity = digest_json([model, measurement.monitor, before])[:_ID_DIGITS]
+    try:
+        tx.execute(
+            sa.insert(table).values(
+                id=identity,
+                model=model,
+                monitor=measurement.monitor,
+                status="open",
+                message=measurement.message,
+                seen=1,
+                opened_at=now,
+                last_seen_at=now,
+            )
+        )
+    except sa.exc.IntegrityError as e:
+        raise _conflict(measurement.monitor) from e
+    return identity
+
+
+def _move(tx: sa.Connection, found: Alert, **values: Any) -> None:
+    """Compare and set: only if the alert is still as it was found."""
+    table = tables.alerts
+    moved = tx.execute(
+        sa.update(table)
+        .where(table.c.id == found.id, table.c.status == found.status, table.c.seen == found.seen)
+        .values(**values)
+    )
+    if moved.rowcount != 1:
+        raise _conflict(found.monitor)
+
+
+def _record(
+    tx: sa.Connection, alert: str, event: str, actor: str, message: str, now: datetime
+) -> None:
+    tx.execute(
+        sa.insert(tables.alert_events).values(
+            alert=alert, event=event, actor=actor, message=message, at=now
+        )
+    )
+
+
+def _unresolved(tx: sa.Connection, model: str, monitor: str) -> Alert | None:
+    table = tables.alerts
+    row = tx.execute(
+        sa.select(table).where(
+            table.c.model == model,
+            table.c.monitor == monitor,
+            table.c.status.in_(_UNRESOLVED),
+        )
+    ).first()
+    return None if row is None else _alert(row)
+
+
+def _find(tx: sa.Connection, alert: str) -> Alert:
+    row = tx.execute(sa.select(tables.alerts).where(tables.alerts.c.id == alert)).first()
+    if row is None:
+        raise UsageError(
+            f"There is no alert {alert!r}.",
+            remedy="See the open ones with: tuneloop monitor alerts",
+        )
+    return _alert(row)
+
+
+def _conflict(monitor: str) -> ConflictError:
+    return ConflictError(
+        f"The alert of the monitor '{monitor}' was moved by somebody else meanwhile.",
+        remedy="Look with `tuneloop status` and run the command again.",
+    )
+
+
+def _alert(row: sa.Row[Any]) -> Alert:
+    return Alert(
+        id=row.id,
+        model=row.model,
+        monitor=row.monitor,
+        status=row.status,
+        message=row.message,
+        seen=row.seen,
+        opened_at=row.opened_at,
+        last_seen_at=row.last_seen_at,
+        resolved_at=row.resolved_at,
+    )

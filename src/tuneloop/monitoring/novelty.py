@@ -1,0 +1,194 @@
+"""What the bundle was never taught: prompts far from all of its training prompts, and new words.
+
+A prompt's similarity is the largest cosine to any training prompt (nearest neighbour). It is far
+below a threshold that is calibrated on the bundle's own data, so that about 5 % of rows like those
+it was trained on count as far. A renamed product leaves the sentence around it familiar, so a
+prompt with a word that is new beyond chance is novel too.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuneloop.errors import DataError
+from tuneloop.hashing import canonical_json, digest_file
+from tuneloop.monitoring.embedders import Embedder
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Vectors = npt.NDArray[np.float32]
+
+CALIBRATED_SHARE = 0.05
+"""Share of the bundle's own rows that counts as far."""
+HELD_OUT_ALONE_FROM = 200
+"""With fewer held-out rows their 5 % quantile is a matter of luck (on CLINC150 banking, 22 rows:
+far share of familiar traffic 14 % ± 7; with the training rows' own leave-one-out similarities
+9 % ± 2), so those are added."""
+NEW_WORD_P = 0.001
+"""Largest probability that a word listed as new is missing from the training rows by chance."""
+NEW_WORD_PROMPTS = 3
+"""Fewest prompts that have a new word: against a large training set two would do by the test."""
+_CHUNK_ROWS = 1024
+_WORD = re.compile(r"[^\W\d_][\w'’-]*[\w]")
+_VECTORS = "vectors.npz"
+_MANIFEST = "reference.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoveltyReference:
+    """The training prompts of one dataset, as one embedder sees them."""
+
+    embedder: str
+    """Name of the embedder; vectors of another one must not be compared."""
+    threshold: float
+    """Cosine below which a prompt is far."""
+    calibration_rows: int
+    """Rows that the threshold was set on."""
+    vectors: Vectors
+    """(training rows, d), float32, length 1."""
+    words: frozenset[str]
+    """Every word of the training prompts, case-folded."""
+
+    @property
+    def rows(self) -> int:
+        """Training prompts."""
+        return int(self.vectors.shape[0])
+
+    def similarities(self, vectors: Vectors) -> npt.NDArray[np.float32]:
+        """The cosine of each vector (n, d) to its nearest training prompt: (n,)."""
+        return _nearest(vectors, self.vectors)
+
+    def save(self, folder: Path) -> None:
+        """Write the folder whole or not at all; an existing one is replaced."""
+        import numpy as np
+
+        partial = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}.part")
+        partial.mkdir(parents=True)
+        try:
+            np.savez(partial / _VECTORS, vectors=self.vectors)
+            manifest = {
+                "embedder": self.embedder,
+                "threshold": self.threshold,
+                "calibration_rows": self.calibration_rows,
+                "words": sorted(self.words),
+                "vectors_digest": digest_file(partial / _VECTORS),
+            }
+            (partial / _MANIFEST).write_text(canonical_json(manifest), encoding="utf-8")
+            shutil.rmtree(folder, ignore_errors=True)
+            partial.rename(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    @classmethod
+    def load(cls, folder: Path) -> NoveltyReference | None:
+        """The reference in a folder; None when there is none or it is damaged."""
+        import numpy as np
+
+        try:
+            manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+            if digest_file(folder / _VECTORS) != manifest["vectors_digest"]:
+                return None
+            with np.load(folder / _VECTORS, allow_pickle=False) as arrays:
+                vectors = arrays["vectors"]
+            return cls(
+                embedder=manifest["embedder"],
+                threshold=manifest["threshold"],
+                calibration_rows=manifest["calibration_rows"],
+                vectors=vectors,
+                words=frozenset(manifest["words"]),
+            )
+        except (OSError, ValueError, KeyError):
+            return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewWord:
+    """A word of the window that no training prompt has."""
+
+    word: str
+    prompts: int
+    """Prompts of the window that have it."""
+
+
+def novelty_reference(
+    train_texts: Sequence[str], eval_texts: Sequence[str], embedder: Embedder
+) -> NoveltyReference:
+    """Embed the training prompts and calibrate the threshold on the bundle's own rows.
+
+    Raises:
+        DataError: fewer than two training prompts.
+    """
+    import numpy as np
+
+    if len(train_texts) < 2:
+        raise DataError(
+            f"Expected at least two training prompts to compare with, found {len(train_texts)}."
+        )
+    train = embedder.embed(train_texts)  # (n, d)
+    own = _nearest(embedder.embed(eval_texts), train) if eval_texts else np.empty(0, np.float32)
+    if len(own) < HELD_OUT_ALONE_FROM:
+        own = np.concatenate([own, _nearest(train, train, leave_one_out=True)])
+    return NoveltyReference(
+        embedder=embedder.name,
+        threshold=float(np.quantile(own, CALIBRATED_SHARE)),
+        calibration_rows=len(own),
+        vectors=train,
+        words=frozenset(word for text in train_texts for word in words(text)),
+    )
+
+
+def new_words(prompts: Sequence[str], reference: NoveltyReference) -> list[NewWord]:
+    """Words of the prompts that training never had, too often for chance, the most frequent first.
+
+    If the window's n prompts and the training's N were one shuffled pile, a word of k prompts would
+    miss all N with probability C(n, k) / C(n + N, k) (hypergeometric, as in Fisher's exact test);
+    words above `NEW_WORD_P` are left out, so that rare words of a small window are not news.
+    """
+    counts = Counter(word for prompt in prompts for word in words(prompt))
+    found = [
+        NewWord(word=word, prompts=count)
+        for word, count in counts.items()
+        if word not in reference.words
+        and count >= NEW_WORD_PROMPTS
+        and _log_chance(count, len(prompts), reference.rows) <= math.log(NEW_WORD_P)
+    ]
+    return sorted(found, key=lambda new: (-new.prompts, new.word))
+
+
+def words(text: str) -> set[str]:
+    """The words of a text, case-folded: at least two characters, beginning with a letter."""
+    return {word.casefold() for word in _WORD.findall(text)}
+
+
+def _log_chance(count: int, window: int, training: int) -> float:
+    return sum(math.log((window - i) / (window + training - i)) for i in range(count))
+
+
+def _nearest(
+    queries: Vectors, reference: Vectors, *, leave_one_out: bool = False
+) -> npt.NDArray[np.float32]:
+    """Largest cosine of each query (n, d) to the reference (m, d), by the chunk: (n,).
+
+    `leave_one_out`: both are the same rows, and a row is not its own neighbour.
+    """
+    import numpy as np
+
+    nearest = np.empty(len(queries), dtype=np.float32)
+    for start in range(0, len(queries), _CHUNK_ROWS):
+        chunk = queries[start : start + _CHUNK_ROWS] @ reference.T  # (chunk, m)
+        if leave_one_out:
+            at = np.arange(len(chunk))
+            chunk[at, start + at] = -1.0
+        nearest[start : start + len(chunk)] = chunk.max(axis=1)
+    return nearest

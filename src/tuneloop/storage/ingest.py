@@ -1,0 +1,118 @@
+"""From the spool to the traffic tables, each record exactly once.
+
+A segment's interactions and its feedback become one Delta commit each, marked with the segment's
+name; then the segment goes. A kill between the two leaves a segment whose commits are known by
+their marks: the next run appends nothing and removes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from filelock import FileLock, Timeout
+
+from tuneloop.errors import BusyError
+from tuneloop.hashing import canonical_json
+from tuneloop.storage.spool import (
+    Feedback,
+    Interaction,
+    read_segment,
+    remove,
+    seal_stale,
+    sealed_segments,
+)
+from tuneloop.storage.traffic import Traffic
+
+_LOCK_TIMEOUT_SECONDS = 60.0
+_INT64_END = 1 << 63
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestReport:
+    """What one run moved."""
+
+    interactions: int = 0
+    """Newly in the table."""
+    feedback: int = 0
+    """Newly in the table."""
+    torn: int = 0
+    """Lines that are no record: cut off by a crash, or unreadable."""
+    segments: int = 0
+    """Files moved and removed."""
+
+
+def ingest(spool_folder: Path, traffic: Traffic) -> IngestReport:
+    """Move every sealed segment into the traffic tables.
+
+    What a living gateway wrote in the last seconds is in a segment that it has not sealed yet;
+    that comes with the next run.
+
+    Raises:
+        BusyError: another process has been moving the same spool for a minute.
+        StoreError: the tables cannot be written; the segments that were not moved stay.
+    """
+    spool_folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(spool_folder / ".ingest.lock", timeout=_LOCK_TIMEOUT_SECONDS):
+            return _ingest(spool_folder, traffic)
+    except Timeout:
+        raise BusyError(
+            f"Another process is moving the captured traffic of {spool_folder}.",
+            remedy="Wait until it is done and run the command again.",
+        ) from None
+
+
+def _ingest(spool_folder: Path, traffic: Traffic) -> IngestReport:
+    torn = seal_stale(spool_folder).torn_lines
+    segments = sealed_segments(spool_folder)
+    interactions = feedback = 0
+    for path in segments:
+        moved = _move(path, traffic)
+        interactions += moved.interactions
+        feedback += moved.feedback
+        torn += moved.torn
+    if segments:
+        traffic.compact()
+    return IngestReport(
+        interactions=interactions, feedback=feedback, torn=torn, segments=len(segments)
+    )
+
+
+def _move(path: Path, traffic: Traffic) -> IngestReport:
+    segment = read_segment(path)
+    rows = [(record, row_of(record)) for record in segment.records]
+    interactions = [row for record, row in rows if row and isinstance(record, Interaction)]
+    feedback = [row for record, row in rows if row and isinstance(record, Feedback)]
+    report = IngestReport(
+        interactions=traffic.append(
+            "interactions", interactions, transaction=f"{path.name}/interactions"
+        ),
+        feedback=traffic.append("feedback", feedback, transaction=f"{path.name}/feedback"),
+        torn=segment.unreadable_lines + sum(row is None for _, row in rows),
+        segments=1,
+    )
+    remove(path)
+    return report
+
+
+def row_of(record: Interaction | Feedback) -> dict[str, Any] | None:
+    """The table row of a record; None when a value of it cannot be stored.
+
+    One such line must not keep its whole segment, and all later ones, out of the table.
+    """
+    row = msgspec.structs.asdict(record)
+    try:
+        row["time"] = datetime.fromisoformat(row["time"])
+    except ValueError:
+        return None
+    if row["time"].tzinfo is None:
+        return None
+    if any(type(value) is int and abs(value) >= _INT64_END for value in row.values()):
+        return None
+    if "tags" in row:
+        row["tags"] = canonical_json(row["tags"])
+    return row
