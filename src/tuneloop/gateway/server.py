@@ -116,6 +116,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT)
     parser.add_argument("--body-bytes", type=int, default=10 << 20, help="largest request")
+    parser.add_argument("--silence-timeout-seconds", type=float, default=300.0)
     parser.add_argument("--segment-seconds", type=float, default=2.0)
     parser.add_argument("--until-stdin-closes", action="store_true", help="end with the parent")
     return parser.parse_args(argv)
@@ -129,6 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         routes=arguments.routes,
         spool=arguments.spool,
         body_bytes=arguments.body_bytes,
+        silence_timeout_seconds=arguments.silence_timeout_seconds,
         spool_limits=SpoolLimits(segment_seconds=arguments.segment_seconds),
     )
     try:

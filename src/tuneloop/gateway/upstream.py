@@ -11,14 +11,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 from pyreqwest.client import ClientBuilder
-from pyreqwest.exceptions import (
-    ConnectError,
-    ConnectTimeoutError,
-    PyreqwestError,
-    RequestTimeoutError,
-)
+from pyreqwest.exceptions import RequestError, RequestTimeoutError
 
-from tuneloop.gateway.errors import upstream_failure
+from tuneloop.gateway.errors import ApiError, upstream_failure
 from tuneloop.registry.routes import Target
 
 if TYPE_CHECKING:
@@ -75,6 +70,9 @@ class Upstream:
 
     async def ask(self, target: Target, body: bytes) -> Answer:
         """Send a chat request and wait for the whole answer, whatever its status.
+
+        Cancelling returns at once, but pyreqwest (0.15) lets the request run on to its end: a
+        server that works on a whole answer is not told that nobody waits for it any more.
 
         Raises:
             ApiError: 502, 503 or 504 where no answer came.
@@ -156,15 +154,24 @@ def _key(variable: str) -> str:
 def _failures() -> Iterator[None]:
     try:
         yield
-    except (ConnectError, ConnectTimeoutError) as e:
-        raise upstream_failure(
+    except RequestError as e:
+        raise _explained(e) from e
+
+
+def _explained(error: RequestError) -> ApiError:
+    if _never_connected(error):
+        return upstream_failure(
             503, "upstream_unavailable", "The model server does not accept connections."
-        ) from e
-    except RequestTimeoutError as e:
-        raise upstream_failure(
-            504, "upstream_timeout", "The model server did not answer in time."
-        ) from e
-    except PyreqwestError as e:
-        raise upstream_failure(
-            502, "upstream_reset", "The model server went away before its answer was complete."
-        ) from e
+        )
+    if isinstance(error, RequestTimeoutError):
+        return upstream_failure(504, "upstream_timeout", "The model server did not answer in time.")
+    return upstream_failure(
+        502, "upstream_reset", "The model server went away before its answer was complete."
+    )
+
+
+def _never_connected(error: RequestError) -> bool:
+    # pyreqwest's exception types do not tell: a reset after the request was sent is a ConnectError
+    # there, and a slow answer a ConnectTimeoutError. The cause that hyper names does.
+    causes = error.details["causes"] or []
+    return any(cause["message"] == "client error (Connect)" for cause in causes)
