@@ -85,7 +85,9 @@ class TrainingConfig:
                 f"Unknown training settings: {', '.join(unknown)}.",
                 remedy=f"Known are: {', '.join(sorted(known))}.",
             )
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()
+        }
         return cls(**values)
 
     def settings(self) -> dict[str, Any]:

@@ -13,13 +13,14 @@ import torch
 from peft.tuners.lora import Linear
 
 
-class _QuickLinear(Linear):
+class _QuickLinear(Linear):  # type: ignore[misc]  # PEFT is untyped
     """PEFT's LoRA linear layer; falls back to PEFT's own forward in every unusual situation."""
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         """[..., in] to [..., out]."""
         if args or kwargs or self.disable_adapters or self.merged:
-            return super().forward(x, *args, **kwargs)
+            fallen_back: torch.Tensor = super().forward(x, *args, **kwargs)
+            return fallen_back
         (name,) = self.active_adapters
         a, b = self.lora_A[name].weight, self.lora_B[name].weight
         result = self.base_layer(x)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -213,14 +214,23 @@ def free_memory_bytes(device: str) -> int:
 
         free, _ = torch.cuda.mem_get_info()
         return int(free)
-    import psutil
-
-    available = int(psutil.virtual_memory().available)
+    available = _available_bytes()
     limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
     try:
         return min(available, int(limit.read_text()) - int(used.read_text()))
     except (OSError, ValueError):  # No container, or no limit ("max").
         return available
+
+
+def _available_bytes() -> int:
+    """What the system could give to a process without swapping."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:  # Not Linux.
+        pass
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
 def require_fit(plan: MemoryPlan) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tuneloop.training.rows import TokenRow, shared_prefix_length
 
@@ -130,7 +130,7 @@ def padded_tensors(rows: Sequence[TokenRow], *, pad_id: int) -> dict[str, torch.
 
 
 def plan_padded(rows: Sequence[TokenRow], *, max_tokens: int) -> list[list[TokenRow]]:
-    """Distribute rows over padded batches of at most `max_tokens` cells, similar lengths together."""
+    """Distribute rows over padded batches of at most `max_tokens` cells, like lengths together."""
     batches: list[list[TokenRow]] = []
     for row in sorted(rows, key=len, reverse=True):
         # The first row of a batch is its longest, so it sets the width.
@@ -139,7 +139,3 @@ def plan_padded(rows: Sequence[TokenRow], *, max_tokens: int) -> list[list[Token
         else:
             batches.append([row])
     return batches
-
-
-Batch = dict[str, Any]
-"""What the trainer gets for one optimizer step: packs, their tensors and token counts."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from transformers import EarlyStoppingCallback, TrainerCallback
+from transformers import EarlyStoppingCallback, TrainerCallback, TrainerControl
 from trl import SFTConfig, SFTTrainer
 
 from tuneloop.errors import TrainingError
@@ -54,7 +54,7 @@ class BatchMaker:
         return [self.batch(ordered[i : i + size]) for i in range(0, len(ordered), size)]
 
 
-class PackedTrainer(SFTTrainer):
+class PackedTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
     """Trains on the batches of a `BatchMaker` and measures the evaluation loss the same way."""
 
     def __init__(
@@ -98,7 +98,7 @@ class PackedTrainer(SFTTrainer):
         """Mean cross-entropy over all completion tokens of the evaluation rows."""
         metrics = {f"{metric_key_prefix}_loss": self.mean_loss(self.eval_rows)}
         self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(
+        self.control: TrainerControl = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
         )
         return metrics
@@ -125,7 +125,7 @@ class PackedTrainer(SFTTrainer):
         """None in checkpoints; the registry writes one for a published bundle."""
 
 
-class StepClock(TrainerCallback):
+class StepClock(TrainerCallback):  # type: ignore[misc]
     """Adds up the time between the begin and the end of each optimizer step."""
 
     def __init__(self) -> None:
@@ -144,7 +144,7 @@ class StepClock(TrainerCallback):
             self.trainer.step_seconds += time.perf_counter() - self._begin
 
 
-class StepEvents(TrainerCallback):
+class StepEvents(TrainerCallback):  # type: ignore[misc]
     """Tells each step, evaluation and checkpoint to `emit`."""
 
     def __init__(self, emit: Callable[[dict[str, Any]], None]) -> None:
@@ -199,7 +199,7 @@ class StepEvents(TrainerCallback):
         }
 
 
-class TimedCheckpoints(TrainerCallback):
+class TimedCheckpoints(TrainerCallback):  # type: ignore[misc]
     """Saves a checkpoint after so many seconds, and at once when training is to stop."""
 
     def __init__(self, *, every_seconds: float, stop_requested: Callable[[], bool]) -> None:

@@ -1,0 +1,74 @@
+"""Settings: defaults in force, impossible values refused, unusual ones explained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tuneloop.errors import UsageError
+from tuneloop.modelfile import TrainingSettings
+from tuneloop.training.config import TrainingConfig, unusual_values
+
+
+def test_every_setting_of_the_model_file_is_understood() -> None:
+    settings = TrainingSettings().model_dump(mode="json")
+    config = TrainingConfig.from_settings(settings)
+    assert config.settings().items() >= settings.items()
+    assert config == TrainingConfig()
+
+
+def test_defaults_are_usual() -> None:
+    assert unusual_values(TrainingConfig(), rows=300) == []
+    assert TrainingConfig().lora_alpha == 32
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        ({"rank": 128}, "rank"),
+        ({"rank": 4}, "rank"),
+        ({"alpha": 160.0}, "alpha"),
+        ({"epochs": 20.0}, "epochs"),
+        ({"learning_rate": 0.1}, "learning rate"),
+        ({"method": "full", "learning_rate": 1e-3}, "learning rate"),
+        ({"batch_size": 200}, "batch_size"),
+        ({"dropout": 0.5}, "dropout"),
+    ],
+)
+def test_unusual_values_are_warned_of_with_a_reason(settings: dict[str, Any], word: str) -> None:
+    warnings = unusual_values(TrainingConfig(**settings), rows=1000)
+    assert len(warnings) == 1
+    assert word in warnings[0]
+    assert "usual" in warnings[0]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"method": "magic"},
+        {"rank": 0},
+        {"epochs": 0},
+        {"learning_rate": -1.0},
+        {"warmup_share": 1.0},
+        {"precision": "fp8"},
+        {"gradient_checkpointing": "maybe"},
+        {"colour": "red"},
+    ],
+)
+def test_impossible_settings_are_refused_by_name(settings: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=next(iter(settings))):
+        TrainingConfig.from_settings(settings)
+
+
+def test_the_digest_follows_the_result_not_the_speed() -> None:
+    config = TrainingConfig()
+    assert config.digest() == TrainingConfig(threads=1, tokens_per_pack=77).digest()
+    assert config.digest() != TrainingConfig(seed=1).digest()
+
+
+def test_wider_models_and_full_training_get_lower_learning_rates() -> None:
+    lora, full = TrainingConfig(), TrainingConfig(method="full")
+    assert lora.peak_learning_rate(576) > lora.peak_learning_rate(4096)
+    assert full.peak_learning_rate(576) == pytest.approx(lora.peak_learning_rate(576) / 10)
+    assert TrainingConfig(learning_rate=3e-4).peak_learning_rate(576) == 3e-4
