@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ from tuneloop.deployment import endpoints, servers, supervised, supervisor
 from tuneloop.deployment.backends import llamacpp
 from tuneloop.deployment.backends.base import answers
 from tuneloop.deployment.backends.llamacpp import LlamaSettings
-from tuneloop.deployment.supervisor import ProcessSpec, ProcessStatus, Supervisor
+from tuneloop.deployment.supervisor import ProcessSpec, Supervisor
 from tuneloop.errors import BusyError, DeploymentError, StoreError, TuneloopError, UsageError
 from tuneloop.hashing import short
 from tuneloop.progress import Progress
@@ -32,7 +33,8 @@ READY_SECONDS = 120.0
 _LOOP_SECONDS = 0.15
 _STOP_SECONDS = 30.0
 _STATE_FILE = "up.json"
-_STATUS = {
+_NO_SERVERS = {"gateway", "records"}
+_STATUS: dict[str, servers.Status] = {
     "waiting": "starting",
     "starting": "starting",
     "ready": "ready",
@@ -78,6 +80,14 @@ def serve(
             servers.forget_all(workspace)
 
 
+def serve_until_told(workspace: Workspace, *, host: str, port: int, progress: Progress) -> None:
+    """`serve` until SIGTERM or Ctrl-C."""
+    told = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: told.set())
+    serve(workspace, host=host, port=port, stopping=told.is_set, progress=progress)
+
+
 class _Loop:
     """What the loop remembers between two steps."""
 
@@ -112,9 +122,13 @@ class _Loop:
         except StoreError as e:
             self._tell("records", "unreachable", e.message)
         specs = [spec for bundle in self._wanted if (spec := self._spec(bundle)) is not None]
-        for status in self._processes.reconcile([self._gateway, *specs]):
+        statuses = self._processes.reconcile([self._gateway, *specs])
+        for status in statuses:
             if self._tell(status.name, status.status, status.detail):
-                self._write_back(status)
+                self._write_back(status.name, _STATUS[status.status], status.detail)
+        for name in self._told.keys() - {status.name for status in statuses} - _NO_SERVERS:
+            if name not in self._wanted and self._tell(name, "stopped", "no longer needed"):
+                self._write_back(name, "stopped", "")
 
     def _spec(self, bundle: str) -> ProcessSpec | None:
         if bundle not in self._specs:
@@ -148,25 +162,19 @@ class _Loop:
         if self._told.get(name) == (status, detail):
             return False
         self._told[name] = (status, detail)
-        shown = name if name in ("gateway", "records") else f"model server {short(name)}"
+        shown = name if name in _NO_SERVERS else f"model server {short(name)}"
         self._progress.note(f"{shown}: {status}{f' ({detail})' if detail else ''}")
         return True
 
-    def _write_back(self, status: ProcessStatus) -> None:
-        if status.name == "gateway":
+    def _write_back(self, name: str, status: servers.Status, detail: str) -> None:
+        if name in _NO_SERVERS:
             return
-        url = llamacpp.base_url(self._processes.port(status.name))
+        url = llamacpp.base_url(self._processes.port(name)) if status == "ready" else None
         try:
-            servers.report(
-                self._workspace,
-                status.name,
-                _STATUS[status.status],  # type: ignore[arg-type]
-                base_url=url if status.status == "ready" else None,
-                detail=status.detail,
-            )
+            servers.report(self._workspace, name, status, base_url=url, detail=detail)
             servers.publish(self._workspace)
         except StoreError:
-            del self._told[status.name]  # try again in the next step
+            del self._told[name]  # try again in the next step
 
 
 def is_running(workspace: Workspace) -> bool:

@@ -153,6 +153,7 @@ cycles = sa.Table(
     sa.Column("status", sa.String(16), nullable=False),  # running finished stopped failed
     sa.Column("reason", sa.Text, nullable=False),  # why it was started
     sa.Column("outcome", sa.Text, nullable=False),  # what came of it
+    _digest("settings", nullable=False),  # of the model file it was started with
     sa.Column("steps", JSON, nullable=False),  # name → result, seconds
     _time("created_at"),
     _time("finished_at", nullable=True),

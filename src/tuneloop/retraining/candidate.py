@@ -1,0 +1,270 @@
+"""From a training run to a bundle: export, parity, evaluation of the served file, registration."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tuneloop.deployment.smoke import QUERIES, Probe
+from tuneloop.evaluation import stage as evaluation
+from tuneloop.evaluation.plan import EvaluationPlan, plan_evaluation
+from tuneloop.evaluation.report import CANDIDATE
+from tuneloop.evaluation.stage import Evaluation
+from tuneloop.evaluation.targets import ChatTarget, OpenAITarget
+from tuneloop.registry import aliases
+from tuneloop.registry import bundle as bundles
+from tuneloop.registry.bundle import Bundle
+from tuneloop.retraining import exporting, serving
+from tuneloop.retraining.decision import Compared, Decision, decide
+from tuneloop.workspace import Workspace, actor
+
+if TYPE_CHECKING:
+    from tuneloop.datasets.versions import DatasetVersion
+    from tuneloop.retraining.exporting import Exported
+    from tuneloop.retraining.loop import Loop
+    from tuneloop.training.stage import TrainingRun
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A registered bundle with its evaluation."""
+
+    bundle: Bundle
+    evaluation: Evaluation
+    decision: Decision
+
+    @property
+    def passed(self) -> bool:
+        """Whether it may replace production."""
+        return self.decision.deploy
+
+
+def make_candidate(loop: Loop, dataset: DatasetVersion, run: TrainingRun) -> Candidate:
+    """Export, check, evaluate what will be served, and register it as `candidate`.
+
+    Raises:
+        DeploymentError: the export fails, or a file diverges from the step before.
+        EvaluationError: a server does not answer.
+    """
+    exported = exporting.export(loop, run)
+    plan = plan_for(loop, dataset)
+    with ExitStack() as servers:
+        target = _file_target(loop, servers, exported, plan)
+        done = evaluation.evaluate(
+            loop.workspace,
+            plan=plan,
+            target=target,
+            references=_references(loop, servers, plan),
+            quantisations=exporting.quantisation_table(loop, exported, plan),
+            parity=exported.parity,
+            progress=loop.progress,
+        )
+    bundle = bundles.register(loop.workspace, _manifest(loop, dataset, run, exported, done))
+    _name_candidate(loop, bundle)
+    loop.progress.note(f"bundle {bundle.short}")
+    return Candidate(bundle=bundle, evaluation=done, decision=decision_of(bundle))
+
+
+def evaluate_bundle(loop: Loop, bundle: Bundle) -> Evaluation:
+    """A new evaluation of a bundle, on the suites and gates of the model file as it is now."""
+    dataset = loop.dataset(bundle.manifest["dataset"]["digest"])
+    plan = plan_for(loop, dataset)
+    with ExitStack() as servers:
+        target = serving.target_of(
+            bundle, servers.enter_context(serving.bundle_server(loop.workspace, bundle))
+        )
+        references = _references(loop, servers, plan, without=bundle)
+        return evaluation.evaluate(
+            loop.workspace, plan=plan, target=target, references=references, progress=loop.progress
+        )
+
+
+def plan_for(loop: Loop, dataset: DatasetVersion) -> EvaluationPlan:
+    """Suites and locked gates: the held-out rows of a dataset version and the model file's files."""
+    return plan_evaluation(
+        model=loop.model.name,
+        task=loop.model.task,
+        settings=loop.model.evaluation,
+        sampling=serving.sampling_of(loop.model.endpoint),
+        dataset=loop.workspace.artifacts.get(dataset.digest),
+        folder=loop.model_file.folder,
+    )
+
+
+def decision_of(bundle: Bundle) -> Decision:
+    """Whether the bundle may replace what was in production when it was evaluated."""
+    found = bundle.manifest["evaluation"]
+    production = found["comparisons"].get("production")
+    return decide(
+        gates=found["verdict"],
+        gates_reason=found["reason"],
+        production=None if production is None else Compared(**production),
+    )
+
+
+def probes_of(workspace: Workspace, bundle: Bundle) -> list[Probe]:
+    """Queries for the smoke test, spread over the cases that the bundle was evaluated on."""
+    row = evaluation.find(workspace, bundle.manifest["evaluation"]["id"])
+    answers = evaluation.read_answers(workspace, row)
+    main = answers[0]["suite"] if answers else ""
+    base = {a["case"]: a["answer"]["text"] for a in answers if a["target"] == "base"}
+    mine = [
+        a
+        for a in answers
+        if a["target"] == CANDIDATE and a["suite"] == main and a["answer"]["text"].strip()
+    ]
+    step = max(1, len(mine) // QUERIES)
+    return [
+        Probe(
+            messages=tuple(a["messages"]),
+            evaluated=a["answer"]["text"],
+            base=base.get(a["case"]),
+        )
+        for a in mine[::step][:QUERIES]
+    ]
+
+
+def task_part(loop: Loop) -> dict[str, Any]:
+    """The part of a manifest that says what the model is for."""
+    return loop.model.task.model_dump(mode="json")
+
+
+def serving_settings(loop: Loop) -> dict[str, Any]:
+    """The settings that decide how a bundle is exported and run."""
+    endpoint = loop.model.endpoint
+    return {
+        "serve": loop.model.export.serve,
+        "sampling": serving.sampling_of(endpoint).as_request(),
+        "context_tokens": endpoint.context_tokens,
+        "parallel_requests": endpoint.parallel_requests,
+        "threads": endpoint.threads,
+    }
+
+
+def evaluation_settings(loop: Loop) -> dict[str, Any]:
+    """The settings that an evaluation is held to."""
+    return loop.model.evaluation.model_dump(mode="json")
+
+
+def _file_target(
+    loop: Loop, servers: ExitStack, exported: Exported, plan: EvaluationPlan
+) -> OpenAITarget:
+    """The candidate's file behind the server and settings of production."""
+    name = f"{loop.model.name}-{exported.served.digest[:12]}"
+    url = servers.enter_context(
+        serving.file_server(
+            loop.workspace, exported.served_path, name=name, endpoint=loop.model.endpoint
+        )
+    )
+    return OpenAITarget(
+        base_url=url, model=name, identity=exported.served.digest, sampling=plan.sampling
+    )
+
+
+def _references(
+    loop: Loop, servers: ExitStack, plan: EvaluationPlan, *, without: Bundle | None = None
+) -> dict[str, ChatTarget]:
+    """Production, if there is one, and the untuned base, each as it would be served."""
+    found: dict[str, ChatTarget] = {}
+    alias = aliases.current(loop.workspace, loop.model.name).get("production")
+    if alias is not None and (without is None or alias.bundle != without.id):
+        bundle = bundles.find(loop.workspace, alias.bundle)
+        url = servers.enter_context(serving.bundle_server(loop.workspace, bundle))
+        found["production"] = OpenAITarget(
+            base_url=url, model=bundle.id, identity=bundle.id, sampling=plan.sampling
+        )
+    base = exporting.export_base(loop)
+    name = f"base-{base.served.digest[:12]}"
+    url = servers.enter_context(
+        serving.file_server(
+            loop.workspace, base.served_path, name=name, endpoint=loop.model.endpoint
+        )
+    )
+    found["base"] = OpenAITarget(
+        base_url=url, model=name, identity=base.served.digest, sampling=plan.sampling
+    )
+    return found
+
+
+def _manifest(
+    loop: Loop,
+    dataset: DatasetVersion,
+    run: TrainingRun,
+    exported: Exported,
+    done: Evaluation,
+) -> dict[str, Any]:
+    base = loop.base()
+    return bundles.manifest(
+        model=loop.model.name,
+        base={"spec": base.spec, "revision": base.revision, "digest": base.digest},
+        artifacts={
+            "dataset": dataset.digest,
+            "trained": str(run.artifact),
+            "export": exported.artifact,
+            "evaluation": str(done.artifact),
+        },
+        dataset={
+            "digest": dataset.digest,
+            "label": dataset.label,
+            "rows_train": dataset.rows_train,
+            "rows_eval": dataset.rows_eval,
+            "recipe": dataset.manifest["recipe"],
+            "corrections": dataset.manifest.get("corrections", 0),
+        },
+        training={"run": run.id, "config": run.config, "hyperparameters": run.hyperparameters},
+        task=task_part(loop),
+        serving={
+            "backend": "llama.cpp",
+            "quantisation": loop.model.export.serve,
+            "file": exported.served.name,
+            "digest": exported.served.digest,
+            "chat_template": exported.chat_template,
+            "sampling": serving.sampling_of(loop.model.endpoint).as_request(),
+            "context_tokens": loop.model.endpoint.context_tokens,
+            "parallel_requests": loop.model.endpoint.parallel_requests,
+            "threads": loop.model.endpoint.threads,
+            "settings": serving_settings(loop),
+        },
+        evaluation=_evaluation_part(loop, done),
+        routing={"endpoint": loop.model.endpoint_name, "rollout": "all at once after gates"},
+    )
+
+
+def _evaluation_part(loop: Loop, done: Evaluation) -> dict[str, Any]:
+    report = evaluation.read_report(loop.workspace, done)
+    main = next(iter(done.figures["suites"].values()))
+    latency = main.get("latency_p95_ms")
+    return {
+        "id": done.id,
+        "verdict": done.verdict,
+        "reason": report.reason,
+        "gates": done.gates,
+        "suites": done.suites,
+        "settings": evaluation_settings(loop),
+        "scores": {
+            name: figure for name, figure in main.items() if not name.startswith(_RUN_FIGURES)
+        },
+        "latency_p95_ms": latency[0] if latency else None,
+        "comparisons": done.figures["comparisons"],
+    }
+
+
+_RUN_FIGURES = ("latency", "tokens", "error")
+
+
+def _name_candidate(loop: Loop, bundle: Bundle) -> None:
+    known = aliases.current(loop.workspace, loop.model.name)
+    if "production" in known and known["production"].bundle == bundle.id:
+        return
+    with loop.workspace.records.begin() as tx:
+        aliases.move(
+            tx,
+            model=loop.model.name,
+            name="candidate",
+            bundle=bundle.id,
+            expected=known.get("candidate"),
+            actor=actor(),
+            reason="evaluated",
+            now=loop.workspace.now(),
+        )

@@ -1,0 +1,346 @@
+"""The loop of one model: every stage as a method, for the command line and for notebooks.
+
+Each method takes what the one before returned. Nothing is kept in the object that is not in the
+stores, so a new process goes on where this one stopped.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuneloop import modelfile
+from tuneloop.errors import UsageError
+from tuneloop.modelfile import ModelFile, ModelSettings
+from tuneloop.progress import Progress, Silent
+from tuneloop.workspace import FOLDER, Workspace, actor
+
+if TYPE_CHECKING:
+    from tuneloop.datasets.versions import DatasetVersion
+    from tuneloop.deployment.endpoints import Endpoint
+    from tuneloop.deployment.release import Release
+    from tuneloop.evaluation.report import Report
+    from tuneloop.evaluation.stage import Evaluation
+    from tuneloop.monitoring.alerts import Alert
+    from tuneloop.monitoring.measurement import Measurement
+    from tuneloop.registry.base_model import BaseModel
+    from tuneloop.registry.bundle import Bundle
+    from tuneloop.retraining.candidate import Candidate
+    from tuneloop.retraining.cycle import CycleResult
+    from tuneloop.retraining.status import Status
+    from tuneloop.storage.ingest import IngestReport
+    from tuneloop.training.stage import TrainingRun
+
+LATEST = "latest"
+
+
+class Loop:
+    """One model and its workspace."""
+
+    def __init__(
+        self, workspace: Workspace, model_file: ModelFile, progress: Progress | None = None
+    ) -> None:
+        self.workspace = workspace
+        self.model_file = model_file
+        self.progress: Progress = progress or Silent()
+
+    @classmethod
+    def open(
+        cls,
+        path: Path | str = modelfile.FILE_NAME,
+        *,
+        overrides: Sequence[str] = (),
+        progress: Progress | None = None,
+    ) -> Loop:
+        """Open a model file and the workspace beside it (or at TUNELOOP_WORKSPACE).
+
+        Raises:
+            ModelFileError: the file is missing or wrong.
+            StoreError: the workspace cannot be used.
+        """
+        found = modelfile.load(Path(path), overrides=overrides)
+        root = os.environ.get("TUNELOOP_WORKSPACE")
+        workspace = Workspace.open(Path(root) if root else found.folder / FOLDER)
+        return cls(workspace, found, progress)
+
+    @property
+    def model(self) -> ModelSettings:
+        """The model file's settings."""
+        return self.model_file.settings
+
+    def close(self) -> None:
+        """Give back what the stores hold open."""
+        self.workspace.records.close()
+
+    # Stage 1: prepare
+
+    def prepare(self) -> DatasetVersion:
+        """Make a dataset version from the sources and all approved corrections."""
+        from tuneloop.retraining import preparing
+
+        return preparing.prepare(self)
+
+    def dataset(self, reference: str = LATEST) -> DatasetVersion:
+        """A dataset version by digest, its beginning, label, or `latest`.
+
+        Raises:
+            UsageError: none, or more than one, is meant.
+        """
+        versions = self.dataset_versions()
+        if reference == LATEST:
+            found = versions[:1]
+        else:
+            found = [v for v in versions if v.label == reference or v.digest.startswith(reference)]
+        if len(found) != 1:
+            raise UsageError(
+                f"{reference!r} names {len(found)} dataset versions; expected one.",
+                remedy="See them with `tuneloop data list`; make one with `tuneloop prepare`.",
+            )
+        return found[0]
+
+    def dataset_versions(self) -> list[DatasetVersion]:
+        """All versions of this model, the newest first."""
+        from tuneloop.datasets import versions
+
+        return versions.listing(self.workspace, self.model.name)
+
+    # Stage 2: train
+
+    def base(self) -> BaseModel:
+        """The base model, fetched or found, with its content hash."""
+        from tuneloop.registry.base_model import resolve_base
+
+        return resolve_base(
+            self._base_spec(),
+            cache=self.workspace.folder("cache/bases"),
+            revision=self.model.revision,
+            progress=self.progress,
+        )
+
+    def train(self, dataset: DatasetVersion | None = None, *, force: bool = False) -> TrainingRun:
+        """Train on a dataset version; the same run on the same data is offered again (T8)."""
+        from tuneloop.training import stage
+
+        version = dataset or self.dataset()
+        with self.workspace.exclusive(f"train-{self.model.name}", doing="train"):
+            return stage.train(
+                self.workspace,
+                model=self.model_file,
+                dataset_digest=version.digest,
+                base=self.base(),
+                force=force,
+                progress=self.progress,
+            )
+
+    def training_runs(self) -> list[TrainingRun]:
+        """All runs of this model, the newest first."""
+        from tuneloop.training import stage
+
+        return stage.listing(self.workspace, self.model.name)
+
+    def training_run(self, reference: str = LATEST) -> TrainingRun:
+        """A run by id, its beginning, or `latest` (the newest finished one)."""
+        runs = self.training_runs()
+        if reference == LATEST:
+            found = [run for run in runs if run.status == "finished"][:1]
+        else:
+            found = [run for run in runs if run.id.startswith(reference)]
+        if len(found) != 1:
+            raise UsageError(
+                f"{reference!r} names {len(found)} training runs; expected one.",
+                remedy="See them with `tuneloop runs list`; start one with `tuneloop train`.",
+            )
+        return found[0]
+
+    # Stage 3: evaluate
+
+    def candidate(self, dataset: DatasetVersion, run: TrainingRun) -> Candidate:
+        """Export a run, check parity, evaluate the served file, and register the bundle."""
+        from tuneloop.retraining.candidate import make_candidate
+
+        return make_candidate(self, dataset, run)
+
+    def evaluate_bundle(self, reference: str) -> Evaluation:
+        """Evaluate a bundle again, on the suites and gates of the model file as it is now."""
+        from tuneloop.retraining.candidate import evaluate_bundle
+
+        return evaluate_bundle(self, self.bundle(reference))
+
+    def evaluations(self) -> list[Evaluation]:
+        """All evaluations of this model, the newest first."""
+        from tuneloop.evaluation import stage
+
+        return stage.find_all(self.workspace, model=self.model.name)
+
+    def evaluation(self, reference: str = LATEST) -> Evaluation:
+        """An evaluation by id, or `latest` (the newest finished one)."""
+        from tuneloop.evaluation import stage
+
+        if reference != LATEST:
+            return stage.find(self.workspace, reference)
+        finished = [one for one in self.evaluations() if one.status == "finished"]
+        if not finished:
+            raise UsageError("There is no finished evaluation.", remedy="Make one: tuneloop run")
+        return finished[0]
+
+    def report(self, evaluation: Evaluation) -> Report:
+        """The report of a finished evaluation."""
+        from tuneloop.evaluation import stage
+
+        return stage.read_report(self.workspace, evaluation)
+
+    # Stage 4: deploy
+
+    def bundle(self, reference: str = "production") -> Bundle:
+        """A bundle by id, its beginning, or alias."""
+        from tuneloop.registry import bundle as bundles
+
+        return bundles.find(self.workspace, reference, model=self.model.name)
+
+    def deploy(self, bundle: Bundle | str = "candidate", *, reason: str) -> Release:
+        """Put a bundle into production after verifying and smoke-testing it.
+
+        Raises:
+            GateError: its gates did not pass, or the smoke test fails; production is unchanged.
+        """
+        from tuneloop.deployment import release
+        from tuneloop.retraining import serving
+        from tuneloop.retraining.candidate import probes_of
+
+        found = self.bundle(bundle) if isinstance(bundle, str) else bundle
+        return release.deploy(
+            self.workspace,
+            model=self.model,
+            bundle=found,
+            probes=probes_of(self.workspace, found),
+            serve=lambda one: serving.bundle_server(self.workspace, one),
+            ask_at=serving.ask_at,
+            actor=actor(),
+            reason=reason,
+            progress=self.progress,
+        )
+
+    def roll_back(self, *, reason: str) -> Endpoint:
+        """Send the endpoint back to the previous bundle."""
+        from tuneloop.deployment import release
+
+        return release.roll_back(
+            self.workspace, model=self.model.name, actor=actor(), reason=reason
+        )
+
+    def up(self) -> None:
+        """Serve until the process is told to stop."""
+        from tuneloop.deployment import up
+
+        up.serve_until_told(
+            self.workspace,
+            host=self.model.endpoint.host,
+            port=self.model.endpoint.port,
+            progress=self.progress,
+        )
+
+    def up_detached(self) -> str:
+        """Serve in the background; returns the gateway's URL."""
+        from tuneloop.deployment import up
+
+        flags = [
+            f"--set={key}={value}"
+            for key, value, origin in self.model_file.values()
+            if origin == "flag"
+        ]
+        return up.start_detached(self.workspace, ["-f", str(self.model_file.path), *flags])
+
+    def down(self) -> bool:
+        """Stop serving; whether it was running."""
+        from tuneloop.deployment import up
+
+        return up.stop(self.workspace)
+
+    def status(self) -> Status:
+        """What is live, since when, is it healthy, what next."""
+        from tuneloop.deployment import up
+        from tuneloop.retraining.status import status
+
+        return status(self.workspace, self.model, gateway_url=up.gateway_url(self.workspace))
+
+    # Stage 5: monitor
+
+    def ingest(self) -> IngestReport:
+        """Move what the gateway captured into the traffic tables."""
+        from tuneloop.storage.ingest import ingest
+
+        return ingest(self.workspace.folder("spool"), self.workspace.traffic)
+
+    def monitor(self) -> list[Measurement]:
+        """Measure the last window of traffic of the bundle in production."""
+        from tuneloop.monitoring import stage
+
+        return stage.run_monitors(
+            self.workspace,
+            model_file=self.model_file,
+            bundle=self.bundle("production"),
+            endpoint=self.model.endpoint_name,
+            progress=self.progress,
+        )
+
+    def measurements(
+        self, *, monitor: str | None = None, limit: int | None = None
+    ) -> list[Measurement]:
+        """Earlier measurements, the newest first."""
+        from tuneloop.monitoring import stage
+
+        return stage.history(self.workspace, model=self.model.name, monitor=monitor, limit=limit)
+
+    def alerts(self, *, all_: bool = False) -> list[Alert]:
+        """Open alerts, or all."""
+        from tuneloop.monitoring import alerts
+
+        return alerts.listing(self.workspace, self.model.name, resolved=all_)
+
+    def acknowledge(self, alert: str) -> None:
+        """Say that somebody looks after an alert."""
+        from tuneloop.monitoring import alerts
+
+        alerts.acknowledge(self.workspace, alert, actor=actor())
+
+    def interactions(self, *, limit: int = 20) -> list[dict[str, Any]]:
+        """Captured interactions of this endpoint, the newest first."""
+        from tuneloop.retraining import tracing
+
+        self.ingest()
+        return tracing.interactions(self.workspace, self.model.endpoint_name, limit=limit)
+
+    def trace(self, interaction: str) -> dict[str, Any]:
+        """One interaction with its feedback and what answered it."""
+        from tuneloop.retraining import tracing
+
+        self.ingest()
+        return tracing.trace(self.workspace, interaction)
+
+    # Stage 6: retrain
+
+    def collect_corrections(self) -> int:
+        """Put new edits from production into the review queue; how many were new."""
+        from tuneloop.retraining import review
+
+        self.ingest()
+        return review.collect(
+            self.workspace, model=self.model.name, endpoint=self.model.endpoint_name
+        )
+
+    def run(self, *, reason: str = "started by hand", force: bool = False) -> CycleResult:
+        """One cycle: prepare, train, evaluate, decide, deploy."""
+        from tuneloop.retraining.cycle import run_cycle
+
+        return run_cycle(self, reason=reason, force=force)
+
+    def _base_spec(self) -> str:
+        """A relative path in the model file is relative to it."""
+        beside = self.model_file.folder / self.model.base
+        return (
+            str(beside)
+            if not self.model.base.startswith("package:") and beside.exists()
+            else (self.model.base)
+        )

@@ -1,0 +1,91 @@
+"""Servers for the steps that must ask a model: the running one, or one for the moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tuneloop.deployment import release, servers, up
+from tuneloop.deployment.backends.llamacpp import LlamaServer, LlamaSettings
+from tuneloop.deployment.smoke import Ask
+from tuneloop.evaluation.targets import OpenAITarget, Sampling
+from tuneloop.modelfile import EndpointSettings
+from tuneloop.registry import bundle as bundles
+from tuneloop.registry.bundle import Bundle
+from tuneloop.workspace import Workspace
+
+
+def sampling_of(endpoint: EndpointSettings) -> Sampling:
+    """How production draws its answers, and so how they are evaluated."""
+    return Sampling(temperature=endpoint.temperature, max_tokens=endpoint.max_tokens)
+
+
+def model_path(workspace: Workspace, bundle: Bundle) -> Path:
+    """The verified file that a bundle serves."""
+    folder = bundles.verify(workspace, bundle)["export"]
+    return folder / str(bundle.manifest["serving"]["file"])
+
+
+def settings_of(bundle: Bundle) -> LlamaSettings:
+    """How the bundle's manifest says that it is to be run."""
+    serving = bundle.manifest["serving"]
+    return LlamaSettings(
+        context_tokens=serving["context_tokens"],
+        parallel=serving["parallel_requests"],
+        threads=serving["threads"],
+    )
+
+
+@contextmanager
+def file_server(
+    workspace: Workspace, path: Path, *, name: str, endpoint: EndpointSettings
+) -> Iterator[str]:
+    """Serve a GGUF file with production's settings; gives the base URL."""
+    settings = LlamaSettings(
+        context_tokens=endpoint.context_tokens,
+        parallel=endpoint.parallel_requests,
+        threads=endpoint.threads,
+    )
+    log = workspace.folder("logs") / f"server-{name[:12]}.log"
+    with LlamaServer(path, served_name=name, settings=settings, log=log) as handle:
+        yield handle.base_url
+
+
+@contextmanager
+def bundle_server(workspace: Workspace, bundle: Bundle) -> Iterator[str]:
+    """The base URL of a bundle: its server under `tuneloop up`, else one that lives this long."""
+    if up.is_running(workspace):
+        servers.want(workspace, bundle.id)
+        yield release.wait_until_ready(workspace, bundle.id)
+        return
+    log = workspace.folder("logs") / f"server-{bundle.short}.log"
+    with LlamaServer(
+        model_path(workspace, bundle),
+        served_name=bundle.id,
+        settings=settings_of(bundle),
+        log=log,
+    ) as handle:
+        yield handle.base_url
+
+
+def target_of(bundle: Bundle, base_url: str) -> OpenAITarget:
+    """A bundle as the evaluation asks it."""
+    sampling = bundle.manifest["serving"]["sampling"]
+    return OpenAITarget(
+        base_url=base_url,
+        model=bundle.id,
+        identity=bundle.id,
+        sampling=Sampling(temperature=sampling["temperature"], max_tokens=sampling["max_tokens"]),
+    )
+
+
+def ask_at(base_url: str, bundle: Bundle) -> Ask:
+    """How the smoke test asks; an error counts as no answer."""
+    target = target_of(bundle, base_url)
+
+    def ask(messages: Sequence[Mapping[str, str]]) -> str:
+        answer = target.complete(tuple(messages))
+        return "" if answer.error else answer.text
+
+    return ask
