@@ -20,6 +20,7 @@ from tuneloop.deployment.export.llama_cpp import find_quantiser
 from tuneloop.deployment.export.policy import ModelShape, Tensor, tensor_types
 from tuneloop.errors import DeploymentError, require
 from tuneloop.progress import Progress
+from tuneloop.registry.gguf_base import open_gguf
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,7 +68,7 @@ def _with_llama_quantize(
 
 def _with_libgguf(source: Path, partial: Path, quantisation: str, progress: Progress) -> None:
     require("libgguf", extra="export")
-    reader = open_gguf(source)
+    reader = open_gguf(source, error=DeploymentError)
     tensors = {tensor.name: tensor for tensor in reader.tensors}
     types = tensor_types(
         [
@@ -91,22 +92,6 @@ def _with_libgguf(source: Path, partial: Path, quantisation: str, progress: Prog
             done += int(tensors[name].n_elements)
             progress.update(done, total, f"{name} as {type_name}")
         _pad(file, reader.alignment)
-
-
-def open_gguf(path: Path) -> Any:
-    """A memory-mapped `gguf.GGUFReader`.
-
-    Raises:
-        DeploymentError: when the file is not a GGUF or ends too early.
-    """
-    gguf = require("gguf", extra="export")
-    try:
-        return gguf.GGUFReader(path)
-    except (ValueError, IndexError, KeyError) as e:
-        raise DeploymentError(
-            f"{path} is not a complete GGUF file: {e}.",
-            remedy="Remove it and export again.",
-        ) from e
 
 
 def model_shape(reader: Any) -> ModelShape:

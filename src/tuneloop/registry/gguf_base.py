@@ -1,0 +1,218 @@
+"""A GGUF file as base model: dequantised to a Hugging Face folder, and told from another's.
+
+Dequantising takes half a minute for a small model, so it is done once a file, in a process of its
+own, into a cache folder named by the file's content. `base.json` is written there last.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from tuneloop.errors import BaseModelError, TuneloopError, require
+from tuneloop.hashing import canonical_json, digest_file, short
+from tuneloop.progress import Progress
+
+_MANIFEST = "base.json"
+_SHOWN_LINES = 8
+# Hugging Face's model_type → GGUF's general.architecture, where they differ by more than signs.
+_ARCHITECTURES = {"mistral": "llama", "mixtral": "llama", "codellama": "llama"}
+# Converters rewrite a few special tokens; another tokenizer differs nearly everywhere.
+_MOST_OTHER_TOKENS_SHARE = 0.01
+
+
+def dequantised_folder(file: Path, *, content_digest: str, cache: Path, progress: Progress) -> Path:
+    """The fp32 folder made from a GGUF file, from `cache` where it is whole there.
+
+    Raises:
+        BaseModelError: not a GGUF, an unsupported architecture, or no room on the disk.
+    """
+    folder = cache / f"gguf-{short(content_digest)}"
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / f"{folder.name}.lock"):
+        if _is_whole(folder):
+            return folder
+        partial = cache / f"{folder.name}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        progress.step(f"Dequantising {file.name} once to a folder that can be trained on")
+        try:
+            _check_room(file, cache)
+            _run_child(file, partial, cache)
+            _write_manifest(partial, content_digest)
+            partial.replace(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def open_gguf(path: Path, *, error: type[TuneloopError] = BaseModelError) -> Any:
+    """A memory-mapped `gguf.GGUFReader`.
+
+    Raises:
+        error: the file is not a GGUF or ends too early.
+    """
+    gguf = require("gguf", extra="export")
+    try:
+        return gguf.GGUFReader(path)
+    except FileNotFoundError as e:
+        raise error(f"There is no file {path}.") from e
+    except (ValueError, IndexError, KeyError) as e:
+        raise error(
+            f"{path} is not a complete GGUF file: {e}.", remedy="Get or make the file again."
+        ) from e
+
+
+def check_gguf_belongs(file: Path, base_folder: Path) -> None:
+    """Refuse a GGUF file that was not made from a model of this base's shape and tokenizer.
+
+    Raises:
+        BaseModelError: naming the first thing that differs.
+    """
+    reader = open_gguf(file)
+    config = json.loads((base_folder / "config.json").read_text("utf-8"))
+    config = {**config, **config.get("text_config", {})}
+    architecture = str(reader.get_field("general.architecture").contents())
+    embedding = next(t for t in reader.tensors if t.name == "token_embd.weight")
+    expected_architecture = _ARCHITECTURES.get(config["model_type"], config["model_type"])
+    comparisons = (
+        ("architecture", _letters(expected_architecture), _letters(architecture)),
+        ("layers", config.get("num_hidden_layers"), _number(reader, architecture, "block_count")),
+        ("hidden size", config.get("hidden_size"), int(embedding.shape[0])),
+        ("vocabulary size", config.get("vocab_size"), int(embedding.shape[1])),
+    )
+    for what, expected, found in comparisons:
+        if expected is not None and expected != found:
+            raise _another_base(file, base_folder, what, expected, found)
+    expected_tokens = _tokens_of_folder(base_folder)
+    found_tokens = reader.get_field("tokenizer.ggml.tokens").contents()
+    other = sum(
+        token_id >= len(found_tokens) or found_tokens[token_id] != token
+        for token, token_id in expected_tokens.items()
+    )
+    if other > _MOST_OTHER_TOKENS_SHARE * len(expected_tokens):
+        found = f"{other} of {len(expected_tokens)} tokens differ"
+        raise _another_base(file, base_folder, "tokenizer", "the same tokens", found)
+
+
+def _another_base(
+    file: Path, folder: Path, what: str, expected: object, found: object
+) -> BaseModelError:
+    return BaseModelError(
+        f"{file.name} is a GGUF of another base than {folder}: {what}: expected {expected}, "
+        f"found {found}.",
+        remedy="Export the GGUF again from a model that was tuned on this base.",
+    )
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z0-9]|_text$", "", name.lower())
+
+
+def _number(reader: Any, architecture: str, key: str) -> int | None:
+    field = reader.get_field(f"{architecture}.{key}")
+    return None if field is None else int(field.contents())
+
+
+def _tokens_of_folder(folder: Path) -> dict[str, int]:
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        return {}
+    vocabulary = json.loads(path.read_text("utf-8")).get("model", {}).get("vocab", {})
+    if isinstance(vocabulary, list):  # Unigram: [token, score] in order
+        return {entry[0]: token_id for token_id, entry in enumerate(vocabulary)}
+    return dict(vocabulary)
+
+
+def _check_room(file: Path, cache: Path) -> None:
+    reader = open_gguf(file)
+    needed = 4 * sum(int(tensor.n_elements) for tensor in reader.tensors)
+    free = shutil.disk_usage(cache).free
+    if free < needed:
+        raise _no_room(file, cache, needed)
+
+
+def _no_room(file: Path, cache: Path, needed_bytes: int) -> BaseModelError:
+    return BaseModelError(
+        f"There is no room to dequantise {file.name}: about {needed_bytes / 1e9:.1f} GB are "
+        f"needed in {cache}, {shutil.disk_usage(cache).free / 1e9:.1f} GB are free.",
+        remedy="Free some space there and repeat the command.",
+    )
+
+
+def _run_child(file: Path, output: Path, cache: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", __spec__.name, str(file), str(output)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    if result.returncode == 0:
+        return
+    if os.strerror(errno.ENOSPC) in result.stdout:
+        raise _no_room(file, cache, 0)
+    lines = "\n".join(f"  {line}" for line in result.stdout.splitlines()[-_SHOWN_LINES:])
+    raise BaseModelError(
+        f"{file} could not be dequantised (exit code {result.returncode}). Last lines:\n{lines}",
+        remedy="Use the model's Hugging Face folder as base.",
+    )
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text("utf-8"))
+        return all(digest_file(folder / name) == d for name, d in manifest["files"].items())
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _write_manifest(folder: Path, content_digest: str) -> None:
+    files = {file.name: digest_file(file) for file in sorted(folder.iterdir())}
+    for name in files:
+        with (folder / name).open("rb") as stream:
+            os.fsync(stream.fileno())
+    content = {"gguf": content_digest, "files": files}
+    (folder / _MANIFEST).write_text(canonical_json(content) + "\n", "utf-8")
+
+
+def _dequantise(file: Path, output: Path) -> None:
+    """The work of the child process."""
+    require("gguf", extra="export")
+    import torch
+    from transformers import (
+        AutoModelForCausalLM,
+        AutoTokenizer,
+        GgufConfig,
+        modeling_gguf_pytorch_utils,
+    )
+
+    # transformers asks for the metadata of a distribution named gguf; ours comes with the
+    # converter's package, which has none under that name.
+    modeling_gguf_pytorch_utils.is_gguf_available = lambda: True
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    model = AutoModelForCausalLM.from_pretrained(
+        file.parent,
+        gguf_file=file.name,
+        dtype=torch.float32,
+        quantization_config=GgufConfig(gguf_file=file.name, dequantize=True),
+    )
+    model.save_pretrained(output)
+    tokenizer.save_pretrained(output)
+
+
+if __name__ == "__main__":
+    _dequantise(Path(sys.argv[1]), Path(sys.argv[2]))
