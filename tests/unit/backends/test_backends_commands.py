@@ -1,0 +1,74 @@
+"""How model servers are started, and what is refused before anything starts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tuneloop.deployment.backends import llamacpp
+from tuneloop.deployment.backends.external import ExternalServer
+from tuneloop.deployment.backends.llamacpp import LlamaSettings
+from tuneloop.deployment.backends.llamacpp_child import arguments, parameters
+from tuneloop.errors import DeploymentError, UsageError
+from tuneloop.testing.upstream import ScriptedUpstream
+
+
+def test_every_slot_owns_its_context_and_the_bundle_its_name() -> None:
+    settings = LlamaSettings(context_tokens=512, parallel=3, threads=1)
+    command = llamacpp.command(
+        Path("/models/m.gguf"), served_name="b-1", port=8081, settings=settings
+    )
+    params = parameters(arguments(command[3:]))
+    assert params.model.path == "/models/m.gguf"
+    assert params.model_alias == {"b-1"}
+    assert (params.hostnames, params.port) == (["127.0.0.1"], 8081)
+    assert (params.n_ctx, params.n_parallel, params.kv_unified) == (1536, 3, False)
+    assert params.cpuparams.n_threads == params.cpuparams_batch.n_threads == 1
+    assert params.use_jinja
+    assert params.cache_ram_mib == 512
+
+
+def test_threads_default_to_the_cores_we_may_use() -> None:
+    assert 1 <= llamacpp.physical_cores() <= len(os.sched_getaffinity(0))
+
+
+def test_another_llama_server_is_used_only_where_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    settings = LlamaSettings(executable="llama-server", threads=2)
+    with pytest.raises(UsageError, match="on PATH"):
+        llamacpp.command(Path("m"), served_name="b", port=1, settings=settings)
+    fake = tmp_path / "llama-server"
+    fake.write_text("#!/bin/sh\n")
+    fake.chmod(0o755)
+    command = llamacpp.command(Path("m"), served_name="b", port=1, settings=settings)
+    assert command[0] == str(fake)
+    assert command[command.index("--ctx-size") + 1] == str(4 * 4096)
+
+
+def test_a_file_that_is_no_gguf_is_refused(tmp_path: Path) -> None:
+    wrong = tmp_path / "m.gguf"
+    wrong.write_bytes(b"PK\x03\x04")
+    with pytest.raises(DeploymentError, match="Expected a GGUF model"):
+        llamacpp.check_gguf(wrong)
+    with pytest.raises(DeploymentError, match="No such file"):
+        llamacpp.check_gguf(tmp_path / "missing.gguf")
+
+
+def test_an_external_server_is_only_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ScriptedUpstream() as upstream:
+        server = ExternalServer(base_url=upstream.base_url + "/", served_name="m")
+        with server as handle:
+            assert (handle.base_url, handle.served_name) == (upstream.base_url, "m")
+        keyed = ExternalServer(base_url=upstream.base_url, served_name="m", api_key_env="MY_KEY")
+        monkeypatch.delenv("MY_KEY", raising=False)
+        with pytest.raises(DeploymentError, match="MY_KEY"):
+            keyed.start()
+        monkeypatch.setenv("MY_KEY", "secret")
+        assert keyed.start().api_key_env == "MY_KEY"
+    with pytest.raises(DeploymentError, match="does not answer") as failed:
+        keyed.start()
+    assert "secret" not in str(failed.value)
