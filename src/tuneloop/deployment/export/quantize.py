@@ -8,7 +8,6 @@ slice of a tensor: the source is memory-mapped and the result written slice by s
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +18,7 @@ from tuneloop.deployment.export.disk import partial_file
 from tuneloop.deployment.export.llama_cpp import find_quantiser
 from tuneloop.deployment.export.policy import ModelShape, Tensor, tensor_types
 from tuneloop.errors import DeploymentError, require
+from tuneloop.hashing import digest_file, short
 from tuneloop.progress import Progress
 from tuneloop.registry.gguf_base import open_gguf
 
@@ -48,22 +48,28 @@ def quantise_gguf(source: Path, output: Path, *, quantisation: str, progress: Pr
     needed_bytes = int(source.stat().st_size * _MOST_BITS / 16)
     with partial_file(output, needed_bytes=needed_bytes) as partial:
         if binary := find_quantiser():
-            return _with_llama_quantize(binary, source, partial, quantisation, needed_bytes)
-        _with_libgguf(source, partial, quantisation, progress)
+            _with_llama_quantize(binary, source, partial, quantisation, needed_bytes)
+        else:
+            _with_libgguf(source, partial, quantisation, progress)
+    return quantiser_version()
+
+
+def quantiser_version() -> str:
+    """Which tool `quantise_gguf` uses here: part of what decides the bytes."""
+    if binary := find_quantiser():
+        return f"llama-quantize {short(digest_file(Path(binary)))}"
     return f"libgguf {version('libgguf')}"
 
 
 def _with_llama_quantize(
     binary: str, source: Path, partial: Path, quantisation: str, needed_bytes: int
-) -> str:
-    output = run_child(
+) -> None:
+    run_child(
         [binary, str(source), str(partial), quantisation.upper()],
         doing=f"llama-quantize {quantisation.upper()}",
         writes=partial,
         needed_bytes=needed_bytes,
     )
-    build = re.search(r"build = (\S+ \(\w+\))", output)
-    return f"llama-quantize {build[1]}" if build else "llama-quantize"
 
 
 def _with_libgguf(source: Path, partial: Path, quantisation: str, progress: Progress) -> None:

@@ -1,0 +1,302 @@
+"""The export stage: trained weights → every form in which they can be served.
+
+    output/
+      safetensors/       the merged model, Hugging Face layout
+      model-f16.gguf     and model-q8_0.gguf …, as asked for
+      export.json        what is there and what made it; written last
+    output.progress.json finished steps with their seconds, beside the folder
+
+The folder's content depends on its inputs alone, so that the same candidate has the same identity
+wherever and however often it is exported; times are kept beside it. A step whose files are whole
+is not repeated after an interruption.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tuneloop.deployment.export.convert import convert_to_gguf
+from tuneloop.deployment.export.disk import in_megabytes, partial_file, require_free_bytes
+from tuneloop.deployment.export.llama_cpp import find_converter
+from tuneloop.deployment.export.merge import copy_full_model, is_adapter, merge_adapter
+from tuneloop.deployment.export.quantize import QUANTISATIONS, quantise_gguf, quantiser_version
+from tuneloop.deployment.export.weights import parameter_count
+from tuneloop.errors import DeploymentError
+from tuneloop.hashing import canonical_json, digest_file, digest_json
+from tuneloop.progress import Progress
+from tuneloop.registry.base_model import BaseModel, identity_files
+
+MANIFEST = "export.json"
+SAFETENSORS = "safetensors"
+F16 = "f16"
+_MANIFEST_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportedFile:
+    """One file of an export."""
+
+    path: str
+    """Relative to the export folder, with forward slashes."""
+    digest: str
+    """SHA-256 of the bytes."""
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportedForm:
+    """One form of the model: `safetensors` or a quantisation."""
+
+    name: str
+    files: tuple[ExportedFile, ...]
+    tool: str
+    """Name and version of what made it."""
+    seconds: float
+    """How long that took, in whichever run it was."""
+
+    @property
+    def size_bytes(self) -> int:
+        """All files together."""
+        return sum(file.size_bytes for file in self.files)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """A finished export."""
+
+    folder: Path
+    forms: Mapping[str, ExportedForm]
+    """`safetensors` and each quantisation asked for."""
+
+    def path(self, form: str) -> Path:
+        """The GGUF file of a quantisation, or the `safetensors` folder.
+
+        Raises:
+            DeploymentError: the export has no such form.
+        """
+        if form not in self.forms:
+            raise DeploymentError(
+                f"The export in {self.folder} has no {form}: it has {', '.join(self.forms)}.",
+                remedy="Add it to `export.quantisations` in tuneloop.yaml and export again.",
+            )
+        return self.folder / (SAFETENSORS if form == SAFETENSORS else gguf_name(form))
+
+
+def gguf_name(quantisation: str) -> str:
+    """The file of a quantisation inside an export folder."""
+    return f"model-{quantisation}.gguf"
+
+
+def export_candidate(
+    *,
+    base: BaseModel,
+    trained: Path,
+    output: Path,
+    quantisations: Sequence[str],
+    name: str,
+    progress: Progress,
+) -> Export:
+    """Make `output` from a base and the trained weights: an adapter, or a whole fine-tuned model.
+
+    `quantisations` are some of f16, q8_0, q5_k_m and q4_k_m; `name` goes into the files' metadata.
+    Continues an interrupted export of the same inputs, and starts afresh for others.
+
+    Raises:
+        DeploymentError: a step failed or the disk is full; finished steps are kept.
+    """
+    _check_names(quantisations)
+    wanted = [q for q in (F16, *QUANTISATIONS) if q in quantisations]
+    inputs = _inputs(base, trained, name)
+    steps = _Steps.load(output, inputs)
+    output.mkdir(parents=True, exist_ok=True)
+    (output / MANIFEST).unlink(missing_ok=True)
+    if not steps.done:
+        require_free_bytes(output, _whole_size(base, wanted))
+    safetensors, f16 = output / SAFETENSORS, output / gguf_name(F16)
+
+    def merge() -> str:
+        if is_adapter(trained):
+            merge_adapter(base.folder, trained, safetensors, progress=progress)
+            return f"peft {version('peft')}"
+        copy_full_model(trained, base.folder, safetensors)
+        return "copied"
+
+    def convert() -> str:
+        return convert_to_gguf(safetensors, f16, name=name, progress=progress)
+
+    progress.step("Merging the trained weights into the base")
+    steps.run(SAFETENSORS, safetensors, merge, progress)
+    missing = [q for q in wanted if q != F16 and not steps.is_whole(q)]
+    if F16 in wanted or missing:
+        progress.step("Converting to GGUF f16")
+        steps.run(F16, f16, convert, progress)
+    for quantisation in wanted:
+        if quantisation == F16:
+            continue
+        progress.step(f"Quantising to {quantisation.upper()}")
+        target = output / gguf_name(quantisation)
+
+        def quantise(quantisation: str = quantisation, target: Path = target) -> str:
+            return quantise_gguf(f16, target, quantisation=quantisation, progress=progress)
+
+        steps.run(quantisation, target, quantise, progress)
+    return _finish(output, inputs, steps, [SAFETENSORS, *wanted])
+
+
+def open_export(folder: Path) -> Export:
+    """Read a finished export, e.g. from the artifact store; its `seconds` are 0.
+
+    Raises:
+        DeploymentError: the folder is not a finished export.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+    except (OSError, ValueError) as e:
+        raise DeploymentError(
+            f"{folder} is not a finished export: {MANIFEST} is missing or unreadable.",
+            remedy="Export the candidate again.",
+        ) from e
+    forms = {
+        name: _form(name, {**entry, "seconds": 0.0}) for name, entry in manifest["forms"].items()
+    }
+    return Export(folder=folder, forms=forms)
+
+
+class _Steps:
+    """The finished steps of an export, remembered beside its folder."""
+
+    def __init__(self, output: Path, inputs: Mapping[str, Any], done: dict[str, ExportedForm]):
+        self._output = output
+        self._inputs = inputs
+        self.done = done
+
+    @classmethod
+    def load(cls, output: Path, inputs: Mapping[str, Any]) -> _Steps:
+        """What an earlier run finished from the same inputs; of other inputs nothing is kept."""
+        try:
+            content = json.loads(_record_path(output).read_text("utf-8"))
+            if content["inputs"] == inputs:
+                done = {name: _form(name, entry) for name, entry in content["forms"].items()}
+                return cls(output, inputs, done)
+        except (OSError, ValueError, KeyError, TypeError):
+            pass  # no record, or a torn one: then nothing is known to be finished
+        shutil.rmtree(output, ignore_errors=True)
+        return cls(output, inputs, {})
+
+    def run(self, name: str, target: Path, make: Callable[[], str], progress: Progress) -> None:
+        """Do a step, unless its files are whole."""
+        if self.is_whole(name):
+            progress.note(f"{name} is there already ({in_megabytes(self.done[name].size_bytes)})")
+            return
+        started = time.monotonic()
+        tool = make()
+        seconds = time.monotonic() - started
+        files = tuple(_describe(path, self._output) for path in _files(target))
+        self.done[name] = ExportedForm(name=name, files=files, tool=tool, seconds=seconds)
+        self._save()
+        progress.note(f"{name}: {in_megabytes(self.done[name].size_bytes)} in {seconds:.1f} s")
+
+    def is_whole(self, name: str) -> bool:
+        """Whether a step was finished and its bytes are still those."""
+        return name in self.done and all(
+            (self._output / file.path).is_file()
+            and digest_file(self._output / file.path) == file.digest
+            for file in self.done[name].files
+        )
+
+    def forget(self, name: str) -> None:
+        """A step whose result is not kept."""
+        self.done.pop(name, None)
+        self._save()
+
+    def _save(self) -> None:
+        forms = {name: asdict(form) for name, form in self.done.items()}
+        _write_json(_record_path(self._output), {"inputs": self._inputs, "forms": forms})
+
+
+def _finish(output: Path, inputs: Mapping[str, Any], steps: _Steps, kept: Sequence[str]) -> Export:
+    """Remove what was not asked for, and write the manifest."""
+    for name in [name for name in steps.done if name not in kept]:
+        (output / gguf_name(name)).unlink(missing_ok=True)
+        steps.forget(name)
+    forms = {name: steps.done[name] for name in kept}
+    entries = {}
+    for name, form in forms.items():
+        entries[name] = {key: value for key, value in asdict(form).items() if key != "seconds"}
+        entries[name]["size_bytes"] = form.size_bytes
+    content = {"version": _MANIFEST_VERSION, "inputs": inputs, "forms": entries}
+    _write_json(output / MANIFEST, content)
+    return Export(folder=output, forms=forms)
+
+
+def _inputs(base: BaseModel, trained: Path, name: str) -> dict[str, Any]:
+    """Everything that decides the bytes of an export."""
+    files = identity_files(trained)
+    if (trained / "adapter_config.json").is_file():
+        files.append(trained / "adapter_config.json")
+    if not any(file.suffix == ".safetensors" for file in files):
+        raise DeploymentError(
+            f"There are no trained weights (*.safetensors) in {trained}.",
+            remedy="Train first, or name the folder that the training run wrote.",
+        )
+    return {
+        "base": base.digest,
+        "trained": digest_json({file.name: digest_file(file) for file in files}),
+        "name": name,
+        "converter": find_converter().version,
+        "quantiser": quantiser_version(),
+    }
+
+
+def _check_names(quantisations: Sequence[str]) -> None:
+    if unknown := set(quantisations) - {F16, *QUANTISATIONS}:
+        raise DeploymentError(
+            f"Unknown quantisation {min(unknown)!r}: expected some of f16, q8_0, q5_k_m, q4_k_m.",
+            remedy="Correct `export.quantisations` in tuneloop.yaml.",
+        )
+
+
+def _whole_size(base: BaseModel, wanted: Sequence[str]) -> int:
+    """About how many bytes the whole export takes."""
+    merged = sum(file.stat().st_size for file in base.folder.glob("*.safetensors"))
+    f16 = 2 * parameter_count(base.folder)
+    quantised = sum(0.54 * f16 for quantisation in wanted if quantisation != F16)
+    return int(merged + f16 + quantised) if wanted else merged
+
+
+def _files(target: Path) -> list[Path]:
+    return sorted(target.rglob("*")) if target.is_dir() else [target]
+
+
+def _describe(path: Path, output: Path) -> ExportedFile:
+    return ExportedFile(
+        path=path.relative_to(output).as_posix(),
+        digest=digest_file(path),
+        size_bytes=path.stat().st_size,
+    )
+
+
+def _form(name: str, entry: Mapping[str, Any]) -> ExportedForm:
+    return ExportedForm(
+        name=name,
+        files=tuple(ExportedFile(**file) for file in entry["files"]),
+        tool=entry["tool"],
+        seconds=entry["seconds"],
+    )
+
+
+def _record_path(output: Path) -> Path:
+    return output.with_name(f"{output.name}.progress.json")
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    text = canonical_json(content) + "\n"
+    with partial_file(path, needed_bytes=len(text)) as partial:
+        partial.write_text(text, "utf-8")
