@@ -51,7 +51,7 @@ class Gateway:
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._upstream = Upstream(silence_timeout_seconds=self._settings.silence_timeout_seconds)
         self._capture = Capture(
-            self._settings.spool, self._metrics, loop=loop, limits=self._settings.spool_limits
+            self._settings.spool, self._metrics, limits=self._settings.spool_limits
         )
         self._following = loop.create_task(
             self._routes.follow(every_seconds=self._settings.routes_check_seconds)
@@ -89,13 +89,13 @@ class Gateway:
         route = resolve(self._routes.current(), call.endpoint, call.conversation)
         exchange = Exchange(call, route)
         send_last = await relay(exchange, self._upstream, protocol)
-        await self._capture.keep(exchange)
+        self._capture.keep(exchange)
         await send_last()
 
     async def feedback(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """POST /v1/feedback."""
         feedback = parse_feedback(await self._body(scope, protocol))
-        await self._capture.keep_feedback(feedback)
+        self._capture.keep_feedback(feedback)
         _send_json(protocol, {"object": "feedback", "id": feedback.id})
 
     async def models(self, scope: Scope, protocol: HTTPProtocol) -> None:
@@ -129,8 +129,7 @@ class Gateway:
             {
                 "tuneloop_routes_version": loaded.version if loaded else 0,
                 "tuneloop_routes_stale": self._routes.stale,
-                "tuneloop_spool_pending_bytes": self._capture.spool.pending_bytes,
-                "tuneloop_spool_sync_errors": self._capture.spool.sync_errors,
+                "tuneloop_spool_sync_errors": self._capture.sync_errors,
             }
         )
         protocol.response_str(200, [("content-type", "text/plain; version=0.0.4")], text)

@@ -5,7 +5,6 @@ Every routed request ends in exactly one place: captured, or dropped for a count
 
 from __future__ import annotations
 
-import asyncio
 import time
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from tuneloop.gateway.metrics import Metrics
 from tuneloop.gateway.requests import ChatCall
 from tuneloop.gateway.routing import Route
 from tuneloop.storage import spool
-from tuneloop.storage.spool import DropReason, Feedback, Interaction, Spool, SpoolLimits
+from tuneloop.storage.spool import Feedback, Interaction, Spool, SpoolLimits
 
 _encode = msgspec.json.Encoder().encode
 _NOT_IN_REQUEST = {"messages", "model", "user"}
@@ -91,39 +90,26 @@ class Exchange:
         )
 
 
-class _Ticket(msgspec.Struct):
-    endpoint: str | None
-    """Set for interactions, which are accounted."""
-    written: asyncio.Future[DropReason | None]
-
-
 class Capture:
-    """Writes exchanges and feedback to the spool and accounts for each."""
+    """Writes exchanges and feedback to the spool and accounts for each.
+
+    Raises:
+        StoreError: the folder cannot be used.
+    """
 
     def __init__(
-        self,
-        folder: Path,
-        metrics: Metrics,
-        *,
-        loop: asyncio.AbstractEventLoop,
-        limits: SpoolLimits | None = None,
-        patience_seconds: float = 1.0,
+        self, folder: Path, metrics: Metrics, *, limits: SpoolLimits | None = None
     ) -> None:
-        """Start the spool in `folder`.
-
-        `patience_seconds`: how long an answer waits for a slow disk before it leaves uncaptured;
-        the record stays queued and is accounted when its fate is known.
-
-        Raises:
-            StoreError: the folder cannot be used.
-        """
         self._metrics = metrics
-        self._patience_seconds = patience_seconds
-        self._loop = loop
-        self.spool: Spool[_Ticket] = Spool(folder, on_written=self._on_written, limits=limits)
+        self._spool = Spool(folder, limits=limits)
 
-    async def keep(self, exchange: Exchange) -> None:
-        """Write the exchange; returns when the operating system has it, or it was dropped."""
+    @property
+    def sync_errors(self) -> int:
+        """Failed fsyncs of the spool."""
+        return self._spool.sync_errors
+
+    def keep(self, exchange: Exchange) -> None:
+        """Write the exchange, or count it as dropped; then its answer may end."""
         exchange.finish()
         endpoint = exchange.route.endpoint
         self._metrics.answered(
@@ -133,20 +119,16 @@ class Capture:
             seconds=exchange.seconds,
             first_token_seconds=exchange.first_token_seconds,
         )
-        if exchange.not_captured is not None:
-            self._metrics.accounted(endpoint, exchange.not_captured)
-        elif (refused := await self._write(exchange.record(), endpoint)) is not None:
-            self._metrics.accounted(endpoint, refused)
+        reason = exchange.not_captured or self._spool.append(spool.encode(exchange.record()))
+        self._metrics.accounted(endpoint, reason)
 
-    async def keep_feedback(self, feedback: Feedback) -> None:
+    def keep_feedback(self, feedback: Feedback) -> None:
         """Write feedback.
 
         Raises:
             ApiError: 503 when it could not be written: its sender must know.
         """
-        ticket = _Ticket(None, self._loop.create_future())
-        refused = self.spool.submit(spool.encode(feedback), ticket)
-        reason = refused if refused is not None else await ticket.written
+        reason = self._spool.append(spool.encode(feedback))
         if reason is not None:
             raise ApiError(
                 503,
@@ -157,28 +139,5 @@ class Capture:
         self._metrics.feedback[feedback.kind] += 1
 
     def close(self) -> None:
-        """Write and seal what is left."""
-        self.spool.close()
-
-    async def _write(self, record: Interaction, endpoint: str) -> DropReason | None:
-        """Why it was refused at once; None when it is accounted elsewhere (`_settle`)."""
-        ticket = _Ticket(endpoint, self._loop.create_future())
-        refused = self.spool.submit(spool.encode(record), ticket)
-        if refused is None:
-            try:
-                async with asyncio.timeout(self._patience_seconds):
-                    await ticket.written
-            except TimeoutError:
-                self._metrics.late_captures += 1
-        return refused
-
-    def _on_written(self, tickets: list[_Ticket], reason: DropReason | None) -> None:
-        """On the spool's thread: one wake-up of the event loop for the whole batch."""
-        self._loop.call_soon_threadsafe(self._settle, tickets, reason)
-
-    def _settle(self, tickets: list[_Ticket], reason: DropReason | None) -> None:
-        for ticket in tickets:
-            if ticket.endpoint is not None:
-                self._metrics.accounted(ticket.endpoint, reason)
-            if not ticket.written.done():
-                ticket.written.set_result(reason)
+        """Seal what is open."""
+        self._spool.close()

@@ -40,7 +40,6 @@ class Metrics:
         self.captured: Counter[str] = Counter()
         self.dropped: Counter[tuple[str, str]] = Counter()
         self.feedback: Counter[str] = Counter()
-        self.late_captures = 0
         self.latency: dict[str, Histogram] = {}
         self.first_token: dict[str, Histogram] = {}
 
@@ -117,11 +116,6 @@ class Metrics:
             "tuneloop_feedback_total",
             "Feedback accepted, by kind.",
             [((("kind", k),), n) for k, n in self.feedback.items()],
-        )
-        yield (
-            "tuneloop_late_captures_total",
-            "Answers that left before their record was written, because the disk was slow.",
-            [((), self.late_captures)],
         )
 
 

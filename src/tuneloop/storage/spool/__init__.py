@@ -1,11 +1,11 @@
 """The spool: what the gateway saw, on local disk before the client has the whole answer.
 
-Append-only JSON Lines segments in one folder, written by one thread a process:
+Append-only JSON Lines segments in one folder, written by one process each:
 
-    submit() → bounded queue → write() by the batch → on_written → fsync by the group → sealed
+    append() = write() to the open segment → fsync by the group, beside it → sealed
 
-A record is safe from a kill of the process once `on_written` names its ticket (the operating
-system has it) and safe from a power cut after the next group fsync. Nobody waits for the fsync.
+A record is safe from a kill of the process once `append` returns (the operating system has it) and
+safe from a power cut after the next group fsync. Nobody waits for the fsync.
 
 A segment that is being written is called `*.jsonl.open` and is locked by its writer; a sealed one
 is `*.jsonl` and never changes. A writer that died leaves its segment unlocked: `seal_stale` cuts
