@@ -23,12 +23,11 @@ PRODUCT_WORDS = {
 }
 HIGH_WORDS = re.compile(
     r"\b(smoke|smoking|burning|sparks?|leak(s|ing)?|freezing|no heat(ing)?|no power|today|tonight"
-    r"|tomorrow|right now|immediately|straight away|asap)\b",
+    r"|tomorrow|right now|immediately|asap|urgent)\b",
     re.IGNORECASE,
 )
 LOW_WORDS = re.compile(
-    r"\b(no rush|no hurry|whenever|curious|wondering|not urgent|nothing urgent|when you have time"
-    r"|when you get a minute)\b",
+    r"\b(no rush|no hurry|whenever|just curious|just wondering|not urgent|when you have time)\b",
     re.IGNORECASE,
 )
 NEW_KIND_WORDS = re.compile(
