@@ -163,7 +163,8 @@ def new_words(prompts: Sequence[str], reference: NoveltyReference) -> list[NewWo
         and count >= NEW_WORD_PROMPTS
         and _log_chance(count, len(prompts), reference.rows) <= math.log(NEW_WORD_P)
     ]
-    return sorted(found, key=lambda new: (-new.prompts, new.word))
+    # Of equally frequent words the longer one tends to say more.
+    return sorted(found, key=lambda new: (-new.prompts, -len(new.word), new.word))
 
 
 def words(text: str) -> set[str]:
