@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,10 @@ from tuneloop.cli.terminal import (
     table,
 )
 
+if TYPE_CHECKING:
+    from tuneloop.datasets.diff import DatasetDiff
+    from tuneloop.datasets.versions import DatasetVersion
+
 app = typer.Typer(no_args_is_help=True, help="Dataset versions: list, show, compare.")
 Reference = Annotated[str, typer.Argument(help="Digest, its beginning, label, or `latest`.")]
 
@@ -32,12 +36,13 @@ def prepare(
     """
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
         version = loop.prepare()
-        report = loop.dataset_report(version)
     if json_:
-        print_json({"digest": version.digest, "label": version.label, "report": report})
+        print_json(
+            {"digest": version.digest, "label": version.label, "report": dict(version.report)}
+        )
         return
     out.print(f"Dataset version [bold]{version.label}[/]")
-    _print_report(report)
+    _print_report(version)
 
 
 @app.command("list")
@@ -61,12 +66,13 @@ def show(
     """Show what went into a version and what was left out, with reasons."""
     with finishing(open_loop(file, quiet=True)) as loop:
         version = loop.dataset(reference)
-        report = loop.dataset_report(version)
     if json_:
-        print_json({"digest": version.digest, "label": version.label, "report": report})
+        print_json(
+            {"digest": version.digest, "label": version.label, "report": dict(version.report)}
+        )
         return
     out.print(f"Dataset version [bold]{version.label}[/] ({version.digest})")
-    _print_report(report)
+    _print_report(version)
 
 
 @app.command()
@@ -93,17 +99,36 @@ def diff(
     with finishing(open_loop(file, quiet=True)) as loop:
         found = loop.dataset_diff(before, after)
     if json_:
-        print_json(found)
+        print_json(found.as_row())
         return
-    _print_mapping(found)
+    _print_diff(found)
 
 
-def _print_report(report: dict[str, Any]) -> None:
-    _print_mapping(report)
-
-
-def _print_mapping(value: dict[str, Any]) -> None:
-    rows = table("what", "value")
-    for key, item in value.items():
-        rows.add_row(key.replace("_", " "), str(item))
+def _print_report(version: DatasetVersion) -> None:
+    report = version.report
+    rows = table("rows", "")
+    rows.add_row("read", str(report["rows_in"]))
+    for reason, count in report["left_out"].items():
+        rows.add_row(f"  left out: {reason.replace('_', ' ')}", str(count))
+    rows.add_row("to train on", str(report["rows_train"]))
+    rows.add_row("held out", str(report["rows_eval"]))
+    for kind, count in report["personal_data"]["found"].items():
+        rows.add_row(f"personal data found: {kind.replace('_', ' ')}", str(count))
     out.print(rows)
+    for remark in report["advice"]:
+        out.print(f"• {remark['message']}", markup=False)
+
+
+def _print_diff(found: DatasetDiff) -> None:
+    row = found.as_row()
+    out.print(f"{found.before} → {found.after}")
+    for word, key in (("added", "added"), ("removed", "removed"), ("corrected", "corrected")):
+        out.print(f"{word}: {row[key]['rows']} rows")
+        for shown in row[key]["shown"]:
+            answer = shown.get("answer", f"{shown.get('before')} → {shown.get('after')}")
+            out.print(f"  {shown['question']}  {answer}", markup=False)
+    for field, values in row["labels"].items():
+        changes = ", ".join(f"{value} {was}→{now}" for value, (was, now) in values.items())
+        out.print(f"{field}: {changes}", markup=False)
+    for key, (was, now) in (row["recipe"] | row["sources"]).items():
+        out.print(f"{key}: {was} → {now}", markup=False)

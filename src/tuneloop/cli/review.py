@@ -88,9 +88,10 @@ def _ask(item: ReviewItem, position: str) -> tuple[Decision, str | None] | None:
     if key == "q":
         return None
     if key == "e":
-        edited = typer.edit(item.proposal)
-        return ("approved", edited.strip()) if edited else ("skipped", None)
-    return {"a": ("approved", None), "r": ("rejected", None), "s": ("skipped", None)}[key]
+        edited = Prompt.ask("The right answer", default=item.proposal, console=out)
+        return "approved", edited.strip()
+    decisions: dict[str, Decision] = {"a": "approved", "r": "rejected", "s": "skipped"}
+    return decisions[key], None
 
 
 def _summary(spent: list[tuple[str, float]]) -> None:

@@ -70,6 +70,11 @@ class Comparison:
     lost: tuple[str, ...]
     """case ids that only the reference gets right"""
 
+    @property
+    def main(self) -> Paired:
+        """The metric that the verdict is about."""
+        return next(p for name in MAIN_METRICS for p in self.metrics if p.metric == name)
+
 
 def compare(
     candidate: SuiteResult,

@@ -77,6 +77,22 @@ class Report:
         """The report itself."""
         return self._data
 
+    @property
+    def verdict(self) -> str:
+        """Of the gates: passed, failed or refused."""
+        return str(self._data["verdict"])
+
+    @property
+    def reason(self) -> str:
+        """Why, in one sentence."""
+        return str(self._data["reason"])
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """The candidate's metrics on the main suite: name → value, low, high, n."""
+        found: dict[str, Any] = self._data["suites"][0]["figures"][CANDIDATE]
+        return found
+
     def as_html(self) -> str:
         """One self-contained page; everything that a model said is escaped."""
         from tuneloop.evaluation.report_html import page

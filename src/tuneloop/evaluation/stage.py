@@ -94,22 +94,23 @@ def evaluate(
             figures={result.suite.name: result.figures for result in results[CANDIDATE]},
             sizes=plan.sizes(),
         )
+        comparisons = _comparisons(plan, results)
         report = make_report(
             evaluation=row.id,
             created_at=row.created_at,
             plan=plan,
             outcome=outcome,
             results=results,
-            comparisons=_comparisons(plan, results),
+            comparisons=comparisons,
             quantisations=quantisations,
             parity=parity,
             notes=notes,
         )
-        artifact = _store(workspace, report, results[CANDIDATE])
+        artifact = _store(workspace, report, results)
     except Exception:
         _finish(workspace, row.id, status="failed")
         raise
-    summary = _summary(results[CANDIDATE], report)
+    summary = _summary(results[CANDIDATE], comparisons)
     verdict = outcome.verdict
     _finish(
         workspace, row.id, status="finished", verdict=verdict, artifact=artifact, figures=summary
@@ -154,7 +155,8 @@ def read_report(workspace: Workspace, evaluation: Evaluation) -> Report:
 
 
 def read_answers(workspace: Workspace, evaluation: Evaluation) -> list[dict[str, Any]]:
-    """What the candidate answered: `suite`, `case`, `messages`, `answer`, `scores` of each case."""
+    """Who answered what: `target` (candidate, production, base), `suite`, `case`, `messages`,
+    `expected`, `answer` and `scores` of each case."""
     text = (_artifact(workspace, evaluation) / ANSWERS_FILE).read_text(encoding="utf-8")
     return [json.loads(line) for line in text.split("\n") if line]
 
@@ -228,20 +230,26 @@ def _comparisons(
     ]
 
 
-def _summary(results: Sequence[SuiteResult], report: Report) -> dict[str, Any]:
+def _summary(results: Sequence[SuiteResult], comparisons: Sequence[Comparison]) -> dict[str, Any]:
     return {
         "suites": {
             result.suite.name: {name: f.as_list() for name, f in result.figures.items()}
             for result in results
         },
         "comparisons": {
-            c["reference"]: {"verdict": c["verdict"], "reason": c["reason"]}
-            for c in report.as_json()["comparisons"]
+            one.reference: {
+                "verdict": one.verdict,
+                "reason": one.reason,
+                "difference": one.main.difference.value,
+            }
+            for one in comparisons
         },
     }
 
 
-def _store(workspace: Workspace, report: Report, results: Sequence[SuiteResult]) -> str:
+def _store(
+    workspace: Workspace, report: Report, results: Mapping[str, Sequence[SuiteResult]]
+) -> str:
     folder = Path(tempfile.mkdtemp(dir=workspace.folder("work")))
     try:
         _write_answers(folder / ANSWERS_FILE, results)
@@ -256,20 +264,22 @@ def _store(workspace: Workspace, report: Report, results: Sequence[SuiteResult])
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write_answers(path: Path, results: Sequence[SuiteResult]) -> None:
+def _write_answers(path: Path, results: Mapping[str, Sequence[SuiteResult]]) -> None:
     with path.open("w", encoding="utf-8") as file:
-        for result in results:
-            for case in result.suite.cases:
-                found = result.cases[case.id]
-                row = {
-                    "suite": result.suite.name,
-                    "case": case.id,
-                    "messages": [dict(message) for message in case.messages],
-                    "expected": case.expected,
-                    "answer": asdict(found.answer),
-                    "scores": {name: score.value for name, score in found.scores.items()},
-                }
-                file.write(json.dumps(row) + "\n")
+        for label, of in results.items():
+            for result in of:
+                for case in result.suite.cases:
+                    found = result.cases[case.id]
+                    row = {
+                        "target": label,
+                        "suite": result.suite.name,
+                        "case": case.id,
+                        "messages": [dict(message) for message in case.messages],
+                        "expected": case.expected,
+                        "answer": asdict(found.answer),
+                        "scores": {name: score.value for name, score in found.scores.items()},
+                    }
+                    file.write(json.dumps(row) + "\n")
 
 
 def _artifact(workspace: Workspace, evaluation: Evaluation) -> Path:

@@ -17,6 +17,7 @@ from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 from tuneloop.retraining import exporting, serving
 from tuneloop.retraining.decision import Compared, Decision, decide
+from tuneloop.retraining.preparing import corrections_in
 from tuneloop.workspace import Workspace, actor
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def evaluate_bundle(loop: Loop, bundle: Bundle) -> Evaluation:
 
 
 def plan_for(loop: Loop, dataset: DatasetVersion) -> EvaluationPlan:
-    """Suites and locked gates: the held-out rows of a dataset version and the model file's files."""
+    """Suites and locked gates: a dataset version's held-out rows and the model file's suites."""
     return plan_evaluation(
         model=loop.model.name,
         task=loop.model.task,
@@ -209,8 +210,9 @@ def _manifest(
             "label": dataset.label,
             "rows_train": dataset.rows_train,
             "rows_eval": dataset.rows_eval,
-            "recipe": dataset.manifest["recipe"],
-            "corrections": dataset.manifest.get("corrections", 0),
+            "recipe": dataset.report["recipe"]["digest"],
+            "reviewers": list(dataset.report["reviewers"]),
+            "corrections": corrections_in(dataset),
         },
         training={"run": run.id, "config": run.config, "hyperparameters": run.hyperparameters},
         task=task_part(loop),

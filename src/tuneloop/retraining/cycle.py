@@ -144,7 +144,7 @@ class _Cycle:
             for row in left.all():
                 if row["settings"] == settings:
                     loop.progress.note(f"Going on with cycle {row['id']}, which was interrupted.")
-                    return cls(workspace, row)
+                    return cls(workspace, dict(row))
                 outcome = "interrupted; the model file has changed since"
                 _close(tx, str(row["id"]), "stopped", outcome, workspace)
             values = {

@@ -18,6 +18,7 @@ from tuneloop.progress import Progress, Silent
 from tuneloop.workspace import FOLDER, Workspace, actor
 
 if TYPE_CHECKING:
+    from tuneloop.datasets.diff import DatasetDiff
     from tuneloop.datasets.versions import DatasetVersion
     from tuneloop.deployment.endpoints import Endpoint
     from tuneloop.deployment.release import Release
@@ -88,23 +89,27 @@ class Loop:
         Raises:
             UsageError: none, or more than one, is meant.
         """
-        versions = self.dataset_versions()
-        if reference == LATEST:
-            found = versions[:1]
-        else:
-            found = [v for v in versions if v.label == reference or v.digest.startswith(reference)]
-        if len(found) != 1:
-            raise UsageError(
-                f"{reference!r} names {len(found)} dataset versions; expected one.",
-                remedy="See them with `tuneloop data list`; make one with `tuneloop prepare`.",
-            )
-        return found[0]
+        from tuneloop.datasets import versions
+
+        return versions.load(self.workspace, self.model.name, reference)
 
     def dataset_versions(self) -> list[DatasetVersion]:
         """All versions of this model, the newest first."""
         from tuneloop.datasets import versions
 
-        return versions.listing(self.workspace, self.model.name)
+        return versions.list_versions(self.workspace, self.model.name)
+
+    def quarantined(self, version: DatasetVersion) -> list[dict[str, Any]]:
+        """The rows that were left out of a version, with file, line and reason."""
+        from tuneloop.datasets import versions
+
+        return versions.read_left_out(self.workspace, version)
+
+    def dataset_diff(self, before: str, after: str) -> DatasetDiff:
+        """What changed between two dataset versions."""
+        from tuneloop.datasets.diff import diff
+
+        return diff(self.workspace, self.dataset(before), self.dataset(after))
 
     # Stage 2: train
 
@@ -128,7 +133,7 @@ class Loop:
             return stage.train(
                 self.workspace,
                 model=self.model_file,
-                dataset_digest=version.digest,
+                dataset=version.digest,
                 base=self.base(),
                 force=force,
                 progress=self.progress,
@@ -297,7 +302,7 @@ class Loop:
         """Open alerts, or all."""
         from tuneloop.monitoring import alerts
 
-        return alerts.listing(self.workspace, self.model.name, resolved=all_)
+        return alerts.listing(self.workspace, self.model.name, unresolved_only=not all_)
 
     def acknowledge(self, alert: str) -> None:
         """Say that somebody looks after an alert."""

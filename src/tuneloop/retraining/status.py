@@ -68,10 +68,10 @@ def status(workspace: Workspace, model: ModelSettings, *, gateway_url: str | Non
                 .order_by(tables.alerts.c.opened_at)
             ).scalars()
         )
-        reviews: dict[str, int] = {
-            row.status: row.count
+        reviews = {
+            row[0]: int(row[1])
             for row in tx.execute(
-                sa.select(tables.review_items.c.status, sa.func.count().label("count"))
+                sa.select(tables.review_items.c.status, sa.func.count())
                 .where(tables.review_items.c.model == model.name)
                 .group_by(tables.review_items.c.status)
             )

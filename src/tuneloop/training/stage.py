@@ -1,0 +1,178 @@
+"""Stage 2 as the command line and the cycle call it: one training run, stored and recorded."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from tuneloop.errors import TrainingError, TuneloopError
+from tuneloop.hashing import digest_json, short
+from tuneloop.modelfile import ModelFile
+from tuneloop.progress import Progress
+from tuneloop.registry.base_model import BaseModel
+from tuneloop.storage import tables
+from tuneloop.training.config import TrainingConfig
+from tuneloop.training.process import run_training
+from tuneloop.training.spec import TrainingSpec
+from tuneloop.workspace import Workspace
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRun:
+    """One row of `training_runs`."""
+
+    id: str
+    model: str
+    dataset: str
+    """Digest of the dataset version."""
+    base: str
+    """Digest of the base model."""
+    config: str
+    """Digest of settings, dataset and base: equal runs have equal ones."""
+    status: str
+    """running, finished, failed, cancelled"""
+    artifact: str | None
+    """Holds `adapter` or `model`, and record.json; None until finished."""
+    record: Mapping[str, Any]
+    """See `tuneloop.training.record`."""
+    created_at: datetime
+    finished_at: datetime | None
+
+    @property
+    def hyperparameters(self) -> Mapping[str, Any]:
+        """Each setting with its origin."""
+        found: Mapping[str, Any] = self.record.get("hyperparameters", {})
+        return found
+
+
+def train(
+    workspace: Workspace,
+    *,
+    model: ModelFile,
+    dataset: str,
+    base: BaseModel,
+    progress: Progress,
+    force: bool = False,
+) -> TrainingRun:
+    """Train on the dataset version with this digest.
+
+    The same settings on the same data and base are recognised and their run is returned (T8),
+    unless `force`. A run that was killed continues from its last checkpoint.
+
+    Raises:
+        TuneloopError: training failed or was cancelled; the run says so and can be continued.
+    """
+    settings = model.settings
+    config = TrainingConfig.from_settings(settings.training.model_dump(mode="json"))
+    identity = digest_json({"config": config.digest(), "dataset": dataset, "base": base.digest})
+    known = _finished(workspace, settings.name, identity)
+    if known is not None and not force:
+        progress.note(f"training run {known.id} did exactly this already; it is used again")
+        return known
+    run = _start(workspace, settings.name, identity, dataset=dataset, base=base)
+    rows = workspace.artifacts.get(dataset)
+    evaluation = rows / "eval.jsonl"
+    spec = TrainingSpec(
+        base_folder=base.folder,
+        train_file=rows / "train.jsonl",
+        eval_file=evaluation if evaluation.is_file() else None,
+        run_folder=workspace.folder("work/training") / identity[:16],
+        config=config,
+        origins={key: model.origin(f"training.{key}") for key in config.settings()},
+        dataset_digest=dataset,
+        base={"spec": base.spec, "revision": base.revision or "", "digest": base.digest},
+    )
+    progress.step(f"Training on dataset {short(dataset)} ({config.method}, run {run.id})")
+    try:
+        output = run_training(spec, progress=progress)
+        artifact = workspace.artifacts.put(output.folder, kind="training-run")
+    except TuneloopError as e:
+        _finish(workspace, run.id, status="failed", record={"error": e.message})
+        raise
+    except KeyboardInterrupt:
+        _finish(workspace, run.id, status="cancelled", record={})
+        raise
+    _finish(workspace, run.id, status="finished", artifact=artifact, record=dict(output.record))
+    shutil.rmtree(spec.run_folder, ignore_errors=True)
+    _tell(output.record, progress)
+    return find(workspace, run.id)
+
+
+def find(workspace: Workspace, run: str) -> TrainingRun:
+    """The run with this id.
+
+    Raises:
+        TrainingError: there is none.
+    """
+    table = tables.training_runs
+    with workspace.records.begin() as tx:
+        row = tx.execute(sa.select(table).where(table.c.id == run)).mappings().first()
+    if row is None:
+        raise TrainingError(f"There is no training run {run!r}.", remedy="See: tuneloop runs list")
+    return TrainingRun(**row)
+
+
+def listing(workspace: Workspace, model: str) -> list[TrainingRun]:
+    """All runs of a model, the newest first."""
+    table = tables.training_runs
+    query = sa.select(table).where(table.c.model == model).order_by(table.c.created_at.desc())
+    with workspace.records.begin() as tx:
+        return [TrainingRun(**row) for row in tx.execute(query).mappings()]
+
+
+def _finished(workspace: Workspace, model: str, identity: str) -> TrainingRun | None:
+    for run in listing(workspace, model):
+        done = run.config == identity and run.status == "finished"
+        if done and run.artifact and workspace.artifacts.exists(run.artifact):
+            return run
+    return None
+
+
+def _start(
+    workspace: Workspace, model: str, identity: str, *, dataset: str, base: BaseModel
+) -> TrainingRun:
+    """A new row, or the one that a killed process left running."""
+    table, now = tables.training_runs, workspace.now()
+    left = sa.select(table.c.id).where(
+        table.c.model == model, table.c.config == identity, table.c.status == "running"
+    )
+    with workspace.records.begin() as tx:
+        run = tx.execute(left).scalars().first()
+        if run is None:
+            run = f"{now:%Y%m%d}-{uuid.uuid4().hex[:8]}"
+            tx.execute(
+                sa.insert(table).values(
+                    id=run,
+                    model=model,
+                    dataset=dataset,
+                    base=base.digest,
+                    config=identity,
+                    status="running",
+                    record={},
+                    created_at=now,
+                )
+            )
+    return find(workspace, run)
+
+
+def _finish(workspace: Workspace, run: str, **values: Any) -> None:
+    table = tables.training_runs
+    with workspace.records.begin() as tx:
+        tx.execute(
+            sa.update(table).where(table.c.id == run).values(finished_at=workspace.now(), **values)
+        )
+
+
+def _tell(record: Mapping[str, Any], progress: Progress) -> None:
+    best = record.get("best_eval_loss")
+    held_out = f", held-out loss {best:.4f}" if best is not None else ""
+    progress.note(
+        f"{record['steps']} steps in {record['train_seconds']:.0f} s, "
+        f"{record['tokens_per_second']:.0f} tokens/s, loss {record['final_loss']:.4f}{held_out}"
+    )
