@@ -163,8 +163,11 @@ def open_export(folder: Path) -> Export:
             f"{folder} is not a finished export: {MANIFEST} is missing or unreadable.",
             remedy="Export the candidate again.",
         ) from e
+    stored = manifest["forms"]
     forms = {
-        name: _form(name, {**entry, "seconds": 0.0}) for name, entry in manifest["forms"].items()
+        name: _form(name, {**stored[name], "seconds": 0.0})
+        for name in (SAFETENSORS, F16, *QUANTISATIONS)
+        if name in stored
     }
     return Export(folder=folder, forms=forms)
 

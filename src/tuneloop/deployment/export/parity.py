@@ -1,0 +1,248 @@
+"""Whether a model still is the same model after each step of its export.
+
+    trained adapter → merged → GGUF f16, served → each quantisation, served
+
+Each step is compared with the one before it, on the same prompts: first the token ids that chat
+template and tokenizer make, then the greedy answers and how far the log-probabilities of their
+tokens moved. Answers are compared up to the first token that differs, for beyond it the two models
+see different texts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from tuneloop.deployment.export.merge import is_adapter
+from tuneloop.deployment.export.observe import (
+    Messages,
+    Observation,
+    Weights,
+    http_poster,
+    observe_server,
+    observe_weights,
+)
+from tuneloop.deployment.export.stage import F16, SAFETENSORS, Export
+from tuneloop.errors import DeploymentError, GateError
+from tuneloop.progress import Progress
+
+MERGED = "merged"
+DEFAULT_POSITIONS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParityBounds:
+    """How far a step may move a model."""
+
+    max_logprob_difference: float
+    """Natural log-probability of a greedy token."""
+    min_agreement: float
+    """Share of prompts with the same greedy answer, 0..1."""
+
+
+# About three times what SmolLM2-135M showed on nine prompts (f16 0.02, Q8_0 0.18, Q5_K_M 0.21,
+# Q4_K_M 0.96); a broken step is off by far more. Greedy answers part at near ties, which a bound
+# on log-probabilities permits, so the share that agrees is only a coarse floor.
+DEFAULT_BOUNDS: Mapping[str, ParityBounds] = {
+    MERGED: ParityBounds(max_logprob_difference=0.01, min_agreement=0.5),
+    "f16": ParityBounds(max_logprob_difference=0.05, min_agreement=0.5),
+    "q8_0": ParityBounds(max_logprob_difference=0.5, min_agreement=0.25),
+    "q5_k_m": ParityBounds(max_logprob_difference=0.75, min_agreement=0.0),
+    "q4_k_m": ParityBounds(max_logprob_difference=2.5, min_agreement=0.0),
+}
+_NOTHING_TOLD = "the server tells no log-probabilities, so nothing can be compared"
+# Merging into 16-bit weights rounds every weight once more.
+SIXTEEN_BIT_MERGE = ParityBounds(max_logprob_difference=0.1, min_agreement=0.5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParityVerdict:
+    """What became of one step."""
+
+    hop: str
+    """The step, named by what it makes: merged, f16, q8_0 …"""
+    reference: str
+    passed: bool
+    reason: str
+    prompts: int
+    same_token_ids: int
+    """Prompts that became the same token ids."""
+    agreement: float | None
+    """Share of prompts with the same greedy answer; None where the token ids differ."""
+    largest_logprob_difference: float | None
+    positions: int
+    """Token positions compared."""
+    bounds: ParityBounds
+
+
+class Served(Protocol):
+    """A running model server."""
+
+    @property
+    def base_url(self) -> str:
+        """Its OpenAI endpoint."""
+
+
+def check_parity(
+    *,
+    base: Path,
+    trained: Path,
+    export: Export,
+    prompts: Sequence[Messages],
+    serve: Callable[[Path], AbstractContextManager[Served]],
+    bounds: Mapping[str, float] | None = None,
+    positions: int = DEFAULT_POSITIONS,
+    progress: Progress,
+) -> list[ParityVerdict]:
+    """Compare every form of an export with the one that it was made from.
+
+    `serve` runs a GGUF file for as long as the context lasts; `bounds` replaces the largest
+    log-probability difference of a step. Stops at the first step that fails, for what follows is
+    made from it.
+
+    Raises:
+        DeploymentError: a form cannot be loaded, served or asked.
+    """
+    if not prompts:
+        raise DeploymentError("The parity check needs at least one prompt, got none.")
+    allowed = {**DEFAULT_BOUNDS, **_merge_bounds(export)}
+    for hop, difference in (bounds or {}).items():
+        allowed[hop] = ParityBounds(
+            max_logprob_difference=difference, min_agreement=allowed[hop].min_agreement
+        )
+    progress.step("Parity: asking the trained and the merged weights")
+    models = [Weights(folder=export.path(SAFETENSORS))]
+    if is_adapter(trained):
+        models.append(Weights(folder=base, adapter=trained))
+    merged, *unmerged = observe_weights(models, prompts, positions=positions, progress=progress)
+    verdicts = [judge_parity(MERGED, "adapter", seen, merged, allowed[MERGED]) for seen in unmerged]
+    reference_name, reference = MERGED, merged
+    for form in export.forms:
+        if form == SAFETENSORS or not all(verdict.passed for verdict in verdicts):
+            continue
+        progress.step(f"Parity: asking {form}, served")
+        with serve(export.path(form)) as server:
+            observed = observe_server(
+                http_poster(server.base_url), prompts, positions=positions, progress=progress
+            )
+        verdicts.append(judge_parity(form, reference_name, reference, observed, allowed[form]))
+        if form == F16:
+            reference_name, reference = F16, observed
+    return verdicts
+
+
+def require_parity(verdicts: Sequence[ParityVerdict]) -> None:
+    """Refuse a candidate whose export changed it.
+
+    Raises:
+        GateError: naming the step and by how much it is off.
+    """
+    for verdict in verdicts:
+        if not verdict.passed:
+            raise GateError(
+                f"The export step {verdict.reference} → {verdict.hop} changed the model: "
+                f"{verdict.reason}.",
+                remedy=f"Do not serve it. If this is acceptable, raise `export.parity."
+                f"{verdict.hop}` in tuneloop.yaml, or serve a quantisation with more bits.",
+            )
+
+
+def judge_parity(
+    hop: str,
+    reference_name: str,
+    reference: Sequence[Observation],
+    candidate: Sequence[Observation],
+    bounds: ParityBounds,
+) -> ParityVerdict:
+    """Compare two models' observations of the same prompts; pure."""
+    pairs = list(zip(reference, candidate, strict=True))
+    same_ids = sum(a.prompt_ids == b.prompt_ids for a, b in pairs)
+    agreement = largest = None
+    positions = 0
+    if same_ids < len(pairs):
+        reason = _token_id_reason(pairs)
+    else:
+        agreement = sum(a.generated_ids == b.generated_ids for a, b in pairs) / len(pairs)
+        differences = [d for a, b in pairs for d in logprob_differences(a, b)]
+        positions, largest = len(differences), max(differences, default=0.0)
+        reason = _bound_reason(agreement, largest, bounds) if differences else _NOTHING_TOLD
+    return ParityVerdict(
+        hop=hop,
+        reference=reference_name,
+        passed=not reason,
+        reason=reason or f"largest log-probability difference {largest:.3g}",
+        prompts=len(pairs),
+        same_token_ids=same_ids,
+        agreement=agreement,
+        largest_logprob_difference=largest,
+        positions=positions,
+        bounds=bounds,
+    )
+
+
+def logprob_differences(reference: Observation, candidate: Observation) -> list[float]:
+    """For each position with the same text before it, how far its greedy tokens moved.
+
+    A token outside the other model's list has at most the least value on that list, which gives a
+    lower limit of its difference.
+    """
+    differences = []
+    steps = zip(
+        reference.generated_ids,
+        candidate.generated_ids,
+        reference.top_logprobs,
+        candidate.top_logprobs,
+        strict=False,  # one may have ended earlier
+    )
+    for wanted, got, before, after in steps:
+        if before and after:
+            moved = (abs(_value(before, token) - _value(after, token)) for token in {wanted, got})
+            differences.append(max(moved))
+        if wanted != got:
+            break
+    return differences
+
+
+def verdicts_as_json(verdicts: Sequence[ParityVerdict]) -> list[dict[str, Any]]:
+    """For reports and bundle manifests."""
+    return [asdict(verdict) for verdict in verdicts]
+
+
+def _value(top: Mapping[int, float], token: int) -> float:
+    return top[token] if token in top else min(top.values())
+
+
+def _token_id_reason(pairs: Sequence[tuple[Observation, Observation]]) -> str:
+    index, (a, b) = next((i, p) for i, p in enumerate(pairs) if p[0].prompt_ids != p[1].prompt_ids)
+    ids = list(zip(a.prompt_ids, b.prompt_ids, strict=False))
+    place = next((i for i, (x, y) in enumerate(ids) if x != y), len(ids))
+    expected = a.prompt_ids[place] if place < len(a.prompt_ids) else "the end"
+    found = b.prompt_ids[place] if place < len(b.prompt_ids) else "the end"
+    return (
+        f"prompt {index + 1} becomes other token ids: at position {place} expected {expected}, "
+        f"found {found} (chat template or tokenizer differ)"
+    )
+
+
+def _bound_reason(agreement: float, largest: float, bounds: ParityBounds) -> str:
+    if largest > bounds.max_logprob_difference:
+        return (
+            f"a greedy token's log-probability moved by {largest:.3g}, "
+            f"allowed are {bounds.max_logprob_difference:g}"
+        )
+    if agreement < bounds.min_agreement:
+        return (
+            f"the greedy answers agree on {agreement:.0%} of the prompts, "
+            f"expected at least {bounds.min_agreement:.0%}"
+        )
+    return ""
+
+
+def _merge_bounds(export: Export) -> dict[str, ParityBounds]:
+    config = json.loads((export.path(SAFETENSORS) / "config.json").read_text("utf-8"))
+    dtype = config.get("dtype") or config.get("torch_dtype")
+    return {MERGED: SIXTEEN_BIT_MERGE} if dtype in ("float16", "bfloat16") else {}
