@@ -39,6 +39,7 @@ class Gateway:
         self._settings = settings
         self._routes = RouteWatch(settings.routes)
         self._metrics = Metrics()
+        self._capture = Capture(settings.spool, self._metrics, limits=settings.spool_limits)
         self._table: dict[tuple[str, str], Handler] = {
             ("POST", "/v1/chat/completions"): self.chat,
             ("POST", "/v1/feedback"): self.feedback,
@@ -50,9 +51,6 @@ class Gateway:
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._upstream = Upstream(silence_timeout_seconds=self._settings.silence_timeout_seconds)
-        self._capture = Capture(
-            self._settings.spool, self._metrics, limits=self._settings.spool_limits
-        )
         self._following = loop.create_task(
             self._routes.follow(every_seconds=self._settings.routes_check_seconds)
         )

@@ -49,7 +49,7 @@ def serve(
     """
     require("granian", extra="gateway")
     require("pyreqwest", extra="gateway")
-    _check_address(host, port)
+    port = _check_address(host, port)
     stale = spool.seal_stale(settings.spool)
     if stale.segments:
         _log.warning(
@@ -97,11 +97,12 @@ def _when_stdin_closes(loop: asyncio.AbstractEventLoop, stop: Callable[[], objec
     loop.add_reader(sys.stdin.fileno(), read)
 
 
-def _check_address(host: str, port: int) -> None:
+def _check_address(host: str, port: int) -> int:
+    """The port to listen on; a free one for 0."""
     # Granian shares ports between processes, so a second gateway would not notice the first.
     try:
-        with socket.create_server((host, port)):
-            pass
+        with socket.create_server((host, port)) as listener:
+            return int(listener.getsockname()[1])
     except OSError as e:
         raise UsageError(
             f"Cannot listen on {host}:{port}: {e.strerror}.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import resource
 import socket
 import subprocess
 import threading
@@ -281,6 +282,31 @@ def test_opting_out_is_counted_and_leaves_no_trace(
     assert gateway.metric(f"tuneloop_captured_total{{{desk}}}") == 1
     assert gateway.metric(f'tuneloop_dropped_total{{{desk},reason="opt_out"}}') == 1
     assert gateway.metric(f'tuneloop_dropped_total{{{desk},reason="capture_off"}}') == 1
+
+
+def test_a_full_disk_stops_the_capture_and_not_the_answers(
+    gateway: RunningGateway, scripted: Scripted
+) -> None:
+    """A limit on the sizes of its files stands for the full disk."""
+    gateway.route(scripted(Reply(text="served all the same")).base_url)
+    wait_for(lambda: gateway.get("/readyz")[0] == 200)
+    client = gateway.client()
+    assert gateway.process is not None
+    unlimited = resource.prlimit(gateway.process.pid, resource.RLIMIT_FSIZE, (0, -1))
+    for _ in range(3):
+        answer = client.chat.completions.create(**ASK)
+        assert answer.choices[0].message.content == "served all the same"
+    feedback = {"interaction": "ab" * 16, "kind": "rating", "value": 1}
+    status, body = gateway.call("/v1/feedback", json.dumps(feedback).encode())
+    assert (status, json.loads(body)["error"]["code"]) == (503, "feedback_not_stored")
+
+    resource.prlimit(gateway.process.pid, resource.RLIMIT_FSIZE, unlimited)
+    client.chat.completions.create(**ASK)
+    assert len(gateway.interactions()) == 1
+    assert gateway.metric('tuneloop_served_total{endpoint="desk"}') == 4
+    assert gateway.metric('tuneloop_captured_total{endpoint="desk"}') == 1
+    dropped = 'tuneloop_dropped_total{endpoint="desk",reason="disk_full"}'
+    assert gateway.metric(dropped) == 3
 
 
 def test_feedback_is_kept(gateway: RunningGateway) -> None:
