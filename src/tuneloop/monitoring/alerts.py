@@ -92,7 +92,7 @@ def acknowledge(workspace: Workspace, alert: str, *, actor: str, comment: str = 
         if found.status == "resolved":
             raise UsageError(
                 f"Alert {alert} is resolved already.",
-                remedy="See the open ones with: tuneloop monitor alerts",
+                remedy="See the open ones with: tuneloop alert list",
             )
         if found.status == "open":
             _move(tx, found, status="acknowledged")
@@ -100,14 +100,16 @@ def acknowledge(workspace: Workspace, alert: str, *, actor: str, comment: str = 
         return _find(tx, alert)
 
 
-def open_alerts(workspace: Workspace, model: str) -> list[Alert]:
-    """The alerts of a model that are not resolved, the newest first."""
+def listing(workspace: Workspace, model: str, *, unresolved_only: bool = True) -> list[Alert]:
+    """The alerts of a model, the newest first."""
     table = tables.alerts
     query = (
         sa.select(table)
-        .where(table.c.model == model, table.c.status.in_(_UNRESOLVED))
+        .where(table.c.model == model)
         .order_by(table.c.opened_at.desc(), table.c.monitor)
     )
+    if unresolved_only:
+        query = query.where(table.c.status.in_(_UNRESOLVED))
     with workspace.records.begin() as tx:
         return [_alert(row) for row in tx.execute(query)]
 
@@ -208,7 +210,7 @@ def _find(tx: sa.Connection, alert: str) -> Alert:
     if row is None:
         raise UsageError(
             f"There is no alert {alert!r}.",
-            remedy="See the open ones with: tuneloop monitor alerts",
+            remedy="See the open ones with: tuneloop alert list",
         )
     return _alert(row)
 

@@ -14,7 +14,14 @@ from pathlib import Path
 import pytest
 
 from tuneloop.storage.ingest import IngestReport, ingest
-from tuneloop.storage.spool import Feedback, Interaction, Spool, encode, sealed_segments
+from tuneloop.storage.spool import (
+    Feedback,
+    Interaction,
+    Spool,
+    SpoolLimits,
+    encode,
+    sealed_segments,
+)
 from tuneloop.storage.traffic import Traffic
 
 
@@ -49,9 +56,9 @@ def _feedback(number: int) -> Feedback:
 
 def _write(folder: Path, records: list[Interaction | Feedback]) -> None:
     """One sealed segment through the gateway's own writer."""
-    spool: Spool[int] = Spool(folder, on_written=lambda tickets, reason: None)
-    for number, record in enumerate(records):
-        assert spool.submit(encode(record), number) is None
+    spool = Spool(folder)
+    for record in records:
+        assert spool.append(encode(record)) is None
     spool.close()
 
 
@@ -106,12 +113,8 @@ def test_torn_unreadable_and_unstorable_lines_are_counted_and_stop_nothing(
 
 
 def test_a_segment_that_is_being_written_stays(folder: Path, traffic: Traffic) -> None:
-    import threading
-
-    written = threading.Event()
-    spool: Spool[int] = Spool(folder, on_written=lambda tickets, reason: written.set())
-    spool.submit(encode(_interaction(1)), 1)
-    assert written.wait(10)
+    spool = Spool(folder, limits=SpoolLimits(segment_seconds=600))
+    assert spool.append(encode(_interaction(1))) is None
     assert ingest(folder, traffic).segments == 0
     spool.close()
     assert ingest(folder, traffic).interactions == 1

@@ -83,7 +83,7 @@ def _capture(
     **values: Any,
 ) -> None:
     """Write interactions (and edits of the first of them) as the gateway does."""
-    spool: Spool[int] = Spool(workspace.folder("spool"), on_written=lambda tickets, reason: None)
+    spool = Spool(workspace.folder("spool"))
     for number, prompt in enumerate(prompts):
         time_ns = int((at + timedelta(seconds=number)).timestamp()) * 10**9
         identity = new_id(time_ns)
@@ -99,7 +99,7 @@ def _capture(
             "latency_ms": 80.0,
             "conversation": "c",
         }
-        spool.submit(encode(Interaction(**record | values)), number)
+        assert spool.append(encode(Interaction(**record | values))) is None
         if number < edited:
             edit = Feedback(
                 id=f"f{identity}",
@@ -108,7 +108,7 @@ def _capture(
                 kind="edit",
                 value=json.dumps('{"intent": "billing"}'),
             )
-            spool.submit(encode(edit), -1)
+            assert spool.append(encode(edit)) is None
     spool.close()
 
 
@@ -132,7 +132,7 @@ def test_month_two_opens_alerts_and_a_quiet_day_resolves_them(
     _capture(workspace, bundle, FAMILIAR, at=clock.time - timedelta(hours=2), edited=3)
     quiet = _run(workspace, bundle)
     assert {m.verdict for m in quiet.values()} == {"ok"}
-    assert alerts.open_alerts(workspace, "desk") == []
+    assert alerts.listing(workspace, "desk") == []
 
     clock.advance(days=2)
     renamed = [text.replace("battery", "Skerry") for text in FAMILIAR if "battery" in text]
@@ -158,22 +158,22 @@ def test_month_two_opens_alerts_and_a_quiet_day_resolves_them(
     assert loud["edit_rate"].value == 0.4
     shown = {new["word"] for new in loud["novelty"].detail["new_words"]}
     assert {"skerry", "solar", "tariff"} <= shown
-    opened = alerts.open_alerts(workspace, "desk")
+    opened = alerts.listing(workspace, "desk")
     assert {alert.monitor for alert in opened} == {k for k, v in verdicts.items() if v == "alert"}
     assert "solar" in next(alert.message for alert in opened if alert.monitor == "novelty")
 
     _run(workspace, bundle)
-    assert {alert.seen for alert in alerts.open_alerts(workspace, "desk")} == {2}
+    assert {alert.seen for alert in alerts.listing(workspace, "desk")} == {2}
 
     clock.advance(days=2)
     _capture(workspace, bundle, FAMILIAR[:5], at=clock.time - timedelta(hours=2))
     few = _run(workspace, bundle)
     assert {m.verdict for m in few.values()} == {"not_enough_data"}
-    assert len(alerts.open_alerts(workspace, "desk")) == 4
+    assert len(alerts.listing(workspace, "desk")) == 4
 
     _capture(workspace, bundle, FAMILIAR, at=clock.time - timedelta(hours=1))
     _run(workspace, bundle)
-    assert alerts.open_alerts(workspace, "desk") == []
+    assert alerts.listing(workspace, "desk") == []
 
 
 def test_history_is_what_was_measured_the_newest_first(

@@ -52,7 +52,7 @@ def test_an_alert_opens_repeats_is_acknowledged_and_resolves(workspace: Workspac
     assert _see(workspace, _measured(30)) == ["opened"]
     clock.advance(days=1)
     assert _see(workspace, _measured(40)) == ["repeated"]
-    [alert] = alerts.open_alerts(workspace, "desk")
+    [alert] = alerts.listing(workspace, "desk")
     assert (alert.status, alert.seen, alert.opened_at, alert.last_seen_at) == (
         "open",
         2,
@@ -64,12 +64,12 @@ def test_an_alert_opens_repeats_is_acknowledged_and_resolves(workspace: Workspac
     alerts.acknowledge(workspace, alert.id, actor="ana", comment="looking at it")
     alerts.acknowledge(workspace, alert.id, actor="ben")
     assert _see(workspace, _measured(41)) == ["repeated"]
-    [alert] = alerts.open_alerts(workspace, "desk")
+    [alert] = alerts.listing(workspace, "desk")
     assert (alert.status, alert.seen) == ("acknowledged", 3)
 
     assert _see(workspace, _measured(20)) == [None]
     assert _see(workspace, _measured(2)) == ["resolved"]
-    assert alerts.open_alerts(workspace, "desk") == []
+    assert alerts.listing(workspace, "desk") == []
     assert [(event.event, event.actor) for event in alerts.events(workspace, alert.id)] == [
         ("opened", "monitoring"),
         ("repeated", "monitoring"),
@@ -85,11 +85,12 @@ def test_one_open_alert_of_a_model_and_monitor_and_a_new_one_after_it_is_resolve
     _see(workspace, _measured(30), _measured(30, monitor="edit_rate"))
     _see(workspace, _measured(30), _measured(30, monitor="edit_rate"))
     _see(workspace, _measured(30), model="other")
-    first = {alert.monitor: alert.id for alert in alerts.open_alerts(workspace, "desk")}
+    first = {alert.monitor: alert.id for alert in alerts.listing(workspace, "desk")}
     assert sorted(first) == ["edit_rate", "novelty"]
     _see(workspace, _measured(0))
     _see(workspace, _measured(30))
-    second = {alert.monitor: alert.id for alert in alerts.open_alerts(workspace, "desk")}
+    assert len(alerts.listing(workspace, "desk", unresolved_only=False)) == 3
+    second = {alert.monitor: alert.id for alert in alerts.listing(workspace, "desk")}
     assert second["edit_rate"] == first["edit_rate"]
     assert second["novelty"] != first["novelty"]
 
@@ -98,13 +99,13 @@ def test_a_move_between_reading_and_writing_is_refused_and_changes_nothing(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _see(workspace, _measured(30))
-    [stale] = alerts.open_alerts(workspace, "desk")
+    [stale] = alerts.listing(workspace, "desk")
     _see(workspace, _measured(30))
     monkeypatch.setattr(alerts, "_unresolved", lambda *_: stale)
     with pytest.raises(ConflictError):
         _see(workspace, _measured(0, monitor="edit_rate"), _measured(0))
     monkeypatch.undo()
-    [alert] = alerts.open_alerts(workspace, "desk")
+    [alert] = alerts.listing(workspace, "desk")
     assert (alert.status, alert.seen) == ("open", 2)
     assert len(alerts.events(workspace, alert.id)) == 2
 
@@ -113,7 +114,7 @@ def test_many_at_once_open_one_alert_and_count_every_crossing(workspace: Workspa
     with ThreadPoolExecutor(8) as pool:
         changes = list(pool.map(lambda _: _see(workspace, _measured(30))[0], range(8)))
     assert sorted(changes) == ["opened"] + ["repeated"] * 7
-    [alert] = alerts.open_alerts(workspace, "desk")
+    [alert] = alerts.listing(workspace, "desk")
     assert alert.seen == len(alerts.events(workspace, alert.id)) == 8
 
 
@@ -121,7 +122,7 @@ def test_unknown_and_resolved_alerts_cannot_be_acknowledged(workspace: Workspace
     with pytest.raises(UsageError, match="no alert 'nope'"):
         alerts.acknowledge(workspace, "nope", actor="ana")
     _see(workspace, _measured(30))
-    [alert] = alerts.open_alerts(workspace, "desk")
+    [alert] = alerts.listing(workspace, "desk")
     _see(workspace, _measured(0))
     with pytest.raises(UsageError, match="resolved already"):
         alerts.acknowledge(workspace, alert.id, actor="ana")
