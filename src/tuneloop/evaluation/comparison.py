@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
 
+from tuneloop import intervals
 from tuneloop.errors import EvaluationError
-from tuneloop.evaluation import intervals
-from tuneloop.evaluation.intervals import CONFIDENCE, Figure
 from tuneloop.evaluation.metrics import Metric
 from tuneloop.evaluation.results import SuiteResult
+from tuneloop.intervals import CONFIDENCE, Figure
 
 Verdict = Literal["better", "not_worse", "worse", "inconclusive"]
 

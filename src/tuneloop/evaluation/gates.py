@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tuneloop.errors import ConflictError, EvaluationError
-from tuneloop.evaluation.intervals import Figure
 from tuneloop.hashing import digest_json, short
+from tuneloop.intervals import Figure
 
 Verdict = Literal["passed", "failed", "refused"]
 

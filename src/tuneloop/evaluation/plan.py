@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tuneloop import intervals
 from tuneloop.errors import EvaluationError
-from tuneloop.evaluation import gates, intervals
+from tuneloop.evaluation import gates
 from tuneloop.evaluation.gates import GateLock, SuiteSize
 from tuneloop.evaluation.metrics import (
     RUN_METRICS,

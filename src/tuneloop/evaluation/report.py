@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from tuneloop.errors import EvaluationError
 from tuneloop.evaluation.comparison import Comparison
 from tuneloop.evaluation.gates import GateOutcome
-from tuneloop.evaluation.intervals import Figure
 from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.results import CaseResult, SuiteResult
 from tuneloop.evaluation.suites import Case
+from tuneloop.intervals import Figure
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

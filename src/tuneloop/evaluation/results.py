@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tuneloop.evaluation import intervals
-from tuneloop.evaluation.intervals import Figure
+from tuneloop import intervals
 from tuneloop.evaluation.metrics import Metric
 from tuneloop.evaluation.runner import SuiteAnswers
 from tuneloop.evaluation.scorers import Score
 from tuneloop.evaluation.suites import Suite
 from tuneloop.evaluation.targets import Answer
+from tuneloop.intervals import Figure
 
 SLICED_METRICS = ("accuracy", "format", "correct", "abstention_recall")
 MAXIMUM_SLICE_VALUES = 200

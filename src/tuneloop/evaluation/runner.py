@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -79,13 +80,20 @@ def _asked(
         for index, answer in target.complete_many(prompts):
             yield cases[index], answer
         return
-    pool = ThreadPoolExecutor(max_workers=max(1, concurrency), thread_name_prefix="ask")
+    waiting = iter(cases)
+    pending: dict[Future[Answer], Case] = {}
+    pool = ThreadPoolExecutor(max_workers=concurrency, thread_name_prefix="ask")
     try:
-        pending: dict[Future[Answer], Case] = {
-            pool.submit(target.complete, case.messages): case for case in cases
-        }
-        for future in as_completed(pending):
-            yield pending[future], future.result()
+        while True:
+            # No more is begun than can be answered at once: a stop then loses little.
+            for case in islice(waiting, concurrency - len(pending)):
+                pending[pool.submit(target.complete, case.messages)] = case
+            if not pending:
+                return
+            done, _ = wait(pending, return_when=FIRST_COMPLETED)
+            # What broke comes last, so that the answers beside it are kept.
+            for future in sorted(done, key=lambda future: future.exception() is not None):
+                yield pending.pop(future), future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

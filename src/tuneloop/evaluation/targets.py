@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -98,7 +96,6 @@ class OpenAITarget:
                 f"Expected a base URL such as http://127.0.0.1:8400/v1, got {self.base_url!r}."
             )
         self._parts = parts
-        self._local = threading.local()
 
     def complete(self, messages: Messages) -> Answer:
         """Answer one prompt; safe to call from many threads."""
@@ -125,10 +122,8 @@ class OpenAITarget:
         try:
             status, payload = self._post(body)
         except TimeoutError:
-            self._drop_connection()
             return Answer(error=f"timeout: no answer in {self.timeout_seconds:g} s"), False
         except (OSError, http.client.HTTPException) as e:
-            self._drop_connection()
             return Answer(error=f"connection: {type(e).__name__}: {e}"), True
         latency_ms = (time.perf_counter() - started) * 1_000
         if status != 200:
@@ -136,39 +131,20 @@ class OpenAITarget:
         return _answer(payload, latency_ms), False
 
     def _post(self, body: bytes) -> tuple[int, bytes]:
-        connection = self._connection()
-        headers = {"Content-Type": "application/json", **self.headers}
+        # A connection for each request: nothing to leave open, and nothing stale to fall over.
+        secure = self._parts.scheme == "https"
+        kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+        host = self._parts.hostname or ""
+        connection = kind(host, self._parts.port, timeout=self.timeout_seconds)
+        headers = {"Content-Type": "application/json", "Connection": "close", **self.headers}
         if self.api_key:
             headers["Authorization"] = f"Bearer {self.api_key}"
         path = self._parts.path.rstrip("/") + "/chat/completions"
-        connection.request("POST", path, body=body, headers=headers)
-        response = connection.getresponse()
-        payload = response.read()
-        if response.will_close:
-            self._drop_connection()
-        return response.status, payload
-
-    def _connection(self) -> http.client.HTTPConnection:
-        """This thread's open connection, as a client library would keep one."""
-        connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            kind = (
-                http.client.HTTPSConnection
-                if self._parts.scheme == "https"
-                else http.client.HTTPConnection
-            )
-            host = self._parts.hostname or ""
-            connection = kind(host, self._parts.port, timeout=self.timeout_seconds)
-            connection.connect()
-            # Without it, the headers' and the body's packets can wait for each other for 40 ms.
-            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._local.connection = connection
-        return connection
-
-    def _drop_connection(self) -> None:
-        connection = getattr(self._local, "connection", None)
-        self._local.connection = None
-        if connection is not None:
+        try:
+            connection.request("POST", path, body=body, headers=headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
             connection.close()
 
 

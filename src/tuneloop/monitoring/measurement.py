@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from tuneloop.monitoring.intervals import Figure
+from tuneloop.intervals import Figure
 from tuneloop.monitoring.window import Window
 
 Verdict = Literal["ok", "alert", "not_enough_data", "not_measured"]

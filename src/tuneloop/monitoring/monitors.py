@@ -18,11 +18,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tuneloop import intervals
+from tuneloop.intervals import Figure
 from tuneloop.modelfile import MonitorSettings
-from tuneloop.monitoring import intervals
 from tuneloop.monitoring.answer_form import declared_form
 from tuneloop.monitoring.embedders import Embedder
-from tuneloop.monitoring.intervals import Figure
 from tuneloop.monitoring.measurement import (
     Limit,
     Measurement,

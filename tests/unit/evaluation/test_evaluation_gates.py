@@ -2,8 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tuneloop import intervals
 from tuneloop.errors import ConflictError, EvaluationError
-from tuneloop.evaluation import gates, intervals
+from tuneloop.evaluation import gates
 from tuneloop.evaluation.gates import SuiteSize
 
 METRICS = {
@@ -65,13 +66,9 @@ def test_ninety_of_a_hundred_is_ninety_percent() -> None:
     for n in range(1, 300):
         for k in range(n + 1):
             if (k * 100) % n == 0:
-                figure = intervals.share(k, n)
-                assert (
-                    judge(
-                        {"accuracy": f">= {k * 100 // n / 100:.2f}"}, {"accuracy": figure}
-                    ).verdict
-                    == "passed"
-                )  # noqa: E501
+                condition = f">= {k * 100 // n / 100:.2f}"
+                outcome = judge({"accuracy": condition}, {"accuracy": intervals.share(k, n)})
+                assert outcome.verdict == "passed"
 
 
 def test_one_missed_gate_fails_all_and_says_by_how_much() -> None:

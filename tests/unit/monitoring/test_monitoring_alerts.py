@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from monitoring_data import window
+from tuneloop import intervals
 from tuneloop.errors import ConflictError, UsageError
-from tuneloop.monitoring import alerts, intervals
+from tuneloop.monitoring import alerts
 from tuneloop.monitoring.measurement import Limit, Measurement, judge, not_measured
 from tuneloop.workspace import Workspace
 

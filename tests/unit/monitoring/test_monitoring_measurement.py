@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitoring_data import window
-from tuneloop.monitoring import intervals
+from tuneloop import intervals
 from tuneloop.monitoring.measurement import Limit, judge
 
 SHARE_ABOVE = Limit(threshold=0.15, unit="share", side="above")

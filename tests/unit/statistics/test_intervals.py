@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuneloop.evaluation import intervals
+from tuneloop import intervals
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
