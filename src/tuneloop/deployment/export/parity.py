@@ -50,7 +50,7 @@ class ParityBounds:
 DEFAULT_BOUNDS: Mapping[str, ParityBounds] = {
     MERGED: ParityBounds(max_logprob_difference=0.01, min_agreement=0.5),
     "f16": ParityBounds(max_logprob_difference=0.05, min_agreement=0.5),
-    "q8_0": ParityBounds(max_logprob_difference=0.5, min_agreement=0.25),
+    "q8_0": ParityBounds(max_logprob_difference=0.5, min_agreement=0.0),
     "q5_k_m": ParityBounds(max_logprob_difference=0.75, min_agreement=0.0),
     "q4_k_m": ParityBounds(max_logprob_difference=2.5, min_agreement=0.0),
 }

