@@ -45,11 +45,12 @@ def make_candidate(loop: Loop, dataset: DatasetVersion, run: TrainingRun) -> Can
     """Export, check, evaluate what will be served, and register it as `candidate`.
 
     Raises:
-        DeploymentError: the export fails, or a file diverges from the step before.
+        DeploymentError: the export fails.
+        GateError: a file diverges from the step before beyond its bound.
         EvaluationError: a server does not answer.
     """
-    exported = exporting.export(loop, run)
     plan = plan_for(loop, dataset)
+    exported = exporting.export(loop, run, plan)
     with ExitStack() as servers:
         target = _file_target(loop, servers, exported, plan)
         done = evaluation.evaluate(

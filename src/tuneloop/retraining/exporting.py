@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tuneloop.deployment.backends.base import ServerHandle
+from tuneloop.deployment.export.parity import check_parity, require_parity
 from tuneloop.deployment.export.stage import (
+    MANIFEST,
     SAFETENSORS,
     Export,
     export_candidate,
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
     from tuneloop.retraining.loop import Loop
     from tuneloop.training.stage import TrainingRun
 
+PARITY_PROMPTS = 8
 TABLE_CASES = 40
 """Cases that each quantisation is asked for the table; the gates see all cases."""
 _TABLE_METRICS = ("correct", "accuracy", "format", "abstention_recall")
@@ -59,11 +65,12 @@ class Exported:
         return self.export.folder / self.served.name
 
 
-def export(loop: Loop, run: TrainingRun) -> Exported:
-    """Export a run in the forms of the model file, and check every hop.
+def export(loop: Loop, run: TrainingRun, plan: EvaluationPlan) -> Exported:
+    """Export a run in the forms of the model file, and check every hop on cases of the plan.
 
     Raises:
-        DeploymentError: a step failed, or a form diverges beyond its bound.
+        DeploymentError: a step failed or the disk is full; finished steps are kept.
+        GateError: a form diverges from the step before beyond its bound.
     """
     forms = sorted({*loop.model.export.quantisations, loop.model.export.serve})
     trained = _trained_folder(loop.workspace.artifacts.get(str(run.artifact)))
@@ -76,18 +83,23 @@ def export(loop: Loop, run: TrainingRun) -> Exported:
         name=loop.model.name,
         progress=loop.progress,
     )
+    hops = _parity(loop, trained, made, plan)
     loop.progress.step("Storing the export")
     artifact = loop.workspace.artifacts.put(made.folder, kind="export")
     stored = open_export(loop.workspace.artifacts.get(artifact))
     shutil.rmtree(work, ignore_errors=True)
     work.with_name(f"{work.name}.progress.json").unlink(missing_ok=True)
-    return _exported(loop, artifact, stored)
+    return _exported(loop, artifact, stored, hops)
 
 
 def export_base(loop: Loop) -> Exported:
     """The untuned base in the form that production serves; made once and kept in the cache."""
     base = loop.base()
-    output = loop.workspace.folder("cache/base-exports") / base.digest
+    output = (
+        loop.workspace.folder("cache/base-exports") / f"{base.digest}-{loop.model.export.serve}"
+    )
+    if (output / MANIFEST).is_file():
+        return _exported(loop, "", open_export(output))
     made = export_candidate(
         base=base,
         trained=base.folder,
@@ -135,7 +147,41 @@ def quantisation_table(
     return rows
 
 
-def _exported(loop: Loop, artifact: str, made: Export) -> Exported:
+def _parity(loop: Loop, trained: Path, made: Export, plan: EvaluationPlan) -> tuple[ParityHop, ...]:
+    @contextmanager
+    def serve(path: Path) -> Iterator[ServerHandle]:
+        with serving.file_server(
+            loop.workspace, path, name=f"parity-{path.stem}", endpoint=loop.model.endpoint
+        ) as url:
+            yield ServerHandle(base_url=url, served_name=path.stem)
+
+    verdicts = check_parity(
+        base=loop.base().folder,
+        trained=trained,
+        export=made,
+        prompts=[case.messages for case in plan.main_suite.cases[:PARITY_PROMPTS]],
+        serve=serve,
+        bounds={str(form): bound for form, bound in loop.model.export.parity.items()},
+        progress=loop.progress,
+    )
+    require_parity(verdicts)
+    return tuple(
+        ParityHop(
+            name=f"{one.reference} → {one.hop}",
+            passed=one.passed,
+            checked=one.prompts,
+            agreed=round((one.agreement or 0.0) * one.prompts),
+            largest_difference=one.largest_logprob_difference,
+            bound=one.bounds.max_logprob_difference,
+            detail=one.reason,
+        )
+        for one in verdicts
+    )
+
+
+def _exported(
+    loop: Loop, artifact: str, made: Export, hops: tuple[ParityHop, ...] = ()
+) -> Exported:
     serve = loop.model.export.serve
     form = made.forms[serve]
     template = made.folder / SAFETENSORS / "chat_template.jinja"
@@ -144,6 +190,7 @@ def _exported(loop: Loop, artifact: str, made: Export) -> Exported:
         export=made,
         served=ServedFile(name=gguf_name(serve), digest=form.files[0].digest),
         chat_template=digest_file(template) if template.is_file() else "",
+        parity=hops,
     )
 
 

@@ -46,6 +46,7 @@ class Loop:
         self.workspace = workspace
         self.model_file = model_file
         self.progress: Progress = progress or Silent()
+        self._base: BaseModel | None = None
 
     @classmethod
     def open(
@@ -117,12 +118,14 @@ class Loop:
         """The base model, fetched or found, with its content hash."""
         from tuneloop.registry.base_model import resolve_base
 
-        return resolve_base(
-            self._base_spec(),
-            cache=self.workspace.folder("cache/bases"),
-            revision=self.model.revision,
-            progress=self.progress,
-        )
+        if self._base is None:
+            self._base = resolve_base(
+                self._base_spec(),
+                cache=self.workspace.folder("cache/bases"),
+                revision=self.model.revision,
+                progress=self.progress,
+            )
+        return self._base
 
     def train(self, dataset: DatasetVersion | None = None, *, force: bool = False) -> TrainingRun:
         """Train on a dataset version; the same run on the same data is offered again (T8)."""
