@@ -171,7 +171,8 @@ class ExportSettings(Section):
     serve: Quantisation = Field("q8_0", description="The one that production runs.")
     parity: dict[Quantisation, Annotated[float, Field(gt=0)]] = Field(
         default_factory=dict,
-        description="Largest allowed log-probability difference to the step before.",
+        description="Allowed log-probability difference to the step before, in nats: "
+        "the largest one for f16, the mean for a quantisation.",
     )
 
 

@@ -33,7 +33,7 @@ class LlamaSettings:
     parallel: int = 4
     """Slots: requests that are worked on at the same time."""
     threads: int | None = None
-    """None: the physical cores that this process may use, at most 16."""
+    """None: all physical cores but one, at most 16; see `default_threads`."""
     prompt_cache_mb: int = 512
     """Memory for the prompts of conversations that have no slot just now."""
     startup_timeout_seconds: float = 180.0
@@ -55,9 +55,18 @@ def physical_cores() -> int:
     return min(16, len(siblings))
 
 
+def default_threads() -> int:
+    """All physical cores but one, and at least one.
+
+    llama.cpp's threads wait for each other by spinning: when another process takes one of their
+    cores, all of them wait, and answers take many times as long. The gateway needs that core.
+    """
+    return max(1, physical_cores() - 1)
+
+
 def command(model: Path, *, served_name: str, port: int, settings: LlamaSettings) -> list[str]:
     """The command line that serves `model`, for whoever supervises it."""
-    threads = settings.threads or physical_cores()
+    threads = settings.threads or default_threads()
     if settings.executable is not None:
         return _foreign_command(model, served_name, port, threads, settings)
     flags = {

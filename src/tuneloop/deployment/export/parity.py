@@ -11,9 +11,10 @@ see different texts.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,21 +39,24 @@ DEFAULT_POSITIONS = 16
 class ParityBounds:
     """How far a step may move a model."""
 
-    max_logprob_difference: float
-    """Natural log-probability of a greedy token."""
-    min_agreement: float
+    max_logprob_difference: float = math.inf
+    """Of any greedy token, in nats."""
+    mean_logprob_difference: float = math.inf
+    """Over all compared positions, in nats."""
+    min_agreement: float = 0.0
     """Share of prompts with the same greedy answer, 0..1."""
 
 
-# About three times what SmolLM2-135M showed on nine prompts (f16 0.02, Q8_0 0.18, Q5_K_M 0.21,
-# Q4_K_M 0.96); a broken step is off by far more. Greedy answers part at near ties, which a bound
-# on log-probabilities permits, so the share that agrees is only a coarse floor.
+# A copy in the same or half precision must hold token by token: three times what SmolLM2-135M
+# on nine prompts (f16 0.02). A quantisation may turn single tokens over, and a tuned model is so
+# sure of itself that one such token moves by several nats (6.8 seen in Q5_K_M); what a broken file
+# cannot keep small is the mean. Quality is the gates' business, not parity's.
 DEFAULT_BOUNDS: Mapping[str, ParityBounds] = {
     MERGED: ParityBounds(max_logprob_difference=0.01, min_agreement=0.5),
     "f16": ParityBounds(max_logprob_difference=0.05, min_agreement=0.5),
-    "q8_0": ParityBounds(max_logprob_difference=0.5, min_agreement=0.0),
-    "q5_k_m": ParityBounds(max_logprob_difference=0.75, min_agreement=0.0),
-    "q4_k_m": ParityBounds(max_logprob_difference=2.5, min_agreement=0.0),
+    "q8_0": ParityBounds(mean_logprob_difference=0.1),
+    "q5_k_m": ParityBounds(mean_logprob_difference=0.3),
+    "q4_k_m": ParityBounds(mean_logprob_difference=0.6),
 }
 _NOTHING_TOLD = "the server tells no log-probabilities, so nothing can be compared"
 # Merging into 16-bit weights rounds every weight once more.
@@ -74,6 +78,7 @@ class ParityVerdict:
     agreement: float | None
     """Share of prompts with the same greedy answer; None where the token ids differ."""
     largest_logprob_difference: float | None
+    mean_logprob_difference: float | None
     positions: int
     """Token positions compared."""
     bounds: ParityBounds
@@ -100,9 +105,9 @@ def check_parity(
 ) -> list[ParityVerdict]:
     """Compare every form of an export with the one that it was made from.
 
-    `serve` runs a GGUF file for as long as the context lasts; `bounds` replaces the largest
-    log-probability difference of a step. Stops at the first step that fails, for what follows is
-    made from it.
+    `serve` runs a GGUF file for as long as the context lasts; `bounds` replaces a step's bound: the
+    largest difference for f16, the mean one for a quantisation. Stops when merged or f16 weights
+    fail, for what follows is made from them.
 
     Raises:
         DeploymentError: a form cannot be loaded, served or asked.
@@ -111,9 +116,8 @@ def check_parity(
         raise DeploymentError("The parity check needs at least one prompt, got none.")
     allowed = {**DEFAULT_BOUNDS, **_merge_bounds(export)}
     for hop, difference in (bounds or {}).items():
-        allowed[hop] = ParityBounds(
-            max_logprob_difference=difference, min_agreement=allowed[hop].min_agreement
-        )
+        bounded = "max" if hop == F16 else "mean"
+        allowed[hop] = replace(allowed[hop], **{f"{bounded}_logprob_difference": difference})
     progress.step("Parity: asking the trained and the merged weights")
     models = [Weights(folder=export.path(SAFETENSORS))]
     if is_adapter(trained):
@@ -122,8 +126,10 @@ def check_parity(
     verdicts = [judge_parity(MERGED, "adapter", seen, merged, allowed[MERGED]) for seen in unmerged]
     reference_name, reference = MERGED, merged
     for form in export.forms:
-        if form == SAFETENSORS or not all(verdict.passed for verdict in verdicts):
+        if form == SAFETENSORS:
             continue
+        if not all(verdict.passed for verdict in verdicts if verdict.hop in (MERGED, F16)):
+            break
         progress.step(f"Parity: asking {form}, served")
         with serve(export.path(form)) as server:
             observed = observe_server(
@@ -161,7 +167,7 @@ def judge_parity(
     """Compare two models' observations of the same prompts; pure."""
     pairs = list(zip(reference, candidate, strict=True))
     same_ids = sum(a.prompt_ids == b.prompt_ids for a, b in pairs)
-    agreement = largest = None
+    agreement = largest = mean = None
     positions = 0
     if same_ids < len(pairs):
         reason = _token_id_reason(pairs)
@@ -169,16 +175,18 @@ def judge_parity(
         agreement = sum(a.generated_ids == b.generated_ids for a, b in pairs) / len(pairs)
         differences = [d for a, b in pairs for d in logprob_differences(a, b)]
         positions, largest = len(differences), max(differences, default=0.0)
-        reason = _bound_reason(agreement, largest, bounds) if differences else _NOTHING_TOLD
+        mean = sum(differences) / max(1, positions)
+        reason = _bound_reason(agreement, largest, mean, bounds) if differences else _NOTHING_TOLD
     return ParityVerdict(
         hop=hop,
         reference=reference_name,
         passed=not reason,
-        reason=reason or f"largest log-probability difference {largest:.3g}",
+        reason=reason or f"log-probabilities moved by {mean:.2g} on average, {largest:.2g} at most",
         prompts=len(pairs),
         same_token_ids=same_ids,
         agreement=agreement,
         largest_logprob_difference=largest,
+        mean_logprob_difference=mean,
         positions=positions,
         bounds=bounds,
     )
@@ -228,11 +236,16 @@ def _token_id_reason(pairs: Sequence[tuple[Observation, Observation]]) -> str:
     )
 
 
-def _bound_reason(agreement: float, largest: float, bounds: ParityBounds) -> str:
+def _bound_reason(agreement: float, largest: float, mean: float, bounds: ParityBounds) -> str:
     if largest > bounds.max_logprob_difference:
         return (
             f"a greedy token's log-probability moved by {largest:.3g}, "
             f"allowed are {bounds.max_logprob_difference:g}"
+        )
+    if mean > bounds.mean_logprob_difference:
+        return (
+            f"log-probabilities moved by {mean:.3g} on average, "
+            f"allowed are {bounds.mean_logprob_difference:g}"
         )
     if agreement < bounds.min_agreement:
         return (
