@@ -1,0 +1,78 @@
+"""A model folder that runs the whole loop in seconds: the support desk on a tiny random model."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tuneloop.deployment.processes import free_port
+from tuneloop.testing.tiny_model import make_tiny_model
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLE = ROOT / "examples" / "support-desk"
+
+
+def make_desk(folder: Path) -> Path:
+    """Write base, rows and model file into `folder`; returns the model file.
+
+    A random model cannot pass a gate on quality, so the gate is that it answers at all. One slot
+    and one question at a time, because a random model's near ties turn over with the batch.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    make_tiny_model(folder / "base")
+    shutil.copy(EXAMPLE / "month-1.jsonl", folder / "month-1.jsonl")
+    settings = yaml.safe_load((EXAMPLE / "tuneloop.yaml").read_text())
+    settings["base"] = "base"
+    settings["training"] = {"epochs": 1, "learning_rate": 0.01, "batch_size": 16, "threads": 1}
+    settings["evaluation"] = {
+        "gates": {"error_share": "<= 0.1"},
+        "minimum_cases": 20,
+        "concurrency": 1,
+        "margin": 0.3,
+    }
+    settings["export"] = {"quantisations": ["q8_0"], "serve": "q8_0"}
+    settings["endpoint"] |= {
+        "port": free_port(),
+        "parallel_requests": 1,
+        "max_tokens": 12,
+        "threads": 1,
+    }
+    settings["monitors"]["minimum_samples"] = 10
+    path = folder / "tuneloop.yaml"
+    path.write_text(yaml.safe_dump(settings, sort_keys=False))
+    return path
+
+
+def command(*arguments: str) -> list[str]:
+    """The command line that runs `tuneloop`."""
+    return [sys.executable, "-m", "tuneloop.cli", *arguments]
+
+
+def tuneloop(
+    folder: Path, *arguments: str, code: int = 0, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in `folder` as a user would, expecting an exit code."""
+    done = subprocess.run(
+        command(*arguments),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        check=False,
+    )
+    assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def as_json(folder: Path, *arguments: str, code: int = 0) -> Any:
+    """What a reporting command says with --json."""
+    return json.loads(tuneloop(folder, *arguments, "--json", code=code).stdout)
