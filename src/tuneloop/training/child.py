@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from tuneloop.errors import BusyError, TrainingError, TuneloopError
 from tuneloop.training.spec import LOCK_NAME, TrainingSpec
 
+_PREDECESSOR_SECONDS = 20.0
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_WORDS = ("no space left on device", "disk quota exceeded", "file too large")
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "defaultcpu")
@@ -65,7 +66,8 @@ def main(arguments: list[str]) -> int:
     events = Events(_claim_output(spec.log_file), stop)
     lock = FileLock(spec.run_folder / LOCK_NAME)
     try:
-        lock.acquire(blocking=False)
+        # A process whose parent was killed saves its checkpoint and ends within a step.
+        lock.acquire(timeout=_PREDECESSOR_SECONDS)
     except Timeout:
         events(_error(BusyError(f"Another process is training in {spec.run_folder}.")))
         return 1

@@ -22,7 +22,7 @@ _HEADROOM = 0.8
 """Share of the free memory that a run may plan with."""
 _RUNTIME_BYTES = {"cpu": 700 * _MEBI, "cuda": 1500 * _MEBI}
 """The Python process with its libraries; on a GPU its context and workspaces."""
-_MOST_TOKENS = {"cpu": 1024, "cuda": 16384}
+_MOST_TOKENS = {"cpu": 512, "cuda": 16384}
 """Longer packs gain nothing: the processor is busy, and attention grows with the square."""
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import groupby
 
 from tuneloop.errors import TrainingError
 from tuneloop.training.config import TrainingConfig, unusual_values
@@ -53,7 +54,7 @@ class Preflight:
     threads: int
     warnings: tuple[str, ...]
     """Unusual settings, each with its reason."""
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...]
     """What a person should know, including the warnings."""
 
 
@@ -129,6 +130,15 @@ def _tokens(
     return train, evaluation, example
 
 
+def marked(example: Sequence[ShownToken]) -> str:
+    """An example as one text, with marks around what is trained."""
+    parts = []
+    for trained, tokens in groupby(example, key=lambda token: token.trained):
+        text = "".join(token.text for token in tokens)
+        parts.append(f"\u27e6{text}\u27e7" if trained else text)
+    return "".join(parts)
+
+
 def refuse_untrained(rows: Sequence[TokenRow], example: Sequence[ShownToken]) -> None:
     """Refuse rows of which no token counts in the loss, or that have no prompt.
 
@@ -148,5 +158,5 @@ def refuse_untrained(rows: Sequence[TokenRow], example: Sequence[ShownToken]) ->
 def _without_evaluation(evaluation: TokenisedRows, config: TrainingConfig) -> list[str]:
     if evaluation.rows:
         return []
-    stops = " and stops early" if config.early_stopping_patience else ""
-    return [f"No evaluation rows: nothing watches for overfitting{stops and '; no early stop'}."]
+    early = " and training cannot stop early" if config.early_stopping_patience else ""
+    return [f"No evaluation rows: overfitting goes unnoticed{early}."]

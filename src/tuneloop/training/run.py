@@ -17,10 +17,9 @@ import torch
 
 from tuneloop.errors import TrainingError
 from tuneloop.training import model as models
-from tuneloop.training.lora import quicken
 from tuneloop.training.loss import why_not_packed
 from tuneloop.training.memory import MemoryPlan
-from tuneloop.training.preflight import Preflight, look_before
+from tuneloop.training.preflight import Preflight, look_before, marked
 from tuneloop.training.record import (
     hardware,
     hyperparameters,
@@ -70,7 +69,9 @@ def train(
     for note in before.notes:
         emit({"event": "note", "text": note})
     torch.set_num_threads(before.threads)
-    trainer, packed, in_force = _make_trainer(spec, before, emit, stop_requested)
+    emit({"event": "note", "text": f"First row, trained part marked: {marked(before.example)}"})
+    clock = StepClock()
+    trainer, packed, in_force = _make_trainer(spec, before, emit, stop_requested, clock)
     checkpoint = last_checkpoint(spec.run_folder / CHECKPOINTS_NAME)
     if checkpoint is not None:
         emit({"event": "note", "text": f"Continuing from {checkpoint.name}."})
@@ -84,7 +85,7 @@ def train(
         "packages": package_versions(),
         "hardware": hardware(before.device, threads=before.threads),
         "packed": packed,
-        **_figures(trainer, before),
+        **_figures(trainer, before, seconds=max(clock.seconds, 1e-9)),
         "resumed_from_step": 0 if checkpoint is None else int(checkpoint.name.split("-")[-1]),
     }
     output = _save(trainer, spec)
@@ -96,7 +97,11 @@ def train(
 
 
 def _make_trainer(
-    spec: TrainingSpec, before: Preflight, emit: Emit, stop_requested: Callable[[], bool]
+    spec: TrainingSpec,
+    before: Preflight,
+    emit: Emit,
+    stop_requested: Callable[[], bool],
+    clock: StepClock,
 ) -> tuple[PackedTrainer, bool, dict[str, Any]]:
     """The trainer, whether it packs, and the values that the run itself chose."""
     from datasets import Dataset
@@ -109,7 +114,7 @@ def _make_trainer(
     if reason is not None:
         emit({"event": "note", "text": f"Rows are padded instead of packed: {reason}."})
     rate = config.peak_learning_rate(base.config.get_text_config().hidden_size)
-    clock, events = StepClock(), StepEvents(emit)
+    events = StepEvents(emit, clock)
     trainer = PackedTrainer(
         model=base,
         peft_config=models.lora_config(config),
@@ -138,8 +143,7 @@ def _make_trainer(
             *(early_stopping(config.early_stopping_patience) if before.evaluation.rows else []),
         ],
     )
-    clock.trainer = events.trainer = trainer
-    quicken(trainer.model)
+    events.trainer = trainer
     in_force = {
         "alpha": config.lora_alpha,
         "learning_rate": rate,
@@ -183,10 +187,9 @@ def _arguments(
     )
 
 
-def _figures(trainer: PackedTrainer, before: Preflight) -> dict[str, Any]:
+def _figures(trainer: PackedTrainer, before: Preflight, *, seconds: float) -> dict[str, Any]:
     """What was measured: losses, speed and counts."""
     curves = loss_curves(trainer.state.log_history)
-    seconds = max(trainer.step_seconds, 1e-9)
     evaluation = [point["loss"] for point in curves["eval"]]
     return {
         "rows": {"train": len(before.train.rows), "eval": len(before.evaluation.rows)},
@@ -200,7 +203,7 @@ def _figures(trainer: PackedTrainer, before: Preflight) -> dict[str, Any]:
         "final_eval_loss": evaluation[-1] if evaluation else None,
         "best_eval_loss": min(evaluation) if evaluation else None,
         "loss_curves": curves,
-        "train_seconds": round(trainer.step_seconds, 3),
+        "train_seconds": round(seconds, 3),
         "tokens_per_second": round(trainer.row_tokens / seconds, 2),
         "completion_tokens_per_second": round(trainer.completion_tokens / seconds, 2),
     }
@@ -221,7 +224,7 @@ def _save(trainer: PackedTrainer, spec: TrainingSpec) -> Path:
     # PEFT writes the local path of the base here; a bundle must not depend on a machine's paths.
     described = target / "adapter_config.json"
     value = json.loads(described.read_text(encoding="utf-8"))
-    value["base_model_name_or_path"] = spec.base.get("name", "")
+    value["base_model_name_or_path"] = spec.base.get("spec", "")
     described.write_text(json.dumps(value, indent=2, sort_keys=True), encoding="utf-8")
     return folder
 

@@ -36,7 +36,7 @@ class TrainingSpec:
     dataset_digest: str = ""
     """Identity of the dataset version that holds the two files."""
     base: dict[str, str] = field(default_factory=dict)
-    """Name, revision and digest of the base model."""
+    """Spec, revision and digest of the base model."""
 
     @property
     def output_folder(self) -> Path:

@@ -71,8 +71,6 @@ class PackedTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
         self.row_tokens = 0
         """Tokens of the rows trained in this process, counted as if each row stood alone."""
         self.completion_tokens = 0
-        self.step_seconds = 0.0
-        """Time spent in forward, backward and optimizer steps, without evaluation and saving."""
         self._summed_loss = packed_loss if packed else padded_loss
 
     def training_step(
@@ -126,30 +124,33 @@ class PackedTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
 
 
 class StepClock(TrainerCallback):  # type: ignore[misc]
-    """Adds up the time between the begin and the end of each optimizer step."""
+    """Adds up the time of training: batches, passes and updates, not evaluation and saving."""
 
     def __init__(self) -> None:
-        self.trainer: PackedTrainer | None = None
-        self._begin = 0.0
+        self.seconds = 0.0
+        self._since = 0.0
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Start the clock."""
-        self._begin = time.perf_counter()
+    def _restart(self, *args: Any, **kwargs: Any) -> None:
+        self._since = time.perf_counter()
+
+    on_train_begin = on_evaluate = on_save = _restart
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Stop the clock, after the GPU has finished what the step queued."""
-        if self.trainer is not None:
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            self.trainer.step_seconds += time.perf_counter() - self._begin
+        """Count from the last step on, after the GPU has finished what this one queued."""
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        self.seconds += now - self._since
+        self._since = now
 
 
 class StepEvents(TrainerCallback):  # type: ignore[misc]
-    """Tells each step, evaluation and checkpoint to `emit`."""
+    """Tells each step and each evaluation to `emit`."""
 
-    def __init__(self, emit: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, emit: Callable[[dict[str, Any]], None], clock: StepClock) -> None:
         self.trainer: PackedTrainer | None = None
         self._emit = emit
+        self._clock = clock
         self._first_step = 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -159,44 +160,30 @@ class StepEvents(TrainerCallback):  # type: ignore[misc]
     def on_log(
         self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any
     ) -> None:
-        """One event for each optimizer step and for each evaluation."""
-        trainer, logs = self.trainer, logs or {}
-        if trainer is None:
-            return
+        """One event for each optimizer step and for each evaluation.
+
+        Raises:
+            TrainingError: the loss is not a number any more.
+        """
+        logs = logs or {}
         if not math.isfinite(logs.get("loss", 0.0)):
             raise TrainingError(
                 f"The loss became {logs['loss']} at step {state.global_step}.",
                 remedy="Lower training.learning_rate; with fp16, use bf16 or fp32 instead.",
             )
+        where = {"step": state.global_step, "total": state.max_steps, "epoch": state.epoch}
         if "eval_loss" in logs:
-            self._emit(
-                {
-                    "event": "eval",
-                    "step": state.global_step,
-                    "total": state.max_steps,
-                    "epoch": state.epoch,
-                    "eval_loss": logs["eval_loss"],
-                }
-            )
-        elif "loss" in logs:
-            self._emit(self._step_event(trainer, state, logs))
-
-    def _step_event(
-        self, trainer: PackedTrainer, state: Any, logs: dict[str, Any]
-    ) -> dict[str, Any]:
-        seconds = max(trainer.step_seconds, 1e-9)
-        steps = max(1, state.global_step - self._first_step)
-        return {
-            "event": "step",
-            "step": state.global_step,
-            "total": state.max_steps,
-            "epoch": state.epoch,
-            "loss": logs["loss"],
-            "learning_rate": logs["learning_rate"],
-            "tokens_per_second": trainer.row_tokens / seconds,
-            "completion_tokens_per_second": trainer.completion_tokens / seconds,
-            "seconds_left": (state.max_steps - state.global_step) * seconds / steps,
-        }
+            self._emit({"event": "eval", **where, "eval_loss": logs["eval_loss"]})
+        elif "loss" in logs and self.trainer is not None:
+            seconds = max(self._clock.seconds, 1e-9)
+            steps = max(1, state.global_step - self._first_step)
+            speed = {
+                "tokens_per_second": self.trainer.row_tokens / seconds,
+                "completion_tokens_per_second": self.trainer.completion_tokens / seconds,
+                "seconds_left": (state.max_steps - state.global_step) * seconds / steps,
+            }
+            rate = {"loss": logs["loss"], "learning_rate": logs["learning_rate"]}
+            self._emit({"event": "step", **where, **rate, **speed})
 
 
 class TimedCheckpoints(TrainerCallback):  # type: ignore[misc]

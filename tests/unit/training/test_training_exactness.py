@@ -1,4 +1,4 @@
-"""Packs, shared prefixes and quick LoRA layers change the time of a step, not its mathematics."""
+"""Packs and shared prefixes change the time of a step, not its mathematics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from training_rows import make_token_rows
-from tuneloop.training.lora import quicken
 from tuneloop.training.loss import packed_loss, padded_loss, why_not_packed
 from tuneloop.training.packing import pack_tensors, padded_tensors, plan_packs, plan_padded
 from tuneloop.training.rows import TokenRow
@@ -112,15 +111,6 @@ def test_padded_batches_split_for_memory_give_the_plain_loss_and_gradients(
 
     rows = make_token_rows(7, tiny_tokenizer)
     _assert_equal(adapted, copy.deepcopy(adapted), rows, split)
-
-
-def test_quick_lora_layers_give_the_plain_loss_and_gradients(
-    adapted: Any, tiny_tokenizer: Any
-) -> None:
-    rows = make_token_rows(6, tiny_tokenizer)
-    reference = copy.deepcopy(adapted)
-    assert quicken(adapted) == 14  # seven linear layers in each of two blocks
-    _assert_equal(adapted, reference, rows, lambda m, r: _packs(m, r, 4096))
 
 
 def test_training_all_weights_gives_the_plain_gradients(

@@ -1,0 +1,64 @@
+"""Quality filters: each looks at one example and keeps it or says why not.
+
+They run in this order, and the first verdict against a row counts: what is plainly broken comes
+before what merely breaks a rule, so that the reason is the one a person would give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from tuneloop.datasets.example import Example
+from tuneloop.datasets.filters.answer_form import PatternBroken, SchemaBroken
+from tuneloop.datasets.filters.base import KEEP, Filter, Verdict, drop
+from tuneloop.datasets.filters.empty import Empty
+from tuneloop.datasets.filters.language import WrongLanguage
+from tuneloop.datasets.filters.leftover_template import LeftoverTemplate
+from tuneloop.datasets.filters.length import TokenCounter, TooLong, TooShort
+from tuneloop.datasets.filters.refusal import Refusal
+from tuneloop.datasets.filters.truncated import Truncated
+
+__all__ = ["KEEP", "Filter", "TokenCounter", "Verdict", "drop", "first_objection", "make_filters"]
+
+
+def make_filters(
+    *,
+    min_characters: int,
+    max_characters: int,
+    language: str | None = None,
+    output_schema: dict[str, Any] | None = None,
+    output_pattern: str | None = None,
+    count_tokens: TokenCounter | None = None,
+    max_tokens: int | None = None,
+    disabled: Collection[str] = (),
+) -> tuple[Filter, ...]:
+    """The filters that the settings ask for, in their order; `disabled` holds names.
+
+    Raises:
+        ModelFileError: a setting makes no sense, e.g. an invalid schema.
+    """
+    filters: list[Filter] = [
+        Empty(),
+        TooShort(min_characters=min_characters),
+        TooLong(max_characters=max_characters, count_tokens=count_tokens, max_tokens=max_tokens),
+        LeftoverTemplate(),
+        Truncated(),
+        Refusal(),
+    ]
+    if language is not None:
+        filters.append(WrongLanguage(language))
+    if output_schema is not None:
+        filters.append(SchemaBroken(output_schema))
+    if output_pattern is not None:
+        filters.append(PatternBroken(output_pattern))
+    return tuple(one for one in filters if one.name not in disabled)
+
+
+def first_objection(filters: tuple[Filter, ...], example: Example) -> Verdict:
+    """The first verdict against an example, else `KEEP`."""
+    for one in filters:
+        verdict = one(example)
+        if not verdict.keep:
+            return verdict
+    return KEEP

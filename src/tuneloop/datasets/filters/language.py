@@ -1,0 +1,78 @@
+"""Rows in another script than the declared language's.
+
+Only scripts are told apart: it finds Russian or Chinese among English, not German. Telling
+languages of one script apart needs more text than a short message has.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+
+from tuneloop.datasets.example import Example
+from tuneloop.datasets.filters.base import KEEP, Verdict, drop
+from tuneloop.datasets.normal_form import is_json_container
+from tuneloop.errors import ModelFileError
+
+_MIN_LETTERS = 8
+_MIN_SHARE = 0.5
+_LANGUAGES = {
+    (
+        "LATIN",
+    ): "en de fr es it pt nl sv da no nb fi pl cs sk sl hr hu ro tr id ms vi et lv lt sq ca",
+    ("CYRILLIC",): "ru uk bg sr mk be kk",
+    ("ARABIC",): "ar fa ur",
+    ("DEVANAGARI",): "hi mr ne",
+    ("CJK",): "zh",
+    ("CJK", "HIRAGANA", "KATAKANA"): "ja",
+    ("HANGUL", "CJK"): "ko",
+    ("GREEK",): "el",
+    ("HEBREW",): "he",
+    ("THAI",): "th",
+    ("BENGALI",): "bn",
+    ("TAMIL",): "ta",
+    ("GEORGIAN",): "ka",
+    ("ARMENIAN",): "hy",
+}
+_SCRIPTS = {code: scripts for scripts, codes in _LANGUAGES.items() for code in codes.split()}
+
+
+class WrongLanguage:
+    """Drops `wrong_language`: most letters belong to another script."""
+
+    name = "wrong_language"
+
+    def __init__(self, language: str) -> None:
+        """`language` is an ISO 639-1 code.
+
+        Raises:
+            ModelFileError: its script is not known here.
+        """
+        code = language.lower().split("-")[0]
+        if code not in _SCRIPTS:
+            raise ModelFileError(
+                f"data.language is {language!r}, whose script is not known.",
+                remedy=f"Expected one of: {', '.join(sorted(_SCRIPTS))}; or leave it out.",
+            )
+        self._language, self._scripts = language, _SCRIPTS[code]
+
+    def __call__(self, example: Example) -> Verdict:
+        """Count the letters of message and answer by script; short texts are kept."""
+        texts = [("message", example.question)]
+        if not is_json_container(example.completion):
+            texts.append(("answer", example.completion))
+        for what, text in texts:
+            scripts = Counter(_script(letter) for letter in text if letter.isalpha())
+            total = scripts.total()
+            fitting = sum(scripts[script] for script in self._scripts)
+            if total >= _MIN_LETTERS and fitting / total < _MIN_SHARE:
+                main = scripts.most_common(1)[0][0].title()
+                return drop(
+                    "wrong_language",
+                    f"the {what} is mostly in {main} script; expected {self._language}",
+                )
+        return KEEP
+
+
+def _script(letter: str) -> str:
+    return "LATIN" if letter.isascii() else unicodedata.name(letter, "UNKNOWN").split()[0]

@@ -1,0 +1,39 @@
+"""Text that a template or another model left behind."""
+
+from __future__ import annotations
+
+import re
+
+from tuneloop.datasets.example import Example
+from tuneloop.datasets.filters.base import KEEP, Verdict, drop
+
+# `<PERSON>` and `<EMAIL_ADDRESS>` are what redaction tools write: fine in a message, not here.
+_NOUN = r"(NAME|COMPANY|DATE|ADDRESS|PHONE|EMAIL|PRODUCT|CUSTOMER|USER|AGENT|NUMBER|TITLE|ORDER)"
+_ANYWHERE = (
+    re.compile(r"\{\{\s*[\w.\- ]{1,60}\s*\}\}"),
+    re.compile(r"\{%.{1,60}%\}"),
+    re.compile(r"\[\s*(INSERT|YOUR|ENTER|ADD|FILL IN)\b[^\]\n]{0,60}\]", re.IGNORECASE),
+    re.compile(r"\blorem ipsum dolor\b", re.IGNORECASE),
+)
+_IN_ANSWERS = (
+    re.compile(rf"<(\w+_)?{_NOUN}(_\w+)?>"),
+    re.compile(r"\bas an? (AI|artificial intelligence)( language)? model\b", re.IGNORECASE),
+    re.compile(r"<\|?(im_start|im_end|endoftext|eot_id|assistant|user|system)\|?>"),
+)
+
+
+class LeftoverTemplate:
+    """Drops `leftover_template`."""
+
+    name = "leftover_template"
+
+    def __call__(self, example: Example) -> Verdict:
+        """Search message and answer; an answer may repeat a placeholder of the message."""
+        for pattern in _ANYWHERE:
+            if match := pattern.search(example.question):
+                return drop("leftover_template", f"the message holds {match.group()!r}")
+        for pattern in (*_ANYWHERE, *_IN_ANSWERS):
+            match = pattern.search(example.completion)
+            if match and match.group() not in example.question:
+                return drop("leftover_template", f"the answer holds {match.group()!r}")
+        return KEEP

@@ -1,0 +1,265 @@
+"""Rows of files → clean examples: read, recognise, rename, filter, redact; count the others."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from tuneloop.datasets.example import Example, Message
+from tuneloop.datasets.filters import Filter, first_objection
+from tuneloop.datasets.forms import FormError, recognise, recognise_prompt
+from tuneloop.datasets.left_out import LeftOut, excerpt, leave_out
+from tuneloop.datasets.personal_data import redacted, redacted_example
+from tuneloop.datasets.readers import BadRow, RawRow, read_rows
+from tuneloop.datasets.retired_terms import RetiredTerms
+from tuneloop.datasets.sources import Source
+from tuneloop.errors import DataError
+from tuneloop.hashing import digest_json
+
+CORRECTION = "correction"
+"""Value of the tag `origin` of a row that a person approved: it wins over an older answer."""
+_SHOWN_REASONS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cleaning:
+    """What is done to every row on its way in."""
+
+    system: str
+    """Put first where a row has no system text of its own."""
+    filters: tuple[Filter, ...]
+    terms: RetiredTerms
+    personal_data: Literal["off", "report", "redact"]
+    group_field: str | None
+    max_row_bytes: int
+
+    def redacted(self, example: Example) -> tuple[Example, Counter[str]]:
+        """The example, redacted where that is wanted, and the personal data found in it."""
+        if self.personal_data == "off":
+            return example, Counter()
+        clean, found = redacted_example(example)
+        return (clean if self.personal_data == "redact" else example), found
+
+    def rewritten(self, example: Example) -> Example:
+        """The example with new names, and redacted: as a row that is imported now."""
+        return self.redacted(self.terms.renamed_example(example)[0])[0]
+
+
+@dataclass(kw_only=True)
+class FileCount:
+    """What came out of one file."""
+
+    source: str
+    digest: str
+    rows: int = 0
+    """All but blank lines."""
+    kept: int = 0
+    forms: Counter[str] = field(default_factory=Counter)
+    """What was recognised → rows."""
+    own_system: int = 0
+    """Rows with another system text than the model file's."""
+    ungrouped: int = 0
+    """Rows without a value for the group field."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Reason → rows, up to here; duplicates and the like are counted later."""
+
+    def as_row(self) -> dict[str, Any]:
+        """The count in JSON form."""
+        return {
+            "source": self.source,
+            "digest": self.digest,
+            "rows": self.rows,
+            "kept": self.kept,
+            "forms": dict(sorted(self.forms.items())),
+            "own_system": self.own_system,
+            "left_out": dict(sorted(self.left_out.items())),
+        }
+
+
+@dataclass(kw_only=True)
+class Imported:
+    """Everything that was read."""
+
+    examples: list[Example] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    files: list[FileCount] = field(default_factory=list)
+    personal_data: Counter[str] = field(default_factory=Counter)
+    """Kind → finds in kept rows."""
+    personal_rows: int = 0
+    retired_terms: Counter[str] = field(default_factory=Counter)
+    """Old name → hits in kept rows."""
+    retired_rows: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows in."""
+        return sum(file.rows for file in self.files)
+
+
+def import_sources(
+    sources: Sequence[Source], cleaning: Cleaning, *, corrections: Iterable[Source] = ()
+) -> Imported:
+    """Read every row; rows of `corrections` are marked as approved by a person.
+
+    Raises:
+        DataError: a file cannot be read, or not one row can be used; says what was wrong where.
+    """
+    imported = Imported()
+    for source in sources:
+        _import_file(source, cleaning, {}, imported)
+    for source in corrections:
+        _import_file(source, cleaning, {"origin": CORRECTION}, imported)
+    if imported.rows != len(imported.examples) + len(imported.left_out):
+        raise AssertionError("rows in do not equal rows kept plus rows left out")
+    if not imported.examples:
+        raise _nothing_left(imported)
+    return imported
+
+
+def read_cases(source: Source, cleaning: Cleaning) -> list[Example]:
+    """The prompts of a suite file, rewritten as training rows are, to compare with them.
+
+    Raises:
+        DataError: the file or one of its rows cannot be read: a case that is passed over here could
+            leak into training.
+    """
+    cases = []
+    for row in read_rows(source.path, max_row_bytes=cleaning.max_row_bytes):
+        if isinstance(row, BadRow):
+            raise DataError(f"{source.name}, line {row.line}: {row.detail}.")
+        try:
+            messages = recognise_prompt(row.value)
+        except FormError as e:
+            raise DataError(f"{source.name}, line {row.line}: {e.detail}.") from None
+        case = Example(messages=messages, completion="", source=source.name, line=row.line)
+        cases.append(cleaning.rewritten(case))
+    return cases
+
+
+def _import_file(
+    source: Source, cleaning: Cleaning, marks: Mapping[str, str], imported: Imported
+) -> None:
+    count = FileCount(source=source.name, digest=source.digest())
+    imported.files.append(count)
+    for result in _results(source, cleaning, marks, count, imported):
+        count.rows += 1
+        if isinstance(result, Example):
+            count.kept += 1
+            imported.examples.append(result)
+        else:
+            count.left_out[result.reason] += 1
+            imported.left_out.append(_without_personal_data(result, cleaning))
+
+
+def _results(
+    source: Source,
+    cleaning: Cleaning,
+    marks: Mapping[str, str],
+    count: FileCount,
+    imported: Imported,
+) -> Iterator[Example | LeftOut]:
+    for row in read_rows(source.path, max_row_bytes=cleaning.max_row_bytes):
+        if isinstance(row, BadRow):
+            yield LeftOut(
+                source=source.name,
+                line=row.line,
+                reason=row.reason,
+                detail=row.detail,
+                excerpt=row.excerpt,
+            )
+            continue
+        try:
+            example = _example(row, source, cleaning, marks, count)
+        except FormError as e:
+            yield LeftOut(
+                source=source.name,
+                line=row.line,
+                reason=e.reason,
+                detail=e.detail,
+                excerpt=excerpt(json.dumps(row.value, ensure_ascii=False, default=str)),
+            )
+            continue
+        yield _clean(example, cleaning, imported)
+
+
+def _example(
+    row: RawRow, source: Source, cleaning: Cleaning, marks: Mapping[str, str], count: FileCount
+) -> Example:
+    draft = recognise(row.value)
+    count.forms[draft.form] += 1
+    messages, tags = draft.messages, dict(draft.tags)
+    if messages[0].role != "system" and cleaning.system:
+        messages = (Message(role="system", content=cleaning.system), *messages)
+    elif messages[0].role == "system" and messages[0].content != cleaning.system:
+        count.own_system += 1
+    group = ""
+    if cleaning.group_field is not None:
+        tags.pop(cleaning.group_field, None)
+        value = _group_value(row.value, cleaning.group_field)
+        # Hashed, because the value is often a customer's name or address.
+        group = digest_json([cleaning.group_field, value])[:16] if value else ""
+        count.ungrouped += not value
+    return Example(
+        messages=messages,
+        completion=draft.completion,
+        source=source.name,
+        line=row.line,
+        group=group,
+        tags={**tags, **marks},
+    )
+
+
+def _group_value(row: Mapping[str, Any], group_field: str) -> str:
+    value = row.get(group_field)
+    if value is None and isinstance(row.get("tags"), Mapping):
+        value = row["tags"].get(group_field)
+    return "" if value is None or value == "" else str(value)
+
+
+def _clean(example: Example, cleaning: Cleaning, imported: Imported) -> Example | LeftOut:
+    example, terms = cleaning.terms.renamed_example(example)
+    verdict = first_objection(cleaning.filters, example)
+    if not verdict.keep:
+        return leave_out(example, verdict.reason, verdict.detail)
+    result, personal = cleaning.redacted(example)
+    imported.retired_terms.update(terms)
+    imported.retired_rows += bool(terms)
+    imported.personal_data.update(personal)
+    imported.personal_rows += bool(personal)
+    return result
+
+
+def _without_personal_data(left_out: LeftOut, cleaning: Cleaning) -> LeftOut:
+    if cleaning.personal_data != "redact":
+        return left_out
+    example = left_out.example
+    return replace(
+        left_out,
+        detail=redacted(left_out.detail)[0],
+        excerpt=redacted(left_out.excerpt)[0],
+        example=None if example is None else redacted_example(example)[0],
+    )
+
+
+def _nothing_left(imported: Imported) -> DataError:
+    names = ", ".join(file.source for file in imported.files)
+    if imported.rows == 0:
+        return DataError(f"{names}: no rows in it.", remedy="Check that the export was complete.")
+    first: dict[str, LeftOut] = {}
+    for row in imported.left_out:
+        first.setdefault(row.reason, row)
+    counts = Counter(row.reason for row in imported.left_out)
+    reasons = "\n".join(
+        f"  {count} × {reason}, first in {first[reason].source}, line {first[reason].line}: "
+        f"{first[reason].detail}"
+        for reason, count in counts.most_common(_SHOWN_REASONS)
+    )
+    return DataError(
+        f"{names}: not one of {imported.rows:,} rows can be used:\n{reasons}",
+        remedy="Expected rows such as "
+        '{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]} '
+        'or {"prompt": "…", "completion": "…"}.',
+    )

@@ -1,0 +1,66 @@
+"""Answers seen as labels: which values they take and how often."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+WHOLE_ANSWER = "answer"
+MAX_VALUES = 200
+_MAX_LABEL_CHARACTERS = 60
+_MIN_REPEATS = 2.0
+"""Values must come back at least this often on average to be labels."""
+
+
+def label_counts(completions: Iterable[str]) -> dict[str, dict[str, int]]:
+    """Field → value → count, for the fields of JSON answers (or whole answers) that are labels.
+
+    The most frequent value comes first.
+    """
+    counters: dict[str, Counter[str]] = {}
+    for completion in completions:
+        for field, value in _fields(completion).items():
+            counters.setdefault(field, Counter())[value] += 1
+    return {
+        field: dict(sorted(counter.items(), key=lambda item: (-item[1], item[0])))
+        for field, counter in sorted(counters.items())
+        if _is_label(counter)
+    }
+
+
+def labels_of(completion: str, fields: Iterable[str]) -> dict[str, str]:
+    """An answer's values in those fields."""
+    found = _fields(completion)
+    return {field: found[field] for field in fields if field in found}
+
+
+def json_object(completion: str) -> Mapping[str, Any] | None:
+    """The answer as a JSON object, if it is one."""
+    if not completion.lstrip().startswith("{"):
+        return None
+    try:
+        value = json.loads(completion)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _fields(completion: str) -> dict[str, str]:
+    value = json_object(completion)
+    if value is None:
+        return {WHOLE_ANSWER: completion.strip()}
+    return {
+        str(key): item if isinstance(item, str) else json.dumps(item)
+        for key, item in value.items()
+        if isinstance(item, str | bool | int)
+    }
+
+
+def _is_label(counter: Counter[str]) -> bool:
+    return (
+        len(counter) <= MAX_VALUES
+        and counter.total() >= _MIN_REPEATS * len(counter)
+        and max(map(len, counter)) <= _MAX_LABEL_CHARACTERS
+    )

@@ -1,0 +1,41 @@
+"""The continuing check that nothing held out is trained on (D7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tuneloop.datasets.example import Example
+from tuneloop.datasets.likeness import compare
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leak:
+    """A training row that gives a held-out case away."""
+
+    training: Example
+    held_out: Example
+    similarity: float
+    """Of the inputs, 0..1; 1 when they are equal in normal form."""
+
+
+def find_leaks(
+    training: Sequence[Example], held_out: Sequence[Example], *, similarity: float
+) -> list[Leak]:
+    """Training rows whose input equals or is alike to that of a held-out case.
+
+    Inputs that share a template with most others count when they are equal only. Wording that was
+    changed throughout is not found: that takes embeddings, not letters.
+    """
+    both = [*training, *held_out]
+    likeness = compare(
+        [example.input_text for example in both], similarity=similarity, reference=len(training)
+    )
+    first_case = len(training)
+    leaks = []
+    for row, example in enumerate(training):
+        cases = [(found, other) for other, found in likeness.neighbours(row) if other >= first_case]
+        if cases:
+            found, other = max(cases)
+            leaks.append(Leak(training=example, held_out=both[other], similarity=found))
+    return leaks

@@ -1,0 +1,46 @@
+"""Files in, raw rows out: one row at a time, in bounded memory, each with the line it stands on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tuneloop.datasets.readers.columnar import read_arrow_folder, read_parquet
+from tuneloop.datasets.readers.delimited import read_delimited
+from tuneloop.datasets.readers.json_lines import read_json_lines
+from tuneloop.datasets.readers.rows import BadRow, RawRow
+from tuneloop.errors import DataError
+
+__all__ = ["SUFFIXES", "BadRow", "RawRow", "read_rows"]
+
+_Reader = Callable[[Path, int], Iterator[RawRow | BadRow]]
+
+SUFFIXES: dict[str, _Reader] = {
+    ".jsonl": read_json_lines,
+    ".ndjson": read_json_lines,
+    ".json": read_json_lines,
+    ".csv": read_delimited,
+    ".tsv": read_delimited,
+    ".parquet": read_parquet,
+}
+
+
+def read_rows(path: Path, *, max_row_bytes: int) -> Iterator[RawRow | BadRow]:
+    """Every row of a file, or of a saved Hugging Face dataset folder; a bad one says why.
+
+    `.jsonl`, `.csv` and their kin may end in `.gz`.
+
+    Raises:
+        DataError: the file as a whole cannot be read: missing, a folder, another encoding or form.
+    """
+    if path.is_dir():
+        return read_arrow_folder(path, max_row_bytes)
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    ending = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else path.suffix.lower()
+    reader = SUFFIXES.get(ending)
+    if reader is None:
+        raise DataError(
+            f"{path}: files that end in {ending or 'nothing'!r} are not known as data.",
+            remedy=f"Expected one of: {', '.join(SUFFIXES)}, or a saved Hugging Face dataset.",
+        )
+    return reader(path, max_row_bytes)

@@ -1,0 +1,69 @@
+"""JSON Lines: one object a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from tuneloop.datasets.left_out import excerpt
+from tuneloop.datasets.readers.lines import beginning, decoded, open_lines
+from tuneloop.datasets.readers.rows import BadRow, RawRow, too_large
+from tuneloop.errors import DataError
+
+
+def read_json_lines(path: Path, max_row_bytes: int) -> Iterator[RawRow | BadRow]:
+    """Every line that is not blank."""
+    with open_lines(path, max_row_bytes) as lines:
+        for line in lines:
+            if line.too_large:
+                yield too_large(line.number, line.size_bytes, max_row_bytes, beginning(line))
+                continue
+            if not line.content.strip():
+                continue
+            text = decoded(line)
+            if isinstance(text, BadRow):
+                yield text
+                continue
+            if line.number == 1:
+                _refuse_array(path, text)
+            yield _parsed(line.number, text)
+
+
+def _parsed(number: int, text: str) -> RawRow | BadRow:
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except ValueError as e:
+        return BadRow(
+            line=number, reason="bad_json", detail=f"not valid JSON: {e}", excerpt=excerpt(text)
+        )
+    except RecursionError:
+        return BadRow(
+            line=number, reason="bad_json", detail="nested too deeply", excerpt=excerpt(text)
+        )
+    if not isinstance(value, dict):
+        return BadRow(
+            line=number,
+            reason="not_an_object",
+            detail=f"expected a JSON object, found {_json_type(value)}",
+            excerpt=excerpt(text),
+        )
+    return RawRow(line=number, value=value)
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _json_type(value: object) -> str:
+    names = {list: "an array", str: "a text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _refuse_array(path: Path, first_line: str) -> None:
+    start = first_line.replace(" ", "").replace("\t", "")
+    if start == "[" or start.startswith("[{"):
+        raise DataError(
+            f"{path} holds one JSON array; expected JSON Lines, one object a line.",
+            remedy=f"Convert it: jq -c '.[]' {path.name} > {path.stem}.jsonl",
+        )

@@ -1,0 +1,35 @@
+"""What a reader yields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawRow:
+    """One row as the file has it."""
+
+    line: int
+    """Line where it starts, from 1; the row number where a format has no lines."""
+    value: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadRow:
+    """A row that cannot be read."""
+
+    line: int
+    reason: str
+    detail: str
+    excerpt: str = ""
+
+
+def too_large(line: int, size_bytes: int, max_row_bytes: int, excerpt: str = "") -> BadRow:
+    """A row over the limit, which was passed over without being held in memory."""
+    return BadRow(
+        line=line,
+        reason="row_too_large",
+        detail=f"{size_bytes:,} bytes; the limit is {max_row_bytes:,} (data.max_row_bytes)",
+        excerpt=excerpt,
+    )

@@ -1,0 +1,57 @@
+"""The recipe of a dataset version: the settings and the code that made it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+from tuneloop.hashing import digest_json, digest_text
+from tuneloop.modelfile import DataSettings, TaskSettings
+
+_NOT_RULES = ("inspect.py", "recipe.py", "versions.py", "sufficiency.py")
+
+
+def recipe(
+    data: DataSettings, task: TaskSettings, *, disabled_filters: tuple[str, ...]
+) -> dict[str, Any]:
+    """Everything but the rows that decides what comes out, with its own digest.
+
+    Sources are left out: which files were read stands in the version with their digests.
+    """
+    parts = {
+        "code": code_digest(),
+        "data": data.model_dump(mode="json", exclude={"sources"}),
+        "task": task.model_dump(mode="json"),
+        "disabled_filters": sorted(disabled_filters),
+    }
+    return {"digest": digest_json(parts), **parts}
+
+
+def code_digest() -> str:
+    """Identity of the rules' code; comments, docstrings and layout do not count."""
+    folder = Path(__file__).parent
+    return digest_json(
+        {
+            path.relative_to(folder).as_posix(): digest_text(_syntax(path.read_text("utf-8")))
+            for path in sorted(folder.rglob("*.py"))
+            if path.name not in _NOT_RULES
+        }
+    )
+
+
+def _syntax(source: str) -> str:
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [one for one in body if not _is_docstring(one)]  # type: ignore[attr-defined]
+    return ast.dump(tree)
+
+
+def _is_docstring(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )

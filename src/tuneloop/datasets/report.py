@@ -1,0 +1,183 @@
+"""The report of a dataset version, as a JSON value: what came in, what stayed, what is odd."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tuneloop.datasets.example import Example
+from tuneloop.datasets.importing import FileCount, Imported
+from tuneloop.datasets.labels import label_counts, labels_of
+from tuneloop.datasets.left_out import LeftOut
+from tuneloop.datasets.selection import Selection
+from tuneloop.datasets.sufficiency import Goal, advise
+from tuneloop.hashing import digest_json
+
+_SHOWN = 20
+
+
+def make_report(
+    *,
+    model: str,
+    imported: Imported,
+    selection: Selection,
+    recipe: dict[str, Any],
+    reviewers: Sequence[str],
+    goal: Goal | None,
+    system_hits: Counter[str],
+    cases: int,
+) -> dict[str, Any]:
+    """Nothing in it depends on the time or on the version before: equal rows, equal report."""
+    train, held_out = selection.train, selection.eval
+    left_out = [*imported.left_out, *selection.left_out]
+    kept = [*train, *held_out]
+    if imported.rows != len(kept) + len(left_out):
+        raise AssertionError("rows in do not equal rows kept plus rows left out")
+    labels = label_counts(example.completion for example in kept)
+    return {
+        "model": model,
+        "rows_in": imported.rows,
+        "rows_kept": len(kept),
+        "rows_train": len(train),
+        "rows_eval": len(held_out),
+        "left_out": dict(sorted(Counter(row.reason for row in left_out).items())),
+        "content_digest": content_digest(train, held_out),
+        "recipe": recipe,
+        "sources": [file.as_row() for file in imported.files],
+        "reviewers": sorted(set(reviewers)),
+        "duplicates": _duplicates(selection.left_out),
+        "contradictions": _contradictions(selection),
+        "split": {
+            "eval_share": round(len(held_out) / len(kept), 4) if kept else 0.0,
+            "groups": len({example.group for example in kept}),
+            "labels_without_eval": _labels_without_eval(held_out, labels),
+        },
+        "suite_cases_compared": cases,
+        "personal_data": {
+            "mode": recipe["data"]["redact_personal_data"],
+            "rows": imported.personal_rows,
+            "found": dict(sorted(imported.personal_data.items())),
+        },
+        "retired_terms": {
+            "rows": imported.retired_rows,
+            "found": dict(sorted(imported.retired_terms.items())),
+            "in_system_text": dict(sorted(system_hits.items())),
+        },
+        "labels": labels,
+        "tags": _tag_counts(kept),
+        "advice": [
+            *(one.as_row() for one in advise(kept, labels, goal=goal)),
+            *_remarks(imported, selection, system_hits),
+        ],
+    }
+
+
+def content_digest(train: Sequence[Example], held_out: Sequence[Example]) -> str:
+    """Identity of the rows alone: where they came from does not count."""
+    return digest_json(
+        {
+            "train": sorted(example.id for example in train),
+            "eval": sorted(example.id for example in held_out),
+        }
+    )
+
+
+def _duplicates(left_out: Sequence[LeftOut]) -> dict[str, Any]:
+    found = [row for row in left_out if row.reason.endswith("_duplicate")]
+    return {
+        "exact": sum(row.reason == "exact_duplicate" for row in found),
+        "near": sum(row.reason == "near_duplicate" for row in found),
+        "shown": [
+            {"row": f"{row.source}, line {row.line}", "kept": row.related[0], "detail": row.detail}
+            for row in found[:_SHOWN]
+        ],
+    }
+
+
+def _contradictions(selection: Selection) -> dict[str, Any]:
+    return {
+        "questions": len(selection.contradictions),
+        "varied_wording": selection.varied,
+        "shown": [
+            [
+                {
+                    "source": example.source,
+                    "line": example.line,
+                    "question": example.question,
+                    "answer": example.completion,
+                }
+                for example in examples
+            ]
+            for examples in selection.contradictions[:_SHOWN]
+        ],
+    }
+
+
+def _labels_without_eval(
+    held_out: Sequence[Example], labels: dict[str, dict[str, int]]
+) -> dict[str, list[str]]:
+    """Field → values that no held-out case has."""
+    seen = {
+        (field, value)
+        for example in held_out
+        for field, value in labels_of(example.completion, labels).items()
+    }
+    missing = {
+        field: [value for value in counts if (field, value) not in seen]
+        for field, counts in labels.items()
+    }
+    return {field: values for field, values in missing.items() if values}
+
+
+def _tag_counts(kept: Sequence[Example]) -> dict[str, dict[str, int]]:
+    """Tag → value → rows, for tags with few values."""
+    counts: dict[str, Counter[str]] = {}
+    for example in kept:
+        for tag, value in example.tags.items():
+            counts.setdefault(tag, Counter())[value] += 1
+    return {
+        tag: dict(sorted(values.items()))
+        for tag, values in sorted(counts.items())
+        if len(values) <= _SHOWN
+    }
+
+
+def _remarks(
+    imported: Imported, selection: Selection, system_hits: Counter[str]
+) -> list[dict[str, str]]:
+    remarks = [remark for file in imported.files for remark in _file_remarks(file)]
+    if selection.template_rows:
+        remarks.append(
+            (
+                "template",
+                f"{selection.template_rows} rows share a template; there only equal inputs count "
+                "as duplicates, and the split does not keep like ones together.",
+            )
+        )
+    if system_hits:
+        names = ", ".join(sorted(system_hits))
+        remarks.append(
+            ("retired_term", f"task.system still says {names}; it is left as it stands.")
+        )
+    return [{"code": code, "message": message} for code, message in remarks]
+
+
+def _file_remarks(file: FileCount) -> Iterator[tuple[str, str]]:
+    if file.rows == 0:
+        yield "empty_file", f"{file.source} has no rows."
+    if broken := file.left_out["not_utf8"]:
+        yield (
+            "not_utf8",
+            f"{file.source} looks saved as Windows-1252 or Latin-1: {broken} rows are not UTF-8. "
+            f"Convert it: iconv -f WINDOWS-1252 -t UTF-8 {file.source}",
+        )
+    if file.own_system:
+        yield (
+            "own_system_text",
+            f"{file.own_system} rows of {file.source} bring a system text that is not the model "
+            "file's; they keep it.",
+        )
+    recognised = file.forms.total()
+    if recognised and file.ungrouped == recognised:
+        yield "no_group_field", f"No row of {file.source} has the group field."

@@ -1,0 +1,208 @@
+"""Clean examples → training and evaluation rows: contradictions, duplicates, leaks, split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tuneloop.datasets.contradictions import find_contradictions
+from tuneloop.datasets.duplicates import find_duplicates
+from tuneloop.datasets.example import Example
+from tuneloop.datasets.importing import CORRECTION
+from tuneloop.datasets.left_out import LeftOut, leave_out
+from tuneloop.datasets.likeness import Likeness, compare
+from tuneloop.datasets.split import Candidate, Side, place
+
+
+@dataclass(frozen=True, kw_only=True)
+class Earlier:
+    """What earlier versions decided, and a new one keeps."""
+
+    sides: Mapping[str, Side] = field(default_factory=dict)
+    """Input key → side, of every row that ever had one."""
+    examples: Sequence[Example] = ()
+    """Rows of the last version, rewritten as rows are now."""
+
+    def group_of(self) -> dict[str, str]:
+        """Input key → name of its group in the last version."""
+        return {example.input_key: example.group for example in self.examples}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """The settings of the selection."""
+
+    similarity: float
+    holdout_share: float
+    allow_contradictions: bool
+
+
+@dataclass(kw_only=True)
+class Selection:
+    """What was chosen, and everything that was not."""
+
+    train: list[Example] = field(default_factory=list)
+    eval: list[Example] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    contradictions: list[tuple[Example, ...]] = field(default_factory=list)
+    """Rows that answer one question differently, left out or (when allowed) kept."""
+    varied: int = 0
+    """Questions answered in several wordings of free text: no contradiction."""
+    template_rows: int = 0
+    """Rows in families that share a template, where only equal inputs count as alike."""
+
+
+def select(
+    examples: Sequence[Example], *, rules: Rules, earlier: Earlier, cases: Sequence[Example]
+) -> Selection:
+    """Sort out `examples`; none of them may be alike to `cases`, which belong to eval suites."""
+    return _Selecting(examples, rules, earlier, cases).run()
+
+
+class _Selecting:
+    """One pass: every row of `examples` either stays active or is left out with its reason.
+
+    Rows are numbered: examples first, then earlier rows, then cases.
+    """
+
+    def __init__(
+        self, examples: Sequence[Example], rules: Rules, earlier: Earlier, cases: Sequence[Example]
+    ) -> None:
+        self._examples, self._rules, self._earlier = examples, rules, earlier
+        self._rows: list[Example] = [*examples, *earlier.examples, *cases]
+        self._first_case = len(examples) + len(earlier.examples)
+        self._likeness: Likeness = compare(
+            [row.input_text for row in self._rows],
+            similarity=rules.similarity,
+            reference=len(examples),
+        )
+        self._active = dict.fromkeys(range(len(examples)))
+        self._result = Selection()
+
+    def run(self) -> Selection:
+        """Contradictions first: removing duplicates would hide who contradicts whom."""
+        self._result.template_rows = sum(
+            row < len(self._examples)
+            for family in self._likeness.templates
+            for text in family
+            for row in self._likeness.rows_of[text]
+        )
+        self._leave_out_contradictions()
+        self._leave_out_duplicates()
+        self._leave_out_suite_cases()
+        self._split()
+        for rows in (self._result.train, self._result.eval):
+            rows.sort(key=lambda example: example.id)
+        return self._result
+
+    def _drop(self, row: int, reason: str, detail: str, *related: int) -> None:
+        del self._active[row]
+        ids = tuple(self._rows[other].id for other in related)
+        self._result.left_out.append(leave_out(self._examples[row], reason, detail, related=ids))
+
+    def _leave_out_contradictions(self) -> None:
+        conflicting, varied = find_contradictions(self._examples, self._likeness)
+        self._result.varied = len(varied)
+        for contradiction in conflicting:
+            rows = self._supersede(contradiction.rows)
+            if len({self._examples[row].answer for row in rows}) < 2:
+                continue
+            self._result.contradictions.append(tuple(self._examples[row] for row in rows))
+            if self._rules.allow_contradictions:
+                continue
+            for row in rows:
+                others = [
+                    other
+                    for other in rows
+                    if self._examples[other].answer != self._examples[row].answer
+                ]
+                self._drop(
+                    row,
+                    "contradiction",
+                    f"answered differently in {self._examples[others[0]].place}: "
+                    f"{self._examples[others[0]].completion[:100]}",
+                    *others,
+                )
+
+    def _supersede(self, rows: Sequence[int]) -> list[int]:
+        """Rows that remain in question once corrected answers have replaced older ones."""
+        corrected = [row for row in rows if self._is_correction(row)]
+        if not corrected:
+            return list(rows)
+        answers = {self._examples[row].answer for row in corrected}
+        for row in rows:
+            if row not in corrected and self._examples[row].answer not in answers:
+                self._drop(
+                    row,
+                    "superseded",
+                    f"a person approved another answer in {self._examples[corrected[0]].place}",
+                    corrected[0],
+                )
+        return [row for row in rows if row in self._active]
+
+    def _is_correction(self, row: int) -> bool:
+        return self._examples[row].tags.get("origin") == CORRECTION
+
+    def _leave_out_duplicates(self) -> None:
+        """Rows that earlier versions hold stay rather than new ones: versions differ less."""
+        known = {example.id for example in self._earlier.examples}
+        order = sorted(self._active, key=lambda row: (self._examples[row].id not in known, row))
+        for found in find_duplicates(self._examples, self._likeness, order):
+            kept = self._examples[found.kept].place
+            detail = f"the same as {kept}"
+            if found.kind == "near":
+                detail = f"{found.similarity:.0%} alike to {kept}, with the same answer"
+            self._drop(found.row, f"{found.kind}_duplicate", detail, found.kept)
+
+    def _leave_out_suite_cases(self) -> None:
+        for row in list(self._active):
+            case = next(
+                (other for other, _ in self._likeness.neighbours(row) if other >= self._first_case),
+                None,
+            )
+            if case is not None:
+                self._drop(
+                    row, "suite_case", f"alike to the test case in {self._rows[case].place}", case
+                )
+
+    def _split(self) -> None:
+        present = {self._examples[row].input_key for row in self._active}
+        gone = [
+            row
+            for row in range(len(self._examples), self._first_case)
+            if self._rows[row].input_key not in present
+        ]
+        rows = [*self._active, *gone]
+        number = {row: index for index, row in enumerate(rows)}
+
+        def neighbours(index: int) -> Iterator[int]:
+            for other, _ in self._likeness.neighbours(rows[index]):
+                if other in number:
+                    yield number[other]
+
+        groups = self._earlier.group_of()
+        places = place(
+            [self._candidate(row, groups) for row in rows],
+            neighbours,
+            holdout_share=self._rules.holdout_share,
+        )
+        for row, found in zip(list(self._active), places, strict=False):
+            if found.side is None:
+                self._drop(
+                    row,
+                    "bridges_split",
+                    "close to a held-out row and to a training row of the last version: "
+                    "on either side it would leak",
+                )
+                continue
+            chosen = self._result.train if found.side == "train" else self._result.eval
+            chosen.append(self._examples[row].with_group(found.group))
+
+    def _candidate(self, row: int, groups: Mapping[str, str]) -> Candidate:
+        example = self._rows[row]
+        return Candidate(
+            key=example.input_key,
+            cluster=example.group,
+            side=self._earlier.sides.get(example.input_key),
+            group=groups.get(example.input_key, example.input_key),
+        )

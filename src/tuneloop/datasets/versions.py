@@ -1,0 +1,336 @@
+"""Dataset versions: made, kept, listed, compared. A version never changes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import sqlalchemy as sa
+
+from tuneloop.datasets.example import Example
+from tuneloop.datasets.filters import TokenCounter, make_filters
+from tuneloop.datasets.importing import Cleaning, Imported, import_sources, read_cases
+from tuneloop.datasets.recipe import recipe
+from tuneloop.datasets.report import make_report
+from tuneloop.datasets.retired_terms import RetiredTerms
+from tuneloop.datasets.selection import Earlier, Rules, Selection, select
+from tuneloop.datasets.sources import Source, find_sources
+from tuneloop.datasets.split import Side
+from tuneloop.datasets.sufficiency import Goal
+from tuneloop.errors import DataError, StoreError, UsageError
+from tuneloop.hashing import canonical_json, short
+from tuneloop.modelfile import ModelFile
+from tuneloop.progress import Progress, Silent
+from tuneloop.storage import tables
+from tuneloop.workspace import Workspace
+
+KIND = "dataset"
+_MIN_PREFIX = 4
+_SIDES: tuple[Side, ...] = ("train", "eval")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetVersion:
+    """An immutable set of examples with its split."""
+
+    digest: str
+    """Of the artifact: train.jsonl, eval.jsonl, quarantine.jsonl, assigned.json, report.json."""
+    model: str
+    label: str
+    """Date and short digest."""
+    previous: str | None
+    """Digest of the version whose split it kept."""
+    rows_train: int
+    rows_eval: int
+    report: Mapping[str, Any]
+    """See `report.make_report`; holds recipe, sources and reviewers."""
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extras:
+    """What a version may be made of and by besides the model file."""
+
+    corrections: tuple[Path, ...] = ()
+    """Files of rows that a person approved; their answers win over older ones."""
+    reviewers: tuple[str, ...] = ()
+    """Who approved them."""
+    goal: Goal | None = None
+    """What the data is for; sharpens the advice."""
+    disabled_filters: tuple[str, ...] = ()
+    """Names of filters that are switched off."""
+    count_tokens: TokenCounter | None = None
+    """Tokens of an example as it is trained on; rows over `training.max_length` are dropped."""
+
+
+def prepare(
+    workspace: Workspace,
+    model_file: ModelFile,
+    *,
+    extras: Extras = Extras(),
+    previous: DatasetVersion | Literal["latest"] | None = "latest",
+    progress: Progress = Silent(),
+) -> DatasetVersion:
+    """Make a dataset version from the sources of the model file, or find the one that is equal.
+
+    `previous` is the version whose split is kept. Source files are read in the order of their
+    names; the order of rows decides only which of two duplicates stays, and the line numbers.
+
+    Raises:
+        DataError: a file or every row is unusable; says why and where.
+        ModelFileError: a setting makes no sense.
+        StoreError: the version cannot be stored.
+    """
+    settings = model_file.settings
+    if isinstance(previous, str):
+        previous = next(iter(list_versions(workspace, settings.name)), None)
+    cleaning = _cleaning(model_file, extras)
+    progress.step("Reading rows")
+    imported = import_sources(
+        find_sources(model_file.folder, settings.data.sources),
+        cleaning,
+        corrections=[
+            Source(path=path, name=f"corrections/{path.name}") for path in extras.corrections
+        ],
+    )
+    cases = _suite_cases(model_file, cleaning)
+    progress.step("Looking for contradictions and duplicates, and splitting")
+    earlier = _earlier(workspace, before, cleaning)
+    selection = select(
+        imported.examples,
+        rules=Rules(
+            similarity=settings.data.near_duplicate_similarity,
+            holdout_share=settings.data.holdout_share,
+            allow_contradictions=settings.data.allow_contradictions,
+        ),
+        earlier=earlier,
+        cases=cases,
+    )
+    if not selection.train:
+        raise _nothing_to_train_on(selection)
+    system_hits = cleaning.terms.renamed(settings.task.system)[1]
+    report = make_report(
+        model=settings.name,
+        imported=imported,
+        selection=selection,
+        recipe=recipe(
+            settings.data, settings.task, disabled_filters=tuple(extras.disabled_filters)
+        ),
+        reviewers=extras.reviewers,
+        goal=extras.goal,
+        system_hits=system_hits,
+        cases=len(cases),
+    )
+    progress.step("Storing the version")
+    digest = _store(workspace, imported, selection, earlier, report)
+    return _record(workspace, digest, report, before)
+
+
+def list_versions(workspace: Workspace, model: str) -> list[DatasetVersion]:
+    """A model's versions, the newest first."""
+    table = tables.dataset_versions
+    with workspace.records.begin() as tx:
+        found = tx.execute(
+            sa.select(table)
+            .where(table.c.model == model)
+            .order_by(table.c.created_at.desc(), table.c.digest)
+        ).all()
+    return [_version(row) for row in found]
+
+
+def load(workspace: Workspace, model: str, reference: str = "latest") -> DatasetVersion:
+    """The version that a digest, its beginning, a label or `latest` names.
+
+    Raises:
+        UsageError: none or several are named so.
+    """
+    versions = list_versions(workspace, model)
+    if reference == "latest" and versions:
+        return versions[0]
+    found = [
+        version
+        for version in versions
+        if version.label == reference
+        or (len(reference) >= _MIN_PREFIX and version.digest.startswith(reference))
+    ]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(version.label for version in versions[:5])
+    raise UsageError(
+        f"{len(found) or 'No'} dataset versions of {model} are named {reference!r}.",
+        remedy=f"The newest are: {known}." if known else "Make one with: tuneloop prepare",
+    )
+
+
+def read_examples(workspace: Workspace, version: DatasetVersion, side: Side) -> list[Example]:
+    """The rows of one side, ordered by id.
+
+    Raises:
+        CorruptArtifactError: the stored bytes have changed.
+    """
+    return [
+        Example.from_row(row)
+        for row in _read_rows(workspace.artifacts.get(version.digest) / f"{side}.jsonl")
+    ]
+
+
+def read_left_out(workspace: Workspace, version: DatasetVersion) -> list[dict[str, Any]]:
+    """The rows that were left out: source, line, reason, detail, excerpt, related, row."""
+    return list(_read_rows(workspace.artifacts.get(version.digest) / "quarantine.jsonl"))
+
+
+def _cleaning(model_file: ModelFile, extras: Extras) -> Cleaning:
+    data, task = model_file.settings.data, model_file.settings.task
+    return Cleaning(
+        system=task.system,
+        filters=make_filters(
+            min_characters=data.min_characters,
+            max_characters=data.max_characters,
+            language=data.language,
+            output_schema=task.output_schema,
+            output_pattern=task.output_pattern,
+            count_tokens=extras.count_tokens,
+            max_tokens=model_file.settings.training.max_length,
+            disabled=extras.disabled_filters,
+        ),
+        terms=RetiredTerms(data.retired_terms),
+        personal_data=data.redact_personal_data,
+        group_field=data.group_field,
+        max_row_bytes=data.max_row_bytes,
+    )
+
+
+def _suite_cases(model_file: ModelFile, cleaning: Cleaning) -> list[Example]:
+    """The cases of every eval suite: none of them may be trained on."""
+    suites = model_file.settings.evaluation.suites
+    return [
+        case
+        for source in find_sources(model_file.folder, [suite.file for suite in suites])
+        for case in read_cases(source, cleaning)
+    ]
+
+
+def _earlier(workspace: Workspace, previous: DatasetVersion | None, cleaning: Cleaning) -> Earlier:
+    if previous is None:
+        return Earlier()
+    path = workspace.artifacts.get(previous.digest) / "assigned.json"
+    sides: dict[str, Side] = {
+        key: side
+        for side, keys in cast("dict[Side, list[str]]", json.loads(path.read_text("utf-8"))).items()
+        for key in keys
+    }
+    examples: list[Example] = []
+    # Training first: an input that a rename makes equal to a held-out one counts as held out.
+    for side in _SIDES:
+        for stored in read_examples(workspace, previous, side):
+            example = cleaning.rewritten(stored)
+            sides[example.input_key] = side
+            examples.append(example)
+    return Earlier(sides=sides, examples=examples)
+
+
+def _nothing_to_train_on(selection: Selection) -> DataError:
+    reasons = Counter(row.reason for row in selection.left_out)
+    listed = ", ".join(f"{count} × {reason}" for reason, count in reasons.most_common())
+    return DataError(
+        f"No row is left to train on: {listed or 'all rows are held out'}.",
+        remedy="Add rows that are neither test cases nor contradictions.",
+    )
+
+
+def _store(
+    workspace: Workspace,
+    imported: Imported,
+    selection: Selection,
+    earlier: Earlier,
+    report: Mapping[str, Any],
+) -> str:
+    folder = Path(tempfile.mkdtemp(dir=workspace.folder("work"), prefix="dataset-"))
+    left_out = sorted(
+        [*imported.left_out, *selection.left_out], key=lambda row: (row.source, row.line)
+    )
+    placed = {side: {one.input_key for one in getattr(selection, side)} for side in _SIDES}
+    assigned = {
+        side: sorted(
+            placed[side]
+            | {
+                key
+                for key, known in earlier.sides.items()
+                if known == side and key not in placed["train"] | placed["eval"]
+            }
+        )
+        for side in _SIDES
+    }
+    try:
+        _write_rows(folder / "train.jsonl", (one.as_row() for one in selection.train))
+        _write_rows(folder / "eval.jsonl", (one.as_row() for one in selection.eval))
+        _write_rows(folder / "quarantine.jsonl", (row.as_row() for row in left_out))
+        (folder / "assigned.json").write_text(canonical_json(assigned), "utf-8")
+        (folder / "report.json").write_text(canonical_json(report), "utf-8")
+        return workspace.artifacts.put(folder, kind=KIND)
+    except OSError as e:
+        raise StoreError(
+            f"The dataset version cannot be written to {folder.parent}: {e.strerror or e}.",
+            remedy="Free some space and run the same command again.",
+        ) from e
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _record(
+    workspace: Workspace,
+    digest: str,
+    report: Mapping[str, Any],
+    previous: DatasetVersion | None,
+) -> DatasetVersion:
+    table = tables.dataset_versions
+    now = workspace.now()
+    with workspace.records.begin() as tx:
+        found = tx.execute(sa.select(table).where(table.c.digest == digest)).one_or_none()
+        if found is None:
+            tx.execute(
+                table.insert().values(
+                    digest=digest,
+                    model=report["model"],
+                    label=f"{now:%Y-%m-%d}-{short(digest)}",
+                    previous=None if previous is None else previous.digest,
+                    rows_train=report["rows_train"],
+                    rows_eval=report["rows_eval"],
+                    manifest=dict(report),
+                    created_at=now,
+                )
+            )
+            found = tx.execute(sa.select(table).where(table.c.digest == digest)).one()
+    return _version(found)
+
+
+def _version(row: Any) -> DatasetVersion:
+    return DatasetVersion(
+        digest=row.digest,
+        model=row.model,
+        label=row.label,
+        previous=row.previous,
+        rows_train=row.rows_train,
+        rows_eval=row.rows_eval,
+        report=row.manifest,
+        created_at=row.created_at,
+    )
+
+
+def _write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _read_rows(path: Path) -> Iterable[dict[str, Any]]:
+    with path.open(encoding="utf-8", newline="\n") as file:
+        for line in file:
+            yield json.loads(line)

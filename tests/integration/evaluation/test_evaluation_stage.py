@@ -1,0 +1,238 @@
+"""Whole evaluations against a scripted server, in a real workspace."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from tuneloop.errors import ConflictError, EvaluationError
+from tuneloop.evaluation.plan import EvaluationPlan, plan_evaluation
+from tuneloop.evaluation.stage import evaluate, find_all, read_answers, read_report
+from tuneloop.evaluation.targets import OpenAITarget, Sampling
+from tuneloop.modelfile import AbstainSettings, EvaluationSettings, SuiteSettings, TaskSettings
+from tuneloop.storage import tables
+from tuneloop.testing.upstream import Received, Reply, ScriptedUpstream
+from tuneloop.workspace import Workspace
+
+INTENTS = ("refund", "delivery", "human")
+TASK = TaskSettings(
+    system="Sort.",
+    output_schema={
+        "type": "object",
+        "properties": {"intent": {"enum": list(INTENTS)}},
+        "required": ["intent"],
+    },
+    abstain=AbstainSettings(field="intent", value="human"),
+)
+SAMPLING = Sampling(max_tokens=32)
+
+
+def answer(intent: str) -> str:
+    return json.dumps({"intent": intent})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    rows = [
+        {
+            "id": f"{i:016x}",
+            "messages": [
+                {"role": "system", "content": "Sort."},
+                {"role": "user", "content": f"{INTENTS[i % 3]} please {i}"},
+            ],
+            "completion": answer(INTENTS[i % 3]),
+        }
+        for i in range(90)
+    ]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "eval.jsonl").write_text(text)
+    golden = {"prompt": "refund of my order", "completion": answer("refund")}
+    (tmp_path / "golden.jsonl").write_text(json.dumps(golden) + "\n")
+    return tmp_path
+
+
+def plan(folder: Path, **changes: object) -> EvaluationPlan:
+    values = {
+        "gates": {
+            "accuracy": ">= 0.90",
+            "format": ">= 0.95",
+            "abstention_recall": ">= 0.8",
+            "golden.accuracy": ">= 1",
+        },
+        "suites": (SuiteSettings(name="golden", file="golden.jsonl"),),
+        **changes,
+    }
+    return plan_evaluation(
+        model="desk",
+        task=TASK,
+        settings=EvaluationSettings.model_validate(values),
+        sampling=SAMPLING,
+        dataset=folder,
+        folder=folder,
+    )
+
+
+def knows(request: Received) -> Reply:
+    return Reply(text=answer(request.body["messages"][-1]["content"].split()[0]))
+
+
+def knows_only_refunds(request: Received) -> Reply:
+    return Reply(text=answer("refund"))
+
+
+def target(upstream: ScriptedUpstream, identity: str) -> OpenAITarget:
+    return OpenAITarget(
+        base_url=upstream.base_url,
+        model="m",
+        identity=identity,
+        sampling=SAMPLING,
+        retry_pause_seconds=0.01,
+    )
+
+
+def test_a_good_candidate_passes_and_is_better_than_production(
+    workspace: Workspace, folder: Path
+) -> None:
+    with ScriptedUpstream(knows) as good, ScriptedUpstream(knows_only_refunds) as poor:
+        done = evaluate(
+            workspace,
+            plan=plan(folder),
+            target=target(good, "new"),
+            references={"production": target(poor, "old")},
+        )
+        assert len(good.requests) == len(poor.requests) == 91
+    assert (done.status, done.verdict, done.subject) == ("finished", "passed", "new")
+    assert done.figures["suites"]["held-out"]["accuracy"][::3] == [1.0, 60]
+    assert done.figures["comparisons"]["production"]["verdict"] == "better"
+    report = read_report(workspace, done).as_json()
+    assert report["subjects"] == {"candidate": "new", "production": "old"}
+    assert [s["name"] for s in report["suites"]] == ["held-out", "golden"]
+    rows = read_answers(workspace, done)
+    assert len(rows) == 91 and rows[0]["answer"]["text"] == rows[0]["expected"]
+    assert find_all(workspace, model="desk") == [done]
+    assert not (workspace.root / "work/answers" / done.id).exists()
+
+
+def test_a_poor_candidate_fails_with_reasons(workspace: Workspace, folder: Path) -> None:
+    with ScriptedUpstream(knows_only_refunds) as poor:
+        done = evaluate(workspace, plan=plan(folder), target=target(poor, "old"))
+    assert done.verdict == "failed"
+    reason = read_report(workspace, done).as_json()["reason"]
+    assert "held-out.accuracy is 0.500" in reason
+    assert "held-out.abstention_recall is 0.000" in reason
+
+
+def test_the_lock_is_stored_before_the_first_answer(workspace: Workspace, folder: Path) -> None:
+    stored: list[str] = []
+
+    def spying(request: Received) -> Reply:
+        with workspace.records.begin() as tx:
+            stored.extend(tx.execute(sa.select(tables.evaluations.c.gates)).scalars())
+        return knows(request)
+
+    planned = plan(folder, concurrency=1)
+    with ScriptedUpstream(spying) as upstream:
+        evaluate(workspace, plan=planned, target=target(upstream, "new"))
+    assert stored[0] == planned.gate_lock.digest and len(set(stored)) == 1
+
+
+def test_gates_that_change_under_way_stop_the_evaluation(
+    workspace: Workspace, folder: Path
+) -> None:
+    softer = plan(folder, gates={"accuracy": ">= 0.10"}, concurrency=1)
+
+    def tampering(request: Received) -> Reply:
+        with workspace.records.begin() as tx:
+            tx.execute(tables.evaluations.update().values(gates=softer.gate_lock.digest))
+        return knows(request)
+
+    with ScriptedUpstream(tampering) as upstream, pytest.raises(ConflictError, match="changed"):
+        evaluate(workspace, plan=plan(folder, concurrency=1), target=target(upstream, "new"))
+    swapped = replace(plan(folder), margin=0.5)  # after the gates were locked
+    with (
+        ScriptedUpstream(knows) as upstream,
+        pytest.raises(ConflictError, match="A changed gate is a new evaluation"),
+    ):
+        evaluate(workspace, plan=swapped, target=target(upstream, "other"))
+
+
+def test_what_stops_in_the_middle_leaves_an_evaluation_that_continues(
+    workspace: Workspace, folder: Path
+) -> None:
+    planned = plan(folder, concurrency=1)
+    with ScriptedUpstream(knows) as upstream:
+        gone = target(upstream, "new")
+        answered = 0
+        original = gone.complete
+
+        def complete(messages):  # type: ignore[no-untyped-def]
+            nonlocal answered
+            answered += 1
+            if answered == 50:
+                raise RuntimeError("killed")
+            return original(messages)
+
+        gone.complete = complete  # type: ignore[method-assign]
+        with pytest.raises(RuntimeError, match="killed"):
+            evaluate(workspace, plan=planned, target=gone)
+        (failed,) = find_all(workspace, model="desk")
+        assert failed.status == "failed"
+        before = len(upstream.requests)
+        done = evaluate(workspace, plan=planned, target=target(upstream, "new"))
+        assert len(upstream.requests) - before == 91 - 49
+    assert done.id == failed.id and done.verdict == "passed"
+
+
+def test_a_second_evaluation_asks_the_candidate_again_but_not_the_reference(
+    workspace: Workspace, folder: Path
+) -> None:
+    with ScriptedUpstream(knows) as new, ScriptedUpstream(knows) as base:
+        for _ in range(2):
+            evaluate(
+                workspace,
+                plan=plan(folder),
+                target=target(new, "new"),
+                references={"base": target(base, "base")},
+            )
+        assert (len(new.requests), len(base.requests)) == (182, 91)
+    assert len(find_all(workspace, model="desk")) == 2
+
+
+def test_the_candidate_must_sample_as_planned(workspace: Workspace, folder: Path) -> None:
+    with ScriptedUpstream(knows) as upstream:
+        hot = target(upstream, "new")
+        hot.sampling = Sampling(temperature=1.0)
+        with pytest.raises(EvaluationError, match="would sample with"):
+            evaluate(workspace, plan=plan(folder), target=hot)
+        assert not upstream.requests
+    assert find_all(workspace, model="desk") == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"gates": {"acuracy": ">= 0.9"}}, "Did you mean 'accuracy'"),
+        ({"suites": (SuiteSettings(name="held-out", file="golden.jsonl"),)}, "Two suites"),
+        ({"suites": (SuiteSettings(name="golden", file="none.jsonl"),)}, "does not exist"),
+    ],
+)
+def test_a_plan_that_cannot_work_fails_before_anything_is_asked(
+    folder: Path, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(EvaluationError, match=message):
+        plan(folder, **changes)
+
+
+def test_a_gate_brings_its_scorer_along(folder: Path) -> None:
+    planned = plan(folder, gates={"golden.token_f1": ">= 0.5"})
+    assert "token_f1" in [metric.name for metric in planned.metrics]
+
+
+def test_references_that_break_their_own_form_are_told(folder: Path) -> None:
+    row = {"prompt": "delivery?", "completion": answer("teleport")}
+    (folder / "golden.jsonl").write_text(json.dumps(row) + "\n")
+    assert "break the task's own output form" in plan(folder).notes[0]

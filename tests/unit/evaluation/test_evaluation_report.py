@@ -1,0 +1,153 @@
+import json
+from datetime import UTC, datetime
+from html import unescape
+from html.parser import HTMLParser
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tuneloop import intervals
+from tuneloop.errors import EvaluationError
+from tuneloop.evaluation import gates
+from tuneloop.evaluation.comparison import compare
+from tuneloop.evaluation.metrics import metrics_for
+from tuneloop.evaluation.plan import make_plan
+from tuneloop.evaluation.report import ParityHop, QuantisationRow, Report, make_report
+from tuneloop.evaluation.results import measure
+from tuneloop.evaluation.targets import Answer, Sampling
+from tuneloop.modelfile import TaskSettings
+
+ATTACK = '</pre><script>alert(1)</script><img src=x onerror="x()">{{ 7*7 }} [bold]\x1b[31m\ud800'
+
+
+@pytest.fixture
+def report(task: TaskSettings, parts) -> Report:
+    right, human = parts.answer_text("refund"), parts.answer_text("human")
+    suite = parts.suite(
+        [parts.case(f"{i:02}", right, question=f"case {i} {ATTACK}") for i in range(40)]
+        + [parts.case(f"o{i:02}", human, out_of_scope=True) for i in range(20)]
+    )
+    metrics = metrics_for(task)
+    plan = make_plan(
+        model="desk",
+        suites=[suite],
+        metrics=metrics,
+        conditions={"accuracy": ">= 0.90", "abstention_recall": ">= 0.5"},
+        sampling=Sampling(),
+        notes=["a note <b>"],
+    )
+    good = {case.id: case.expected or "" for case in suite.cases}
+    bad: dict[str, str | Answer] = {
+        **good,
+        "00": ATTACK,
+        "01": Answer(error=f"http_500: {ATTACK}"),
+        "02": parts.answer_text("delivery"),
+    }
+    mine = measure(parts.answers(suite, bad, "candidate-1"), metrics)
+    theirs = measure(parts.answers(suite, good, "production-1"), metrics)
+    outcome = gates.judge(plan.gate_lock, figures={suite.name: mine.figures}, sizes=plan.sizes())
+    return make_report(
+        evaluation="20260302-aaaa",
+        created_at=datetime(2026, 3, 2, 9, tzinfo=UTC),
+        plan=plan,
+        outcome=outcome,
+        results={"candidate": [mine], "production": [theirs]},
+        comparisons=[
+            compare(mine, theirs, label="production", metrics=metrics, margin=plan.margin)
+        ],
+        quantisations=[
+            QuantisationRow(
+                name="q8_0",
+                size_bytes=144_000_000,
+                tokens_per_second=None,
+                figures={"accuracy": intervals.share(9, 10)},
+            )
+        ],
+        parity=[ParityHop(name="merged → f16", passed=False, checked=9, agreed=8, bound=0.05)],
+    )
+
+
+def as_text(report: Report, width: int = 140) -> str:
+    console = Console(file=StringIO(), width=width, color_system=None)
+    for part in report.as_terminal():
+        console.print(part)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_json_has_the_keys_that_readers_rely_on(report: Report) -> None:
+    data = report.as_json()
+    assert list(data) == [
+        "format",
+        "evaluation",
+        "model",
+        "created_at",
+        "subjects",
+        "verdict",
+        "reason",
+        "gate_lock",
+        "gates",
+        "plan",
+        "suites",
+        "comparisons",
+        "quantisations",
+        "parity",
+        "notes",
+    ]
+    accuracy = data["suites"][0]["figures"]["candidate"]["accuracy"]
+    assert accuracy["value"] == 37 / 40 and accuracy["n"] == 40
+    assert 0.79 < accuracy["low"] < 0.925 < accuracy["high"] < 0.98
+    assert data["verdict"] == "passed"
+    assert data["comparisons"][0]["lost"] == 3
+    assert data["suites"][0]["worst"][0]["output"].startswith("(no answer: http_500")
+
+
+def test_it_comes_back_from_its_folder_as_it_was(report: Report, tmp_path: Path) -> None:
+    report.write(tmp_path)
+    assert Report.read(tmp_path).as_json() == json.loads(json.dumps(report.as_json()))
+
+
+def test_the_page_holds_nothing_that_a_model_could_make_run(report: Report) -> None:
+    html = report.as_html()
+    html.encode("utf-8")
+    tags = Tags()
+    tags.feed(html)
+    assert tags.open == []
+    assert {tag for tag, _ in tags.found}.isdisjoint({"script", "img", "link", "iframe", "a"})
+    assert not any(name.startswith("on") for _, attrs in tags.found for name in attrs)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert "{{ 7*7 }}" in html and "http" + "://" not in html
+
+
+def test_all_three_forms_tell_the_same_story(report: Report) -> None:
+    for text in (as_text(report), unescape(report.as_html())):
+        for fact in ("0.925", ">= 0.9", "production", "q8_0", "8 of 9"):
+            assert fact in text
+    assert "PASSED" in as_text(report)
+
+
+def test_the_terminal_shows_outputs_as_they_are_and_no_control_characters(report: Report) -> None:
+    text = as_text(report)
+    assert "[bold]" in text and "\x1b" not in text
+    assert max(map(len, as_text(report, width=80).splitlines())) <= 80
+
+
+def test_a_report_of_another_format_is_refused() -> None:
+    with pytest.raises(EvaluationError, match="report of format 1, got 9"):
+        Report({"format": 9})
