@@ -16,9 +16,8 @@ from tuneloop.datasets.example import Example
 from tuneloop.datasets.likeness import Likeness
 from tuneloop.datasets.normal_form import is_json_container
 
-_FILLER = frozenset(
-    ("a", "an", "the", "please", "pls", "kindly", "just", "hi", "hello", "hey", "thanks", "thank", "you", "bitte", "danke", "hallo")
-)
+_POLITE = ("please", "pls", "kindly", "just", "hi", "hello", "hey", "thanks", "thank", "you")
+_FILLER = frozenset(("a", "an", "the", *_POLITE, "bitte", "danke", "hallo"))
 _EXPANDED = (
     (re.compile(r"\b(what|that|it|he|she|there|where|how|who|when)'s\b"), r"\1 is"),
     (re.compile(r"\bi'm\b"), "i am"),

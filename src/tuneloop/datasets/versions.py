@@ -89,8 +89,7 @@ def prepare(
         StoreError: the version cannot be stored.
     """
     settings = model_file.settings
-    if isinstance(previous, str):
-        previous = next(iter(list_versions(workspace, settings.name)), None)
+    before = _before(workspace, settings.name, previous)
     cleaning = _cleaning(model_file, extras)
     progress.step("Reading rows")
     imported = import_sources(
@@ -184,6 +183,14 @@ def read_examples(workspace: Workspace, version: DatasetVersion, side: Side) -> 
 def read_left_out(workspace: Workspace, version: DatasetVersion) -> list[dict[str, Any]]:
     """The rows that were left out: source, line, reason, detail, excerpt, related, row."""
     return list(_read_rows(workspace.artifacts.get(version.digest) / "quarantine.jsonl"))
+
+
+def _before(
+    workspace: Workspace, model: str, previous: DatasetVersion | Literal["latest"] | None
+) -> DatasetVersion | None:
+    if isinstance(previous, str):
+        return next(iter(list_versions(workspace, model)), None)
+    return previous
 
 
 def _cleaning(model_file: ModelFile, extras: Extras) -> Cleaning:
