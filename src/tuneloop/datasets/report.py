@@ -84,7 +84,10 @@ def content_digest(train: Sequence[Example], held_out: Sequence[Example]) -> str
 
 
 def _duplicates(left_out: Sequence[LeftOut]) -> dict[str, Any]:
-    found = [row for row in left_out if row.reason.endswith("_duplicate")]
+    found = sorted(
+        (row for row in left_out if row.reason.endswith("_duplicate")),
+        key=lambda row: (row.source, row.line),
+    )
     return {
         "exact": sum(row.reason == "exact_duplicate" for row in found),
         "near": sum(row.reason == "near_duplicate" for row in found),
@@ -109,7 +112,9 @@ def _contradictions(selection: Selection) -> dict[str, Any]:
                 }
                 for example in examples
             ]
-            for examples in selection.contradictions[:_SHOWN]
+            for examples in sorted(
+                selection.contradictions, key=lambda found: (found[0].source, found[0].line)
+            )[:_SHOWN]
         ],
     }
 
