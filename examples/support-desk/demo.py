@@ -147,6 +147,7 @@ def teach_the_model_file() -> None:
     edit_model_file(
         {
             "cancel, out_of_scope]": "cancel, solar_export, out_of_scope]",
+            "account, cancel, or out_of_scope": "account, cancel, solar_export, or out_of_scope",
             "[perch, tarn, wick, none]": "[perch, tarn, skerry, wick, none]",
             "    - {name: golden, kind: golden, file: golden.jsonl}\n": (
                 "    - {name: golden, kind: golden, file: golden.jsonl}\n"

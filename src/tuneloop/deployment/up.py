@@ -220,11 +220,19 @@ def start_detached(workspace: Workspace, arguments: list[str]) -> str:
         waiting = [s for s in servers.listing(workspace) if s.wanted and s.status != "ready"]
         if url is not None and not waiting:
             return url
-        if any(server.status == "failed" for server in waiting):
-            break
+        failed = [server for server in waiting if server.status == "failed"]
+        if failed:
+            stop(workspace)
+            raise DeploymentError(
+                f"The model server of {short(failed[0].bundle)} does not start: {failed[0].detail}",
+                remedy=f"The log is {log}.",
+            )
         time.sleep(0.1)
     stop(workspace)
-    raise DeploymentError(f"Serving did not start: {_last_words(log)}", remedy=f"Its log is {log}.")
+    raise DeploymentError(
+        f"Serving was not ready after {READY_SECONDS:g} s: {_last_words(log)}",
+        remedy=f"The log is {log}.",
+    )
 
 
 def stop(workspace: Workspace) -> bool:
