@@ -78,7 +78,7 @@ def history(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None
     rows = table("when", "from", "to", "who", "why")
     for move in moves:
         rows.add_row(
-            f"{move.at:%Y-%m-%d %H:%M} ({ago(move.at, now)})",
+            f"{move.at:%m-%d %H:%M}, {ago(move.at, now)}",
             short(move.from_bundle) if move.from_bundle else "–",
             short(move.to_bundle) if move.to_bundle else "–",
             move.actor,

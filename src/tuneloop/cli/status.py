@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from tuneloop.retraining.status import Status
 
+_SHOWN_SCORES = ("accuracy", "format", "abstention_recall")
 _COLOURS = {"healthy": "green", "alerts": "yellow", "down": "red", "not deployed": "yellow"}
 
 
@@ -59,7 +60,7 @@ def _print(found: Status, now: datetime) -> None:
     if found.candidate:
         rows.add_row("candidate", short(found.candidate))
     for number, alert in enumerate(found.alerts):
-        rows.add_row("alerts" if number == 0 else "", f"[yellow]{escape(alert)}[/]")
+        rows.add_row("alerts" if number == 0 else "", f"[yellow]{escape(_headline(alert))}[/]")
     if found.open_reviews or found.approved_corrections:
         rows.add_row(
             "corrections",
@@ -76,6 +77,13 @@ def _scores(scores: object) -> str:
     if not isinstance(scores, dict) or not scores:
         return "–"
     return ", ".join(
-        f"{name} {value[0]:.2f} ({value[1]:.2f}–{value[2]:.2f}, n={value[3]})"
-        for name, value in scores.items()
+        f"{name.replace('_', ' ')} {scores[name][0]:.2f} "
+        f"({scores[name][1]:.2f}–{scores[name][2]:.2f}, n={scores[name][3]})"
+        for name in _SHOWN_SCORES
+        if name in scores
     )
+
+
+def _headline(alert: str) -> str:
+    """An alert without its interval; `tuneloop alert list` has all of it."""
+    return alert.split(" (95 %")[0]

@@ -55,8 +55,9 @@ def print_json(value: Any) -> None:
 def table(*columns: str, title: str | None = None) -> Table:
     """A plain table."""
     made = Table(title=title, box=None, pad_edge=False, title_justify="left", header_style="bold")
-    for column in columns:
-        made.add_column(column, overflow="fold")
+    for number, column in enumerate(columns):
+        # The first column names the thing; a name that is broken cannot be copied.
+        made.add_column(column, overflow="fold", no_wrap=number == 0)
     return made
 
 

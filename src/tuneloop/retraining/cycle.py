@@ -87,7 +87,7 @@ def _run(loop: Loop, cycle: _Cycle, *, force: bool) -> CycleResult:
     if not decision.deploy:
         return cycle.finish(
             "stopped",
-            f"Candidate {bundle.short} is not deployed: {decision.reason} {_stays(production)}",
+            f"Candidate {bundle.short} is not deployed: {decision.reason}. {_stays(production)}",
             bundle=bundle,
             refused=True,
         )

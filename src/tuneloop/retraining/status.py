@@ -137,7 +137,8 @@ def _with_next_steps(found: Status, *, minimum_corrections: int) -> Status:
     if found.live is None and found.candidate is None:
         steps.append("Make and deploy a first bundle: tuneloop run")
     if found.candidate is not None:
-        steps.append("Look at the candidate: tuneloop bundle diff production candidate")
+        look = "bundle diff production candidate" if found.live else "evaluation show latest"
+        steps.append(f"Look at the candidate: tuneloop {look}")
     if found.live is not None and found.gateway_url is None:
         steps.append("Serve it: tuneloop up")
     elif found.live is not None and found.live.server != "ready":
