@@ -179,15 +179,24 @@ def _start(workspace: Workspace, plan: EvaluationPlan, target: ChatTarget) -> Ev
         "subject": target.identity,
         "gates": plan.gate_lock.digest,
         "suites": plan.suites_digest,
-        "status": "running",
     }
-    left = sa.select(table.c.id).where(*(table.c[key] == value for key, value in wanted.items()))
+    left = sa.select(table.c.id).where(
+        *(table.c[key] == value for key, value in wanted.items()),
+        table.c.status.in_(("running", "failed")),
+    )
     with workspace.records.begin() as tx:
         evaluation = tx.execute(left).scalars().first()
         if evaluation is None:
             now = workspace.now()
             evaluation = f"{now:%Y%m%d}-{uuid.uuid4().hex[:8]}"
-            tx.execute(table.insert().values(id=evaluation, figures={}, created_at=now, **wanted))
+            tx.execute(
+                table.insert().values(
+                    id=evaluation, status="running", figures={}, created_at=now, **wanted
+                )
+            )
+        else:
+            again = {"status": "running", "finished_at": None}
+            tx.execute(table.update().where(table.c.id == evaluation).values(**again))
     return find(workspace, evaluation)
 
 

@@ -112,7 +112,8 @@ def test_a_good_candidate_passes_and_is_better_than_production(
     assert report["subjects"] == {"candidate": "new", "production": "old"}
     assert [s["name"] for s in report["suites"]] == ["held-out", "golden"]
     rows = read_answers(workspace, done)
-    assert len(rows) == 91 and rows[0]["answer"]["text"] == rows[0]["expected"]
+    assert [row["target"] for row in rows] == ["candidate"] * 91 + ["production"] * 91
+    assert rows[0]["answer"]["text"] == rows[0]["expected"]
     assert find_all(workspace, model="desk") == [done]
     assert not (workspace.root / "work/answers" / done.id).exists()
 
