@@ -1,0 +1,93 @@
+"""The command line starts quickly, explains itself, and shows no traceback for a mistake."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import typer
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from tuneloop import __version__
+from tuneloop.cli import main as cli
+
+HEAVY = {"torch", "transformers", "polars", "deltalake", "scipy", "numpy", "granian", "xllamacpp"}
+
+
+def imported_by(statement: str) -> set[str]:
+    script = f"import sys; {statement}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    return {name.split(".")[0] for name in done.stdout.split()}
+
+
+def test_help_imports_nothing_heavy() -> None:
+    found = imported_by("import tuneloop.cli.main")
+    assert not found & (HEAVY | {"sqlalchemy", "pydantic", "yaml"})
+
+
+def test_a_gateway_needs_neither_torch_nor_polars_nor_delta() -> None:
+    found = imported_by("import tuneloop.gateway.app, tuneloop.gateway.server")
+    assert not found & (HEAVY - {"granian"} | {"sqlalchemy", "pydantic"})
+
+
+def commands(at: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    below = getattr(at, "commands", None)
+    if not below:
+        yield path
+        return
+    for name, command in below.items():
+        yield from commands(command, (*path, name))
+
+
+ALL = sorted(commands(get_command(cli.app)))
+
+
+def test_all_commands_are_found() -> None:
+    assert len(ALL) > 30
+
+
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_every_command_explains_itself(path: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(cli.app, [*path, "--help"])
+    assert shown.exit_code == 0
+    assert "Usage" in shown.stdout
+    described = [line for line in shown.stdout.splitlines() if line.strip()]
+    assert len(described) > 3
+
+
+REPORTING_WITHOUT_JSON = {
+    ("init",),  # writes a file
+    ("up",),  # serves
+    ("config", "schema"),  # is JSON
+}
+
+
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_every_reporting_command_has_json(path: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(cli.app, [*path, "--help"], env={"COLUMNS": "200"})
+    assert ("--json" in shown.stdout) == (path not in REPORTING_WITHOUT_JSON)
+
+
+def test_version() -> None:
+    assert CliRunner().invoke(cli.app, ["--version"]).stdout.strip() == f"tuneloop {__version__}"
+
+
+def test_an_unwritable_place_is_a_message(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise PermissionError(13, "Permission denied", "/some/where")
+
+    app = typer.Typer()
+    app.command()(broken)
+    monkeypatch.setattr(cli, "app", app)
+    monkeypatch.setattr(sys, "argv", ["tuneloop"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    assert "/some/where: Permission denied" in capsys.readouterr().err
