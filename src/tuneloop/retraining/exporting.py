@@ -28,6 +28,8 @@ from tuneloop.evaluation.runner import ask
 from tuneloop.evaluation.suites import make_suite
 from tuneloop.evaluation.targets import OpenAITarget
 from tuneloop.hashing import digest_file
+from tuneloop.registry.base_model import verify_base
+from tuneloop.registry.gguf_base import check_gguf_belongs
 from tuneloop.retraining import serving
 
 if TYPE_CHECKING:
@@ -71,20 +73,24 @@ def export(loop: Loop, run: TrainingRun, plan: EvaluationPlan) -> Exported:
     """Export a run in the forms of the model file, and check every hop on cases of the plan.
 
     Raises:
+        BaseModelError: the base is not the one that the run was trained on.
         DeploymentError: a step failed or the disk is full; finished steps are kept.
         GateError: a form diverges from the step before beyond its bound.
     """
+    base = loop.base()
+    verify_base(base, run.base)
     forms = sorted({*loop.model.export.quantisations, loop.model.export.serve})
     trained = _trained_folder(loop.workspace.artifacts.get(str(run.artifact)))
     work = loop.workspace.folder("work/exports") / run.id
     made = export_candidate(
-        base=loop.base(),
+        base=base,
         trained=trained,
         output=work,
         quantisations=forms,
         name=loop.model.name,
         progress=loop.progress,
     )
+    check_gguf_belongs(made.path(loop.model.export.serve), base.folder)
     hops = _parity(loop, trained, made, plan)
     loop.progress.step("Storing the export")
     artifact = loop.workspace.artifacts.put(made.folder, kind="export")

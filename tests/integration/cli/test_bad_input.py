@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 import bad_input
+import tuneloop as package
 from tiny_desk import as_json, command, make_desk, tuneloop
+from tuneloop.errors import BaseModelError
 
 MODEL_FILE = """\
 name: router
@@ -140,3 +142,18 @@ def test_a_full_disk_during_export_and_the_next_run_continues(tmp_path: Path) ->
     (run,) = as_json(tmp_path, "runs", "list")
     assert as_json(tmp_path, "run")["deployed"]
     assert [one["id"] for one in as_json(tmp_path, "runs", "list")] == [run["id"]]
+
+
+@pytest.mark.timeout(300)
+def test_a_base_that_was_replaced_after_training_is_refused(tmp_path: Path) -> None:
+    make_desk(tmp_path)
+    tuneloop(tmp_path, "prepare")
+    run = as_json(tmp_path, "train")
+    weights = tmp_path / "base" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    loop = package.open(tmp_path)
+    with pytest.raises(BaseModelError, match="base"):
+        loop.candidate(loop.dataset(), loop.training_run(run["id"]))
+    loop.close()
