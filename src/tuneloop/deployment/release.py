@@ -66,6 +66,7 @@ def deploy(
         f"{smoke.unlike_base} of {smoke.compared_with_base} unlike the untuned base"
     )
     if not smoke.passed:
+        servers.release_unused(workspace, keep=set())
         raise GateError(
             f"Bundle {bundle.short} fails the smoke test: {smoke.reason}.",
             remedy="Production is unchanged. Look at the server's log in the workspace's logs.",

@@ -21,7 +21,6 @@ from typing import Any
 from tuneloop.deployment import endpoints, servers, supervised, supervisor
 from tuneloop.deployment.backends import llamacpp
 from tuneloop.deployment.backends.base import answers
-from tuneloop.deployment.backends.llamacpp import LlamaSettings
 from tuneloop.deployment.supervisor import ProcessSpec, Supervisor
 from tuneloop.errors import BusyError, DeploymentError, StoreError, TuneloopError, UsageError
 from tuneloop.hashing import short
@@ -150,11 +149,7 @@ class _Loop:
             served_name=bundle.id,
             port=self._processes.port(bundle.id),
             log=self._workspace.folder("logs") / f"server-{bundle.short}.log",
-            settings=LlamaSettings(
-                context_tokens=serving["context_tokens"],
-                parallel=serving["parallel_requests"],
-                threads=serving["threads"],
-            ),
+            settings=llamacpp.settings_of(serving),
         )
 
     def _tell(self, name: str, status: str, detail: str) -> bool:

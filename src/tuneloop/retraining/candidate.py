@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tuneloop.deployment import servers
 from tuneloop.deployment.smoke import QUERIES, Probe
 from tuneloop.evaluation import stage as evaluation
 from tuneloop.evaluation.plan import EvaluationPlan, plan_evaluation
@@ -51,13 +52,13 @@ def make_candidate(loop: Loop, dataset: DatasetVersion, run: TrainingRun) -> Can
     """
     plan = plan_for(loop, dataset)
     exported = exporting.export(loop, run, plan)
-    with ExitStack() as servers:
-        target = _file_target(loop, servers, exported, plan)
+    with ExitStack() as open_servers:
+        target = _file_target(loop, open_servers, exported, plan)
         done = evaluation.evaluate(
             loop.workspace,
             plan=plan,
             target=target,
-            references=_references(loop, servers, plan),
+            references=_references(loop, open_servers, plan),
             quantisations=exporting.quantisation_table(loop, exported, plan),
             parity=exported.parity,
             progress=loop.progress,
@@ -72,14 +73,18 @@ def evaluate_bundle(loop: Loop, bundle: Bundle) -> Evaluation:
     """A new evaluation of a bundle, on the suites and gates of the model file as it is now."""
     dataset = loop.dataset(bundle.manifest["dataset"]["digest"])
     plan = plan_for(loop, dataset)
-    with ExitStack() as servers:
-        target = serving.target_of(
-            bundle, servers.enter_context(serving.bundle_server(loop.workspace, bundle))
-        )
-        references = _references(loop, servers, plan, without=bundle)
-        return evaluation.evaluate(
-            loop.workspace, plan=plan, target=target, references=references, progress=loop.progress
-        )
+    try:
+        with ExitStack() as open_servers:
+            base_url = open_servers.enter_context(serving.bundle_server(loop.workspace, bundle))
+            return evaluation.evaluate(
+                loop.workspace,
+                plan=plan,
+                target=serving.target_of(bundle, base_url),
+                references=_references(loop, open_servers, plan, without=bundle),
+                progress=loop.progress,
+            )
+    finally:
+        servers.release_unused(loop.workspace, keep=set())
 
 
 def plan_for(loop: Loop, dataset: DatasetVersion) -> EvaluationPlan:
@@ -150,11 +155,11 @@ def evaluation_settings(loop: Loop) -> dict[str, Any]:
 
 
 def _file_target(
-    loop: Loop, servers: ExitStack, exported: Exported, plan: EvaluationPlan
+    loop: Loop, open_servers: ExitStack, exported: Exported, plan: EvaluationPlan
 ) -> OpenAITarget:
     """The candidate's file behind the server and settings of production."""
     name = f"{loop.model.name}-{exported.served.digest[:12]}"
-    url = servers.enter_context(
+    url = open_servers.enter_context(
         serving.file_server(
             loop.workspace, exported.served_path, name=name, endpoint=loop.model.endpoint
         )
@@ -165,20 +170,20 @@ def _file_target(
 
 
 def _references(
-    loop: Loop, servers: ExitStack, plan: EvaluationPlan, *, without: Bundle | None = None
+    loop: Loop, open_servers: ExitStack, plan: EvaluationPlan, *, without: Bundle | None = None
 ) -> dict[str, ChatTarget]:
     """Production, if there is one, and the untuned base, each as it would be served."""
     found: dict[str, ChatTarget] = {}
     alias = aliases.current(loop.workspace, loop.model.name).get("production")
     if alias is not None and (without is None or alias.bundle != without.id):
         bundle = bundles.find(loop.workspace, alias.bundle)
-        url = servers.enter_context(serving.bundle_server(loop.workspace, bundle))
+        url = open_servers.enter_context(serving.bundle_server(loop.workspace, bundle))
         found["production"] = OpenAITarget(
             base_url=url, model=bundle.id, identity=bundle.id, sampling=plan.sampling
         )
     base = exporting.export_base(loop)
     name = f"base-{base.served.digest[:12]}"
-    url = servers.enter_context(
+    url = open_servers.enter_context(
         serving.file_server(
             loop.workspace, base.served_path, name=name, endpoint=loop.model.endpoint
         )

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tuneloop.deployment import release, servers, up
-from tuneloop.deployment.backends.llamacpp import LlamaServer, LlamaSettings
+from tuneloop.deployment.backends.llamacpp import LlamaServer, LlamaSettings, settings_of
 from tuneloop.deployment.smoke import Ask
 from tuneloop.evaluation.targets import OpenAITarget, Sampling
 from tuneloop.modelfile import EndpointSettings
@@ -25,16 +25,6 @@ def model_path(workspace: Workspace, bundle: Bundle) -> Path:
     """The verified file that a bundle serves."""
     folder = bundles.verify(workspace, bundle)["export"]
     return folder / str(bundle.manifest["serving"]["file"])
-
-
-def settings_of(bundle: Bundle) -> LlamaSettings:
-    """How the bundle's manifest says that it is to be run."""
-    serving = bundle.manifest["serving"]
-    return LlamaSettings(
-        context_tokens=serving["context_tokens"],
-        parallel=serving["parallel_requests"],
-        threads=serving["threads"],
-    )
 
 
 @contextmanager
@@ -63,7 +53,7 @@ def bundle_server(workspace: Workspace, bundle: Bundle) -> Iterator[str]:
     with LlamaServer(
         model_path(workspace, bundle),
         served_name=bundle.id,
-        settings=settings_of(bundle),
+        settings=settings_of(bundle.manifest["serving"]),
         log=log,
     ) as handle:
         yield handle.base_url

@@ -192,6 +192,13 @@ def test_rolling_back_takes_effect_within_a_second(desk: Path) -> None:
     assert reasons[:2] == ["back", "rehearsal"]
 
 
+def test_a_bundle_can_be_evaluated_again(desk: Path) -> None:
+    report = as_json(desk, "evaluate", "previous")
+    assert report["verdict"] == "passed"
+    assert {"production", "base"} <= report["subjects"].keys()
+    assert as_json(desk, "status")["health"] in ("healthy", "alerts")
+
+
 def test_a_crashed_model_server_comes_back(desk: Path) -> None:
     url = as_json(desk, "status")["gateway_url"]
     bundle = production(desk)

@@ -11,8 +11,10 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tuneloop.deployment.backends.base import ServerHandle, answers
 from tuneloop.deployment.processes import ChildProcess, free_port
@@ -40,6 +42,15 @@ class LlamaSettings:
     stop_grace_seconds: float = 5.0
     executable: str | None = None
     """Another llama.cpp server to run instead of the one in the wheel, e.g. `llama-server`."""
+
+
+def settings_of(serving: Mapping[str, Any]) -> LlamaSettings:
+    """How the `serving` part of a bundle's manifest says that the bundle is to be run."""
+    return LlamaSettings(
+        context_tokens=serving["context_tokens"],
+        parallel=serving["parallel_requests"],
+        threads=serving["threads"],
+    )
 
 
 def physical_cores() -> int:
