@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tuneloop.deployment.export.disk import FULL_MESSAGES, disk_full
+from tuneloop.deployment.export.disk import FULL_MESSAGE, disk_full
 from tuneloop.errors import DeploymentError
 
 _KEPT_LINES = 400
@@ -51,7 +51,7 @@ def run_child(
             raise
     if process.returncode == 0:
         return "\n".join(lines)
-    said_full = any(message in line for line in lines for message in FULL_MESSAGES)
+    said_full = any(FULL_MESSAGE.search(line) for line in lines)
     # A tool may fail on a full disk without saying so.
     if said_full or shutil.disk_usage(writes.parent).free < needed_bytes // 100:
         raise disk_full(writes, needed_bytes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +13,10 @@ from pathlib import Path
 from tuneloop.errors import DeploymentError
 
 _FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# What a child process prints when it meets one of them.
-FULL_MESSAGES = ("No space left on device", "Disk quota exceeded", "File too large")
+# What a child process prints when it meets one of them; the last is numpy's, which keeps no errno.
+FULL_MESSAGE = re.compile(
+    r"No space left on device|Disk quota exceeded|File too large|\d+ requested and \d+ written"
+)
 _PARTIAL = ".partial"
 
 

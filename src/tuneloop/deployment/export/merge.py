@@ -53,7 +53,7 @@ def merge_adapter(base: Path, adapter: Path, output: Path, *, progress: Progress
         run_child(
             command,
             doing="Merging the adapter into the base",
-            writes=partial,
+            writes=output,
             needed_bytes=needed_bytes,
             environment={"HF_HUB_OFFLINE": "1"},
             on_line=progress_lines(progress),

@@ -14,9 +14,9 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from tuneloop.deployment.export.merge import is_adapter
 from tuneloop.deployment.export.observe import (
@@ -213,11 +213,6 @@ def logprob_differences(reference: Observation, candidate: Observation) -> list[
         if wanted != got:
             break
     return differences
-
-
-def verdicts_as_json(verdicts: Sequence[ParityVerdict]) -> list[dict[str, Any]]:
-    """For reports and bundle manifests."""
-    return [asdict(verdict) for verdict in verdicts]
 
 
 def _value(top: Mapping[int, float], token: int) -> float:
