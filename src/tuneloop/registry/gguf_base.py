@@ -46,8 +46,10 @@ def dequantised_folder(file: Path, *, content_digest: str, cache: Path, progress
         shutil.rmtree(folder, ignore_errors=True)
         progress.step(f"Dequantising {file.name} once to a folder that can be trained on")
         try:
-            _check_room(file, cache)
-            _run_child(file, partial, cache)
+            needed_bytes = _dequantised_bytes(file)
+            if shutil.disk_usage(cache).free < needed_bytes:
+                raise _no_room(file, cache, needed_bytes)
+            _run_child(file, partial, needed_bytes)
             _write_manifest(partial, content_digest)
             partial.replace(folder)
         finally:
@@ -133,12 +135,9 @@ def _tokens_of_folder(folder: Path) -> dict[str, int]:
     return dict(vocabulary)
 
 
-def _check_room(file: Path, cache: Path) -> None:
-    reader = open_gguf(file)
-    needed = 4 * sum(int(tensor.n_elements) for tensor in reader.tensors)
-    free = shutil.disk_usage(cache).free
-    if free < needed:
-        raise _no_room(file, cache, needed)
+def _dequantised_bytes(file: Path) -> int:
+    """The size of the fp32 weights."""
+    return 4 * sum(int(tensor.n_elements) for tensor in open_gguf(file).tensors)
 
 
 def _no_room(file: Path, cache: Path, needed_bytes: int) -> BaseModelError:
@@ -149,7 +148,7 @@ def _no_room(file: Path, cache: Path, needed_bytes: int) -> BaseModelError:
     )
 
 
-def _run_child(file: Path, output: Path, cache: Path) -> None:
+def _run_child(file: Path, output: Path, needed_bytes: int) -> None:
     result = subprocess.run(
         [sys.executable, "-m", __spec__.name, str(file), str(output)],
         stdin=subprocess.DEVNULL,
@@ -164,7 +163,7 @@ def _run_child(file: Path, output: Path, cache: Path) -> None:
     if result.returncode == 0:
         return
     if os.strerror(errno.ENOSPC) in result.stdout:
-        raise _no_room(file, cache, 0)
+        raise _no_room(file, output.parent, needed_bytes)
     lines = "\n".join(f"  {line}" for line in result.stdout.splitlines()[-_SHOWN_LINES:])
     raise BaseModelError(
         f"{file} could not be dequantised (exit code {result.returncode}). Last lines:\n{lines}",

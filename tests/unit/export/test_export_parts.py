@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import struct
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,15 +32,43 @@ def test_a_child_that_fails_is_reported_with_its_last_lines(tmp_path: Path) -> N
     assert "line 49" in caught.value.message and "line 20" not in caught.value.message
 
 
-def test_a_child_that_meets_a_full_disk(tmp_path: Path) -> None:
-    script = "raise OSError(28, 'No space left on device')"
+@pytest.mark.parametrize(
+    "said", ["[Errno 28] No space left on device", "10240 requested and 7792 written"]
+)
+def test_a_child_that_meets_a_full_disk(tmp_path: Path, said: str) -> None:
     with pytest.raises(DeploymentError, match=r"disk became full while out\.gguf .* 5\.0 MB"):
         run_child(
-            [sys.executable, "-c", script],
+            [sys.executable, "-c", f"raise OSError({said!r})"],
             doing="The step",
             writes=tmp_path / "out.gguf",
             needed_bytes=5_000_000,
         )
+
+
+LIMITED_COPY = """
+import resource, sys
+from pathlib import Path
+from tuneloop.deployment.export.merge import copy_full_model
+from tuneloop.errors import DeploymentError
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    copy_full_model(Path(sys.argv[1]), Path(sys.argv[1]), Path(sys.argv[2]))
+except DeploymentError as e:
+    print(e)
+"""
+
+
+def test_a_copy_that_meets_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
+    trained, output = tmp_path / "trained", tmp_path / "out" / "safetensors"
+    trained.mkdir()
+    (trained / "config.json").write_text("{}")
+    safetensors(trained / "model.safetensors", {"x": [1000]})
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED_COPY, trained, output],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "The disk became full while safetensors was written" in done.stdout, done.stderr
+    assert list(output.parent.iterdir()) == []
 
 
 def test_lines_are_followed_as_they_come(tmp_path: Path) -> None:

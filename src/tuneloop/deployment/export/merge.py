@@ -122,14 +122,11 @@ def _check_adapter(adapter: Path) -> None:
 
 
 def _fresh_partial(output: Path, needed_bytes: int) -> Path:
+    output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f".{output.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        require_free_bytes(partial, needed_bytes)
-    except DeploymentError:
-        partial.rmdir()
-        raise
+    require_free_bytes(output.parent, needed_bytes)
+    partial.mkdir()
     return partial
 
 
