@@ -1,6 +1,7 @@
 """Rows for the training benchmark, in the row format of a dataset version.
 
-From CLINC150's 15 banking intents and out-of-scope messages where `../shared/data` exists.
+From CLINC150's 15 banking intents and out-of-scope messages where `../shared/data` exists, else
+from the support desk example.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import hashlib
 import json
 import random
 from pathlib import Path
+
+import yaml
 
 OUT_OF_SCOPE = "out_of_scope"
 
@@ -39,13 +42,32 @@ def clinc_banking_rows(
     picked = generator.sample(outside, min(out_of_scope, len(outside)))
     chosen += [(text, OUT_OF_SCOPE) for text in picked]
     generator.shuffle(chosen)
-    return [_row(system, text, intent) for text, intent in chosen]
+    return [_row(system, text, json.dumps({"intent": intent})) for text, intent in chosen]
 
 
-def _row(system: str, text: str, intent: str) -> dict[str, object]:
+def support_desk_rows(folder: Path, *, seed: int = 0) -> list[dict[str, object]]:
+    """The usable rows of the example's first month, shuffled; broken ones are passed over."""
+    system = yaml.safe_load((folder / "tuneloop.yaml").read_text(encoding="utf-8"))["task"][
+        "system"
+    ]
+    chosen = []
+    for line in (
+        (folder / "month-1.jsonl").read_text(encoding="utf-8", errors="replace").split("\n")
+    ):
+        try:
+            user, answer = json.loads(line)["messages"]
+            json.loads(answer["content"])
+        except (ValueError, KeyError, TypeError):
+            continue
+        chosen.append(_row(system, user["content"], answer["content"]))
+    random.Random(seed).shuffle(chosen)
+    return chosen
+
+
+def _row(system: str, text: str, completion: str) -> dict[str, object]:
     content = {
         "messages": [{"role": "system", "content": system}, {"role": "user", "content": text}],
-        "completion": json.dumps({"intent": intent}),
+        "completion": completion,
     }
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     return {"id": digest[:16], **content}

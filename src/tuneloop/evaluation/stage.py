@@ -172,7 +172,7 @@ def _check_sampling(plan: EvaluationPlan, targets: Mapping[str, ChatTarget]) -> 
 
 
 def _start(workspace: Workspace, plan: EvaluationPlan, target: ChatTarget) -> Evaluation:
-    """Store the lock before anything is asked; take up what a killed process left running."""
+    """Store the lock before anything is asked; take up one that was killed or failed."""
     table = tables.evaluations
     wanted = {
         "model": plan.model,

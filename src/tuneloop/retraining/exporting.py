@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tuneloop.training.stage import TrainingRun
 
 PARITY_PROMPTS = 8
-TABLE_CASES = 24
+TABLE_CASES = 16
 """Cases that each quantisation is asked for the table; the gates see all cases."""
 _TABLE_METRICS = ("correct", "accuracy", "format", "abstention_recall")
 
