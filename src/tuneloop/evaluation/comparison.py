@@ -141,7 +141,7 @@ def paired(metric: Metric, pairs: Sequence[tuple[float, float]], *, margin: floa
         won=won,
         lost=lost,
         detectable=detectable,
-        warning=_size_warning(n, detectable, margin),
+        warning=_size_warning(n, detectable, margin) if verdict == "inconclusive" else "",
     )
 
 

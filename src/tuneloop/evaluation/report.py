@@ -7,6 +7,7 @@ again. A figure is always `{"value", "low", "high", "n"}`; shares are in 0..1.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import datetime
@@ -28,6 +29,7 @@ FORMAT = 1
 CANDIDATE = "candidate"
 WORST_CASES = 20
 CHANGED_CASES = 20
+_QUALITY_METRICS = ("correct", "accuracy", "format")
 FILE_NAME = "report.json"
 
 
@@ -213,16 +215,18 @@ def _suite(results: Mapping[str, SuiteResult]) -> dict[str, Any]:
 
 
 def _worst(result: SuiteResult) -> list[Case]:
-    """Cases with a wrong answer: requests that failed first, then by how many scores are low."""
+    """Cases with a wrong answer: requests that failed first, then by how many scores are low.
 
-    def badness(case: Case) -> tuple[bool, float, str]:
+    Among equals the reference answers take turns, so that one frequent mistake hides no other.
+    """
+    wrong = [case for case in result.suite.cases if _quality(result.cases[case.id]) < 1]
+    turn: Counter[str | None] = Counter()
+    order = {}
+    for case in wrong:
+        turn[case.expected] += 1
         found = result.cases[case.id]
-        return found.answer.error is None, _quality(found), case.id
-
-    return sorted((c for c in result.suite.cases if _quality(result.cases[c.id]) < 1), key=badness)
-
-
-_QUALITY_METRICS = ("correct", "accuracy", "format")
+        order[case.id] = (found.answer.error is None, _quality(found), turn[case.expected])
+    return sorted(wrong, key=lambda case: order[case.id])
 
 
 def _quality(result: CaseResult) -> float:

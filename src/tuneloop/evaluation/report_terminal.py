@@ -43,12 +43,16 @@ def parts(report: Mapping[str, Any]) -> list[RenderableType]:
 
 
 def figure(value: Mapping[str, Any] | None, metric: str = "") -> str:
-    """`0.93 (0.88-0.96)`; latencies without decimals."""
+    """`0.930 (0.881–0.962)`; latencies without decimals."""
     if value is None:
         return "-"
     digits = 0 if metric.endswith("_ms") else 3
     middle, low, high = (f"{value[key]:.{digits}f}" for key in ("value", "low", "high"))
-    return f"{middle} ({low}-{high})"
+    return f"{middle} ({low}–{high})"
+
+
+def _difference(value: Mapping[str, Any]) -> str:
+    return f"{value['value']:+.3f} ({value['low']:+.3f} to {value['high']:+.3f})"
 
 
 def _headline(report: Mapping[str, Any]) -> Text:
@@ -129,7 +133,7 @@ def _comparison(comparison: Mapping[str, Any]) -> RenderableType:
     for one in comparison["metrics"]:
         table.add_row(
             Text(one["metric"]),
-            figure(one["difference"]),
+            _difference(one["difference"]),
             str(one["won"]),
             str(one["lost"]),
             "-" if one["p_value"] is None else f"{one['p_value']:.3g}",

@@ -70,7 +70,7 @@ class TaskSettings(Section):
             return False
         try:
             value = json.loads(answer)
-        except ValueError:
+        except (ValueError, RecursionError):  # A model may answer with brackets without end.
             return False
         return isinstance(value, dict) and value.get(self.abstain.field) == self.abstain.value
 

@@ -68,3 +68,9 @@ def test_an_identifier_is_not_a_slice(task: TaskSettings, parts) -> None:
     suite = parts.suite(cases)
     result = measure(parts.answers(suite, {c.id: "{}" for c in cases}), metrics_for(task))
     assert result.unsliced == ("customer",) and list(result.slices) == ["month"]
+
+
+def test_an_answer_of_endless_brackets_is_just_wrong(task: TaskSettings, parts) -> None:
+    suite = parts.suite([parts.case("a", parts.answer_text("human"), out_of_scope=True)])
+    result = measure(parts.answers(suite, {"a": "[" * 100_000}), metrics_for(task))
+    assert result.figures["abstention_recall"].value == result.figures["format"].value == 0
