@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     Vectors = npt.NDArray[np.float32]
 
+REFERENCE_VERSION = 1
+"""Grows when a reference is computed differently, so that no cached one of another rule is used."""
 CALIBRATED_SHARE = 0.05
 """Share of the bundle's own rows that counts as far."""
 HELD_OUT_ALONE_FROM = 200
@@ -168,8 +170,12 @@ def new_words(prompts: Sequence[str], reference: NoveltyReference) -> list[NewWo
 
 
 def words(text: str) -> set[str]:
-    """The words of a text, case-folded: at least two characters, beginning with a letter."""
-    return {word.casefold() for word in _WORD.findall(text)}
+    """The words of a text, case-folded, at least two characters, beginning with a letter.
+
+    A possessive is its word: "the Skerry's cable" speaks of the Skerry.
+    """
+    found = (word.casefold().replace("’", "'") for word in _WORD.findall(text))
+    return {word.removesuffix("'s") for word in found}
 
 
 def _log_chance(count: int, window: int, training: int) -> float:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuneloop.errors import TuneloopError
-from tuneloop.hashing import canonical_json, digest_text, short
+from tuneloop.hashing import canonical_json, digest_json, short
 from tuneloop.modelfile import ModelFile
 from tuneloop.monitoring import alerts, monitors
 from tuneloop.monitoring.embedders import Embedder, StaticEmbedder
 from tuneloop.monitoring.measurement import Limit, Measurement, not_measured
 from tuneloop.monitoring.monitors import LatencyBaseline
-from tuneloop.monitoring.novelty import NoveltyReference, novelty_reference
+from tuneloop.monitoring.novelty import REFERENCE_VERSION, NoveltyReference, novelty_reference
 from tuneloop.monitoring.window import Window, last_user_text, read_window
 from tuneloop.progress import Progress
 from tuneloop.registry.bundle import Bundle
@@ -152,7 +152,7 @@ def reference_of(workspace: Workspace, dataset: str, embedder: Embedder) -> Nove
         MissingExtraError: the embedder's package is not installed.
         DataError: it has too few training rows.
     """
-    name = f"{dataset}-{short(digest_text(embedder.name))}"
+    name = f"{dataset}-{short(digest_json([embedder.name, REFERENCE_VERSION]))}"
     folder = workspace.folder("cache/novelty") / name
     known = NoveltyReference.load(folder)
     if known is not None:

@@ -93,6 +93,7 @@ def test_a_rare_word_of_a_large_window_is_not_news() -> None:
 
 
 def test_words_are_folded_and_numbers_are_none() -> None:
+    assert words("the Skerry’s and SKERRY's cable") == {"the", "skerry", "and", "cable"}
     assert words("Where is MY Café-order 4711? Don't know, straße 5b") == {
         "where",
         "is",
