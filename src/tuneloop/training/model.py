@@ -57,9 +57,11 @@ def chosen_dtype(config: TrainingConfig, device: str) -> torch.dtype:
 
 
 def chosen_threads(config: TrainingConfig) -> int:
-    """CPU threads: as set, or one for each core that this process may use."""
+    """CPU threads: as set, else OMP_NUM_THREADS, else one per core that this process may use."""
     if config.threads is not None:
         return config.threads
+    if (named := os.environ.get("OMP_NUM_THREADS", "")).isdigit() and int(named) > 0:
+        return int(named)
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on Linux

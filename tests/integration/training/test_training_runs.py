@@ -1,0 +1,183 @@
+"""Whole runs inside this process: what is written, repeated, continued and refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from training_rows import make_rows, write_rows
+from tuneloop.errors import TrainingError
+from tuneloop.training.config import TrainingConfig
+from tuneloop.training.spec import TrainingSpec
+
+# transformers, TRL and PEFT warn of each other's deprecations.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def _train(
+    spec: TrainingSpec, *, stop_requested: Callable[[], bool] = lambda: False
+) -> tuple[Any, list[dict[str, Any]]]:
+    from tuneloop.training.run import train
+
+    spec.write()
+    events: list[dict[str, Any]] = []
+    return train(spec, emit=events.append, stop_requested=stop_requested), events
+
+
+def _losses(record: dict[str, Any]) -> list[float]:
+    return [point["loss"] for point in record["loss_curves"]["train"]]
+
+
+def test_a_run_learns_and_leaves_an_adapter_and_its_record(spec: TrainingSpec) -> None:
+    outcome, events = _train(spec)
+    assert outcome.finished
+    assert {path.relative_to(spec.output_folder).as_posix() for path in _files(spec)} == {
+        "adapter/adapter_config.json",
+        "adapter/adapter_model.safetensors",
+        "record.json",
+    }
+    record = json.loads((spec.output_folder / "record.json").read_text())
+    assert record == outcome.record
+    assert record["packed"] is True
+    assert (record["dataset"], record["base"]["digest"]) == ("d" * 64, "b" * 64)
+    assert record["hyperparameters"]["batch_size"] == {"value": 8, "origin": "file"}
+    assert record["hyperparameters"]["alpha"]["in_force"] == 32
+    assert record["packages"]["trl"]
+    assert record["peak_memory_mb"]["process"] > 100
+    assert len(_losses(record)) == record["steps"] == 9
+    evaluation = [point["loss"] for point in record["loss_curves"]["eval"]]
+    assert len(evaluation) == 3
+    assert evaluation[-1] < evaluation[0] - 0.1
+    steps = [event for event in events if event["event"] == "step"]
+    assert [event["step"] for event in steps] == list(range(1, 10))
+    assert all(event["tokens_per_second"] > 0 for event in steps)
+    assert steps[-1]["seconds_left"] == 0
+
+
+def test_no_path_of_this_machine_is_in_the_adapter(spec: TrainingSpec) -> None:
+    _train(spec)
+    described = (spec.output_folder / "adapter" / "adapter_config.json").read_text()
+    assert str(spec.base_folder) not in described
+    assert json.loads(described)["base_model_name_or_path"] == "tiny"
+
+
+def test_the_same_run_twice_gives_the_same_adapter(spec: TrainingSpec) -> None:
+    first, _ = _train(spec)
+    before = (spec.output_folder / "adapter" / "adapter_model.safetensors").read_bytes()
+    second, _ = _train(spec)
+    after = (spec.output_folder / "adapter" / "adapter_model.safetensors").read_bytes()
+    assert _losses(first.record) == _losses(second.record)
+    assert before == after
+
+
+def test_a_stopped_run_continues_in_the_middle_of_an_epoch_as_if_never_stopped(
+    spec: TrainingSpec, tmp_path: Path
+) -> None:
+    whole, _ = _train(replace(spec, run_folder=tmp_path / "whole"))
+    asked: list[int] = []
+
+    def after_five_steps() -> bool:
+        asked.append(1)
+        return len(asked) >= 5
+
+    stopped, _ = _train(spec, stop_requested=after_five_steps)
+    assert not stopped.finished
+    assert stopped.step == 5
+    assert not spec.output_folder.exists()
+    finished, events = _train(spec)
+    assert {"event": "note", "text": "Continuing from checkpoint-5."} in events
+    assert finished.record["resumed_from_step"] == 5
+    assert _losses(finished.record) == pytest.approx(_losses(whole.record), abs=1e-5)
+    assert finished.record["final_eval_loss"] == pytest.approx(
+        whole.record["final_eval_loss"], abs=1e-5
+    )
+
+
+def test_a_half_written_checkpoint_is_passed_over(spec: TrainingSpec) -> None:
+    from tuneloop.training.run import last_checkpoint
+
+    folder = spec.run_folder / "checkpoints"
+    for step, content in ((3, '{"global_step": 3}'), (6, '{"global_st'), (9, None)):
+        (folder / f"checkpoint-{step}").mkdir(parents=True)
+        if content is not None:
+            (folder / f"checkpoint-{step}" / "trainer_state.json").write_text(content)
+    assert last_checkpoint(folder) == folder / "checkpoint-3"
+    assert [path.name for path in folder.iterdir()] == ["checkpoint-3"]
+
+
+def test_all_weights_can_be_trained(spec: TrainingSpec) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    config = replace(spec.config, method="full", learning_rate=1e-3)
+    outcome, _ = _train(replace(spec, config=config))
+    folder = spec.output_folder / "model"
+    assert _losses(outcome.record)[-1] < _losses(outcome.record)[0]
+    base = AutoModelForCausalLM.from_pretrained(spec.base_folder).state_dict()
+    tuned = AutoModelForCausalLM.from_pretrained(folder).state_dict()
+    assert any(not base[name].equal(tuned[name]) for name in base)
+    assert AutoTokenizer.from_pretrained(folder).chat_template
+    assert not list(folder.rglob("*.bin"))
+
+
+def test_training_stops_early_and_keeps_the_best_adapter(spec: TrainingSpec) -> None:
+    # A rate that makes the held-out loss rise after the first epoch.
+    config = replace(spec.config, epochs=12, learning_rate=0.1, schedule="constant")
+    outcome, _ = _train(replace(spec, config=replace(config, early_stopping_patience=1)))
+    evaluation = [point["loss"] for point in outcome.record["loss_curves"]["eval"]]
+    assert len(evaluation) < 12
+    assert outcome.record["best_eval_loss"] == min(evaluation) < evaluation[-1]
+    assert _held_out_loss(spec) == pytest.approx(min(evaluation), abs=1e-4)
+
+
+def test_without_evaluation_rows_the_last_step_is_kept(spec: TrainingSpec) -> None:
+    outcome, _ = _train(replace(spec, eval_file=None))
+    assert outcome.finished
+    assert outcome.record["final_eval_loss"] is None
+
+
+def test_a_diverging_run_says_so(spec: TrainingSpec) -> None:
+    config = replace(spec.config, method="full", learning_rate=1e30, warmup_share=0.0)
+    with pytest.raises(TrainingError, match="The loss became") as caught:
+        _train(replace(spec, config=config))
+    assert "learning_rate" in caught.value.remedy
+
+
+def test_gradient_checkpointing_and_small_packs_change_nothing(spec: TrainingSpec) -> None:
+    plain, _ = _train(spec)
+    saving = replace(spec.config, gradient_checkpointing="on", tokens_per_pack=100)
+    saved, _ = _train(replace(spec, config=saving))
+    assert _losses(saved.record) == pytest.approx(_losses(plain.record), abs=1e-4)
+
+
+def test_rows_without_system_text_are_trained(spec: TrainingSpec, tmp_path: Path) -> None:
+    rows = [*make_rows(6, system=None), *make_rows(6, system="Be brief.", seed=2)]
+    path = write_rows(tmp_path / "mixed.jsonl", rows)
+    outcome, _ = _train(replace(spec, train_file=path, config=replace(spec.config, epochs=1)))
+    assert outcome.record["rows"]["train"] == 12
+
+
+def _files(spec: TrainingSpec) -> list[Path]:
+    return [path for path in spec.output_folder.rglob("*") if path.is_file()]
+
+
+def _held_out_loss(spec: TrainingSpec) -> float:
+    """Measured by the plain definition on the saved adapter."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    from tuneloop.training.loss import padded_loss
+    from tuneloop.training.packing import padded_tensors
+    from tuneloop.training.preflight import look_before
+
+    rows = look_before(replace(spec, config=TrainingConfig(device="cpu"))).evaluation.rows
+    base = AutoModelForCausalLM.from_pretrained(spec.base_folder)
+    model = PeftModel.from_pretrained(base, spec.output_folder / "adapter").eval()
+    with torch.no_grad():
+        total = padded_loss(model, padded_tensors(rows, pad_id=0))
+    return float(total) / sum(len(row.completion) for row in rows)
