@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ def recipe(
     return {"digest": digest_json(parts), **parts}
 
 
+@cache
 def code_digest() -> str:
     """Identity of the rules' code; comments, docstrings and layout do not count."""
     folder = Path(__file__).parent

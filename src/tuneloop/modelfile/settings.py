@@ -88,7 +88,7 @@ class DataSettings(Section):
         None, description="Column whose equal values stay on one side of the split."
     )
     near_duplicate_similarity: Share = Field(
-        0.8, description="Inputs at least this alike, with one answer, are duplicates."
+        0.9, description="Inputs at least this alike, with one answer, are duplicates."
     )
     min_characters: Annotated[int, Field(ge=0)] = Field(
         2, description="Shorter inputs are dropped."

@@ -19,11 +19,11 @@ def read_json_lines(path: Path, max_row_bytes: int) -> Iterator[RawRow | BadRow]
             if line.too_large:
                 yield too_large(line.number, line.size_bytes, max_row_bytes, beginning(line))
                 continue
-            if not line.content.strip():
-                continue
             text = decoded(line)
             if isinstance(text, BadRow):
                 yield text
+                continue
+            if not text.strip():
                 continue
             if line.number == 1:
                 _refuse_array(path, text)
