@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bad_input import BAD_DATA_FILES, good_row, one_huge_row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bad_input import BAD_DATA_FILES, good_row, one_huge_row
 from tuneloop.datasets.readers import BadRow, RawRow, read_rows
 from tuneloop.errors import DataError
 
