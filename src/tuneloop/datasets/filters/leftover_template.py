@@ -12,7 +12,9 @@ _NOUN = r"(NAME|COMPANY|DATE|ADDRESS|PHONE|EMAIL|PRODUCT|CUSTOMER|USER|AGENT|NUM
 _ANYWHERE = (
     re.compile(r"\{\{\s*[\w.\- ]{1,60}\s*\}\}"),
     re.compile(r"\{%.{1,60}%\}"),
-    re.compile(r"\[\s*(INSERT|YOUR|ENTER|ADD|FILL IN)\b[^\]\n]{0,60}\]", re.IGNORECASE),
+    # "[Enter]" and "[Your Orders]" are keys and buttons: only what asks to be filled in counts.
+    re.compile(r"\[\s*(INSERT|FILL IN)\s[^\]\n]{1,60}\]", re.IGNORECASE),
+    re.compile(rf"\[\s*YOUR\s(\w+\s)?{_NOUN}\s*\]", re.IGNORECASE),
     re.compile(r"\blorem ipsum dolor\b", re.IGNORECASE),
 )
 _IN_ANSWERS = (
