@@ -126,6 +126,9 @@ def _start(
         command += [f"--{key}", value]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     environment.setdefault("CUDA_VISIBLE_DEVICES", "0")
+    # Ours sets it itself. Given to both: spinning threads lose ten times their speed to any other
+    # busy process, and the comparison is not about neighbours.
+    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with (folder / "log.txt").open("w") as log:
         limit = BF16_PROBE_SECONDS if side == "trl-probe" else None
         code = subprocess.run(

@@ -103,8 +103,8 @@ def explain(error: BaseException, log_file: Path) -> TuneloopError:
     if isinstance(error, MemoryError) or any(word in text for word in _MEMORY_WORDS):
         return TrainingError(
             "Memory ran out; training stopped.",
-            remedy="Set training.gradient_checkpointing: on, lower training.max_length, or choose "
-            "a smaller base; then train again: it continues from the last checkpoint.",
+            remedy="Set training.gradient_checkpointing: 'on', lower training.max_length, or "
+            "choose a smaller base; then train again: it continues from the last checkpoint.",
         )
     first = next(iter(str(error).strip().splitlines()), "")
     return TrainingError(

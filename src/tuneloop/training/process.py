@@ -143,8 +143,8 @@ class TrainingProcess:
         if code == -signal.SIGKILL:
             return TrainingError(
                 "The training process was killed, most likely because memory ran out.",
-                remedy="Set training.gradient_checkpointing: on or lower training.max_length; then "
-                "train again: it continues from the last checkpoint.",
+                remedy="Set training.gradient_checkpointing: 'on' or lower training.max_length; "
+                "then train again: it continues from the last checkpoint.",
             )
         if self._process.stderr is not None and (said := self._process.stderr.read()):
             with suppress(OSError), log.open("ab") as file:
