@@ -1,0 +1,112 @@
+"""The split as a pure rule: close rows stay together, old rows stay put, bridges are left out."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tuneloop.datasets.split import Candidate, Place, Side, place
+
+Links = list[tuple[int, int]]
+
+
+def placed(candidates: list[Candidate], links: Links, share: float = 0.3) -> list[Place]:
+    near: dict[int, set[int]] = {row: set() for row in range(len(candidates))}
+    for one, other in links:
+        near[one].add(other)
+        near[other].add(one)
+    return place(candidates, near.__getitem__, holdout_share=share)
+
+
+def fresh(count: int, start: int = 0) -> list[Candidate]:
+    return [Candidate(key=f"key {n}") for n in range(start, start + count)]
+
+
+def old(key: str, side: Side, cluster: str = "") -> Candidate:
+    return Candidate(key=key, side=side, group=f"group of {key}", cluster=cluster)
+
+
+def sides(places: list[Place]) -> list[Side | None]:
+    return [one.side for one in places]
+
+
+def test_the_share_is_kept_on_many_rows_and_depends_on_the_keys_alone() -> None:
+    candidates = fresh(2_000)
+    places = placed(candidates, [], share=0.1)
+    assert 160 <= sides(places).count("eval") <= 240
+    backwards = placed(candidates[::-1], [], share=0.1)
+    assert sides(backwards)[::-1] == sides(places)
+    more = placed([*candidates, *fresh(500, start=2_000)], [], share=0.1)
+    assert sides(more)[:2_000] == sides(places), "rows of others move nobody"
+
+
+def test_even_two_groups_leave_one_on_each_side() -> None:
+    for start in range(20):
+        assert sorted(map(str, sides(placed(fresh(2, start), [], share=0.1)))) == ["eval", "train"]
+    assert sides(placed(fresh(3), [(0, 1), (1, 2)])).count(sides(placed(fresh(1), []))[0]) == 3
+
+
+def test_one_cluster_stays_together() -> None:
+    candidates = [Candidate(key=f"key {n}", cluster=f"customer {n % 7}") for n in range(70)]
+    places = placed(candidates, [])
+    for customer in range(7):
+        assert len(set(sides(places)[customer::7])) == 1
+    assert {"train", "eval"} == set(sides(places))
+
+
+def test_a_new_row_goes_with_the_old_one_beside_it() -> None:
+    known = [old("a", "eval"), old("b", "train")]
+    places = placed([*known, *fresh(4)], [(0, 2), (2, 3), (1, 4), (4, 5)])
+    assert sides(places) == ["eval", "train", "eval", "eval", "train", "train"]
+    assert places[3].group == "group of a"
+
+
+def test_a_bridge_is_left_out_and_only_the_bridge() -> None:
+    known = [old("a", "eval"), old("b", "train")]
+    assert sides(placed([*known, *fresh(1)], [(0, 2), (1, 2)])) == ["eval", "train", None]
+    # A chain from one side to the other loses one row; the rest joins the nearer side.
+    chain = placed([*known, *fresh(3)], [(0, 2), (2, 3), (3, 4), (4, 1)])
+    assert sides(chain).count(None) == 1
+    assert (sides(chain)[2], sides(chain)[4]) == ("eval", "train")
+
+
+def test_a_customer_on_both_sides_ends_up_held_out() -> None:
+    known = [old("a", "eval", "customer"), old("b", "train", "customer")]
+    places = placed([*known, Candidate(key="c", cluster="customer")], [])
+    assert sides(places) == ["eval", None, "eval"], "the old training row leaks and goes"
+
+
+@given(
+    st.lists(st.sampled_from(["new", "train", "eval"]), min_size=1, max_size=12),
+    st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=25),
+    st.lists(st.integers(0, 3), min_size=12, max_size=12),
+)
+@settings(max_examples=300, deadline=None)
+def test_whatever_is_linked_nothing_leaks_and_held_out_rows_stay(
+    kinds: list[str], links: Links, clusters: list[int]
+) -> None:
+    candidates = [
+        Candidate(
+            key=f"key {n}",
+            cluster=f"customer {clusters[n]}" if clusters[n] else "",
+            side=None if kind == "new" else kind,  # type: ignore[arg-type]
+            group="" if kind == "new" else f"group {n}",
+        )
+        for n, kind in enumerate(kinds)
+    ]
+    links = [(a, b) for a, b in links if a != b and max(a, b) < len(candidates)]
+    places = placed(candidates, links)
+    together = [*links]
+    for a, one in enumerate(candidates):
+        together += [
+            (a, b)
+            for b, other in enumerate(candidates)
+            if one.cluster and one.cluster == other.cluster
+        ]
+    for a, b in together:
+        assert {places[a].side, places[b].side} != {"train", "eval"}
+    for candidate, found in zip(candidates, places, strict=True):
+        if candidate.side == "eval":
+            assert found.side == "eval"
+        if candidate.side == "train":
+            assert found.side in ("train", None)
