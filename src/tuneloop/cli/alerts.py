@@ -27,7 +27,10 @@ def list_(
     all_: Annotated[bool, typer.Option("--all", help="Resolved ones too.")] = False,
     json_: JsonOption = False,
 ) -> None:
-    """List open alerts."""
+    """List open alerts.
+
+    Example: tuneloop alert list --all
+    """
     with finishing(open_loop(file, quiet=True)) as loop:
         found, now = loop.alerts(all_=all_), loop.workspace.now()
     if json_:
@@ -42,8 +45,15 @@ def list_(
 
 
 @app.command()
-def ack(alert: str, file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
-    """Say that you are looking after an alert; it stays until the monitor is well again."""
+def ack(
+    alert: Annotated[str, typer.Argument(help="Its id, from `tuneloop alert list`.")],
+    file: ModelOption = DEFAULT_FILE,
+    json_: JsonOption = False,
+) -> None:
+    """Say that you are looking after an alert; it stays until the monitor is well again.
+
+    Example: tuneloop alert ack 5f2b9a10c4de
+    """
     with finishing(open_loop(file, quiet=True)) as loop:
         loop.acknowledge(alert)
     print_json({"acknowledged": alert}) if json_ else out.print(f"{alert} is acknowledged.")

@@ -27,7 +27,10 @@ Reference = Annotated[
 
 @app.command("list")
 def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
-    """List the bundles of this model, the newest first."""
+    """List the bundles of this model, the newest first.
+
+    Example: tuneloop bundle list --json
+    """
     from tuneloop.registry import aliases
     from tuneloop.registry import bundle as bundles
 
@@ -58,7 +61,10 @@ def show(
     file: ModelOption = DEFAULT_FILE,
     json_: JsonOption = False,
 ) -> None:
-    """Show a bundle's manifest: everything that decides how it behaves."""
+    """Show a bundle's manifest: everything that decides how it behaves.
+
+    Example: tuneloop bundle show candidate
+    """
     from tuneloop.registry import bundle as bundles
 
     with finishing(open_loop(file, quiet=True)) as loop:
@@ -80,7 +86,10 @@ def diff(
     file: ModelOption = DEFAULT_FILE,
     json_: JsonOption = False,
 ) -> None:
-    """Show every part in which two bundles differ."""
+    """Show every part in which two bundles differ.
+
+    Example: tuneloop bundle diff previous production
+    """
     from tuneloop.registry import bundle as bundles
 
     with finishing(open_loop(file, quiet=True)) as loop:
@@ -101,7 +110,10 @@ def verify(
     file: ModelOption = DEFAULT_FILE,
     json_: JsonOption = False,
 ) -> None:
-    """Read every byte of a bundle and compare it with its hashes."""
+    """Read every byte of a bundle and compare it with its hashes.
+
+    Example: tuneloop bundle verify production
+    """
     from tuneloop.registry import bundle as bundles
 
     with finishing(open_loop(file, quiet=True)) as loop:

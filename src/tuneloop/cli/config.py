@@ -24,7 +24,10 @@ app = typer.Typer(no_args_is_help=True, help="Check and show the model file.")
 def check(
     file: ModelOption = DEFAULT_FILE, overrides: SetOption = None, json_: JsonOption = False
 ) -> None:
-    """Say whether the model file is valid; lists every mistake with its line."""
+    """Say whether the model file is valid; lists every mistake with its line.
+
+    Example: tuneloop config check -f models/router/tuneloop.yaml
+    """
     from tuneloop.modelfile import load
 
     found = load(file, overrides=overrides or ())
@@ -43,7 +46,10 @@ def show(
     ] = False,
     json_: JsonOption = False,
 ) -> None:
-    """Show every value and where it came from: default, file, environment or flag."""
+    """Show every value and where it came from: default, file, environment or flag.
+
+    Example: tuneloop config show --changed
+    """
     from tuneloop.modelfile import load
 
     values = [
@@ -62,7 +68,10 @@ def show(
 
 @app.command()
 def schema() -> None:
-    """Print the JSON Schema of the model file, for editors."""
+    """Print the JSON Schema of the model file, for editors.
+
+    Example: tuneloop config schema > tuneloop.schema.json
+    """
     from tuneloop.modelfile import schema as model_file_schema
 
     print_json(model_file_schema())

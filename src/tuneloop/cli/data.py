@@ -47,7 +47,10 @@ def prepare(
 
 @app.command("list")
 def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
-    """List dataset versions, the newest first."""
+    """List dataset versions, the newest first.
+
+    Example: tuneloop data list --json
+    """
     with finishing(open_loop(file, quiet=True)) as loop:
         versions, now = loop.dataset_versions(), loop.workspace.now()
     if json_:
@@ -63,7 +66,10 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
 def show(
     reference: Reference = "latest", file: ModelOption = DEFAULT_FILE, json_: JsonOption = False
 ) -> None:
-    """Show what went into a version and what was left out, with reasons."""
+    """Show what went into a version and what was left out, with reasons.
+
+    Example: tuneloop data show latest
+    """
     with finishing(open_loop(file, quiet=True)) as loop:
         version = loop.dataset(reference)
     if json_:
@@ -79,7 +85,10 @@ def show(
 def quarantine(
     reference: Reference = "latest", file: ModelOption = DEFAULT_FILE, json_: JsonOption = False
 ) -> None:
-    """List every row that was left out: file, line and reason."""
+    """List every row that was left out: file, line and reason.
+
+    Example: tuneloop data quarantine latest --json
+    """
     with finishing(open_loop(file, quiet=True)) as loop:
         found = loop.quarantined(loop.dataset(reference))
     if json_:
@@ -95,7 +104,10 @@ def quarantine(
 def diff(
     before: Reference, after: Reference, file: ModelOption = DEFAULT_FILE, json_: JsonOption = False
 ) -> None:
-    """Show rows added, removed and moved between two versions, and changed settings."""
+    """Show rows added, removed and moved between two versions, and changed settings.
+
+    Example: tuneloop data diff 3f2a9c latest
+    """
     with finishing(open_loop(file, quiet=True)) as loop:
         found = loop.dataset_diff(before, after)
     if json_:

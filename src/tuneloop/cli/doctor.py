@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import typer
+from rich.text import Text
 
 from tuneloop import __version__
 from tuneloop.cli.terminal import JsonOption, out, print_json, table
@@ -55,6 +56,8 @@ def doctor(json_: JsonOption = False) -> None:
     """Check the installation; exit code 1 when something is missing.
 
     Looks at Python, the optional parts, disk, memory and processors.
+
+    Example: tuneloop doctor --json
     """
     findings = [_python(), *(_extra(name) for name in _EXTRAS), _disk(), _machine(), _tools()]
     if json_:
@@ -63,7 +66,7 @@ def doctor(json_: JsonOption = False) -> None:
         colours = {"ok": "green", "optional": "dim", "missing": "red"}
         rows = table("what", "state", "detail")
         for one in findings:
-            rows.add_row(one.name, f"[{colours[one.state]}]{one.state}[/]", one.detail)
+            rows.add_row(one.name, Text(one.state, style=colours[one.state]), one.detail)
         out.print(rows)
     if any(one.state == "missing" for one in findings):
         raise typer.Exit(1)
@@ -86,7 +89,7 @@ def _extra(name: str) -> Finding:
     return Finding(
         name=name,
         state="missing" if needed else "optional",
-        detail=f"{why}pip install 'tuneloop\\[{name}]'",
+        detail=f"{why}pip install 'tuneloop[{name}]'",
     )
 
 

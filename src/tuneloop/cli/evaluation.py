@@ -35,6 +35,8 @@ def evaluate(
 
     The bundle keeps the scores it was made with; this is a new evaluation with its own gates.
     Exit code 3 when a gate does not pass.
+
+    Example: tuneloop evaluate production --set evaluation.margin=0.05
     """
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
         done = loop.evaluate_bundle(bundle)
@@ -50,7 +52,10 @@ def evaluate(
 
 @app.command("list")
 def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
-    """List evaluations, the newest first."""
+    """List evaluations, the newest first.
+
+    Example: tuneloop evaluation list --json
+    """
     with finishing(open_loop(file, quiet=True)) as loop:
         found, now = loop.evaluations(), loop.workspace.now()
     if json_:
@@ -64,14 +69,17 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
 
 @app.command()
 def show(
-    evaluation: str,
+    evaluation: Annotated[str, typer.Argument(help="Id, or `latest`.")],
     file: ModelOption = DEFAULT_FILE,
     html: Annotated[
         Path | None, typer.Option("--html", help="Write the report as one HTML file.")
     ] = None,
     json_: JsonOption = False,
 ) -> None:
-    """Show the report of an evaluation; `latest` is the newest."""
+    """Show the report of an evaluation; `latest` is the newest.
+
+    Example: tuneloop evaluation show latest --html report.html
+    """
     with finishing(open_loop(file, quiet=True)) as loop:
         report = loop.report(loop.evaluation(evaluation))
     if html is not None:

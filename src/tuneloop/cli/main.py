@@ -6,6 +6,7 @@ import sys
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from tuneloop import __version__
 from tuneloop.cli import (
@@ -15,9 +16,11 @@ from tuneloop.cli import (
     data,
     doctor,
     evaluation,
+    keys,
     monitoring,
     release,
     review,
+    rollouts,
     runs,
     serving,
     start,
@@ -46,15 +49,19 @@ app.command("train", rich_help_panel=_LOOP)(runs.train)
 app.command("evaluate", rich_help_panel=_LOOP)(evaluation.evaluate)
 app.command("deploy", rich_help_panel=_LIVE)(release.deploy)
 app.command("rollback", rich_help_panel=_LIVE)(release.rollback)
+app.command("drill", rich_help_panel=_LIVE)(release.drill)
 app.command("up", rich_help_panel=_LIVE)(serving.up)
+app.command("restart", rich_help_panel=_LIVE)(serving.restart)
 app.command("down", rich_help_panel=_LIVE)(serving.down)
 app.command("status", rich_help_panel=_LIVE)(status.status)
 app.command("history", rich_help_panel=_LIVE)(release.history)
 app.command("doctor", rich_help_panel=_LOOK)(doctor.doctor)
 app.add_typer(review.app, name="review", rich_help_panel=_LOOP)
+app.add_typer(rollouts.app, name="rollout", rich_help_panel=_LIVE)
 app.add_typer(monitoring.app, name="monitor", rich_help_panel=_LIVE)
 app.add_typer(alerts.app, name="alert", rich_help_panel=_LIVE)
 app.add_typer(traffic.app, name="traffic", rich_help_panel=_LIVE)
+app.add_typer(keys.app, name="key", rich_help_panel=_LIVE)
 app.add_typer(data.app, name="data", rich_help_panel=_LOOK)
 app.add_typer(runs.app, name="runs", rich_help_panel=_LOOK)
 app.add_typer(bundles.app, name="bundle", rich_help_panel=_LOOK)
@@ -82,9 +89,9 @@ def main() -> None:
     try:
         app()
     except TuneloopError as e:
-        err.print(f"[bold red]error:[/] {_escaped(e.message)}", soft_wrap=True)
+        err.print(f"[bold red]error:[/] {escape(e.message)}", soft_wrap=True)
         if e.remedy:
-            err.print(f"[bold]→[/] {_escaped(e.remedy)}", soft_wrap=True)
+            err.print(f"[bold]→[/] {escape(e.remedy)}", soft_wrap=True)
         sys.exit(e.exit_code)
     except KeyboardInterrupt:
         err.print("stopped; run the same command again to continue.")
@@ -94,11 +101,5 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(141)
     except OSError as e:
-        err.print(f"[bold red]error:[/] {_escaped(e.filename or 'the system')}: {e.strerror or e}.")
+        err.print(f"[bold red]error:[/] {escape(e.filename or 'the system')}: {e.strerror or e}.")
         sys.exit(1)
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from tuneloop.cli.terminal import (
     DEFAULT_FILE,
@@ -48,7 +49,10 @@ def history(
     limit: Annotated[int, typer.Option(help="At most this many, the newest first.")] = 50,
     json_: JsonOption = False,
 ) -> None:
-    """Show earlier measurements, the newest first."""
+    """Show earlier measurements, the newest first.
+
+    Example: tuneloop monitor history --monitor novelty
+    """
     with finishing(open_loop(file, quiet=True)) as loop:
         found = loop.measurements(monitor=monitor, limit=limit)
     if json_:
@@ -71,7 +75,7 @@ def _print(found: Sequence[Measurement], *, with_time: bool = False) -> None:
             "–" if one.value is None else f"{one.value:.3g}",
             "–" if one.low is None or one.high is None else f"{one.low:.3g}–{one.high:.3g}",
             str(one.n),
-            f"[{colour}]{one.verdict.replace('_', ' ')}[/]",
+            Text(one.verdict.replace("_", " "), style=colour),
             one.message,
         )
     out.print(rows)

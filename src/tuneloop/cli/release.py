@@ -46,22 +46,67 @@ def deploy(
 def rollback(
     file: ModelOption = DEFAULT_FILE,
     reason: ReasonOption = "rolled back by hand",
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Also where that bundle's server fails: takes effect once it is up."
+        ),
+    ] = False,
     json_: JsonOption = False,
 ) -> None:
-    """Go back to the previous bundle, at once; doing it again undoes it."""
-    from tuneloop.deployment import endpoints
+    """Go back to the previous bundle, at once; doing it again undoes it.
+
+    Example: tuneloop rollback -m "the new one invents products"
+    """
+    from tuneloop.deployment import endpoints, release
+    from tuneloop.workspace import actor
 
     with finishing(open_loop(file, quiet=json_)) as loop:
-        endpoint = loop.roll_back(reason=reason)
+        endpoint = release.roll_back(
+            loop.workspace, model=loop.model.name, actor=actor(), reason=reason, force=force
+        )
+        in_effect = release.in_effect(loop.workspace, endpoint)
     if json_:
-        print_json(endpoint)
-    else:
-        out.print(endpoints.describe(endpoint))
-        out.print("Undo with: tuneloop rollback")
+        print_json(vars(endpoint) | {"in_effect": in_effect})
+        return
+    out.print(endpoints.describe(endpoint))
+    if not in_effect:
+        out.print("It takes effect once its model server is ready; see: [bold]tuneloop status[/]")
+    out.print("Undo with: tuneloop rollback")
+
+
+def drill(
+    file: ModelOption = DEFAULT_FILE,
+    repeats: Annotated[int, typer.Option(min=1, help="How often to go there and back.")] = 3,
+    connections: Annotated[int, typer.Option(min=1, help="Probes under way at a time.")] = 16,
+    key: Annotated[
+        str | None, typer.Option(envvar="TUNELOOP_API_KEY", help="API key for the probes.")
+    ] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Rehearse a rollback on the live endpoint, there and back, and measure how long it takes.
+
+    Probes are not captured. Example: tuneloop drill --repeats 5
+    """
+    with finishing(open_loop(file, quiet=json_)) as loop:
+        loop.progress.step("Rolling back and forth under probes")
+        report = loop.drill(repeats=repeats, connections=connections, key=key)
+    if json_:
+        print_json(report)
+        return
+    out.print(
+        f"Every process answered from the other bundle after "
+        f"{report.rollback_seconds['p50']:.2f} s (p99 {report.rollback_seconds['p99']:.2f} s, "
+        f"{len(report.every_rollback_seconds)} switches); "
+        f"{report.failed_requests} of {report.probes} probes failed."
+    )
 
 
 def history(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
-    """Show what was in production when, who moved it and why."""
+    """Show what was in production when, who moved it and why.
+
+    Example: tuneloop history --json
+    """
     from tuneloop.hashing import short
     from tuneloop.registry import aliases
 

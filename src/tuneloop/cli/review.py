@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=False,
     invoke_without_command=True,
-    help="Review corrections from production; without a command, one after the other.",
+    help="Review corrections from production; without a command, one after the other.\n\n"
+    "Example: tuneloop review --reviewer Ines",
 )
 ReviewerOption = Annotated[
     str | None, typer.Option("--reviewer", help="Who decides; default: you.")
@@ -88,10 +89,20 @@ def _ask(item: ReviewItem, position: str) -> tuple[Decision, str | None] | None:
     if key == "q":
         return None
     if key == "e":
-        edited = Prompt.ask("The right answer", default=item.proposal, console=out)
-        return "approved", edited.strip()
-    decisions: dict[str, Decision] = {"a": "approved", "r": "rejected", "s": "skipped"}
+        return "approved", _edited(item.proposal)
+    if key == "a":
+        # What was read, not what a client may have sent since.
+        return "approved", item.proposal
+    decisions: dict[str, Decision] = {"r": "rejected", "s": "skipped"}
     return decisions[key], None
+
+
+def _edited(proposal: str) -> str:
+    from rich.prompt import Prompt
+
+    while not (edited := Prompt.ask("The right answer", default=proposal, console=out).strip()):
+        out.print("An empty answer cannot be approved.")
+    return edited
 
 
 def _summary(spent: list[tuple[str, float]]) -> None:
@@ -109,7 +120,10 @@ def list_(
     status: Annotated[str, typer.Option(help="open, approved, rejected, skipped or all.")] = "open",
     json_: JsonOption = False,
 ) -> None:
-    """List review items."""
+    """List review items.
+
+    Example: tuneloop review list --status approved
+    """
     from tuneloop.retraining import review
 
     with finishing(open_loop(file, quiet=True)) as loop:
@@ -134,7 +148,10 @@ def approve(
     reviewer: ReviewerOption = None,
     json_: JsonOption = False,
 ) -> None:
-    """Approve items by id, or all open ones after you have read them with `review list`."""
+    """Approve items by id, or all open ones after you have read them with `review list`.
+
+    Example: tuneloop review approve 1f0c5d2a9b77 --reviewer Ines
+    """
     with finishing(open_loop(file, quiet=True)) as loop:
         count = _decide_many(loop, items or [], all_, "approved", reviewer)
     print_json({"approved": count}) if json_ else out.print(f"{count} approved.")
@@ -148,7 +165,10 @@ def reject(
     reviewer: ReviewerOption = None,
     json_: JsonOption = False,
 ) -> None:
-    """Reject items by id, or all open ones."""
+    """Reject items by id, or all open ones.
+
+    Example: tuneloop review reject 1f0c5d2a9b77
+    """
     with finishing(open_loop(file, quiet=True)) as loop:
         count = _decide_many(loop, items or [], all_, "rejected", reviewer)
     print_json({"rejected": count}) if json_ else out.print(f"{count} rejected.")
@@ -161,7 +181,7 @@ def _decide_many(
     from tuneloop.retraining import review
     from tuneloop.workspace import actor
 
-    loop.collect_corrections()
+    # Nothing is collected here: what is approved is what `review list` has shown.
     if all_:
         items = [item.id for item in review.listing(loop.workspace, loop.model.name)]
     elif not items:

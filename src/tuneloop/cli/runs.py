@@ -45,7 +45,10 @@ def train(
 
 @app.command("list")
 def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
-    """List training runs, the newest first."""
+    """List training runs, the newest first.
+
+    Example: tuneloop runs list --json
+    """
     with finishing(open_loop(file, quiet=True)) as loop:
         found, now = loop.training_runs(), loop.workspace.now()
     if json_:
@@ -67,8 +70,15 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
 
 
 @app.command()
-def show(run: str, file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
-    """Show the full record of a run: what is needed to repeat it."""
+def show(
+    run: Annotated[str, typer.Argument(help="Id, its beginning, or `latest`.")],
+    file: ModelOption = DEFAULT_FILE,
+    json_: JsonOption = False,
+) -> None:
+    """Show the full record of a run: what is needed to repeat it.
+
+    Example: tuneloop runs show latest
+    """
     with finishing(open_loop(file, quiet=True)) as loop:
         found = loop.training_run(run)
     print_json(found) if json_ else out.print_json(data=dict(found.record))

@@ -27,18 +27,51 @@ def up(
 ) -> None:
     """Serve: the gateway and one model server for each warm bundle, restarted when they crash.
 
-    Stop with Ctrl-C, or with `tuneloop down`.
+    The endpoint takes over its name and settings from the model file. Stop with Ctrl-C, or with
+    `tuneloop down`.
+
+    Example: tuneloop up --detach
     """
+    from tuneloop.deployment import endpoints, servers
+    from tuneloop.hashing import short
+    from tuneloop.workspace import actor
+
     with finishing(open_loop(file, overrides)) as loop:
-        if detach:
-            url = loop.up_detached()
-            out.print(f"Serving at [bold]{url}[/] as model {loop.model.endpoint_name!r}.")
-        else:
+        if not detach:
+            endpoints.take_over_settings(loop.workspace, model=loop.model, actor=actor())
             loop.up()
+            return
+        url = loop.up_detached()
+        out.print(f"Serving at [bold]{url}[/] as model {loop.model.endpoint_name!r}.")
+        for server in servers.not_ready(loop.workspace)[1]:
+            out.print(
+                f"The model server of {short(server.bundle)}, kept warm for a rollback, is not "
+                f"ready: {server.status}. {server.detail}",
+                style="yellow",
+                markup=False,
+            )
+
+
+def restart(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
+    """Replace the gateway processes one after the other; no request is dropped.
+
+    Example: tuneloop restart
+    """
+    from tuneloop.deployment import up as serving
+
+    with finishing(open_loop(file, quiet=True)) as loop:
+        serving.restart_gateways(loop.workspace)
+    if json_:
+        print_json({"restarting": True})
+    else:
+        out.print("The gateways are being replaced, one after the other.")
 
 
 def down(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
-    """Stop what `tuneloop up` started."""
+    """Stop what `tuneloop up` started.
+
+    Example: tuneloop down
+    """
     with finishing(open_loop(file, quiet=True)) as loop:
         stopped = loop.down()
     if json_:

@@ -51,12 +51,14 @@ def run(
 
     A cycle that was killed goes on where it was. Exit code 3: the candidate was refused and
     production is unchanged.
+
+    Example: tuneloop run -m "the corrections of May"
     """
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
         result = loop.run(reason=reason, force=force)
     if json_:
         print_json(result)
     else:
-        out.print(f"[bold]{result.outcome}[/]", soft_wrap=True)
+        out.print(result.outcome, style="bold", soft_wrap=True, markup=False)
     if result.refused:
         raise typer.Exit(3)

@@ -25,7 +25,10 @@ _COLOURS = {"healthy": "green", "alerts": "yellow", "down": "red", "not deployed
 
 
 def status(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
-    """What is live, since when, is it healthy, what next."""
+    """What is live, since when, is it healthy, what next.
+
+    Example: tuneloop status
+    """
     with finishing(open_loop(file, quiet=True)) as loop:
         found, now = loop.status(), loop.workspace.now()
     if json_:

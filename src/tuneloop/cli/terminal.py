@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -52,9 +54,17 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False, indent=2) + "\n")
 
 
-def table(*columns: str, title: str | None = None) -> Table:
+class Rows(Table):
+    """A table whose text is shown as it is: `[/b]` in a client's message is no markup."""
+
+    def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
+        """Add a row; a cell with colours is a `Text`."""
+        super().add_row(*(Text(c) if isinstance(c, str) else c for c in cells), **options)
+
+
+def table(*columns: str) -> Rows:
     """A plain table."""
-    made = Table(title=title, box=None, pad_edge=False, title_justify="left", header_style="bold")
+    made = Rows(box=None, pad_edge=False, header_style="bold")
     for number, column in enumerate(columns):
         # The first column names the thing; a name that is broken cannot be copied.
         made.add_column(column, overflow="fold", no_wrap=number == 0)
@@ -96,7 +106,7 @@ class Terminal:
         """Finish the step before and announce the next one."""
         self.finish()
         self._text, self._started = text, time.monotonic()
-        err.print(f"[bold cyan]▸[/] {text}")
+        err.print(f"[bold cyan]▸[/] {escape(text)}")
 
     def update(self, done: float, total: float, detail: str = "") -> None:
         """Move the bar of the current step; a log that is no terminal gets no bar."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -27,7 +26,12 @@ def list_(
     limit: Annotated[int, typer.Option(help="At most this many, the newest first.")] = 20,
     json_: JsonOption = False,
 ) -> None:
-    """List captured interactions, the newest first."""
+    """List captured interactions, the newest first.
+
+    Example: tuneloop traffic list --limit 100
+    """
+    from tuneloop.storage.messages import prompt_of
+
     with finishing(open_loop(file, quiet=True)) as loop:
         found = loop.interactions(limit=limit)
     if json_:
@@ -41,15 +45,24 @@ def list_(
             str(one["bundle"])[:12],
             str(one["status"]),
             f"{one['latency_ms']:.0f}",
-            _question(one["messages"]),
+            prompt_of(one["messages"]),
             one["response"] or "",
         )
     out.print(rows if found else "No traffic captured yet.")
 
 
 @app.command()
-def show(interaction: str, file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
-    """Show one interaction with its feedback and what answered it: bundle, dataset, reviewers."""
+def show(
+    interaction: Annotated[
+        str, typer.Argument(help="Its id, from the answer's header x-tuneloop-interaction.")
+    ],
+    file: ModelOption = DEFAULT_FILE,
+    json_: JsonOption = False,
+) -> None:
+    """Show one interaction with its feedback and what answered it: bundle, dataset, reviewers.
+
+    Example: tuneloop traffic show 0198c0ffee0000000000000000000000
+    """
     with finishing(open_loop(file, quiet=True)) as loop:
         found = loop.trace(interaction)
     if json_:
@@ -60,17 +73,13 @@ def show(interaction: str, file: ModelOption = DEFAULT_FILE, json_: JsonOption =
 
 @app.command()
 def ingest(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
-    """Move what the gateway has written to its spool into the traffic tables."""
+    """Move what the gateway has written to its spool into the traffic tables.
+
+    Example: tuneloop traffic ingest --json
+    """
     with finishing(open_loop(file, quiet=True)) as loop:
         report = loop.ingest()
     if json_:
         print_json(report)
     else:
         out.print(f"{report.interactions} interactions and {report.feedback} feedback ingested.")
-
-
-def _question(messages: str) -> str:
-    try:
-        return str(json.loads(messages)[-1]["content"])
-    except (ValueError, LookupError, TypeError):
-        return ""

@@ -12,12 +12,13 @@ from tuneloop.datasets.example import Example, Message
 from tuneloop.datasets.filters import Filter, first_objection
 from tuneloop.datasets.forms import FormError, recognise, recognise_prompt
 from tuneloop.datasets.left_out import LeftOut, excerpt, leave_out
-from tuneloop.datasets.personal_data import redacted, redacted_example
+from tuneloop.datasets.personal_data import redacted_example
 from tuneloop.datasets.readers import BadRow, RawRow, read_rows
 from tuneloop.datasets.retired_terms import RetiredTerms
 from tuneloop.datasets.sources import Source
 from tuneloop.errors import DataError
 from tuneloop.hashing import digest_json
+from tuneloop.personal_data import redacted
 
 CORRECTION = "correction"
 """Value of the tag `origin` of a row that a person approved: it wins over an older answer."""

@@ -1,76 +1,12 @@
-"""Personal data by its form: e-mail addresses, telephone, card and account numbers, IP addresses.
-
-The light default: exact on what has a form, blind to names and street addresses.
-"""
+"""Personal data in an example: found, counted, and replaced by its kind."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 
 from tuneloop.datasets.example import Example
-
-
-def _luhn(text: str) -> bool:
-    """The check digit of payment cards (ISO/IEC 7812-1)."""
-    digits = [int(character) for character in reversed(text) if character.isdigit()]
-    doubled = (sum(divmod(2 * digit, 10)) for digit in digits[1::2])
-    return (sum(digits[::2]) + sum(doubled)) % 10 == 0
-
-
-def _iban(text: str) -> bool:
-    """The check digits of a bank account (ISO 13616)."""
-    compact = text.replace(" ", "").upper()
-    return int("".join(str(int(c, 36)) for c in compact[4:] + compact[:4])) % 97 == 1
-
-
-def _phone(text: str) -> bool:
-    return 7 <= sum(character.isdigit() for character in text) <= 15
-
-
-def _always(_: str) -> bool:
-    return True
-
-
-# In this order: an account or card number would else be taken for a telephone number.
-_KINDS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
-    ("EMAIL", re.compile(r"\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}\b"), _always),
-    ("IBAN", re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b"), _iban),
-    ("CARD", re.compile(r"\b\d(?:[ -]?\d){12,18}\b"), _luhn),
-    (
-        "IP_ADDRESS",
-        re.compile(r"\b(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)\b"),
-        _always,
-    ),
-    (
-        "PHONE",
-        re.compile(
-            r"(?<![\w.])(?:\+\d{1,3}[ .-]?(?:\(?\d{1,4}\)?[ .-]?){1,4}\d{2,4}"
-            r"|\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4}|\b555[ -]01\d\d\b"
-            r"|\b0\d{2,4}[ /-]\d{3,8}(?:[ -]\d{2,6})*)(?!\w)"
-        ),
-        _phone,
-    ),
-)
-
-
-def redacted(text: str) -> tuple[str, Counter[str]]:
-    """The text with every find replaced by its kind in brackets, and how many there were."""
-    found: Counter[str] = Counter()
-    for kind, pattern, holds in _KINDS:
-
-        def replacement(
-            match: re.Match[str], kind: str = kind, holds: Callable[[str], bool] = holds
-        ) -> str:
-            if not holds(match.group()):
-                return match.group()
-            found[kind] += 1
-            return f"[{kind}]"
-
-        text = pattern.sub(replacement, text)
-    return text, found
+from tuneloop.personal_data import redacted
 
 
 def redacted_example(example: Example) -> tuple[Example, Counter[str]]:

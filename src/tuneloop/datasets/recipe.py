@@ -13,9 +13,7 @@ from tuneloop.modelfile import DataSettings, TaskSettings
 _NOT_RULES = ("inspect.py", "recipe.py", "versions.py", "sufficiency.py")
 
 
-def recipe(
-    data: DataSettings, task: TaskSettings, *, disabled_filters: tuple[str, ...]
-) -> dict[str, Any]:
+def recipe(data: DataSettings, task: TaskSettings) -> dict[str, Any]:
     """Everything but the rows that decides what comes out, with its own digest.
 
     Sources are left out: which files were read stands in the version with their digests.
@@ -24,7 +22,6 @@ def recipe(
         "code": code_digest(),
         "data": data.model_dump(mode="json", exclude={"sources"}),
         "task": task.model_dump(mode="json"),
-        "disabled_filters": sorted(disabled_filters),
     }
     return {"digest": digest_json(parts), **parts}
 

@@ -10,8 +10,8 @@ from tuneloop.datasets.example import Example
 from tuneloop.datasets.importing import FileCount, Imported
 from tuneloop.datasets.labels import label_counts, labels_of
 from tuneloop.datasets.left_out import LeftOut
-from tuneloop.datasets.selection import Selection
-from tuneloop.datasets.sufficiency import Goal, advise
+from tuneloop.datasets.selection import LEAK, Selection
+from tuneloop.datasets.sufficiency import advise
 from tuneloop.hashing import digest_json
 
 _SHOWN = 20
@@ -24,7 +24,6 @@ def make_report(
     selection: Selection,
     recipe: dict[str, Any],
     reviewers: Sequence[str],
-    goal: Goal | None,
     system_hits: Counter[str],
     cases: int,
 ) -> dict[str, Any]:
@@ -53,7 +52,11 @@ def make_report(
             "groups": len({example.group for example in kept}),
             "labels_without_eval": _labels_without_eval(held_out, labels),
         },
-        "suite_cases_compared": cases,
+        "leak_check": {
+            "held_out": len(held_out),
+            "suite_cases": cases,
+            "leaks": sum(row.reason == LEAK for row in left_out),
+        },
         "personal_data": {
             "mode": recipe["data"]["redact_personal_data"],
             "rows": imported.personal_rows,
@@ -67,7 +70,7 @@ def make_report(
         "labels": labels,
         "tags": _tag_counts(kept),
         "advice": [
-            *(one.as_row() for one in advise(kept, labels, goal=goal)),
+            *(one.as_row() for one in advise(kept, labels, goal=recipe["data"]["goal"])),
             *_remarks(imported, selection, system_hits),
         ],
     }

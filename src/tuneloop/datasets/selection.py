@@ -1,4 +1,4 @@
-"""Clean examples → training and evaluation rows: contradictions, duplicates, leaks, split."""
+"""Clean examples → training and evaluation rows: contradictions, duplicates, split, leaks."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from tuneloop.datasets.contradictions import find_contradictions
 from tuneloop.datasets.duplicates import find_duplicates
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.importing import CORRECTION
+from tuneloop.datasets.leaks import find_leaks
 from tuneloop.datasets.left_out import LeftOut, leave_out
 from tuneloop.datasets.likeness import Likeness, compare
 from tuneloop.datasets.split import Candidate, Side, place
+
+LEAK = "leak"
+"""Reason code of a training row that gives a held-out case away."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +59,24 @@ class Selection:
 def select(
     examples: Sequence[Example], *, rules: Rules, earlier: Earlier, cases: Sequence[Example]
 ) -> Selection:
-    """Sort out `examples`; none of them may be alike to `cases`, which belong to eval suites."""
-    return _Selecting(examples, rules, earlier, cases).run()
+    """Sort out `examples`; none of them may be alike to `cases`, which belong to eval suites.
+
+    What was chosen is looked at once more by itself, as if the split were somebody else's: a
+    training row that gives a held-out or a test case away is left out.
+    """
+    selection = _Selecting(examples, rules, earlier, cases).run()
+    _leave_out_leaks(selection, cases, rules.similarity)
+    return selection
+
+
+def _leave_out_leaks(selection: Selection, cases: Sequence[Example], similarity: float) -> None:
+    leaks = find_leaks(selection.train, [*selection.eval, *cases], similarity=similarity)
+    leaking = {leak.training.id for leak in leaks}
+    selection.train = [example for example in selection.train if example.id not in leaking]
+    for leak in leaks:
+        detail = f"{leak.similarity:.0%} alike to the held-out case in {leak.held_out.place}"
+        related = (leak.held_out.id,)
+        selection.left_out.append(leave_out(leak.training, LEAK, detail, related=related))
 
 
 class _Selecting:

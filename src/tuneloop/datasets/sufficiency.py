@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.labels import json_object
-
-Goal = Literal["style", "vocabulary", "task", "new_domain"]
+from tuneloop.modelfile.settings import Goal
 
 USUAL_ROWS: Mapping[Goal, tuple[int, int]] = {
     "style": (200, 500),

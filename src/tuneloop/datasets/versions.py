@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 import sqlalchemy as sa
 
 from tuneloop.datasets.example import Example
-from tuneloop.datasets.filters import TokenCounter, make_filters
+from tuneloop.datasets.filters import make_filters
 from tuneloop.datasets.importing import Cleaning, Imported, import_sources, read_cases
 from tuneloop.datasets.recipe import recipe
 from tuneloop.datasets.report import make_report
@@ -23,7 +23,6 @@ from tuneloop.datasets.retired_terms import RetiredTerms
 from tuneloop.datasets.selection import Earlier, Rules, Selection, select
 from tuneloop.datasets.sources import Source, find_sources
 from tuneloop.datasets.split import Side
-from tuneloop.datasets.sufficiency import Goal
 from tuneloop.errors import DataError, StoreError, UsageError
 from tuneloop.hashing import canonical_json, short
 from tuneloop.modelfile import ModelFile
@@ -62,12 +61,6 @@ class Extras:
     """Files of rows that a person approved; their answers win over older ones."""
     reviewers: tuple[str, ...] = ()
     """Who approved them."""
-    goal: Goal | None = None
-    """What the data is for; sharpens the advice."""
-    disabled_filters: tuple[str, ...] = ()
-    """Names of filters that are switched off."""
-    count_tokens: TokenCounter | None = None
-    """Tokens of an example as it is trained on; rows over `training.max_length` are dropped."""
 
 
 def prepare(
@@ -90,7 +83,7 @@ def prepare(
     """
     settings = model_file.settings
     before = _before(workspace, settings.name, previous)
-    cleaning = _cleaning(model_file, extras)
+    cleaning = _cleaning(model_file)
     progress.step("Reading rows")
     imported = import_sources(
         find_sources(model_file.folder, settings.data.sources),
@@ -119,11 +112,8 @@ def prepare(
         model=settings.name,
         imported=imported,
         selection=selection,
-        recipe=recipe(
-            settings.data, settings.task, disabled_filters=tuple(extras.disabled_filters)
-        ),
+        recipe=recipe(settings.data, settings.task),
         reviewers=extras.reviewers,
-        goal=extras.goal,
         system_hits=system_hits,
         cases=len(cases),
     )
@@ -193,7 +183,7 @@ def _before(
     return previous
 
 
-def _cleaning(model_file: ModelFile, extras: Extras) -> Cleaning:
+def _cleaning(model_file: ModelFile) -> Cleaning:
     data, task = model_file.settings.data, model_file.settings.task
     return Cleaning(
         system=task.system,
@@ -203,9 +193,7 @@ def _cleaning(model_file: ModelFile, extras: Extras) -> Cleaning:
             language=data.language,
             output_schema=task.output_schema,
             output_pattern=task.output_pattern,
-            count_tokens=extras.count_tokens,
-            max_tokens=model_file.settings.training.max_length,
-            disabled=extras.disabled_filters,
+            disabled=data.disabled_filters,
         ),
         terms=RetiredTerms(data.retired_terms),
         personal_data=data.redact_personal_data,

@@ -1,9 +1,13 @@
-"""Which bundle an endpoint serves: moved together with the aliases, in one transaction."""
+"""Which bundle an endpoint serves: moved together with the aliases, in one transaction.
+
+Its name and settings are the model file's as it was when a bundle was deployed, or when
+`tuneloop up` last started: what clients meet changes at a moment that somebody chose.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -28,9 +32,9 @@ class Endpoint:
     previous: str | None
     """Bundle id that a rollback returns to."""
     settings: Mapping[str, Any]
-    """The model file's `endpoint` section when it was last deployed."""
+    """The model file's `endpoint` section, as last taken over."""
     revision: int
-    """Grows with every move."""
+    """Grows with every change."""
 
 
 def find(workspace: Workspace, model: str) -> Endpoint | None:
@@ -64,29 +68,86 @@ def point(
     *,
     model: ModelSettings,
     bundle: str,
+    expected: str | None,
     actor: str,
     reason: str,
 ) -> Endpoint:
     """Make a bundle production; what was production becomes previous.
 
+    `expected` is the bundle that must be in production now, None: nothing. Where `bundle` is in
+    production already, only name and settings are taken over, whatever was expected.
+
     Raises:
-        ConflictError: somebody moved the endpoint meanwhile; nothing changed.
+        ConflictError: another bundle is in production; nothing changed.
         UsageError: the endpoint's name belongs to another model.
     """
     with workspace.records.begin() as tx:
         before = _read(tx, model.name)
         if before is not None and before.bundle == bundle:
-            return before
+            return _take_over(tx, before, model, actor, workspace.now())
+        found = before.bundle if before else None
+        if found != expected:
+            raise ConflictError(
+                f"Expected {_shown(expected)} in production of {model.name}, "
+                f"found {_shown(found)}.",
+                remedy="Look with `tuneloop status` and decide again.",
+            )
         move = Move(
             model=model.name,
             endpoint=model.endpoint_name,
             bundle=bundle,
-            previous=before.bundle if before else None,
+            previous=found,
             settings=model.endpoint.model_dump(mode="json"),
             actor=actor,
             reason=reason,
         )
         return _apply(tx, move, before, workspace.now())
+
+
+def succeed(
+    workspace: Workspace, *, model: str, bundle: str, expected: str, actor: str, reason: str
+) -> Endpoint:
+    """Make a bundle production after `expected`; the endpoint keeps its name and settings.
+
+    Raises:
+        ConflictError: another bundle is in production; nothing changed.
+    """
+    with workspace.records.begin() as tx:
+        before = _read(tx, model)
+        if before is not None and before.bundle == bundle:
+            return before
+        if before is None or before.bundle != expected:
+            raise ConflictError(
+                f"Expected {_shown(expected)} in production of {model}, "
+                f"found {_shown(before.bundle if before else None)}.",
+                remedy="Look with `tuneloop status` and decide again.",
+            )
+        move = Move(
+            model=model,
+            endpoint=before.name,
+            bundle=bundle,
+            previous=expected,
+            settings=before.settings,
+            actor=actor,
+            reason=reason,
+        )
+        return _apply(tx, move, before, workspace.now())
+
+
+def take_over_settings(
+    workspace: Workspace, *, model: ModelSettings, actor: str
+) -> Endpoint | None:
+    """Give an endpoint the name and settings of the model file; it keeps its bundles.
+
+    None before the first deployment.
+
+    Raises:
+        ConflictError: somebody changed the endpoint meanwhile; nothing changed.
+        UsageError: the endpoint's name belongs to another model.
+    """
+    with workspace.records.begin() as tx:
+        before = _read(tx, model.name)
+        return before and _take_over(tx, before, model, actor, workspace.now())
 
 
 def roll_back(workspace: Workspace, *, model: str, actor: str, reason: str) -> Endpoint:
@@ -113,6 +174,34 @@ def roll_back(workspace: Workspace, *, model: str, actor: str, reason: str) -> E
             reason=reason,
         )
         return _apply(tx, move, before, workspace.now())
+
+
+def _take_over(
+    tx: sa.Connection, before: Endpoint, model: ModelSettings, actor: str, now: datetime
+) -> Endpoint:
+    after = replace(
+        before,
+        name=model.endpoint_name,
+        settings=model.endpoint.model_dump(mode="json"),
+        revision=before.revision + 1,
+    )
+    changed = {
+        key: [before.settings.get(key), after.settings.get(key)]
+        for key in sorted(before.settings.keys() | after.settings.keys())
+        if before.settings.get(key) != after.settings.get(key)
+    }
+    if after.name == before.name and not changed:
+        return before
+    _write(tx, before, after)
+    audit.record(
+        tx,
+        model=model.name,
+        actor=actor,
+        action="endpoint.settings",
+        detail={"endpoint": [before.name, after.name], "settings": changed},
+        now=now,
+    )
+    return after
 
 
 def _apply(tx: sa.Connection, move: Move, before: Endpoint | None, now: datetime) -> Endpoint:
@@ -162,8 +251,9 @@ def _apply(tx: sa.Connection, move: Move, before: Endpoint | None, now: datetime
 
 def _write(tx: sa.Connection, before: Endpoint | None, after: Endpoint) -> None:
     table = tables.endpoints
-    if before is None:
+    if before is None or before.name != after.name:
         _refuse_taken(tx, after.name)
+    if before is None:
         tx.execute(sa.insert(table).values(**vars(after)))
         return
     changed = tx.execute(
@@ -173,7 +263,7 @@ def _write(tx: sa.Connection, before: Endpoint | None, after: Endpoint) -> None:
     )
     if changed.rowcount != 1:
         raise ConflictError(
-            f"Endpoint {before.name} was moved by somebody else meanwhile.",
+            f"Endpoint {before.name} was changed by somebody else meanwhile.",
             remedy="Look with `tuneloop status` and decide again.",
         )
 
@@ -206,6 +296,10 @@ def _record(row: sa.Row[Any]) -> Endpoint:
 
 def describe(endpoint: Endpoint) -> str:
     """One line for people."""
-    bundle = short(endpoint.bundle) if endpoint.bundle else "nothing"
-    previous = short(endpoint.previous) if endpoint.previous else "nothing"
-    return f"{endpoint.name} serves {bundle} (previous: {previous})"
+    return (
+        f"{endpoint.name} serves {_shown(endpoint.bundle)} (previous: {_shown(endpoint.previous)})"
+    )
+
+
+def _shown(bundle: str | None) -> str:
+    return short(bundle) if bundle else "nothing"

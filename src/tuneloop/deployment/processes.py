@@ -23,9 +23,16 @@ class ChildProcess:
     """
 
     def __init__(
-        self, command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str],
+        *,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        inherits: Sequence[int] = (),
     ) -> None:
         """Start `command`, appending to `log`; `environment` is added to ours.
+
+        `inherits`: open descriptors that the child gets by the same number.
 
         Raises:
             DeploymentError: the command cannot be started or the log cannot be written.
@@ -41,6 +48,7 @@ class ChildProcess:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     env={**os.environ, **(environment or {})},
+                    pass_fds=inherits,
                     start_new_session=True,  # Ctrl-C in a terminal reaches us, and we stop it
                 )
         except OSError as e:

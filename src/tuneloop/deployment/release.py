@@ -6,11 +6,16 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from enum import Enum
 
-from tuneloop.deployment import endpoints, servers
+from tuneloop.deployment import endpoints, rollouts, servers, up
 from tuneloop.deployment.endpoints import Endpoint
+from tuneloop.deployment.rollout_plan import RolloutPlan
+from tuneloop.deployment.rollouts import Rollout
+from tuneloop.deployment.servers import ModelServer
 from tuneloop.deployment.smoke import Ask, Probe, SmokeResult, smoke_test
-from tuneloop.errors import DeploymentError, GateError
+from tuneloop.errors import BusyError, DeploymentError, GateError, UsageError
+from tuneloop.hashing import short
 from tuneloop.modelfile import ModelSettings
 from tuneloop.progress import Progress
 from tuneloop.registry import bundle as bundles
@@ -18,12 +23,20 @@ from tuneloop.registry.bundle import Bundle
 from tuneloop.workspace import Workspace
 
 READY_TIMEOUT_SECONDS = 120.0
+ROLLBACK_WAIT_SECONDS = 5.0
+"""How long a rollback waits for a previous bundle whose server is not ready."""
 _POLL_SECONDS = 0.1
 
 Serve = Callable[[Bundle], AbstractContextManager[str]]
 """Opens a server of the bundle and gives its base URL, with `/v1`."""
 AskAt = Callable[[str, Bundle], Ask]
 """How to ask the server behind a base URL."""
+
+
+class AsFound(Enum):
+    """Stands for the bundle that was in production when a deployment began, or for none."""
+
+    AS_FOUND = "as found"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,33 +60,40 @@ def deploy(
     actor: str,
     reason: str,
     progress: Progress,
+    expected: str | AsFound | None = AsFound.AS_FOUND,
 ) -> Release:
     """Put a bundle into production, all at once.
 
+    `expected` is the bundle that must be in production when the route moves, None: nothing.
+
     Raises:
         GateError: its gates did not pass, or the smoke test fails; production is unchanged.
+        UsageError: it is a bundle of another model.
         CorruptArtifactError: its files are not those of its manifest.
         DeploymentError: its server does not come up.
+        ConflictError: something else than `expected` is in production; it is unchanged.
     """
-    _refuse_ungated(bundle)
+    _refuse_under_way(workspace, model.name)
+    if isinstance(expected, AsFound):
+        found = endpoints.find(workspace, model.name)
+        expected = found.bundle if found else None
     progress.step(f"Deploying {bundle.short}: verify every file, load it, ask it, then switch")
-    bundles.verify(workspace, bundle)
-    with serve(bundle) as base_url:
-        smoke = smoke_test(probes, ask_at(base_url, bundle))
-    progress.note(
-        f"smoke test: {smoke.answered}/{smoke.queries} answered, "
-        f"{smoke.as_evaluated} as evaluated, "
-        f"{smoke.unlike_base} of {smoke.compared_with_base} unlike the untuned base"
-    )
-    if not smoke.passed:
-        servers.release_unused(workspace, keep=set())
-        raise GateError(
-            f"Bundle {bundle.short} fails the smoke test: {smoke.reason}.",
-            remedy="Production is unchanged. Look at the server's log in the workspace's logs.",
+    try:
+        smoke = admit(
+            workspace,
+            model=model,
+            bundle=bundle,
+            probes=probes,
+            serve=serve,
+            ask_at=ask_at,
+            progress=progress,
         )
-    servers.want(workspace, bundle.id)
-    endpoint = endpoints.point(workspace, model=model, bundle=bundle.id, actor=actor, reason=reason)
-    servers.release_unused(workspace, keep=set())
+        servers.want(workspace, bundle.id)
+        endpoint = endpoints.point(
+            workspace, model=model, bundle=bundle.id, expected=expected, actor=actor, reason=reason
+        )
+    finally:
+        servers.release_unused(workspace, keep=set())
     servers.publish(workspace)
     server = servers.find(workspace, bundle.id)
     return Release(
@@ -81,18 +101,134 @@ def deploy(
     )
 
 
-def roll_back(workspace: Workspace, *, model: str, actor: str, reason: str) -> Endpoint:
+def roll_out(
+    workspace: Workspace,
+    *,
+    model: ModelSettings,
+    bundle: Bundle,
+    plan: RolloutPlan,
+    probes: Sequence[Probe],
+    serve: Serve,
+    ask_at: AskAt,
+    actor: str,
+    progress: Progress,
+) -> Rollout:
+    """Begin to move the endpoint to a bundle step by step; the controller goes on from here.
+
+    Raises:
+        UsageError: nothing is in production yet, nothing is being served, or it is there already.
+        BusyError: another rollout is under way.
+        GateError, CorruptArtifactError, DeploymentError: as `admit`; production is unchanged.
+    """
+    _refuse_under_way(workspace, model.name)
+    endpoint = endpoints.find(workspace, model.name)
+    if endpoint is None or endpoint.bundle is None:
+        raise UsageError(
+            f"Nothing is in production of {model.name}: there is nothing to compare with.",
+            remedy=f"Deploy the first bundle at once: tuneloop deploy {bundle.short}",
+        )
+    if not up.is_running(workspace):
+        raise UsageError(
+            "A rollout is judged on live traffic, and nothing is being served.",
+            remedy="Start it with: tuneloop up --detach",
+        )
+    progress.step(f"Rolling out {bundle.short}: verify every file, load it, ask it, then begin")
+    try:
+        admit(
+            workspace,
+            model=model,
+            bundle=bundle,
+            probes=probes,
+            serve=serve,
+            ask_at=ask_at,
+            progress=progress,
+        )
+        begun = rollouts.start(
+            workspace,
+            model=model.name,
+            endpoint=endpoint.name,
+            candidate=bundle.id,
+            production=endpoint.bundle,
+            plan=plan,
+            actor=actor,
+        )
+    finally:
+        servers.release_unused(workspace, keep=set())
+    servers.publish(workspace)
+    return begun
+
+
+def admit(
+    workspace: Workspace,
+    *,
+    model: ModelSettings,
+    bundle: Bundle,
+    probes: Sequence[Probe],
+    serve: Serve,
+    ask_at: AskAt,
+    progress: Progress,
+) -> SmokeResult:
+    """What must hold before a bundle answers any client: gates, files, and a smoke test.
+
+    Raises:
+        GateError: its gates did not pass, or the smoke test fails.
+        UsageError: it is a bundle of another model.
+        CorruptArtifactError: its files are not those of its manifest.
+        DeploymentError: its server does not come up.
+    """
+    _refuse_foreign(bundle, model)
+    _refuse_ungated(bundle)
+    bundles.verify(workspace, bundle)
+    with serve(bundle) as base_url:
+        smoke = smoke_test(probes, ask_at(base_url, bundle))
+    _refuse_unsound(bundle, smoke, progress)
+    return smoke
+
+
+def roll_back(
+    workspace: Workspace, *, model: str, actor: str, reason: str, force: bool = False
+) -> Endpoint:
     """Send the endpoint back to the previous bundle, whose server is still warm.
+
+    While a rollout is under way, going back means to end it: production gets all traffic again.
+
+    Where `tuneloop up` runs and that server is not ready, it is waited for a few seconds; after
+    that the route moves once the server is ready (see `in_effect`), and production's goes on
+    answering until then.
 
     Raises:
         UsageError: there is no previous bundle.
+        DeploymentError: its server fails, and `force` is not set; nothing changed.
     """
+    under_way = rollouts.active(workspace, model)
+    if under_way is not None:
+        rollouts.move(workspace, under_way, "abort", actor=actor, reason=reason, status="aborted")
+        servers.publish(workspace)
+        return _in_production(workspace, model)
+    before = endpoints.find(workspace, model)
+    if before is not None and before.previous is not None and up.is_running(workspace):
+        servers.want(workspace, before.previous)
+        server = _settled(workspace, before.previous, timeout_seconds=ROLLBACK_WAIT_SECONDS)
+        if server is not None and server.status == "failed" and not force:
+            raise DeploymentError(
+                f"The model server of the previous bundle {short(before.previous)} fails: "
+                f"{server.detail} Production is unchanged.",
+                remedy="Mend it, or go back all the same, which takes effect once that server is "
+                "up: tuneloop rollback --force",
+            )
     endpoint = endpoints.roll_back(workspace, model=model, actor=actor, reason=reason)
     for bundle in (endpoint.bundle, endpoint.previous):
         if bundle:
             servers.want(workspace, bundle)
     servers.publish(workspace)
     return endpoint
+
+
+def in_effect(workspace: Workspace, endpoint: Endpoint) -> bool:
+    """Whether the gateway sends the endpoint's requests to the bundle that is in production."""
+    return up.is_running(workspace) and servers.routed(workspace, endpoint.name) == {
+        endpoint.bundle
+    }
 
 
 def wait_until_ready(
@@ -103,18 +239,51 @@ def wait_until_ready(
     Raises:
         DeploymentError: it failed, or took too long.
     """
-    deadline = time.monotonic() + timeout_seconds
-    while time.monotonic() < deadline:
-        server = servers.find(workspace, bundle)
-        if server is not None and server.status == "ready" and server.base_url:
-            return server.base_url
-        if server is not None and server.status == "failed":
-            raise DeploymentError(f"The model server did not start: {server.detail}")
-        time.sleep(_POLL_SECONDS)
+    server = _settled(workspace, bundle, timeout_seconds=timeout_seconds)
+    if server is not None and server.status == "ready" and server.base_url:
+        return server.base_url
+    if server is not None and server.status == "failed":
+        raise DeploymentError(f"The model server did not start: {server.detail}")
     raise DeploymentError(
         f"The model server was not ready after {timeout_seconds:g} s.",
         remedy="Is `tuneloop up` still running? See: tuneloop status",
     )
+
+
+def _settled(workspace: Workspace, bundle: str, *, timeout_seconds: float) -> ModelServer | None:
+    """A bundle's server once it is ready or has failed; as it is when the time is over."""
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        server = servers.find(workspace, bundle)
+        settled = server is not None and server.status in ("ready", "failed")
+        if settled or time.monotonic() >= deadline:
+            return server
+        time.sleep(_POLL_SECONDS)
+
+
+def _refuse_foreign(bundle: Bundle, model: ModelSettings) -> None:
+    if bundle.model != model.name:
+        raise UsageError(
+            f"Expected a bundle of {model.name}, got {bundle.short}, which is one of "
+            f"{bundle.model}.",
+            remedy="See the bundles of this model with: tuneloop bundle list",
+        )
+
+
+def _in_production(workspace: Workspace, model: str) -> Endpoint:
+    endpoint = endpoints.find(workspace, model)
+    if endpoint is None:
+        raise UsageError(f"Nothing is in production of {model}.")
+    return endpoint
+
+
+def _refuse_under_way(workspace: Workspace, model: str) -> None:
+    rollout = rollouts.active(workspace, model)
+    if rollout is not None:
+        raise BusyError(
+            f"Rollout {rollout.id} of {model} is under way ({rollout.stage}).",
+            remedy="Let it decide, or end it with: tuneloop rollout abort",
+        )
 
 
 def _refuse_ungated(bundle: Bundle) -> None:
@@ -123,4 +292,17 @@ def _refuse_ungated(bundle: Bundle) -> None:
         raise GateError(
             f"Bundle {bundle.short} may not be deployed: its gates are {verdict or 'not judged'}.",
             remedy=f"See why with: tuneloop bundle show {bundle.short}",
+        )
+
+
+def _refuse_unsound(bundle: Bundle, smoke: SmokeResult, progress: Progress) -> None:
+    progress.note(
+        f"smoke test: {smoke.answered}/{smoke.queries} answered, "
+        f"{smoke.as_evaluated} as evaluated, "
+        f"{smoke.unlike_base} of {smoke.compared_with_base} unlike the untuned base"
+    )
+    if not smoke.passed:
+        raise GateError(
+            f"Bundle {bundle.short} fails the smoke test: {smoke.reason}.",
+            remedy="Production is unchanged. Look at the server's log in the workspace's logs.",
         )

@@ -6,16 +6,21 @@ back only changes what is wanted. The route file for the gateway follows from bo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import sqlalchemy as sa
 from filelock import FileLock
 
+from tuneloop.deployment import rollouts
+from tuneloop.deployment.rollouts import Rollout
 from tuneloop.errors import StoreError
-from tuneloop.registry import routes
+from tuneloop.modelfile import EndpointSettings
+from tuneloop.registry import keys, routes
 from tuneloop.storage import tables
 from tuneloop.workspace import Workspace
 
@@ -30,7 +35,7 @@ class ModelServer:
     bundle: str
     wanted: bool
     base_url: str | None
-    """Where it answers, while it is ready."""
+    """Where it answers once it is ready; None while nothing would run there."""
     status: Status
     detail: str
     changed_at: datetime
@@ -47,15 +52,26 @@ def find(workspace: Workspace, bundle: str) -> ModelServer | None:
     return next((server for server in listing(workspace) if server.bundle == bundle), None)
 
 
+def not_ready(workspace: Workspace) -> tuple[list[ModelServer], list[ModelServer]]:
+    """The wanted servers that are not ready: those of bundles in production, and the others."""
+    with workspace.records.begin() as tx:
+        in_production = set(tx.execute(sa.select(tables.endpoints.c.bundle)).scalars())
+    missing = [one for one in listing(workspace) if one.wanted and one.status != "ready"]
+    return (
+        [one for one in missing if one.bundle in in_production],
+        [one for one in missing if one.bundle not in in_production],
+    )
+
+
 def want(workspace: Workspace, bundle: str) -> None:
-    """Ask for a server; `tuneloop up` starts it."""
+    """Ask for a server; `tuneloop up` starts it. One that is wanted already stays as it is."""
     table = tables.model_servers
     asked = {"status": "wanted", "detail": "", "changed_at": workspace.now()}
     with workspace.records.begin() as tx:
         row = tx.execute(sa.select(table).where(table.c.bundle == bundle)).first()
         if row is None:
             tx.execute(sa.insert(table).values(bundle=bundle, wanted=True, base_url=None, **asked))
-        else:
+        elif not row.wanted:
             running = row.status in ("ready", "starting")
             tx.execute(
                 sa.update(table)
@@ -85,10 +101,43 @@ def report(
 def release_unused(workspace: Workspace, *, keep: set[str]) -> None:
     """Stop wanting every server but those of the bundles in `keep` and of the endpoints."""
     with workspace.records.begin() as tx:
-        for row in tx.execute(sa.select(tables.endpoints)):
-            keep |= {bundle for bundle in (row.bundle, row.previous) if bundle}
+        keep |= warm(tx)
         table = tables.model_servers
         tx.execute(sa.update(table).where(table.c.bundle.not_in(keep)).values(wanted=False))
+
+
+def warm(tx: sa.Connection) -> set[str]:
+    """The bundles that must be able to answer: production, previous, a rollout's candidate."""
+    endpoints = tx.execute(sa.select(tables.endpoints)).all()
+    found = {bundle for row in endpoints for bundle in (row.bundle, row.previous) if bundle}
+    return found | {rollout.candidate for rollout in rollouts.all_active(tx)}
+
+
+def rolling_out(workspace: Workspace) -> bool:
+    """Whether a rollout is under way."""
+    with workspace.records.begin() as tx:
+        return bool(rollouts.all_active(tx))
+
+
+def start_afresh(workspace: Workspace, base_urls: Mapping[str, str]) -> None:
+    """Want the servers of `base_urls` (bundle → where each will answer) and no other.
+
+    What an earlier `tuneloop up` left behind is void: its servers are gone, and another program
+    may answer on their ports by now. The routes follow the records alone.
+    """
+    forget_all(workspace)
+    table = tables.model_servers
+    with workspace.records.begin() as tx:
+        known = set(tx.execute(sa.select(table.c.bundle)).scalars())
+        tx.execute(sa.update(table).values(wanted=False))
+        for bundle, url in base_urls.items():
+            values = {"wanted": True, "status": "wanted", "base_url": url, "detail": ""}
+            values |= {"changed_at": workspace.now()}
+            if bundle in known:
+                tx.execute(sa.update(table).where(table.c.bundle == bundle).values(**values))
+            else:
+                tx.execute(sa.insert(table).values(bundle=bundle, **values))
+    _publish(workspace, keep_last_known=False)
 
 
 def forget_all(workspace: Workspace) -> None:
@@ -105,52 +154,122 @@ def forget_all(workspace: Workspace) -> None:
 def publish(workspace: Workspace) -> Path:
     """Write the route file that every gateway process watches; unchanged routes are not rewritten.
 
-    An endpoint whose server is not ready keeps its last known target, so that a restart of the
-    model server or of the database takes no route away.
+    No route is taken away from a server that may answer: an endpoint goes over to another bundle
+    when that one's server is ready, and a server that is started again keeps its route.
     """
+    return _publish(workspace, keep_last_known=True)
+
+
+def routed(workspace: Workspace, endpoint: str) -> set[str]:
+    """The bundles that an endpoint's requests go to, by the published routes."""
+    found = _last(workspace.root / ROUTES_FILE).endpoints.get(endpoint)
+    return {arm.bundle for arm in found.arms if arm.weight > 0} if found else set()
+
+
+def _publish(workspace: Workspace, *, keep_last_known: bool) -> Path:
     path = workspace.root / ROUTES_FILE
     # One writer at a time, or a slow one could put older routes back.
     with FileLock(workspace.folder("locks") / "routes.lock"):
         before = _last(path)
-        after = _snapshot(workspace, before)
-        if after.version != before.version:
-            routes.publish(after, path)
+        forgotten = msgspec.structs.replace(before, endpoints={}, bundles={})
+        after = _snapshot(workspace, before if keep_last_known else forgotten)
+        if after != before or before.version == 0:
+            routes.publish(msgspec.structs.replace(after, version=before.version + 1), path)
     return path
 
 
 def _snapshot(workspace: Workspace, before: routes.RouteSnapshot) -> routes.RouteSnapshot:
-    """The routes as the records say; the same version when nothing has changed."""
+    """The routes as the records say, `before` where a server is not ready; its version stays."""
     with workspace.records.begin() as tx:
-        servers = {
-            row.bundle: row.base_url
-            for row in tx.execute(sa.select(tables.model_servers))
-            if row.base_url
-        }
+        servers = tx.execute(sa.select(tables.model_servers)).all()
         endpoints = tx.execute(sa.select(tables.endpoints)).all()
-        live = {bundle for row in endpoints for bundle in (row.bundle, row.previous) if bundle}
+        under_way = {r.endpoint: r for r in rollouts.all_active(tx)}
+        live = warm(tx)
         manifests = {
             row.id: row.manifest
             for row in tx.execute(sa.select(tables.bundles).where(tables.bundles.c.id.in_(live)))
         }
-    targets = {
-        bundle: _target(bundle, manifests[bundle], servers[bundle])
-        for bundle in live
-        if bundle in servers
+        allowed, secret = keys.for_gateway(tx), keys.gateway_secret(tx)
+    targets = {b: t for b, t in before.bundles.items() if b in live} | {
+        row.bundle: _target(row.bundle, manifests[row.bundle], row.base_url)
+        for row in servers
+        if row.bundle in live and row.base_url
     }
-    targets |= {b: t for b, t in before.bundles.items() if b in live and b not in targets}
-    table = {
-        row.name: routes.Endpoint(
-            arms=(routes.Arm(bundle=row.bundle),),
-            previous=row.previous if row.previous in targets else None,
-            capture=bool(row.settings.get("capture", True)),
-        )
-        for row in endpoints
-        if row.bundle in targets
+    ready = {row.bundle for row in servers if row.status == "ready"}
+    table = {}
+    for row in endpoints:
+        route = _route(row, before.endpoints.get(row.name), targets, ready)
+        if route is not None:
+            table[row.name] = _rolled_out(route, under_way.get(row.name), targets)
+    return msgspec.structs.replace(
+        before, endpoints=table, bundles=targets, keys=allowed, secret=secret
+    )
+
+
+def _route(
+    row: sa.Row[Any],
+    before: routes.Endpoint | None,
+    targets: Mapping[str, routes.Target],
+    ready: set[str],
+) -> routes.Endpoint | None:
+    """Where an endpoint's requests go; None while nothing is known that could answer them."""
+    rules = _rules(row.settings)
+    if before is not None and row.bundle not in ready and _has_targets(before, targets):
+        return msgspec.structs.replace(before, **rules)
+    if row.bundle not in targets:
+        return None
+    return routes.Endpoint(
+        arms=(routes.Arm(bundle=row.bundle),),
+        previous=row.previous if row.previous in targets else None,
+        **rules,
+    )
+
+
+def _rolled_out(
+    route: routes.Endpoint, rollout: Rollout | None, targets: Mapping[str, routes.Target]
+) -> routes.Endpoint:
+    """The route with the candidate's part in it.
+
+    A candidate whose server fails keeps its part: production answers in its place, and what failed
+    counts against it.
+    """
+    if rollout is None or rollout.candidate not in targets:
+        return route
+    if route.arms[0].bundle != rollout.production:
+        return route
+    if rollout.stage.name == "shadow" and rollout.plan.shadow is not None:
+        if rollout.status == "paused":
+            return route
+        shadow = routes.Shadow(bundle=rollout.candidate, share=rollout.plan.shadow.share)
+        return msgspec.structs.replace(route, shadow=shadow)
+    share = rollout.stage.share
+    arms = (
+        routes.Arm(bundle=rollout.production, weight=1 - share),
+        routes.Arm(bundle=rollout.candidate, weight=share),
+    )
+    return msgspec.structs.replace(route, arms=arms)
+
+
+def _rules(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """What the model file's `endpoint` section says to the gateway; old records say less."""
+    known = EndpointSettings.model_fields.keys() & recorded.keys()
+    settings = EndpointSettings.model_validate({name: recorded[name] for name in known})
+    return {
+        "failover": settings.failover,
+        "capture": routes.CaptureRule(
+            enabled=bool(settings.capture),
+            required=settings.capture == "required",
+            share=settings.capture_share,
+            redact=settings.redact,
+        ),
+        "timeouts": routes.Timeouts(
+            first_token=settings.first_token_seconds, total=settings.total_seconds
+        ),
     }
-    after = routes.RouteSnapshot(version=before.version, endpoints=table, bundles=targets)
-    if after == before and before.version > 0:
-        return before
-    return routes.RouteSnapshot(version=before.version + 1, endpoints=table, bundles=targets)
+
+
+def _has_targets(route: routes.Endpoint, targets: Mapping[str, routes.Target]) -> bool:
+    return all(arm.bundle in targets for arm in route.arms)
 
 
 def _target(bundle: str, manifest: dict[str, Any], base_url: str) -> routes.Target:

@@ -1,7 +1,8 @@
 """The smoke test (P3): a few representative queries against the server that will take traffic.
 
 It proves three things that a wrong file, template or adapter would break: every query is answered,
-the answers are those of the evaluation, and they are not those of the untuned base.
+the answers are those of the evaluation (where they are drawn greedily), and they are not those of
+the untuned base.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ class Probe:
     """One query with the answers that are known for it."""
 
     messages: tuple[Mapping[str, str], ...]
-    evaluated: str
-    """What the candidate said in the evaluation."""
+    evaluated: str | None
+    """What the candidate said in the evaluation; None where it drew its answers at random, so that
+    the next one may be another."""
     base: str | None
     """What the untuned base said; None when it was not asked."""
 
@@ -36,10 +38,25 @@ class SmokeResult:
     answered: int
     as_evaluated: int
     """Answers equal to those of the evaluation."""
+    compared_with_evaluation: int
+    """Answers that had to be; 0 where answers are drawn at random."""
     unlike_base: int
     """Answers that differ from the untuned base's."""
     compared_with_base: int
     reason: str
+
+    @property
+    def summary(self) -> str:
+        """What was found, in one line."""
+        as_evaluated = (
+            f"{self.as_evaluated} of {self.compared_with_evaluation} as evaluated"
+            if self.compared_with_evaluation
+            else "not compared with the evaluation, whose answers were drawn at random"
+        )
+        return (
+            f"{self.answered} of {self.queries} answered, {as_evaluated}, "
+            f"{self.unlike_base} of {self.compared_with_base} unlike the untuned base"
+        )
 
 
 def smoke_test(probes: Sequence[Probe], ask: Ask) -> SmokeResult:
@@ -51,20 +68,22 @@ def judge(probes: Sequence[Probe], answers: Sequence[str]) -> SmokeResult:
     """Whether the answers show a working, tuned model.
 
     Greedy answers may differ in a few cases with the batch that they were computed in, so three
-    quarters of them must equal the evaluation's; a wrong model changes nearly all.
+    quarters of them must equal the evaluation's; a wrong model changes nearly all. Answers drawn at
+    random say nothing here.
     """
     pairs = list(zip(probes, answers, strict=True))
     answered = sum(bool(answer.strip()) for answer in answers)
-    as_evaluated = sum(answer.strip() == probe.evaluated.strip() for probe, answer in pairs)
+    evaluated = [(p.evaluated.strip(), a.strip()) for p, a in pairs if p.evaluated is not None]
+    as_evaluated = sum(before == now for before, now in evaluated)
     with_base = [(p.base.strip(), answer.strip()) for p, answer in pairs if p.base is not None]
     unlike_base = sum(base != answer for base, answer in with_base)
     if not pairs:
         reason = "there are no queries to ask"
     elif answered < len(pairs):
         reason = f"{len(pairs) - answered} of {len(pairs)} queries were not answered"
-    elif as_evaluated < _AS_EVALUATED_SHARE * len(pairs):
+    elif as_evaluated < _AS_EVALUATED_SHARE * len(evaluated):
         reason = (
-            f"only {as_evaluated} of {len(pairs)} answers equal the evaluation's: "
+            f"only {as_evaluated} of {len(evaluated)} answers equal the evaluation's: "
             "this is not the model that was evaluated"
         )
     elif with_base and not unlike_base:
@@ -76,6 +95,7 @@ def judge(probes: Sequence[Probe], answers: Sequence[str]) -> SmokeResult:
         queries=len(pairs),
         answered=answered,
         as_evaluated=as_evaluated,
+        compared_with_evaluation=len(evaluated),
         unlike_base=unlike_base,
         compared_with_base=len(with_base),
         reason=reason,

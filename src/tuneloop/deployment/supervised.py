@@ -1,15 +1,27 @@
-"""The processes of tuneloop as the supervisor starts them: the gateway and the model servers."""
+"""Model servers and the rollout controller as the supervisor starts them."""
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from pathlib import Path
 
 from tuneloop.deployment.backends import llamacpp
-from tuneloop.deployment.backends.base import answers
 from tuneloop.deployment.backends.llamacpp import LlamaSettings
 from tuneloop.deployment.supervisor import ProcessSpec
-from tuneloop.gateway import server as gateway
+
+CONTROLLER = "rollout controller"
+
+
+def controller(root: Path, *, log: Path) -> ProcessSpec:
+    """What decides about the rollouts of the workspace in `root`."""
+    module = "tuneloop.deployment.controller_process"
+    return ProcessSpec(
+        name=CONTROLLER,
+        command=(sys.executable, "-m", module, "--workspace", str(root)),
+        log=log,
+        ready=lambda: True,
+    )
 
 
 def model_server(
@@ -32,22 +44,3 @@ def model_server(
         ready_within_seconds=settings.startup_timeout_seconds,
         grace_seconds=settings.stop_grace_seconds,
     )
-
-
-def gateway_process(
-    *, routes: Path, spool: Path, port: int, log: Path, host: str = "127.0.0.1"
-) -> ProcessSpec:
-    """The gateway; ready when it answers, with or without routes."""
-    command = gateway.command(routes=routes, spool=spool, host=host, port=port)
-    return ProcessSpec(
-        name="gateway",
-        command=(*command, "--until-stdin-closes"),
-        log=log,
-        ready=partial(answers, f"http://{_reachable(host)}:{port}/healthz"),
-        grace_seconds=10.0,
-    )
-
-
-def _reachable(host: str) -> str:
-    """Where to reach a server that listens on all addresses."""
-    return "127.0.0.1" if host in {"0.0.0.0", "::", ""} else host

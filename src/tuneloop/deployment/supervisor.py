@@ -35,6 +35,8 @@ class ProcessSpec:
     )
     """Why a process ended, in one line, from its log."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    inherits: tuple[int, ...] = ()
+    """Descriptors of ours that it gets, by the same number."""
     ready_within_seconds: float = 180.0
     grace_seconds: float = 5.0
     """Between asking it to stop and making it stop."""
@@ -236,7 +238,12 @@ class Supervisor:
         spec = process.spec
         self._enter_phase(process, Phase.STARTING)
         try:
-            process.child = ChildProcess(spec.command, log=spec.log, environment=spec.environment)
+            process.child = ChildProcess(
+                spec.command,
+                log=spec.log,
+                environment=spec.environment,
+                inherits=spec.inherits,
+            )
         except DeploymentError as e:
             self._wait_after_crash(process, e.message)
 

@@ -1,7 +1,8 @@
 """`tuneloop up`: the gateway and one model server for each warm bundle, kept running.
 
 The records say which servers are wanted; this loop makes it so, writes back where each answers and
-publishes the routes. When the records cannot be read it goes on with what it last knew.
+publishes the routes. When the records cannot be read it goes on with what it last knew; a bundle
+that cannot be served keeps nobody else from being served.
 """
 
 from __future__ import annotations
@@ -9,20 +10,23 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tuneloop.deployment import endpoints, servers, supervised, supervisor
+from tuneloop.deployment import gateways, servers, supervised, supervisor
 from tuneloop.deployment.backends import llamacpp
 from tuneloop.deployment.backends.base import answers
-from tuneloop.deployment.supervisor import ProcessSpec, Supervisor
+from tuneloop.deployment.gateways import GatewayPlace, Gateways
+from tuneloop.deployment.servers import ModelServer
+from tuneloop.deployment.supervisor import ProcessSpec, RestartTiming, Supervisor
 from tuneloop.errors import BusyError, DeploymentError, StoreError, TuneloopError, UsageError
+from tuneloop.gateway import server as gateway
 from tuneloop.hashing import short
 from tuneloop.progress import Progress
 from tuneloop.registry import bundle as bundles
@@ -32,7 +36,8 @@ READY_SECONDS = 120.0
 _LOOP_SECONDS = 0.15
 _STOP_SECONDS = 30.0
 _STATE_FILE = "up.json"
-_NO_SERVERS = {"gateway", "records"}
+# Looking at a bundle again reads every byte of it, and nothing else is looked after meanwhile.
+_LOOK_AGAIN = RestartTiming(first_seconds=10.0, longest_seconds=300.0)
 _STATUS: dict[str, servers.Status] = {
     "waiting": "starting",
     "starting": "starting",
@@ -47,30 +52,42 @@ def serve(
     *,
     host: str,
     port: int,
+    count: int,
     stopping: Callable[[], bool],
+    restarting: Callable[[], bool],
     progress: Progress,
 ) -> None:
-    """Run until `stopping` says so.
+    """Run `count` gateways until `stopping` says so; replace them when `restarting` does.
 
     Raises:
         BusyError: this workspace is being served already.
         UsageError: the address cannot be listened on.
     """
-    with Supervisor(_lock(workspace)) as processes:
-        _check_address(host, port)
-        servers.forget_all(workspace)
-        for endpoint in endpoints.listing(workspace):
-            for bundle in (endpoint.bundle, endpoint.previous):
-                if bundle:
-                    servers.want(workspace, bundle)
-        servers.publish(workspace)
-        url = f"http://{host}:{port}/v1"
+    with (
+        Supervisor(_lock(workspace)) as processes,
+        gateway.listen(host, port) as listener,
+    ):
+        with workspace.records.begin() as tx:
+            warm = servers.warm(tx)
+        servers.start_afresh(
+            workspace, {bundle: llamacpp.base_url(processes.port(bundle)) for bundle in warm}
+        )
+        url = f"http://{_reachable(host)}:{listener.getsockname()[1]}/v1"
         state = workspace.root / _STATE_FILE
         state.write_text(json.dumps({"pid": os.getpid(), "url": url}))
         progress.note(f"gateway: {url}")
+        place = GatewayPlace(
+            routes=workspace.root / servers.ROUTES_FILE,
+            spool=workspace.folder("spool"),
+            run=workspace.folder("run"),
+            logs=workspace.folder("logs"),
+        )
+        running = Gateways(place, listener, count=count)
         try:
-            loop = _Loop(workspace, processes, host=host, port=port, progress=progress)
+            loop = _Loop(workspace, processes, running, progress=progress)
             while not stopping():
+                if restarting():
+                    running.restart()
                 loop.step()
                 time.sleep(_LOOP_SECONDS)
         finally:
@@ -79,12 +96,52 @@ def serve(
             servers.forget_all(workspace)
 
 
-def serve_until_told(workspace: Workspace, *, host: str, port: int, progress: Progress) -> None:
-    """`serve` until SIGTERM or Ctrl-C."""
-    told = threading.Event()
+def serve_until_told(
+    workspace: Workspace, *, host: str, port: int, count: int = 1, progress: Progress
+) -> None:
+    """`serve` until SIGTERM or Ctrl-C; SIGHUP replaces the gateways."""
+    told, again = threading.Event(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told.set())
-    serve(workspace, host=host, port=port, stopping=told.is_set, progress=progress)
+    signal.signal(signal.SIGHUP, lambda *_: again.set())
+
+    def restarting() -> bool:
+        asked = again.is_set()
+        again.clear()
+        return asked
+
+    serve(
+        workspace,
+        host=host,
+        port=port,
+        count=count,
+        stopping=told.is_set,
+        restarting=restarting,
+        progress=progress,
+    )
+
+
+def restart_gateways(workspace: Workspace) -> None:
+    """Replace the running gateway processes, one after the other; no request is dropped.
+
+    Raises:
+        UsageError: nothing is running.
+    """
+    pid = supervisor.holder(_lock(workspace))
+    if pid is None:
+        raise UsageError("tuneloop up is not running.", remedy="Start it with: tuneloop up")
+    os.kill(pid, signal.SIGHUP)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Unusable:
+    """A bundle that no server can be started for."""
+
+    reason: str
+    failures: int
+    """Looks in a row that found it unusable."""
+    look_again_at: float
+    """Seconds of the monotonic clock."""
 
 
 class _Loop:
@@ -94,50 +151,74 @@ class _Loop:
         self,
         workspace: Workspace,
         processes: Supervisor,
+        running: Gateways,
         *,
-        host: str,
-        port: int,
         progress: Progress,
     ) -> None:
         self._workspace = workspace
         self._processes = processes
         self._progress = progress
-        self._gateway = supervised.gateway_process(
-            routes=workspace.root / servers.ROUTES_FILE,
-            spool=workspace.folder("spool"),
-            host=host,
-            port=port,
-            log=workspace.folder("logs") / "gateway.log",
+        self._gateways = running
+        self._controller = supervised.controller(
+            workspace.root, log=workspace.folder("logs") / "rollout.log"
         )
+        self._rolling_out = False
         self._specs: dict[str, ProcessSpec] = {}
+        self._unusable: dict[str, _Unusable] = {}
         self._wanted: list[str] = []
         self._told: dict[str, tuple[str, str]] = {}
 
     def step(self) -> None:
         """Read what is wanted, move every process one step, write back what changed."""
+        recorded = self._read()
+        if recorded is not None:
+            self._wanted = [server.bundle for server in recorded if server.wanted]
+        found = self._reconcile()
+        for name, (status, detail) in found.items():
+            self._tell(name, status, detail)
+        for name in self._told.keys() - found.keys() - {"records"}:
+            self._tell(name, "stopped", "no longer needed")
+        if recorded is not None:
+            self._write_back(recorded, found)
+            self._look_at_one()
+
+    def _read(self) -> list[ModelServer] | None:
+        """What the records say; None when they cannot be read."""
         try:
-            self._wanted = [s.bundle for s in servers.listing(self._workspace) if s.wanted]
-            servers.publish(self._workspace)
+            self._rolling_out = servers.rolling_out(self._workspace)
+            return servers.listing(self._workspace)
         except StoreError as e:
             self._tell("records", "unreachable", e.message)
-        specs = [spec for bundle in self._wanted if (spec := self._spec(bundle)) is not None]
-        statuses = self._processes.reconcile([self._gateway, *specs])
-        for status in statuses:
-            if self._tell(status.name, status.status, status.detail):
-                self._write_back(status.name, _STATUS[status.status], status.detail)
-        for name in self._told.keys() - {status.name for status in statuses} - _NO_SERVERS:
-            if name not in self._wanted and self._tell(name, "stopped", "no longer needed"):
-                self._write_back(name, "stopped", "")
+            return None
 
-    def _spec(self, bundle: str) -> ProcessSpec | None:
-        if bundle not in self._specs:
+    def _look_at_one(self) -> None:
+        """Find out how to serve a bundle, or why it cannot be: one a step, for it takes a while."""
+        now = time.monotonic()
+        for bundle in self._wanted:
+            before = self._unusable.get(bundle)
+            if bundle in self._specs or (before is not None and now < before.look_again_at):
+                continue
             try:
                 self._specs[bundle] = self._new_spec(bundle)
-            except TuneloopError as e:
-                if self._tell(bundle, "failed", e.message):
-                    servers.report(self._workspace, bundle, "failed", detail=e.message)
-                return None
-        return self._specs[bundle]
+                self._unusable.pop(bundle, None)
+            except (TuneloopError, OSError, KeyError) as e:
+                failures = before.failures + 1 if before else 1
+                self._unusable[bundle] = _Unusable(
+                    reason=e.message if isinstance(e, TuneloopError) else repr(e),
+                    failures=failures,
+                    look_again_at=time.monotonic() + _LOOK_AGAIN.pause(failures),
+                )
+            return
+
+    def _reconcile(self) -> dict[str, tuple[str, str]]:
+        """Move every process one step; name → status and detail, unusable bundles too."""
+        self._unusable = {b: u for b, u in self._unusable.items() if b in self._wanted}
+        specs = [self._specs[bundle] for bundle in self._wanted if bundle in self._specs]
+        specs += [self._controller] if self._rolling_out else []
+        statuses = self._processes.reconcile([*self._gateways.wanted, *specs])
+        self._gateways.saw(statuses)
+        found = {bundle: ("failed", one.reason) for bundle, one in self._unusable.items()}
+        return found | {s.name: (str(s.status), s.detail) for s in statuses}
 
     def _new_spec(self, identity: str) -> ProcessSpec:
         bundle = bundles.find(self._workspace, identity)
@@ -152,24 +233,36 @@ class _Loop:
             settings=llamacpp.settings_of(serving),
         )
 
-    def _tell(self, name: str, status: str, detail: str) -> bool:
-        """Say a change once; whether it was one."""
+    def _tell(self, name: str, status: str, detail: str) -> None:
+        """Say a change once."""
         if self._told.get(name) == (status, detail):
-            return False
-        self._told[name] = (status, detail)
-        shown = name if name in _NO_SERVERS else f"model server {short(name)}"
-        self._progress.note(f"{shown}: {status}{f' ({detail})' if detail else ''}")
-        return True
-
-    def _write_back(self, name: str, status: servers.Status, detail: str) -> None:
-        if name in _NO_SERVERS:
             return
-        url = llamacpp.base_url(self._processes.port(name)) if status == "ready" else None
+        self._told[name] = (status, detail)
+        other = name in ("records", supervised.CONTROLLER) or name.startswith(gateways.PREFIX)
+        shown = name if other else f"model server {short(name)}"
+        self._progress.note(f"{shown}: {status}{f' ({detail})' if detail else ''}")
+
+    def _write_back(
+        self, recorded: Sequence[ModelServer], found: dict[str, tuple[str, str]]
+    ) -> None:
+        """Make the records say of every server what was found of it, and publish the routes."""
         try:
-            servers.report(self._workspace, name, status, base_url=url, detail=detail)
+            for server in recorded:
+                unseen = "waiting" if server.wanted else "stopping"
+                status, detail = found.get(server.bundle, (unseen, ""))
+                shown = _STATUS[status]
+                url = None if shown == "stopped" else self._base_url(server.bundle)
+                if (server.status, server.base_url, server.detail) != (shown, url, detail):
+                    servers.report(
+                        self._workspace, server.bundle, shown, base_url=url, detail=detail
+                    )
             servers.publish(self._workspace)
-        except StoreError:
-            del self._told[name]  # try again in the next step
+            self._told.pop("records", None)
+        except StoreError as e:
+            self._tell("records", "unreachable", e.message)
+
+    def _base_url(self, bundle: str) -> str:
+        return llamacpp.base_url(self._processes.port(bundle))
 
 
 def is_running(workspace: Workspace) -> bool:
@@ -192,9 +285,11 @@ def gateway_url(workspace: Workspace) -> str | None:
 def start_detached(workspace: Workspace, arguments: list[str]) -> str:
     """Start `tuneloop up` in the background; returns the gateway's URL once all is ready.
 
+    A bundle in production must be ready; another one, kept warm for a rollback, may fail.
+
     Raises:
         BusyError: it is running already.
-        DeploymentError: it ended, or a model server is not ready in time; it is stopped again.
+        DeploymentError: it ended, or production is not ready in time; it is stopped again.
     """
     if is_running(workspace):
         raise BusyError("tuneloop up is running already.", remedy="Stop it with: tuneloop down")
@@ -207,27 +302,39 @@ def start_detached(workspace: Workspace, arguments: list[str]) -> str:
             stderr=output,
             start_new_session=True,
         )
+    try:
+        return _wait_until_serving(workspace, process, log)
+    except TuneloopError:
+        stop(workspace)
+        raise
+
+
+def _wait_until_serving(workspace: Workspace, process: subprocess.Popen[bytes], log: Path) -> str:
+    remedy = f"The log is {log}."
     deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline:
+    while True:
         if process.poll() is not None:
             raise DeploymentError(_last_words(log))
+        late = time.monotonic() >= deadline
+        # Until the gateway answers, the records may still be those of an earlier `tuneloop up`.
         url = gateway_url(workspace)
-        waiting = [s for s in servers.listing(workspace) if s.wanted and s.status != "ready"]
-        if url is not None and not waiting:
-            return url
-        failed = [server for server in waiting if server.status == "failed"]
-        if failed:
-            stop(workspace)
+        if url is not None:
+            production, others = servers.not_ready(workspace)
+            for server in production:
+                if server.status == "failed":
+                    raise DeploymentError(
+                        f"The model server of {short(server.bundle)}, which is in production, "
+                        f"does not start: {server.detail}",
+                        remedy=remedy,
+                    )
+            if not production and (late or all(one.status == "failed" for one in others)):
+                return url
+        if late:
             raise DeploymentError(
-                f"The model server of {short(failed[0].bundle)} does not start: {failed[0].detail}",
-                remedy=f"The log is {log}.",
+                f"Serving was not ready after {READY_SECONDS:g} s: {_last_words(log)}",
+                remedy=remedy,
             )
         time.sleep(0.1)
-    stop(workspace)
-    raise DeploymentError(
-        f"Serving was not ready after {READY_SECONDS:g} s: {_last_words(log)}",
-        remedy=f"The log is {log}.",
-    )
 
 
 def stop(workspace: Workspace) -> bool:
@@ -249,16 +356,9 @@ def _lock(workspace: Workspace) -> Path:
     return workspace.folder("locks") / "up.lock"
 
 
-def _check_address(host: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as e:
-            raise UsageError(
-                f"Cannot listen on {host}:{port}: {e.strerror}.",
-                remedy="Choose another port: tuneloop up --set endpoint.port=8401",
-            ) from e
+def _reachable(host: str) -> str:
+    """Where to reach a server that listens on all addresses."""
+    return "127.0.0.1" if host in {"0.0.0.0", "::", ""} else host
 
 
 def _last_words(log: Path) -> str:

@@ -35,6 +35,9 @@ class EvaluationPlan:
     """the first is the main one: gates without a suite name, and the comparison, are on it"""
     metrics: tuple[Metric, ...]
     sampling: Sampling
+    """of the candidate"""
+    system: str
+    """the task's system text: stands before every case whose client sends none"""
     margin: float
     """share by which a candidate may be worse than production and still count as not worse"""
     minimum_cases: int
@@ -106,6 +109,7 @@ def plan_evaluation(
         metrics=metrics_for(task, extra=extra),
         conditions=settings.gates,
         sampling=sampling,
+        system=task.system,
         margin=settings.margin,
         minimum_cases=0 if settings.allow_small_suite else settings.minimum_cases,
         concurrency=settings.concurrency,
@@ -120,6 +124,7 @@ def make_plan(
     metrics: Sequence[Metric],
     conditions: Mapping[str, str],
     sampling: Sampling,
+    system: str = "",
     margin: float = 0.02,
     minimum_cases: int = 50,
     concurrency: int = 4,
@@ -136,6 +141,7 @@ def make_plan(
         suites=tuple(suites),
         metrics=tuple(metrics),
         sampling=sampling,
+        system=system,
         margin=margin,
         minimum_cases=minimum_cases,
         gate_lock=gates.lock(parsed, terms=terms),

@@ -137,7 +137,7 @@ def make_report(
 ) -> Report:
     """Put a report together; `results` is label (`candidate` first, `production`, `base`) → suites.
 
-    Every label answered the same suites in the same order.
+    They are in the order of the plan; a reference may have answered only the first of them.
     """
     mine = results[CANDIDATE]
     return Report(
@@ -154,7 +154,7 @@ def make_report(
                 "gates": [_gate(result) for result in outcome.results],
                 "plan": _plan(plan),
                 "suites": [
-                    _suite({label: of[i] for label, of in results.items()})
+                    _suite({label: of[i] for label, of in results.items() if i < len(of)})
                     for i in range(len(mine))
                 ],
                 "comparisons": [_comparison(c, results, plan) for c in comparisons],

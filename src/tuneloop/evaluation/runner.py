@@ -1,8 +1,9 @@
 """Asks a target every case of a suite, once, and keeps each answer as it comes.
 
-The answers go to a JSON Lines file: a head line that says what was asked of whom, then one line an
-answer. After a kill the same call reuses the answers that are there and asks only the rest; failed
-requests are asked again.
+The answers go to a JSON Lines file: a head line that says who was asked and how it samples, then
+one line an answer, under the digest of the prompt. After a kill the same call reuses the answers
+that are there and asks only the rest, as does another suite that holds some of the same prompts;
+failed requests are asked again.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class SuiteAnswers:
     answers: Mapping[str, Answer]
     """case id → answer"""
     reused: int = 0
-    """answers that an earlier, interrupted run had already got"""
+    """answers that were known before"""
 
 
 def ask(
@@ -43,31 +44,35 @@ def ask(
     target: ChatTarget,
     *,
     folder: Path | None = None,
+    known: Mapping[str, Answer] | None = None,
     concurrency: int = 4,
     progress: Progress | None = None,
 ) -> SuiteAnswers:
-    """Ask every case of a suite.
+    """Ask every case of a suite whose answer is not known.
 
-    `folder` keeps the answers between runs; without it nothing is written.
+    `folder` keeps the answers between runs; without it nothing is written. `known` holds answers
+    that the target gave elsewhere with the same sampling: prompt digest → answer.
 
     Raises:
         EvaluationError: the first requests all fail (the server is not there, or refuses), or the
             answers cannot be written.
     """
     progress = progress or Silent()
-    head = _head(suite, target)
-    path = folder / f"{suite.name}-{short(digest_json(head))}.jsonl" if folder else None
-    answers = _finished(path, head) if path else {}
+    head = {"target": target.identity, "sampling": target.sampling.as_request()}
+    path = folder / f"{short(digest_json(head))}.jsonl" if folder else None
+    found = {**(known or {}), **(_finished(path, head) if path else {})}
+    prompts = {case.id: prompt_digest(case.messages) for case in suite.cases}
+    answers = {case: found[prompt] for case, prompt in prompts.items() if prompt in found}
     reused = len(answers)
     open_cases = [case for case in suite.cases if case.id not in answers]
     # Asked grouped by system text, so that a server's prompt cache holds.
     open_cases.sort(key=lambda case: case.messages[0]["content"])
     silence = _Silence(suite, target, limit=min(_SILENT_REQUESTS, len(open_cases)))
-    with _Log(path, head, answers) as log:
+    with _Log(path, head, found) as log:
         for case, answer in _asked(open_cases, target, concurrency):
             silence.check(answer)
             answers[case.id] = answer
-            log.add(case.id, answer)
+            log.add(prompts[case.id], answer)
             progress.update(len(answers), len(suite.cases), suite.name)
     return SuiteAnswers(suite=suite, target=target.identity, answers=answers, reused=reused)
 
@@ -98,16 +103,13 @@ def _asked(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _head(suite: Suite, target: ChatTarget) -> dict[str, Any]:
-    return {
-        "suite": suite.digest,
-        "target": target.identity,
-        "sampling": target.sampling.as_request(),
-    }
+def prompt_digest(messages: Sequence[Mapping[str, str]]) -> str:
+    """What an answer is kept under: the identity of everything that the target read."""
+    return digest_json([dict(message) for message in messages])
 
 
 def _finished(path: Path, head: dict[str, Any]) -> dict[str, Answer]:
-    """The answers of an earlier run; a line that a kill cut short is left out and asked again."""
+    """Earlier answers by prompt; a line that a kill cut short is left out and asked again."""
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (FileNotFoundError, UnicodeDecodeError):
@@ -115,8 +117,8 @@ def _finished(path: Path, head: dict[str, Any]) -> dict[str, Answer]:
     rows = list(_parsed(lines))
     if not rows or rows[0] != head:
         return {}
-    found = {row["case"]: Answer(**row["answer"]) for row in rows[1:]}
-    return {case: answer for case, answer in found.items() if answer.error is None}
+    found = {row["prompt"]: Answer(**row["answer"]) for row in rows[1:]}
+    return {prompt: answer for prompt, answer in found.items() if answer.error is None}
 
 
 def _parsed(lines: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -148,7 +150,7 @@ class _Log:
             partial = self._path.with_suffix(".part")
             with partial.open("w", encoding="utf-8") as file:
                 file.write(json.dumps(self._head) + "\n")
-                file.writelines(_line(case, answer) for case, answer in self._start.items())
+                file.writelines(_line(prompt, answer) for prompt, answer in self._start.items())
             partial.replace(self._path)
             self._file = self._path.open("a", encoding="utf-8")
         except OSError as e:
@@ -159,19 +161,19 @@ class _Log:
         if self._file is not None:
             self._file.close()
 
-    def add(self, case: str, answer: Answer) -> None:
+    def add(self, prompt: str, answer: Answer) -> None:
         if self._file is None or self._path is None:
             return
         try:
-            self._file.write(_line(case, answer))
+            self._file.write(_line(prompt, answer))
             self._file.flush()
         except OSError as e:
             raise _unwritable(self._path, e) from e
 
 
-def _line(case: str, answer: Answer) -> str:
+def _line(prompt: str, answer: Answer) -> str:
     # ASCII escapes: a lone surrogate in an answer must not stop the run.
-    return json.dumps({"case": case, "answer": asdict(answer)}) + "\n"
+    return json.dumps({"prompt": prompt, "answer": asdict(answer)}) + "\n"
 
 
 def _unwritable(path: Path, error: OSError) -> EvaluationError:

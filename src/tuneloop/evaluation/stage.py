@@ -6,8 +6,8 @@ import json
 import shutil
 import tempfile
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -26,13 +26,17 @@ from tuneloop.evaluation.report import (
     make_report,
 )
 from tuneloop.evaluation.results import SuiteResult, measure
-from tuneloop.evaluation.runner import ask
-from tuneloop.evaluation.targets import ChatTarget
+from tuneloop.evaluation.runner import ask, prompt_digest
+from tuneloop.evaluation.subjects import Subject
+from tuneloop.evaluation.targets import Answer, ChatTarget
 from tuneloop.progress import Progress, Silent
 from tuneloop.storage import tables
 from tuneloop.workspace import Workspace
 
 ANSWERS_FILE = "answers.jsonl"
+
+QuantisationTable = Callable[[SuiteResult], Sequence[QuantisationRow]]
+"""The candidate's result on the main suite in, a row for every exported file out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,30 +67,30 @@ def evaluate(
     *,
     plan: EvaluationPlan,
     target: ChatTarget,
-    references: Mapping[str, ChatTarget] | None = None,
-    quantisations: Sequence[QuantisationRow] = (),
+    references: Mapping[str, Subject] | None = None,
+    quantisations: QuantisationTable | None = None,
     parity: Sequence[ParityHop] = (),
     notes: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Ask a candidate and its references (`production`, `base`) every case, judge and store.
+    """Ask a candidate every case and its references (`production`, `base`) theirs, judge, store.
 
     After a kill or a failure the same call takes up the same evaluation and reuses its answers.
-    Answers of references are kept for later evaluations on the same suite.
+    Answers of references are kept for later evaluations that ask the same.
 
     Raises:
-        EvaluationError: a target samples otherwise than planned, does not answer, or cannot be
-            compared.
+        EvaluationError: the candidate samples otherwise than planned, somebody does not answer or
+            cannot be compared.
         ConflictError: the stored gates are not those of the plan.
     """
     progress = progress or Silent()
-    targets = {CANDIDATE: target, **(references or {})}
-    _check_sampling(plan, targets)
+    subjects = {CANDIDATE: Subject(target=target), **(references or {})}
+    _check_sampling(plan, target)
     row = _start(workspace, plan, target)
     try:
         results = {
             label: _results(plan, label, one, _answers_folder(workspace, row, label), progress)
-            for label, one in targets.items()
+            for label, one in subjects.items()
         }
         gates.check_lock(plan.locked(), find(workspace, row.id).gates)
         outcome = gates.judge(
@@ -102,11 +106,11 @@ def evaluate(
             outcome=outcome,
             results=results,
             comparisons=comparisons,
-            quantisations=quantisations,
+            quantisations=quantisations(results[CANDIDATE][0]) if quantisations else (),
             parity=parity,
-            notes=notes,
+            notes=[*notes, *_differences(plan, subjects)],
         )
-        artifact = _store(workspace, report, results)
+        artifact = _store(workspace, report, _answer_rows(plan, subjects, results))
     except Exception:
         _finish(workspace, row.id, status="failed")
         raise
@@ -155,20 +159,29 @@ def read_report(workspace: Workspace, evaluation: Evaluation) -> Report:
 
 
 def read_answers(workspace: Workspace, evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Who answered what: `target` (candidate, production, base), `suite`, `case`, `messages`,
-    `expected`, `answer` and `scores` of each case."""
+    """Who answered what: `target` (candidate, production, base), `suite`, `case`, the `messages`
+    that it read, `expected`, `answer` and `scores` of each case."""
     text = (_artifact(workspace, evaluation) / ANSWERS_FILE).read_text(encoding="utf-8")
     return [json.loads(line) for line in text.split("\n") if line]
 
 
-def _check_sampling(plan: EvaluationPlan, targets: Mapping[str, ChatTarget]) -> None:
-    for label, target in targets.items():
-        if target.sampling != plan.sampling:
-            raise EvaluationError(
-                f"The {label} would sample with {target.sampling.as_request()}, "
-                f"but the evaluation is planned with {plan.sampling.as_request()}.",
-                remedy="Evaluate with the sampling of production.",
-            )
+def answers_of_candidate(workspace: Workspace, evaluation: Evaluation) -> dict[str, Answer]:
+    """What the candidate of a finished evaluation said: prompt digest → answer."""
+    answers = {
+        prompt_digest(row["messages"]): Answer(**row["answer"])
+        for row in read_answers(workspace, evaluation)
+        if row["target"] == CANDIDATE
+    }
+    return {prompt: answer for prompt, answer in answers.items() if answer.error is None}
+
+
+def _check_sampling(plan: EvaluationPlan, candidate: ChatTarget) -> None:
+    if candidate.sampling != plan.sampling:
+        raise EvaluationError(
+            f"The candidate would sample with {candidate.sampling.as_request()}, "
+            f"but the evaluation is planned with {plan.sampling.as_request()}.",
+            remedy="Evaluate with the sampling that it will be served with.",
+        )
 
 
 def _start(workspace: Workspace, plan: EvaluationPlan, target: ChatTarget) -> Evaluation:
@@ -211,21 +224,33 @@ def _finish(workspace: Workspace, evaluation: str, **values: Any) -> None:
 
 
 def _answers_folder(workspace: Workspace, row: Evaluation, label: str) -> Path:
-    """A candidate is asked afresh in every evaluation; a reference once for each suite."""
+    """A candidate is asked afresh in every evaluation; a reference each prompt once."""
     return workspace.folder(f"work/answers/{row.id if label == CANDIDATE else 'references'}")
 
 
 def _results(
-    plan: EvaluationPlan, label: str, target: ChatTarget, folder: Path, progress: Progress
+    plan: EvaluationPlan, label: str, subject: Subject, folder: Path, progress: Progress
 ) -> list[SuiteResult]:
     results = []
-    for suite in plan.suites:
+    for suite, asked in zip(plan.suites, subject.suites(plan), strict=False):
         progress.step(f"Asking the {label} {len(suite.cases)} cases of suite {suite.name!r}")
-        answers = ask(suite, target, folder=folder, concurrency=plan.concurrency, progress=progress)
+        answers = ask(
+            asked,
+            subject.target,
+            folder=folder,
+            known=subject.known,
+            concurrency=plan.concurrency,
+            progress=progress,
+        )
         if answers.reused:
-            progress.note(f"{answers.reused} answers of an earlier run were reused")
-        results.append(measure(answers, plan.metrics))
+            progress.note(f"{answers.reused} of them were answered in an earlier run")
+        # The cases are those of the plan, whatever stood before them when they were asked.
+        results.append(measure(replace(answers, suite=suite), plan.metrics))
     return results
+
+
+def _differences(plan: EvaluationPlan, subjects: Mapping[str, Subject]) -> list[str]:
+    return [note for label, one in subjects.items() for note in one.differences(label, plan)]
 
 
 def _comparisons(
@@ -256,12 +281,11 @@ def _summary(results: Sequence[SuiteResult], comparisons: Sequence[Comparison]) 
     }
 
 
-def _store(
-    workspace: Workspace, report: Report, results: Mapping[str, Sequence[SuiteResult]]
-) -> str:
+def _store(workspace: Workspace, report: Report, answers: Iterable[Mapping[str, Any]]) -> str:
     folder = Path(tempfile.mkdtemp(dir=workspace.folder("work")))
     try:
-        _write_answers(folder / ANSWERS_FILE, results)
+        with (folder / ANSWERS_FILE).open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(row) + "\n" for row in answers)
         report.write(folder)
         return workspace.artifacts.put(folder, kind="evaluation")
     except OSError as e:
@@ -273,22 +297,24 @@ def _store(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write_answers(path: Path, results: Mapping[str, Sequence[SuiteResult]]) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        for label, of in results.items():
-            for result in of:
-                for case in result.suite.cases:
-                    found = result.cases[case.id]
-                    row = {
-                        "target": label,
-                        "suite": result.suite.name,
-                        "case": case.id,
-                        "messages": [dict(message) for message in case.messages],
-                        "expected": case.expected,
-                        "answer": asdict(found.answer),
-                        "scores": {name: score.value for name, score in found.scores.items()},
-                    }
-                    file.write(json.dumps(row) + "\n")
+def _answer_rows(
+    plan: EvaluationPlan,
+    subjects: Mapping[str, Subject],
+    results: Mapping[str, Sequence[SuiteResult]],
+) -> Iterator[dict[str, Any]]:
+    for label, subject in subjects.items():
+        for asked, result in zip(subject.suites(plan), results[label], strict=True):
+            for case in asked.cases:
+                found = result.cases[case.id]
+                yield {
+                    "target": label,
+                    "suite": asked.name,
+                    "case": case.id,
+                    "messages": [dict(message) for message in case.messages],
+                    "expected": case.expected,
+                    "answer": asdict(found.answer),
+                    "scores": {name: score.value for name, score in found.scores.items()},
+                }
 
 
 def _artifact(workspace: Workspace, evaluation: Evaluation) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -92,6 +92,26 @@ def load_suite(path: Path, *, name: str, kind: str, task: TaskSettings) -> Suite
 def held_out_suite(folder: Path, *, task: TaskSettings, name: str = "held-out") -> Suite:
     """The held-out suite of a dataset version: its `eval.jsonl`."""
     return load_suite(folder / "eval.jsonl", name=name, kind="held-out", task=task)
+
+
+def as_served(suite: Suite, *, task_system: str, system: str) -> Suite:
+    """The cases as a bundle with the system text `system` receives them from the same clients.
+
+    `task_system` is what stands before the cases whose clients send no system text of their own;
+    where one does, it goes to every bundle as it is.
+    """
+    if system == task_system:
+        return suite
+
+    def received(messages: Messages) -> Messages:
+        first = messages[0]
+        if first["role"] == "system" and first["content"] != task_system:
+            return messages
+        sent = messages[1:] if first["role"] == "system" else messages
+        return ({"role": "system", "content": system}, *sent) if system else sent
+
+    cases = [replace(case, messages=received(case.messages)) for case in suite.cases]
+    return make_suite(suite.name, suite.kind, cases)
 
 
 def _digest(name: str, kind: str, cases: tuple[Case, ...]) -> str:

@@ -25,6 +25,8 @@ class Sampling:
     max_tokens: int = 256
     top_p: float | None = None
     seed: int | None = None
+    response_format: Mapping[str, Any] | None = None
+    """What the server may write at all, e.g. a JSON Schema"""
 
     def as_request(self) -> dict[str, Any]:
         """The fields of a chat request; what is None is left to the server."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from tuneloop.gateway.errors import upstream_failure
+from tuneloop.gateway.errors import UpstreamError
 
 _DONE = b"[DONE]"
 _MAX_LINE_BYTES = 16 << 20
@@ -68,6 +68,9 @@ class Facts:
                 self._add_choice(choice)
 
     def _add_choice(self, choice: _Choice) -> None:
+        if choice.text:
+            self._text.append(choice.text)
+            self.has_output = True
         part = choice.message or choice.delta
         if part is not None and part.content:
             self._text.append(part.content)
@@ -79,9 +82,11 @@ class Facts:
         if choice.finish_reason is not None:
             self.finish_reason = choice.finish_reason
         if choice.logprobs is not None:
-            for token in choice.logprobs.content or ():
-                self._logprob_sum += token.logprob
-                self._logprob_count += 1
+            tokens = choice.logprobs.token_logprobs or ()
+            values = [token.logprob for token in choice.logprobs.content or ()]
+            values += [value for value in tokens if value is not None]
+            self._logprob_sum += sum(values)
+            self._logprob_count += len(values)
 
     def _add_tool_call(self, index: int, part: dict[str, Any]) -> None:
         """The first part of a call names it; later ones continue its arguments."""
@@ -104,12 +109,16 @@ class _Logprob(msgspec.Struct):
 
 class _Logprobs(msgspec.Struct):
     content: list[_Logprob] | None = None
+    token_logprobs: list[float | None] | None = None
+    """Of the completions API; the first token of a text has none."""
 
 
 class _Choice(msgspec.Struct):
     index: int = 0
     message: _Part | None = None
     delta: _Part | None = None
+    text: str | None = None
+    """Of the completions API."""
     finish_reason: str | None = None
     logprobs: _Logprobs | None = None
 
@@ -124,24 +133,43 @@ class _Chunk(msgspec.Struct):
     usage: _Usage | None = None
 
 
+class _Embeddings(msgspec.Struct):
+    data: list[msgspec.Raw]
+    usage: _Usage | None = None
+
+
 _chunks = msgspec.json.Decoder(_Chunk)
+_embeddings = msgspec.json.Decoder(_Embeddings)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encode = msgspec.json.Encoder().encode
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def read_completion(body: bytes, endpoint: str, facts: Facts) -> bytes:
     """The answer for the client; `facts` takes in what it says.
 
     Raises:
-        ApiError: 502 when the body is not a chat completion.
+        UpstreamError: 502 when the body is no completion.
     """
     try:
         facts.add(_chunks.decode(body))
         return _renamed(body, endpoint)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as e:
-        raise upstream_failure(
-            502, "upstream_garbage", f"The model server's answer is no chat completion: {e}."
-        ) from e
+    except _UNREADABLE as e:
+        raise _garbage("The model server's answer is no completion", e) from e
+
+
+def read_embeddings(body: bytes, endpoint: str, facts: Facts) -> bytes:
+    """The embeddings for the client; they are not kept.
+
+    Raises:
+        UpstreamError: 502 when the body holds no embeddings.
+    """
+    try:
+        found = _embeddings.decode(body)
+        facts.prompt_tokens = found.usage.prompt_tokens if found.usage else None
+        return _renamed(body, endpoint)
+    except _UNREADABLE as e:
+        raise _garbage("The model server's answer holds no embeddings", e) from e
 
 
 class EventReader:
@@ -160,11 +188,11 @@ class EventReader:
         """What can go to the client now.
 
         Raises:
-            ApiError: 502 when an event is not a chat completion chunk.
+            UpstreamError: 502 when an event is not a chat completion chunk.
         """
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > _MAX_LINE_BYTES:
-            raise upstream_failure(502, "upstream_garbage", "An event of the stream never ends.")
+            raise UpstreamError(502, "upstream_garbage", "An event of the stream never ends.")
         return b"".join([self._line(line) for line in lines if not self.done])
 
     def _line(self, line: bytes) -> bytes:
@@ -183,10 +211,8 @@ class EventReader:
         try:
             chunk = _chunks.decode(payload)
             renamed = _renamed(payload, self._endpoint)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as e:
-            raise upstream_failure(
-                502, "upstream_garbage", f"An event of the stream is no completion chunk: {e}."
-            ) from e
+        except _UNREADABLE as e:
+            raise _garbage("An event of the stream is no completion chunk", e) from e
         self._facts.add(chunk)
         if chunk.usage is not None and not chunk.choices and not self._show_usage:
             self._skip_blank = True
@@ -201,3 +227,7 @@ def _renamed(body: bytes, endpoint: str) -> bytes:
     fields = _fields.decode(body)
     fields["model"] = msgspec.Raw(_encode(endpoint))
     return _encode(fields)
+
+
+def _garbage(what: str, error: Exception) -> UpstreamError:
+    return UpstreamError(502, "upstream_garbage", f"{what}: {error}.")

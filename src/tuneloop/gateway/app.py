@@ -1,32 +1,39 @@
-"""The gateway as an RSGI application: the whole path of a request is `Gateway.chat`.
+"""The gateway as an RSGI application: the whole path of a request is `Gateway.complete`.
 
-read → parse → route → relay → keep → last byte
+identify → read → parse → route → relay → keep → last byte → copy to a candidate
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import msgspec
 
+from tuneloop.gateway.access import Caller, Limiter, allowed, identify
+from tuneloop.gateway.breaker import Breaker
 from tuneloop.gateway.capture import Capture, Exchange
 from tuneloop.gateway.errors import ApiError
-from tuneloop.gateway.feedback import parse_feedback
-from tuneloop.gateway.metrics import Metrics
-from tuneloop.gateway.relay import relay
-from tuneloop.gateway.requests import parse_chat
+from tuneloop.gateway.feedback import check_owner, parse_feedback
+from tuneloop.gateway.metrics import Metrics, SharedCounts
+from tuneloop.gateway.relay import Relay
+from tuneloop.gateway.requests import CHAT, COMPLETION, EMBEDDING, Operation, parse
 from tuneloop.gateway.routing import resolve, unknown_model
 from tuneloop.gateway.rsgi import HTTPProtocol, Scope
 from tuneloop.gateway.settings import GatewaySettings
+from tuneloop.gateway.shadowing import Shadowing
 from tuneloop.gateway.upstream import Upstream
 from tuneloop.gateway.watch import RouteWatch
+from tuneloop.registry.routes import RouteSnapshot
 
 _log = logging.getLogger(__name__)
 
 _MODELS = "/v1/models/"
+_COUNTS_SECONDS = 0.5
 
 
 Handler = Callable[[Scope, HTTPProtocol], Awaitable[None]]
@@ -40,8 +47,15 @@ class Gateway:
         self._routes = RouteWatch(settings.routes)
         self._metrics = Metrics()
         self._capture = Capture(settings.spool, self._metrics, limits=settings.spool_limits)
+        self._counts = SharedCounts(self._metrics, settings.run_folder, settings.name)
+        self._headers: list[tuple[str, str]] = []
+        """Of every answer."""
+        self._breaker = Breaker()
+        self._limiter = Limiter(processes=settings.processes)
         self._table: dict[tuple[str, str], Handler] = {
-            ("POST", "/v1/chat/completions"): self.chat,
+            ("POST", "/v1/chat/completions"): partial(self.complete, CHAT),
+            ("POST", "/v1/completions"): partial(self.complete, COMPLETION),
+            ("POST", "/v1/embeddings"): partial(self.complete, EMBEDDING),
             ("POST", "/v1/feedback"): self.feedback,
             ("GET", "/v1/models"): self.models,
             ("GET", "/healthz"): self.healthz,
@@ -49,22 +63,34 @@ class Gateway:
             ("GET", "/metrics"): self.metrics,
         }
 
+    def drain(self) -> None:
+        """From now on every answer ends its connection: this process is about to stop."""
+        self._headers.append(("connection", "close"))
+
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._upstream = Upstream(silence_timeout_seconds=self._settings.silence_timeout_seconds)
-        self._following = loop.create_task(
-            self._routes.follow(every_seconds=self._settings.routes_check_seconds)
-        )
+        upstream = Upstream(silence_timeout_seconds=self._settings.silence_timeout_seconds)
+        self._relay = Relay(upstream, self._breaker)
+        self._shadowing = Shadowing(upstream, self._capture, self._metrics)
+        self._tasks = [
+            loop.create_task(
+                self._routes.follow(every_seconds=self._settings.routes_check_seconds)
+            ),
+            loop.create_task(self._leave_counts()),
+        ]
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._following.cancel()
+        for task in self._tasks:
+            task.cancel()
         self._capture.close()
+        with suppress(OSError):
+            self._counts.leave()
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         try:
             await self._handler(scope)(scope, protocol)
         except ApiError as e:
             self._metrics.refused[e.code] += 1
-            _send(protocol, e.status, e.body())
+            _send(protocol, e.status, e.body(), e.headers)
         except Exception:  # noqa: BLE001  a fault of ours must not leave a client waiting
             _log.exception("%s %s failed", scope.method, scope.path)
             self._metrics.refused["internal_error"] += 1
@@ -81,32 +107,49 @@ class Gateway:
             raise ApiError(405, "method_not_allowed", f"{scope.path} does not take {scope.method}.")
         raise ApiError(404, "unknown_url", f"There is nothing at {scope.method} {scope.path}.")
 
-    async def chat(self, scope: Scope, protocol: HTTPProtocol) -> None:
-        """POST /v1/chat/completions."""
-        call = parse_chat(await self._body(scope, protocol), scope.headers)
-        route = resolve(self._routes.current(), call.endpoint, call.conversation)
-        exchange = Exchange(call, route)
-        send_last = await relay(exchange, self._upstream, protocol)
-        self._capture.keep(exchange)
-        await send_last()
+    async def complete(self, operation: Operation, scope: Scope, protocol: HTTPProtocol) -> None:
+        """POST /v1/chat/completions, /v1/completions, /v1/embeddings."""
+        snapshot = self._routes.current()
+        caller = identify(snapshot, scope.headers.get("authorization"))
+        self._limiter.enter(caller)
+        try:
+            body = await self._body(scope, protocol)
+            call = parse(operation, body, scope.headers, caller=caller)
+            route = resolve(allowed(snapshot, caller), call.endpoint, call.conversation)
+            exchange = Exchange(call, route, secret=snapshot.secret, headers=self._headers)
+            self._capture.require(exchange)
+            end = await self._relay.answer(exchange, protocol)
+            refused = self._capture.keep(exchange)
+            await (end.send() if refused is None else end.refuse(refused))
+            self._shadowing.offer(exchange)
+        finally:
+            self._limiter.leave(caller)
 
     async def feedback(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """POST /v1/feedback."""
+        snapshot, caller = self._caller(scope)
         feedback = parse_feedback(await self._body(scope, protocol))
+        check_owner(feedback, caller, snapshot)
         self._capture.keep_feedback(feedback)
         _send_json(protocol, {"object": "feedback", "id": feedback.id})
 
     async def models(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """GET /v1/models."""
-        names = sorted(self._routes.current().endpoints)
+        snapshot, caller = self._caller(scope)
+        names = sorted(allowed(snapshot, caller).endpoints)
         _send_json(protocol, {"object": "list", "data": [_model(name) for name in names]})
 
     async def model(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """GET /v1/models/{model}."""
-        snapshot, name = self._routes.current(), scope.path.removeprefix(_MODELS)
-        if name not in snapshot.endpoints:
-            raise unknown_model(snapshot, name)
+        snapshot, caller = self._caller(scope)
+        visible, name = allowed(snapshot, caller), scope.path.removeprefix(_MODELS)
+        if name not in visible.endpoints:
+            raise unknown_model(visible, name)
         _send_json(protocol, _model(name))
+
+    def _caller(self, scope: Scope) -> tuple[RouteSnapshot, Caller]:
+        snapshot = self._routes.current()
+        return snapshot, identify(snapshot, scope.headers.get("authorization"))
 
     async def healthz(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """GET /healthz: the process answers."""
@@ -123,7 +166,7 @@ class Gateway:
     async def metrics(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """GET /metrics, for Prometheus."""
         loaded = self._routes.loaded
-        text = self._metrics.render(
+        text = self._counts.total().render(
             {
                 "tuneloop_routes_version": loaded.version if loaded else 0,
                 "tuneloop_routes_stale": self._routes.stale,
@@ -132,22 +175,42 @@ class Gateway:
         )
         protocol.response_str(200, [("content-type", "text/plain; version=0.0.4")], text)
 
+    async def _leave_counts(self) -> None:
+        while True:
+            await asyncio.sleep(_COUNTS_SECONDS)
+            with suppress(OSError):  # a full disk: the next second may do
+                self._counts.leave()
+
     async def _body(self, scope: Scope, protocol: HTTPProtocol) -> bytes:
-        """The request's body, never more of it than the limit."""
+        """The request's body, never more of it than the limit, and never longer in coming."""
+        if scope.headers.get("content-encoding", "identity").lower() != "identity":
+            raise ApiError(415, "unsupported_encoding", "Expected a body without content-encoding.")
         limit = self._settings.body_bytes
         length = scope.headers.get("content-length")
-        if length is not None and int(length) <= limit:
-            return await protocol()
-        pieces, size = [], 0
-        if length is None:
-            async for piece in protocol:
-                pieces.append(piece)
-                size += len(piece)
-                if size > limit:
-                    break
-            else:
-                return b"".join(pieces)
+        try:
+            async with asyncio.timeout(self._settings.body_seconds):
+                if length is not None and int(length) <= limit:
+                    return await protocol()
+                if length is None and (body := await _chunks(protocol, limit)) is not None:
+                    return body
+        except TimeoutError:
+            raise ApiError(
+                408,
+                "request_timeout",
+                f"Expected the whole body within {self._settings.body_seconds:g} s.",
+            ) from None
         raise ApiError(413, "request_too_large", f"Expected a body of at most {limit} bytes.")
+
+
+async def _chunks(protocol: HTTPProtocol, limit: int) -> bytes | None:
+    """A body of unknown length; None when it is longer than the limit."""
+    pieces, size = [], 0
+    async for piece in protocol:
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit:
+            return None
+    return b"".join(pieces)
 
 
 def _model(name: str) -> dict[str, Any]:
@@ -158,5 +221,7 @@ def _send_json(protocol: HTTPProtocol, value: Any) -> None:
     _send(protocol, 200, msgspec.json.encode(value))
 
 
-def _send(protocol: HTTPProtocol, status: int, body: bytes) -> None:
-    protocol.response_bytes(status, [("content-type", "application/json")], body)
+def _send(
+    protocol: HTTPProtocol, status: int, body: bytes, headers: Sequence[tuple[str, str]] = ()
+) -> None:
+    protocol.response_bytes(status, [("content-type", "application/json"), *headers], body)

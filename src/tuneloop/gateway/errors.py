@@ -16,6 +16,7 @@ class ApiError(Exception):
         *,
         kind: str = "invalid_request_error",
         param: str | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -25,6 +26,8 @@ class ApiError(Exception):
         self.message = message
         self.kind = kind
         self.param = param
+        self.headers = headers
+        """More headers of the answer."""
 
     def body(self) -> bytes:
         """`{"error": {...}}` as OpenAI writes it."""
@@ -37,6 +40,10 @@ def error_body(message: str, *, kind: str, param: str | None, code: str) -> byte
     return msgspec.json.encode({"error": error})
 
 
-def upstream_failure(status: int, code: str, message: str) -> ApiError:
+class UpstreamError(ApiError):
     """The model server failed, not the request."""
-    return ApiError(status, code, message, kind="upstream_error")
+
+    def __init__(self, status: int, code: str, message: str, *, elsewhere: bool = True) -> None:
+        super().__init__(status, code, message, kind="upstream_error")
+        self.elsewhere = elsewhere
+        """Whether another server may be asked instead: not after the client's time is used up."""

@@ -6,17 +6,17 @@ spool. The join happens where both lie together.
 
 from __future__ import annotations
 
-import re
 import time
 from typing import Any, Literal
 
 import msgspec
 
+from tuneloop.gateway.access import Caller
 from tuneloop.gateway.errors import ApiError
+from tuneloop.gateway.interaction_ids import is_id, issued_for
+from tuneloop.registry.routes import RouteSnapshot
 from tuneloop.storage import spool
 from tuneloop.storage.spool import Feedback
-
-_INTERACTION = re.compile(r"[0-9a-f]{32}")
 
 
 class _Sent(msgspec.Struct, forbid_unknown_fields=True):
@@ -40,7 +40,7 @@ def parse_feedback(body: bytes) -> Feedback:
         sent = msgspec.json.decode(body, type=_Sent)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as e:
         raise ApiError(400, "invalid_feedback", f"The feedback cannot be read: {e}.") from e
-    if not _INTERACTION.fullmatch(sent.interaction):
+    if not is_id(sent.interaction):
         raise _invalid(
             "interaction", "the 32 hex digits that the answer carried in x-tuneloop-interaction"
         )
@@ -56,6 +56,32 @@ def parse_feedback(body: bytes) -> Feedback:
         value=msgspec.json.encode(sent.value).decode(),
         user=sent.user,
     )
+
+
+def check_owner(feedback: Feedback, caller: Caller, snapshot: RouteSnapshot) -> None:
+    """Refuse feedback on what the caller has no business with.
+
+    Raises:
+        ApiError: 403 when the interaction is of another owner, of an endpoint that the caller's key
+            does not open, or no interaction of this gateway.
+    """
+    if caller.key is None or snapshot.keys is None:
+        return
+    owners = {caller.owner}
+    if caller.key.feedback_for_all:
+        owners |= {key.owner for key in snapshot.keys.values()}
+    allowed = [name for name in snapshot.endpoints if caller.may_use(name)]
+    if not any(
+        issued_for(feedback.interaction, secret=snapshot.secret, owner=owner, endpoint=endpoint)
+        for owner in owners
+        for endpoint in allowed
+    ):
+        raise ApiError(
+            403,
+            "not_your_interaction",
+            "Expected an interaction that was answered to this key's owner.",
+            param="interaction",
+        )
 
 
 def _value_problem(kind: str, value: Any) -> str | None:

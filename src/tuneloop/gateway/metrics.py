@@ -1,17 +1,38 @@
-"""Counters of one gateway process, in Prometheus text format.
+"""Counters of a gateway, in Prometheus text format.
 
     served = captured + dropped(reason), for each endpoint, always
 
-The three are counted in one step, when it is known what became of the record.
+The three are counted in one step, when it is known what became of the record. Processes that share
+a port leave their counters in a folder, and whichever is asked adds them up: those of the others
+are up to a second old. What a process counted stays when it ends.
 """
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
 
 _BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+
+_COUNTERS = (
+    "requests",
+    "errors",
+    "refused",
+    "served",
+    "captured",
+    "dropped",
+    "feedback",
+    "failovers",
+    "shadows",
+)
+_HISTOGRAMS = ("latency", "first_token")
+_SUFFIX = ".counts.json"
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -40,6 +61,8 @@ class Metrics:
         self.captured: Counter[str] = Counter()
         self.dropped: Counter[tuple[str, str]] = Counter()
         self.feedback: Counter[str] = Counter()
+        self.failovers: Counter[tuple[str, str]] = Counter()
+        self.shadows: Counter[tuple[str, str]] = Counter()
         self.latency: dict[str, Histogram] = {}
         self.first_token: dict[str, Histogram] = {}
 
@@ -67,6 +90,28 @@ class Metrics:
             self.captured[endpoint] += 1
         else:
             self.dropped[endpoint, reason] += 1
+
+    def state(self) -> bytes:
+        """All counts, for `add`."""
+        counters = {name: list(getattr(self, name).items()) for name in _COUNTERS}
+        histograms = {
+            name: {e: [h.counts, h.sum_seconds] for e, h in getattr(self, name).items()}
+            for name in _HISTOGRAMS
+        }
+        return msgspec.json.encode(counters | histograms)
+
+    def add(self, state: bytes) -> None:
+        """Count what another process has counted."""
+        found: dict[str, Any] = msgspec.json.decode(state)
+        for name in _COUNTERS:
+            counter = getattr(self, name)
+            for key, count in found.get(name, ()):
+                counter[tuple(key) if isinstance(key, list) else key] += count
+        for name in _HISTOGRAMS:
+            for endpoint, (counts, seconds) in found.get(name, {}).items():
+                histogram = getattr(self, name).setdefault(endpoint, Histogram())
+                histogram.counts = [a + b for a, b in zip(histogram.counts, counts, strict=True)]
+                histogram.sum_seconds += seconds
 
     def render(self, gauges: Mapping[str, float]) -> str:
         """The text that Prometheus reads; `gauges` are values that others hold."""
@@ -113,10 +158,53 @@ class Metrics:
             [((("reason", r),), n) for r, n in self.refused.items()],
         )
         yield (
+            "tuneloop_failovers_total",
+            "Requests that another bundle answered because the one named here could not.",
+            [((("endpoint", e), ("bundle", b)), n) for (e, b), n in self.failovers.items()],
+        )
+        yield (
+            "tuneloop_shadows_total",
+            "Copies for a candidate, by what became of them.",
+            [((("endpoint", e), ("outcome", o)), n) for (e, o), n in self.shadows.items()],
+        )
+        yield (
             "tuneloop_feedback_total",
             "Feedback accepted, by kind.",
             [((("kind", k),), n) for k, n in self.feedback.items()],
         )
+
+
+class SharedCounts:
+    """The counters of all processes that share a port."""
+
+    def __init__(self, mine: Metrics, folder: Path | None, name: str) -> None:
+        """`folder`: where they leave them; None: this process is alone."""
+        self._mine = mine
+        self._folder = folder
+        # A process that is started again under its name must not count over its predecessor's.
+        self._file = folder and folder / f"{name}-{os.getpid()}{_SUFFIX}"
+
+    def leave(self) -> None:
+        """Write the own counters for the others.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        if self._file is not None:
+            new = self._file.with_suffix(".new")
+            new.write_bytes(self._mine.state())
+            new.replace(self._file)
+
+    def total(self) -> Metrics:
+        """Everybody's counters, the own ones as they are now."""
+        if self._folder is None:
+            return self._mine
+        total = Metrics()
+        total.add(self._mine.state())
+        for file in self._folder.glob(f"*{_SUFFIX}"):
+            if file != self._file:
+                total.add(file.read_bytes())
+        return total
 
 
 def _header(name: str, kind: str, help_text: str) -> list[str]:

@@ -12,18 +12,26 @@ from functools import partial
 
 import msgspec
 
-from tuneloop.gateway.answers import CLOSING, EventReader, read_completion
+from tuneloop.gateway.answers import CLOSING, EventReader, read_completion, read_embeddings
+from tuneloop.gateway.breaker import Breaker
 from tuneloop.gateway.capture import Exchange
-from tuneloop.gateway.errors import ApiError, upstream_failure
-from tuneloop.gateway.requests import upstream_body
+from tuneloop.gateway.errors import ApiError, UpstreamError
+from tuneloop.gateway.requests import EMBEDDING, upstream_body
+from tuneloop.gateway.routing import Route
 from tuneloop.gateway.rsgi import HTTPProtocol, ProtocolClosed
-from tuneloop.gateway.upstream import Answer, EventStream, Upstream
+from tuneloop.gateway.upstream import Answer, EventStream, Request, Upstream
 
 CLIENT_LEFT = 499
 """The status that captures and metrics show when the client left first (nginx's number)."""
 
-SendLast = Callable[[], Awaitable[None]]
-"""Sends what completes the answer."""
+
+class End(msgspec.Struct, frozen=True):
+    """What completes an answer."""
+
+    send: Callable[[], Awaitable[None]]
+    refuse: Callable[[ApiError], Awaitable[None]]
+    """Sends an error in its place."""
+
 
 _Headers = list[tuple[str, str]]
 _JSON: _Headers = [("content-type", "application/json")]
@@ -35,75 +43,181 @@ _EVENTS: _Headers = [
 _WATCH_AFTER_SECONDS = 0.05
 
 
-async def relay(exchange: Exchange, upstream: Upstream, protocol: HTTPProtocol) -> SendLast:
-    """Ask the model server and pass on what it says; the answer's end is left to the caller."""
-    departure = _Departure(protocol)
-    try:
-        if exchange.call.streamed:
-            return await _stream(exchange, upstream, protocol)
-        return await _whole(exchange, upstream, protocol)
-    except ApiError as e:
-        exchange.fail(e.status, e.code)
-        return _last(protocol, e.status, exchange.headers(), e.body())
-    except (ProtocolClosed, asyncio.CancelledError) as e:
-        if isinstance(e, asyncio.CancelledError) and not departure.happened:
-            raise
-        exchange.fail(CLIENT_LEFT, "client_left")
-        return _nothing
-    finally:
-        departure.stop()
+class BrokenServerError(UpstreamError):
+    """The model server answered that it is broken (5xx)."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(
+            answer.status,
+            "upstream_error",
+            f"The model server answered with status {answer.status}.",
+        )
+        self.answer = answer
 
 
-async def _whole(exchange: Exchange, upstream: Upstream, protocol: HTTPProtocol) -> SendLast:
-    target = exchange.route.target
-    answer = await upstream.ask(target, upstream_body(exchange.call, target))
-    if answer.status != 200:
-        return _refused(exchange, protocol, answer)
-    body = read_completion(answer.body, exchange.route.endpoint, exchange.facts)
-    return _last(protocol, 200, exchange.headers(), body)
+class Relay:
+    """Asks model servers for one gateway process."""
 
+    def __init__(self, upstream: Upstream, breaker: Breaker) -> None:
+        self._upstream = upstream
+        self._breaker = breaker
 
-async def _stream(exchange: Exchange, upstream: Upstream, protocol: HTTPProtocol) -> SendLast:
-    target = exchange.route.target
-    async with upstream.stream(target, upstream_body(exchange.call, target)) as events:
-        if (answer := await events.refusal()) is not None:
-            return _refused(exchange, protocol, answer)
-        transport = protocol.response_stream(200, exchange.headers() + _EVENTS)
+    async def answer(self, exchange: Exchange, protocol: HTTPProtocol) -> End:
+        """Pass on what the model server says; the answer's end is left to the caller."""
+        departure = _Departure(protocol)
         try:
-            await _pass_on(exchange, events, transport.send_bytes)
+            return await self._answer(exchange, protocol)
+        except BrokenServerError as e:
+            return _passed_on(exchange, protocol, e.answer)
         except ApiError as e:
-            # The status has left already: the client learns of it from an event.
-            exchange.fail(200, e.code)
-            return partial(transport.send_bytes, b"data: " + e.body() + b"\n\n")
-        return partial(transport.send_bytes, CLOSING)
+            exchange.fail(e.status, e.code)
+            return _whole_end(protocol, e.status, exchange.headers(), e.body())
+        except (ProtocolClosed, asyncio.CancelledError) as e:
+            if isinstance(e, asyncio.CancelledError) and not departure.happened:
+                raise
+            exchange.fail(CLIENT_LEFT, "client_left")
+            return _NOTHING
+        finally:
+            departure.stop()
+
+    async def _answer(self, exchange: Exchange, protocol: HTTPProtocol) -> End:
+        """From the chosen bundle, else from the one that stands in for it.
+
+        Nothing has been sent to the client when an UpstreamError comes out of an attempt, and a
+        model server keeps nothing of a request, so asking another one is safe.
+        """
+        fallback = exchange.route.fallback
+        try:
+            return await self._attempt(exchange, protocol)
+        except UpstreamError as e:
+            if fallback is None or not e.elsewhere or not self._breaker.allows(fallback.bundle):
+                raise
+            exchange.fail_over(fallback)
+        return await self._attempt(exchange, protocol)
+
+    async def _attempt(self, exchange: Exchange, protocol: HTTPProtocol) -> End:
+        bundle = exchange.route.bundle
+        if not self._breaker.allows(bundle):
+            raise UpstreamError(
+                503, "upstream_unavailable", "The model server failed a moment ago and is spared."
+            )
+        try:
+            make = self._stream if exchange.call.streamed else self._whole
+            end = await make(exchange, protocol)
+        except UpstreamError:
+            self._breaker.failed(bundle)
+            raise
+        if exchange.error is None:
+            self._breaker.succeeded(bundle)
+        return end
+
+    async def _whole(self, exchange: Exchange, protocol: HTTPProtocol) -> End:
+        call, endpoint = exchange.call, exchange.route.endpoint
+        answer = await self._upstream.ask(request_for(exchange.route, exchange))
+        if answer.status != 200:
+            return _refused(exchange, protocol, answer)
+        read = read_embeddings if call.operation is EMBEDDING else read_completion
+        body = read(answer.body, endpoint, exchange.facts)
+        return _whole_end(protocol, 200, exchange.headers(), body)
+
+    async def _stream(self, exchange: Exchange, protocol: HTTPProtocol) -> End:
+        call, facts = exchange.call, exchange.facts
+        reader = EventReader(exchange.route.endpoint, facts, show_usage=call.wants_usage)
+        async with self._upstream.stream(request_for(exchange.route, exchange)) as events:
+            # Until the first piece has come another server can take over.
+            try:
+                async with asyncio.timeout(exchange.route.rules.timeouts.first_token):
+                    if (answer := await events.refusal()) is not None:
+                        return _refused(exchange, protocol, answer)
+                    first = await events.read()
+            except TimeoutError:
+                raise _too_slow() from None
+            ready = _read(exchange, reader, first)
+            transport = protocol.response_stream(200, exchange.headers() + _EVENTS)
+
+            async def send_error(error: ApiError) -> None:
+                # The status has left already: the client learns of it from an event.
+                await transport.send_bytes(b"data: " + error.body() + b"\n\n")
+
+            try:
+                if ready:
+                    await transport.send_bytes(ready)
+                await _pass_on(exchange, reader, events, transport.send_bytes)
+            except ApiError as e:
+                exchange.fail(200, e.code)
+                self._breaker.failed(exchange.route.bundle)
+                return End(partial(send_error, e), send_error)
+            return End(partial(transport.send_bytes, CLOSING), send_error)
+
+
+def request_for(route: Route, exchange: Exchange) -> Request:
+    """What the model server of a route is asked."""
+    call = exchange.call
+    return Request(
+        target=route.target,
+        path=call.operation.path,
+        body=upstream_body(call, route.target),
+        total_seconds=route.rules.timeouts.total,
+    )
 
 
 async def _pass_on(
-    exchange: Exchange, events: EventStream, send: Callable[[bytes], Awaitable[None]]
+    exchange: Exchange,
+    reader: EventReader,
+    events: EventStream,
+    send: Callable[[bytes], Awaitable[None]],
 ) -> None:
-    call, facts = exchange.call, exchange.facts
-    reader = EventReader(exchange.route.endpoint, facts, show_usage=call.wants_usage)
-    while not reader.done and (piece := await events.read()) is not None:
-        ready = reader.feed(piece)
-        exchange.mark_first_token()
-        if ready:
+    """The rest of a stream; before its first token the clock of the first token runs."""
+    while not reader.done:
+        if exchange.first_token_seconds is None:
+            left = exchange.route.rules.timeouts.first_token - exchange.elapsed_seconds
+            try:
+                async with asyncio.timeout(left):
+                    piece = await events.read()
+            except TimeoutError:
+                raise _too_slow() from None
+        else:
+            piece = await events.read()
+        if piece is None:
+            break
+        if ready := _read(exchange, reader, piece):
             await send(ready)
-    if not reader.done and facts.finish_reason is None:
-        raise upstream_failure(502, "upstream_truncated", "The model server's stream broke off.")
+    if not reader.done and exchange.facts.finish_reason is None:
+        raise UpstreamError(502, "upstream_truncated", "The model server's stream broke off.")
 
 
-def _refused(exchange: Exchange, protocol: HTTPProtocol, answer: Answer) -> SendLast:
-    """Pass an error of the model server on; what is no OpenAI error is wrapped in one."""
+def _read(exchange: Exchange, reader: EventReader, piece: bytes | None) -> bytes:
+    if piece is None:
+        return b""
+    ready = reader.feed(piece)
+    exchange.mark_first_token()
+    return ready
+
+
+def _too_slow() -> UpstreamError:
+    return UpstreamError(
+        504, "upstream_timeout", "The model server sent no token in time.", elsewhere=False
+    )
+
+
+def _refused(exchange: Exchange, protocol: HTTPProtocol, answer: Answer) -> End:
     if answer.status < 400:
-        raise upstream_failure(
+        raise UpstreamError(
             502, "upstream_garbage", f"The model server answered with status {answer.status}."
         )
+    if answer.status >= 500:
+        raise BrokenServerError(answer)
+    return _passed_on(exchange, protocol, answer)
+
+
+def _passed_on(exchange: Exchange, protocol: HTTPProtocol, answer: Answer) -> End:
+    """Pass an error of the model server on; what is no OpenAI error is wrapped in one."""
     exchange.fail(answer.status, "upstream_error")
     headers = exchange.headers()
     if answer.retry_after is not None:
         headers.append(("retry-after", answer.retry_after))
-    body = answer.body if _is_error(answer.body) else _wrapped(answer)
-    return _last(protocol, answer.status, headers, body)
+    body = answer.body if _is_error(answer.body) else BrokenServerError(answer).body()
+    return _whole_end(protocol, answer.status, headers, body)
 
 
 def _is_error(body: bytes) -> bool:
@@ -113,20 +227,21 @@ def _is_error(body: bytes) -> bool:
         return False
 
 
-def _wrapped(answer: Answer) -> bytes:
-    message = f"The model server answered with status {answer.status}."
-    return upstream_failure(answer.status, "upstream_error", message).body()
-
-
-def _last(protocol: HTTPProtocol, status: int, headers: _Headers, body: bytes) -> SendLast:
+def _whole_end(protocol: HTTPProtocol, status: int, headers: _Headers, body: bytes) -> End:
     async def send() -> None:
         protocol.response_bytes(status, headers + _JSON, body)
 
-    return send
+    async def refuse(error: ApiError) -> None:
+        protocol.response_bytes(error.status, headers + _JSON, error.body())
+
+    return End(send, refuse)
 
 
-async def _nothing() -> None:
+async def _nothing(*_: object) -> None:
     """The client is gone."""
+
+
+_NOTHING = End(_nothing, _nothing)
 
 
 class _Departure:

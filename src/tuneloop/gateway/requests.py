@@ -1,4 +1,4 @@
-"""Reading a chat request and writing the one that the model server gets.
+"""Reading a request of the OpenAI API and writing the one that the model server gets.
 
 Values that tuneloop does not need stay the bytes that the client sent: a field that this code has
 never heard of, a number with forty digits, odd spacing: all of it reaches the model server as is.
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from tuneloop.gateway.access import ANYBODY, Caller
 from tuneloop.gateway.errors import ApiError
 from tuneloop.gateway.routing import conversation_of
 from tuneloop.registry.routes import Target
@@ -31,13 +32,32 @@ class Headers(Protocol):
         """The value of a header."""
 
 
-class ChatCall(msgspec.Struct, frozen=True, kw_only=True):
-    """One chat completion request, read as far as routing and capture need it."""
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the things that a model server can be asked for."""
 
+    name: str
+    """As captures and metrics call it."""
+    path: str
+    """Behind the base URL."""
+    input: str
+    """The field that holds what is asked."""
+    sampled: bool = True
+    """Whether the answer is drawn, and so has sampling settings and streams."""
+
+
+CHAT = Operation(name="chat", path="/chat/completions", input="messages")
+COMPLETION = Operation(name="completion", path="/completions", input="prompt")
+EMBEDDING = Operation(name="embedding", path="/embeddings", input="input", sampled=False)
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One request, read as far as routing and capture need it."""
+
+    operation: Operation
+    caller: Caller
     endpoint: str
     fields: dict[str, msgspec.Raw]
     """Every field of the request with its value as it came."""
-    messages: list[msgspec.Raw]
     has_system: bool
     """Whether a system or developer message is among the messages."""
     streamed: bool
@@ -55,8 +75,9 @@ class _StreamOptions(msgspec.Struct):
 
 
 class _Head(msgspec.Struct):
+    """What every request has."""
+
     model: str
-    messages: list[msgspec.Raw]
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     user: str | None = None
@@ -67,13 +88,28 @@ class _Message(msgspec.Struct):
     content: msgspec.Raw = msgspec.Raw(_NULL)
 
 
-_heads = msgspec.json.Decoder(_Head)
+class _ChatHead(_Head, kw_only=True):
+    messages: list[_Message]
+
+
+class _CompletionHead(_Head, kw_only=True):
+    prompt: str | list[str | int | list[int]]
+
+
+class _EmbeddingHead(_Head, kw_only=True):
+    input: str | list[str | int | list[int]]
+
+
+_heads: dict[str, msgspec.json.Decoder[Any]] = {
+    CHAT.name: msgspec.json.Decoder(_ChatHead),
+    COMPLETION.name: msgspec.json.Decoder(_CompletionHead),
+    EMBEDDING.name: msgspec.json.Decoder(_EmbeddingHead),
+}
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_messages = msgspec.json.Decoder(_Message)
 _encode = msgspec.json.Encoder().encode
 
 
-def parse_chat(body: bytes, headers: Headers) -> ChatCall:
+def parse(operation: Operation, body: bytes, headers: Headers, *, caller: Caller = ANYBODY) -> Call:
     """Read a request body.
 
     Raises:
@@ -81,36 +117,39 @@ def parse_chat(body: bytes, headers: Headers) -> ChatCall:
     """
     try:
         body.decode()  # raw values are passed on unread, so invalid UTF-8 must stop here
-        head = _heads.decode(body)
-        messages = [_messages.decode(raw) for raw in head.messages]
+        head = _heads[operation.name].decode(body)
         fields = _fields.decode(body)
     except msgspec.ValidationError as e:
         raise _invalid_field(str(e)) from e
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
         raise ApiError(400, "invalid_json", f"The body is not valid JSON: {e}.") from e
-    if not messages:
+    messages: list[_Message] = head.messages if operation is CHAT else []
+    if operation is CHAT and not messages:
         raise ApiError(400, "invalid_value", "Expected at least one message.", param="messages")
-    return ChatCall(
+    opening = _opening(messages) if operation is CHAT else [bytes(fields[operation.input])]
+    return Call(
+        operation=operation,
+        caller=caller,
         endpoint=head.model,
         fields=fields,
-        messages=head.messages,
         has_system=any(message.role in _SYSTEM_ROLES for message in messages),
-        streamed=bool(head.stream),
+        streamed=bool(head.stream) and operation.sampled,
         wants_usage=bool(head.stream_options and head.stream_options.include_usage),
-        conversation=_conversation(headers, head.user, messages),
+        conversation=_conversation(headers, head.user, opening),
         user=head.user,
         tags=_tags(headers.get(TAGS_HEADER)),
         opted_out=headers.get(CAPTURE_HEADER, "").lower() == "off",
     )
 
 
-def upstream_body(call: ChatCall, target: Target) -> bytes:
+def upstream_body(call: Call, target: Target) -> bytes:
     """The request for the model server: its model name, the bundle's system text and sampling."""
     fields = dict(call.fields)
     fields["model"] = _raw(target.served_name)
-    if target.system is not None and not call.has_system:
-        system = _raw({"role": "system", "content": target.system})
-        fields["messages"] = _raw([system, *call.messages])
+    if not call.operation.sampled:
+        return _encode(fields)
+    if call.operation is CHAT and target.system is not None and not call.has_system:
+        fields["messages"] = _behind_system(target.system, bytes(fields["messages"]))
     for name, value in target.sampling.items():
         if _left_out(fields, name) and _left_out(fields, _ALIASES.get(name, name)):
             fields[name] = _raw(value)
@@ -120,18 +159,24 @@ def upstream_body(call: ChatCall, target: Target) -> bytes:
     return _encode(fields)
 
 
+def _behind_system(system: str, messages: bytes) -> msgspec.Raw:
+    """The messages, which are not empty, with a system message before them."""
+    first = _encode({"role": "system", "content": system})
+    return msgspec.Raw(b"[" + first + b"," + messages.lstrip()[1:])
+
+
 def _with_usage(options: msgspec.Raw | None) -> dict[str, Any]:
     given = msgspec.json.decode(options) if options is not None else None
     return {**(given or {}), "include_usage": True}
 
 
-def _conversation(headers: Headers, user: str | None, messages: list[_Message]) -> str:
+def _conversation(headers: Headers, user: str | None, opening: list[bytes]) -> str:
     session = headers.get(SESSION_HEADER)
     if session:
         return conversation_of("session", str(session).encode("utf-8", "surrogatepass"))
     if user:
         return conversation_of("user", user.encode("utf-8", "surrogatepass"))
-    return conversation_of("text", b"\0".join(_opening(messages)))
+    return conversation_of("text", b"\0".join(opening))
 
 
 def _opening(messages: list[_Message]) -> list[bytes]:

@@ -22,8 +22,12 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str
     bundle: str
     target: Target
-    captured: bool
-    """Whether the endpoint captures its traffic."""
+    rules: Endpoint
+    """What the endpoint says of captures, waiting and failures."""
+    fallback: Route | None = None
+    """Who answers when the target cannot."""
+    shadow: Route | None = None
+    """Who gets a copy."""
 
 
 def resolve(snapshot: RouteSnapshot, endpoint: str, conversation: str) -> Route:
@@ -36,12 +40,38 @@ def resolve(snapshot: RouteSnapshot, endpoint: str, conversation: str) -> Route:
     if found is None:
         raise unknown_model(snapshot, endpoint)
     bundle = choose(found, endpoint, conversation)
+    fallback = shadow = None
+    if found.failover:
+        fallback = _route(snapshot, endpoint, found, _next_best(found, bundle))
+    if found.shadow is not None and in_share(f"shadow\0{conversation}", found.shadow.share):
+        shadow = _route(snapshot, endpoint, found, found.shadow.bundle)
     return Route(
         endpoint=endpoint,
         bundle=bundle,
         target=snapshot.bundles[bundle],
-        captured=found.capture,
+        rules=found,
+        fallback=fallback,
+        shadow=shadow,
     )
+
+
+def _route(
+    snapshot: RouteSnapshot, endpoint: str, rules: Endpoint, bundle: str | None
+) -> Route | None:
+    if bundle is None or bundle not in snapshot.bundles:
+        return None
+    return Route(endpoint=endpoint, bundle=bundle, target=snapshot.bundles[bundle], rules=rules)
+
+
+def _next_best(endpoint: Endpoint, bundle: str) -> str | None:
+    """During a rollout production takes over from the candidate, else the previous bundle does."""
+    first = endpoint.arms[0].bundle
+    return endpoint.previous if bundle == first else first
+
+
+def in_share(key: str, share: float) -> bool:
+    """Whether a key belongs to so large a part of all keys; the same answer every time."""
+    return share >= 1 or _share(key) < share
 
 
 def choose(endpoint: Endpoint, name: str, conversation: str) -> str:

@@ -18,6 +18,8 @@ from tuneloop.storage import spool
 from tuneloop.storage.spool import SpoolLimits
 
 DEFAULT_PORT = 8400
+BACKLOG = 1024
+"""Clients that may wait to be accepted."""
 
 
 def command(
@@ -35,21 +37,37 @@ def command(
     return [sys.executable, "-m", "tuneloop.gateway.server", *words]
 
 
-def serve(
-    settings: GatewaySettings, *, host: str, port: int, until_stdin_closes: bool = False
-) -> None:
+def listen(host: str, port: int) -> socket.socket:
+    """The socket that one or more gateway processes accept from; port 0 takes a free one.
+
+    Processes that share it share its queue too: one that stops takes no waiting client with it.
+
+    Raises:
+        UsageError: the address cannot be listened on.
+    """
+    try:
+        listener = socket.create_server((host, port), backlog=BACKLOG)
+    except OSError as e:
+        raise UsageError(
+            f"Cannot listen on {host}:{port}: {e.strerror}.",
+            remedy="Stop what listens there, or choose another port: `endpoint.port` in the model "
+            "file, or --set endpoint.port=8401.",
+        ) from e
+    listener.setblocking(False)
+    return listener
+
+
+def serve(settings: GatewaySettings, listener: socket.socket, *, until_stdin_closes: bool) -> None:
     """Serve until SIGTERM or SIGINT; requests under way are finished first.
 
     `until_stdin_closes`: stop too when the process at the other end of standard input is gone.
 
     Raises:
-        UsageError: the address cannot be listened on.
         StoreError: the spool folder cannot be used.
         MissingExtraError: granian or pyreqwest is not installed.
     """
     require("granian", extra="gateway")
     require("pyreqwest", extra="gateway")
-    port = _check_address(host, port)
     stale = spool.seal_stale(settings.spool)
     if stale.segments:
         _log.warning(
@@ -57,34 +75,47 @@ def serve(
             stale.segments,
             stale.torn_lines,
         )
-    asyncio.run(_serve(settings, host, port, until_stdin_closes))
+    asyncio.run(_serve(settings, listener, until_stdin_closes))
 
 
 _log = logging.getLogger(__name__)
 
 
-async def _serve(settings: GatewaySettings, host: str, port: int, until_stdin_closes: bool) -> None:
+async def _serve(
+    settings: GatewaySettings, listener: socket.socket, until_stdin_closes: bool
+) -> None:
     from granian.constants import HTTPModes, Interfaces
-    from granian.server.embed import Server
 
     from tuneloop.gateway.app import Gateway
+    from tuneloop.gateway.granian_server import SharedServer
 
-    server = Server(
-        Gateway(settings),
+    gateway = Gateway(settings)
+    host, port = listener.getsockname()[:2]
+    server = SharedServer(
+        gateway,
+        listener=listener,
+        backlog=BACKLOG,
         address=host,
         port=port,
         interface=Interfaces.RSGI,
         http=HTTPModes.http1,
         websockets=False,
-        backlog=1024,
         log_enabled=False,
     )
     loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        # Clients with an open connection are told with their next answer to make a new one.
+        gateway.drain()
+        loop.call_later(settings.drain_seconds, server.stop)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.stop)
+        loop.add_signal_handler(number, stop)
     if until_stdin_closes:
         _when_stdin_closes(loop, server.stop)
     print(f"tuneloop gateway on http://{host}:{port}/v1", flush=True)
+    if settings.run_folder is not None:
+        (settings.run_folder / f"{settings.name}.ready").touch()
     await server.serve()
 
 
@@ -97,26 +128,19 @@ def _when_stdin_closes(loop: asyncio.AbstractEventLoop, stop: Callable[[], objec
     loop.add_reader(sys.stdin.fileno(), read)
 
 
-def _check_address(host: str, port: int) -> int:
-    """The port to listen on; a free one for 0."""
-    # Granian shares ports between processes, so a second gateway would not notice the first.
-    try:
-        with socket.create_server((host, port)) as listener:
-            return int(listener.getsockname()[1])
-    except OSError as e:
-        raise UsageError(
-            f"Cannot listen on {host}:{port}: {e.strerror}.",
-            remedy="Stop what listens there, or choose another port with --port.",
-        ) from e
-
-
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tuneloop-gateway", description=__doc__)
     parser.add_argument("--routes", type=Path, required=True, help="the published routes file")
     parser.add_argument("--spool", type=Path, required=True, help="folder for captured traffic")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT)
+    parser.add_argument("--fd", type=int, help="accept from this inherited socket instead")
+    parser.add_argument("--name", default="gateway-0", help="among the gateways on this port")
+    parser.add_argument("--run-folder", type=Path, help="what gateways on a port tell each other")
+    parser.add_argument("--drain-seconds", type=float, default=0.0, help="before a stop")
     parser.add_argument("--body-bytes", type=int, default=10 << 20, help="largest request")
+    parser.add_argument("--body-seconds", type=float, default=30.0, help="for a whole request")
+    parser.add_argument("--processes", type=int, default=1, help="gateways on this port")
     parser.add_argument("--silence-timeout-seconds", type=float, default=300.0)
     parser.add_argument("--segment-seconds", type=float, default=2.0)
     parser.add_argument("--until-stdin-closes", action="store_true", help="end with the parent")
@@ -131,16 +155,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         routes=arguments.routes,
         spool=arguments.spool,
         body_bytes=arguments.body_bytes,
+        body_seconds=arguments.body_seconds,
+        processes=arguments.processes,
+        name=arguments.name,
+        run_folder=arguments.run_folder,
+        drain_seconds=arguments.drain_seconds,
         silence_timeout_seconds=arguments.silence_timeout_seconds,
         spool_limits=SpoolLimits(segment_seconds=arguments.segment_seconds),
     )
     try:
-        serve(
-            settings,
-            host=arguments.host,
-            port=arguments.port,
-            until_stdin_closes=arguments.until_stdin_closes,
-        )
+        if settings.run_folder is not None:
+            (settings.run_folder / f"{settings.name}.ready").unlink(missing_ok=True)
+        if arguments.fd is None:
+            listener = listen(arguments.host, arguments.port)
+        else:
+            listener = socket.socket(fileno=arguments.fd)
+        serve(settings, listener, until_stdin_closes=arguments.until_stdin_closes)
     except TuneloopError as e:
         print(f"tuneloop gateway: {e}", file=sys.stderr)
         return 1

@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -13,15 +14,26 @@ import msgspec
 from pyreqwest.client import ClientBuilder
 from pyreqwest.exceptions import RequestError, RequestTimeoutError
 
-from tuneloop.gateway.errors import ApiError, upstream_failure
+from tuneloop.gateway.errors import UpstreamError
 from tuneloop.registry.routes import Target
 
 if TYPE_CHECKING:
     from pyreqwest.client import Client
-    from pyreqwest.request import RequestBuilder
+    from pyreqwest.request import RequestBuilder, StreamRequest
     from pyreqwest.response import Response
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model server is asked."""
+
+    target: Target
+    path: str
+    """Behind the target's base URL."""
+    body: bytes
+    total_seconds: float
+    """From now to the end of the answer."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +62,7 @@ class EventStream:
         """The next piece as it arrives; None at the end.
 
         Raises:
-            ApiError: the server went away or fell silent.
+            UpstreamError: the server went away or fell silent.
         """
         with _failures():
             chunk = await self._response.body_reader.read_chunk()
@@ -68,33 +80,27 @@ class Upstream:
         self._local = self._builder().no_proxy().build()
         self._remote: Client | None = None
 
-    async def ask(self, target: Target, body: bytes) -> Answer:
-        """Send a chat request and wait for the whole answer, whatever its status.
-
-        Cancelling returns at once, but pyreqwest (0.15) lets the request run on to its end: a
-        server that works on a whole answer is not told that nobody waits for it any more.
+    async def ask(self, request: Request) -> Answer:
+        """Wait for the whole answer, whatever its status; cancelling tells the server so.
 
         Raises:
-            ApiError: 502, 503 or 504 where no answer came.
+            UpstreamError: 502, 503 or 504 where no answer came.
         """
-        with _failures():
-            return await _whole(await self._chat(target, body).build().send())
+        async with self._sent(self._build(request).build_streamed()) as response:
+            with _failures():
+                return await _whole(response)
 
     @asynccontextmanager
-    async def stream(self, target: Target, body: bytes) -> AsyncIterator[EventStream]:
-        """Send a chat request; leaving the context cancels what has not come yet.
+    async def stream(self, request: Request) -> AsyncIterator[EventStream]:
+        """Read an answer as it comes; leaving the context cancels what has not come yet.
 
         Raises:
-            ApiError: 502, 503 or 504 where no answer came.
+            UpstreamError: 502, 503 or 504 where no answer came.
         """
         # Without a limit of 0 the client gathers 64 KiB before it shows the first byte.
-        request = self._chat(target, body).streamed_read_buffer_limit(0).build_streamed()
-        with _failures():
-            response = await request.__aenter__()
-        try:
+        building = self._build(request).streamed_read_buffer_limit(0)
+        async with self._sent(building.build_streamed()) as response:
             yield EventStream(response)
-        finally:
-            await request.__aexit__(None, None, None)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -102,12 +108,23 @@ class Upstream:
         if self._remote is not None:
             await self._remote.close()
 
-    def _chat(self, target: Target, body: bytes) -> RequestBuilder:
-        request = self._client(target).post(f"{target.base_url.rstrip('/')}/chat/completions")
-        request = request.header("content-type", "application/json").body_bytes(body)
+    @asynccontextmanager
+    async def _sent(self, request: StreamRequest) -> AsyncIterator[Response]:
+        with _failures():
+            response = await request.__aenter__()
+        try:
+            yield response
+        finally:
+            await request.__aexit__(None, None, None)
+
+    def _build(self, request: Request) -> RequestBuilder:
+        target = request.target
+        building = self._client(target).post(target.base_url.rstrip("/") + request.path)
+        building = building.header("content-type", "application/json").body_bytes(request.body)
+        building = building.timeout(_seconds(request.total_seconds))
         if target.api_key_env is not None:
-            request = request.bearer_auth(_key(target.api_key_env))
-        return request
+            building = building.bearer_auth(_key(target.api_key_env))
+        return building
 
     def _builder(self) -> ClientBuilder:
         # Answers are asked for uncompressed: they are read here and passed on as they come.
@@ -139,11 +156,16 @@ async def _whole(response: Response) -> Answer:
     )
 
 
+@lru_cache(maxsize=64)
+def _seconds(value: float) -> timedelta:
+    return timedelta(seconds=value)
+
+
 def _key(variable: str) -> str:
     try:
         return os.environ[variable]
     except KeyError:
-        raise upstream_failure(
+        raise UpstreamError(
             502,
             "upstream_key_missing",
             f"The gateway's environment has no {variable}, which holds the model server's key.",
@@ -158,14 +180,19 @@ def _failures() -> Iterator[None]:
         raise _explained(e) from e
 
 
-def _explained(error: RequestError) -> ApiError:
+def _explained(error: RequestError) -> UpstreamError:
     if _never_connected(error):
-        return upstream_failure(
+        return UpstreamError(
             503, "upstream_unavailable", "The model server does not accept connections."
         )
     if isinstance(error, RequestTimeoutError):
-        return upstream_failure(504, "upstream_timeout", "The model server did not answer in time.")
-    return upstream_failure(
+        return UpstreamError(
+            504,
+            "upstream_timeout",
+            "The model server did not answer in time.",
+            elsewhere=False,
+        )
+    return UpstreamError(
         502, "upstream_reset", "The model server went away before its answer was complete."
     )
 

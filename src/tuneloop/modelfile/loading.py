@@ -218,8 +218,10 @@ def _what(problem: Any, location: KeyPath) -> str:
         near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
         hint = f"Did you mean '{near[0]}'?" if near else f"Known keys: {', '.join(known)}."
         return f"is not a known key. {hint}"
-    found = repr(problem.get("input"))
     message = problem["msg"].removeprefix("Value error, ")
+    if not location:  # the whole file was judged; to show it would say nothing
+        return f"{message}."
+    found = repr(problem.get("input"))
     return f"{message[0].lower()}{message[1:]}, found {found[:80]}."
 
 

@@ -6,9 +6,20 @@ import json
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Quantisation = Literal["f16", "q8_0", "q5_k_m", "q4_k_m"]
+Goal = Literal["style", "vocabulary", "task", "new_domain"]
+FilterName = Literal[
+    "too_short",
+    "too_long",
+    "leftover_template",
+    "truncated",
+    "refusal",
+    "wrong_language",
+    "schema",
+    "pattern",
+]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -103,6 +114,13 @@ class DataSettings(Section):
     redact_personal_data: Literal["off", "report", "redact"] = Field(
         "report", description="What to do with e-mail addresses, phone numbers and the like."
     )
+    disabled_filters: tuple[FilterName, ...] = Field(
+        (), description="Quality filters that are switched off."
+    )
+    goal: Goal | None = Field(
+        None,
+        description="What the examples are to teach; sharpens the advice on how many it takes.",
+    )
     retired_terms: dict[str, str] = Field(
         default_factory=dict, description="Old product name → new name, rewritten in every row."
     )
@@ -182,12 +200,56 @@ class EndpointSettings(Section):
     name: Name | None = Field(None, description="`model` in a client's request; default: the name.")
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8400
-    capture: bool = True
+    processes: Annotated[int, Field(ge=1, le=64)] = Field(
+        1, description="Gateway processes that share the port."
+    )
+    capture: bool | Literal["required"] = Field(
+        True, description="Keep requests and answers; required: serve nothing that is not kept."
+    )
+    capture_share: Share = Field(1.0, description="Share of the conversations that is kept.")
+    redact: bool = Field(
+        False, description="Replace personal data by its kind before anything is written."
+    )
+    failover: bool = Field(
+        True, description="Let the previous bundle answer when production's server cannot."
+    )
+    first_token_seconds: Annotated[float, Field(gt=0)] = Field(
+        120.0, description="Longest wait for the first token of a stream."
+    )
+    total_seconds: Annotated[float, Field(gt=0)] = Field(
+        600.0, description="Longest wait for a whole answer."
+    )
+    constrain_output: bool = Field(
+        False, description="Let the server write nothing but what fits task.output_schema."
+    )
     context_tokens: Annotated[int, Field(ge=128)] = Field(2048, description="Per request.")
     parallel_requests: Annotated[int, Field(ge=1)] = 4
     threads: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     max_tokens: Annotated[int, Field(ge=1)] = 256
+
+
+class RolloutSettings(Section):
+    """Stage 4: how a candidate takes over from production, step by step."""
+
+    shadow: bool = Field(
+        True, description="Begin with copies of the traffic, whose answers nobody sees."
+    )
+    shadow_pairs: Annotated[int, Field(ge=1)] = Field(
+        200, description="Conversations that both must have answered before the first canary."
+    )
+    steps: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        (0.05, 0.25, 0.5), description="Shares of the conversations that the candidate answers."
+    )
+    minimum_samples: Annotated[int, Field(ge=1)] = Field(
+        200, description="Conversations of each bundle in each canary step."
+    )
+    guards: tuple[Literal["errors", "format", "latency", "length"], ...] = Field(
+        ("errors", "format", "latency", "length"), description="What may not get worse."
+    )
+    maximum_step_hours: Annotated[float, Field(gt=0)] = Field(
+        48.0, description="After so long in one step a person is asked."
+    )
 
 
 class MonitorSettings(Section):
@@ -211,9 +273,6 @@ class TriggerSettings(Section):
     minimum_corrections: Annotated[int, Field(ge=1)] = Field(
         20, description="Approved corrections that make a new cycle worth its time."
     )
-    cooldown_days: Annotated[float, Field(ge=0)] = Field(
-        0, description="Quiet time after a deployment."
-    )
 
 
 class ModelSettings(Section):
@@ -230,8 +289,15 @@ class ModelSettings(Section):
     evaluation: EvaluationSettings = EvaluationSettings()
     export: ExportSettings = ExportSettings()
     endpoint: EndpointSettings = EndpointSettings()
+    rollout: RolloutSettings = RolloutSettings()
     monitors: MonitorSettings = MonitorSettings()
     triggers: TriggerSettings = TriggerSettings()
+
+    @model_validator(mode="after")
+    def _constrained_to_something(self) -> ModelSettings:
+        if self.endpoint.constrain_output and self.task.output_schema is None:
+            raise ValueError("endpoint.constrain_output needs a task.output_schema to keep to")
+        return self
 
     @property
     def endpoint_name(self) -> str:

@@ -49,6 +49,8 @@ def render(start: Start) -> str:
         "  holdout_share: 0.1      # never trained on; stays the same in later versions",
         f"  group_field: {_scalar(start.group_field)}   # equal values stay together in the split",
         "  # retired_terms: {Old Name: New Name}",
+        _TRAINING,
+        *_gates(start),
         _REST,
     ]
     return "\n".join(parts)
@@ -82,6 +84,13 @@ def _abstain(start: Start) -> list[str]:
     ]
 
 
+def _gates(start: Start) -> list[str]:
+    lines = ["  gates:", '    accuracy: ">= 0.90"', '    format: ">= 0.95"']
+    if start.abstain is not None:
+        lines.append('    abstention_recall: ">= 0.85"  # of what is out of scope, handed over')
+    return lines
+
+
 def _block(key: str, text: str) -> str:
     if not text:
         return f'  {key}: ""'
@@ -97,7 +106,7 @@ _HEADER = """\
 # The model file: everything that tuneloop needs to keep this model.
 # Check it with `tuneloop config check`; see every key with `tuneloop config schema`."""
 
-_REST = """\
+_TRAINING = """\
 
 training:
   method: lora             # lora, qlora or full
@@ -106,10 +115,9 @@ training:
   seed: 0
 
 evaluation:
-  # Locked by hash before an evaluation starts; a candidate that misses one is not deployed.
-  gates:
-    accuracy: ">= 0.90"
-    format: ">= 0.95"
+  # Locked by hash before an evaluation starts; a candidate that misses one is not deployed."""
+
+_REST = """\
   margin: 0.02             # how much worse than production still counts as not worse
   # suites: [{name: golden, kind: golden, file: golden.jsonl}]
 

@@ -11,6 +11,7 @@ back by a hair, and a monitor that could not run change nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -28,6 +29,7 @@ Change = Literal["opened", "repeated", "resolved"]
 MONITORING = "monitoring"
 """The actor of what monitors do on their own."""
 _ID_DIGITS = 12
+_RETRIES = 10
 _UNRESOLVED = ("open", "acknowledged")
 
 
@@ -73,11 +75,16 @@ def apply(
 ) -> list[Change | None]:
     """Move the alerts of a model by its newest measurements, all or none of them.
 
+    Every crossing counts: when somebody else moves one of them at the same moment, what that left
+    is looked at again.
+
     Raises:
-        ConflictError: somebody else moved one of them at the same moment; nothing changed.
+        ConflictError: that happened again and again; nothing changed.
     """
-    with workspace.records.begin() as tx:
-        return [_apply(tx, model=model, measurement=m, now=now) for m in measurements]
+    for _ in range(_RETRIES):
+        with suppress(ConflictError):
+            return _apply_all(workspace, model, measurements, now)
+    return _apply_all(workspace, model, measurements, now)
 
 
 def acknowledge(workspace: Workspace, alert: str, *, actor: str, comment: str = "") -> Alert:
@@ -123,6 +130,13 @@ def events(workspace: Workspace, alert: str) -> list[AlertEvent]:
             AlertEvent(event=row.event, actor=row.actor, message=row.message, at=row.at)
             for row in tx.execute(query)
         ]
+
+
+def _apply_all(
+    workspace: Workspace, model: str, measurements: Sequence[Measurement], now: datetime
+) -> list[Change | None]:
+    with workspace.records.begin() as tx:
+        return [_apply(tx, model=model, measurement=m, now=now) for m in measurements]
 
 
 def _apply(

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tuneloop import intervals
+from tuneloop.answer_form import declared_form
 from tuneloop.intervals import Figure
 from tuneloop.modelfile import MonitorSettings
-from tuneloop.monitoring.answer_form import declared_form
 from tuneloop.monitoring.embedders import Embedder
 from tuneloop.monitoring.measurement import (
     Limit,
@@ -32,7 +32,8 @@ from tuneloop.monitoring.measurement import (
     tell,
 )
 from tuneloop.monitoring.novelty import NoveltyReference, new_words, words
-from tuneloop.monitoring.window import Window, prompt_of
+from tuneloop.monitoring.window import Window
+from tuneloop.storage.messages import prompt_of
 
 if TYPE_CHECKING:
     import polars as pl

@@ -17,10 +17,11 @@ from tuneloop.monitoring.embedders import Embedder, StaticEmbedder
 from tuneloop.monitoring.measurement import Limit, Measurement, not_measured
 from tuneloop.monitoring.monitors import LatencyBaseline
 from tuneloop.monitoring.novelty import REFERENCE_VERSION, NoveltyReference, novelty_reference
-from tuneloop.monitoring.window import Window, last_user_text, read_window
+from tuneloop.monitoring.window import Window, read_window
 from tuneloop.progress import Progress
 from tuneloop.registry.bundle import Bundle
 from tuneloop.storage.ingest import ingest
+from tuneloop.storage.messages import last_user_text
 from tuneloop.storage.spool import new_id
 from tuneloop.workspace import Workspace
 

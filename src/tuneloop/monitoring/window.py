@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -76,25 +75,6 @@ def read_window(
     return Window(start=start, end=end, interactions=_with_edits(rows, edits))
 
 
-def last_user_text(messages: Sequence[Mapping[str, Any]]) -> str:
-    """The text of the last user turn; empty when there is none."""
-    for message in reversed(messages):
-        if message.get("role") == "user":
-            return _text(message.get("content"))
-    return ""
-
-
-def prompt_of(messages_json: str) -> str:
-    """The last user turn of captured messages; empty when there is none or it is not text."""
-    try:
-        messages = json.loads(messages_json)
-    except ValueError:
-        return ""
-    if not isinstance(messages, list):
-        return ""
-    return last_user_text([message for message in messages if isinstance(message, dict)])
-
-
 def _with_edits(rows: pl.DataFrame, edits: pl.DataFrame) -> pl.DataFrame:
     import polars as pl
 
@@ -133,13 +113,3 @@ def _is_probe(tags_json: str | None) -> bool:
         return False
     tags = json.loads(tags_json)
     return isinstance(tags, dict) and PROBE_TAG in tags
-
-
-def _text(content: object) -> str:
-    """Plain text, or the text parts of OpenAI's list form."""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        return ""
-    parts = [part.get("text") for part in content if isinstance(part, dict)]
-    return "\n".join(part for part in parts if isinstance(part, str))

@@ -97,12 +97,16 @@ def register(workspace: Workspace, content: Mapping[str, Any]) -> Bundle:
 def find(workspace: Workspace, reference: str, *, model: str | None = None) -> Bundle:
     """A bundle by its id, the beginning of it, or an alias such as `production`.
 
+    With `model`, only among that model's bundles: several models may share a workspace.
+
     Raises:
         UsageError: no bundle, or more than one, is meant.
         CorruptArtifactError: the stored manifest does not match its id.
     """
+    query = sa.select(tables.bundles)
     with workspace.records.begin() as tx:
         if model is not None:
+            query = query.where(tables.bundles.c.model == model)
             target = tx.execute(
                 sa.select(tables.aliases.c.bundle).where(
                     tables.aliases.c.model == model, tables.aliases.c.name == reference
@@ -110,12 +114,11 @@ def find(workspace: Workspace, reference: str, *, model: str | None = None) -> B
             ).scalar()
             reference = target or reference
         rows = tx.execute(
-            sa.select(tables.bundles).where(
-                tables.bundles.c.id.startswith(reference, autoescape=True)
-            )
+            query.where(tables.bundles.c.id.startswith(reference, autoescape=True))
         ).all()
     if len(rows) != 1 or len(reference) < _MIN_PREFIX:
-        what = "is not the id of a bundle" if not rows else "is not enough of a bundle's id"
+        of = f" of {model}" if model else ""
+        what = f"is not the id of a bundle{of}" if not rows else "is not enough of a bundle's id"
         raise UsageError(f"{reference!r} {what}.", remedy="See them with: tuneloop bundle list")
     return _checked(rows[0])
 

@@ -16,6 +16,8 @@ import msgspec
 
 from tuneloop.errors import StoreError
 
+KEY_PREFIX = "tl"
+
 
 class Arm(msgspec.Struct, frozen=True, kw_only=True):
     """One bundle that an endpoint sends requests to."""
@@ -25,6 +27,37 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
     """Relative share of the conversations; 0 keeps the arm named and idle."""
 
 
+class CaptureRule(msgspec.Struct, frozen=True, kw_only=True):
+    """What of an endpoint's traffic is kept."""
+
+    enabled: bool = True
+    required: bool = False
+    """Answer 503 rather than serve what cannot be captured."""
+    share: float = 1.0
+    """Of the conversations, whole ones; the others are counted as sampled out."""
+    redact: bool = False
+    """Replace personal data by its kind before anything is written."""
+
+
+class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a client is kept waiting, in seconds."""
+
+    first_token: float = 120.0
+    """From the request to the first token of a stream."""
+    silence: float = 120.0
+    """Between two pieces of a stream."""
+    total: float = 600.0
+    """From the request to the end of its answer."""
+
+
+class Shadow(msgspec.Struct, frozen=True, kw_only=True):
+    """A candidate that gets a copy of the traffic; no client ever sees its answers."""
+
+    bundle: str
+    share: float = 1.0
+    """Of the conversations."""
+
+
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Where the requests for one name go."""
 
@@ -32,7 +65,29 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The order matters: growing the last arm moves conversations to it and nowhere else."""
     previous: str | None = None
     """The bundle that a rollback returns to; kept warm."""
-    capture: bool = True
+    failover: bool = True
+    """Whether `previous` answers when the chosen bundle's server cannot."""
+    shadow: Shadow | None = None
+    capture: CaptureRule = CaptureRule()
+    timeouts: Timeouts = Timeouts()
+
+
+class Key(msgspec.Struct, frozen=True, kw_only=True):
+    """What the holder of an API key may do.
+
+    A key reads `tl_NAME_SECRET`: NAME finds it and may be shown, SECRET is 256 random bits.
+    """
+
+    digest: str
+    """SHA-256 of the whole key, hex. A key is 256 random bits: a slow hash would add nothing."""
+    owner: str
+    """Whose key it is: interactions belong to owners, who may have several keys."""
+    endpoints: tuple[str, ...] = ()
+    """Endpoints that it opens; empty: all."""
+    feedback_for_all: bool = False
+    """May give feedback on every owner's interactions with its endpoints."""
+    requests_per_minute: float | None = None
+    concurrent_requests: int | None = None
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +112,16 @@ class RouteSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Grows by one with every change."""
     endpoints: dict[str, Endpoint] = {}
     bundles: dict[str, Target] = {}
+    keys: dict[str, Key] | None = None
+    """By the key's public name; None: the gateway is open to all who can reach it."""
+    secret: str = ""
+    """Proves that an interaction id was issued here; hex."""
+
+
+def key_name(text: str) -> str | None:
+    """The name in the text of an API key, None where it is no key."""
+    parts = text.split("_", 2)
+    return parts[1] if len(parts) == 3 and parts[0] == KEY_PREFIX else None
 
 
 def problems(snapshot: RouteSnapshot) -> list[str]:
@@ -68,6 +133,7 @@ def problems(snapshot: RouteSnapshot) -> list[str]:
         if any(not 0 <= arm.weight < float("inf") for arm in endpoint.arms):
             found.append(f"Endpoint {name!r}: expected weights of 0 or more, got a negative one.")
         named = {arm.bundle for arm in endpoint.arms}
+        named |= {endpoint.shadow.bundle} if endpoint.shadow else set()
         found += [
             f"Endpoint {name!r}: bundle {bundle!r} has no target."
             for bundle in sorted(named - snapshot.bundles.keys())

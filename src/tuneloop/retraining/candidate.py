@@ -6,23 +6,26 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tuneloop.deployment import servers
+from tuneloop.deployment import outcomes, release, servers
+from tuneloop.deployment.release import AsFound, Release
 from tuneloop.deployment.smoke import QUERIES, Probe
 from tuneloop.evaluation import stage as evaluation
 from tuneloop.evaluation.plan import EvaluationPlan, plan_evaluation
 from tuneloop.evaluation.report import CANDIDATE
 from tuneloop.evaluation.stage import Evaluation
-from tuneloop.evaluation.targets import ChatTarget, OpenAITarget
+from tuneloop.evaluation.subjects import Subject
+from tuneloop.evaluation.targets import OpenAITarget, Sampling
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 from tuneloop.retraining import exporting, serving
-from tuneloop.retraining.decision import Compared, Decision, decide
+from tuneloop.retraining.decision import Compared, Decision, Verdict, decide
 from tuneloop.retraining.preparing import corrections_in
 from tuneloop.workspace import Workspace, actor
 
 if TYPE_CHECKING:
     from tuneloop.datasets.versions import DatasetVersion
+    from tuneloop.deployment.rollouts import Rollout
     from tuneloop.retraining.exporting import Exported
     from tuneloop.retraining.loop import Loop
     from tuneloop.training.stage import TrainingRun
@@ -50,16 +53,26 @@ def make_candidate(loop: Loop, dataset: DatasetVersion, run: TrainingRun) -> Can
         GateError: a file diverges from the step before beyond its bound.
         EvaluationError: a server does not answer.
     """
+    exported = exporting.export(loop, run, plan_for(loop, dataset))
+    return evaluate_export(loop, dataset, run, exported)
+
+
+def evaluate_export(
+    loop: Loop, dataset: DatasetVersion, run: TrainingRun, exported: Exported
+) -> Candidate:
+    """Evaluate the file of an export that will be served, and register it as `candidate`.
+
+    Raises:
+        EvaluationError: a server does not answer.
+    """
     plan = plan_for(loop, dataset)
-    exported = exporting.export(loop, run, plan)
     with ExitStack() as open_servers:
-        target = _file_target(loop, open_servers, exported, plan)
         done = evaluation.evaluate(
             loop.workspace,
             plan=plan,
-            target=target,
+            target=_file_target(loop, open_servers, exported, plan),
             references=_references(loop, open_servers, plan),
-            quantisations=exporting.quantisation_table(loop, exported, plan),
+            quantisations=lambda main: exporting.quantisation_table(exported, plan, main),
             parity=exported.parity,
             progress=loop.progress,
         )
@@ -70,9 +83,14 @@ def make_candidate(loop: Loop, dataset: DatasetVersion, run: TrainingRun) -> Can
 
 
 def evaluate_bundle(loop: Loop, bundle: Bundle) -> Evaluation:
-    """A new evaluation of a bundle, on the suites and gates of the model file as it is now."""
+    """A new evaluation of a bundle as it is served, on the suites and gates of the model file."""
     dataset = loop.dataset(bundle.manifest["dataset"]["digest"])
-    plan = plan_for(loop, dataset)
+    plan = plan_for(
+        loop,
+        dataset,
+        system=bundle.manifest["task"]["system"],
+        sampling=serving.sampling_in(bundle),
+    )
     try:
         with ExitStack() as open_servers:
             base_url = open_servers.enter_context(serving.bundle_server(loop.workspace, bundle))
@@ -87,13 +105,23 @@ def evaluate_bundle(loop: Loop, bundle: Bundle) -> Evaluation:
         servers.release_unused(loop.workspace, keep=set())
 
 
-def plan_for(loop: Loop, dataset: DatasetVersion) -> EvaluationPlan:
-    """Suites and locked gates: a dataset version's held-out rows and the model file's suites."""
+def plan_for(
+    loop: Loop,
+    dataset: DatasetVersion,
+    *,
+    system: str | None = None,
+    sampling: Sampling | None = None,
+) -> EvaluationPlan:
+    """Suites and locked gates: a dataset version's held-out rows and the model file's suites.
+
+    `system` and `sampling` are those of what is asked; None: the model file's.
+    """
+    task = loop.model.task
     return plan_evaluation(
         model=loop.model.name,
-        task=loop.model.task,
+        task=task if system is None else task.model_copy(update={"system": system}),
         settings=loop.model.evaluation,
-        sampling=serving.sampling_of(loop.model.endpoint),
+        sampling=sampling or serving.sampling_of(loop.model),
         dataset=loop.workspace.artifacts.get(dataset.digest),
         folder=loop.model_file.folder,
     )
@@ -110,8 +138,67 @@ def decision_of(bundle: Bundle) -> Decision:
     )
 
 
+def verdict_of(bundle: Bundle) -> Verdict:
+    """How the bundle was judged, and against what."""
+    found = bundle.manifest["evaluation"]
+    return Verdict(
+        bundle=bundle.id,
+        gates=found["verdict"],
+        compared_with=found.get("production"),
+        decision=decision_of(bundle),
+    )
+
+
+def deploy(
+    loop: Loop,
+    bundle: Bundle,
+    *,
+    reason: str,
+    expected: str | AsFound | None = AsFound.AS_FOUND,
+) -> Release:
+    """Verify, load, smoke-test and switch; `expected` and errors are `release.deploy`'s."""
+    return release.deploy(
+        loop.workspace,
+        model=loop.model,
+        bundle=bundle,
+        probes=probes_of(loop.workspace, bundle),
+        serve=lambda one: serving.bundle_server(loop.workspace, one),
+        ask_at=serving.ask_at,
+        actor=actor(),
+        reason=reason,
+        progress=loop.progress,
+        expected=expected,
+    )
+
+
+def roll_out(loop: Loop, bundle: Bundle) -> Rollout:
+    """Verify, load, smoke-test and begin a rollout on the model file's plan."""
+    workspace, name = loop.workspace, loop.model.endpoint_name
+    loop.ingest()
+    production = aliases.current(workspace, loop.model.name).get("production")
+    plan = outcomes.plan_for(
+        workspace.traffic,
+        loop.model.rollout,
+        endpoint=name,
+        bundle=production.bundle if production else "",
+        now=workspace.now(),
+    )
+    return release.roll_out(
+        workspace,
+        model=loop.model,
+        bundle=bundle,
+        plan=plan,
+        probes=probes_of(workspace, bundle),
+        serve=lambda one: serving.bundle_server(workspace, one),
+        ask_at=serving.ask_at,
+        actor=actor(),
+        progress=loop.progress,
+    )
+
+
 def probes_of(workspace: Workspace, bundle: Bundle) -> list[Probe]:
     """Queries for the smoke test, spread over the cases that the bundle was evaluated on."""
+    greedy = serving.sampling_in(bundle).temperature == 0
     row = evaluation.find(workspace, bundle.manifest["evaluation"]["id"])
     answers = evaluation.read_answers(workspace, row)
     main = answers[0]["suite"] if answers else ""
@@ -125,7 +212,7 @@ def probes_of(workspace: Workspace, bundle: Bundle) -> list[Probe]:
     return [
         Probe(
             messages=tuple(a["messages"]),
-            evaluated=a["answer"]["text"],
+            evaluated=a["answer"]["text"] if greedy else None,
             base=base.get(a["case"]),
         )
         for a in mine[::step][:QUERIES]
@@ -142,7 +229,7 @@ def serving_settings(loop: Loop) -> dict[str, Any]:
     endpoint = loop.model.endpoint
     return {
         "serve": loop.model.export.serve,
-        "sampling": serving.sampling_of(endpoint).as_request(),
+        "sampling": serving.sampling_of(loop.model).as_request(),
         "context_tokens": endpoint.context_tokens,
         "parallel_requests": endpoint.parallel_requests,
         "threads": endpoint.threads,
@@ -171,15 +258,22 @@ def _file_target(
 
 def _references(
     loop: Loop, open_servers: ExitStack, plan: EvaluationPlan, *, without: Bundle | None = None
-) -> dict[str, ChatTarget]:
-    """Production, if there is one, and the untuned base, each as it would be served."""
-    found: dict[str, ChatTarget] = {}
+) -> dict[str, Subject]:
+    """Production, if there is one, as it is served; and the untuned base, asked as the candidate.
+
+    The base is asked the main suite only: that the tuning has an effect is shown there, and the
+    other suites are compared with nobody.
+    """
+    found: dict[str, Subject] = {}
     alias = aliases.current(loop.workspace, loop.model.name).get("production")
     if alias is not None and (without is None or alias.bundle != without.id):
         bundle = bundles.find(loop.workspace, alias.bundle)
         url = open_servers.enter_context(serving.bundle_server(loop.workspace, bundle))
-        found["production"] = OpenAITarget(
-            base_url=url, model=bundle.id, identity=bundle.id, sampling=plan.sampling
+        own = evaluation.find(loop.workspace, bundle.manifest["evaluation"]["id"])
+        found["production"] = Subject(
+            target=serving.target_of(bundle, url),
+            system=bundle.manifest["task"]["system"],
+            known=evaluation.answers_of_candidate(loop.workspace, own),
         )
     base = exporting.export_base(loop)
     name = f"base-{base.served.digest[:12]}"
@@ -188,9 +282,10 @@ def _references(
             loop.workspace, base.served_path, name=name, endpoint=loop.model.endpoint
         )
     )
-    found["base"] = OpenAITarget(
+    target = OpenAITarget(
         base_url=url, model=name, identity=base.served.digest, sampling=plan.sampling
     )
+    found["base"] = Subject(target=target, main_suite_only=True)
     return found
 
 
@@ -228,7 +323,7 @@ def _manifest(
             "file": exported.served.name,
             "digest": exported.served.digest,
             "chat_template": exported.chat_template,
-            "sampling": serving.sampling_of(loop.model.endpoint).as_request(),
+            "sampling": serving.sampling_of(loop.model).as_request(),
             "context_tokens": loop.model.endpoint.context_tokens,
             "parallel_requests": loop.model.endpoint.parallel_requests,
             "threads": loop.model.endpoint.threads,
@@ -255,6 +350,7 @@ def _evaluation_part(loop: Loop, done: Evaluation) -> dict[str, Any]:
         },
         "latency_p95_ms": latency[0] if latency else None,
         "comparisons": done.figures["comparisons"],
+        "production": report.as_json()["subjects"].get("production"),
     }
 
 

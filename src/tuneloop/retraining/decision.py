@@ -1,8 +1,12 @@
-"""Whether a candidate may replace production: a pure rule over gates and comparison."""
+"""Whether a candidate may replace production, and whether it has had its chance: pure rules."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+from tuneloop.registry.aliases import Move
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +26,27 @@ class Decision:
 
     deploy: bool
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The candidate that a cycle would make, as it was made and judged before."""
+
+    bundle: str
+    gates: str
+    """passed, failed or refused"""
+    compared_with: str | None
+    """What was in production when it was evaluated; None: nothing was."""
+    decision: Decision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settled:
+    """Why an equal candidate would be nothing new."""
+
+    how: Literal["in production", "refused", "rolled back"]
+    reason: str
+    """What became of the one before: "was refused because …"."""
 
 
 def decide(*, gates: str, gates_reason: str, production: Compared | None) -> Decision:
@@ -46,3 +71,37 @@ def decide(*, gates: str, gates_reason: str, production: Compared | None) -> Dec
             f"but it did at least as well on them: {production.reason}",
         )
     return Decision(deploy=False, reason=f"production does better: {production.reason}")
+
+
+def settled(before: Verdict, *, production: str | None, moves: Sequence[Move]) -> Settled | None:
+    """Whether the matter is closed for a candidate that was made before; None: it may be tried.
+
+    A missed gate is final, since the same gates would be asked the same. A comparison holds as long
+    as the same bundle is in production. A rollback is a person's decision; a bundle that merely
+    gave way to a newer one may come back. `moves` is the history of aliases, the newest first.
+    """
+    if before.bundle == production:
+        return Settled(how="in production", reason="is in production")
+    refused = Settled(how="refused", reason=f"was refused because {before.decision.reason}")
+    if before.gates != "passed":
+        return refused
+    back = _move_back(before.bundle, moves)
+    if back is not None:
+        return Settled(
+            how="rolled back",
+            reason=f"was rolled back by {back.actor} at {back.at:%Y-%m-%d %H:%M} UTC "
+            f"({back.reason})",
+        )
+    if before.compared_with == production and not before.decision.deploy:
+        return refused
+    return None
+
+
+def _move_back(bundle: str, moves: Sequence[Move]) -> Move | None:
+    """The move that took a bundle out of production for one that had been there before it."""
+    of_production = [move for move in moves if move.name == "production"]
+    for at, move in enumerate(of_production):
+        if move.from_bundle == bundle:
+            earlier = {one.to_bundle for one in of_production[at + 1 :]}
+            return move if move.to_bundle in earlier else None
+    return None

@@ -1,22 +1,32 @@
-"""Exports as the cycle needs them: stored, checked at every hop, with a table of size and speed."""
+"""Exports as the cycle needs them: stored, checked at every hop, with a table of size and speed.
+
+Each form is served once for the checks: parity and, unless it is the one that will serve, the
+table. The served form's row comes from the candidate's own evaluation.
+"""
 
 from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tuneloop.deployment.backends.base import ServerHandle
-from tuneloop.deployment.export.parity import MERGED, check_parity, require_parity
+from tuneloop.deployment.export.parity import (
+    MERGED,
+    ParityVerdict,
+    check_parity,
+    require_parity,
+)
 from tuneloop.deployment.export.stage import (
     F16,
     MANIFEST,
     SAFETENSORS,
     Export,
+    ExportedForm,
     export_candidate,
     gguf_name,
     open_export,
@@ -24,10 +34,11 @@ from tuneloop.deployment.export.stage import (
 from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.report import ParityHop, QuantisationRow
 from tuneloop.evaluation.results import SuiteResult, measure
-from tuneloop.evaluation.runner import ask
-from tuneloop.evaluation.suites import make_suite
+from tuneloop.evaluation.runner import SuiteAnswers, ask
+from tuneloop.evaluation.suites import Suite, make_suite
 from tuneloop.evaluation.targets import OpenAITarget
 from tuneloop.hashing import digest_file
+from tuneloop.intervals import Figure
 from tuneloop.registry.base_model import verify_base
 from tuneloop.registry.gguf_base import check_gguf_belongs
 from tuneloop.retraining import serving
@@ -37,6 +48,8 @@ if TYPE_CHECKING:
     from tuneloop.training.stage import TrainingRun
 
 PARITY_PROMPTS = 8
+UNSERVED_PARITY_PROMPTS = 4
+"""For quantisations that do not serve: their parity is told and refuses nothing."""
 TABLE_CASES = 16
 """Cases that each quantisation is asked for the table; the gates see all cases."""
 _TABLE_METRICS = ("correct", "accuracy", "format", "abstention_recall")
@@ -62,6 +75,8 @@ class Exported:
     chat_template: str
     """SHA-256 of the chat template."""
     parity: tuple[ParityHop, ...] = ()
+    unserved: tuple[QuantisationRow, ...] = ()
+    """Rows of the table of quantisations, but for the one that serves."""
 
     @property
     def served_path(self) -> Path:
@@ -70,7 +85,14 @@ class Exported:
 
 
 def export(loop: Loop, run: TrainingRun, plan: EvaluationPlan) -> Exported:
+    """Export a run and open what was made; see `make`."""
+    return reopen(loop, make(loop, run, plan))
+
+
+def make(loop: Loop, run: TrainingRun, plan: EvaluationPlan) -> dict[str, Any]:
     """Export a run in the forms of the model file, and check every hop on cases of the plan.
+
+    Returns the JSON value by which `reopen` finds it again in another process.
 
     Raises:
         BaseModelError: the base is not the one that the run was trained on.
@@ -91,13 +113,32 @@ def export(loop: Loop, run: TrainingRun, plan: EvaluationPlan) -> Exported:
         progress=loop.progress,
     )
     check_gguf_belongs(made.path(loop.model.export.serve), base.folder)
-    hops = _parity(loop, trained, made, plan)
+    hops, rows = _check(loop, trained, made, plan)
     loop.progress.step("Storing the export")
     artifact = loop.workspace.artifacts.put(made.folder, kind="export")
-    stored = open_export(loop.workspace.artifacts.get(artifact))
     shutil.rmtree(work, ignore_errors=True)
     work.with_name(f"{work.name}.progress.json").unlink(missing_ok=True)
-    return _exported(loop, artifact, stored, hops)
+    return {
+        "artifact": artifact,
+        "parity": [asdict(hop) for hop in hops],
+        "unserved": [asdict(row) for row in rows],
+    }
+
+
+def reopen(loop: Loop, made: Mapping[str, Any]) -> Exported:
+    """The export that `make` described.
+
+    Raises:
+        StoreError: it is no longer in the artifact store.
+        CorruptArtifactError: its bytes have changed.
+    """
+    return _exported(
+        loop,
+        made["artifact"],
+        open_export(loop.workspace.artifacts.get(made["artifact"])),
+        parity=tuple(ParityHop(**hop) for hop in made["parity"]),
+        unserved=tuple(_row(row) for row in made["unserved"]),
+    )
 
 
 def export_base(loop: Loop) -> Exported:
@@ -120,76 +161,114 @@ def export_base(loop: Loop) -> Exported:
 
 
 def quantisation_table(
-    loop: Loop, exported: Exported, plan: EvaluationPlan
+    exported: Exported, plan: EvaluationPlan, main: SuiteResult
 ) -> list[QuantisationRow]:
-    """Size, quality and speed of every exported file, on the first cases of the main suite."""
-    cases = plan.main_suite.cases[:TABLE_CASES]
-    suite = make_suite(plan.main_suite.name, plan.main_suite.kind, cases)
-    rows = []
+    """Size, quality and speed of every exported file, on the first cases of the main suite.
+
+    `main` is the candidate's result on it: its answers are those of the served form.
+    """
+    suite = _table_suite(plan)
+    answers = {case.id: main.cases[case.id].answer for case in suite.cases}
+    served = SuiteAnswers(suite=suite, target=main.target, answers=answers)
+    rows = {row.name: row for row in exported.unserved}
     for form in exported.export.forms.values():
-        if form.name == SAFETENSORS:
-            continue
-        loop.progress.step(f"Measuring {form.name} on {len(cases)} cases")
-        digest = form.files[0].digest
-        name = f"{form.name}-{digest[:12]}"
-        with serving.file_server(
-            loop.workspace, exported.export.path(form.name), name=name, endpoint=loop.model.endpoint
-        ) as url:
-            target = OpenAITarget(base_url=url, model=name, identity=digest, sampling=plan.sampling)
-            answers = ask(
-                suite,
-                target,
-                folder=loop.workspace.folder("work/answers/quantisations"),
-                concurrency=plan.concurrency,
-                progress=loop.progress,
-            )
-        result = measure(answers, plan.metrics)
-        rows.append(
-            QuantisationRow(
-                name=form.name,
-                size_bytes=form.size_bytes,
-                tokens_per_second=_tokens_per_second(result),
-                figures={m: f for m, f in result.figures.items() if m in _TABLE_METRICS},
-            )
-        )
-    return rows
+        if form.files[0].digest == exported.served.digest:
+            rows[form.name] = _measured(form, served, plan)
+    return [rows[name] for name in exported.export.forms if name in rows]
 
 
-def _parity(loop: Loop, trained: Path, made: Export, plan: EvaluationPlan) -> tuple[ParityHop, ...]:
+def _check(
+    loop: Loop, trained: Path, made: Export, plan: EvaluationPlan
+) -> tuple[list[ParityHop], list[QuantisationRow]]:
+    """Parity of every hop, and the table of the forms that do not serve."""
+    serves = loop.model.export.serve
+    forms = {made.path(name): form for name, form in made.forms.items()}
+    rows: list[QuantisationRow] = []
+
     @contextmanager
     def serve(path: Path) -> Iterator[ServerHandle]:
+        form = forms[path]
+        name = f"{form.name}-{form.files[0].digest[:12]}"
         with serving.file_server(
-            loop.workspace, path, name=f"parity-{path.stem}", endpoint=loop.model.endpoint
+            loop.workspace, path, name=name, endpoint=loop.model.endpoint
         ) as url:
-            yield ServerHandle(base_url=url, served_name=path.stem)
+            yield ServerHandle(base_url=url, served_name=name)
+            if form.name != serves:
+                rows.append(_asked(loop, form, url, name, plan))
 
+    spot_checked = made.forms.keys() - {SAFETENSORS, F16, serves}
     verdicts = check_parity(
         base=loop.base().folder,
         trained=trained,
         export=made,
         prompts=[case.messages for case in plan.main_suite.cases[:PARITY_PROMPTS]],
+        prompts_of=dict.fromkeys(spot_checked, UNSERVED_PARITY_PROMPTS),
         serve=serve,
         bounds={str(form): bound for form, bound in loop.model.export.parity.items()},
         progress=loop.progress,
     )
     # What is not served may diverge: the report says so.
-    require_parity([v for v in verdicts if v.hop in (MERGED, F16, loop.model.export.serve)])
-    return tuple(
-        ParityHop(
-            name=f"{one.reference} → {one.hop}",
-            passed=one.passed,
-            checked=one.prompts,
-            agreed=round((one.agreement or 0.0) * one.prompts),
-            largest_difference=one.largest_logprob_difference,
-            bound=_finite(one.bounds.max_logprob_difference),
-            detail=one.reason,
-        )
-        for one in verdicts
+    require_parity([v for v in verdicts if v.hop in (MERGED, F16, serves)])
+    return [_hop(verdict) for verdict in verdicts], rows
+
+
+def _hop(verdict: ParityVerdict) -> ParityHop:
+    return ParityHop(
+        name=f"{verdict.reference} → {verdict.hop}",
+        passed=verdict.passed,
+        checked=verdict.prompts,
+        agreed=round((verdict.agreement or 0.0) * verdict.prompts),
+        largest_difference=verdict.largest_logprob_difference,
+        bound=_finite(verdict.bounds.max_logprob_difference),
+        detail=verdict.reason,
     )
 
 
+def _asked(
+    loop: Loop, form: ExportedForm, url: str, name: str, plan: EvaluationPlan
+) -> QuantisationRow:
+    suite = _table_suite(plan)
+    loop.progress.step(f"Measuring {form.name} on {len(suite.cases)} cases")
+    target = OpenAITarget(
+        base_url=url, model=name, identity=form.files[0].digest, sampling=plan.sampling
+    )
+    answers = ask(
+        suite,
+        target,
+        folder=loop.workspace.folder("work/answers/quantisations"),
+        concurrency=plan.concurrency,
+        progress=loop.progress,
+    )
+    return _measured(form, answers, plan)
+
+
+def _measured(form: ExportedForm, answers: SuiteAnswers, plan: EvaluationPlan) -> QuantisationRow:
+    result = measure(answers, plan.metrics)
+    return QuantisationRow(
+        name=form.name,
+        size_bytes=form.size_bytes,
+        tokens_per_second=_tokens_per_second(result),
+        figures={m: f for m, f in result.figures.items() if m in _TABLE_METRICS},
+    )
+
+
+def _table_suite(plan: EvaluationPlan) -> Suite:
+    main = plan.main_suite
+    return make_suite(main.name, main.kind, main.cases[:TABLE_CASES])
+
+
+def _row(row: Mapping[str, Any]) -> QuantisationRow:
+    figures = {name: Figure(**figure) for name, figure in row["figures"].items()}
+    return QuantisationRow(**{**row, "figures": figures})
+
+
 def _exported(
-    loop: Loop, artifact: str, made: Export, hops: tuple[ParityHop, ...] = ()
+    loop: Loop,
+    artifact: str,
+    made: Export,
+    *,
+    parity: tuple[ParityHop, ...] = (),
+    unserved: tuple[QuantisationRow, ...] = (),
 ) -> Exported:
     serve = loop.model.export.serve
     form = made.forms[serve]
@@ -199,7 +278,8 @@ def _exported(
         export=made,
         served=ServedFile(name=gguf_name(serve), digest=form.files[0].digest),
         chat_template=digest_file(template) if template.is_file() else "",
-        parity=hops,
+        parity=parity,
+        unserved=unserved,
     )
 
 

@@ -20,8 +20,11 @@ from tuneloop.workspace import FOLDER, Workspace, actor
 if TYPE_CHECKING:
     from tuneloop.datasets.diff import DatasetDiff
     from tuneloop.datasets.versions import DatasetVersion
+    from tuneloop.deployment.controller import Steer
+    from tuneloop.deployment.drill import DrillReport
     from tuneloop.deployment.endpoints import Endpoint
     from tuneloop.deployment.release import Release
+    from tuneloop.deployment.rollouts import Rollout
     from tuneloop.evaluation.report import Report
     from tuneloop.evaluation.stage import Evaluation
     from tuneloop.monitoring.alerts import Alert
@@ -213,21 +216,42 @@ class Loop:
         Raises:
             GateError: its gates did not pass, or the smoke test fails; production is unchanged.
         """
-        from tuneloop.deployment import release
-        from tuneloop.retraining import serving
-        from tuneloop.retraining.candidate import probes_of
+        from tuneloop.retraining.candidate import deploy
 
         found = self.bundle(bundle) if isinstance(bundle, str) else bundle
-        return release.deploy(
-            self.workspace,
-            model=self.model,
-            bundle=found,
-            probes=probes_of(self.workspace, found),
-            serve=lambda one: serving.bundle_server(self.workspace, one),
-            ask_at=serving.ask_at,
-            actor=actor(),
-            reason=reason,
-            progress=self.progress,
+        return deploy(self, found, reason=reason)
+
+    def roll_out(self, bundle: Bundle | str = "candidate") -> Rollout:
+        """Begin to move the endpoint to a bundle step by step: shadow, canary, full.
+
+        Raises:
+            GateError: its gates did not pass, or the smoke test fails; production is unchanged.
+            UsageError: nothing is in production, or nothing is being served.
+            BusyError: a rollout is under way.
+        """
+        from tuneloop.retraining.candidate import roll_out
+
+        found = self.bundle(bundle) if isinstance(bundle, str) else bundle
+        return roll_out(self, found)
+
+    def rollout(self, reference: str = LATEST) -> Rollout:
+        """A rollout by id, or the latest."""
+        from tuneloop.deployment import rollouts
+
+        return rollouts.find(self.workspace, self.model.name, reference)
+
+    def rollouts(self) -> list[Rollout]:
+        """All rollouts of this model, the newest first."""
+        from tuneloop.deployment import rollouts
+
+        return rollouts.listing(self.workspace, self.model.name)
+
+    def steer_rollout(self, command: Steer, *, reason: str) -> Rollout:
+        """Pause, resume, promote or abort the rollout under way, by hand."""
+        from tuneloop.deployment import controller
+
+        return controller.steer(
+            self.workspace, self.model.name, command, actor=actor(), reason=reason
         )
 
     def roll_back(self, *, reason: str) -> Endpoint:
@@ -238,6 +262,36 @@ class Loop:
             self.workspace, model=self.model.name, actor=actor(), reason=reason
         )
 
+    def drill(
+        self, *, repeats: int = 3, connections: int = 16, key: str | None = None
+    ) -> DrillReport:
+        """Rehearse rolling back on the live endpoint, there and back, and measure it.
+
+        Raises:
+            UsageError: nothing is being served, or there is no previous bundle.
+            DeploymentError: a switch does not take effect.
+        """
+        from tuneloop.deployment import drill, up
+
+        url = up.gateway_url(self.workspace)
+        if url is None:
+            raise UsageError("Nothing is being served.", remedy="Start it with: tuneloop up -d")
+        probing = drill.Probing(
+            url=url,
+            endpoint=self.model.endpoint_name,
+            messages=[{"role": "user", "content": "Hello"}],
+            connections=connections,
+            key=key,
+        )
+        return drill.drill(
+            self.workspace,
+            probing,
+            model=self.model.name,
+            repeats=repeats,
+            actor=actor(),
+            progress=self.progress,
+        )
+
     def up(self) -> None:
         """Serve until the process is told to stop."""
         from tuneloop.deployment import up
@@ -246,6 +300,7 @@ class Loop:
             self.workspace,
             host=self.model.endpoint.host,
             port=self.model.endpoint.port,
+            count=self.model.endpoint.processes,
             progress=self.progress,
         )
 

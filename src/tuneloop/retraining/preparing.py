@@ -40,6 +40,14 @@ def prepare(loop: Loop) -> DatasetVersion:
         f"dataset {made.label}: {made.rows_train} to train on, {made.rows_eval} held out, "
         f"{left_out} left out of {made.report['rows_in']}"
     )
+    check = made.report["leak_check"]
+    cases = check["held_out"] + check["suite_cases"]
+    loop.progress.note(
+        f"leak check: {check['leaks']} rows were left out of training because they give one of "
+        f"{cases} held-out and test cases away"
+        if check["leaks"]
+        else f"leak check: no training row gives one of {cases} held-out and test cases away"
+    )
     return made
 
 

@@ -17,10 +17,12 @@ from tuneloop.errors import ConflictError, UsageError
 from tuneloop.hashing import digest_json
 from tuneloop.registry import audit
 from tuneloop.storage import tables
+from tuneloop.storage.messages import last_user_text
 from tuneloop.workspace import Workspace
 
 Decision = Literal["approved", "rejected", "skipped"]
 ID_DIGITS = 12
+_UNDECIDED = ("open", "skipped")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +31,8 @@ class ReviewItem:
 
     id: str
     interaction: str | None
-    messages: tuple[Mapping[str, str], ...]
-    """The prompt as the client sent it."""
+    messages: tuple[Mapping[str, Any], ...]
+    """The prompt as the client sent it: a content may be text, a list of parts, or missing."""
     answer: str
     """What the model said."""
     proposal: str
@@ -45,22 +47,62 @@ class ReviewItem:
 
     @property
     def question(self) -> str:
-        """The last message of the prompt."""
-        return self.messages[-1]["content"] if self.messages else ""
+        """The text of the prompt's last user turn."""
+        return last_user_text(self.messages)
 
 
 def collect(workspace: Workspace, *, model: str, endpoint: str) -> int:
     """Put the edits that clients sent as feedback into the queue; returns how many were new.
 
-    The last edit of an interaction counts. Edits whose interaction was not captured wait: they
-    are found again by the next call.
+    The last edit of an interaction counts: while nobody has approved or rejected an item, a later
+    edit replaces its proposal, and opens it again if it was skipped. Edits whose interaction was
+    not captured wait: they are found again by the next call.
     """
+    table, new = tables.review_items, 0
+    with workspace.records.begin() as tx:
+        known = {
+            row.interaction: row
+            for row in tx.execute(
+                sa.select(table.c.id, table.c.interaction, table.c.proposal).where(
+                    table.c.model == model
+                )
+            )
+        }
+        for edited in _edited(workspace, endpoint):
+            earlier = known.get(edited["id"])
+            proposal = edited["proposal"]
+            if earlier is None and proposal != edited["answer"]:
+                new += 1
+                tx.execute(
+                    sa.insert(table).values(
+                        id=digest_json([model, edited["id"]])[:ID_DIGITS],
+                        model=model,
+                        kind="correction",
+                        interaction=edited["id"],
+                        messages=edited["messages"],
+                        answer=edited["answer"],
+                        proposal=proposal,
+                        status="open",
+                        created_at=workspace.now(),
+                    )
+                )
+            elif earlier is not None and proposal != earlier.proposal:
+                tx.execute(
+                    sa.update(table)
+                    .where(table.c.id == earlier.id, table.c.status.in_(_UNDECIDED))
+                    .values(proposal=proposal, status="open")
+                )
+    return new
+
+
+def _edited(workspace: Workspace, endpoint: str) -> list[dict[str, Any]]:
+    """Captured interactions with the last edit of each: `id`, `messages`, `answer`, `proposal`."""
     import polars as pl
 
     edits = (
         workspace.traffic.scan("feedback")
         .filter(pl.col("kind") == "edit")
-        .sort("time")
+        .sort("time", "id")
         .group_by("interaction", maintain_order=True)
         .last()
         .select("interaction", "value")
@@ -70,33 +112,24 @@ def collect(workspace: Workspace, *, model: str, endpoint: str) -> int:
         .filter(pl.col("endpoint") == endpoint)
         .join(edits, left_on="id", right_on="interaction")
         .select("id", "messages", "response", "value", "time")
-        .sort("time")
+        .sort("time", "id")
         .collect()
     )
-    table, new = tables.review_items, 0
-    with workspace.records.begin() as tx:
-        known = set(
-            tx.execute(sa.select(table.c.interaction).where(table.c.model == model)).scalars()
-        )
-        for row in joined.iter_rows(named=True):
-            proposal = edited_text(row["value"])
-            if row["id"] in known or proposal is None or proposal == row["response"]:
-                continue
-            tx.execute(
-                sa.insert(table).values(
-                    id=digest_json([model, row["id"]])[:ID_DIGITS],
-                    model=model,
-                    kind="correction",
-                    interaction=row["id"],
-                    messages=json.loads(row["messages"]),
-                    answer=row["response"] or "",
-                    proposal=proposal,
-                    status="open",
-                    created_at=workspace.now(),
-                )
-            )
-            new += 1
-    return new
+    return [
+        {
+            "id": row["id"],
+            "messages": json.loads(row["messages"]),
+            "answer": _storable(row["response"] or ""),
+            "proposal": _storable(proposal),
+        }
+        for row in joined.iter_rows(named=True)
+        if (proposal := edited_text(row["value"])) is not None
+    ]
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL refuses NUL in a text; one client's must not stop the review of all."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def edited_text(value: str) -> str | None:
@@ -130,13 +163,17 @@ def decide(
 ) -> None:
     """Record a person's decision about an open or skipped item.
 
-    `final` is the approved answer where it differs from the proposal; `seconds` is the time that
-    the decision took.
+    `final` is the approved answer, the proposal by default; `seconds` is the time that the
+    decision took.
 
     Raises:
-        UsageError: there is no such item.
+        UsageError: there is no such item, or the approved answer is empty.
         ConflictError: somebody decided it already.
     """
+    if final is not None and not final.strip():
+        raise UsageError(
+            f"The approved answer of {item} is empty.", remedy="Reject the item, or say the answer."
+        )
     table = tables.review_items
     with workspace.records.begin() as tx:
         row = tx.execute(sa.select(table).where(table.c.model == model, table.c.id == item)).first()
@@ -144,12 +181,13 @@ def decide(
             raise UsageError(
                 f"There is no review item {item!r}.", remedy="See them with: tuneloop review list"
             )
+        answer = row.proposal if final is None else final
         changed = tx.execute(
             sa.update(table)
-            .where(table.c.id == item, table.c.status.in_(("open", "skipped")))
+            .where(table.c.id == item, table.c.status.in_(_UNDECIDED))
             .values(
                 status=decision,
-                final=(final or row.proposal) if decision == "approved" else None,
+                final=answer if decision == "approved" else None,
                 reviewer=reviewer,
                 seconds=seconds,
                 decided_at=workspace.now(),

@@ -5,20 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tuneloop.deployment import release, servers, up
 from tuneloop.deployment.backends.llamacpp import LlamaServer, LlamaSettings, settings_of
 from tuneloop.deployment.smoke import Ask
 from tuneloop.evaluation.targets import OpenAITarget, Sampling
-from tuneloop.modelfile import EndpointSettings
+from tuneloop.modelfile import EndpointSettings, ModelSettings
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 from tuneloop.workspace import Workspace
 
 
-def sampling_of(endpoint: EndpointSettings) -> Sampling:
+def sampling_of(model: ModelSettings) -> Sampling:
     """How production draws its answers, and so how they are evaluated."""
-    return Sampling(temperature=endpoint.temperature, max_tokens=endpoint.max_tokens)
+    endpoint, schema = model.endpoint, model.task.output_schema
+    constrained = endpoint.constrain_output and schema is not None
+    return Sampling(
+        temperature=endpoint.temperature,
+        max_tokens=endpoint.max_tokens,
+        response_format=_only(schema) if constrained else None,
+    )
+
+
+def _only(schema: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The request field that keeps an answer to a schema, as OpenAI defines it."""
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": "answer", "strict": True, "schema": schema},
+    }
 
 
 def model_path(workspace: Workspace, bundle: Bundle) -> Path:
@@ -59,14 +74,15 @@ def bundle_server(workspace: Workspace, bundle: Bundle) -> Iterator[str]:
         yield handle.base_url
 
 
+def sampling_in(bundle: Bundle) -> Sampling:
+    """How a bundle draws its answers wherever it is asked."""
+    return Sampling(**bundle.manifest["serving"]["sampling"])
+
+
 def target_of(bundle: Bundle, base_url: str) -> OpenAITarget:
     """A bundle as the evaluation asks it."""
-    sampling = bundle.manifest["serving"]["sampling"]
     return OpenAITarget(
-        base_url=base_url,
-        model=bundle.id,
-        identity=bundle.id,
-        sampling=Sampling(temperature=sampling["temperature"], max_tokens=sampling["max_tokens"]),
+        base_url=base_url, model=bundle.id, identity=bundle.id, sampling=sampling_in(bundle)
     )
 
 

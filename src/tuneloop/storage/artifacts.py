@@ -114,10 +114,23 @@ class Artifacts:
         """
         artifact = self.describe(digest)
         folder = self._cache / digest
-        if not folder.is_dir():
+        was_there = folder.is_dir()
+        if not was_there:
             self._lay_out(artifact, folder)
-        for file in artifact.files:
-            self._check(folder / file.path, file, digest)
+        damage = _first_damage(artifact, folder)
+        if damage is not None and was_there:
+            # The store itself may be sound, or mended since: only the copy has to go.
+            shutil.rmtree(folder)
+            self._lay_out(artifact, folder)
+            damage = _first_damage(artifact, folder)
+        if damage is not None:
+            file, found = damage
+            raise CorruptArtifactError(
+                f"Artifact {short(digest)} is corrupt: {file.path} should have the hash "
+                f"{short(file.digest)}, found {short(found)}.",
+                remedy=f"Restore {self._blob_path(file.digest)} from a backup, or make the "
+                "artifact again.",
+            )
         return folder
 
     def verify(self, digest: str) -> Artifact:
@@ -198,16 +211,6 @@ class Artifacts:
         with _storing(str(target)):
             self._fs.get_file(blob, str(target))
 
-    def _check(self, path: Path, file: StoredFile, digest: str) -> None:
-        found = digest_file(path) if path.is_file() else "nothing"
-        if found != file.digest:
-            raise CorruptArtifactError(
-                f"Artifact {short(digest)} is corrupt: {file.path} should have the hash "
-                f"{short(file.digest)}, found {short(found)}.",
-                remedy=f"Restore {self._blob_path(file.digest)} from a backup or make the artifact "
-                f"again, and remove {path.parent}.",
-            )
-
     def _parse(self, raw: bytes, digest: str) -> dict[str, Any]:
         try:
             tree: dict[str, Any] = json.loads(raw)
@@ -226,6 +229,16 @@ class Artifacts:
 
     def _tree_path(self, digest: str) -> str:
         return f"{self._root}/trees/{digest}.json"
+
+
+def _first_damage(artifact: Artifact, folder: Path) -> tuple[StoredFile, str] | None:
+    """The first file whose bytes are not those of the manifest, and the digest that they have."""
+    for file in artifact.files:
+        path = folder / file.path
+        found = digest_file(path) if path.is_file() else "nothing"
+        if found != file.digest:
+            return file, found
+    return None
 
 
 @contextmanager

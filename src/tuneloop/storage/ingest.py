@@ -1,8 +1,8 @@
 """From the spool to the traffic tables, each record exactly once.
 
-A segment's interactions and its feedback become one Delta commit each, marked with the segment's
-name; then the segment goes. A kill between the two leaves a segment whose commits are known by
-their marks: the next run appends nothing and removes it.
+What a segment holds for each table becomes one Delta commit, marked with the segment's name; then
+the segment goes. A kill in between leaves a segment whose commits are known by their marks: the
+next run appends nothing and removes it.
 """
 
 from __future__ import annotations
@@ -20,15 +20,22 @@ from tuneloop.hashing import canonical_json
 from tuneloop.storage.spool import (
     Feedback,
     Interaction,
+    Record,
+    Shadow,
     read_segment,
     remove,
     seal_stale,
     sealed_segments,
 )
-from tuneloop.storage.traffic import Traffic
+from tuneloop.storage.traffic import Table, Traffic
 
 _LOCK_TIMEOUT_SECONDS = 60.0
 _INT64_END = 1 << 63
+_TABLES: tuple[tuple[Table, type[Record]], ...] = (
+    ("interactions", Interaction),
+    ("shadows", Shadow),
+    ("feedback", Feedback),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +43,8 @@ class IngestReport:
     """What one run moved."""
 
     interactions: int = 0
+    """Newly in the table."""
+    shadows: int = 0
     """Newly in the table."""
     feedback: int = 0
     """Newly in the table."""
@@ -69,29 +78,33 @@ def ingest(spool_folder: Path, traffic: Traffic) -> IngestReport:
 def _ingest(spool_folder: Path, traffic: Traffic) -> IngestReport:
     torn = seal_stale(spool_folder).torn_lines
     segments = sealed_segments(spool_folder)
-    interactions = feedback = 0
-    for path in segments:
-        moved = _move(path, traffic)
-        interactions += moved.interactions
-        feedback += moved.feedback
-        torn += moved.torn
+    moved = [_move(path, traffic) for path in segments]
     if segments:
         traffic.compact()
     return IngestReport(
-        interactions=interactions, feedback=feedback, torn=torn, segments=len(segments)
+        interactions=sum(one.interactions for one in moved),
+        shadows=sum(one.shadows for one in moved),
+        feedback=sum(one.feedback for one in moved),
+        torn=torn + sum(one.torn for one in moved),
+        segments=len(segments),
     )
 
 
 def _move(path: Path, traffic: Traffic) -> IngestReport:
     segment = read_segment(path)
     rows = [(record, row_of(record)) for record in segment.records]
-    interactions = [row for record, row in rows if row and isinstance(record, Interaction)]
-    feedback = [row for record, row in rows if row and isinstance(record, Feedback)]
+    new = {
+        table: traffic.append(
+            table,
+            [row for record, row in rows if row and isinstance(record, kind)],
+            transaction=f"{path.name}/{table}",
+        )
+        for table, kind in _TABLES
+    }
     report = IngestReport(
-        interactions=traffic.append(
-            "interactions", interactions, transaction=f"{path.name}/interactions"
-        ),
-        feedback=traffic.append("feedback", feedback, transaction=f"{path.name}/feedback"),
+        interactions=new["interactions"],
+        shadows=new["shadows"],
+        feedback=new["feedback"],
         torn=segment.unreadable_lines + sum(row is None for _, row in rows),
         segments=1,
     )
@@ -99,7 +112,7 @@ def _move(path: Path, traffic: Traffic) -> IngestReport:
     return report
 
 
-def row_of(record: Interaction | Feedback) -> dict[str, Any] | None:
+def row_of(record: Record) -> dict[str, Any] | None:
     """The table row of a record; None when a value of it cannot be stored.
 
     One such line must not keep its whole segment, and all later ones, out of the table.

@@ -13,7 +13,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from tuneloop.errors import MissingExtraError, StoreError
+from tuneloop.errors import ConflictError, MissingExtraError, StoreError
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_TIMEOUT_MS = 15_000
@@ -66,7 +66,8 @@ class Records:
         """One transaction: committed at the end, rolled back when an error passes.
 
         Raises:
-            StoreError: the database is unreachable, locked or full.
+            StoreError: the database is unreachable, locked, full or damaged, or refuses a value.
+            ConflictError: somebody else wrote a record with the same key at the same moment.
         """
         with self._wrapped(), self.engine.begin() as connection:
             yield connection
@@ -79,12 +80,28 @@ class Records:
     def _wrapped(self) -> Iterator[None]:
         try:
             yield
-        except (sa.exc.OperationalError, sa.exc.InterfaceError) as e:
-            raise StoreError(
-                f"The records store {self.url.render_as_string()} failed: "
-                f"{str(e.orig).strip().splitlines()[0]}.",
-                remedy="Check that the database is up, writable and has room, then try again.",
+        except sa.exc.IntegrityError as e:
+            raise ConflictError(
+                f"The records store holds something else already: {_first_line(e)}.",
+                remedy="Somebody else was faster: look with `tuneloop status` and decide again.",
             ) from e
+        except (sa.exc.OperationalError, sa.exc.InterfaceError) as e:
+            raise self._failure(
+                e, "Check that the database is up, writable and has room, then try again."
+            ) from e
+        except sa.exc.DatabaseError as e:
+            raise self._failure(
+                e, "If the database is damaged or was changed by hand, restore it from a backup."
+            ) from e
+
+    def _failure(self, error: sa.exc.DBAPIError, remedy: str) -> StoreError:
+        where = self.url.render_as_string()
+        return StoreError(f"The records store {where} failed: {_first_line(error)}.", remedy=remedy)
+
+
+def _first_line(error: sa.exc.DBAPIError) -> str:
+    """What the database says, without the statement and its values."""
+    return next(iter(str(error.orig).strip().splitlines()), type(error).__name__)
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

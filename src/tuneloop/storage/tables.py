@@ -202,6 +202,59 @@ alert_events = sa.Table(
     _time("at"),
 )
 
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("name", sa.String(16), primary_key=True),
+    _digest("digest", nullable=False),  # of the whole key
+    sa.Column("owner", sa.String(200), nullable=False),
+    sa.Column("endpoints", JSON, nullable=False),  # empty: all
+    sa.Column("feedback_for_all", sa.Boolean, nullable=False),
+    sa.Column("requests_per_minute", sa.Float),
+    sa.Column("concurrent_requests", sa.Integer),
+    _time("created_at"),
+    _time("revoked_at", nullable=True),
+)
+
+rollouts = sa.Table(
+    "rollouts",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("model", sa.String(64), nullable=False, index=True),
+    sa.Column("endpoint", sa.String(64), nullable=False),
+    _digest("candidate", nullable=False),
+    _digest("production", nullable=False),  # what it is compared with
+    sa.Column("plan", JSON, nullable=False),  # steps and guards, declared before the start
+    _digest("plan_digest", nullable=False),
+    sa.Column("stage", sa.String(16), nullable=False),  # shadow canary full
+    sa.Column("step", sa.Integer, nullable=False),  # of the canary, from 0
+    # running paused finished rolled_back aborted
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),  # the last verdict's reason
+    sa.Column("revision", sa.Integer, nullable=False),  # compare-and-set
+    _time("created_at"),
+    _time("step_since"),
+    _time("finished_at", nullable=True),
+)
+
+rollout_events = sa.Table(
+    "rollout_events",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("rollout", sa.String(64), nullable=False, index=True),
+    sa.Column("event", sa.String(16), nullable=False),  # start promote hold pause resume …
+    sa.Column("actor", sa.String(200), nullable=False),
+    sa.Column("detail", JSON, nullable=False),  # the figures that it was decided on
+    _time("at"),
+)
+
+gateway_secret = sa.Table(
+    "gateway_secret",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),  # one row
+    sa.Column("secret", sa.String(64), nullable=False),  # hex; proves interaction ids
+)
+
 audit_events = sa.Table(
     "audit_events",
     metadata,

@@ -17,7 +17,7 @@ from tuneloop.errors import StoreError, require
 if TYPE_CHECKING:
     import polars as pl
 
-Table = Literal["interactions", "feedback", "measurements"]
+Table = Literal["interactions", "shadows", "feedback", "measurements"]
 
 _COLUMNS: Mapping[Table, Mapping[str, str]] = {
     "interactions": {
@@ -25,6 +25,9 @@ _COLUMNS: Mapping[Table, Mapping[str, str]] = {
         "time": "Time",
         "endpoint": "String",
         "bundle": "String",
+        "failover_from": "String",
+        "operation": "String",  # chat completion embedding
+        "owner": "String",
         "status": "Int64",
         "error": "String",
         "streamed": "Boolean",
@@ -41,6 +44,23 @@ _COLUMNS: Mapping[Table, Mapping[str, str]] = {
         "conversation": "String",
         "user": "String",
         "tags": "String",  # JSON
+    },
+    "shadows": {
+        "id": "String",
+        "time": "Time",
+        "interaction": "String",
+        "endpoint": "String",
+        "bundle": "String",
+        "status": "Int64",
+        "error": "String",
+        "response": "String",
+        "finish_reason": "String",
+        "tool_calls": "String",  # JSON
+        "latency_ms": "Float64",
+        "prompt_tokens": "Int64",
+        "completion_tokens": "Int64",
+        "mean_logprob": "Float64",
+        "conversation": "String",
     },
     "feedback": {
         "id": "String",
@@ -135,7 +155,8 @@ class Traffic:
 
         frame = pl.LazyFrame(schema=_schema(table))
         if existing is not None:
-            frame = pl.scan_delta(existing)
+            # A table that an earlier version wrote lacks the columns that came later.
+            frame = pl.concat([frame, pl.scan_delta(existing)], how="diagonal")
         if since is not None:
             frame = frame.filter(pl.col("time") >= since)
         if until is not None:

@@ -163,9 +163,14 @@ def run_training(
 ) -> TrainedOutput:
     """Train in a child process; a run that was interrupted continues from its last checkpoint.
 
+    A run that had finished, and whose output nobody took, is not repeated.
+
     Raises:
         TuneloopError: what went wrong and what to do; TrainingError when cancelled.
     """
+    if _is_finished(spec):
+        progress.note("It had finished, only its result was not stored yet; taking that.")
+        return read_output(spec.output_folder)
     process = TrainingProcess(spec)
     for event in process.events(cancelled=cancelled):
         _tell(event, progress)
@@ -213,6 +218,13 @@ def _raised(event: dict[str, Any]) -> TuneloopError:
     found = getattr(errors, event["kind"], TrainingError)
     kind = found if isinstance(found, type) and issubclass(found, TuneloopError) else TrainingError
     return kind(event["message"], remedy=event["remedy"])
+
+
+def _is_finished(spec: TrainingSpec) -> bool:
+    """Whether an earlier process did exactly this work; the record is written last."""
+    return (spec.output_folder / RECORD_NAME).is_file() and _same_work(
+        spec.run_folder / SPEC_NAME, spec
+    )
 
 
 def _make_ready(spec: TrainingSpec) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -63,7 +64,8 @@ def train(
     """Train on the dataset version with this digest.
 
     The same settings on the same data and base are recognised and their run is returned (T8),
-    unless `force`. A run that was killed continues from its last checkpoint.
+    unless `force`. A run that was killed continues from its last checkpoint; one that was killed
+    after its last step, or whose result could not be stored, is not trained again.
 
     Raises:
         TuneloopError: training failed or was cancelled; the run says so and can be continued.
@@ -71,23 +73,17 @@ def train(
     settings = model.settings
     config = TrainingConfig.from_settings(settings.training.model_dump(mode="json"))
     identity = digest_json({"config": config.digest(), "dataset": dataset, "base": base.digest})
-    known = _finished(workspace, settings.name, identity)
+    run_folder = workspace.folder("work/training") / identity[:16]
+    earlier = [run for run in listing(workspace, settings.name) if run.config == identity]
+    if earlier and earlier[0].status == "finished":
+        # A kill came between its last line in the records and the clean-up.
+        shutil.rmtree(run_folder, ignore_errors=True)
+    known = _finished(workspace, earlier)
     if known is not None and not force:
         progress.note(f"training run {known.id} did exactly this already; it is used again")
         return known
     run = _start(workspace, settings.name, identity, dataset=dataset, base=base)
-    rows = workspace.artifacts.get(dataset)
-    evaluation = rows / "eval.jsonl"
-    spec = TrainingSpec(
-        base_folder=base.folder,
-        train_file=rows / "train.jsonl",
-        eval_file=evaluation if evaluation.is_file() else None,
-        run_folder=workspace.folder("work/training") / identity[:16],
-        config=config,
-        origins={key: model.origin(f"training.{key}") for key in config.settings()},
-        dataset_digest=dataset,
-        base={"spec": base.spec, "revision": base.revision or "", "digest": base.digest},
-    )
+    spec = _spec(workspace, model, config, dataset=dataset, base=base, run_folder=run_folder)
     progress.step(f"Training on dataset {short(dataset)} ({config.method}, run {run.id})")
     try:
         output = run_training(spec, progress=progress)
@@ -102,6 +98,29 @@ def train(
     shutil.rmtree(spec.run_folder, ignore_errors=True)
     _tell(output.record, progress)
     return find(workspace, run.id)
+
+
+def _spec(
+    workspace: Workspace,
+    model: ModelFile,
+    config: TrainingConfig,
+    *,
+    dataset: str,
+    base: BaseModel,
+    run_folder: Path,
+) -> TrainingSpec:
+    rows = workspace.artifacts.get(dataset)
+    evaluation = rows / "eval.jsonl"
+    return TrainingSpec(
+        base_folder=base.folder,
+        train_file=rows / "train.jsonl",
+        eval_file=evaluation if evaluation.is_file() else None,
+        run_folder=run_folder,
+        config=config,
+        origins={key: model.origin(f"training.{key}") for key in config.settings()},
+        dataset_digest=dataset,
+        base={"spec": base.spec, "revision": base.revision or "", "digest": base.digest},
+    )
 
 
 def find(workspace: Workspace, run: str) -> TrainingRun:
@@ -126,10 +145,10 @@ def listing(workspace: Workspace, model: str) -> list[TrainingRun]:
         return [TrainingRun(**row) for row in tx.execute(query).mappings()]
 
 
-def _finished(workspace: Workspace, model: str, identity: str) -> TrainingRun | None:
-    for run in listing(workspace, model):
-        done = run.config == identity and run.status == "finished"
-        if done and run.artifact and workspace.artifacts.exists(run.artifact):
+def _finished(workspace: Workspace, runs: Sequence[TrainingRun]) -> TrainingRun | None:
+    """The first whose result is still in the store."""
+    for run in runs:
+        if run.status == "finished" and run.artifact and workspace.artifacts.exists(run.artifact):
             return run
     return None
 

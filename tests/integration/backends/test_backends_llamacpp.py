@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ from tuneloop.deployment.backends import llamacpp
 from tuneloop.deployment.backends.base import ServerHandle
 from tuneloop.deployment.backends.llamacpp import LlamaServer, LlamaSettings
 from tuneloop.deployment.export.convert import convert_to_gguf
-from tuneloop.deployment.supervised import gateway_process, model_server
+from tuneloop.deployment.gateways import GatewayPlace, Gateways
+from tuneloop.deployment.supervised import model_server
 from tuneloop.deployment.supervisor import RestartTiming, Supervisor
 from tuneloop.errors import DeploymentError
+from tuneloop.gateway import server as gateway
 from tuneloop.progress import Silent
 from tuneloop.registry import routes
 from tuneloop.registry.routes import Arm, Endpoint, RouteSnapshot, Target
@@ -166,15 +169,18 @@ def test_a_server_dies_with_a_killed_parent(gguf: Path, tmp_path: Path) -> None:
 
 def test_the_loop_survives_a_kill_of_every_process(gguf: Path, tmp_path: Path) -> None:
     """Gateway and model server under the supervisor: kill both, and clients are served again."""
-    with Supervisor(tmp_path / "lock", timing=RestartTiming(first_seconds=0.05)) as supervised:
+    timing = RestartTiming(first_seconds=0.05)
+    with ExitStack() as listening, Supervisor(tmp_path / "lock", timing=timing) as supervised:
         gateway_port, model_port = supervised.port("gateway"), supervised.port("b-1")
+        place = GatewayPlace(
+            routes=tmp_path / "routes.json",
+            spool=tmp_path / "spool",
+            run=tmp_path / "run",
+            logs=tmp_path,
+        )
+        listener = listening.enter_context(gateway.listen("127.0.0.1", gateway_port))
         desired = [
-            gateway_process(
-                routes=tmp_path / "routes.json",
-                spool=tmp_path / "spool",
-                port=gateway_port,
-                log=tmp_path / "gateway.log",
-            ),
+            *Gateways(place, listener, count=1).wanted,
             model_server(
                 name="b-1",
                 model=gguf,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,16 @@ import sqlalchemy as sa
 
 from tuneloop.errors import ConflictError, EvaluationError
 from tuneloop.evaluation.plan import EvaluationPlan, plan_evaluation
-from tuneloop.evaluation.stage import evaluate, find_all, read_answers, read_report
+from tuneloop.evaluation.report import QuantisationRow
+from tuneloop.evaluation.results import SuiteResult
+from tuneloop.evaluation.stage import (
+    answers_of_candidate,
+    evaluate,
+    find_all,
+    read_answers,
+    read_report,
+)
+from tuneloop.evaluation.subjects import Subject
 from tuneloop.evaluation.targets import OpenAITarget, Sampling
 from tuneloop.modelfile import AbstainSettings, EvaluationSettings, SuiteSettings, TaskSettings
 from tuneloop.storage import tables
@@ -102,7 +112,7 @@ def test_a_good_candidate_passes_and_is_better_than_production(
             workspace,
             plan=plan(folder),
             target=target(good, "new"),
-            references={"production": target(poor, "old")},
+            references={"production": Subject(target=target(poor, "old"))},
         )
         assert len(good.requests) == len(poor.requests) == 91
     assert (done.status, done.verdict, done.subject) == ("finished", "passed", "new")
@@ -197,10 +207,108 @@ def test_a_second_evaluation_asks_the_candidate_again_but_not_the_reference(
                 workspace,
                 plan=plan(folder),
                 target=target(new, "new"),
-                references={"base": target(base, "base")},
+                references={"base": Subject(target=target(base, "base"), main_suite_only=True)},
             )
-        assert (len(new.requests), len(base.requests)) == (182, 91)
-    assert len(find_all(workspace, model="desk")) == 2
+        assert (len(new.requests), len(base.requests)) == (182, 90)
+        # The next cycle has one more held-out row: the base is asked that one alone.
+        with (folder / "eval.jsonl").open("a") as file:
+            row = {"prompt": "refund please, once more", "completion": answer("refund")}
+            file.write(json.dumps(row) + "\n")
+        evaluate(
+            workspace,
+            plan=plan(folder),
+            target=target(new, "newer"),
+            references={"base": Subject(target=target(base, "base"), main_suite_only=True)},
+        )
+        assert (len(new.requests), len(base.requests)) == (182 + 92, 91)
+    assert len(find_all(workspace, model="desk")) == 3
+
+
+def test_a_reference_that_answers_the_main_suite_only(workspace: Workspace, folder: Path) -> None:
+    with ScriptedUpstream(knows) as new, ScriptedUpstream(knows_only_refunds) as base:
+        done = evaluate(
+            workspace,
+            plan=plan(folder),
+            target=target(new, "new"),
+            references={"base": Subject(target=target(base, "base"), main_suite_only=True)},
+        )
+    report = read_report(workspace, done)
+    held_out, golden = report.as_json()["suites"]
+    assert list(held_out["figures"]) == ["candidate", "base"]
+    assert list(golden["figures"]) == ["candidate"]
+    assert done.figures["comparisons"]["base"]["verdict"] == "better"
+    assert report.as_html() and report.as_terminal()
+
+
+def test_production_is_asked_with_its_own_system_text_and_sampling(
+    workspace: Workspace, folder: Path
+) -> None:
+    """It answers rightly under its own text alone: under the candidate's it would seem worse."""
+
+    def under(system: str) -> Callable[[Received], Reply]:
+        def reply(request: Received) -> Reply:
+            first = request.body["messages"][0]
+            return knows(request) if first["content"] == system else Reply(text="?")
+
+        return reply
+
+    with ScriptedUpstream(under("Sort.")) as new, ScriptedUpstream(under("Old text.")) as old:
+        production = target(old, "old")
+        production.sampling = Sampling(temperature=0.0, max_tokens=9)
+        done = evaluate(
+            workspace,
+            plan=plan(folder),
+            target=target(new, "new"),
+            references={"production": Subject(target=production, system="Old text.")},
+        )
+        assert {request.body["max_tokens"] for request in old.requests} == {9}
+        assert {request.body["max_tokens"] for request in new.requests} == {32}
+        assert done.figures["comparisons"]["production"]["difference"] == 0
+        # What it said under its own text is never taken for what it would say under another.
+        before = len(old.requests)
+        again = evaluate(
+            workspace,
+            plan=plan(folder),
+            target=target(new, "new"),
+            references={"production": Subject(target=production)},
+        )
+        assert len(old.requests) == before + 91
+        assert again.figures["comparisons"]["production"]["difference"] == 1
+    notes = read_report(workspace, done).as_json()["notes"]
+    assert "production was asked with its own system text, max_tokens, as it is served" in notes
+    asked = {row["target"]: row["messages"][0]["content"] for row in read_answers(workspace, done)}
+    assert asked == {"candidate": "Sort.", "production": "Old text."}
+
+
+def test_what_production_said_as_a_candidate_is_not_asked_again(
+    workspace: Workspace, folder: Path
+) -> None:
+    with ScriptedUpstream(knows) as served:
+        own = evaluate(workspace, plan=plan(folder), target=target(served, "file of old"))
+        known = answers_of_candidate(workspace, own)
+        assert len(known) == 91
+        evaluate(
+            workspace,
+            plan=plan(folder),
+            target=target(served, "new"),
+            references={"production": Subject(target=target(served, "old"), known=known)},
+        )
+        assert len(served.requests) == 91 + 91
+
+
+def test_the_table_of_quantisations_is_made_of_the_candidates_answers(
+    workspace: Workspace, folder: Path
+) -> None:
+    def table(main: SuiteResult) -> list[QuantisationRow]:
+        figures = {"accuracy": main.figures["accuracy"]}
+        return [QuantisationRow(name="q8_0", size_bytes=5, tokens_per_second=None, figures=figures)]
+
+    with ScriptedUpstream(knows) as new:
+        done = evaluate(
+            workspace, plan=plan(folder), target=target(new, "new"), quantisations=table
+        )
+    (row,) = read_report(workspace, done).as_json()["quantisations"]
+    assert row["figures"]["accuracy"]["value"] == 1.0
 
 
 def test_the_candidate_must_sample_as_planned(workspace: Workspace, folder: Path) -> None:

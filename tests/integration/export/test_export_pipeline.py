@@ -182,6 +182,7 @@ def test_parity_of_every_step(candidate: Candidate) -> None:
         serve=serve,
         # A width of 64 and random weights lose more to four bits than a trained model does.
         bounds={"q5_k_m": 2.0},
+        prompts_of={"q4_k_m": 1},
         positions=8,
         progress=Silent(),
     )
@@ -190,7 +191,8 @@ def test_parity_of_every_step(candidate: Candidate) -> None:
         ("f16", "q4_k_m"),
     ]  # fmt: skip
     require_parity(verdicts)
-    assert all(verdict.same_token_ids == len(PROMPTS) for verdict in verdicts)
+    assert all(verdict.same_token_ids == verdict.prompts for verdict in verdicts)
+    assert [verdict.prompts for verdict in verdicts] == [len(PROMPTS)] * 4 + [1]
 
 
 def test_weights_without_the_adapter_fail_parity(candidate: Candidate) -> None:

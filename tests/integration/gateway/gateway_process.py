@@ -16,7 +16,7 @@ import openai
 
 from tuneloop.gateway import server
 from tuneloop.registry import routes
-from tuneloop.registry.routes import Arm, Endpoint, RouteSnapshot, Target
+from tuneloop.registry.routes import Arm, CaptureRule, Endpoint, RouteSnapshot, Target
 from tuneloop.storage import spool
 from tuneloop.storage.spool import Feedback, Interaction
 
@@ -50,7 +50,9 @@ class RunningGateway:
         capture = target.pop("capture", True)
         snapshot = RouteSnapshot(
             version=self.version,
-            endpoints={"desk": Endpoint(arms=(Arm(bundle=bundle),), capture=capture)},
+            endpoints={
+                "desk": Endpoint(arms=(Arm(bundle=bundle),), capture=CaptureRule(enabled=capture))
+            },
             bundles={bundle: Target(base_url=base_url, served_name=f"served-{bundle}", **target)},
         )
         routes.publish(snapshot, self.routes_file)
@@ -75,7 +77,8 @@ class RunningGateway:
 
     def client(self, **options: Any) -> openai.OpenAI:
         made = openai.OpenAI(
-            base_url=f"{self.url}/v1", api_key="none", **{"max_retries": 0, "timeout": 20} | options
+            base_url=f"{self.url}/v1",
+            **{"api_key": "none", "max_retries": 0, "timeout": 20} | options,
         )
         self._closing.append(made)
         return made

@@ -32,6 +32,12 @@ FAMILIAR = tuple(
 )
 
 
+@pytest.fixture
+def records_url(either_records: str | None) -> str | None:
+    """Every test runs on SQLite and on PostgreSQL."""
+    return either_records
+
+
 def _dataset(workspace: Workspace, folder: Path) -> str:
     folder.mkdir()
     rows = [

@@ -13,7 +13,8 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,26 +75,38 @@ def test_before_anything_status_says_what_to_do(desk: Path) -> None:
     assert "no previous bundle" in refused.stderr
 
 
-def test_a_kill_during_training_is_continued(desk: Path) -> None:
+def killed_when(folder: Path, there: Callable[[], object], *arguments: str) -> None:
+    """Start `tuneloop run` and kill it, with all that it started, as soon as `there` is true."""
     process = subprocess.Popen(
-        command("run", "-m", "will be killed"),
-        cwd=desk,
+        command("run", *arguments),
+        cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    work = desk / ".tuneloop" / "work" / "training"
-    deadline = time.monotonic() + 120
-    while not list(work.glob("*/spec.json")):
+    deadline = time.monotonic() + 240
+    while not there():
         assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+@pytest.mark.timeout(600)
+def test_a_kill_during_training_or_evaluation_is_continued(desk: Path) -> None:
+    work = desk / ".tuneloop" / "work" / "training"
+    killed_when(desk, lambda: list(work.glob("*/spec.json")), "-m", "will be killed")
     (interrupted,) = as_json(desk, "runs", "list")
     assert interrupted["status"] == "running"
 
-    done = as_json(desk, "run", "-m", "the first version")
-    assert done["deployed"] and not done["refused"]
+    answers = desk / ".tuneloop" / "work" / "answers"
+    killed_when(desk, lambda: list(answers.glob("20*/*.jsonl")), "-m", "during the evaluation")
+    text = tuneloop(desk, "run", "-m", "the first version")
+    assert "is in production" in text.stdout
+    for finished in ("Merging", "Quantising", "Parity"):
+        assert finished not in text.stderr, "the export is not repeated"
+    (cycle,) = {move["reason"] for move in as_json(desk, "history")}
+    assert "nothing is in production yet" in cycle
     runs = as_json(desk, "runs", "list")
     assert [(run["id"], run["status"]) for run in runs] == [(interrupted["id"], "finished")]
 
@@ -157,6 +170,11 @@ def test_a_gate_refuses_and_production_stays(desk: Path) -> None:
     assert production(desk) == before
     refused = tuneloop(desk, "deploy", "candidate", code=3)
     assert "gates are failed" in refused.stderr
+    made = len(as_json(desk, "bundle", "list"))
+    again = as_json(desk, "run", "--set", 'evaluation.gates={"accuracy": ">= 0.99"}', code=3)
+    assert again["outcome"].startswith("Nothing new: candidate") and again["refused"]
+    assert "was refused because" in again["outcome"] and again["bundle"] == done["bundle"]
+    assert len(as_json(desk, "bundle", "list")) == made
 
 
 def test_corrections_reach_training_only_after_review(desk: Path) -> None:
@@ -172,6 +190,7 @@ def test_corrections_reach_training_only_after_review(desk: Path) -> None:
     assert manifest["dataset"]["corrections"] == 9
     assert manifest["dataset"]["reviewers"] == ["Ines"]
     assert manifest["evaluation"]["comparisons"]["production"]["verdict"]
+    assert manifest["evaluation"]["production"] == before
     diff = as_json(desk, "bundle", "diff", "previous", "production")
     assert {"dataset.corrections", "artifacts.trained"} <= {one["key"] for one in diff}
     versions = as_json(desk, "data", "list")
@@ -180,13 +199,18 @@ def test_corrections_reach_training_only_after_review(desk: Path) -> None:
     assert as_json(desk, "status")["previous"] == before
 
 
-def test_rolling_back_takes_effect_within_a_second(desk: Path) -> None:
+def test_rolling_back_moves_the_traffic_and_again_undoes_it(desk: Path) -> None:
     url = as_json(desk, "status")["gateway_url"]
     new = production(desk)
-    old = as_json(desk, "rollback", "-m", "rehearsal")["bundle"]
-    began = time.monotonic()
+    gone_back = as_json(desk, "rollback", "-m", "rehearsal")
+    old = gone_back["bundle"]
+    assert gone_back["in_effect"] and old != new
+    deadline = time.monotonic() + 30
     while ask(url, "hello")[1] != old:
-        assert time.monotonic() - began < 5
+        assert time.monotonic() < deadline
+    again = as_json(desk, "run")
+    assert "was rolled back" in again["outcome"] and "rehearsal" in again["outcome"]
+    assert production(desk) == old, "the next run does not undo it"
     assert as_json(desk, "rollback", "-m", "back")["bundle"] == new
     reasons = [move["reason"] for move in as_json(desk, "history")]
     assert reasons[:2] == ["back", "rehearsal"]
@@ -210,13 +234,12 @@ def test_a_crashed_model_server_comes_back(desk: Path) -> None:
     )
     server.kill()
     deadline = time.monotonic() + 60
-    while True:
-        try:
-            assert ask(url, "still there?")[1] == bundle
-            break
-        except APIError:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+    answered_by = ""
+    while answered_by != bundle:  # meanwhile the previous bundle answers, or nobody
+        assert time.monotonic() < deadline
+        with suppress(APIError):
+            answered_by = ask(url, "still there?")[1]
+        time.sleep(0.2)
 
 
 REPORTS = (

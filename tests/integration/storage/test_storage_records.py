@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from alembic.migration import MigrationContext
 
 from tuneloop.deployment import endpoints
 from tuneloop.errors import ConflictError, StoreError, UsageError
-from tuneloop.modelfile import DataSettings, ModelSettings
+from tuneloop.modelfile import DataSettings, EndpointSettings, ModelSettings
 from tuneloop.registry import aliases, audit
 from tuneloop.registry import bundle as bundles
 from tuneloop.storage import tables
@@ -104,8 +105,15 @@ def test_deploy_and_roll_back_move_route_and_aliases_together(
     shared: Workspace, tmp_path: Path
 ) -> None:
     one, two = (make_bundle(shared, seed, tmp_path / f"b{seed}") for seed in (1, 2))
-    for bundle in (one, two):
-        endpoints.point(shared, model=settings(), bundle=bundle, actor="ann", reason="better")
+    for bundle, expected in ((one, None), (two, one)):
+        endpoints.point(
+            shared,
+            model=settings(),
+            bundle=bundle,
+            expected=expected,
+            actor="ann",
+            reason="better",
+        )
     assert aliases.current(shared, "router")["production"].bundle == two
     assert aliases.current(shared, "router")["previous"].bundle == one
     after = endpoints.roll_back(shared, model="router", actor="bob", reason="wrong answers")
@@ -117,36 +125,90 @@ def test_deploy_and_roll_back_move_route_and_aliases_together(
     assert [event.actor for event in audit.listing(shared, "router")] == ["bob"] * 2 + ["ann"] * 2
 
 
-def test_rollback_without_a_previous_bundle_is_refused(shared: Workspace, tmp_path: Path) -> None:
-    endpoints.point(
-        shared,
-        model=settings(),
-        bundle=make_bundle(shared, 1, tmp_path / "b"),
-        actor="a",
-        reason="r",
+def first(shared: Workspace, bundle: str, model: ModelSettings | None = None) -> endpoints.Endpoint:
+    """A first deployment."""
+    return endpoints.point(
+        shared, model=model or settings(), bundle=bundle, expected=None, actor="a", reason="r"
     )
+
+
+def test_rollback_without_a_previous_bundle_is_refused(shared: Workspace, tmp_path: Path) -> None:
+    first(shared, make_bundle(shared, 1, tmp_path / "b"))
     with pytest.raises(UsageError, match="no previous bundle"):
         endpoints.roll_back(shared, model="router", actor="a", reason="r")
 
 
 def test_an_endpoint_name_belongs_to_one_model(shared: Workspace, tmp_path: Path) -> None:
     bundle = make_bundle(shared, 1, tmp_path / "b")
-    endpoints.point(shared, model=settings(endpoint="front"), bundle=bundle, actor="a", reason="r")
+    first(shared, bundle, settings(endpoint="front"))
     with pytest.raises(UsageError, match="belongs to the model 'router'"):
-        endpoints.point(
-            shared, model=settings("other", "front"), bundle=bundle, actor="a", reason="r"
+        first(shared, bundle, settings("other", "front"))
+    first(shared, bundle, settings("other"))
+    with pytest.raises(UsageError, match="belongs to the model 'router'"):
+        endpoints.take_over_settings(shared, model=settings("other", "front"), actor="a")
+
+
+def test_production_is_replaced_only_where_it_is_what_was_expected(
+    shared: Workspace, tmp_path: Path
+) -> None:
+    one, two, three = (make_bundle(shared, seed, tmp_path / f"b{seed}") for seed in (1, 2, 3))
+
+    def point(bundle: str, expected: str | None) -> endpoints.Endpoint:
+        return endpoints.point(
+            shared, model=settings(), bundle=bundle, expected=expected, actor="a", reason="r"
         )
 
+    with pytest.raises(ConflictError, match=f"Expected {two[:12]} .* found nothing"):
+        point(one, two)
+    point(one, None)
+    with pytest.raises(ConflictError, match=f"Expected nothing .* found {one[:12]}"):
+        point(two, None)
+    point(two, one)
+    with pytest.raises(ConflictError, match=f"found {two[:12]}"):
+        point(three, one)
+    assert point(two, one).previous == one, "what is there already needs no move"
+    assert [move.to_bundle for move in aliases.history(shared, "router")].count(three) == 0
 
-def test_two_moves_at_once_one_wins_or_both_follow(shared: Workspace, tmp_path: Path) -> None:
+
+def test_name_and_settings_follow_the_model_file(shared: Workspace, tmp_path: Path) -> None:
+    assert endpoints.take_over_settings(shared, model=settings(), actor="ann") is None
+    one = make_bundle(shared, 1, tmp_path / "b")
+    first(shared, one)
+    changed = settings(endpoint="front").model_copy(
+        update={"endpoint": EndpointSettings(name="front", capture=False)}
+    )
+    after = endpoints.take_over_settings(shared, model=changed, actor="ann")
+    assert after is not None
+    assert (after.name, after.bundle, after.settings["capture"]) == ("front", one, False)
+    assert endpoints.listing(shared) == [after]
+    event = audit.listing(shared, "router")[0]
+    assert (event.actor, event.action) == ("ann", "endpoint.settings")
+    assert event.detail["endpoint"] == ["router", "front"]
+    assert event.detail["settings"]["capture"] == [True, False]
+    assert endpoints.take_over_settings(shared, model=changed, actor="ann") == after
+    assert first(shared, one, settings()).name == "router", "deploying it again does it too"
+    assert len(audit.listing(shared, "router")) == 3
+
+
+def test_moves_at_once_follow_each_other_or_conflict(shared: Workspace, tmp_path: Path) -> None:
     """Whatever the interleaving, route and alias agree and every move has its history line."""
     ids = [make_bundle(shared, seed, tmp_path / f"b{seed}") for seed in range(6)]
+    together = threading.Barrier(len(ids))
     lost = []
 
     def deploy(bundle: str) -> None:
+        together.wait()
+        found = endpoints.find(shared, "router")
         try:
-            endpoints.point(shared, model=settings(), bundle=bundle, actor="a", reason="r")
-        except (ConflictError, sa.exc.IntegrityError) as e:
+            endpoints.point(
+                shared,
+                model=settings(),
+                bundle=bundle,
+                expected=found.bundle if found else None,
+                actor="a",
+                reason="r",
+            )
+        except ConflictError as e:
             lost.append(e)
 
     threads = [threading.Thread(target=deploy, args=(bundle,)) for bundle in ids]
@@ -159,17 +221,72 @@ def test_two_moves_at_once_one_wins_or_both_follow(shared: Workspace, tmp_path: 
     assert aliases.current(shared, "router")["production"].bundle == endpoint.bundle
     moves = [move for move in aliases.history(shared, "router") if move.name == "production"]
     assert len(moves) == endpoint.revision == len(ids) - len(lost)
+    seen = [None, *(move.to_bundle for move in reversed(moves))]
+    assert [move.from_bundle for move in reversed(moves)] == seen[:-1], "none was overwritten"
+
+
+@pytest.mark.parametrize("url", ["postgres"], indirect=True)
+def test_two_first_deployments_at_the_same_moment(shared: Workspace, tmp_path: Path) -> None:
+    """The second waits for the first one's row, and then finds its key taken."""
+    one, two = (make_bundle(shared, seed, tmp_path / f"b{seed}") for seed in (1, 2))
+    lost: list[ConflictError] = []
+
+    def deploy() -> None:
+        with pytest.raises(ConflictError) as found:
+            first(shared, two)
+        lost.append(found.value)
+
+    second = threading.Thread(target=deploy)
+    with shared.records.begin() as tx:
+        tx.execute(
+            sa.insert(tables.endpoints).values(
+                name="router", model="router", bundle=one, previous=None, settings={}, revision=1
+            )
+        )
+        second.start()
+        waiting = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        deadline = time.monotonic() + 20
+        while not tx.execute(waiting).scalar():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    second.join()
+    assert len(lost) == 1
+    found = endpoints.find(shared, "router")
+    assert found is not None and found.bundle == one
+
+
+def test_a_value_that_the_database_refuses_is_one_clear_message(url: str) -> None:
+    records = Records(url)
+    records.migrate()
+    with pytest.raises(StoreError, match=r"The records store .* failed"), records.begin() as tx:
+        tx.execute(sa.text("SELECT * FROM no_such_table"))
+    with pytest.raises(ConflictError, match="holds something else"), records.begin() as tx:
+        tx.execute(sa.text("INSERT INTO alembic_version SELECT version_num FROM alembic_version"))
+    records.close()
+
+
+def test_a_damaged_database_is_one_clear_message(tmp_path: Path) -> None:
+    (tmp_path / "records.sqlite").write_bytes(b"no database at all" * 100)
+    with pytest.raises(StoreError, match=r"not a database.*\n.*backup"):
+        Records(f"sqlite:///{tmp_path / 'records.sqlite'}").migrate()
 
 
 def test_bundles_are_found_by_beginning_and_alias(shared: Workspace, tmp_path: Path) -> None:
     one = make_bundle(shared, 1, tmp_path / "b1")
-    endpoints.point(shared, model=settings(), bundle=one, actor="a", reason="r")
+    first(shared, one)
     assert bundles.find(shared, one[:8]).id == one
     assert bundles.find(shared, "production", model="router").id == one
     with pytest.raises(UsageError, match="bundle list"):
         bundles.find(shared, "ffff%")
     with pytest.raises(UsageError):
         bundles.find(shared, one[:2])
+
+
+def test_one_model_never_gets_the_bundle_of_another(shared: Workspace, tmp_path: Path) -> None:
+    mine = make_bundle(shared, 1, tmp_path / "b1")
+    assert bundles.find(shared, mine, model="router").id == mine
+    with pytest.raises(UsageError, match="is not the id of a bundle of other"):
+        bundles.find(shared, mine, model="other")
 
 
 def test_the_same_manifest_is_the_same_bundle(shared: Workspace, tmp_path: Path) -> None:

@@ -94,6 +94,18 @@ def test_a_full_disk_is_one_clear_message_and_leaves_no_output(spec: TrainingSpe
     assert not spec.output_folder.exists()
 
 
+def test_after_a_full_disk_the_next_run_continues(spec: TrainingSpec) -> None:
+    process = TrainingProcess(spec)
+    with pytest.raises(TrainingError, match="The disk is full") as caught:
+        for event in process.events():
+            # The first epoch's checkpoint is complete; from now on no file may grow.
+            if event["event"] == "step" and event["step"] == 4:
+                resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (4_000, 4_000))
+    assert "continues from the last checkpoint" in caught.value.remedy
+    assert not spec.output_folder.exists()
+    assert run_training(spec, progress=Silent()).record["resumed_from_step"] >= 3
+
+
 def test_an_error_of_the_child_is_raised_here(spec: TrainingSpec, tmp_path: Path) -> None:
     with pytest.raises(BaseModelError, match="not a readable Hugging Face model"):
         run_training(replace(spec, base_folder=tmp_path / "nowhere"), progress=Silent())

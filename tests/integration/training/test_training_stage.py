@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,23 @@ import pytest
 
 from training_rows import make_rows, write_rows
 from tuneloop import modelfile
-from tuneloop.errors import TrainingError
+from tuneloop.errors import StoreError, TrainingError
 from tuneloop.hashing import digest_text
 from tuneloop.progress import Silent
 from tuneloop.registry.base_model import BaseModel
-from tuneloop.training import stage
+from tuneloop.training import process, stage
+from tuneloop.training.record import write_record
+from tuneloop.training.spec import TrainingSpec
 from tuneloop.workspace import Workspace
+
+
+class Listener(Silent):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
 
 Train = Callable[..., stage.TrainingRun]
 
@@ -38,11 +49,18 @@ def train(workspace: Workspace, tiny_folder: Path, tmp_path: Path) -> Train:
         spec=str(tiny_folder), revision=None, digest=digest_text("tiny"), folder=tiny_folder
     )
 
-    def run(*, force: bool = False, **settings: Any) -> stage.TrainingRun:
+    def run(
+        *, force: bool = False, progress: Silent | None = None, **settings: Any
+    ) -> stage.TrainingRun:
         overrides = [f"training.{key}={value}" for key, value in settings.items()]
         model = modelfile.load(file, overrides=overrides, environment={})
         return stage.train(
-            workspace, model=model, dataset=dataset, base=base, progress=Silent(), force=force
+            workspace,
+            model=model,
+            dataset=dataset,
+            base=base,
+            progress=progress or Silent(),
+            force=force,
         )
 
     return run
@@ -76,3 +94,83 @@ def test_a_failed_run_says_why_and_the_next_one_is_new(workspace: Workspace, tra
     assert run.status == "failed"
     assert run.artifact is None
     assert "No row is left" in run.record["error"]
+
+
+class FullOnce:
+    """An artifact store that has no room the first time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, workspace: Workspace) -> None:
+        self.folders: list[Path] = []
+        self._put = workspace.artifacts.put
+        monkeypatch.setattr(workspace.artifacts, "put", self)
+
+    def __call__(self, folder: Path, *, kind: str) -> str:
+        self.folders.append(folder)
+        if len(self.folders) == 1:
+            raise StoreError("No room left to store.", remedy="It continues.")
+        return self._put(folder, kind=kind)
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Training takes no time here; one entry for each process that trained."""
+    seeds: list[int] = []
+
+    class Quick:
+        """Leaves in the run folder what the child process leaves."""
+
+        def __init__(self, spec: TrainingSpec) -> None:
+            process._make_ready(spec)
+            spec.write()
+            self._spec = spec
+
+        def events(self, *, cancelled: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+            seeds.append(self._spec.config.seed)
+            adapter = self._spec.output_folder / "adapter"
+            adapter.mkdir(parents=True)
+            (adapter / "adapter_model.safetensors").write_text(str(len(seeds)))
+            figures = {"steps": 1, "train_seconds": 1, "tokens_per_second": 1, "final_loss": 1.0}
+            write_record(self._spec.output_folder, figures | {"seed": seeds[-1]})
+            yield {"event": "done", "step": 1}
+
+    monkeypatch.setattr(process, "TrainingProcess", Quick)
+    return seeds
+
+
+def test_a_finished_training_that_could_not_be_stored_is_not_repeated(
+    workspace: Workspace, train: Train, trained: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FullOnce(monkeypatch, workspace)
+    with pytest.raises(StoreError, match="No room left"):
+        train(epochs=1)
+    listener = Listener()
+    run = train(epochs=1, progress=listener)
+    assert run.status == "finished"
+    assert trained == [0]
+    assert any("had finished" in note for note in listener.notes)
+    folder = workspace.artifacts.get(str(run.artifact))
+    assert json.loads((folder / "record.json").read_text()) == run.record
+    assert [one.status for one in stage.listing(workspace, "desk")].count("finished") == 1
+
+
+def test_what_was_trained_with_other_settings_is_not_taken(
+    workspace: Workspace, train: Train, trained: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FullOnce(monkeypatch, workspace)
+    with pytest.raises(StoreError):
+        train(epochs=1)
+    assert train(epochs=1, seed=5).record["seed"] == 5
+    assert trained == [0, 5]
+
+
+def test_training_by_force_takes_no_leftover_of_a_finished_run(
+    workspace: Workspace, train: Train, trained: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a kill between the last line in the records and the clean-up."""
+    with monkeypatch.context() as killed:
+        killed.setattr(stage.shutil, "rmtree", lambda *_, **__: None)
+        run = train(epochs=1)
+    assert list((workspace.root / "work" / "training").glob("*/output/record.json"))
+    assert train(epochs=1).id == run.id
+    assert train(epochs=1, force=True).id != run.id
+    assert trained == [0, 0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -40,6 +42,8 @@ def commands(at: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]
     if not below:
         yield path
         return
+    if getattr(at, "invoke_without_command", False) and path:
+        yield path
     for name, command in below.items():
         yield from commands(command, (*path, name))
 
@@ -52,17 +56,23 @@ def test_all_commands_are_found() -> None:
 
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
-def test_every_command_explains_itself(path: tuple[str, ...]) -> None:
-    shown = CliRunner().invoke(cli.app, [*path, "--help"])
+def test_every_command_explains_itself_with_an_example(path: tuple[str, ...]) -> None:
+    """The example is one that this command understands."""
+    shown = CliRunner().invoke(cli.app, [*path, "--help"], env={"COLUMNS": "200"})
     assert shown.exit_code == 0
-    assert "Usage" in shown.stdout
-    described = [line for line in shown.stdout.splitlines() if line.strip()]
-    assert len(described) > 3
+    (example,) = re.findall(r"Example: (tuneloop .*?)(?: *$| >)", shown.stdout, re.MULTILINE)
+    program, *words = shlex.split(example)
+    command, rest = get_command(cli.app), words
+    for name in path:
+        assert rest and rest[0] == name, example
+        command, rest = command.commands[name], rest[1:]  # type: ignore[attr-defined]
+    command.make_context(program, rest)
 
 
 REPORTING_WITHOUT_JSON = {
     ("init",),  # writes a file
     ("up",),  # serves
+    ("review",),  # asks
     ("config", "schema"),  # is JSON
 }
 

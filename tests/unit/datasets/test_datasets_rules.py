@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from tuneloop.datasets.example import Example, Message
 from tuneloop.datasets.filters import first_objection, make_filters
 from tuneloop.datasets.forms import FormError, recognise, recognise_prompt
-from tuneloop.datasets.personal_data import redacted
 from tuneloop.datasets.retired_terms import RetiredTerms
 from tuneloop.errors import ModelFileError
+from tuneloop.modelfile.settings import FilterName
+from tuneloop.personal_data import redacted
 
 SCHEMA = {
     "type": "object",
@@ -205,12 +206,14 @@ def test_the_schema_decides_and_an_abstention_is_an_answer() -> None:
         objection(example(), output_schema={"type": "objekt"})
 
 
-def test_tokens_count_where_a_counter_is_given() -> None:
-    def words(one: Example) -> int:
-        return len(f"{one.question} {one.completion}".split())
-
-    assert objection(example(), count_tokens=words, max_tokens=6) == "too_long"
-    assert objection(example(), count_tokens=words, max_tokens=7) == ""
+def test_a_filter_can_be_switched_off_by_the_name_in_the_model_file() -> None:
+    names = {one.name for one in make_filters(
+        min_characters=2, max_characters=9, language="en", output_schema=SCHEMA, output_pattern="x"
+    )}  # fmt: skip
+    assert names - {"empty"} == set(get_args(FilterName)), "without an answer there is no example"
+    refusing = example(answer="I'm sorry, but I can't help with that.")
+    assert objection(refusing) == "refusal"
+    assert objection(refusing, disabled=("refusal",)) == ""
 
 
 @pytest.mark.parametrize(

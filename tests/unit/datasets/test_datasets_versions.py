@@ -165,6 +165,58 @@ def test_a_test_case_is_never_trained_on(workspace: Workspace, tmp_path: Path) -
     )
 
 
+def test_the_leak_check_counts_what_it_compared(workspace: Workspace, tmp_path: Path) -> None:
+    content = rows(60)
+    write(tmp_path / "rows.jsonl", content)
+    write(tmp_path / "golden.jsonl", [content[7]])
+    suites = (SuiteSettings(name="golden", file="golden.jsonl"),)
+    version = versions.prepare(workspace, model_file(tmp_path, suites=suites))
+    assert version.report["leak_check"] == {
+        "held_out": version.rows_eval,
+        "suite_cases": 1,
+        "leaks": 0,
+    }
+
+
+def test_a_row_that_gives_a_held_out_case_away_is_left_out_and_counted(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """Too many alike to be duplicates, these rows count as a template and are split apart.
+
+    Once those with conflicting answers are gone, the others are few, and alike.
+    """
+    frame = "the invoice of the company in {} street, number {}, is to be paid by {} at the latest"
+    family = [frame.format("abcdefghijklmnopqrstuvwxyz"[n] * 3, n + 10, n + 40) for n in range(26)]
+    conflicting = [row(text, word) for text in family[:6] for word in ("approve", "reject")]
+    content = [*rows(30), *(row(text, "approve") for text in family[6:]), *conflicting]
+    write(tmp_path / "rows.jsonl", content)
+    version = versions.prepare(
+        workspace, model_file(tmp_path, near_duplicate_similarity=0.8, holdout_share=0.3)
+    )
+    trained, held_out = (
+        [e for e in versions.read_examples(workspace, version, side) if "invoice of" in e.question]
+        for side in ("train", "eval")
+    )
+    assert held_out and trained == []
+    leaks = version.report["leak_check"]["leaks"]
+    assert leaks == version.report["left_out"]["leak"] == 20 - len(held_out)
+    detail = next(
+        one for one in versions.read_left_out(workspace, version) if one["reason"] == "leak"
+    )
+    assert "alike to the held-out case in rows.jsonl, line" in detail["detail"]
+    assert detail["related"][0] in {one.id for one in held_out}
+
+
+def test_the_goal_sharpens_the_advice(workspace: Workspace, tmp_path: Path) -> None:
+    write(tmp_path / "rows.jsonl", rows(250))
+    told = {}
+    for goal in ("style", "task"):
+        version = versions.prepare(workspace, model_file(tmp_path, goal=goal))
+        codes = {one["code"] for one in version.report["advice"]}
+        told[goal] = "small_set" in codes
+    assert told == {"style": False, "task": True}
+
+
 def test_approved_corrections_win(workspace: Workspace, tmp_path: Path) -> None:
     content = rows(60)
     write(tmp_path / "rows.jsonl", content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +11,15 @@ import pytest
 
 from tuneloop.deployment import endpoints, release, servers
 from tuneloop.deployment.smoke import Probe, judge
-from tuneloop.errors import CorruptArtifactError, GateError
-from tuneloop.modelfile import DataSettings, ModelSettings
+from tuneloop.deployment.supervisor import Supervisor
+from tuneloop.errors import (
+    ConflictError,
+    CorruptArtifactError,
+    DeploymentError,
+    GateError,
+    UsageError,
+)
+from tuneloop.modelfile import DataSettings, EndpointSettings, ModelSettings
 from tuneloop.progress import Silent
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry import routes
@@ -25,11 +33,13 @@ PROBES = tuple(
 )
 
 
-def make_bundle(workspace: Workspace, folder: Path, *, verdict: str = "passed") -> Bundle:
+def make_bundle(
+    workspace: Workspace, folder: Path, *, verdict: str = "passed", model: str = "router"
+) -> Bundle:
     folder.mkdir()
     (folder / "weights").write_text(folder.name)
     content = bundles.manifest(
-        model="router",
+        model=model,
         base={},
         artifacts={"export": workspace.artifacts.put(folder, kind="export")},
         dataset={},
@@ -42,9 +52,20 @@ def make_bundle(workspace: Workspace, folder: Path, *, verdict: str = "passed") 
     return bundles.register(workspace, content)
 
 
-def deploy(workspace: Workspace, bundle: Bundle, *, answer: str = "tuned {}") -> release.Release:
+def deploy(
+    workspace: Workspace,
+    bundle: Bundle,
+    *,
+    answer: str = "tuned {}",
+    starts: bool = True,
+    model: ModelSettings = MODEL,
+    expected: str | release.AsFound | None = release.AsFound.AS_FOUND,
+) -> release.Release:
     @contextmanager
-    def serve(_: Bundle) -> Iterator[str]:
+    def serve(one: Bundle) -> Iterator[str]:
+        servers.want(workspace, one.id)
+        if not starts:
+            raise DeploymentError("no room for it")
         yield "http://127.0.0.1:1/v1"
 
     def ask_at(_: str, __: Bundle) -> release.Ask:
@@ -55,7 +76,7 @@ def deploy(workspace: Workspace, bundle: Bundle, *, answer: str = "tuned {}") ->
 
     return release.deploy(
         workspace,
-        model=MODEL,
+        model=model,
         bundle=bundle,
         probes=PROBES,
         serve=serve,
@@ -63,6 +84,7 @@ def deploy(workspace: Workspace, bundle: Bundle, *, answer: str = "tuned {}") ->
         actor="ann",
         reason="test",
         progress=Silent(),
+        expected=expected,
     )
 
 
@@ -75,6 +97,27 @@ def route(workspace: Workspace) -> routes.RouteSnapshot:
     found = routes.read(servers.publish(workspace))
     assert found is not None
     return found
+
+
+def wanted(workspace: Workspace) -> set[str]:
+    return {server.bundle for server in servers.listing(workspace) if server.wanted}
+
+
+@pytest.fixture
+def up_runs(workspace: Workspace) -> Iterator[None]:
+    """`tuneloop up` holds its lock; the tests say what became of its servers."""
+    with Supervisor(workspace.folder("locks") / "up.lock"):
+        yield
+
+
+@pytest.fixture
+def two(workspace: Workspace, tmp_path: Path) -> tuple[Bundle, Bundle]:
+    """Two bundles, deployed one after the other; both servers are ready."""
+    made = make_bundle(workspace, tmp_path / "old"), make_bundle(workspace, tmp_path / "new")
+    for port, bundle in enumerate(made, start=8001):
+        serving(workspace, bundle, port)
+        deploy(workspace, bundle)
+    return made
 
 
 def test_deploy_then_roll_back_is_one_route_change(workspace: Workspace, tmp_path: Path) -> None:
@@ -92,8 +135,7 @@ def test_deploy_then_roll_back_is_one_route_change(workspace: Workspace, tmp_pat
     after = route(workspace)
     assert after.endpoints["router"].arms[0].bundle == one.id
     assert after.version == live.version + 1
-    wanted = {server.bundle for server in servers.listing(workspace) if server.wanted}
-    assert wanted == {one.id, two.id}, "the bundle that was left stays warm for an undo"
+    assert wanted(workspace) == {one.id, two.id}, "the bundle that was left stays warm for an undo"
 
 
 def test_only_production_and_previous_stay_warm(workspace: Workspace, tmp_path: Path) -> None:
@@ -101,8 +143,7 @@ def test_only_production_and_previous_stay_warm(workspace: Workspace, tmp_path: 
     for bundle in made:
         serving(workspace, bundle, 8001)
         deploy(workspace, bundle)
-    wanted = {server.bundle for server in servers.listing(workspace) if server.wanted}
-    assert wanted == {made[1].id, made[2].id}
+    assert wanted(workspace) == {made[1].id, made[2].id}
 
 
 def test_unchanged_routes_are_not_published_again(workspace: Workspace, tmp_path: Path) -> None:
@@ -120,6 +161,135 @@ def test_a_restarting_server_keeps_its_route(workspace: Workspace, tmp_path: Pat
     assert route(workspace).endpoints["router"].arms[0].bundle == bundle.id
     servers.report(workspace, bundle.id, "ready", base_url="http://127.0.0.1:9009/v1")
     assert route(workspace).bundles[bundle.id].base_url.endswith(":9009/v1")
+
+
+def test_a_rollback_to_a_failing_server_changes_nothing(
+    workspace: Workspace, two: tuple[Bundle, Bundle], up_runs: None
+) -> None:
+    old, new = two
+    servers.report(workspace, old.id, "failed", detail="out of memory")
+    before = route(workspace)
+    with pytest.raises(DeploymentError, match="out of memory"):
+        release.roll_back(workspace, model="router", actor="bob", reason="wrong")
+    found = endpoints.find(workspace, "router")
+    assert found is not None and found.bundle == new.id
+    assert route(workspace) == before
+
+
+def test_a_forced_rollback_moves_the_traffic_once_the_server_is_ready(
+    workspace: Workspace, two: tuple[Bundle, Bundle], up_runs: None
+) -> None:
+    old, new = two
+    servers.report(workspace, old.id, "failed")
+    after = release.roll_back(workspace, model="router", actor="bob", reason="bad", force=True)
+    assert (after.bundle, after.previous) == (old.id, new.id)
+    assert servers.routed(workspace, "router") == {new.id}, "the only one that answers"
+    assert not release.in_effect(workspace, after)
+    servers.report(workspace, old.id, "ready", base_url="http://127.0.0.1:8003/v1")
+    assert route(workspace).endpoints["router"].arms[0].bundle == old.id
+    assert route(workspace).endpoints["router"].previous == new.id
+    assert release.in_effect(workspace, after)
+
+
+def test_a_rollback_waits_for_a_server_that_is_starting(
+    workspace: Workspace,
+    two: tuple[Bundle, Bundle],
+    up_runs: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    old, new = two
+    servers.report(workspace, old.id, "starting")
+    monkeypatch.setattr(release, "ROLLBACK_WAIT_SECONDS", 0.0)
+    after = release.roll_back(workspace, model="router", actor="bob", reason="slow to start")
+    assert servers.routed(workspace, "router") == {new.id}
+    release.roll_back(workspace, model="router", actor="bob", reason="back")
+
+    monkeypatch.setattr(release, "ROLLBACK_WAIT_SECONDS", 60.0)
+    becomes_ready = threading.Timer(0.3, servers.report, (workspace, old.id, "ready"))
+    becomes_ready.start()
+    after = release.roll_back(workspace, model="router", actor="bob", reason="now it is ready")
+    becomes_ready.join()
+    assert release.in_effect(workspace, after)
+
+
+def test_a_rollback_without_tuneloop_up_takes_effect_with_its_next_start(
+    workspace: Workspace, two: tuple[Bundle, Bundle]
+) -> None:
+    old, _ = two
+    servers.forget_all(workspace)
+    after = release.roll_back(workspace, model="router", actor="bob", reason="wrong")
+    assert after.bundle == old.id
+    assert not release.in_effect(workspace, after)
+    servers.start_afresh(workspace, {old.id: "http://127.0.0.1:9001/v1"})
+    assert servers.routed(workspace, "router") == {old.id}
+
+
+def test_a_new_start_routes_to_no_port_of_the_last_one(
+    workspace: Workspace, two: tuple[Bundle, Bundle], tmp_path: Path
+) -> None:
+    _, new = two
+    left_over = make_bundle(workspace, tmp_path / "candidate")
+    servers.want(workspace, left_over.id)
+    before = route(workspace)
+    servers.start_afresh(workspace, {new.id: "http://127.0.0.1:9001/v1"})
+    after = route(workspace)
+    assert {bundle: one.base_url for bundle, one in after.bundles.items()} == {
+        new.id: "http://127.0.0.1:9001/v1"
+    }
+    assert after.endpoints["router"].previous is None
+    assert after.version > before.version
+    assert wanted(workspace) == {new.id}, "nobody needs what a killed deployment asked for"
+    assert not any(server.status == "ready" for server in servers.listing(workspace))
+
+
+def test_production_answers_on_until_the_new_bundle_is_ready(
+    workspace: Workspace, two: tuple[Bundle, Bundle], tmp_path: Path
+) -> None:
+    _, new = two
+    newest = make_bundle(workspace, tmp_path / "newest")
+    deploy(workspace, newest)
+    assert route(workspace).endpoints["router"].arms[0].bundle == new.id
+    servers.report(workspace, newest.id, "ready", base_url="http://127.0.0.1:8003/v1")
+    assert route(workspace).endpoints["router"].arms[0].bundle == newest.id
+
+
+def test_deploying_it_again_takes_over_the_model_files_settings(
+    workspace: Workspace, two: tuple[Bundle, Bundle]
+) -> None:
+    _, new = two
+    assert route(workspace).endpoints["router"].capture.enabled
+    private = MODEL.model_copy(update={"endpoint": EndpointSettings(name="desk", capture=False)})
+    deploy(workspace, new, model=private)
+    assert route(workspace).endpoints.keys() == {"desk"}
+    assert not route(workspace).endpoints["desk"].capture.enabled
+
+
+def test_only_the_expected_production_is_replaced(
+    workspace: Workspace, two: tuple[Bundle, Bundle], tmp_path: Path
+) -> None:
+    old, new = two
+    newest = make_bundle(workspace, tmp_path / "newest")
+    with pytest.raises(ConflictError, match=f"Expected {old.short} .* found {new.short}"):
+        deploy(workspace, newest, expected=old.id)
+    with pytest.raises(ConflictError, match="Expected nothing"):
+        deploy(workspace, newest, expected=None)
+    assert newest.id not in wanted(workspace)
+    assert deploy(workspace, newest, expected=new.id).endpoint.bundle == newest.id
+
+
+def test_a_bundle_of_another_model_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    other = make_bundle(workspace, tmp_path / "other", model="summariser")
+    with pytest.raises(UsageError, match="one of summariser"):
+        deploy(workspace, other)
+
+
+def test_a_server_that_was_wanted_for_a_failed_deployment_is_not_kept(
+    workspace: Workspace, two: tuple[Bundle, Bundle], tmp_path: Path
+) -> None:
+    candidate = make_bundle(workspace, tmp_path / "candidate")
+    with pytest.raises(DeploymentError, match="no room"):
+        deploy(workspace, candidate, starts=False)
+    assert wanted(workspace) == {bundle.id for bundle in two}
 
 
 @pytest.mark.parametrize("verdict", ["failed", "refused", ""])

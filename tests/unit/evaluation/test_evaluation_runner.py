@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from tuneloop.errors import EvaluationError
-from tuneloop.evaluation.runner import ask
+from tuneloop.evaluation.runner import ask, prompt_digest
 from tuneloop.evaluation.suites import Suite
-from tuneloop.evaluation.targets import Answer
+from tuneloop.evaluation.targets import Answer, Sampling
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_an_interrupted_run_continues_and_a_finished_one_asks_nothing(
         ask(suite, parts.target(dies), folder=tmp_path, concurrency=1)
     (path,) = tmp_path.glob("*.jsonl")
     with path.open("a") as file:
-        file.write('{"case": "39", "answer": {"te')  # a kill in mid-line
+        file.write('{"prompt": "39", "answer": {"te')  # a kill in mid-line
     target = parts.target(lambda q: q)
     found = ask(suite, target, folder=tmp_path, concurrency=1)
     assert found.reused == 40 - len(target.asked) > 20 and "q30" in target.asked
@@ -43,17 +43,35 @@ def test_an_interrupted_run_continues_and_a_finished_one_asks_nothing(
     assert ask(suite, again, folder=tmp_path).reused == 40 and not again.asked
 
 
-def test_answers_of_another_target_or_suite_are_not_reused(
+def test_only_answers_of_the_same_target_sampling_and_prompt_are_reused(
     suite: Suite, parts, tmp_path: Path
 ) -> None:
     ask(suite, parts.target(lambda q: q, "one"), folder=tmp_path)
     other = parts.target(lambda q: q, "two")
     ask(suite, other, folder=tmp_path)
     assert len(other.asked) == 40
-    changed = parts.suite([*suite.cases, parts.case("new", "x")])
-    same = parts.target(lambda q: q, "one")
-    ask(changed, same, folder=tmp_path)
-    assert len(same.asked) == 41
+    hot = parts.target(lambda q: q, "one")
+    hot.sampling = Sampling(temperature=1.0)
+    ask(suite, hot, folder=tmp_path)
+    assert len(hot.asked) == 40
+    grown = parts.suite(
+        [*suite.cases, parts.case("new", "x"), parts.case("again", "other", question="q1")],
+        name="another",
+    )
+    same = parts.target(lambda q: "now " + q, "one")
+    found = ask(grown, same, folder=tmp_path)
+    assert same.asked == ["hello"] and found.reused == 41
+    assert (found.answers["0"].text, found.answers["again"].text) == ("q0", "q1")
+
+
+def test_what_a_target_said_elsewhere_is_not_asked_again(
+    suite: Suite, parts, tmp_path: Path
+) -> None:
+    known = {prompt_digest(case.messages): Answer(text="known") for case in suite.cases[:30]}
+    target = parts.target(lambda q: q)
+    found = ask(suite, target, known=known, folder=tmp_path)
+    assert len(target.asked) == 10 and found.reused == 30
+    assert found.answers["0"].text == "known" and found.answers["39"].text == "q39"
 
 
 def test_failed_requests_are_kept_as_failures_and_asked_again_next_time(

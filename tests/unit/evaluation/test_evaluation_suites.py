@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tuneloop.errors import EvaluationError
-from tuneloop.evaluation.suites import held_out_suite, load_suite
+from tuneloop.evaluation.suites import as_served, held_out_suite, load_suite
 from tuneloop.modelfile import TaskSettings
 
 
@@ -88,3 +88,22 @@ def test_a_bad_suite_file_says_what_and_where(
 def test_a_missing_file_is_named(tmp_path: Path, task: TaskSettings) -> None:
     with pytest.raises(EvaluationError, match=r"The suite file .* does not exist"):
         load(tmp_path / "none.jsonl", task)
+
+
+def test_a_bundle_with_another_system_text_gets_what_its_clients_sent(
+    tmp_path: Path, task: TaskSettings
+) -> None:
+    user = {"role": "user", "content": "hi"}
+    own = {"role": "system", "content": "Be rude."}
+    rows = [{"id": "a", "messages": [user]}, {"id": "b", "messages": [own, user]}]
+    suite = load(write(tmp_path / "f.jsonl", *rows), task)
+    old = as_served(suite, task_system=task.system, system="Sort it, old style.")
+    assert [case.messages for case in old.cases] == [
+        ({"role": "system", "content": "Sort it, old style."}, user),
+        (own, user),
+    ], "a client's own system text goes to every bundle"
+    assert [case.id for case in old.cases] == ["a", "b"] and old.digest != suite.digest
+    bare = as_served(suite, task_system=task.system, system="")
+    assert [case.messages for case in bare.cases] == [(user,), (own, user)]
+    assert as_served(bare, task_system="", system=task.system) == suite
+    assert as_served(suite, task_system=task.system, system=task.system) is suite

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tuneloop.gateway.metrics import Metrics
+from pathlib import Path
+
+from tuneloop.gateway.metrics import Metrics, SharedCounts
 
 
 def test_every_interaction_is_captured_or_dropped_for_a_reason() -> None:
@@ -29,3 +31,22 @@ def test_histogram_buckets_are_cumulative() -> None:
     assert 'tuneloop_request_seconds_bucket{endpoint="desk",le="+Inf"} 3' in lines
     assert 'tuneloop_request_seconds_count{endpoint="desk"} 3' in lines
     assert 'tuneloop_first_token_seconds_count{endpoint="desk"} 3' in lines
+
+
+def test_the_counts_of_all_processes_add_up_and_outlive_them(tmp_path: Path) -> None:
+    mine, other = Metrics(), Metrics()
+    for metrics in (mine, other, other):
+        metrics.accounted("desk", None)
+        metrics.answered("desk", status=200, error=None, seconds=0.3, first_token_seconds=None)
+        metrics.refused["invalid_json"] += 1
+    SharedCounts(other, tmp_path, "gateway-1").leave()
+    shared = SharedCounts(mine, tmp_path, "gateway-0")
+    shared.leave()
+    mine.accounted("desk", "opt_out")
+    text = shared.total().render({}).splitlines()
+    assert 'tuneloop_served_total{endpoint="desk"} 4' in text
+    assert 'tuneloop_captured_total{endpoint="desk"} 3' in text
+    assert 'tuneloop_requests_total{endpoint="desk",status="200"} 3' in text
+    assert 'tuneloop_request_seconds_count{endpoint="desk"} 3' in text
+    assert 'tuneloop_refused_total{reason="invalid_json"} 3' in text
+    assert shared.total().render({}).splitlines() == text  # counted once, however often it is asked

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tuneloop.gateway.errors import ApiError
-from tuneloop.gateway.requests import parse_chat, upstream_body
+from tuneloop.gateway.requests import CHAT, COMPLETION, EMBEDDING, parse, upstream_body
 from tuneloop.registry.routes import Target
 
 USER = {"role": "user", "content": "Where is my parcel?"}
@@ -20,7 +20,7 @@ def _body(**fields: Any) -> bytes:
 
 
 def _sent(body: bytes, **target: Any) -> dict[str, Any]:
-    call = parse_chat(body, {})
+    call = parse(CHAT, body, {})
     wanted = Target(base_url="http://127.0.0.1:1/v1", served_name="b1", **target)
     return dict(json.loads(upstream_body(call, wanted)))
 
@@ -28,7 +28,7 @@ def _sent(body: bytes, **target: Any) -> dict[str, Any]:
 def test_unknown_fields_pass_through_untouched() -> None:
     odd = b'{"model":"desk","messages":[{"role":"user","content":"x","name":"n","z":[1]}],'
     odd += b'"seed":123456789012345678901234567890,"new":{"a" : [1.50, null]},"e":1e400}'
-    call = parse_chat(odd, {})
+    call = parse(CHAT, odd, {})
     body = upstream_body(call, Target(base_url="http://h/v1", served_name="b1"))
     assert b"123456789012345678901234567890" in body
     assert b'{"a" : [1.50, null]}' in body
@@ -74,7 +74,7 @@ def test_streams_ask_for_token_counts_and_keep_other_options() -> None:
 
 def test_a_conversation_keeps_its_key_as_it_grows() -> None:
     def key(messages: list[dict[str, str]], headers: dict[str, str], **fields: Any) -> str:
-        return parse_chat(_body(messages=messages, **fields), headers).conversation
+        return parse(CHAT, _body(messages=messages, **fields), headers).conversation
 
     later = [USER, {"role": "assistant", "content": "On its way."}, {**USER, "content": "When?"}]
     other = [{**USER, "content": "Hello"}]
@@ -88,13 +88,13 @@ def test_a_conversation_keeps_its_key_as_it_grows() -> None:
 
 
 def test_tags_and_opt_out_come_from_headers() -> None:
-    call = parse_chat(
-        _body(), {"x-tuneloop-tags": "probe=golden, month=2", "x-tuneloop-capture": "OFF"}
+    call = parse(
+        CHAT, _body(), {"x-tuneloop-tags": "probe=golden, month=2", "x-tuneloop-capture": "OFF"}
     )
     assert call.tags == {"probe": "golden", "month": "2"}
     assert call.opted_out
     with pytest.raises(ApiError, match="name=value"):
-        parse_chat(_body(), {"x-tuneloop-tags": "probe"})
+        parse(CHAT, _body(), {"x-tuneloop-tags": "probe"})
 
 
 @pytest.mark.parametrize(
@@ -117,10 +117,37 @@ def test_tags_and_opt_out_come_from_headers() -> None:
 )
 def test_a_bad_body_is_refused_saying_what_is_wrong(body: bytes, code: str, says: str) -> None:
     with pytest.raises(ApiError) as refused:
-        parse_chat(body, {})
+        parse(CHAT, body, {})
     assert refused.value.status == 400
     assert refused.value.code == code
     assert says in refused.value.message
     error = json.loads(refused.value.body())["error"]
     assert set(error) == {"message", "type", "param", "code"}
     assert error["type"] == "invalid_request_error"
+
+
+def test_completions_take_sampling_and_embeddings_take_nothing() -> None:
+    target = Target(
+        base_url="http://h/v1", served_name="b1", system="Be brief.", sampling={"temperature": 0}
+    )
+    asked = parse(COMPLETION, b'{"model":"desk","prompt":["a",[1,2]],"stream":true}', {})
+    assert json.loads(upstream_body(asked, target)) == {
+        "model": "b1",
+        "prompt": ["a", [1, 2]],
+        "stream": True,
+        "temperature": 0,
+        "stream_options": {"include_usage": True},
+    }
+    embedded = parse(EMBEDDING, b'{"model":"desk","input":"a","dimensions":8}', {})
+    assert json.loads(upstream_body(embedded, target)) == {
+        "model": "b1",
+        "input": "a",
+        "dimensions": 8,
+    }
+    for operation, body in (
+        (COMPLETION, b'{"model":"d"}'),
+        (EMBEDDING, b'{"model":"d","input":{}}'),
+    ):
+        with pytest.raises(ApiError) as refused:
+            parse(operation, body, {})
+        assert refused.value.param in ("prompt", "input")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tuneloop.gateway.errors import ApiError
 from tuneloop.gateway.routing import choose, resolve
-from tuneloop.registry.routes import Arm, Endpoint, RouteSnapshot, Target
+from tuneloop.registry.routes import Arm, Endpoint, RouteSnapshot, Shadow, Target
 
 CONVERSATIONS = [f"{number:016x}" for number in range(4000)]
 
@@ -66,3 +66,32 @@ def test_an_unknown_model_is_refused_with_the_known_names() -> None:
     assert refused.value.code == "model_not_found"
     assert "known: desk" in refused.value.message
     assert resolve(snapshot, "desk", "0").bundle == "b1"
+
+
+def _resolved(endpoint: Endpoint, conversation: str = "c") -> tuple[str, str | None, str | None]:
+    targets = {name: Target(base_url="http://h/v1", served_name=name) for name in ("p", "c", "o")}
+    snapshot = RouteSnapshot(version=1, endpoints={"desk": endpoint}, bundles=targets)
+    route = resolve(snapshot, "desk", conversation)
+    return (
+        route.bundle,
+        route.fallback.bundle if route.fallback else None,
+        route.shadow.bundle if route.shadow else None,
+    )
+
+
+def test_production_falls_back_to_the_previous_bundle_and_a_candidate_to_production() -> None:
+    production, candidate = Arm(bundle="p"), Arm(bundle="c")
+    assert _resolved(Endpoint(arms=(production,), previous="o")) == ("p", "o", None)
+    assert _resolved(Endpoint(arms=(production,))) == ("p", None, None)
+    assert _resolved(Endpoint(arms=(production,), previous="gone")) == ("p", None, None)
+    assert _resolved(Endpoint(arms=(production,), previous="o", failover=False))[1] is None
+    canary = Endpoint(arms=(Arm(bundle="p", weight=0), candidate), previous="o")
+    assert _resolved(canary) == ("c", "p", None)
+
+
+def test_a_shadow_sees_its_share_of_the_conversations_whole() -> None:
+    endpoint = Endpoint(arms=(Arm(bundle="p"),), shadow=Shadow(bundle="c", share=0.3))
+    seen = [_resolved(endpoint, conversation)[2] for conversation in CONVERSATIONS]
+    # 4,000 draws at 0.3: five standard deviations are 0.036.
+    assert abs(seen.count("c") / len(seen) - 0.3) < 0.036
+    assert seen == [_resolved(endpoint, conversation)[2] for conversation in CONVERSATIONS]

@@ -171,6 +171,24 @@ def test_a_segment_of_a_living_writer_is_left_alone(tmp_path: Path) -> None:
     assert spool.seal_stale(tmp_path).segments == 1
 
 
+def test_a_segment_taken_for_stale_before_its_lock_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, sealed = fcntl.flock, []
+
+    def seal_first(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        sealed.append(spool.seal_stale(tmp_path).segments)
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", seal_first)
+    writer = Spool(tmp_path)
+    assert [writer.append(spool.encode(_feedback(number))) for number in range(3)] == [None] * 3
+    writer.close()
+    assert sealed == [1], "the other process came between opening and locking"
+    assert _numbers(tmp_path) == [0, 1, 2]
+
+
 _FILL_UP = """
 import resource, signal, sys
 from pathlib import Path

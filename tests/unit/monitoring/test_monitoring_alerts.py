@@ -16,6 +16,12 @@ from tuneloop.workspace import Workspace
 LIMIT = Limit(threshold=0.20, unit="share", side="above")
 
 
+@pytest.fixture
+def records_url(either_records: str | None) -> str | None:
+    """Every test runs on SQLite and on PostgreSQL."""
+    return either_records
+
+
 def _measured(bad: int, n: int = 100, monitor: str = "novelty") -> Measurement:
     figure = intervals.share(bad, n)
     return judge(monitor, window([]), figure, what="novel", limit=LIMIT, minimum=30)

@@ -1,4 +1,4 @@
-"""Which interactions a window holds, and what counts as a prompt and as an edit."""
+"""Which interactions a window holds, and what counts as an edit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tuneloop.monitoring.window import last_user_text, prompt_of, read_window
+from tuneloop.monitoring.window import read_window
 from tuneloop.workspace import Workspace
 
 
@@ -104,37 +104,3 @@ def test_ratings_and_edits_after_the_end_are_not_edits(workspace: Workspace) -> 
         "feedback", [_edit("i", at, 0.5, kind="rating"), _edit("i", end, "another")]
     )
     assert _read(workspace, end - timedelta(days=1), end)["edited"].to_list() == [False]
-
-
-@pytest.mark.parametrize(
-    ("messages", "text"),
-    [
-        ([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "a"),
-        ([{"role": "user", "content": "a"}, {"role": "user", "content": "b"}], "b"),
-        (
-            [
-                {
-                    "role": "user",
-                    "content": [
-                        {"type": "text", "text": "look"},
-                        {"type": "image_url", "image_url": {"url": "x"}},
-                        {"type": "text", "text": "here"},
-                    ],
-                }
-            ],
-            "look\nhere",
-        ),
-        ([{"role": "system", "content": "s"}], ""),
-        ([{"role": "user", "content": None}], ""),
-        ([{"role": "user"}], ""),
-        ([], ""),
-    ],
-)
-def test_the_prompt_is_the_text_of_the_last_user_turn(messages: list[dict], text: str) -> None:
-    assert last_user_text(messages) == text
-    assert prompt_of(json.dumps(messages)) == text
-
-
-@pytest.mark.parametrize("broken", ["", "{}", "[1, 2]", "not json", "null"])
-def test_messages_that_are_none_have_no_prompt(broken: str) -> None:
-    assert prompt_of(broken) == ""

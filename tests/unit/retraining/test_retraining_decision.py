@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from tuneloop.retraining.decision import Compared, decide
+from tuneloop.registry.aliases import Move
+from tuneloop.retraining.decision import Compared, Decision, Verdict, decide, settled
 
 
 def compared(verdict: str, difference: float = 0.0) -> Compared:
@@ -42,3 +45,61 @@ def test_against_production(production: Compared | None, deploy: bool) -> None:
 def test_an_unproven_candidate_says_so() -> None:
     decision = decide(gates="passed", gates_reason="", production=compared("inconclusive", 0.01))
     assert "too few to prove" in decision.reason
+
+
+def moves(*production: str) -> list[Move]:
+    """The history of what was in production, given from old to new."""
+    pairs = list(zip((None, *production), production, strict=False))
+    return [
+        Move(
+            name=name,
+            from_bundle=before,
+            to_bundle=after,
+            actor="ann",
+            reason=f"{before} to {after}",
+            at=datetime(2026, 3, 2, 9, 5, tzinfo=UTC),
+        )
+        for before, after in reversed(pairs)
+        for name in ("previous", "production")
+    ]
+
+
+def verdict(*, gates: str = "passed", against: str | None = "one", deploy: bool = True) -> Verdict:
+    decision = Decision(deploy=deploy, reason="production does better" if deploy else "it is worse")
+    return Verdict(bundle="two", gates=gates, compared_with=against, decision=decision)
+
+
+def test_what_is_in_production_is_settled() -> None:
+    closed = settled(verdict(), production="two", moves=moves("one", "two"))
+    assert closed is not None and closed.how == "in production"
+
+
+@pytest.mark.parametrize("production", ["one", "three", None])
+def test_a_missed_gate_stays_missed_whatever_is_in_production(production: str | None) -> None:
+    before = verdict(gates="failed", deploy=False)
+    closed = settled(before, production=production, moves=moves("one"))
+    assert closed is not None and closed.how == "refused"
+    assert closed.reason == "was refused because it is worse"
+
+
+def test_a_lost_comparison_holds_as_long_as_the_winner_is_in_production() -> None:
+    before = verdict(deploy=False)
+    closed = settled(before, production="one", moves=moves("one"))
+    assert closed is not None and closed.how == "refused"
+    assert settled(before, production="three", moves=moves("one", "three")) is None
+
+
+def test_a_rollback_is_not_undone_by_the_next_cycle() -> None:
+    closed = settled(verdict(), production="one", moves=moves("one", "two", "one"))
+    assert closed is not None and closed.how == "rolled back"
+    assert closed.reason == "was rolled back by ann at 2026-03-02 09:05 UTC (two to one)"
+    later = settled(verdict(), production="three", moves=moves("one", "two", "one", "three"))
+    assert later is not None and later.how == "rolled back"
+
+
+def test_what_gave_way_to_a_newer_bundle_may_come_back() -> None:
+    assert settled(verdict(), production="three", moves=moves("one", "two", "three")) is None
+
+
+def test_a_candidate_that_passed_and_was_not_deployed_yet_may_be() -> None:
+    assert settled(verdict(), production="one", moves=moves("one")) is None

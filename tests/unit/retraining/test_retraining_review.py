@@ -12,7 +12,20 @@ from tuneloop.retraining import review
 from tuneloop.workspace import Workspace
 
 
-def capture(workspace: Workspace, interaction: str, *, response: str = "wrong") -> None:
+@pytest.fixture
+def records_url(either_records: str | None) -> str | None:
+    """Every test runs on SQLite and on PostgreSQL."""
+    return either_records
+
+
+def capture(
+    workspace: Workspace,
+    interaction: str,
+    *,
+    response: str = "wrong",
+    messages: list[dict[str, object]] | None = None,
+) -> None:
+    asked = messages or [{"role": "user", "content": f"ask {interaction}"}]
     workspace.traffic.append(
         "interactions",
         [
@@ -22,7 +35,7 @@ def capture(workspace: Workspace, interaction: str, *, response: str = "wrong") 
                 "endpoint": "router",
                 "bundle": "b" * 64,
                 "status": 200,
-                "messages": json.dumps([{"role": "user", "content": f"ask {interaction}"}]),
+                "messages": json.dumps(asked),
                 "response": response,
             }
         ],
@@ -86,6 +99,65 @@ def test_the_last_edit_counts_and_no_change_is_no_edit(workspace: Workspace, clo
     assert review.listing(workspace, "router")[0].proposal == "second try"
 
 
+def test_a_later_edit_replaces_what_nobody_has_decided(workspace: Workspace, clock) -> None:  # type: ignore[no-untyped-def]
+    for name in ("open", "skipped", "approved", "rejected"):
+        capture(workspace, name)
+        edit(workspace, name, "first try")
+    assert collect(workspace) == 4
+    ids = {item.interaction: item.id for item in review.listing(workspace, "router")}
+    for status in ("skipped", "approved", "rejected"):
+        decide(workspace, ids[status], status)
+    clock.advance(minutes=1)
+    for name in ids:
+        edit(workspace, str(name), "second try")
+    assert collect(workspace) == 0, "none of them is new"
+    found = {item.interaction: item for item in review.listing(workspace, "router", status=None)}
+    assert {name: (item.status, item.proposal) for name, item in found.items()} == {
+        "open": ("open", "second try"),
+        "skipped": ("open", "second try"),
+        "approved": ("approved", "first try"),
+        "rejected": ("rejected", "first try"),
+    }
+    assert found["approved"].final == "first try"
+
+
+@pytest.mark.parametrize(
+    ("messages", "question"),
+    [
+        (
+            [
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "text", "text": "Look at this:"},
+                        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}},
+                    ],
+                }
+            ],
+            "Look at this:",
+        ),
+        ([{"role": "user"}], ""),
+        ([{"role": "user", "content": None}], ""),
+        ([{"role": "user", "content": "a\0b"}], "a\0b"),
+        ([{"role": "user", "content": "why?"}, {"role": "assistant", "content": "so"}], "why?"),
+        ([{"role": "assistant", "content": "hello"}], ""),
+    ],
+)
+def test_whatever_form_one_client_sends_all_items_can_be_reviewed(
+    workspace: Workspace, messages: list[dict[str, object]], question: str
+) -> None:
+    capture(workspace, "odd", messages=messages)
+    capture(workspace, "usual")
+    for name in ("odd", "usual"):
+        edit(workspace, name, "right\0")
+    assert collect(workspace) == 2
+    asked = {item.interaction: item.question for item in review.listing(workspace, "router")}
+    assert asked == {"odd": question, "usual": "ask usual"}
+    for item in review.listing(workspace, "router"):
+        decide(workspace, item.id, "approved")
+    assert len(review.approved_rows(workspace, "router")) == 2
+
+
 def test_feedback_before_its_interaction_is_found_later(workspace: Workspace) -> None:
     edit(workspace, "late", "right")
     assert collect(workspace) == 0
@@ -101,6 +173,18 @@ def test_reviewers_may_edit_and_skip(workspace: Workspace) -> None:
     decide(workspace, item.id, "skipped")
     decide(workspace, item.id, "approved", final="exactly")
     assert review.approved_rows(workspace, "router")[0]["messages"][-1]["content"] == "exactly"
+
+
+@pytest.mark.parametrize("blank", ["", " \n"])
+def test_an_empty_answer_approves_nothing(workspace: Workspace, blank: str) -> None:
+    capture(workspace, "one")
+    edit(workspace, "one", "nearly")
+    collect(workspace)
+    (item,) = review.listing(workspace, "router")
+    with pytest.raises(UsageError, match="is empty"):
+        decide(workspace, item.id, "approved", final=blank)
+    assert [one.id for one in review.listing(workspace, "router")] == [item.id]
+    assert review.approved_rows(workspace, "router") == []
 
 
 def test_a_decision_is_taken_once(workspace: Workspace) -> None:

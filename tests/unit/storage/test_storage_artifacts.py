@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -58,11 +57,39 @@ def test_changed_bytes_are_refused_by_name(tmp_path: Path, artifacts: Artifacts)
 def test_putting_it_again_mends_a_corrupt_artifact(tmp_path: Path, artifacts: Artifacts) -> None:
     source = folder(tmp_path / "a", x="good")
     digest = artifacts.put(source, kind="k")
+    artifacts.get(digest)
+    (blob,) = blobs(tmp_path)
+    blob.chmod(0o644)
+    blob.write_text("evil")  # the laid-out copy is a hard link: it has changed too
+    with pytest.raises(CorruptArtifactError):
+        artifacts.get(digest)
+    assert artifacts.put(source, kind="k") == digest
+    assert (artifacts.get(digest) / "x").read_text() == "good"
+
+
+def test_a_blob_restored_from_a_backup_is_read_again(tmp_path: Path, artifacts: Artifacts) -> None:
+    """The remedy that the error names is enough."""
+    digest = artifacts.put(folder(tmp_path / "a", x="good"), kind="k")
+    artifacts.get(digest)
     (blob,) = blobs(tmp_path)
     blob.chmod(0o644)
     blob.write_text("evil")
-    assert artifacts.put(source, kind="k") == digest
-    shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+    with pytest.raises(CorruptArtifactError, match=f"Restore {blob} from a backup"):
+        artifacts.get(digest)
+    backup = tmp_path / "backup"
+    backup.write_text("good")
+    backup.replace(blob)
+    assert (artifacts.get(digest) / "x").read_text() == "good"
+
+
+@pytest.mark.parametrize("damage", ["evil", None])
+def test_a_damaged_copy_of_a_sound_store_heals(tmp_path: Path, damage: str | None) -> None:
+    artifacts = Artifacts("memory://tuneloop-damaged-copy", cache=tmp_path / "cache")
+    digest = artifacts.put(folder(tmp_path / "a", x="good", sub__y="2"), kind="k")
+    copy = artifacts.get(digest) / "x"
+    copy.unlink()
+    if damage is not None:
+        copy.write_text(damage)
     assert (artifacts.get(digest) / "x").read_text() == "good"
 
 

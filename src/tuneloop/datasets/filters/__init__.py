@@ -15,11 +15,11 @@ from tuneloop.datasets.filters.base import KEEP, Filter, Verdict, drop
 from tuneloop.datasets.filters.empty import Empty
 from tuneloop.datasets.filters.language import WrongLanguage
 from tuneloop.datasets.filters.leftover_template import LeftoverTemplate
-from tuneloop.datasets.filters.length import TokenCounter, TooLong, TooShort
+from tuneloop.datasets.filters.length import TooLong, TooShort
 from tuneloop.datasets.filters.refusal import Refusal
 from tuneloop.datasets.filters.truncated import Truncated
 
-__all__ = ["KEEP", "Filter", "TokenCounter", "Verdict", "drop", "first_objection", "make_filters"]
+__all__ = ["KEEP", "Filter", "Verdict", "drop", "first_objection", "make_filters"]
 
 
 def make_filters(
@@ -29,8 +29,6 @@ def make_filters(
     language: str | None = None,
     output_schema: dict[str, Any] | None = None,
     output_pattern: str | None = None,
-    count_tokens: TokenCounter | None = None,
-    max_tokens: int | None = None,
     disabled: Collection[str] = (),
 ) -> tuple[Filter, ...]:
     """The filters that the settings ask for, in their order; `disabled` holds names.
@@ -41,7 +39,7 @@ def make_filters(
     filters: list[Filter] = [
         Empty(),
         TooShort(min_characters=min_characters),
-        TooLong(max_characters=max_characters, count_tokens=count_tokens, max_tokens=max_tokens),
+        TooLong(max_characters=max_characters),
         LeftoverTemplate(),
         Truncated(),
         Refusal(),

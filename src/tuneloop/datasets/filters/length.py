@@ -1,14 +1,15 @@
-"""Rows that are too short to mean something or too long to be trained on whole."""
+"""Rows that are too short to mean something or too long to be one example.
+
+Training itself leaves out what is longer than `training.max_length` in tokens: only there is the
+tokenizer known.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.filters.base import KEEP, Verdict, drop
-
-TokenCounter = Callable[[Example], int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +29,9 @@ class TooShort:
 
 @dataclass(frozen=True, kw_only=True)
 class TooLong:
-    """Drops `too_long`: more characters, or tokens where a counter is given, than allowed."""
+    """Drops `too_long`: more characters than allowed."""
 
     max_characters: int
-    count_tokens: TokenCounter | None = None
-    max_tokens: int | None = None
-    """The context window in tokens."""
     name: str = "too_long"
 
     def __call__(self, example: Example) -> Verdict:
@@ -43,8 +41,4 @@ class TooLong:
                 "too_long",
                 f"{example.characters:,} characters; the limit is {self.max_characters:,}",
             )
-        if self.count_tokens is not None and self.max_tokens is not None:
-            tokens = self.count_tokens(example)
-            if tokens > self.max_tokens:
-                return drop("too_long", f"{tokens:,} tokens; the limit is {self.max_tokens:,}")
         return KEEP

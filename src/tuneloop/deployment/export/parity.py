@@ -100,13 +100,15 @@ def check_parity(
     prompts: Sequence[Messages],
     serve: Callable[[Path], AbstractContextManager[Served]],
     bounds: Mapping[str, float] | None = None,
+    prompts_of: Mapping[str, int] | None = None,
     positions: int = DEFAULT_POSITIONS,
     progress: Progress,
 ) -> list[ParityVerdict]:
     """Compare every form of an export with the one that it was made from.
 
     `serve` runs a GGUF file for as long as the context lasts; `bounds` replaces a step's bound: the
-    largest difference for f16, the mean one for a quantisation. Stops when merged or f16 weights
+    largest difference for f16, the mean one for a quantisation. `prompts_of` says of how many
+    prompts, the first ones, a form is asked; default: all. Stops when merged or f16 weights
     fail, for what follows is made from them.
 
     Raises:
@@ -131,11 +133,13 @@ def check_parity(
         if not all(verdict.passed for verdict in verdicts if verdict.hop in (MERGED, F16)):
             break
         progress.step(f"Parity: asking {form}, served")
+        asked = prompts[: (prompts_of or {}).get(form)]
         with serve(export.path(form)) as server:
             observed = observe_server(
-                http_poster(server.base_url), prompts, positions=positions, progress=progress
+                http_poster(server.base_url), asked, positions=positions, progress=progress
             )
-        verdicts.append(judge_parity(form, reference_name, reference, observed, allowed[form]))
+        compared = reference[: len(asked)]
+        verdicts.append(judge_parity(form, reference_name, compared, observed, allowed[form]))
         if form == F16:
             reference_name, reference = F16, observed
     return verdicts

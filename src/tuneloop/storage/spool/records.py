@@ -1,4 +1,4 @@
-"""The two records of the traffic: an interaction, and feedback about one."""
+"""The records of the traffic: interactions, a candidate's answers to copies, and feedback."""
 
 from __future__ import annotations
 
@@ -17,6 +17,13 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True, tag_field="record",
     """When the request arrived, UTC, ISO 8601 with milliseconds."""
     endpoint: str
     bundle: str
+    """What answered."""
+    failover_from: str | None = None
+    """The bundle that should have answered and could not."""
+    operation: str = "chat"
+    """chat, completion or embedding."""
+    owner: str = ""
+    """Of the API key that it came with."""
     status: int
     """The HTTP status that the client got; 499 when it left before the answer was complete."""
     error: str | None = None
@@ -44,6 +51,30 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True, tag_field="record",
     tags: dict[str, str] = {}
 
 
+class Shadow(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="shadow"):
+    """What a candidate answered to the copy of a request; no client saw it."""
+
+    id: str
+    time: str
+    interaction: str
+    """The one that it is a copy of."""
+    endpoint: str
+    bundle: str
+    """The candidate."""
+    status: int
+    """The HTTP status that a client would have got."""
+    error: str | None = None
+    response: str = ""
+    finish_reason: str | None = None
+    tool_calls: str | None = None
+    """JSON text."""
+    latency_ms: float
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    mean_logprob: float | None = None
+    conversation: str
+
+
 class Feedback(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="feedback"):
     """What came back about an interaction."""
 
@@ -59,7 +90,7 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", ta
     user: str | None = None
 
 
-Record = Interaction | Feedback
+Record = Interaction | Shadow | Feedback
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Record)

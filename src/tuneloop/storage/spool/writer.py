@@ -30,6 +30,7 @@ class DropReason(StrEnum):
     CLOSED = "closed"
 
 
+_ROOM_BYTES = 1 << 16
 # EFBIG: over the process's limit on file sizes; EDQUOT: over the user's quota.
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
@@ -59,6 +60,7 @@ class Spool:
             raise StoreError(f"Cannot create the spool folder {folder}: {e.strerror}.") from e
         self.sync_errors = 0
         """Failed fsyncs and seals: what was written then might not survive a power cut."""
+        self._refused = False
         self._folder = folder
         self._limits = limits or SpoolLimits()
         self._lock = threading.Lock()
@@ -78,10 +80,26 @@ class Spool:
                     self._segment = _OpenSegment(self._folder)
                 self._segment.append(line)
             except OSError as e:
+                self._refused = True
                 return DropReason.DISK_FULL if e.errno in _FULL else DropReason.DISK_ERROR
+            self._refused = False
             if self._segment.size_bytes >= self._limits.segment_bytes:
                 self._retire()
         return None
+
+    def has_room(self) -> bool:
+        """Whether the disk takes a record now; asked anew only after it has refused one."""
+        with self._lock:
+            if not self._refused:
+                return True
+            try:
+                if self._segment is None:
+                    self._segment = _OpenSegment(self._folder)
+                self._segment.try_room()
+            except OSError:
+                return False
+            self._refused = False
+            return True
 
     def close(self) -> None:
         """Seal the segment and stop the thread; later lines are refused."""
@@ -124,16 +142,11 @@ class _OpenSegment:
     """The file that is being written, locked while this process lives."""
 
     def __init__(self, folder: Path) -> None:
-        # Sorts by time; no other process, machine or container makes the same name.
-        unique = f"{time.time_ns():016x}-{os.getpid()}-{os.urandom(4).hex()}"
-        self.path = folder / f"{unique}{OPEN_SUFFIX}"
+        self.path, self._descriptor = _open_locked(folder)
         self.size_bytes = 0
         self.dirty = False
         """Whether there may be bytes that are not on the disk."""
         self._opened = time.monotonic()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        self._descriptor = os.open(self.path, flags, 0o600)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
 
     @property
     def age_seconds(self) -> float:
@@ -151,6 +164,13 @@ class _OpenSegment:
         self.size_bytes += len(data)
         self.dirty = True
 
+    def try_room(self) -> None:
+        """An error when the disk would not take a record."""
+        try:
+            os.write(self._descriptor, bytes(_ROOM_BYTES))
+        finally:
+            os.ftruncate(self._descriptor, self.size_bytes)
+
     def sync(self) -> None:
         self.dirty = False  # before the fsync: what is written during it is for the next one
         os.fsync(self._descriptor)
@@ -164,3 +184,18 @@ class _OpenSegment:
                 self.path.unlink(missing_ok=True)
         finally:
             os.close(self._descriptor)
+
+
+def _open_locked(folder: Path) -> tuple[Path, int]:
+    """A new open segment and its descriptor, locked."""
+    while True:
+        # Sorts by time; no other process, machine or container makes the same name.
+        unique = f"{time.time_ns():016x}-{os.getpid()}-{os.urandom(4).hex()}"
+        path = folder / f"{unique}{OPEN_SUFFIX}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        descriptor = os.open(path, flags, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return path, descriptor
+        # Before the lock, `seal_stale` took it for the empty segment of a dead writer.
+        os.close(descriptor)

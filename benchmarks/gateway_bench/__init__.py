@@ -1,0 +1,1 @@
+"""Parts of the gateway benches: the proxies compared, the canned upstream, the load."""

@@ -1,0 +1,166 @@
+"""`tuneloop rollout`: move an endpoint to a candidate step by step."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tuneloop.cli.terminal import (
+    DEFAULT_FILE,
+    JsonOption,
+    ModelOption,
+    SetOption,
+    ago,
+    finishing,
+    open_loop,
+    out,
+    print_json,
+    table,
+)
+
+if TYPE_CHECKING:
+    from tuneloop.deployment.controller import Steer
+    from tuneloop.deployment.rollouts import Rollout
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Rollouts: shadow → canary → full, judged on live traffic. A candidate that is proven "
+    "worse is rolled back by itself.",
+)
+ReasonOption = Annotated[str, typer.Option("--reason", "-m", help="Why; kept in the history.")]
+
+
+@app.command()
+def start(
+    bundle: Annotated[str, typer.Argument(help="Id, its beginning, or `candidate`.")] = "candidate",
+    file: ModelOption = DEFAULT_FILE,
+    overrides: SetOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Begin to move the endpoint to a bundle; steps and guards are the model file's `rollout:`.
+
+    Example: tuneloop rollout start candidate --set rollout.shadow=false
+    """
+    with finishing(open_loop(file, overrides, quiet=json_)) as loop:
+        begun, now = loop.roll_out(bundle), loop.workspace.now()
+    print_json(begun) if json_ else _show(begun, now)
+
+
+@app.command()
+def status(
+    rollout: Annotated[str, typer.Argument(help="Id, or `latest`.")] = "latest",
+    file: ModelOption = DEFAULT_FILE,
+    json_: JsonOption = False,
+) -> None:
+    """Show where a rollout is and every move it made, with the reason.
+
+    Example: tuneloop rollout status --json
+    """
+    from tuneloop.deployment import rollouts
+
+    with finishing(open_loop(file, quiet=True)) as loop:
+        found, now = loop.rollout(rollout), loop.workspace.now()
+        events = rollouts.events(loop.workspace, found.id)
+    if json_:
+        print_json({"rollout": found, "events": events})
+        return
+    _show(found, now)
+    rows = table("when", "move", "to", "who", "why")
+    for one in events:
+        stage = found.plan.stages[int(one.detail["step"])]
+        reason = str(one.detail["reason"])
+        rows.add_row(ago(one.at, now), one.event, str(stage), one.actor, reason)
+    out.print(rows)
+
+
+@app.command("list")
+def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
+    """List the rollouts, the newest first.
+
+    Example: tuneloop rollout list
+    """
+    from tuneloop.hashing import short
+
+    with finishing(open_loop(file, quiet=True)) as loop:
+        found, now = loop.rollouts(), loop.workspace.now()
+    if json_:
+        print_json(found)
+        return
+    rows = table("rollout", "candidate", "status", "stage", "begun", "why")
+    for one in found:
+        begun = ago(one.created_at, now)
+        rows.add_row(one.id, short(one.candidate), one.status, str(one.stage), begun, one.detail)
+    out.print(rows if found else "No rollouts yet.")
+
+
+@app.command()
+def pause(
+    file: ModelOption = DEFAULT_FILE,
+    reason: ReasonOption = "paused by hand",
+    json_: JsonOption = False,
+) -> None:
+    """Decide nothing until it is resumed; a canary keeps its share.
+
+    Example: tuneloop rollout pause -m "holidays"
+    """
+    _steer("pause", file, reason, json_)
+
+
+@app.command()
+def resume(
+    file: ModelOption = DEFAULT_FILE,
+    reason: ReasonOption = "resumed by hand",
+    json_: JsonOption = False,
+) -> None:
+    """Go on with a paused rollout.
+
+    Example: tuneloop rollout resume
+    """
+    _steer("resume", file, reason, json_)
+
+
+@app.command()
+def promote(
+    file: ModelOption = DEFAULT_FILE,
+    reason: ReasonOption = "promoted by hand",
+    json_: JsonOption = False,
+) -> None:
+    """Take the next step now, whatever the guards say.
+
+    Example: tuneloop rollout promote -m "traffic is too thin at night"
+    """
+    _steer("promote", file, reason, json_)
+
+
+@app.command()
+def abort(
+    file: ModelOption = DEFAULT_FILE,
+    reason: ReasonOption = "aborted by hand",
+    json_: JsonOption = False,
+) -> None:
+    """End the rollout: production answers everything again, within a second.
+
+    Example: tuneloop rollout abort -m "wrong candidate"
+    """
+    _steer("abort", file, reason, json_)
+
+
+def _steer(command: Steer, file: Path, reason: str, json_: bool) -> None:
+    with finishing(open_loop(file, quiet=True)) as loop:
+        moved, now = loop.steer_rollout(command, reason=reason), loop.workspace.now()
+    print_json(moved) if json_ else _show(moved, now)
+
+
+def _show(found: Rollout, now: datetime) -> None:
+    from tuneloop.hashing import short
+
+    since = ago(found.step_since, now).removesuffix(" ago")
+    out.print(
+        f"Rollout {found.id}: {short(found.production)} → {short(found.candidate)}, "
+        f"{found.stage}, {found.status}, in this step for {since}.",
+        markup=False,
+    )
+    out.print(found.detail, markup=False)

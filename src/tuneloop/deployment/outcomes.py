@@ -1,0 +1,214 @@
+"""From captured traffic to the observations that a rollout is judged on."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from tuneloop.deployment.rollout import Observation
+from tuneloop.deployment.rollout_plan import Guard, GuardName, RolloutPlan, ShadowStep
+from tuneloop.deployment.rollouts import Rollout, RolloutEvent
+from tuneloop.modelfile import RolloutSettings
+from tuneloop.storage.traffic import Traffic
+
+Fits = Callable[[str], bool]
+"""Whether an answer has the declared form."""
+
+_SETTLING = timedelta(seconds=2)
+"""Gateways follow a route change within a second; conversations that begin meanwhile are left out,
+whichever bundle they got."""
+_COLUMNS = (
+    "id",
+    "time",
+    "bundle",
+    "failover_from",
+    "operation",
+    "status",
+    "error",
+    "response",
+    "latency_ms",
+    "completion_tokens",
+    "conversation",
+    "tags",
+)
+_CLIENT_LEFT = 499
+_BASELINE = timedelta(days=7)
+_BASELINE_ANSWERS = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Step:
+    """A span of time in which the routes stayed the same."""
+
+    since: datetime
+    step: int
+    share: float
+    counts: bool
+    """Whether the rollout was running."""
+
+
+def observe(
+    traffic: Traffic, rollout: Rollout, events: Sequence[RolloutEvent], *, fits: Fits
+) -> list[Observation]:
+    """Each conversation's first answer in the rollout, in the order in which they began.
+
+    Raises:
+        StoreError: the tables cannot be read.
+    """
+    steps = [
+        _Step(
+            since=event.at,
+            step=int(event.detail["step"]),
+            share=float(event.detail["share"]),
+            counts=event.detail["status"] == "running",
+        )
+        for event in events
+    ]
+    copies = _copies(traffic, rollout) if rollout.plan.shadow else {}
+    found = []
+    for row in _first_of_each(traffic, rollout):
+        if row["status"] == _CLIENT_LEFT or 400 <= row["status"] < 500:
+            continue  # what the client did says nothing about a bundle
+        observation = _observation(row, _at(steps, row["time"]), copies, rollout, fits)
+        if observation is not None:
+            found.append(observation)
+    return found
+
+
+def plan_for(
+    traffic: Traffic, settings: RolloutSettings, *, endpoint: str, bundle: str, now: datetime
+) -> RolloutPlan:
+    """The plan that the model file declares, with limits from production's last week.
+
+    An answer is slow above production's 95th percentile, and of odd length outside its 1st to 99th
+    percentile of tokens. Guards for which production has answered too little are left out.
+    """
+    seen = _answers_of(traffic, endpoint, bundle, since=now - _BASELINE, until=now)
+    guards = []
+    for name in settings.guards:
+        if name in ("errors", "format"):
+            guards.append(Guard(name=name))
+        elif name == "latency" and len(seen) >= _BASELINE_ANSWERS:
+            guards.append(Guard(name=name, above=_quantile([a for a, _ in seen], 0.95)))
+        elif name == "length":
+            tokens = [float(t) for _, t in seen if t is not None]
+            if len(tokens) >= _BASELINE_ANSWERS:
+                low, high = _quantile(tokens, 0.01), _quantile(tokens, 0.99)
+                guards.append(Guard(name=name, below=low, above=high))
+    return RolloutPlan(
+        guards=tuple(guards),
+        shadow=ShadowStep(minimum_pairs=settings.shadow_pairs) if settings.shadow else None,
+        steps=settings.steps,
+        minimum_samples=settings.minimum_samples,
+        maximum_step_hours=settings.maximum_step_hours,
+    )
+
+
+def _answers_of(
+    traffic: Traffic, endpoint: str, bundle: str, *, since: datetime, until: datetime
+) -> list[tuple[float, int | None]]:
+    """Latency in ms and tokens of whole answers."""
+    import polars as pl
+
+    frame = (
+        traffic.scan("interactions", since=since, until=until)
+        .filter(pl.col("endpoint") == endpoint, pl.col("bundle") == bundle)
+        .filter(pl.col("status") == 200, pl.col("error").is_null())
+        .select("latency_ms", "completion_tokens")
+        .collect()
+    )
+    return list(frame.iter_rows())
+
+
+def _quantile(values: Sequence[float], share: float) -> float:
+    """The smallest value with at least this share of all at or below it."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def _observation(
+    row: Mapping[str, Any],
+    step: _Step | None,
+    copies: Mapping[str, Mapping[str, Any]],
+    rollout: Rollout,
+    fits: Fits,
+) -> Observation | None:
+    if step is None or not step.counts:
+        return None
+    outcome = outcomes(row, rollout.plan, fits)
+    if rollout.plan.stages[step.step].name == "shadow":
+        copy = copies.get(row["id"])
+        if copy is None or row["bundle"] != rollout.production:
+            return None
+        candidate = outcomes(copy, rollout.plan, fits)
+        return Observation(
+            step=step.step, share=step.share, candidate=candidate, production=outcome
+        )
+    if rollout.candidate in (row["bundle"], row["failover_from"]):
+        return Observation(step=step.step, share=step.share, candidate=outcome)
+    if row["bundle"] == rollout.production:
+        return Observation(step=step.step, share=step.share, production=outcome)
+    return None
+
+
+def outcomes(row: Mapping[str, Any], plan: RolloutPlan, fits: Fits) -> dict[GuardName, bool]:
+    """Guard → whether the answer was bad; what could not be measured is absent."""
+    failed = row["error"] is not None or row["status"] >= 500 or bool(row.get("failover_from"))
+    found: dict[GuardName, bool] = {}
+    for guard in plan.guards:
+        if guard.name == "errors":
+            found["errors"] = failed
+        elif not failed and (value := _value(guard, row, fits)) is not None:
+            found[guard.name] = guard.is_bad(value)
+    return found
+
+
+def _value(guard: Guard, row: Mapping[str, Any], fits: Fits) -> float | None:
+    if guard.name == "format":
+        return float(not fits(row["response"] or ""))
+    if guard.name == "latency":
+        return float(row["latency_ms"])
+    if guard.name == "length" and row["completion_tokens"] is not None:
+        return float(row["completion_tokens"])
+    return None
+
+
+def _first_of_each(traffic: Traffic, rollout: Rollout) -> Iterator[dict[str, Any]]:
+    import polars as pl
+
+    frame = (
+        traffic.scan("interactions", since=rollout.created_at, until=rollout.finished_at)
+        .filter(pl.col("endpoint") == rollout.endpoint)
+        .filter(pl.col("operation").fill_null("chat") == "chat")
+        .filter(~pl.col("tags").fill_null("").str.contains('"probe"'))
+        .select(_COLUMNS)
+        .sort("id")
+        .unique("conversation", keep="first", maintain_order=True)
+        .collect()
+    )
+    yield from frame.iter_rows(named=True)
+
+
+def _copies(traffic: Traffic, rollout: Rollout) -> dict[str, dict[str, Any]]:
+    import polars as pl
+
+    frame = (
+        traffic.scan("shadows", since=rollout.created_at)
+        .filter(pl.col("bundle") == rollout.candidate)
+        .sort("id")
+        .unique("interaction", keep="first", maintain_order=True)
+        .collect()
+    )
+    return {row["interaction"]: row for row in frame.iter_rows(named=True)}
+
+
+def _at(steps: Sequence[_Step], time: datetime) -> _Step | None:
+    """The step in which a conversation began, None where the routes were just changing."""
+    place = bisect_right([step.since for step in steps], time) - 1
+    if place < 0:
+        return None
+    return steps[place] if time - steps[place].since >= _SETTLING else None

@@ -1,0 +1,43 @@
+"""What a candidate is compared with, and how that is asked: as it would be served itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tuneloop.evaluation.plan import EvaluationPlan
+from tuneloop.evaluation.suites import Suite, as_served
+from tuneloop.evaluation.targets import Answer, ChatTarget
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """Somebody who is asked the cases of an evaluation."""
+
+    target: ChatTarget
+    """with its own sampling"""
+    system: str | None = None
+    """its own system text; None: it is asked with the task's, as the candidate is"""
+    known: Mapping[str, Answer] = field(default_factory=dict)
+    """answers that it gave elsewhere with the same sampling: prompt digest → answer"""
+    main_suite_only: bool = False
+    """its answers to the other suites would decide nothing"""
+
+    def suites(self, plan: EvaluationPlan) -> tuple[Suite, ...]:
+        """The cases that it is asked, as they reach it."""
+        suites = plan.suites[:1] if self.main_suite_only else plan.suites
+        if self.system is None:
+            return suites
+        return tuple(as_served(s, task_system=plan.system, system=self.system) for s in suites)
+
+    def differences(self, label: str, plan: EvaluationPlan) -> list[str]:
+        """What a reader must know who compares its figures with the candidate's."""
+        mine, theirs = self.target.sampling.as_request(), plan.sampling.as_request()
+        own = ["system text"] if self.system not in (None, plan.system) else []
+        own += [key for key in sorted({*mine, *theirs}) if mine.get(key) != theirs.get(key)]
+        notes = []
+        if own:
+            notes.append(f"{label} was asked with its own {', '.join(own)}, as it is served")
+        if self.known:
+            notes.append(f"what {label} had answered before was not asked again, latency included")
+        return notes

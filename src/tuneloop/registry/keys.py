@@ -1,0 +1,178 @@
+"""API keys of the gateway: made here, shown once, kept as a digest."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+import sqlalchemy as sa
+
+from tuneloop.errors import UsageError
+from tuneloop.registry import audit
+from tuneloop.registry.routes import KEY_PREFIX, Key
+from tuneloop.storage import tables
+from tuneloop.workspace import Workspace
+
+_NAME_BYTES = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiKey:
+    """A key as it can be shown: without its secret."""
+
+    name: str
+    """The part of the key that finds it."""
+    owner: str
+    """Whose key it is; keys of one owner share their interactions."""
+    endpoints: tuple[str, ...]
+    """Endpoints that it opens; empty: all."""
+    feedback_for_all: bool
+    requests_per_minute: float | None
+    concurrent_requests: int | None
+    created_at: datetime
+    revoked_at: datetime | None
+
+    @property
+    def active(self) -> bool:
+        """Whether it still opens anything."""
+        return self.revoked_at is None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grant:
+    """What a new key shall open."""
+
+    owner: str
+    endpoints: tuple[str, ...] = ()
+    feedback_for_all: bool = False
+    requests_per_minute: float | None = None
+    concurrent_requests: int | None = None
+
+
+def create(workspace: Workspace, grant: Grant, *, actor: str) -> tuple[ApiKey, str]:
+    """A new key and its text, which is not kept anywhere.
+
+    Raises:
+        UsageError: the owner is empty or a limit is not above 0.
+    """
+    _check(grant)
+    name = secrets.token_hex(_NAME_BYTES)
+    text = f"{KEY_PREFIX}_{name}_{secrets.token_urlsafe(32)}"
+    values = {
+        "name": name,
+        "digest": sha256(text.encode()).hexdigest(),
+        **vars(grant),
+        "endpoints": list(grant.endpoints),
+        "created_at": workspace.now(),
+        "revoked_at": None,
+    }
+    with workspace.records.begin() as tx:
+        tx.execute(sa.insert(tables.api_keys).values(**values))
+        _audit(tx, workspace, actor, "key.create", {"key": name, "owner": grant.owner})
+    return find(workspace, name), text
+
+
+def revoke(workspace: Workspace, name: str, *, actor: str) -> ApiKey:
+    """Close a key for good; one that is closed already stays so.
+
+    Raises:
+        UsageError: there is no such key.
+    """
+    key = find(workspace, name)
+    if key.active:
+        with workspace.records.begin() as tx:
+            tx.execute(
+                sa.update(tables.api_keys)
+                .where(tables.api_keys.c.name == name, tables.api_keys.c.revoked_at.is_(None))
+                .values(revoked_at=workspace.now())
+            )
+            _audit(tx, workspace, actor, "key.revoke", {"key": name, "owner": key.owner})
+    return find(workspace, name)
+
+
+def find(workspace: Workspace, name: str) -> ApiKey:
+    """A key by its name.
+
+    Raises:
+        UsageError: there is no such key.
+    """
+    for key in listing(workspace):
+        if key.name == name:
+            return key
+    raise UsageError(
+        f"There is no API key named {name!r}.", remedy="See the names with: tuneloop key list"
+    )
+
+
+def listing(workspace: Workspace) -> list[ApiKey]:
+    """All keys, the newest first."""
+    query = sa.select(tables.api_keys).order_by(tables.api_keys.c.created_at.desc())
+    with workspace.records.begin() as tx:
+        return [_record(row) for row in tx.execute(query)]
+
+
+def for_gateway(tx: sa.Connection) -> dict[str, Key] | None:
+    """The active keys by name; None while there never was one, and the gateway is open.
+
+    Revoking the last key closes the gateway: it must not open it.
+    """
+    rows = tx.execute(sa.select(tables.api_keys)).all()
+    if not rows:
+        return None
+    return {
+        row.name: Key(
+            digest=row.digest,
+            owner=row.owner,
+            endpoints=tuple(row.endpoints),
+            feedback_for_all=row.feedback_for_all,
+            requests_per_minute=row.requests_per_minute,
+            concurrent_requests=row.concurrent_requests,
+        )
+        for row in rows
+        if row.revoked_at is None
+    }
+
+
+def gateway_secret(tx: sa.Connection) -> str:
+    """What the gateways prove interaction ids with; made once, the same for all of them."""
+    found = tx.execute(sa.select(tables.gateway_secret.c.secret)).scalar()
+    if found is None:
+        found = secrets.token_hex(32)
+        tx.execute(sa.insert(tables.gateway_secret).values(id=1, secret=found))
+    return str(found)
+
+
+def _check(grant: Grant) -> None:
+    if not grant.owner.strip():
+        raise UsageError(
+            "Expected the name of a key's owner, got none.",
+            remedy="Name the person, team or program: tuneloop key create OWNER",
+        )
+    for name, limit in (
+        ("requests per minute", grant.requests_per_minute),
+        ("concurrent requests", grant.concurrent_requests),
+    ):
+        if limit is not None and limit <= 0:
+            raise UsageError(f"Expected a number above 0 of {name}, got {limit:g}.")
+
+
+def _audit(
+    tx: sa.Connection, workspace: Workspace, actor: str, action: str, detail: dict[str, Any]
+) -> None:
+    audit.record(tx, model="", actor=actor, action=action, detail=detail, now=workspace.now())
+
+
+def _record(row: sa.Row[Any]) -> ApiKey:
+    return ApiKey(
+        name=row.name,
+        owner=row.owner,
+        endpoints=tuple(row.endpoints),
+        feedback_for_all=row.feedback_for_all,
+        requests_per_minute=row.requests_per_minute,
+        concurrent_requests=row.concurrent_requests,
+        created_at=row.created_at,
+        revoked_at=row.revoked_at,
+    )

@@ -1,0 +1,163 @@
+"""Every shell block of the README and the guides, and the README's client, run as they are written.
+
+They are run in the order in which a team would come to them, on a tiny model. Names that stand for
+something (ID, OLD, NEW), the base and the port are replaced. The records are in PostgreSQL, as the
+guide to stores has it; the tutorial runs on the defaults.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tiny_desk import EXAMPLE, ROOT
+from tuneloop.deployment.processes import free_port
+from tuneloop.testing.tiny_model import make_tiny_model
+
+README = ROOT / "README.md"
+GUIDES = ROOT / "docs" / "how-to"
+NOT_HERE = ("pip install",)
+
+
+def blocks(page: Path) -> list[str]:
+    """The shell blocks of a page."""
+    found = re.findall(r"^ *```sh\n(.*?)^ *```", page.read_text(), re.DOTALL | re.MULTILINE)
+    return [textwrap.dedent(block) for block in found]
+
+
+class Team:
+    """Works through the pages in one folder; knows what was not read yet."""
+
+    def __init__(self, folder: Path, records_url: str) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.unread = [
+            (page.name, number)
+            for page in (README, *sorted(GUIDES.glob("*.md")))
+            for number in range(len(blocks(page)))
+        ]
+        self._environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "OMP_NUM_THREADS": "1",
+            "TUNELOOP_RECORDS_URL": records_url,
+            # A random model cannot pass a gate on quality, so the gate is that it answers at all.
+            "TUNELOOP_SET_EVALUATION__GATES": "{error_share: '<= 0.1'}",
+            "TUNELOOP_SET_EVALUATION__MINIMUM_CASES": "10",
+            "TUNELOOP_SET_EVALUATION__MARGIN": "0.3",
+            "TUNELOOP_SET_EVALUATION__CONCURRENCY": "1",
+            "TUNELOOP_SET_TRAINING__EPOCHS": "1",
+            "TUNELOOP_SET_TRAINING__LEARNING_RATE": "0.01",
+            "TUNELOOP_SET_EXPORT__QUANTISATIONS": "[q8_0]",
+            "TUNELOOP_SET_ENDPOINT__PORT": str(self.port),
+            "TUNELOOP_SET_ENDPOINT__MAX_TOKENS": "12",
+            "TUNELOOP_SET_ENDPOINT__CONTEXT_TOKENS": "512",
+            "TUNELOOP_SET_ENDPOINT__PARALLEL_REQUESTS": "1",
+        }
+
+    def read(self, page: Path, number: int, *, keys: str = "", **names: str) -> str:
+        """Run a shell block; `keys` is what is typed, `names` are replaced."""
+        text = blocks(page)[number]
+        for name, value in names.items():
+            assert name in text
+            text = re.sub(rf"\b{name}\b", value, text)
+        if (page.name, number) in self.unread:
+            self.unread.remove((page.name, number))
+        return self.run("sh", "-euc", self._here(text), keys=keys)
+
+    def client(self, message: str) -> None:
+        """Run the README's client with another message."""
+        code = README.read_text().split("<!-- client -->")[1].split("```python")[1].split("```")[0]
+        assert self.run(sys.executable, "-c", self._here(code).replace(CLIENT_SAYS, message))
+
+    def run(self, *command: str, keys: str = "") -> str:
+        """What a command prints; it must end well."""
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self._environment,
+            input=keys,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def listed(self, *command: str, at_least: int) -> list[Any]:
+        """What a command lists as JSON, once it is so many; captures take two seconds."""
+        deadline = time.monotonic() + 60
+        while True:
+            found = json.loads(self.run("tuneloop", *command, "list", "--json"))
+            if len(found) >= at_least:
+                return list(found)
+            assert time.monotonic() < deadline, found
+            time.sleep(0.2)
+
+    def _here(self, text: str) -> str:
+        lines = [line for line in text.splitlines() if not line.startswith(NOT_HERE)]
+        return (
+            "\n".join(lines)
+            .replace("HuggingFaceTB/SmolLM2-135M-Instruct", "base")
+            .replace("127.0.0.1:8400", f"127.0.0.1:{self.port}")
+        )
+
+
+CLIENT_SAYS = "My Tarn is beeping!"
+
+
+@pytest.fixture
+def team(tmp_path: Path, empty_postgres: str) -> Iterator[Team]:
+    shutil.copy(EXAMPLE / "month-1.jsonl", tmp_path / "examples.jsonl")
+    make_tiny_model(tmp_path / "base")
+    made = Team(tmp_path, empty_postgres)
+    yield made
+    made.run("tuneloop", "down")
+
+
+@pytest.mark.timeout(600)
+def test_the_readme_and_the_guides_are_true(team: Team) -> None:
+    team.read(README, 1)
+    for message in (CLIENT_SAYS, "My Perch is dripping!"):
+        team.client(message)
+    for interaction in team.listed("traffic", at_least=2):
+        team.read(GUIDES / "serve.md", 1, ID=interaction["id"])
+    first, _ = team.listed("review", at_least=2)
+    assert first["proposal"] == '{"intent": "fault", "product": "tarn", "urgency": "normal"}'
+    team.read(GUIDES / "retrain.md", 0, ID=first["id"])
+    # The other one is approved by key.
+    assert "1 approved" in team.read(README, 2, keys="a\n")
+    new, old = team.listed("data", at_least=2)
+    compared = team.read(GUIDES / "retrain.md", 1, OLD=old["label"], NEW=new["label"])
+    assert "added: 2 rows" in compared and "dataset.corrections" in compared
+    team.read(GUIDES / "model-file.md", 0)
+    team.read(GUIDES / "gates.md", 0)
+    assert (team.folder / "report.html").is_file()
+    assert "shadow" in team.read(GUIDES / "rollout.md", 0, candidate="previous")
+    assert "0 of" in team.read(GUIDES / "rollout.md", 1)
+    assert "tl_" in team.read(GUIDES / "protect.md", 0)
+    team.read(GUIDES / "protect.md", 1)
+    team.run("tuneloop", "down")
+    team.read(GUIDES / "serve.md", 0)
+    assert team.unread == [("README.md", 0)]
+
+
+def test_what_the_readme_makes_can_be_made() -> None:
+    targets = re.findall(r"^make (\w+)", blocks(README)[0], re.MULTILINE)
+    assert targets == ["demo", "test"]
+    done = subprocess.run(
+        ["make", "--dry-run", *targets], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "demo.py" in done.stdout and "pytest" in done.stdout

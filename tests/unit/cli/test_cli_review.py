@@ -1,0 +1,94 @@
+"""Reviewing on the command line: whatever clients sent is shown as it is, and decided as shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tuneloop.cli.main import app
+from tuneloop.retraining import review
+from tuneloop.workspace import Workspace
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+    """Two answers were corrected; one client sends content parts and what looks like markup."""
+    (tmp_path / "tuneloop.yaml").write_text("name: desk\nbase: b\ndata:\n  sources: [a.jsonl]\n")
+    monkeypatch.chdir(tmp_path)
+    opened = Workspace.open(tmp_path / ".tuneloop")
+    parts = [{"type": "text", "text": "why [/b] this?"}, {"type": "image_url", "image_url": {}}]
+    capture(opened, "1", [{"role": "user", "content": parts}])
+    capture(opened, "2", [{"role": "user"}])
+    for interaction in "12":
+        edit(opened, interaction, f"right {interaction} [/i]", NOW)
+    yield opened
+    opened.records.close()
+
+
+def capture(workspace: Workspace, identity: str, messages: list[dict[str, object]]) -> None:
+    row = {
+        "id": identity,
+        "time": NOW + timedelta(seconds=int(identity)),
+        "endpoint": "desk",
+        "bundle": "b" * 64,
+        "status": 200,
+        "latency_ms": 5.0,
+        "messages": json.dumps(messages),
+        "response": "wrong",
+    }
+    workspace.traffic.append("interactions", [row])
+
+
+def edit(workspace: Workspace, interaction: str, value: str, time: datetime) -> None:
+    row = {
+        "id": f"{interaction}-{time:%H%M}",
+        "time": time,
+        "interaction": interaction,
+        "kind": "edit",
+        "value": json.dumps(value),
+    }
+    workspace.traffic.append("feedback", [row])
+
+
+def run(*arguments: str, keys: str = "") -> Result:
+    done = CliRunner().invoke(app, list(arguments), input=keys, env={"COLUMNS": "200"})
+    assert done.exit_code == 0, done.output
+    return done
+
+
+def test_items_and_traffic_are_listed_as_clients_sent_them(desk: Workspace) -> None:
+    for words in (["review", "list"], ["traffic", "list"]):
+        assert "why [/b] this?" in run(*words).stdout
+    assert "right 1 [/i]" in run("review", "list").stdout
+    items = json.loads(run("review", "list", "--json").stdout)
+    assert [item["proposal"] for item in items] == ["right 1 [/i]", "right 2 [/i]"]
+
+
+def test_one_item_after_the_other(desk: Workspace) -> None:
+    done = run("review", "--reviewer", "Ines", keys="a\ne\n   \nbetter\n")
+    assert "why [/b] this?" in done.stdout
+    assert "An empty answer cannot be approved." in done.stdout
+    assert "2 approved" in done.stdout
+    finals = {item.interaction: item.final for item in review.listing(desk, "desk", status=None)}
+    assert finals == {"1": "right 1 [/i]", "2": "better"}
+    assert "Nothing to review." in run("review").stdout
+
+
+def test_what_was_not_listed_is_not_approved(desk: Workspace) -> None:
+    first, second = json.loads(run("review", "list", "--json").stdout)
+    capture(desk, "3", [{"role": "user", "content": "new"}])
+    edit(desk, "3", "never read", NOW)
+    edit(desk, first["interaction"], "not what was read", NOW + timedelta(minutes=1))
+    run("review", "approve", "--all")
+    finals = {item.interaction: item.final for item in review.listing(desk, "desk", status=None)}
+    assert finals == {"1": first["proposal"], "2": second["proposal"]}
+    assert [item["interaction"] for item in json.loads(run("review", "list", "--json").stdout)] == [
+        "3"
+    ]

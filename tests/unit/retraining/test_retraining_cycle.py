@@ -1,0 +1,363 @@
+"""A cycle repeats nothing, misses nothing new, and never acts on what is no longer so.
+
+Export, evaluation and smoke test are played; records, aliases and the switch are real.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from tuneloop.deployment import endpoints
+from tuneloop.errors import ConflictError, DeploymentError, GateError
+from tuneloop.modelfile import DataSettings, ModelFile, ModelSettings
+from tuneloop.registry import audit
+from tuneloop.registry import bundle as bundles
+from tuneloop.registry.bundle import Bundle
+from tuneloop.retraining import candidate as candidates
+from tuneloop.retraining import exporting
+from tuneloop.retraining.cycle import CycleResult, run_cycle
+from tuneloop.retraining.loop import Loop
+from tuneloop.storage import tables
+from tuneloop.workspace import Workspace
+
+
+class Killed(BaseException):
+    """What a kill looks like from inside: nothing gets to clean up."""
+
+
+class PlayedLoop(Loop):
+    """A loop whose stages take no time; `did` lists what was done."""
+
+    def __init__(self, workspace: Workspace, folder: Path, clock: Any) -> None:
+        settings = ModelSettings(name="router", base="b", data=DataSettings(sources=("a",)))
+        file = ModelFile(path=folder / "tuneloop.yaml", settings=settings, origins={})
+        super().__init__(workspace, file)
+        self.clock = clock
+        self.did: list[str] = []
+        self.rows = "rows-1"
+        self.gates = "gates-1"
+        self.verdict = "passed"
+        self.difference = 0.1
+        """Of the candidate to production."""
+        self.smoke = True
+        self.interrupt: dict[str, Callable[[], None]] = {}
+        """Step → what happens before it; `evaluated`: after the evaluation."""
+
+    def do(self, step: str) -> None:
+        self.clock.advance(minutes=1)
+        self.interrupt.pop(step, lambda: None)()
+        self.did.append(step)
+
+    def run_again(self, **options: Any) -> CycleResult:
+        """Run a cycle; `did` is what this one did."""
+        self.did.clear()
+        return run_cycle(self, **{"reason": "started by hand", **options})
+
+    def collect_corrections(self) -> int:
+        return 0
+
+    def prepare(self) -> Any:
+        self.do("prepare")
+        return SimpleNamespace(digest=self.rows)
+
+    def dataset(self, reference: str = "latest") -> Any:
+        return SimpleNamespace(digest=reference)
+
+    def train(self, dataset: Any = None, *, force: bool = False) -> Any:
+        self.do("train")
+        return SimpleNamespace(id=f"run of {dataset.digest}")
+
+    def training_run(self, reference: str = "latest") -> Any:
+        return SimpleNamespace(id=reference)
+
+    def live(self) -> str | None:
+        found = endpoints.find(self.workspace, "router")
+        return found.bundle if found else None
+
+    def put_into_production(self, bundle: Bundle, reason: str = "by hand") -> None:
+        endpoints.point(
+            self.workspace,
+            model=self.model,
+            bundle=bundle.id,
+            expected=self.live(),
+            actor="ann",
+            reason=reason,
+        )
+
+    def roll_back_because(self, reason: str) -> None:
+        endpoints.roll_back(self.workspace, model="router", actor="ann", reason=reason)
+
+    def register(self, run: str) -> Bundle:
+        """A bundle as an evaluation of now would leave it."""
+        self.clock.advance(minutes=1)
+        production = self.live()
+        compared = {"verdict": "better" if self.difference > 0 else "worse", "reason": "on 60"}
+        compared |= {"difference": self.difference}  # type: ignore[dict-item]
+        folder = self.workspace.folder("played")
+        (folder / "file").write_text(run)
+        content = bundles.manifest(
+            model="router",
+            base={},
+            artifacts={"export": self.workspace.artifacts.put(folder, kind="export")},
+            dataset={},
+            training={"run": run},
+            task=candidates.task_part(self),
+            serving={"settings": candidates.serving_settings(self)},
+            evaluation={
+                "id": str(len(bundles.listing(self.workspace))),
+                "verdict": self.verdict,
+                "reason": "accuracy is 0.5",
+                "gates": self.gates,
+                "settings": candidates.evaluation_settings(self),
+                "comparisons": {"production": compared} if production else {},
+                "production": production,
+            },
+            routing={},
+        )
+        return bundles.register(self.workspace, content)
+
+
+@pytest.fixture
+def loop(
+    workspace: Workspace, clock: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> PlayedLoop:
+    played = PlayedLoop(workspace, tmp_path, clock)
+
+    def plan_for(*_: object) -> Any:
+        return SimpleNamespace(gate_lock=SimpleNamespace(digest=played.gates))
+
+    def make(*_: object) -> dict[str, Any]:
+        played.do("export")
+        return {"artifact": "of the export"}
+
+    def reopen(_: Loop, made: dict[str, Any]) -> Any:
+        assert made["artifact"] == "of the export"
+        return SimpleNamespace()
+
+    def evaluate_export(_: Loop, __: Any, run: Any, ___: Any) -> Any:
+        played.do("evaluate")
+        bundle = played.register(run.id)
+        played.interrupt.pop("evaluated", lambda: None)()
+        return SimpleNamespace(bundle=bundle)
+
+    def deploy(_: Loop, bundle: Bundle, *, reason: str, expected: str | None) -> Any:
+        played.do("deploy")
+        if not played.smoke:
+            raise GateError("the smoke test fails")
+        endpoint = endpoints.point(
+            workspace,
+            model=played.model,
+            bundle=bundle.id,
+            expected=expected,
+            actor="ann",
+            reason=reason,
+        )
+        return SimpleNamespace(endpoint=endpoint)
+
+    monkeypatch.setattr(candidates, "plan_for", plan_for)
+    monkeypatch.setattr(candidates, "evaluate_export", evaluate_export)
+    monkeypatch.setattr(candidates, "deploy", deploy)
+    monkeypatch.setattr(exporting, "make", make)
+    monkeypatch.setattr(exporting, "reopen", reopen)
+    return played
+
+
+def killed() -> None:
+    raise Killed
+
+
+ALL = ["prepare", "train", "export", "evaluate", "deploy"]
+
+
+def cycles(loop: Loop) -> list[Any]:
+    with loop.workspace.records.begin() as tx:
+        return list(tx.execute(sa.select(tables.cycles).order_by(tables.cycles.c.created_at)))
+
+
+def test_the_same_again_is_nothing_new_unless_forced(loop: PlayedLoop) -> None:
+    assert loop.run_again().deployed and loop.did == ALL
+    again = loop.run_again()
+    assert again.outcome.startswith("Nothing new") and not again.deployed and not again.refused
+    assert loop.did == ["prepare", "train"]
+    assert loop.run_again(force=True).deployed and loop.did == ALL
+
+
+def test_other_gates_are_something_new(loop: PlayedLoop) -> None:
+    """A suite file may change while the model file says the same."""
+    loop.run_again()
+    loop.gates = "gates-2"
+    assert loop.run_again().deployed and "evaluate" in loop.did
+
+
+@pytest.mark.parametrize("why", ["a gate", "production"])
+def test_a_refused_candidate_is_not_made_again(loop: PlayedLoop, why: str) -> None:
+    loop.run_again()
+    live, loop.rows = loop.live(), "rows-2"
+    if why == "a gate":
+        loop.verdict = "failed"
+    else:
+        loop.difference = -0.2
+    first = loop.run_again()
+    assert first.refused and "is not deployed" in first.outcome
+    made = len(bundles.listing(loop.workspace))
+    loop.verdict, loop.difference = "passed", 0.1  # to be made again would be to be deployed
+    again = loop.run_again()
+    assert loop.did == ["prepare", "train"] and len(bundles.listing(loop.workspace)) == made
+    assert again.refused and again.bundle == first.bundle and loop.live() == live
+    assert f"Nothing new: candidate {first.bundle}" in again.outcome
+    assert "was refused because" in again.outcome and "stays in production" in again.outcome
+    assert loop.run_again(force=True).deployed
+
+
+def test_a_candidate_that_lost_to_what_is_gone_gets_another_chance(loop: PlayedLoop) -> None:
+    loop.run_again()
+    loop.rows, loop.difference = "rows-2", -0.2
+    loop.run_again()
+    loop.put_into_production(loop.register("another run"))
+    loop.difference = 0.1
+    assert loop.run_again().deployed
+    assert loop.did == ["prepare", "train", "export", "evaluate", "deploy"]
+
+
+def test_a_rollback_is_not_undone_by_the_next_cycle(loop: PlayedLoop) -> None:
+    loop.run_again()
+    first, loop.rows = loop.live(), "rows-2"
+    second = loop.run_again()
+    loop.roll_back_because("it swears")
+    again = loop.run_again()
+    assert loop.live() == first and loop.did == ["prepare", "train"]
+    assert again.bundle == second.bundle and not again.deployed and not again.refused
+    assert "was rolled back by ann" in again.outcome and "it swears" in again.outcome
+    loop.rows = "rows-3"
+    assert loop.run_again().deployed, "new rows are something new"
+
+
+def test_a_failed_smoke_test_does_not_make_the_candidate_again(loop: PlayedLoop) -> None:
+    loop.smoke = False
+    assert loop.run_again().refused
+    made = len(bundles.listing(loop.workspace))
+    loop.smoke = True
+    assert loop.run_again().deployed
+    assert loop.did == ["prepare", "train", "deploy"]
+    assert len(bundles.listing(loop.workspace)) == made
+
+
+@pytest.mark.parametrize(
+    ("at", "left"),
+    [
+        ("train", ["prepare", "train", "export", "evaluate", "deploy"]),
+        ("export", ["prepare", "export", "evaluate", "deploy"]),
+        ("evaluate", ["prepare", "evaluate", "deploy"]),
+        ("deploy", ["prepare", "deploy"]),
+    ],
+)
+@pytest.mark.parametrize("how", [Killed, DeploymentError])
+def test_what_was_interrupted_goes_on_where_it_was(
+    loop: PlayedLoop, at: str, left: list[str], how: type[BaseException]
+) -> None:
+    def stop() -> None:
+        raise how("stopped")
+
+    loop.interrupt[at] = stop
+    with pytest.raises(how):
+        loop.run_again(reason="corrections of May")
+    done = loop.run_again()
+    assert loop.did == left and done.deployed
+    (cycle,) = cycles(loop)
+    assert (cycle.status, cycle.reason) == ("finished", "corrections of May")
+    actions = [event.action for event in audit.listing(loop.workspace, "router")]
+    assert actions.count("cycle.resume") == 1
+
+
+def test_a_cycle_that_is_taken_up_has_the_newest_reason(loop: PlayedLoop) -> None:
+    loop.interrupt["evaluate"] = killed
+    with pytest.raises(Killed):
+        loop.run_again(reason="corrections of May")
+    loop.run_again(reason="corrections of June")
+    assert cycles(loop)[0].reason == "corrections of June"
+
+
+def test_what_was_interrupted_takes_in_rows_that_are_new_since(loop: PlayedLoop) -> None:
+    loop.interrupt["evaluate"] = killed
+    with pytest.raises(Killed):
+        loop.run_again()
+    loop.rows = "rows-2"
+    loop.run_again()
+    assert loop.did == ALL
+    live = loop.live()
+    assert live is not None
+    assert bundles.find(loop.workspace, live).manifest["training"]["run"] == "run of rows-2"
+
+
+def test_a_comparison_with_what_is_no_longer_in_production_is_made_again(
+    loop: PlayedLoop,
+) -> None:
+    loop.run_again()
+    loop.rows = "rows-2"
+    loop.interrupt["deploy"] = killed
+    with pytest.raises(Killed):
+        loop.run_again()
+    other = loop.register("another run")
+    loop.put_into_production(other)
+    done = loop.run_again()
+    assert done.deployed and loop.did == ["prepare", "evaluate", "deploy"]
+    live = loop.live()
+    assert live is not None
+    assert bundles.find(loop.workspace, live).manifest["evaluation"]["production"] == other.id
+
+
+def test_gates_that_changed_meanwhile_are_asked(loop: PlayedLoop) -> None:
+    loop.interrupt["deploy"] = killed
+    with pytest.raises(Killed):
+        loop.run_again()
+    loop.gates, loop.verdict = "gates-2", "failed"
+    assert loop.run_again().refused and loop.live() is None
+    assert loop.did == ["prepare", "evaluate"]
+
+
+def test_production_that_moves_during_the_evaluation(loop: PlayedLoop) -> None:
+    loop.run_again()
+    loop.rows = "rows-2"
+    other = loop.register("another run")
+    loop.interrupt["evaluated"] = lambda: loop.put_into_production(other)
+    assert loop.run_again().deployed
+    assert loop.did == ["prepare", "train", "export", "evaluate", "evaluate", "deploy"]
+
+
+def test_production_that_moves_during_the_deployment(loop: PlayedLoop) -> None:
+    loop.run_again()
+    loop.rows = "rows-2"
+    other = loop.register("another run")
+    loop.interrupt["deploy"] = lambda: loop.put_into_production(other)
+    with pytest.raises(ConflictError, match="in production of router"):
+        loop.run_again()
+    assert loop.live() == other.id
+    assert loop.run_again().deployed
+    assert loop.did == ["prepare", "evaluate", "deploy"]
+
+
+def test_a_kill_after_the_switch_still_ends_as_a_deployment(loop: PlayedLoop) -> None:
+    loop.interrupt["deploy"] = killed
+    with pytest.raises(Killed):
+        loop.run_again()
+    (bundle,) = bundles.listing(loop.workspace)
+    loop.put_into_production(bundle)
+    done = loop.run_again()
+    assert done.deployed and "is in production" in done.outcome and loop.live() == bundle.id
+
+
+def test_what_was_rolled_back_before_the_cycle_ended_stays_out(loop: PlayedLoop) -> None:
+    loop.run_again()
+    first, loop.rows = loop.live(), "rows-2"
+    loop.interrupt["deploy"] = killed
+    with pytest.raises(Killed):
+        loop.run_again()
+    loop.put_into_production(bundles.listing(loop.workspace)[0])
+    loop.roll_back_because("it swears")
+    assert "was rolled back" in loop.run_again().outcome and loop.live() == first
