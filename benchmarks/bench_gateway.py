@@ -222,6 +222,7 @@ def _result(
     kept = {name: [] if name in comparison.missing else found for name, found in turns.items()}
     speed = {name: median((t.flat_out.per_second for t in kept[name]), 1) for name in kept}
     added = {name: _added(found, direct) for name, found in kept.items()}
+    cpu = {name: median((t.cpu_us for t in kept[name]), 1) for name in kept}
     ours, bare = speed["tuneloop"], speed["tuneloop_no_capture"]
     return {
         "requests_per_second": speed,
@@ -231,13 +232,14 @@ def _result(
         "memory_mb": None if memory is None else {key: memory[key] for key in ("start", "end")},
         "memory_curve_mb": memory and memory["curve"],
         "memory_requests": memory and memory["requests"],
-        "capture_costs_share": None if not (ours and bare) else round(1 - ours / bare, 3),
+        "capture_costs_share": _share(ours, bare),
+        "capture_costs_share_of_cpu": _share(cpu["tuneloop_no_capture"], cpu["tuneloop"]),
         "ratio_to_nginx_without_keepalive": _ratio(ours, speed["nginx_without_keepalive"]),
         "ratio_to_litellm": _ratio(ours, speed["litellm"]),
         "ratio_to_tensorzero_embedded": _ratio(ours, speed["tensorzero_embedded"]),
         "added_ms_of_each": {name: one["flat_out"] for name, one in added.items()},
         "added_ms_at_500_rps_of_each": {name: one["steady"] for name, one in added.items()},
-        "cpu_us_per_request": {n: median((t.cpu_us for t in kept[n]), 1) for n in kept},
+        "cpu_us_per_request": cpu,
         "every_requests_per_second": {
             name: [round(turn.flat_out.per_second, 1) for turn in found]
             for name, found in {"upstream": direct, **turns}.items()
@@ -281,6 +283,11 @@ def _steady(turn: Turn, percent: int) -> float | None:
 
 def _ratio(ours: float | None, theirs: float | None) -> float | None:
     return round(ours / theirs, 3) if ours and theirs else None
+
+
+def _share(smaller: float | None, larger: float | None) -> float | None:
+    """By how much of the larger one the smaller one is less."""
+    return round(1 - smaller / larger, 3) if smaller and larger else None
 
 
 def _print(repeat: int, name: str, turn: Turn) -> None:

@@ -96,6 +96,17 @@ def bootstrap_mean_interval(
     return float(low), float(high)
 
 
+def order_statistic(values: Sequence[float], q: float) -> float:
+    """The smallest value with at least the share `q` of all at or below it (nearest rank).
+
+    Raises:
+        ValueError: when there are no values.
+    """
+    if not values:
+        raise ValueError("expected at least one value")
+    return sorted(values)[max(0, math.ceil(q * len(values)) - 1)]
+
+
 def quantile(values: Sequence[float], q: float, *, confidence: float = CONFIDENCE) -> Figure:
     """The `q` quantile (0.95 for p95) with the interval between order statistics.
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 
 from tuneloop.deployment import endpoints, release, rollouts
 from tuneloop.errors import BusyError, DeploymentError, UsageError
+from tuneloop.intervals import order_statistic
 from tuneloop.progress import Progress
 from tuneloop.registry import audit
 from tuneloop.workspace import Workspace
@@ -97,7 +97,7 @@ def drill(
         finally:
             _return(workspace, before, actor=actor)
     report = DrillReport(
-        rollback_seconds={"p50": _quantile(seconds, 0.5), "p99": _quantile(seconds, 0.99)},
+        rollback_seconds={f"p{p}": round(order_statistic(seconds, p / 100), 4) for p in (50, 99)},
         every_rollback_seconds=tuple(round(one, 4) for one in seconds),
         probes=len(probes.seen),
         failed_requests=sum(one.bundle is None for one in probes.seen),
@@ -213,8 +213,3 @@ class _Probes:
         if self.probing.key is not None:
             headers["authorization"] = f"Bearer {self.probing.key}"
         return headers
-
-
-def _quantile(values: Sequence[float], share: float) -> float:
-    ordered = sorted(values)
-    return round(ordered[max(0, math.ceil(share * len(ordered)) - 1)], 4)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 from tuneloop.deployment.rollout import Observation
 from tuneloop.deployment.rollout_plan import Guard, GuardName, RolloutPlan, ShadowStep
 from tuneloop.deployment.rollouts import Rollout, RolloutEvent
+from tuneloop.intervals import order_statistic
 from tuneloop.modelfile import RolloutSettings
 from tuneloop.storage.traffic import Traffic
 
@@ -93,11 +93,11 @@ def plan_for(
         if name in ("errors", "format"):
             guards.append(Guard(name=name))
         elif name == "latency" and len(seen) >= _BASELINE_ANSWERS:
-            guards.append(Guard(name=name, above=_quantile([a for a, _ in seen], 0.95)))
+            guards.append(Guard(name=name, above=order_statistic([a for a, _ in seen], 0.95)))
         elif name == "length":
             tokens = [float(t) for _, t in seen if t is not None]
             if len(tokens) >= _BASELINE_ANSWERS:
-                low, high = _quantile(tokens, 0.01), _quantile(tokens, 0.99)
+                low, high = order_statistic(tokens, 0.01), order_statistic(tokens, 0.99)
                 guards.append(Guard(name=name, below=low, above=high))
     return RolloutPlan(
         guards=tuple(guards),
@@ -122,12 +122,6 @@ def _answers_of(
         .collect()
     )
     return list(frame.iter_rows())
-
-
-def _quantile(values: Sequence[float], share: float) -> float:
-    """The smallest value with at least this share of all at or below it."""
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def _observation(

@@ -296,11 +296,7 @@ def _refuse_ungated(bundle: Bundle) -> None:
 
 
 def _refuse_unsound(bundle: Bundle, smoke: SmokeResult, progress: Progress) -> None:
-    progress.note(
-        f"smoke test: {smoke.answered}/{smoke.queries} answered, "
-        f"{smoke.as_evaluated} as evaluated, "
-        f"{smoke.unlike_base} of {smoke.compared_with_base} unlike the untuned base"
-    )
+    progress.note(f"smoke test: {smoke.summary}")
     if not smoke.passed:
         raise GateError(
             f"Bundle {bundle.short} fails the smoke test: {smoke.reason}.",

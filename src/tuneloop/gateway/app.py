@@ -26,6 +26,7 @@ from tuneloop.gateway.routing import resolve, unknown_model
 from tuneloop.gateway.rsgi import HTTPProtocol, Scope
 from tuneloop.gateway.settings import GatewaySettings
 from tuneloop.gateway.shadowing import Shadowing
+from tuneloop.gateway.sweep import Sweep
 from tuneloop.gateway.upstream import Upstream
 from tuneloop.gateway.watch import RouteWatch
 from tuneloop.registry.routes import RouteSnapshot
@@ -69,7 +70,8 @@ class Gateway:
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         upstream = Upstream(silence_timeout_seconds=self._settings.silence_timeout_seconds)
-        self._relay = Relay(upstream, self._breaker)
+        self._sweep = Sweep(loop)
+        self._relay = Relay(upstream, self._breaker, self._sweep)
         self._shadowing = Shadowing(upstream, self._capture, self._metrics)
         self._tasks = [
             loop.create_task(
@@ -81,6 +83,7 @@ class Gateway:
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
         for task in self._tasks:
             task.cancel()
+        self._sweep.close()
         self._capture.close()
         with suppress(OSError):
             self._counts.leave()
@@ -187,19 +190,41 @@ class Gateway:
             raise ApiError(415, "unsupported_encoding", "Expected a body without content-encoding.")
         limit = self._settings.body_bytes
         length = scope.headers.get("content-length")
-        try:
-            async with asyncio.timeout(self._settings.body_seconds):
-                if length is not None and int(length) <= limit:
-                    return await protocol()
-                if length is None and (body := await _chunks(protocol, limit)) is not None:
-                    return body
-        except TimeoutError:
+        body: bytes | None = None
+        if length is None or int(length) <= limit:
+            reading = _Reading()
+            self._sweep.add(reading, self._settings.body_seconds, reading.give_up)
+            try:
+                body = await (protocol() if length is not None else _chunks(protocol, limit))
+            except asyncio.CancelledError:
+                reading.explain(self._settings.body_seconds)
+                raise
+            finally:
+                self._sweep.discard(reading)
+        if body is None:
+            raise ApiError(413, "request_too_large", f"Expected a body of at most {limit} bytes.")
+        return body
+
+
+class _Reading:
+    """A body that is being read, and can be given up."""
+
+    def __init__(self) -> None:
+        self._task = asyncio.current_task()
+        self._given_up = False
+
+    def give_up(self) -> None:
+        self._given_up = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def explain(self, seconds: float) -> None:
+        """In place of the cancellation, if it was ours."""
+        if self._given_up and self._task is not None:
+            self._task.uncancel()
             raise ApiError(
-                408,
-                "request_timeout",
-                f"Expected the whole body within {self._settings.body_seconds:g} s.",
+                408, "request_timeout", f"Expected the whole body within {seconds:g} s."
             ) from None
-        raise ApiError(413, "request_too_large", f"Expected a body of at most {limit} bytes.")
 
 
 async def _chunks(protocol: HTTPProtocol, limit: int) -> bytes | None:

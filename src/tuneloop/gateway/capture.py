@@ -62,8 +62,9 @@ class Exchange:
             return "opt_out"
         if not rule.enabled:
             return "capture_off"
-        sampled = in_share(f"capture\0{self.call.conversation}", rule.share)
-        return None if sampled else "sampled_out"
+        if rule.share >= 1 or in_share(f"capture\0{self.call.conversation}", rule.share):
+            return None
+        return "sampled_out"
 
     @property
     def elapsed_seconds(self) -> float:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -63,8 +63,8 @@ class Metrics:
         self.feedback: Counter[str] = Counter()
         self.failovers: Counter[tuple[str, str]] = Counter()
         self.shadows: Counter[tuple[str, str]] = Counter()
-        self.latency: dict[str, Histogram] = {}
-        self.first_token: dict[str, Histogram] = {}
+        self.latency: defaultdict[str, Histogram] = defaultdict(Histogram)
+        self.first_token: defaultdict[str, Histogram] = defaultdict(Histogram)
 
     def answered(
         self,
@@ -79,9 +79,9 @@ class Metrics:
         self.requests[endpoint, status] += 1
         if error is not None:
             self.errors[endpoint, error] += 1
-        self.latency.setdefault(endpoint, Histogram()).observe(seconds)
+        self.latency[endpoint].observe(seconds)
         if first_token_seconds is not None:
-            self.first_token.setdefault(endpoint, Histogram()).observe(first_token_seconds)
+            self.first_token[endpoint].observe(first_token_seconds)
 
     def accounted(self, endpoint: str, reason: str | None) -> None:
         """Count one interaction as captured, or as dropped for a reason."""
@@ -109,7 +109,7 @@ class Metrics:
                 counter[tuple(key) if isinstance(key, list) else key] += count
         for name in _HISTOGRAMS:
             for endpoint, (counts, seconds) in found.get(name, {}).items():
-                histogram = getattr(self, name).setdefault(endpoint, Histogram())
+                histogram = getattr(self, name)[endpoint]
                 histogram.counts = [a + b for a, b in zip(histogram.counts, counts, strict=True)]
                 histogram.sum_seconds += seconds
 

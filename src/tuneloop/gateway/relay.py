@@ -19,6 +19,7 @@ from tuneloop.gateway.errors import ApiError, UpstreamError
 from tuneloop.gateway.requests import EMBEDDING, upstream_body
 from tuneloop.gateway.routing import Route
 from tuneloop.gateway.rsgi import HTTPProtocol, ProtocolClosed
+from tuneloop.gateway.sweep import Sweep
 from tuneloop.gateway.upstream import Answer, EventStream, Request, Upstream
 
 CLIENT_LEFT = 499
@@ -58,13 +59,14 @@ class BrokenServerError(UpstreamError):
 class Relay:
     """Asks model servers for one gateway process."""
 
-    def __init__(self, upstream: Upstream, breaker: Breaker) -> None:
+    def __init__(self, upstream: Upstream, breaker: Breaker, sweep: Sweep) -> None:
         self._upstream = upstream
+        self._sweep = sweep
         self._breaker = breaker
 
     async def answer(self, exchange: Exchange, protocol: HTTPProtocol) -> End:
         """Pass on what the model server says; the answer's end is left to the caller."""
-        departure = _Departure(protocol)
+        departure = _Departure(protocol, self._sweep)
         try:
             return await self._answer(exchange, protocol)
         except BrokenServerError as e:
@@ -247,23 +249,23 @@ _NOTHING = End(_nothing, _nothing)
 class _Departure:
     """Cancels the running task when the client goes away, until stopped."""
 
-    def __init__(self, protocol: HTTPProtocol) -> None:
+    def __init__(self, protocol: HTTPProtocol, sweep: Sweep) -> None:
         self.happened = False
         self._protocol = protocol
         self._task = asyncio.current_task()
         self._watching: asyncio.Task[None] | None = None
-        self._loop = asyncio.get_running_loop()
-        self._start = self._loop.call_later(_WATCH_AFTER_SECONDS, self._watch)
+        self._sweep = sweep
+        sweep.add(self, _WATCH_AFTER_SECONDS, self._watch)
 
     def stop(self) -> None:
-        self._start.cancel()
+        self._sweep.discard(self)
         if self._watching is not None:
             self._watching.cancel()
         if self.happened and self._task is not None:
             self._task.uncancel()
 
     def _watch(self) -> None:
-        self._watching = self._loop.create_task(self._wait())
+        self._watching = asyncio.get_running_loop().create_task(self._wait())
 
     async def _wait(self) -> None:
         await self._protocol.client_disconnect()

@@ -75,7 +75,7 @@ def serve(settings: GatewaySettings, listener: socket.socket, *, until_stdin_clo
             stale.segments,
             stale.torn_lines,
         )
-    asyncio.run(_serve(settings, listener, until_stdin_closes))
+    require("uvloop", extra="gateway").run(_serve(settings, listener, until_stdin_closes))
 
 
 _log = logging.getLogger(__name__)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tuneloop.deployment.controller import Steer
     from tuneloop.deployment.drill import DrillReport
     from tuneloop.deployment.endpoints import Endpoint
+    from tuneloop.deployment.load import Load, LoadReport
     from tuneloop.deployment.release import Release
     from tuneloop.deployment.rollouts import Rollout
     from tuneloop.evaluation.report import Report
@@ -261,6 +262,17 @@ class Loop:
         return release.roll_back(
             self.workspace, model=self.model.name, actor=actor(), reason=reason
         )
+
+    def bench(self, reference: str, load: Load) -> LoadReport:
+        """Latency of a bundle's server under a declared load (E11).
+
+        Raises:
+            DeploymentError: its server does not come up.
+            UsageError: it was never evaluated, so there is nothing to ask it.
+        """
+        from tuneloop.retraining import candidate
+
+        return candidate.bench(self, self.bundle(reference), load)
 
     def drill(
         self, *, repeats: int = 3, connections: int = 16, key: str | None = None

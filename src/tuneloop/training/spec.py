@@ -52,7 +52,10 @@ class TrainingSpec:
         """Write the spec into its run folder."""
         self.run_folder.mkdir(parents=True, exist_ok=True)
         path = self.run_folder / SPEC_NAME
-        path.write_text(json.dumps(self._as_json(), indent=2, ensure_ascii=False), encoding="utf-8")
+        # A half-written spec would belong to no checkpoint: they would be thrown away.
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(self._as_json(), indent=2, ensure_ascii=False), encoding="utf-8")
+        part.replace(path)
         return path
 
     def _as_json(self) -> dict[str, Any]:

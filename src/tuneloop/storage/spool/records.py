@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -118,5 +119,10 @@ def new_id(time_ns: int) -> str:
 def iso_time(time_ns: int) -> str:
     """UTC, ISO 8601 with milliseconds."""
     seconds, rest = divmod(time_ns, 1_000_000_000)
-    whole = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{whole}.{rest // 1_000_000:03d}Z"
+    return f"{_whole_second(seconds)}.{rest // 1_000_000:03d}Z"
+
+
+@lru_cache(maxsize=8)
+def _whole_second(seconds: int) -> str:
+    # Formatting costs more than anything else in a record, and many records share their second.
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
