@@ -247,7 +247,7 @@ def _rolled_out(
         routes.Arm(bundle=rollout.production, weight=1 - share),
         routes.Arm(bundle=rollout.candidate, weight=share),
     )
-    return msgspec.structs.replace(route, arms=arms)
+    return msgspec.structs.replace(route, arms=arms, salt=rollout.id)
 
 
 def _rules(recorded: Mapping[str, Any]) -> dict[str, Any]:

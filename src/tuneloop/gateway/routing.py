@@ -79,7 +79,7 @@ def choose(endpoint: Endpoint, name: str, conversation: str) -> str:
     arms = endpoint.arms
     if len(arms) == 1:
         return arms[0].bundle
-    point = _share(f"{name}\0{conversation}") * sum(arm.weight for arm in arms)
+    point = _share(f"{name}\0{endpoint.salt}\0{conversation}") * sum(arm.weight for arm in arms)
     return _arm_at(arms, point).bundle
 
 

@@ -63,6 +63,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     arms: tuple[Arm, ...]
     """The order matters: growing the last arm moves conversations to it and nowhere else."""
+    salt: str = ""
+    """Divides the conversations anew: else the same ones would be canaries in every rollout."""
     previous: str | None = None
     """The bundle that a rollback returns to; kept warm."""
     failover: bool = True

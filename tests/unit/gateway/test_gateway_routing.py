@@ -28,6 +28,14 @@ def test_a_conversation_always_gets_the_same_arm_with_a_weight(
     assert next(arm.weight for arm in arms if arm.bundle == chosen) > 0
 
 
+def test_a_salt_divides_the_conversations_anew() -> None:
+    arms = (Arm(bundle="production", weight=0.5), Arm(bundle="candidate", weight=0.5))
+    one, other = (Endpoint(arms=arms, salt=salt) for salt in ("r1", "r2"))
+    both = [choose(one, "desk", c) == choose(other, "desk", c) for c in CONVERSATIONS]
+    # 4,000 coins: five standard deviations are 0.04.
+    assert abs(sum(both) / len(both) - 0.5) < 0.04
+
+
 def test_shares_follow_the_weights() -> None:
     endpoint = _endpoint(production=0.9, candidate=0.1)
     picks = [choose(endpoint, "desk", conversation) for conversation in CONVERSATIONS]
