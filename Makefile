@@ -26,7 +26,8 @@ demo: setup      ## The whole loop on a small example, with a real model
 	$(BIN)/python examples/support-desk/demo.py
 
 test: setup      ## All tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	@# Two at a time: most of a test is waiting for processes that it started.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: setup     ## Format, lint, types, import direction
 	$(BIN)/ruff format --check .
@@ -41,7 +42,7 @@ format: setup    ## Let ruff rewrite the code
 acceptance: setup ## The loop on real public data (../shared/data)
 	$(BIN)/python tests/acceptance/clinc150.py
 
-bench: bench-train ## All benchmarks
+bench: bench-train bench-start bench-gateway bench-gateway-stream bench-rollout ## All benchmarks
 
 bench-%: setup   ## One benchmark, e.g. make bench-train
 	$(BIN)/python benchmarks/bench_$(subst -,_,$*).py

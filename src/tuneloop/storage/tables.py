@@ -190,6 +190,15 @@ alerts = sa.Table(
     _time("last_seen_at"),
     _time("resolved_at", nullable=True),
 )
+# One alert of a monitor at a time, whoever opens it.
+sa.Index(
+    "uq_alerts_unresolved",
+    alerts.c.model,
+    alerts.c.monitor,
+    unique=True,
+    sqlite_where=alerts.c.status != "resolved",
+    postgresql_where=alerts.c.status != "resolved",
+)
 
 alert_events = sa.Table(
     "alert_events",

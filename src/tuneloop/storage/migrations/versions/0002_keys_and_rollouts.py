@@ -1,4 +1,4 @@
-"""API keys, the gateways' secret, rollouts"""
+"""API keys, the gateways' secret, rollouts, one alert of a monitor at a time"""
 
 from datetime import datetime
 
@@ -64,3 +64,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_rollout_events")),
     )
     op.create_index(op.f("ix_rollout_events_rollout"), "rollout_events", ["rollout"])
+    unresolved = sa.text("status != 'resolved'")
+    op.create_index(
+        "uq_alerts_unresolved",
+        "alerts",
+        ["model", "monitor"],
+        unique=True,
+        sqlite_where=unresolved,
+        postgresql_where=unresolved,
+    )
