@@ -84,6 +84,7 @@ class Gateway:
         for task in self._tasks:
             task.cancel()
         self._sweep.close()
+        self._shadowing.close()
         self._capture.close()
         with suppress(OSError):
             self._counts.leave()

@@ -73,24 +73,25 @@ class Shadowing:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Let go of what has not been copied, counted."""
         for copy in self._queue:
             self._metrics.shadows[copy.route.endpoint, "stopped"] += 1
         self._queue.clear()
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _work(self) -> None:
         while self._queue:
             copy = self._queue.popleft()
+            outcome = "stopped"
             try:
                 outcome = await self._ask(copy)
             except Exception:  # noqa: BLE001  one broken copy must not end the others
                 _log.exception("The copy of %s failed", copy.interaction)
                 outcome = "internal_error"
-            self._metrics.shadows[copy.route.endpoint, outcome] += 1
+            finally:
+                self._metrics.shadows[copy.route.endpoint, outcome] += 1
 
     async def _ask(self, copy: _Copy) -> str:
         facts, started_ns, began = Facts(), time.time_ns(), time.perf_counter()

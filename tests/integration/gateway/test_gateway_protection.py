@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import http.client
 import json
@@ -12,13 +13,16 @@ import threading
 import time
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import openai
 import pytest
 from gateway_process import RunningGateway, wait_for
 
 from tuneloop.gateway import server
+from tuneloop.gateway.metrics import Metrics
+from tuneloop.gateway.shadowing import Shadowing
 from tuneloop.registry import routes
 from tuneloop.registry.routes import (
     Arm,
@@ -247,6 +251,19 @@ def test_a_candidate_that_hangs_costs_no_client_anything(
     full = gateway.metric('tuneloop_shadows_total{endpoint="desk",outcome="queue_full"}')
     assert full >= 100 - 64 - 4
     assert gateway.metric('tuneloop_captured_total{endpoint="desk"}') == 100
+
+
+def test_copies_that_a_stop_lets_go_of_are_counted() -> None:
+    metrics = Metrics()
+    answered: Any = SimpleNamespace(call=None, route=SimpleNamespace(endpoint="desk"))
+
+    async def stop_at_once() -> None:
+        shadowing = Shadowing(cast(Any, None), cast(Any, None), metrics)
+        shadowing._queue.extend([answered] * 3)
+        shadowing.close()
+
+    asyncio.run(stop_at_once())
+    assert metrics.shadows["desk", "stopped"] == 3
 
 
 def test_what_must_be_captured_and_cannot_is_not_served(
