@@ -117,6 +117,7 @@ def _answers_of(
     frame = (
         traffic.scan("interactions", since=since, until=until)
         .filter(pl.col("endpoint") == endpoint, pl.col("bundle") == bundle)
+        .filter(pl.col("operation").fill_null("chat") == "chat")
         .filter(pl.col("status") == 200, pl.col("error").is_null())
         .select("latency_ms", "completion_tokens")
         .collect()

@@ -59,6 +59,8 @@ def read_window(
     rows = (
         traffic.scan("interactions", since=start, until=end)
         .filter(pl.col("endpoint") == endpoint, pl.col("bundle") == bundle)
+        # Embeddings are no answers; what an earlier version captured was all chat.
+        .filter(pl.col("operation").fill_null("chat") == "chat")
         .select(_COLUMNS)
         .sort("id")
         .collect()

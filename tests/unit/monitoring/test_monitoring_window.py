@@ -64,6 +64,15 @@ def test_a_window_holds_one_bundle_behind_one_endpoint_from_start_up_to_end(
     assert _read(workspace, start, end)["id"].to_list() == ["at-start", "inside"]
 
 
+def test_embeddings_are_no_answers(workspace: Workspace) -> None:
+    now = workspace.now()
+    kinds = {"a": "chat", "b": "embedding", "c": "completion", "d": None}
+    rows = [_row(name, now, operation=kind) for name, kind in kinds.items()]
+    workspace.traffic.append("interactions", rows)
+    found = _read(workspace, now, now + timedelta(hours=1))
+    assert found["id"].to_list() == ["a", "d"]
+
+
 def test_no_traffic_at_all_is_an_empty_window(workspace: Workspace) -> None:
     end = workspace.now()
     assert _read(workspace, end - timedelta(days=1), end).height == 0
