@@ -76,6 +76,39 @@ class Comparison:
         return next(p for name in MAIN_METRICS for p in self.metrics if p.metric == name)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """How a candidate stands against one reference on all suites together."""
+
+    verdict: Verdict
+    reason: str
+    difference: float
+    """candidate minus reference on the main metric of the main suite; more is better"""
+    warnings: Sequence[str] = ()
+    """suites on which it did worse, but on too few cases to be sure"""
+
+
+def standing(comparisons: Sequence[Comparison]) -> Standing:
+    """The main suite, which comes first, decides; being worse on another one is worse too."""
+    main, *others = comparisons
+    worse = [one for one in others if one.verdict == "worse"]
+    unsure = [o for o in others if o.verdict == "inconclusive" and o.main.difference.value < 0]
+    verdict, reason = main.verdict, main.reason
+    if worse and verdict != "worse":
+        verdict, reason = "worse", "; ".join(_on_suite(one) for one in worse)
+    return Standing(
+        verdict=verdict,
+        reason=reason,
+        difference=main.main.difference.value,
+        warnings=tuple(_on_suite(one) for one in unsure),
+    )
+
+
+def can_compare(candidate: SuiteResult, reference: SuiteResult) -> bool:
+    """Whether some case of the suite has a reference answer and a score for both."""
+    return any(_pairs(candidate, reference, name) for name in MAIN_METRICS)
+
+
 def compare(
     candidate: SuiteResult,
     reference: SuiteResult,
@@ -203,6 +236,10 @@ def _overall(main: Paired, compared: Sequence[Paired]) -> tuple[Verdict, str]:
     if worse and main.verdict != "worse":
         return "worse", "; ".join(f"{p.metric} is {p.reason}" for p in worse)
     return main.verdict, f"{main.metric} {main.reason}"
+
+
+def _on_suite(one: Comparison) -> str:
+    return f"on suite {one.suite!r} {one.reason}"
 
 
 def _mean(differences: Sequence[float]) -> Figure:

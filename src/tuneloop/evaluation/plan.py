@@ -32,7 +32,7 @@ class EvaluationPlan:
 
     model: str
     suites: tuple[Suite, ...]
-    """the first is the main one: gates without a suite name, and the comparison, are on it"""
+    """the first is the main one: gates without a suite name are on it; it decides comparisons"""
     metrics: tuple[Metric, ...]
     sampling: Sampling
     """of the candidate"""
@@ -49,7 +49,7 @@ class EvaluationPlan:
 
     @property
     def main_suite(self) -> Suite:
-        """Where unqualified gates and comparisons look."""
+        """Where unqualified gates look, and what decides comparisons."""
         return self.suites[0]
 
     @property

@@ -121,8 +121,8 @@ def _weak_slices(suite: Mapping[str, Any]) -> list[RenderableType]:
 
 def _comparison(comparison: Mapping[str, Any]) -> RenderableType:
     table = _table(
-        f"\nAgainst {comparison['reference']}: {comparison['verdict'].replace('_', ' ')} "
-        f"(margin {comparison['margin']:g})",
+        f"\nAgainst {comparison['reference']} on suite {comparison['suite']!r}: "
+        f"{comparison['verdict'].replace('_', ' ')} (margin {comparison['margin']:g})",
         "metric",
         "difference",
         "won",

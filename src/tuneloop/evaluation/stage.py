@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import sqlalchemy as sa
 
 from tuneloop.errors import EvaluationError
 from tuneloop.evaluation import gates
-from tuneloop.evaluation.comparison import Comparison, compare
+from tuneloop.evaluation.comparison import Comparison, can_compare, compare, standing
 from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.report import (
     CANDIDATE,
@@ -57,7 +58,7 @@ class Evaluation:
     artifact: str | None
     """the report"""
     figures: Mapping[str, Any]
-    """`suites`: suite → metric → [value, low, high, n]; `comparisons`: reference → verdict"""
+    """`suites`: suite → metric → [value, low, high, n]; `comparisons`: reference → `Standing`"""
     created_at: datetime
     finished_at: datetime | None
 
@@ -121,6 +122,9 @@ def evaluate(
     )
     shutil.rmtree(_answers_folder(workspace, row, CANDIDATE), ignore_errors=True)
     progress.note(f"{verdict}: {outcome.reason}")
+    for reference, found in summary["comparisons"].items():
+        for warning in found["warnings"]:
+            progress.note(f"warning: against {reference}, {warning}")
     return find(workspace, row.id)
 
 
@@ -256,11 +260,14 @@ def _differences(plan: EvaluationPlan, subjects: Mapping[str, Subject]) -> list[
 def _comparisons(
     plan: EvaluationPlan, results: Mapping[str, Sequence[SuiteResult]]
 ) -> list[Comparison]:
-    """Against each reference, on the main suite."""
+    """Against each reference: on the main suite, then on every other that it answered too."""
+    main = plan.main_suite.name
     return [
-        compare(results[CANDIDATE][0], of[0], label=label, metrics=plan.metrics, margin=plan.margin)
+        compare(mine, theirs, label=label, metrics=plan.metrics, margin=plan.margin)
         for label, of in results.items()
         if label != CANDIDATE
+        for mine, theirs in zip(results[CANDIDATE], of, strict=False)
+        if mine.suite.name == main or can_compare(mine, theirs)
     ]
 
 
@@ -271,12 +278,8 @@ def _summary(results: Sequence[SuiteResult], comparisons: Sequence[Comparison]) 
             for result in results
         },
         "comparisons": {
-            one.reference: {
-                "verdict": one.verdict,
-                "reason": one.reason,
-                "difference": one.main.difference.value,
-            }
-            for one in comparisons
+            reference: asdict(standing(list(of)))
+            for reference, of in groupby(comparisons, key=lambda one: one.reference)
         },
     }
 

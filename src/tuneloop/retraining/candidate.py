@@ -10,6 +10,7 @@ from tuneloop.deployment import load, outcomes, release, servers
 from tuneloop.deployment.release import AsFound, Release
 from tuneloop.deployment.smoke import QUERIES, Probe
 from tuneloop.evaluation import stage as evaluation
+from tuneloop.evaluation.comparison import Standing
 from tuneloop.evaluation.plan import EvaluationPlan, plan_evaluation
 from tuneloop.evaluation.report import CANDIDATE
 from tuneloop.evaluation.stage import Evaluation
@@ -20,7 +21,7 @@ from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 from tuneloop.registry.routes import Target
 from tuneloop.retraining import exporting, serving
-from tuneloop.retraining.decision import Compared, Decision, Verdict, decide
+from tuneloop.retraining.decision import Decision, Verdict, decide
 from tuneloop.retraining.preparing import corrections_in
 from tuneloop.workspace import Workspace, actor
 
@@ -136,7 +137,7 @@ def decision_of(bundle: Bundle) -> Decision:
     return decide(
         gates=found["verdict"],
         gates_reason=found["reason"],
-        production=None if production is None else Compared(**production),
+        production=None if production is None else Standing(**production),
     )
 
 

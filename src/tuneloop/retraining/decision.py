@@ -6,18 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from tuneloop.evaluation.comparison import Standing
 from tuneloop.registry.aliases import Move
-
-
-@dataclass(frozen=True, kw_only=True)
-class Compared:
-    """The paired comparison with production, on the same cases."""
-
-    verdict: str
-    """better, not_worse, worse or inconclusive"""
-    reason: str
-    difference: float
-    """Candidate minus production on the main metric; more is better."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,28 +39,28 @@ class Settled:
     """What became of the one before: "was refused because …"."""
 
 
-def decide(*, gates: str, gates_reason: str, production: Compared | None) -> Decision:
+def decide(*, gates: str, gates_reason: str, production: Standing | None) -> Decision:
     """Gates first; then not worse than production.
 
     When the cases are too few to tell (inconclusive), a candidate that did at least as well as
-    production on them is accepted and the reason says so; one that did worse is not.
+    production on them is accepted and the reason says so; one that did worse is not. What it seems
+    to have lost on other suites is said whatever the decision.
     """
     if gates != "passed":
         return Decision(deploy=False, reason=f"the gates are {gates}: {gates_reason}")
     if production is None:
         return Decision(deploy=True, reason="the gates passed and nothing is in production yet")
+    found = "; but look: ".join([production.reason, *production.warnings])
     if production.verdict in ("better", "not_worse"):
         word = production.verdict.replace("_", " ")
-        return Decision(
-            deploy=True, reason=f"the gates passed and it is {word}: {production.reason}"
-        )
+        return Decision(deploy=True, reason=f"the gates passed and it is {word}: {found}")
     if production.verdict == "inconclusive" and production.difference >= 0:
         return Decision(
             deploy=True,
             reason="the gates passed; the cases are too few to prove it not worse than production, "
-            f"but it did at least as well on them: {production.reason}",
+            f"but it did at least as well on them: {found}",
         )
-    return Decision(deploy=False, reason=f"production does better: {production.reason}")
+    return Decision(deploy=False, reason=f"production does better: {found}")
 
 
 def settled(before: Verdict, *, production: str | None, moves: Sequence[Move]) -> Settled | None:

@@ -137,6 +137,32 @@ def test_a_poor_candidate_fails_with_reasons(workspace: Workspace, folder: Path)
     assert "held-out.abstention_recall is 0.000" in reason
 
 
+@pytest.mark.parametrize(
+    ("golden_cases", "verdict", "warned"), [(12, "worse", False), (3, "better", True)]
+)
+def test_a_loss_on_another_suite_is_not_hidden_by_a_gain_on_the_main_one(
+    workspace: Workspace, folder: Path, golden_cases: int, verdict: str, warned: bool
+) -> None:
+    rows = [
+        {"prompt": f"golden case {i}", "completion": answer("refund")} for i in range(golden_cases)
+    ]
+    (folder / "golden.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with ScriptedUpstream(knows) as new, ScriptedUpstream(knows_only_refunds) as old:
+        done = evaluate(
+            workspace,
+            plan=plan(folder),
+            target=target(new, "new"),
+            references={"production": Subject(target=target(old, "old"))},
+        )
+    found = done.figures["comparisons"]["production"]
+    assert found["verdict"] == verdict and found["difference"] > 0.5
+    told = found["warnings"][0] if warned else found["reason"]
+    assert told.startswith("on suite 'golden' accuracy")
+    assert len(found["warnings"]) == warned
+    report = read_report(workspace, done)
+    assert [one["suite"] for one in report.as_json()["comparisons"]] == ["held-out", "golden"]
+
+
 def test_the_lock_is_stored_before_the_first_answer(workspace: Workspace, folder: Path) -> None:
     stored: list[str] = []
 

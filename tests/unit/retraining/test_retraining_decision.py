@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
+from tuneloop.evaluation.comparison import Standing
 from tuneloop.registry.aliases import Move
-from tuneloop.retraining.decision import Compared, Decision, Verdict, decide, settled
+from tuneloop.retraining.decision import Decision, Verdict, decide, settled
 
 
-def compared(verdict: str, difference: float = 0.0) -> Compared:
-    return Compared(verdict=verdict, reason="correct differs", difference=difference)
+def compared(verdict: str, difference: float = 0.0) -> Standing:
+    return Standing(verdict=verdict, reason="correct differs", difference=difference)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("verdict", ["failed", "refused"])
 @pytest.mark.parametrize("production", [None, compared("better", 0.5)])
 def test_a_missed_gate_refuses_however_good_the_comparison(
-    verdict: str, production: Compared | None
+    verdict: str, production: Standing | None
 ) -> None:
     decision = decide(gates=verdict, gates_reason="format is 0.5", production=production)
     assert not decision.deploy
@@ -36,7 +38,7 @@ def test_a_missed_gate_refuses_however_good_the_comparison(
         (compared("inconclusive", -0.02), False),
     ],
 )
-def test_against_production(production: Compared | None, deploy: bool) -> None:
+def test_against_production(production: Standing | None, deploy: bool) -> None:
     decision = decide(gates="passed", gates_reason="", production=production)
     assert decision.deploy == deploy
     assert decision.reason
@@ -45,6 +47,13 @@ def test_against_production(production: Compared | None, deploy: bool) -> None:
 def test_an_unproven_candidate_says_so() -> None:
     decision = decide(gates="passed", gates_reason="", production=compared("inconclusive", 0.01))
     assert "too few to prove" in decision.reason
+
+
+@pytest.mark.parametrize("verdict", ["better", "inconclusive", "worse"])
+def test_what_another_suite_seems_to_have_lost_is_said(verdict: str) -> None:
+    production = replace(compared(verdict), warnings=["on suite 'golden' it lost 4 of 18"])
+    decision = decide(gates="passed", gates_reason="", production=production)
+    assert "; but look: on suite 'golden' it lost 4 of 18" in decision.reason
 
 
 def moves(*production: str) -> list[Move]:
