@@ -157,7 +157,7 @@ def test_a_loss_on_another_suite_is_not_hidden_by_a_gain_on_the_main_one(
     found = done.figures["comparisons"]["production"]
     assert found["verdict"] == verdict and found["difference"] > 0.5
     told = found["warnings"][0] if warned else found["reason"]
-    assert told.startswith("on suite 'golden' accuracy")
+    assert told.startswith("on suite 'golden' correct")
     assert len(found["warnings"]) == warned
     report = read_report(workspace, done)
     assert [one["suite"] for one in report.as_json()["comparisons"]] == ["held-out", "golden"]
