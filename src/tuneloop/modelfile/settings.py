@@ -232,6 +232,11 @@ class EndpointSettings(Section):
 class RolloutSettings(Section):
     """Stage 4: how a candidate takes over from production, step by step."""
 
+    automatic: bool = Field(
+        False,
+        description="tuneloop run begins a rollout; otherwise it deploys all at once. The first "
+        "bundle, which can be compared with nothing, is always deployed at once.",
+    )
     shadow: bool = Field(
         True, description="Begin with copies of the traffic, whose answers nobody sees."
     )

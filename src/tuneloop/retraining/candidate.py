@@ -346,7 +346,10 @@ def _manifest(
             "settings": serving_settings(loop),
         },
         evaluation=_evaluation_part(loop, done),
-        routing={"endpoint": loop.model.endpoint_name, "rollout": "all at once after gates"},
+        routing={
+            "endpoint": loop.model.endpoint_name,
+            "rollout": loop.model.rollout.model_dump(mode="json"),
+        },
     )
 
 

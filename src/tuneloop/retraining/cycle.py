@@ -87,10 +87,11 @@ def _run(loop: Loop, cycle: CycleRecord, *, force: bool) -> CycleResult:
             candidates.verdict_of(before),
             production=_production(loop),
             moves=aliases.history(loop.workspace, loop.model.name),
+            rollouts=loop.rollouts(),
         )
         # What this very cycle made before it was interrupted is news all the same.
         ours = cycle.made("evaluate").get("bundle") == before.id
-        if closed is not None and (closed.how == "rolled back" or not ours):
+        if closed is not None and (closed.how in ("rolled back", "being rolled out") or not ours):
             return _nothing_new(loop, cycle, before, closed)
         cycle.step("evaluate", lambda: {"bundle": before.id})
     bundle = _evaluated(loop, cycle, dataset, run, plan)
@@ -102,6 +103,15 @@ def _run(loop: Loop, cycle: CycleRecord, *, force: bool) -> CycleResult:
             f"Candidate {bundle.short} is not deployed: {decision.reason}. {_stays(loop)}",
             bundle=bundle,
             refused=True,
+        )
+    if loop.model.rollout.automatic and _production(loop) is not None:
+        begun = cycle.step("rollout", lambda: {"rollout": candidates.roll_out(loop, bundle).id})
+        return _finish(
+            cycle,
+            "finished",
+            f"{bundle.short} is being rolled out ({begun['rollout']}): {decision.reason}. "
+            "See how it goes: tuneloop rollout status",
+            bundle=bundle,
         )
     cycle.step("deploy", lambda: _deploy(loop, bundle, decision.reason))
     return _finish(
@@ -169,7 +179,9 @@ def _equal_candidate(loop: Loop, run: TrainingRun, plan: EvaluationPlan) -> Bund
 
 
 def _nothing_new(loop: Loop, cycle: CycleRecord, before: Bundle, closed: Settled) -> CycleResult:
-    if closed.how == "in production":
+    if closed.how == "being rolled out":
+        outcome = f"Nothing new: {before.short} {closed.reason}."
+    elif closed.how == "in production":
         outcome = (
             f"Nothing new: {before.short} in production was trained on these rows with these "
             "settings and held against these gates."

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from tuneloop.deployment.rollouts import Rollout
 from tuneloop.evaluation.comparison import Standing
 from tuneloop.registry.aliases import Move
 
@@ -34,7 +35,7 @@ class Verdict:
 class Settled:
     """Why an equal candidate would be nothing new."""
 
-    how: Literal["in production", "refused", "rolled back"]
+    how: Literal["in production", "being rolled out", "refused", "rolled back"]
     reason: str
     """What became of the one before: "was refused because …"."""
 
@@ -63,12 +64,19 @@ def decide(*, gates: str, gates_reason: str, production: Standing | None) -> Dec
     return Decision(deploy=False, reason=f"production does better: {found}")
 
 
-def settled(before: Verdict, *, production: str | None, moves: Sequence[Move]) -> Settled | None:
+def settled(
+    before: Verdict,
+    *,
+    production: str | None,
+    moves: Sequence[Move],
+    rollouts: Sequence[Rollout] = (),
+) -> Settled | None:
     """Whether the matter is closed for a candidate that was made before; None: it may be tried.
 
     A missed gate is final, since the same gates would be asked the same. A comparison holds as long
     as the same bundle is in production. A rollback is a person's decision; a bundle that merely
-    gave way to a newer one may come back. `moves` is the history of aliases, the newest first.
+    gave way to a newer one may come back. A rollout that took it back is as final: live traffic has
+    spoken, or a person. `moves` and `rollouts` are the history, the newest first.
     """
     if before.bundle == production:
         return Settled(how="in production", reason="is in production")
@@ -81,6 +89,13 @@ def settled(before: Verdict, *, production: str | None, moves: Sequence[Move]) -
             how="rolled back",
             reason=f"was rolled back by {back.actor} at {back.at:%Y-%m-%d %H:%M} UTC "
             f"({back.reason})",
+        )
+    last = next((one for one in rollouts if one.candidate == before.bundle), None)
+    if last is not None and last.active:
+        return Settled(how="being rolled out", reason=f"is being rolled out ({last.id})")
+    if last is not None and last.status in ("rolled_back", "aborted"):
+        return Settled(
+            how="rolled back", reason=f"was taken back by rollout {last.id} ({last.detail})"
         )
     if before.compared_with == production and not before.decision.deploy:
         return refused

@@ -6,6 +6,7 @@ Export, evaluation and smoke test are played; records, aliases and the switch ar
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,9 +14,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from tuneloop.deployment import endpoints
+from tuneloop.deployment import endpoints, rollouts
+from tuneloop.deployment.rollout_plan import Guard, RolloutPlan
 from tuneloop.errors import ConflictError, DeploymentError, GateError
-from tuneloop.modelfile import DataSettings, ModelFile, ModelSettings
+from tuneloop.modelfile import DataSettings, ModelFile, ModelSettings, RolloutSettings
 from tuneloop.registry import audit
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
@@ -48,6 +50,10 @@ class PlayedLoop(Loop):
         self.smoke = True
         self.interrupt: dict[str, Callable[[], None]] = {}
         """Step → what happens before it; `evaluated`: after the evaluation."""
+
+    def roll_out_automatically(self) -> None:
+        changed = self.model.model_copy(update={"rollout": RolloutSettings(automatic=True)})
+        self.model_file = replace(self.model_file, settings=changed)
 
     def do(self, step: str) -> None:
         self.clock.advance(minutes=1)
@@ -162,6 +168,22 @@ def loop(
 
     monkeypatch.setattr(candidates, "plan_for", plan_for)
     monkeypatch.setattr(candidates, "evaluate_export", evaluate_export)
+
+    def roll_out(_: Loop, bundle: Bundle) -> Any:
+        played.do("rollout")
+        live = played.live()
+        assert live is not None
+        return rollouts.start(
+            workspace,
+            model="router",
+            endpoint="router",
+            candidate=bundle.id,
+            production=live,
+            plan=RolloutPlan(guards=(Guard(name="errors"),), shadow=None, steps=(0.5,)),
+            actor="ann",
+        )
+
+    monkeypatch.setattr(candidates, "roll_out", roll_out)
     monkeypatch.setattr(candidates, "deploy", deploy)
     monkeypatch.setattr(exporting, "make", make)
     monkeypatch.setattr(exporting, "reopen", reopen)
@@ -361,3 +383,46 @@ def test_what_was_rolled_back_before_the_cycle_ended_stays_out(loop: PlayedLoop)
     loop.put_into_production(bundles.listing(loop.workspace)[0])
     loop.roll_back_because("it swears")
     assert "was rolled back" in loop.run_again().outcome and loop.live() == first
+
+
+@pytest.mark.parametrize("end", ["rolled_back", "aborted"])
+def test_a_candidate_is_rolled_out_and_its_rollout_has_the_last_word(
+    loop: PlayedLoop, end: str
+) -> None:
+    loop.roll_out_automatically()
+    assert loop.run_again().deployed  # with nothing to compare it with
+    live, loop.rows = loop.live(), "rows-2"
+    begun = loop.run_again()
+    assert not begun.deployed and not begun.refused and "is being rolled out" in begun.outcome
+    assert loop.did == ["prepare", "train", "export", "evaluate", "rollout"]
+    assert loop.live() == live
+    meanwhile = loop.run_again()
+    assert loop.did == ["prepare", "train"] and "is being rolled out" in meanwhile.outcome
+    under_way = rollouts.active(loop.workspace, "router")
+    assert under_way is not None
+    rollouts.move(
+        loop.workspace,
+        under_way,
+        status=end,  # type: ignore[arg-type]
+        event="roll_back",
+        actor="controller",
+        reason="format got worse",
+    )
+    after = loop.run_again()
+    assert loop.did == ["prepare", "train"] and loop.live() == live
+    assert f"was taken back by rollout {under_way.id} (format got worse)" in after.outcome
+
+
+def test_a_rollout_that_could_not_begin_is_begun_by_the_next_run(loop: PlayedLoop) -> None:
+    loop.roll_out_automatically()
+    loop.run_again()
+    loop.rows = "rows-2"
+
+    def nothing_is_served() -> None:
+        raise DeploymentError("Nothing is being served.")
+
+    loop.interrupt["rollout"] = nothing_is_served
+    with pytest.raises(DeploymentError):
+        loop.run_again()
+    assert "is being rolled out" in loop.run_again().outcome
+    assert loop.did == ["prepare", "rollout"]
