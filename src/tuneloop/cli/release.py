@@ -65,12 +65,9 @@ def rollback(
     Example: tuneloop rollback -m "the new one invents products"
     """
     from tuneloop.deployment import endpoints, release
-    from tuneloop.workspace import actor
 
     with finishing(open_loop(file, quiet=json_)) as loop:
-        endpoint = release.roll_back(
-            loop.workspace, model=loop.model.name, actor=actor(), reason=reason, force=force
-        )
+        endpoint = loop.roll_back(reason=reason, force=force)
         in_effect = release.in_effect(loop.workspace, endpoint)
     if json_:
         print_json(vars(endpoint) | {"in_effect": in_effect})

@@ -32,13 +32,11 @@ def up(
 
     Example: tuneloop up --detach
     """
-    from tuneloop.deployment import endpoints, servers
+    from tuneloop.deployment import servers
     from tuneloop.hashing import short
-    from tuneloop.workspace import actor
 
     with finishing(open_loop(file, overrides)) as loop:
         if not detach:
-            endpoints.take_over_settings(loop.workspace, model=loop.model, actor=actor())
             loop.up()
             return
         url = loop.up_detached()

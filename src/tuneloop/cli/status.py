@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     from tuneloop.retraining.status import Status
 
 _SHOWN_SCORES = ("accuracy", "format", "abstention_recall")
-_COLOURS = {"healthy": "green", "alerts": "yellow", "down": "red", "not deployed": "yellow"}
+_COLOURS = {
+    "healthy": "green",
+    "alerts": "yellow",
+    "switching": "yellow",
+    "down": "red",
+    "not deployed": "yellow",
+}
 
 
 def status(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
@@ -62,6 +68,8 @@ def _print(found: Status, now: datetime) -> None:
     rows.add_row("previous", short(found.previous) if found.previous else "–")
     if found.candidate:
         rows.add_row("candidate", short(found.candidate))
+    if found.rollout:
+        rows.add_row("rollout", escape(found.rollout))
     for number, alert in enumerate(found.alerts):
         rows.add_row("alerts" if number == 0 else "", f"[yellow]{escape(_headline(alert))}[/]")
     if found.open_reviews or found.approved_corrections:

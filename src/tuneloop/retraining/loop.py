@@ -255,12 +255,17 @@ class Loop:
             self.workspace, self.model.name, command, actor=actor(), reason=reason
         )
 
-    def roll_back(self, *, reason: str) -> Endpoint:
-        """Send the endpoint back to the previous bundle."""
+    def roll_back(self, *, reason: str, force: bool = False) -> Endpoint:
+        """Send the endpoint back to the previous bundle; doing it again undoes it.
+
+        Raises:
+            UsageError: there is no previous bundle.
+            DeploymentError: its server fails, and `force` is not set; nothing changed.
+        """
         from tuneloop.deployment import release
 
         return release.roll_back(
-            self.workspace, model=self.model.name, actor=actor(), reason=reason
+            self.workspace, model=self.model.name, actor=actor(), reason=reason, force=force
         )
 
     def bench(self, reference: str, load: Load) -> LoadReport:
@@ -305,9 +310,10 @@ class Loop:
         )
 
     def up(self) -> None:
-        """Serve until the process is told to stop."""
-        from tuneloop.deployment import up
+        """Serve until the process is told to stop; the endpoint takes over the file's settings."""
+        from tuneloop.deployment import endpoints, up
 
+        endpoints.take_over_settings(self.workspace, model=self.model, actor=actor())
         up.serve_until_told(
             self.workspace,
             host=self.model.endpoint.host,

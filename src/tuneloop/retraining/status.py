@@ -9,14 +9,15 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from tuneloop.deployment import endpoints, servers
+from tuneloop.deployment import endpoints, rollouts, servers
+from tuneloop.hashing import short
 from tuneloop.modelfile import ModelSettings
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.storage import tables
 from tuneloop.workspace import Workspace
 
-Health = Literal["healthy", "alerts", "down", "not deployed"]
+Health = Literal["healthy", "alerts", "switching", "down", "not deployed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,9 @@ class Live:
     server: str
     """Status of its model server: ready, starting, failed, stopped."""
     base_url: str | None
+    answering: tuple[str, ...]
+    """Bundles that the endpoint's requests go to; the one in production, and during a rollout the
+    candidate. Another one answers until production's model server is ready."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +55,8 @@ class Status:
     open_reviews: int
     approved_corrections: int
     """Approved and not yet in the production bundle's dataset."""
+    rollout: str | None
+    """The one under way: its id, stage, share of the candidate and what it waits for."""
     cycle: str | None
     """The last cycle: its status and outcome."""
     next_steps: tuple[str, ...]
@@ -94,6 +100,7 @@ def status(workspace: Workspace, model: ModelSettings, *, gateway_url: str | Non
         alerts=alerts,
         open_reviews=reviews.get("open", 0),
         approved_corrections=max(0, reviews.get("approved", 0) - trained),
+        rollout=_rollout(workspace, model.name),
         cycle=f"{cycle.status}: {cycle.outcome or cycle.reason}" if cycle else None,
         next_steps=(),
     )
@@ -114,6 +121,18 @@ def _live(workspace: Workspace, model: str) -> Live | None:
         scores=manifest["evaluation"].get("scores", {}),
         server=server.status if server else "stopped",
         base_url=server.base_url if server else None,
+        answering=tuple(sorted(servers.routed(workspace, endpoint.name))),
+    )
+
+
+def _rollout(workspace: Workspace, model: str) -> str | None:
+    found = rollouts.active(workspace, model)
+    if found is None:
+        return None
+    stage = found.stage
+    return (
+        f"{found.id} of {short(found.candidate)}: {stage.name}, {stage.share:.0%} of the "
+        f"conversations, {found.status}: {found.detail}"
     )
 
 
@@ -127,8 +146,10 @@ def _trained_corrections(workspace: Workspace, live: Live | None) -> int:
 def _health(live: Live | None, alerts: tuple[str, ...], gateway_url: str | None) -> Health:
     if live is None:
         return "not deployed"
-    if gateway_url is None or live.server != "ready":
+    if gateway_url is None:
         return "down"
+    if live.server != "ready":
+        return "switching" if live.answering and live.bundle not in live.answering else "down"
     return "alerts" if alerts else "healthy"
 
 
@@ -141,6 +162,9 @@ def _with_next_steps(found: Status, *, minimum_corrections: int) -> Status:
         steps.append(f"Look at the candidate: tuneloop {look}")
     if found.live is not None and found.gateway_url is None:
         steps.append("Serve it: tuneloop up")
+    elif found.live is not None and found.health == "switching":
+        names = ", ".join(short(bundle) for bundle in found.live.answering)
+        steps.append(f"Nothing: {names} answers until the model server of production is ready")
     elif found.live is not None and found.live.server != "ready":
         steps.append("The model server is not ready: look into the workspace's logs")
     if found.alerts:

@@ -24,6 +24,7 @@ from tuneloop.progress import Silent
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry import routes
 from tuneloop.registry.bundle import Bundle
+from tuneloop.retraining.status import status
 from tuneloop.workspace import Workspace
 
 MODEL = ModelSettings(name="router", base="b", data=DataSettings(sources=("a",)))
@@ -202,7 +203,11 @@ def test_a_rollback_waits_for_a_server_that_is_starting(
     monkeypatch.setattr(release, "ROLLBACK_WAIT_SECONDS", 0.0)
     after = release.roll_back(workspace, model="router", actor="bob", reason="slow to start")
     assert servers.routed(workspace, "router") == {new.id}
+    found = status(workspace, MODEL, gateway_url="http://127.0.0.1:1")
+    assert (found.health, found.live and found.live.answering) == ("switching", (new.id,))
+    assert new.short in found.next_steps[0]
     release.roll_back(workspace, model="router", actor="bob", reason="back")
+    assert status(workspace, MODEL, gateway_url="http://127.0.0.1:1").health == "healthy"
 
     monkeypatch.setattr(release, "ROLLBACK_WAIT_SECONDS", 60.0)
     becomes_ready = threading.Timer(0.3, servers.report, (workspace, old.id, "ready"))
