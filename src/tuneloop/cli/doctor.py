@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import os
 import platform
@@ -94,9 +93,11 @@ def _extra(name: str) -> Finding:
 
 
 def _version(module: str) -> str:
+    from importlib import metadata
+
     try:
-        return f"{module} {importlib.metadata.version(module)}"
-    except importlib.metadata.PackageNotFoundError:
+        return f"{module} {metadata.version(module)}"
+    except metadata.PackageNotFoundError:
         return module
 
 

@@ -27,11 +27,14 @@ from tuneloop.cli import (
     status,
     traffic,
 )
+from tuneloop.cli.help import SectionedGroup
 from tuneloop.cli.terminal import err
 from tuneloop.errors import TuneloopError
 
 app = typer.Typer(
     name="tuneloop",
+    cls=SectionedGroup,
+    rich_markup_mode=None,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -57,17 +60,17 @@ app.command("down", rich_help_panel=_LIVE)(serving.down)
 app.command("status", rich_help_panel=_LIVE)(status.status)
 app.command("history", rich_help_panel=_LIVE)(release.history)
 app.command("doctor", rich_help_panel=_LOOK)(doctor.doctor)
-app.add_typer(review.app, name="review", rich_help_panel=_LOOP)
-app.add_typer(rollouts.app, name="rollout", rich_help_panel=_LIVE)
-app.add_typer(monitoring.app, name="monitor", rich_help_panel=_LIVE)
-app.add_typer(alerts.app, name="alert", rich_help_panel=_LIVE)
-app.add_typer(traffic.app, name="traffic", rich_help_panel=_LIVE)
-app.add_typer(keys.app, name="key", rich_help_panel=_LIVE)
-app.add_typer(data.app, name="data", rich_help_panel=_LOOK)
-app.add_typer(runs.app, name="runs", rich_help_panel=_LOOK)
-app.add_typer(bundles.app, name="bundle", rich_help_panel=_LOOK)
-app.add_typer(evaluation.app, name="evaluation", rich_help_panel=_LOOK)
-app.add_typer(config.app, name="config", rich_help_panel=_LOOK)
+app.add_typer(review.app, name="review", cls=SectionedGroup, rich_help_panel=_LOOP)
+app.add_typer(rollouts.app, name="rollout", cls=SectionedGroup, rich_help_panel=_LIVE)
+app.add_typer(monitoring.app, name="monitor", cls=SectionedGroup, rich_help_panel=_LIVE)
+app.add_typer(alerts.app, name="alert", cls=SectionedGroup, rich_help_panel=_LIVE)
+app.add_typer(traffic.app, name="traffic", cls=SectionedGroup, rich_help_panel=_LIVE)
+app.add_typer(keys.app, name="key", cls=SectionedGroup, rich_help_panel=_LIVE)
+app.add_typer(data.app, name="data", cls=SectionedGroup, rich_help_panel=_LOOK)
+app.add_typer(runs.app, name="runs", cls=SectionedGroup, rich_help_panel=_LOOK)
+app.add_typer(bundles.app, name="bundle", cls=SectionedGroup, rich_help_panel=_LOOK)
+app.add_typer(evaluation.app, name="evaluation", cls=SectionedGroup, rich_help_panel=_LOOK)
+app.add_typer(config.app, name="config", cls=SectionedGroup, rich_help_panel=_LOOK)
 
 
 def _version(wanted: bool) -> None:

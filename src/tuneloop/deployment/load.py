@@ -22,6 +22,7 @@ from tuneloop.errors import UsageError
 from tuneloop.gateway.answers import EventReader, Facts
 from tuneloop.gateway.errors import ApiError
 from tuneloop.gateway.requests import CHAT, parse, upstream_body
+from tuneloop.gateway.sweep import Sweep
 from tuneloop.gateway.upstream import Request, Upstream
 from tuneloop.intervals import Figure, order_statistic, quantile
 from tuneloop.registry.routes import Target
@@ -118,7 +119,8 @@ def _percentiles(seconds: Sequence[float]) -> dict[str, Figure]:
 
 
 async def _measure(target: Target, probes: Sequence[Probe], load: Load) -> list[Timing]:
-    upstream = Upstream(silence_timeout_seconds=load.timeout_seconds)
+    sweep = Sweep(asyncio.get_running_loop())
+    upstream = Upstream(sweep, silence_timeout_seconds=load.timeout_seconds)
     start = time.perf_counter()
     tasks = []
     for number, at in enumerate(arrivals(load)):
@@ -127,6 +129,7 @@ async def _measure(target: Target, probes: Sequence[Probe], load: Load) -> list[
         tasks.append(asyncio.create_task(_ask(upstream, request, start + at)))
     timings = await asyncio.gather(*tasks)
     await upstream.close()
+    sweep.close()
     return list(timings)
 
 

@@ -69,8 +69,10 @@ class Gateway:
         self._headers.append(("connection", "close"))
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        upstream = Upstream(silence_timeout_seconds=self._settings.silence_timeout_seconds)
         self._sweep = Sweep(loop)
+        upstream = Upstream(
+            self._sweep, silence_timeout_seconds=self._settings.silence_timeout_seconds
+        )
         self._relay = Relay(upstream, self._breaker, self._sweep)
         self._shadowing = Shadowing(upstream, self._capture, self._metrics)
         self._tasks = [
