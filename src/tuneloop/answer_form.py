@@ -1,4 +1,4 @@
-"""Whether an answer has the form that the task declares: JSON Schema, regular expression."""
+"""What an answer says, however it is written, and whether it has the form that a task declares."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
+
+from tuneloop.hashing import canonical_json
 
 Fits = Callable[[str], bool]
 
@@ -24,6 +26,36 @@ def declared_form(task: Mapping[str, Any]) -> Fits:
     if not tests:
         return lambda answer: bool(answer.strip())
     return lambda answer: all(fits(answer) for fits in tests)
+
+
+def same_text(one: str, other: str) -> bool:
+    """Whether two answers say the same: as JSON, or as text without white space at its ends."""
+    return _written_out(one) == _written_out(other)
+
+
+def edited_text(value: str) -> str | None:
+    """The corrected answer in an edit's JSON value, a string or `{"text": …}`; else None."""
+    edit = _json_or_none(value)
+    text = edit.get("text") if isinstance(edit, dict) else edit
+    return text if isinstance(text, str) else None
+
+
+def corrects(edit: str, answer: str) -> bool:
+    """Whether an edit's JSON value says something else than the answer did."""
+    text = edited_text(edit)
+    return text is None or not same_text(text, answer)
+
+
+def _written_out(text: str) -> str:
+    value = _json_or_none(text)
+    return text.strip() if value is None else canonical_json(value)
+
+
+def _json_or_none(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_not_json)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _schema(definition: Mapping[str, Any]) -> Fits:

@@ -92,6 +92,7 @@ def look(workspace: Workspace, rollout: Rollout) -> Evidence:
         rollout,
         rollouts.events(workspace, rollout.id),
         fits=declared_form(candidate.manifest["task"]),
+        now=workspace.now(),
     )
     hours = (workspace.now() - rollout.step_since).total_seconds() / 3_600
     return weigh(rollout.plan, rollout.stage, observations, hours=hours)

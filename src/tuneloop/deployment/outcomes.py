@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from tuneloop.answer_form import corrects
 from tuneloop.deployment.rollout import Observation
 from tuneloop.deployment.rollout_plan import Guard, GuardName, RolloutPlan, ShadowStep
 from tuneloop.deployment.rollouts import Rollout, RolloutEvent
@@ -52,9 +53,17 @@ class _Step:
 
 
 def observe(
-    traffic: Traffic, rollout: Rollout, events: Sequence[RolloutEvent], *, fits: Fits
+    traffic: Traffic,
+    rollout: Rollout,
+    events: Sequence[RolloutEvent],
+    *,
+    fits: Fits,
+    now: datetime,
 ) -> list[Observation]:
     """Each conversation's first answer in the rollout, in the order in which they began.
+
+    Whether an answer was edited counts once people had the declared time to do it, not before:
+    early edits would be all that is seen of young answers.
 
     Raises:
         StoreError: the tables cannot be read.
@@ -69,10 +78,14 @@ def observe(
         for event in events
     ]
     copies = _copies(traffic, rollout) if rollout.plan.shadow else {}
+    edits = _edits(traffic, rollout) if "edits" in rollout.plan.guard_names else {}
+    wait = timedelta(minutes=rollout.plan.edit_minutes)
     found = []
     for row in _first_of_each(traffic, rollout):
         if row["status"] == _CLIENT_LEFT or 400 <= row["status"] < 500:
             continue  # what the client did says nothing about a bundle
+        if now - row["time"] >= wait:
+            row["edited"] = _edited(row, edits.get(row["id"], ()), until=row["time"] + wait)
         observation = _observation(row, _at(steps, row["time"]), copies, rollout, fits)
         if observation is not None:
             found.append(observation)
@@ -90,7 +103,7 @@ def plan_for(
     seen = _answers_of(traffic, endpoint, bundle, since=now - _BASELINE, until=now)
     guards = []
     for name in settings.guards:
-        if name in ("errors", "format"):
+        if name in ("errors", "format", "edits"):
             guards.append(Guard(name=name))
         elif name == "latency" and len(seen) >= _BASELINE_ANSWERS:
             guards.append(Guard(name=name, above=order_statistic([a for a, _ in seen], 0.95)))
@@ -104,6 +117,7 @@ def plan_for(
         shadow=ShadowStep(minimum_pairs=settings.shadow_pairs) if settings.shadow else None,
         steps=settings.steps,
         minimum_samples=settings.minimum_samples,
+        edit_minutes=settings.edit_minutes,
         maximum_step_hours=settings.maximum_step_hours,
     )
 
@@ -169,6 +183,8 @@ def _value(guard: Guard, row: Mapping[str, Any], fits: Fits) -> float | None:
         return float(row["latency_ms"])
     if guard.name == "length" and row["completion_tokens"] is not None:
         return float(row["completion_tokens"])
+    if guard.name == "edits" and "edited" in row:
+        return float(row["edited"])
     return None
 
 
@@ -199,6 +215,30 @@ def _copies(traffic: Traffic, rollout: Rollout) -> dict[str, dict[str, Any]]:
         .collect()
     )
     return {row["interaction"]: row for row in frame.iter_rows(named=True)}
+
+
+def _edits(traffic: Traffic, rollout: Rollout) -> dict[str, list[tuple[datetime, str]]]:
+    """Interaction → when its answer was edited, and the edits as JSON."""
+    import polars as pl
+
+    frame = (
+        traffic.scan("feedback", since=rollout.created_at)
+        .filter(pl.col("kind") == "edit")
+        .select("interaction", "time", "value")
+        .collect()
+    )
+    found: dict[str, list[tuple[datetime, str]]] = {}
+    for interaction, time, value in frame.iter_rows():
+        found.setdefault(interaction, []).append((time, value))
+    return found
+
+
+def _edited(
+    row: Mapping[str, Any], edits: Sequence[tuple[datetime, str]], *, until: datetime
+) -> bool:
+    """Whether somebody put something else in the answer's place in time."""
+    in_time = (value for time, value in edits if time <= until)
+    return any(corrects(value, row["response"] or "") for value in in_time)
 
 
 def _at(steps: Sequence[_Step], time: datetime) -> _Step | None:

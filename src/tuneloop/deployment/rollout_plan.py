@@ -93,13 +93,15 @@ class RolloutPlan:
     """the most that the chance of a false rollback may be, over all guards, steps and looks"""
     hold_at: float = 2.0
     """e-value from which a guard is under suspicion: nobody is promoted on suspicion"""
+    edit_minutes: float = 60.0
+    """how long people have to correct an answer before it counts as one that they left as it was"""
     maximum_step_hours: float = 48.0
     """after this long in one step a person is asked to decide"""
 
     def __post_init__(self) -> None:
-        names = [guard.name for guard in self.guards]
+        names = self.guard_names
         _expect(bool(names), "expected at least one guard")
-        _expect(len(set(names)) == len(names), f"expected each guard once, got {names}")
+        _expect(len(set(names)) == len(names), f"expected each guard once, got {list(names)}")
         ascending = all(one < other for one, other in pairwise((0.0, *self.steps, 1.0)))
         _expect(
             bool(self.steps) and ascending,
@@ -109,14 +111,20 @@ class RolloutPlan:
         _at_least_one("minimum_samples", self.minimum_samples)
         _within("alpha", self.alpha, low=1e-6, high=0.5)
         _within("hold_at", self.hold_at, low=1.0, high=self.proof)
+        _within("edit_minutes", self.edit_minutes, low=0.0, high=10_000.0)
         _within("maximum_step_hours", self.maximum_step_hours, low=0.01, high=10_000.0)
         if self.shadow:
             _expect(
                 any(guard.in_shadow for guard in self.guards),
-                f"expected a guard that shadow can measure, got {names}",
+                f"expected a guard that shadow can measure, got {list(names)}",
             )
             _within("shadow.share", self.shadow.share, low=1e-6, high=1.0)
             _at_least_one("shadow.minimum_pairs", self.shadow.minimum_pairs)
+
+    @property
+    def guard_names(self) -> tuple[GuardName, ...]:
+        """In the order of their declaration."""
+        return tuple(guard.name for guard in self.guards)
 
     @property
     def proof(self) -> float:

@@ -249,8 +249,12 @@ class RolloutSettings(Section):
     minimum_samples: Annotated[int, Field(ge=1)] = Field(
         200, description="Conversations of each bundle in each canary step."
     )
-    guards: tuple[Literal["errors", "format", "latency", "length"], ...] = Field(
-        ("errors", "format", "latency", "length"), description="What may not get worse."
+    guards: tuple[Literal["errors", "format", "latency", "length", "edits"], ...] = Field(
+        ("errors", "format", "latency", "length"),
+        description="What may not get worse; add edits where people correct answers (feedback).",
+    )
+    edit_minutes: Annotated[float, Field(ge=0)] = Field(
+        60.0, description="An answer that nobody corrected for so long was left as it was."
     )
     maximum_step_hours: Annotated[float, Field(gt=0)] = Field(
         48.0, description="After so long in one step a person is asked."

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from tuneloop.answer_form import corrects
 from tuneloop.storage.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -82,32 +83,10 @@ def _with_edits(rows: pl.DataFrame, edits: pl.DataFrame) -> pl.DataFrame:
 
     latest = dict(zip(edits["interaction"], edits["value"], strict=True))
     edited = [
-        identity in latest and not _same_answer(latest[identity], response or "")
+        identity in latest and corrects(latest[identity], response or "")
         for identity, response in zip(rows["id"], rows["response"], strict=True)
     ]
     return rows.with_columns(pl.Series("edited", edited, dtype=pl.Boolean))
-
-
-def _same_answer(edit_json: str, response: str) -> bool:
-    """Whether an edit only sends the answer back, perhaps with its JSON written differently.
-
-    An edit is the corrected answer as a JSON string, or `{"text": …}`.
-    """
-    edit = _json_or_none(edit_json)
-    text = edit.get("text") if isinstance(edit, dict) else edit
-    if not isinstance(text, str):
-        return False
-    if text.strip() == response.strip():
-        return True
-    value = _json_or_none(text)
-    return value is not None and value == _json_or_none(response)
-
-
-def _json_or_none(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
 
 
 def _is_probe(tags_json: str | None) -> bool:

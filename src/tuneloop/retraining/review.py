@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from tuneloop.answer_form import edited_text
 from tuneloop.errors import ConflictError, UsageError
 from tuneloop.hashing import digest_json
 from tuneloop.registry import audit
@@ -130,15 +131,6 @@ def _edited(workspace: Workspace, endpoint: str) -> list[dict[str, Any]]:
 def _storable(text: str) -> str:
     """PostgreSQL refuses NUL in a text; one client's must not stop the review of all."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
-
-
-def edited_text(value: str) -> str | None:
-    """The corrected answer in an edit's JSON value; None when it is no text."""
-    try:
-        decoded = json.loads(value)
-    except ValueError:
-        return None
-    return decoded if isinstance(decoded, str) else None
 
 
 def listing(workspace: Workspace, model: str, *, status: str | None = "open") -> list[ReviewItem]:

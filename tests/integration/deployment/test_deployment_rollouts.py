@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from tuneloop.modelfile import DataSettings, ModelSettings, RolloutSettings
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry import routes
 from tuneloop.registry.bundle import Bundle
-from tuneloop.storage.spool import Interaction, Shadow, Spool, encode, iso_time, new_id
+from tuneloop.storage.spool import Feedback, Interaction, Shadow, Spool, encode, iso_time, new_id
 from tuneloop.workspace import Workspace
 
 MODEL = ModelSettings(name="router", base="b", data=DataSettings(sources=("a",)))
@@ -50,6 +52,7 @@ class Desk:
         self._serve(self.production, 1)
         self._serve(self.candidate, 2)
         self._customers = count()
+        self.answered: list[Interaction] = []
 
     def start(self, plan: RolloutPlan = PLAN) -> Rollout:
         begun = rollouts.start(
@@ -79,10 +82,21 @@ class Desk:
                 self.clock.advance(milliseconds=100)
                 answer = candidate(number) if mine else GOOD
                 asked = self._interaction(route.bundle, conversation, answer)
+                self.answered.append(asked)
                 spool.append(encode(asked))
                 if copies and route.shadow is not None:
                     copy = self._shadow(asked, candidate(number))
                     spool.append(encode(copy))
+        spool.close()
+
+    def correct(self, bundle: Bundle, *, to: str) -> None:
+        """Somebody replaces every answer that the bundle gave."""
+        spool = Spool(self.workspace.folder("spool"))
+        now = self._now_ns()
+        for asked in self.answered:
+            if asked.bundle == bundle.id:
+                edit = {"kind": "edit", "value": json.dumps(to), "interaction": asked.id}
+                spool.append(encode(Feedback(id=new_id(now), time=iso_time(now), **edit)))
         spool.close()
 
     def advance(self, rollout: Rollout) -> Rollout:
@@ -299,3 +313,27 @@ def test_limits_come_from_productions_last_week(desk: Desk) -> None:
     guards = {guard.name: guard for guard in plan().guards}
     assert guards["latency"].above == 50.0
     assert (guards["length"].below, guards["length"].above) == (9.0, 9.0)
+
+
+def test_a_candidate_whose_answers_people_correct_goes_back(desk: Desk) -> None:
+    """Not before they had the time to: until then nobody knows what they leave as it is."""
+    rollout = desk.start(
+        replace(PLAN, guards=(Guard(name="errors"), Guard(name="edits")), edit_minutes=30.0)
+    )
+    desk.traffic(120, candidate=good)
+    desk.correct(desk.candidate, to='{"a": 1}')
+    desk.correct(desk.production, to=" { } ")  # the same answer, sent back
+    assert desk.advance(rollout).status == "running"
+    desk.clock.advance(minutes=29)
+    assert desk.advance(rollout).status == "running"
+    desk.clock.advance(minutes=2)
+    rollout = desk.advance(rollout)
+    assert rollout.status == "rolled_back" and rollout.detail.startswith("edits")
+
+
+def test_a_correction_that_comes_too_late_counts_for_neither(desk: Desk) -> None:
+    rollout = desk.start(replace(PLAN, guards=(Guard(name="edits"),), edit_minutes=30.0))
+    desk.traffic(120, candidate=good)
+    desk.clock.advance(minutes=31)
+    desk.correct(desk.candidate, to='{"a": 1}')
+    assert desk.advance(rollout).status == "running"
