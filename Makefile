@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo test check format acceptance bench clean
+.PHONY: help setup demo test check format acceptance bench chaos clean
 
 help:            ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -46,6 +46,9 @@ bench: bench-train bench-start bench-gateway bench-gateway-stream bench-rollout 
 
 bench-%: setup   ## One benchmark, e.g. make bench-train
 	$(BIN)/python benchmarks/bench_$(subst -,_,$*).py
+
+chaos: setup     ## Faults and attacks against real gateways: what is lost, doubled, answered
+	$(BIN)/python benchmarks/bench_chaos.py
 
 clean:           ## Remove what make made
 	rm -rf $(VENV) .demo .acceptance .bench .pytest_cache .mypy_cache .ruff_cache

@@ -11,6 +11,8 @@ from rich.markup import escape
 from tuneloop import __version__
 from tuneloop.cli import (
     alerts,
+    backtest,
+    bench,
     bundles,
     config,
     data,
@@ -52,7 +54,8 @@ app.command("train", rich_help_panel=_LOOP)(runs.train)
 app.command("evaluate", rich_help_panel=_LOOP)(evaluation.evaluate)
 app.command("deploy", rich_help_panel=_LIVE)(release.deploy)
 app.command("rollback", rich_help_panel=_LIVE)(release.rollback)
-app.command("bench", rich_help_panel=_LIVE)(release.bench)
+app.command("backtest", rich_help_panel=_LIVE)(backtest.backtest)
+app.command("bench", rich_help_panel=_LIVE)(bench.bench)
 app.command("drill", rich_help_panel=_LIVE)(release.drill)
 app.command("up", rich_help_panel=_LIVE)(serving.up)
 app.command("restart", rich_help_panel=_LIVE)(serving.restart)

@@ -1,9 +1,8 @@
-"""`tuneloop deploy`, `rollback`, `history`."""
+"""`tuneloop deploy`, `rollback`, `drill`, `history`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,11 +17,6 @@ from tuneloop.cli.terminal import (
     print_json,
     table,
 )
-from tuneloop.errors import UsageError
-
-if TYPE_CHECKING:
-    from tuneloop.intervals import Figure
-    from tuneloop.retraining.loop import Loop
 
 ReasonOption = Annotated[str, typer.Option("--reason", "-m", help="Why; kept in the history.")]
 
@@ -103,61 +97,6 @@ def drill(
         f"{len(report.every_rollback_seconds)} switches); "
         f"{report.failed_requests} of {report.probes} probes failed."
     )
-
-
-def bench(
-    bundle: Annotated[str, typer.Argument(help="Id, its beginning, or `candidate`.")] = "candidate",
-    file: ModelOption = DEFAULT_FILE,
-    rate: Annotated[float, typer.Option(help="Requests a second, arriving at random.")] = 1.0,
-    seconds: Annotated[float, typer.Option(help="How long requests are sent.")] = 30.0,
-    against: Annotated[
-        str | None, typer.Option(help="Another bundle, asked the same after it.")
-    ] = "production",
-    json_: JsonOption = False,
-) -> None:
-    """Measure latency under a declared load, waiting included; one bundle after the other.
-
-    Example: tuneloop bench candidate --rate 2 --seconds 60
-    """
-    from tuneloop.deployment.load import Load
-
-    load = Load(rate_per_second=rate, seconds=seconds)
-    with finishing(open_loop(file, quiet=json_)) as loop:
-        named = [name for name in (bundle, against) if name is not None]
-        ids = {name: loop.bundle(name).id for name in named if _exists(loop, name, bundle)}
-        reports = {}
-        for name in ids:
-            loop.progress.step(f"Asking {name} {rate:g} times a second for {seconds:g} s")
-            reports[name] = loop.bench(ids[name], load)
-    if json_:
-        print_json(reports)
-        return
-    rows = table("bundle", "requests", "errors", "first token ms", "answer ms", "tokens/s")
-    for name, report in reports.items():
-        rows.add_row(
-            name,
-            str(report.requests),
-            str(report.errors),
-            _percentiles(report.first_token_ms),
-            _percentiles(report.latency_ms),
-            "–" if report.tokens_per_second is None else f"{report.tokens_per_second:g}",
-        )
-    out.print(rows)
-
-
-def _exists(loop: Loop, name: str, asked: str) -> bool:
-    """The bundle that was asked for must be there; the one beside it may be missing."""
-    if name == asked:
-        return True
-    try:
-        loop.bundle(name)
-    except UsageError:
-        return False
-    return True
-
-
-def _percentiles(figures: Mapping[str, Figure]) -> str:
-    return ", ".join(f"{name} {figure.value:.0f}" for name, figure in figures.items()) or "–"
 
 
 def history(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:

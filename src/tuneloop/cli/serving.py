@@ -32,11 +32,13 @@ def up(
 
     Example: tuneloop up --detach
     """
+    from tuneloop import logs
     from tuneloop.deployment import servers
     from tuneloop.hashing import short
 
     with finishing(open_loop(file, overrides)) as loop:
         if not detach:
+            logs.configure()
             loop.up()
             return
         url = loop.up_detached()

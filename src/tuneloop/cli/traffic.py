@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -16,8 +18,9 @@ from tuneloop.cli.terminal import (
     print_json,
     table,
 )
+from tuneloop.errors import UsageError
 
-app = typer.Typer(no_args_is_help=True, help="Captured traffic: list, show, ingest.")
+app = typer.Typer(no_args_is_help=True, help="Captured traffic: list, show, ingest, prune.")
 
 
 @app.command("list")
@@ -83,3 +86,48 @@ def ingest(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
         print_json(report)
     else:
         out.print(f"{report.interactions} interactions and {report.feedback} feedback ingested.")
+
+
+@app.command()
+def prune(
+    file: ModelOption = DEFAULT_FILE,
+    older_than: Annotated[
+        str | None,
+        typer.Option(help="Such as 90d or 12h; default: `endpoint.retention_days`.", metavar="AGE"),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and remove nothing.")] = False,
+    json_: JsonOption = False,
+) -> None:
+    """Remove captured traffic that is too old, with its feedback, so that its bytes are gone.
+
+    Measurements, review items and datasets stay.
+
+    Example: tuneloop traffic prune --older-than 90d --dry-run
+    """
+    with finishing(open_loop(file, quiet=True)) as loop:
+        pruned = loop.prune(older_than=age(older_than) if older_than else None, dry_run=dry_run)
+    if json_:
+        print_json(pruned)
+        return
+    out.print(
+        f"{pruned.interactions} interactions, {pruned.shadows} shadows and {pruned.feedback} "
+        f"feedback from before {pruned.before:%Y-%m-%d %H:%M} UTC "
+        + ("would be removed." if dry_run else "removed.")
+    )
+    if not dry_run:
+        out.print(
+            f"{pruned.bytes_before / 1e6:,.1f} MB before, {pruned.bytes_after / 1e6:,.1f} MB now."
+        )
+
+
+def age(text: str) -> timedelta:
+    """A span of time such as 90d or 12h.
+
+    Raises:
+        UsageError: it is none.
+    """
+    found = re.fullmatch(r"(\d{1,5})([dh])", text.strip())
+    if found is None:
+        raise UsageError(f"Expected an age such as 90d or 12h, got {text!r}.")
+    count = int(found[1])
+    return timedelta(days=count) if found[2] == "d" else timedelta(hours=count)

@@ -13,11 +13,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tuneloop import logs
 from tuneloop.deployment import controller, rollouts
+from tuneloop.deployment.rollouts import Rollout
 from tuneloop.errors import TuneloopError
 from tuneloop.workspace import Workspace
 
-_log = logging.getLogger(__name__)
+# By name: as a program this module is called __main__.
+_log = logging.getLogger("tuneloop.deployment.controller_process")
 
 EVERY_SECONDS = 2.0
 
@@ -30,10 +33,21 @@ def step(workspace: Workspace) -> None:
         try:
             moved = controller.advance(workspace, rollout)
         except TuneloopError as e:
-            _log.warning("Rollout %s: %s", rollout.id, e.message)
+            _log.warning("Rollout %s: %s", rollout.id, e.message, extra=_fields(rollout))
             continue
         if moved.revision != rollout.revision:
-            _log.info("Rollout %s: %s, %s. %s", moved.id, moved.stage, moved.status, moved.detail)
+            _log.info(
+                "Rollout %s: %s, %s. %s",
+                moved.id,
+                moved.stage,
+                moved.status,
+                moved.detail,
+                extra=_fields(moved),
+            )
+
+
+def _fields(rollout: Rollout) -> dict[str, str]:
+    return {"rollout": rollout.id, "endpoint": rollout.endpoint, "bundle": rollout.candidate}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--every-seconds", type=float, default=EVERY_SECONDS)
     chosen = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logs.configure()
     workspace = Workspace.open(chosen.workspace)
     _log.info("The rollout controller is running.")
     while True:

@@ -4,6 +4,10 @@ Requests are sent at their scheduled times whether or not earlier ones were answ
 that do not know of each other do, and every time is measured from the schedule. A closed loop,
 which sends the next request when the last one is answered, hides what a slow server does to those
 who wait (Schroeder, Wierman & Harchol-Balter 2006, "Open Versus Closed: A Cautionary Tale", NSDI).
+
+Two bundles are asked in turns, in short blocks and in the order A B, B A, A B, B A, at the same
+times and with the same questions: what else the machine does in these minutes meets both. They
+are never asked together, which would double the load.
 """
 
 from __future__ import annotations
@@ -11,21 +15,28 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import cycle
 from typing import Any
 
 import msgspec
 
-from tuneloop.deployment.smoke import Probe
+from tuneloop.deployment.load_figures import LoadComparison, Timing, ratios, report
 from tuneloop.errors import UsageError
 from tuneloop.gateway.answers import EventReader, Facts
 from tuneloop.gateway.errors import ApiError
 from tuneloop.gateway.requests import CHAT, parse, upstream_body
 from tuneloop.gateway.sweep import Sweep
 from tuneloop.gateway.upstream import Request, Upstream
-from tuneloop.intervals import Figure, order_statistic, quantile
+from tuneloop.progress import Progress, Silent
 from tuneloop.registry.routes import Target
+
+Question = Sequence[Mapping[str, Any]]
+"""The messages of a request, as a client sends them."""
+
+BLOCKS = 4
+"""Turns of each bundle."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +45,7 @@ class Load:
 
     rate_per_second: float
     seconds: float
-    """How long requests are sent; the answers may take longer."""
+    """How long requests are sent to each bundle; the answers may take longer."""
     seed: int = 0
     timeout_seconds: float = 60.0
 
@@ -43,31 +54,13 @@ class Load:
             if not getattr(self, name) > 0:
                 raise UsageError(f"Expected {name} above 0, got {getattr(self, name):g}.")
 
-
-@dataclass(frozen=True, kw_only=True)
-class Timing:
-    """One request; seconds from its scheduled time."""
-
-    first_token_seconds: float | None
-    seconds: float
-    tokens: int
-    error: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoadReport:
-    """What a load measured; milliseconds from the scheduled time of a request."""
-
-    rate_per_second: float
-    requests: int
-    errors: int
-    """Requests without a whole answer; they are in no percentile."""
-    first_token_ms: Mapping[str, Figure]
-    """p50, p95, p99"""
-    latency_ms: Mapping[str, Figure]
-    """p50, p95, p99"""
-    tokens_per_second: float | None
-    """Median over answers of the tokens after the first by the time that they took."""
+    @property
+    def blocks(self) -> tuple[Load, ...]:
+        """The load in turns; queues are empty again before the next one."""
+        return tuple(
+            replace(self, seconds=self.seconds / BLOCKS, seed=self.seed + number)
+            for number in range(BLOCKS)
+        )
 
 
 def arrivals(load: Load) -> list[float]:
@@ -79,64 +72,72 @@ def arrivals(load: Load) -> list[float]:
     return times
 
 
-def measure(target: Target, probes: Sequence[Probe], load: Load) -> LoadReport:
-    """Ask a model server under a load, streaming.
+def measure(
+    bundle: Target,
+    against: Target | None,
+    questions: Sequence[Question],
+    load: Load,
+    *,
+    progress: Progress = Silent(),
+) -> LoadComparison:
+    """Ask one model server, or two in turns, under a load, streaming.
 
     Raises:
         UsageError: there is nothing to ask.
     """
-    if not probes:
+    if not questions:
         raise UsageError(
             "There are no questions to ask.", remedy="Evaluate the bundle first: tuneloop evaluate"
         )
-    return report(load, asyncio.run(_measure(target, probes, load)))
-
-
-def report(load: Load, timings: Sequence[Timing]) -> LoadReport:
-    """The figures of many requests."""
-    good = [one for one in timings if one.error is None]
-    firsts = [one.first_token_seconds for one in good if one.first_token_seconds is not None]
-    speeds = [
-        (one.tokens - 1) / (one.seconds - one.first_token_seconds)
-        for one in good
-        if one.first_token_seconds is not None
-        and one.tokens > 1
-        and one.seconds > one.first_token_seconds
-    ]
-    return LoadReport(
+    targets = [bundle] if against is None else [bundle, against]
+    timings = asyncio.run(_measure(targets, questions, load, progress))
+    patience = load.timeout_seconds
+    return LoadComparison(
         rate_per_second=load.rate_per_second,
-        requests=len(timings),
-        errors=len(timings) - len(good),
-        first_token_ms=_percentiles(firsts),
-        latency_ms=_percentiles([one.seconds for one in good]),
-        tokens_per_second=round(order_statistic(speeds, 0.5), 2) if speeds else None,
+        seconds=load.seconds,
+        bundle=report(timings[0], timeout_seconds=patience),
+        against=report(timings[1], timeout_seconds=patience) if against else None,
+        ratios=ratios(*timings, timeout_seconds=patience) if against else {},
     )
 
 
-def _percentiles(seconds: Sequence[float]) -> dict[str, Figure]:
-    milliseconds = [round(one * 1_000, 1) for one in seconds]
-    return {f"p{p}": quantile(milliseconds, p / 100) for p in (50, 95, 99) if milliseconds}
-
-
-async def _measure(target: Target, probes: Sequence[Probe], load: Load) -> list[Timing]:
+async def _measure(
+    targets: Sequence[Target], questions: Sequence[Question], load: Load, progress: Progress
+) -> list[list[Timing]]:
+    """(targets, requests): every target's timings."""
     sweep = Sweep(asyncio.get_running_loop())
     upstream = Upstream(sweep, silence_timeout_seconds=load.timeout_seconds)
-    start = time.perf_counter()
-    tasks = []
-    for number, at in enumerate(arrivals(load)):
+    timings: list[list[Timing]] = [[] for _ in targets]
+    asked = [cycle(questions) for _ in targets]
+    try:
+        for number, block in enumerate(load.blocks):
+            order = range(len(targets)) if number % 2 == 0 else reversed(range(len(targets)))
+            for place in order:
+                timings[place] += await _block(upstream, targets[place], asked[place], block)
+            progress.update(number + 1, BLOCKS, f"{load.rate_per_second:g} a second")
+    finally:
+        await upstream.close()
+        sweep.close()
+    return timings
+
+
+async def _block(
+    upstream: Upstream, target: Target, questions: Iterator[Question], load: Load
+) -> list[Timing]:
+    # A server that has just started, or was idle for a while, is slow once: that counts for nobody.
+    await _ask(upstream, _request(target, next(questions), load), time.perf_counter())
+    start, tasks = time.perf_counter(), []
+    for at in arrivals(load):
         await asyncio.sleep(max(0.0, start + at - time.perf_counter()))
-        request = _request(target, probes[number % len(probes)], load)
+        request = _request(target, next(questions), load)
         tasks.append(asyncio.create_task(_ask(upstream, request, start + at)))
-    timings = await asyncio.gather(*tasks)
-    await upstream.close()
-    sweep.close()
-    return list(timings)
+    return list(await asyncio.gather(*tasks))
 
 
-def _request(target: Target, probe: Probe, load: Load) -> Request:
+def _request(target: Target, question: Question, load: Load) -> Request:
     body: dict[str, Any] = {
         "model": target.served_name,
-        "messages": [dict(message) for message in probe.messages],
+        "messages": [dict(message) for message in question],
         "stream": True,
     }
     call = parse(CHAT, msgspec.json.encode(body), {})

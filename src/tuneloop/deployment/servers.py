@@ -191,7 +191,7 @@ def _snapshot(workspace: Workspace, before: routes.RouteSnapshot) -> routes.Rout
         }
         allowed, secret = keys.for_gateway(tx), keys.gateway_secret(tx)
     targets = {b: t for b, t in before.bundles.items() if b in live} | {
-        row.bundle: _target(row.bundle, manifests[row.bundle], row.base_url)
+        row.bundle: target(row.bundle, manifests[row.bundle], row.base_url)
         for row in servers
         if row.bundle in live and row.base_url
     }
@@ -272,7 +272,8 @@ def _has_targets(route: routes.Endpoint, targets: Mapping[str, routes.Target]) -
     return all(arm.bundle in targets for arm in route.arms)
 
 
-def _target(bundle: str, manifest: dict[str, Any], base_url: str) -> routes.Target:
+def target(bundle: str, manifest: Mapping[str, Any], base_url: str) -> routes.Target:
+    """How a bundle's server is asked: under its own name, with its system text and sampling."""
     return routes.Target(
         base_url=base_url,
         served_name=bundle,

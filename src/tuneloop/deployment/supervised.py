@@ -1,4 +1,4 @@
-"""Model servers and the rollout controller as the supervisor starts them."""
+"""Model servers, the rollout controller and other programs as the supervisor starts them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ CONTROLLER = "rollout controller"
 
 def controller(root: Path, *, log: Path) -> ProcessSpec:
     """What decides about the rollouts of the workspace in `root`."""
-    module = "tuneloop.deployment.controller_process"
+    return program(CONTROLLER, module="tuneloop.deployment.controller_process", root=root, log=log)
+
+
+def program(name: str, *, module: str, root: Path, log: Path) -> ProcessSpec:
+    """A module that works on the workspace in `root` until its standard input closes."""
     return ProcessSpec(
-        name=CONTROLLER,
+        name=name,
         command=(sys.executable, "-m", module, "--workspace", str(root)),
         log=log,
         ready=lambda: True,

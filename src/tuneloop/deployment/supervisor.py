@@ -17,6 +17,7 @@ from typing import Literal
 
 from tuneloop.deployment.processes import ChildProcess, free_port
 from tuneloop.errors import BusyError, DeploymentError
+from tuneloop.logs import message_of
 
 _STOP_POLL_SECONDS = 0.02
 
@@ -31,7 +32,7 @@ class ProcessSpec:
     ready: Callable[[], bool] = field(compare=False)
     """Asked until it says yes; must answer quickly."""
     explain: Callable[[ChildProcess], str] = field(
-        compare=False, default=lambda child: " | ".join(child.log_tail(3))
+        compare=False, default=lambda child: " | ".join(map(message_of, child.log_tail(3)))
     )
     """Why a process ended, in one line, from its log."""
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -1,5 +1,6 @@
 """`tuneloop up`: the gateway and one model server for each warm bundle, kept running.
 
+The caller may name more programs that shall run as long as these do.
 The records say which servers are wanted; this loop makes it so, writes back where each answers and
 publishes the routes. When the records cannot be read it goes on with what it last knew; a bundle
 that cannot be served keeps nobody else from being served.
@@ -8,6 +9,7 @@ that cannot be served keeps nobody else from being served.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -28,9 +30,11 @@ from tuneloop.deployment.supervisor import ProcessSpec, RestartTiming, Superviso
 from tuneloop.errors import BusyError, DeploymentError, StoreError, TuneloopError, UsageError
 from tuneloop.gateway import server as gateway
 from tuneloop.hashing import short
-from tuneloop.progress import Progress
+from tuneloop.logs import message_of
 from tuneloop.registry import bundle as bundles
 from tuneloop.workspace import Workspace
+
+_log = logging.getLogger(__name__)
 
 READY_SECONDS = 120.0
 _LOOP_SECONDS = 0.15
@@ -45,6 +49,7 @@ _STATUS: dict[str, servers.Status] = {
     "stopping": "stopped",
     "failed": "failed",
 }
+_BAD = ("failed", "unreachable")
 
 
 def serve(
@@ -55,9 +60,11 @@ def serve(
     count: int,
     stopping: Callable[[], bool],
     restarting: Callable[[], bool],
-    progress: Progress,
+    beside: Sequence[ProcessSpec] = (),
 ) -> None:
     """Run `count` gateways until `stopping` says so; replace them when `restarting` does.
+
+    `beside`: more programs to keep running.
 
     Raises:
         BusyError: this workspace is being served already.
@@ -75,7 +82,7 @@ def serve(
         url = f"http://{_reachable(host)}:{listener.getsockname()[1]}/v1"
         state = workspace.root / _STATE_FILE
         state.write_text(json.dumps({"pid": os.getpid(), "url": url}))
-        progress.note(f"gateway: {url}")
+        _log.info("gateway: %s", url)
         place = GatewayPlace(
             routes=workspace.root / servers.ROUTES_FILE,
             spool=workspace.folder("spool"),
@@ -84,7 +91,7 @@ def serve(
         )
         running = Gateways(place, listener, count=count)
         try:
-            loop = _Loop(workspace, processes, running, progress=progress)
+            loop = _Loop(workspace, processes, running, beside)
             while not stopping():
                 if restarting():
                     running.restart()
@@ -97,7 +104,12 @@ def serve(
 
 
 def serve_until_told(
-    workspace: Workspace, *, host: str, port: int, count: int = 1, progress: Progress
+    workspace: Workspace,
+    *,
+    host: str,
+    port: int,
+    count: int = 1,
+    beside: Sequence[ProcessSpec] = (),
 ) -> None:
     """`serve` until SIGTERM or Ctrl-C; SIGHUP replaces the gateways."""
     told, again = threading.Event(), threading.Event()
@@ -117,7 +129,7 @@ def serve_until_told(
         count=count,
         stopping=told.is_set,
         restarting=restarting,
-        progress=progress,
+        beside=beside,
     )
 
 
@@ -152,13 +164,12 @@ class _Loop:
         workspace: Workspace,
         processes: Supervisor,
         running: Gateways,
-        *,
-        progress: Progress,
+        beside: Sequence[ProcessSpec],
     ) -> None:
         self._workspace = workspace
         self._processes = processes
-        self._progress = progress
         self._gateways = running
+        self._beside = beside
         self._controller = supervised.controller(
             workspace.root, log=workspace.folder("logs") / "rollout.log"
         )
@@ -215,7 +226,7 @@ class _Loop:
         self._unusable = {b: u for b, u in self._unusable.items() if b in self._wanted}
         specs = [self._specs[bundle] for bundle in self._wanted if bundle in self._specs]
         specs += [self._controller] if self._rolling_out else []
-        statuses = self._processes.reconcile([*self._gateways.wanted, *specs])
+        statuses = self._processes.reconcile([*self._gateways.wanted, *specs, *self._beside])
         self._gateways.saw(statuses)
         found = {bundle: ("failed", one.reason) for bundle, one in self._unusable.items()}
         return found | {s.name: (str(s.status), s.detail) for s in statuses}
@@ -238,9 +249,16 @@ class _Loop:
         if self._told.get(name) == (status, detail):
             return
         self._told[name] = (status, detail)
-        other = name in ("records", supervised.CONTROLLER) or name.startswith(gateways.PREFIX)
-        shown = name if other else f"model server {short(name)}"
-        self._progress.note(f"{shown}: {status}{f' ({detail})' if detail else ''}")
+        others = {"records", supervised.CONTROLLER, *(spec.name for spec in self._beside)}
+        other = name in others or name.startswith(gateways.PREFIX)
+        _log.log(
+            logging.WARNING if status in _BAD else logging.INFO,
+            "%s: %s%s",
+            name if other else f"model server {short(name)}",
+            status,
+            f" ({detail})" if detail else "",
+            extra={"program": name, "status": status, "detail": detail},
+        )
 
     def _write_back(
         self, recorded: Sequence[ModelServer], found: dict[str, tuple[str, str]]
@@ -363,4 +381,4 @@ def _reachable(host: str) -> str:
 
 def _last_words(log: Path) -> str:
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return " ".join(lines[-2:]) or "it ended without a word"
+    return " ".join(map(message_of, lines[-2:])) or "it ended without a word"

@@ -50,6 +50,7 @@ def identify(snapshot: RouteSnapshot, authorization: str | None) -> Caller:
             "invalid_api_key",
             "Expected an API key of this gateway as `Authorization: Bearer tl_…`, got "
             + ("another one." if text else "none."),
+            headers=(("www-authenticate", "Bearer"),),
         )
     return Caller(name=name, owner=key.owner, key=key)
 

@@ -5,7 +5,7 @@ The endpoint's name takes the place of the server's model name. Everything else 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -123,9 +123,12 @@ class _Choice(msgspec.Struct):
     logprobs: _Logprobs | None = None
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]  # what the traffic table holds
+
+
 class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: _Count | None = None
+    completion_tokens: _Count | None = None
 
 
 class _Chunk(msgspec.Struct):
@@ -152,10 +155,12 @@ def read_completion(body: bytes, endpoint: str, facts: Facts) -> bytes:
         UpstreamError: 502 when the body is no completion.
     """
     try:
-        facts.add(_chunks.decode(body))
-        return _renamed(body, endpoint)
+        completion = _chunks.decode(body)
+        renamed = _renamed(body, endpoint)
     except _UNREADABLE as e:
         raise _garbage("The model server's answer is no completion", e) from e
+    facts.add(completion)
+    return renamed
 
 
 def read_embeddings(body: bytes, endpoint: str, facts: Facts) -> bytes:
@@ -181,7 +186,8 @@ class EventReader:
         self._endpoint = endpoint
         self._facts = facts
         self._show_usage = show_usage
-        self._rest = b""
+        self._begun: list[bytes] = []
+        """Pieces of a line whose end has not come."""
         self._skip_blank = False
 
     def feed(self, data: bytes) -> bytes:
@@ -190,9 +196,13 @@ class EventReader:
         Raises:
             UpstreamError: 502 when an event is not a chat completion chunk.
         """
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > _MAX_LINE_BYTES:
-            raise UpstreamError(502, "upstream_garbage", "An event of the stream never ends.")
+        self._begun.append(data)
+        if b"\n" not in data:
+            if sum(map(len, self._begun)) > _MAX_LINE_BYTES:
+                raise UpstreamError(502, "upstream_garbage", "An event of the stream never ends.")
+            return b""
+        *lines, rest = b"".join(self._begun).split(b"\n")
+        self._begun = [rest]
         return b"".join([self._line(line) for line in lines if not self.done])
 
     def _line(self, line: bytes) -> bytes:

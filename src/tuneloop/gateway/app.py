@@ -1,12 +1,13 @@
 """The gateway as an RSGI application: the whole path of a request is `Gateway.complete`.
 
-identify → read → parse → route → relay → keep → last byte → copy to a candidate
+identify → read → parse → route → relay → keep → last byte → copy to a candidate, log, span
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -14,18 +15,21 @@ from typing import Any
 
 import msgspec
 
+from tuneloop.gateway import openapi, tracing
 from tuneloop.gateway.access import Caller, Limiter, allowed, identify
 from tuneloop.gateway.breaker import Breaker
 from tuneloop.gateway.capture import Capture, Exchange
 from tuneloop.gateway.errors import ApiError
+from tuneloop.gateway.failure_log import FailureLog
 from tuneloop.gateway.feedback import check_owner, parse_feedback
-from tuneloop.gateway.metrics import Metrics, SharedCounts
+from tuneloop.gateway.metrics import Metrics
 from tuneloop.gateway.relay import Relay
 from tuneloop.gateway.requests import CHAT, COMPLETION, EMBEDDING, Operation, parse
 from tuneloop.gateway.routing import resolve, unknown_model
 from tuneloop.gateway.rsgi import HTTPProtocol, Scope
 from tuneloop.gateway.settings import GatewaySettings
 from tuneloop.gateway.shadowing import Shadowing
+from tuneloop.gateway.shared_counts import SharedCounts
 from tuneloop.gateway.sweep import Sweep
 from tuneloop.gateway.upstream import Upstream
 from tuneloop.gateway.watch import RouteWatch
@@ -53,15 +57,18 @@ class Gateway:
         """Of every answer."""
         self._breaker = Breaker()
         self._limiter = Limiter(processes=settings.processes)
-        self._table: dict[tuple[str, str], Handler] = {
-            ("POST", "/v1/chat/completions"): partial(self.complete, CHAT),
-            ("POST", "/v1/completions"): partial(self.complete, COMPLETION),
-            ("POST", "/v1/embeddings"): partial(self.complete, EMBEDDING),
-            ("POST", "/v1/feedback"): self.feedback,
-            ("GET", "/v1/models"): self.models,
-            ("GET", "/healthz"): self.healthz,
-            ("GET", "/readyz"): self.readyz,
-            ("GET", "/metrics"): self.metrics,
+        self._failures = FailureLog()
+        self._spans = tracing.spans(os.environ, process=settings.name)
+        self._table: dict[str, tuple[str, Handler]] = {
+            "/v1/chat/completions": ("POST", partial(self.complete, CHAT)),
+            "/v1/completions": ("POST", partial(self.complete, COMPLETION)),
+            "/v1/embeddings": ("POST", partial(self.complete, EMBEDDING)),
+            "/v1/feedback": ("POST", self.feedback),
+            "/v1/models": ("GET", self.models),
+            "/healthz": ("GET", self.healthz),
+            "/readyz": ("GET", self.readyz),
+            "/metrics": ("GET", self.metrics),
+            "/openapi.json": ("GET", self.description),
         }
 
     def drain(self) -> None:
@@ -90,6 +97,8 @@ class Gateway:
         self._capture.close()
         with suppress(OSError):
             self._counts.leave()
+        if self._spans is not None:
+            self._spans.close()
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         try:
@@ -104,14 +113,20 @@ class Gateway:
             _send(protocol, error.status, error.body())
 
     def _handler(self, scope: Scope) -> Handler:
-        handler = self._table.get((scope.method, scope.path))
-        if handler is not None:
-            return handler
-        if scope.method == "GET" and scope.path.startswith(_MODELS):
-            return self.model
-        if any(path == scope.path for _, path in self._table):
-            raise ApiError(405, "method_not_allowed", f"{scope.path} does not take {scope.method}.")
-        raise ApiError(404, "unknown_url", f"There is nothing at {scope.method} {scope.path}.")
+        found = self._table.get(scope.path)
+        if found is None and scope.path.startswith(_MODELS):
+            found = "GET", self.model
+        if found is None:
+            raise ApiError(404, "unknown_url", f"There is nothing at {scope.method} {scope.path}.")
+        method, handler = found
+        if scope.method != method:
+            raise ApiError(
+                405,
+                "method_not_allowed",
+                f"{scope.path} takes {method}, not {scope.method}.",
+                headers=(("allow", method),),
+            )
+        return handler
 
     async def complete(self, operation: Operation, scope: Scope, protocol: HTTPProtocol) -> None:
         """POST /v1/chat/completions, /v1/completions, /v1/embeddings."""
@@ -128,6 +143,10 @@ class Gateway:
             refused = self._capture.keep(exchange)
             await (end.send() if refused is None else end.refuse(refused))
             self._shadowing.offer(exchange)
+            if exchange.error is not None:
+                self._failures.note(exchange)
+            if self._spans is not None:
+                self._spans.record(exchange, scope.headers)
         finally:
             self._limiter.leave(caller)
 
@@ -181,6 +200,10 @@ class Gateway:
         )
         protocol.response_str(200, [("content-type", "text/plain; version=0.0.4")], text)
 
+    async def description(self, scope: Scope, protocol: HTTPProtocol) -> None:
+        """GET /openapi.json: what all of this looks like to a client."""
+        _send(protocol, 200, openapi.description())
+
     async def _leave_counts(self) -> None:
         while True:
             await asyncio.sleep(_COUNTS_SECONDS)
@@ -189,8 +212,9 @@ class Gateway:
 
     async def _body(self, scope: Scope, protocol: HTTPProtocol) -> bytes:
         """The request's body, never more of it than the limit, and never longer in coming."""
-        if scope.headers.get("content-encoding", "identity").lower() != "identity":
-            raise ApiError(415, "unsupported_encoding", "Expected a body without content-encoding.")
+        encoded = "content-encoding" in scope.headers
+        if encoded and scope.headers.get("content-encoding", "").lower() != "identity":
+            raise _unread(415, "unsupported_encoding", "Expected a body without content-encoding.")
         limit = self._settings.body_bytes
         length = scope.headers.get("content-length")
         body: bytes | None = None
@@ -205,7 +229,7 @@ class Gateway:
             finally:
                 self._sweep.discard(reading)
         if body is None:
-            raise ApiError(413, "request_too_large", f"Expected a body of at most {limit} bytes.")
+            raise _unread(413, "request_too_large", f"Expected a body of at most {limit} bytes.")
         return body
 
 
@@ -225,9 +249,14 @@ class _Reading:
         """In place of the cancellation, if it was ours."""
         if self._given_up and self._task is not None:
             self._task.uncancel()
-            raise ApiError(
+            raise _unread(
                 408, "request_timeout", f"Expected the whole body within {seconds:g} s."
             ) from None
+
+
+def _unread(status: int, code: str, message: str) -> ApiError:
+    """A refusal before the body is read: the connection that it is on cannot be used again."""
+    return ApiError(status, code, message, headers=(("connection", "close"),))
 
 
 async def _chunks(protocol: HTTPProtocol, limit: int) -> bytes | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 
@@ -38,6 +40,29 @@ def error_body(message: str, *, kind: str, param: str | None, code: str) -> byte
     """The JSON that every OpenAI client turns into its own exception."""
     error = {"message": message, "type": kind, "param": param, "code": code}
     return msgspec.json.encode({"error": error})
+
+
+class _Envelope(msgspec.Struct):
+    error: dict[str, Any] | str
+
+
+_envelope = msgspec.json.Decoder(_Envelope)
+
+
+def in_openai_form(body: bytes) -> bytes | None:
+    """A model server's error, made whole; None where it is none.
+
+    llama.cpp leaves `param` out and numbers its codes, Ollama sends a text alone.
+    """
+    try:
+        found = _envelope.decode(body).error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    error = {"message": found} if isinstance(found, str) else found
+    code = error.get("code")
+    whole = {"message": "", "type": "upstream_error", "param": None, **error}
+    whole["code"] = None if code is None else str(code)
+    return msgspec.json.encode({"error": whole})
 
 
 class UpstreamError(ApiError):

@@ -3,17 +3,15 @@
     served = captured + dropped(reason), for each endpoint, always
 
 The three are counted in one step, when it is known what became of the record. Processes that share
-a port leave their counters in a folder, and whichever is asked adds them up: those of the others
-are up to a second old. What a process counted stays when it ends.
+a port leave their counters for each other (`shared_counts`), and whichever is asked adds them up:
+those of the others are up to a second old. What a process counted stays when it ends.
 """
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -32,7 +30,6 @@ _COUNTERS = (
     "shadows",
 )
 _HISTOGRAMS = ("latency", "first_token")
-_SUFFIX = ".counts.json"
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -172,39 +169,6 @@ class Metrics:
             "Feedback accepted, by kind.",
             [((("kind", k),), n) for k, n in self.feedback.items()],
         )
-
-
-class SharedCounts:
-    """The counters of all processes that share a port."""
-
-    def __init__(self, mine: Metrics, folder: Path | None, name: str) -> None:
-        """`folder`: where they leave them; None: this process is alone."""
-        self._mine = mine
-        self._folder = folder
-        # A process that is started again under its name must not count over its predecessor's.
-        self._file = folder and folder / f"{name}-{os.getpid()}{_SUFFIX}"
-
-    def leave(self) -> None:
-        """Write the own counters for the others.
-
-        Raises:
-            OSError: the disk refuses.
-        """
-        if self._file is not None:
-            new = self._file.with_suffix(".new")
-            new.write_bytes(self._mine.state())
-            new.replace(self._file)
-
-    def total(self) -> Metrics:
-        """Everybody's counters, the own ones as they are now."""
-        if self._folder is None:
-            return self._mine
-        total = Metrics()
-        total.add(self._mine.state())
-        for file in self._folder.glob(f"*{_SUFFIX}"):
-            if file != self._file:
-                total.add(file.read_bytes())
-        return total
 
 
 def _header(name: str, kind: str, help_text: str) -> list[str]:

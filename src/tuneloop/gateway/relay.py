@@ -15,7 +15,7 @@ import msgspec
 from tuneloop.gateway.answers import CLOSING, EventReader, read_completion, read_embeddings
 from tuneloop.gateway.breaker import Breaker
 from tuneloop.gateway.capture import Exchange
-from tuneloop.gateway.errors import ApiError, UpstreamError
+from tuneloop.gateway.errors import ApiError, UpstreamError, in_openai_form
 from tuneloop.gateway.requests import EMBEDDING, upstream_body
 from tuneloop.gateway.routing import Route
 from tuneloop.gateway.rsgi import HTTPProtocol, ProtocolClosed
@@ -54,6 +54,15 @@ class BrokenServerError(UpstreamError):
             f"The model server answered with status {answer.status}.",
         )
         self.answer = answer
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the server is well and the request is not.
+
+        llama.cpp says 500 to a picture and to half a tool, 501 to embeddings: with an error of the
+        API. Were such a server spared, one client could take it from all others.
+        """
+        return self.status in (500, 501) and in_openai_form(self.answer.body) is not None
 
 
 class Relay:
@@ -106,8 +115,9 @@ class Relay:
         try:
             make = self._stream if exchange.call.streamed else self._whole
             end = await make(exchange, protocol)
-        except UpstreamError:
-            self._breaker.failed(bundle)
+        except UpstreamError as e:
+            if not (isinstance(e, BrokenServerError) and e.is_refusal):
+                self._breaker.failed(bundle)
             raise
         if exchange.error is None:
             self._breaker.succeeded(bundle)
@@ -148,7 +158,7 @@ class Relay:
             except ApiError as e:
                 exchange.fail(200, e.code)
                 self._breaker.failed(exchange.route.bundle)
-                return End(partial(send_error, e), send_error)
+                return End(partial(send_error, e.with_traceback(None)), send_error)
             return End(partial(transport.send_bytes, CLOSING), send_error)
 
 
@@ -218,15 +228,8 @@ def _passed_on(exchange: Exchange, protocol: HTTPProtocol, answer: Answer) -> En
     headers = exchange.headers()
     if answer.retry_after is not None:
         headers.append(("retry-after", answer.retry_after))
-    body = answer.body if _is_error(answer.body) else BrokenServerError(answer).body()
+    body = in_openai_form(answer.body) or BrokenServerError(answer).body()
     return _whole_end(protocol, answer.status, headers, body)
-
-
-def _is_error(body: bytes) -> bool:
-    try:
-        return "error" in msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return False
 
 
 def _whole_end(protocol: HTTPProtocol, status: int, headers: _Headers, body: bytes) -> End:

@@ -29,7 +29,10 @@ class Headers(Protocol):
     """What is needed of request headers; names are lower case."""
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The value of a header."""
+        """The value of a header; the default too for one that is not ASCII."""
+
+    def __contains__(self, key: str) -> bool:
+        """Whether it was sent."""
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,8 +140,8 @@ def parse(operation: Operation, body: bytes, headers: Headers, *, caller: Caller
         wants_usage=bool(head.stream_options and head.stream_options.include_usage),
         conversation=_conversation(headers, head.user, opening),
         user=head.user,
-        tags=_tags(headers.get(TAGS_HEADER)),
-        opted_out=headers.get(CAPTURE_HEADER, "").lower() == "off",
+        tags=_tags(_header(headers, TAGS_HEADER)),
+        opted_out=_header(headers, CAPTURE_HEADER).lower() == "off",
     )
 
 
@@ -171,9 +174,9 @@ def _with_usage(options: msgspec.Raw | None) -> dict[str, Any]:
 
 
 def _conversation(headers: Headers, user: str | None, opening: list[bytes]) -> str:
-    session = headers.get(SESSION_HEADER)
+    session = _header(headers, SESSION_HEADER)
     if session:
-        return conversation_of("session", str(session).encode("utf-8", "surrogatepass"))
+        return conversation_of("session", session.encode("utf-8", "surrogatepass"))
     if user:
         return conversation_of("user", user.encode("utf-8", "surrogatepass"))
     return conversation_of("text", b"\0".join(opening))
@@ -189,7 +192,15 @@ def _opening(messages: list[_Message]) -> list[bytes]:
     return opening
 
 
-def _tags(header: str | None) -> dict[str, str]:
+def _header(headers: Headers, name: str) -> str:
+    """What one of our headers says; one that cannot be read must not count as none."""
+    value: str | None = headers.get(name)
+    if value is None and name in headers:
+        raise ApiError(400, "invalid_header", f"Expected ASCII text in {name}.", param=name)
+    return value or ""
+
+
+def _tags(header: str) -> dict[str, str]:
     if not header:
         return {}
     pairs = [pair.partition("=") for pair in header[:_MAX_TAGS_CHARACTERS].split(",")]

@@ -6,20 +6,32 @@ import argparse
 import asyncio
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tuneloop import logs
 from tuneloop.errors import TuneloopError, UsageError, require
 from tuneloop.gateway.settings import GatewaySettings
 from tuneloop.storage import spool
 from tuneloop.storage.spool import SpoolLimits
 
+# By name: as a program this module is called __main__.
+_log = logging.getLogger("tuneloop.gateway.server")
+
 DEFAULT_PORT = 8400
 BACKLOG = 1024
 """Clients that may wait to be accepted."""
+_CONNECTIONS = 10_000
+"""Clients that one process serves at a time, idle ones included; granian's default is BACKLOG."""
+_OTHER_FILES = 128
+"""That a process has open beside its connections."""
+
+_ABANDONED_SECONDS = 10.0
+"""For the requests under way when the process that started this one is gone."""
 
 
 def command(
@@ -78,23 +90,24 @@ def serve(settings: GatewaySettings, listener: socket.socket, *, until_stdin_clo
     require("uvloop", extra="gateway").run(_serve(settings, listener, until_stdin_closes))
 
 
-_log = logging.getLogger(__name__)
-
-
 async def _serve(
     settings: GatewaySettings, listener: socket.socket, until_stdin_closes: bool
 ) -> None:
     from granian.constants import HTTPModes, Interfaces
+    from granian.http import HTTP1Settings
 
     from tuneloop.gateway.app import Gateway
     from tuneloop.gateway.granian_server import SharedServer
 
     gateway = Gateway(settings)
     host, port = listener.getsockname()[:2]
+    header_milliseconds = round(settings.header_seconds * 1_000)
     server = SharedServer(
         gateway,
         listener=listener,
         backlog=BACKLOG,
+        backpressure=_connections(_open_files()),
+        http1_settings=HTTP1Settings(header_read_timeout=header_milliseconds),
         address=host,
         port=port,
         interface=Interfaces.RSGI,
@@ -109,14 +122,32 @@ async def _serve(
         gateway.drain()
         loop.call_later(settings.drain_seconds, server.stop)
 
+    def abandoned() -> None:
+        # Nobody is left to end a process that has requests without an end.
+        gateway.drain()
+        loop.call_soon(server.stop)
+        loop.call_later(_ABANDONED_SECONDS, os._exit, 1)
+
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     if until_stdin_closes:
-        _when_stdin_closes(loop, server.stop)
-    print(f"tuneloop gateway on http://{host}:{port}/v1", flush=True)
+        _when_stdin_closes(loop, abandoned)
+    _log.info("tuneloop gateway on http://%s:%d/v1", host, port, extra={"gateway": settings.name})
     if settings.run_folder is not None:
         (settings.run_folder / f"{settings.name}.ready").touch()
     await server.serve()
+
+
+def _open_files() -> int:
+    """Raise the number of files that this process may open to what the system allows it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return _CONNECTIONS * 2 + _OTHER_FILES if hard == resource.RLIM_INFINITY else hard
+
+
+def _connections(open_files: int) -> int:
+    """How many clients may be connected: each may need a connection to a model server as well."""
+    return max(1, min(_CONNECTIONS, (open_files - _OTHER_FILES) // 2))
 
 
 def _when_stdin_closes(loop: asyncio.AbstractEventLoop, stop: Callable[[], object]) -> None:
@@ -140,6 +171,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--drain-seconds", type=float, default=0.0, help="before a stop")
     parser.add_argument("--body-bytes", type=int, default=10 << 20, help="largest request")
     parser.add_argument("--body-seconds", type=float, default=30.0, help="for a whole request")
+    parser.add_argument("--header-seconds", type=float, default=30.0, help="for a request's head")
     parser.add_argument("--processes", type=int, default=1, help="gateways on this port")
     parser.add_argument("--silence-timeout-seconds", type=float, default=300.0)
     parser.add_argument("--segment-seconds", type=float, default=2.0)
@@ -150,12 +182,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0 after a stop, 1 when it could not start."""
     arguments = _arguments(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logs.configure()
     settings = GatewaySettings(
         routes=arguments.routes,
         spool=arguments.spool,
         body_bytes=arguments.body_bytes,
         body_seconds=arguments.body_seconds,
+        header_seconds=arguments.header_seconds,
         processes=arguments.processes,
         name=arguments.name,
         run_folder=arguments.run_folder,
@@ -172,7 +205,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             listener = socket.socket(fileno=arguments.fd)
         serve(settings, listener, until_stdin_closes=arguments.until_stdin_closes)
     except TuneloopError as e:
-        print(f"tuneloop gateway: {e}", file=sys.stderr)
+        _log.error("%s", e.message, extra={"remedy": e.remedy})
         return 1
     return 0
 

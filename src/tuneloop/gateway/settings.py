@@ -26,6 +26,9 @@ class GatewaySettings:
     """Larger requests are refused with 413."""
     body_seconds: float = 30.0
     """A request whose body takes longer to come is refused with 408."""
+    header_seconds: float = 30.0
+    """A connection on which the head of a request takes longer to come, or does not come at all, is
+    closed."""
     routes_check_seconds: float = 0.2
     silence_timeout_seconds: float = 300.0
     """How long a model server may send nothing."""

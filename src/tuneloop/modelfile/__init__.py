@@ -3,6 +3,7 @@
 from tuneloop.modelfile.loading import FILE_NAME, ModelFile, load, schema
 from tuneloop.modelfile.settings import (
     AbstainSettings,
+    BenchSettings,
     DataSettings,
     EndpointSettings,
     EvaluationSettings,
@@ -19,6 +20,7 @@ from tuneloop.modelfile.settings import (
 __all__ = [
     "FILE_NAME",
     "AbstainSettings",
+    "BenchSettings",
     "DataSettings",
     "EndpointSettings",
     "EvaluationSettings",

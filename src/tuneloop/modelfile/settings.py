@@ -182,6 +182,21 @@ class EvaluationSettings(Section):
     concurrency: Annotated[int, Field(ge=1)] = 4
 
 
+class BenchSettings(Section):
+    """Stage 3: the load under which `tuneloop bench` measures latency, and what it must show."""
+
+    rates_per_second: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (1.0,), min_length=1, description="Requests a second, arriving at random; each a load."
+    )
+    seconds: Annotated[float, Field(gt=0)] = Field(
+        60.0, description="How long requests are sent to each bundle at each rate."
+    )
+    gates: dict[str, Condition] = Field(
+        default_factory=dict,
+        description='Figure → condition at every rate, e.g. first_token_p95_ms: "<= 800".',
+    )
+
+
 class ExportSettings(Section):
     """Stage 4: the files that are made from a trained model."""
 
@@ -209,6 +224,9 @@ class EndpointSettings(Section):
     capture_share: Share = Field(1.0, description="Share of the conversations that is kept.")
     redact: bool = Field(
         False, description="Replace personal data by its kind before anything is written."
+    )
+    retention_days: Annotated[float, Field(gt=0, le=36_500)] | None = Field(
+        None, description="Older captured traffic is removed; default: kept until you prune it."
     )
     failover: bool = Field(
         True, description="Let the previous bundle answer when production's server cannot."
@@ -296,6 +314,7 @@ class ModelSettings(Section):
     data: DataSettings
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    bench: BenchSettings = BenchSettings()
     export: ExportSettings = ExportSettings()
     endpoint: EndpointSettings = EndpointSettings()
     rollout: RolloutSettings = RolloutSettings()

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tuneloop.deployment import load, outcomes, release, servers
+from tuneloop.deployment import outcomes, release, servers
 from tuneloop.deployment.release import AsFound, Release
 from tuneloop.deployment.smoke import QUERIES, Probe
 from tuneloop.evaluation import stage as evaluation
@@ -19,7 +19,6 @@ from tuneloop.evaluation.targets import OpenAITarget, Sampling
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
-from tuneloop.registry.routes import Target
 from tuneloop.retraining import exporting, serving
 from tuneloop.retraining.decision import Decision, Verdict, decide
 from tuneloop.retraining.preparing import corrections_in
@@ -27,7 +26,6 @@ from tuneloop.workspace import Workspace, actor
 
 if TYPE_CHECKING:
     from tuneloop.datasets.versions import DatasetVersion
-    from tuneloop.deployment.load import Load, LoadReport
     from tuneloop.deployment.rollouts import Rollout
     from tuneloop.retraining.exporting import Exported
     from tuneloop.retraining.loop import Loop
@@ -197,19 +195,6 @@ def roll_out(loop: Loop, bundle: Bundle) -> Rollout:
         actor=actor(),
         progress=loop.progress,
     )
-
-
-def bench(loop: Loop, bundle: Bundle, under: Load) -> LoadReport:
-    """Ask the bundle's server the questions of its evaluation under a declared load."""
-    serving_part = bundle.manifest["serving"]
-    try:
-        with serving.bundle_server(loop.workspace, bundle) as base_url:
-            target = Target(
-                base_url=base_url, served_name=bundle.id, sampling=serving_part["sampling"]
-            )
-            return load.measure(target, probes_of(loop.workspace, bundle), under)
-    finally:
-        servers.release_unused(loop.workspace, keep=set())
 
 
 def probes_of(workspace: Workspace, bundle: Bundle) -> list[Probe]:

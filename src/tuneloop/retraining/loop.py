@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,11 @@ from tuneloop.workspace import FOLDER, Workspace, actor
 if TYPE_CHECKING:
     from tuneloop.datasets.diff import DatasetDiff
     from tuneloop.datasets.versions import DatasetVersion
+    from tuneloop.deployment.backtest import Backtest
     from tuneloop.deployment.controller import Steer
     from tuneloop.deployment.drill import DrillReport
     from tuneloop.deployment.endpoints import Endpoint
-    from tuneloop.deployment.load import Load, LoadReport
+    from tuneloop.deployment.load import Load
     from tuneloop.deployment.release import Release
     from tuneloop.deployment.rollouts import Rollout
     from tuneloop.evaluation.report import Report
@@ -32,10 +34,12 @@ if TYPE_CHECKING:
     from tuneloop.monitoring.measurement import Measurement
     from tuneloop.registry.base_model import BaseModel
     from tuneloop.registry.bundle import Bundle
+    from tuneloop.retraining.benching import Bench
     from tuneloop.retraining.candidate import Candidate
     from tuneloop.retraining.cycle import CycleResult
     from tuneloop.retraining.status import Status
     from tuneloop.storage.ingest import IngestReport
+    from tuneloop.storage.retention import Pruned
     from tuneloop.training.stage import TrainingRun
 
 LATEST = "latest"
@@ -268,16 +272,47 @@ class Loop:
             self.workspace, model=self.model.name, actor=actor(), reason=reason, force=force
         )
 
-    def bench(self, reference: str, load: Load) -> LoadReport:
-        """Latency of a bundle's server under a declared load (E11).
+    def backtest(
+        self, bundle: str = "candidate", *, since: timedelta = timedelta(days=7), limit: int = 300
+    ) -> Backtest:
+        """Ask a bundle what production was asked, and score both answers as a shadow stage does.
+
+        `limit`: conversations, the newest. No client sees anything of it.
 
         Raises:
-            DeploymentError: its server does not come up.
-            UsageError: it was never evaluated, so there is nothing to ask it.
+            UsageError: nothing is in production, or nothing that it answered was captured.
+            DeploymentError: the bundle's server does not come up.
         """
-        from tuneloop.retraining import candidate
+        from tuneloop.retraining import backtesting
 
-        return candidate.bench(self, self.bundle(reference), load)
+        return backtesting.backtest(self, self.bundle(bundle), since=since, limit=limit)
+
+    def bench(
+        self,
+        bundle: str = "candidate",
+        *,
+        against: str | None = "production",
+        loads: Sequence[Load] = (),
+        gate: bool = False,
+    ) -> Bench:
+        """Latency of a bundle's server under a load, in turns with another one's (E11).
+
+        `loads`: by default those of the model file; with `gate` always, and its gates are judged.
+        Where nothing is in production yet, the bundle is measured alone.
+
+        Raises:
+            UsageError: it was never evaluated, so there is nothing to ask it; or `gate`, and the
+                model file has no latency gates.
+            EvaluationError: `gate`, and one of them cannot be understood.
+            DeploymentError: a server does not come up.
+        """
+        from tuneloop.retraining import benching
+
+        found = self.bundle(bundle)
+        if gate:
+            return benching.gate(self, found, against=against)
+        declared = benching.declared_loads(self.model.bench)
+        return benching.bench(self, found, against=against, loads=loads or declared)
 
     def drill(
         self, *, repeats: int = 3, connections: int = 16, key: str | None = None
@@ -312,6 +347,7 @@ class Loop:
     def up(self) -> None:
         """Serve until the process is told to stop; the endpoint takes over the file's settings."""
         from tuneloop.deployment import endpoints, up
+        from tuneloop.retraining import housekeeping
 
         endpoints.take_over_settings(self.workspace, model=self.model, actor=actor())
         up.serve_until_told(
@@ -319,7 +355,7 @@ class Loop:
             host=self.model.endpoint.host,
             port=self.model.endpoint.port,
             count=self.model.endpoint.processes,
-            progress=self.progress,
+            beside=[housekeeping.program(self.workspace)],
         )
 
     def up_detached(self) -> str:
@@ -385,6 +421,22 @@ class Loop:
         from tuneloop.monitoring import alerts
 
         alerts.acknowledge(self.workspace, alert, actor=actor())
+
+    def prune(self, *, older_than: timedelta | None = None, dry_run: bool = False) -> Pruned:
+        """Remove captured traffic that is older than that, else than `endpoint.retention_days`.
+
+        Raises:
+            UsageError: neither says how long it is kept.
+        """
+        from tuneloop.retraining import housekeeping
+
+        return housekeeping.prune(
+            self.workspace,
+            model=self.model.name,
+            older_than=housekeeping.kept_for(self.model) if older_than is None else older_than,
+            actor=actor(),
+            dry_run=dry_run,
+        )
 
     def interactions(self, *, limit: int = 20) -> list[dict[str, Any]]:
         """Captured interactions of this endpoint, the newest first."""

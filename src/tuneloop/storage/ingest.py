@@ -7,6 +7,8 @@ next run appends nothing and removes it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -64,10 +66,21 @@ def ingest(spool_folder: Path, traffic: Traffic) -> IngestReport:
         BusyError: another process has been moving the same spool for a minute.
         StoreError: the tables cannot be written; the segments that were not moved stay.
     """
+    with moving(spool_folder):
+        return _ingest(spool_folder, traffic)
+
+
+@contextmanager
+def moving(spool_folder: Path) -> Iterator[None]:
+    """Keep everybody else from writing captured traffic into the tables meanwhile.
+
+    Raises:
+        BusyError: another process has been at it for a minute.
+    """
     spool_folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(spool_folder / ".ingest.lock", timeout=_LOCK_TIMEOUT_SECONDS):
-            return _ingest(spool_folder, traffic)
+            yield
     except Timeout:
         raise BusyError(
             f"Another process is moving the captured traffic of {spool_folder}.",

@@ -7,7 +7,8 @@ that carries the segment's name as an application transaction, so moving it twic
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -89,6 +90,9 @@ _COLUMNS: Mapping[Table, Mapping[str, str]] = {
     },
 }
 _COMPACT_FROM_FILES = 20
+# By default the log of a table repeats the least and the greatest text of every file, and keeps
+# them when the rows are long deleted.
+_CONFIGURATION = {"delta.dataSkippingStatsColumns": "id,time"}
 
 
 class Traffic:
@@ -123,19 +127,15 @@ class Traffic:
         ):
             return 0
         marks = [delta.Transaction(transaction, 1)] if transaction else None
-        try:
+        with self._wrapped(table):
             delta.write_deltalake(
                 existing or f"{self._url}/{table}",
                 frame,
                 mode="append",
                 schema_mode="merge" if existing else None,
+                configuration=None if existing else _CONFIGURATION,
                 commit_properties=delta.CommitProperties(app_transactions=marks),
             )
-        except (OSError, delta.exceptions.DeltaError) as e:
-            raise StoreError(
-                f"The traffic store {self._url}/{table} failed: {str(e).splitlines()[0]}.",
-                remedy="Check that it is writable and has room; nothing was lost, run it again.",
-            ) from e
         return len(rows)
 
     def scan(
@@ -169,6 +169,74 @@ class Traffic:
             existing = self._open(table)
             if existing is not None and len(existing.file_uris()) >= _COMPACT_FROM_FILES:
                 existing.optimize.compact()
+
+    def delete(self, table: Table, ids: Sequence[str]) -> None:
+        """Remove the rows with these ids in one commit; `free` makes room of them.
+
+        Raises:
+            StoreError: the store is full or unreachable; nothing was removed.
+        """
+        existing = self._open(table) if ids else None
+        if existing is not None:
+            import polars as pl
+
+            gone = pl.DataFrame({"id": list(ids)}, schema={"id": pl.String})
+            with self._wrapped(table):
+                merging = existing.merge(
+                    gone, "kept.id = gone.id", source_alias="gone", target_alias="kept"
+                )
+                merging.when_matched_delete().execute()
+
+    def delete_where(self, table: Table, predicate: str) -> None:
+        """Remove the rows that a predicate in Delta's SQL is true of; `free` makes room of them.
+
+        Raises:
+            StoreError: the store is full or unreachable; nothing was removed.
+        """
+        existing = self._open(table)
+        if existing is not None:
+            with self._wrapped(table):
+                existing.delete(predicate)
+
+    def free(self, table: Table) -> None:
+        """Give back the bytes of rows that were removed or rewritten.
+
+        Who has the table open must open it again; what it was earlier can no longer be seen.
+
+        Raises:
+            StoreError: the store is unreachable.
+        """
+        existing = self._open(table)
+        if existing is not None:
+            with self._wrapped(table):
+                existing.vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
+
+    def size_bytes(self, table: Table) -> int:
+        """Bytes that a table takes: on the disk, or, in an object store, of its current rows.
+
+        Raises:
+            StoreError: the table cannot be read.
+        """
+        if "://" not in self._url:
+            files = Path(self._url, table).rglob("*")
+            return sum(file.stat().st_size for file in files if file.is_file())
+        existing = self._open(table)
+        if existing is None:
+            return 0
+        import polars as pl
+
+        return int(pl.DataFrame(existing.get_add_actions())["size_bytes"].sum())
+
+    @contextmanager
+    def _wrapped(self, table: Table) -> Iterator[None]:
+        delta = _delta()
+        try:
+            yield
+        except (OSError, delta.exceptions.DeltaError) as e:
+            raise StoreError(
+                f"The traffic store {self._url}/{table} failed: {str(e).splitlines()[0]}.",
+                remedy="Check that it is writable and has room; nothing was lost, run it again.",
+            ) from e
 
     def _open(self, table: Table) -> Any:
         delta = _delta()

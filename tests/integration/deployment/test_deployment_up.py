@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import resource
 import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
@@ -193,7 +195,6 @@ def test_an_unusable_bundle_is_remembered_and_a_lost_database_survived(
         count=1,
         stopping=stopping,
         restarting=lambda: False,
-        progress=Silent(),
     )
     assert seen[-1] == "failed"
     assert artifacts.reads < 4, "every look reads gigabytes and keeps the loop from its work"
@@ -208,16 +209,6 @@ def test_several_gateways_share_the_port_their_counts_and_a_restart(desk: Path, 
     workspace.records.close()
     tuneloop(desk, "up", "--detach")
     url = str(as_json(desk, "status")["gateway_url"])
-    body = json.dumps({"model": "router", "messages": [{"role": "user", "content": "a"}]})
-
-    def ask() -> None:
-        request = urllib.request.Request(
-            f"{url}/chat/completions",
-            data=body.encode(),
-            headers={"content-type": "application/json", "connection": "close"},
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            assert answer.status == 200
 
     def served() -> int:
         with urllib.request.urlopen(f"{url.removesuffix('/v1')}/metrics", timeout=30) as answer:
@@ -225,26 +216,70 @@ def test_several_gateways_share_the_port_their_counts_and_a_restart(desk: Path, 
         found = [line for line in lines if line.startswith("tuneloop_served_total{")]
         return int(found[0].rsplit(" ", 1)[1]) if found else 0
 
-    def gateways() -> set[int]:
-        port = url.split(":")[2].split("/")[0]
-        running = psutil.process_iter(["pid", "cmdline"])
-        words = {p.info["pid"]: p.info["cmdline"] or [] for p in running}
-        return {
-            pid for pid, line in words.items() if "tuneloop.gateway.server" in line and port in line
-        }
-
-    before = gateways()
+    before = gateways(url)
     assert len(before) == 2
     for _ in range(6):
-        ask()
+        ask(url)
     wait_for(lambda: served() == 6)
     assert "no previous bundle" in tuneloop(desk, "drill", code=2).stderr
     tuneloop(desk, "restart")
     asked = 6
-    while gateways() & before or len(gateways()) != 2:
-        ask()
+    while gateways(url) & before or len(gateways(url)) != 2:
+        ask(url)
         asked += 1
     wait_for(lambda: served() == asked)
+
+
+def ask(url: str) -> None:
+    body = json.dumps({"model": "router", "messages": [{"role": "user", "content": "a"}]})
+    request = urllib.request.Request(
+        f"{url}/chat/completions",
+        data=body.encode(),
+        headers={"content-type": "application/json", "connection": "close"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.status == 200
+
+
+def gateways(url: str) -> set[int]:
+    """Process ids of the gateways at a URL."""
+    port = url.split(":")[2].split("/")[0]
+    running = psutil.process_iter(["pid", "cmdline"])
+    words = {p.info["pid"]: p.info["cmdline"] or [] for p in running}
+    return {
+        pid for pid, line in words.items() if "tuneloop.gateway.server" in line and port in line
+    }
+
+
+def test_a_full_disk_raises_an_alert_and_what_is_too_old_goes(desk: Path, gguf: Path) -> None:
+    """A limit on the sizes of the gateway's files stands for the full disk."""
+    write_model_file(desk, retention_days=90)
+    workspace = Workspace.open(desk / FOLDER)
+    bundle = register(workspace, gguf, "live")
+    deploy(workspace, desk, bundle)
+    for days in (91, 1):
+        row = {"id": f"{days}", "time": workspace.now() - timedelta(days=days), "status": 200}
+        row |= {"endpoint": "router", "bundle": bundle.id, "messages": "[]", "latency_ms": 1.0}
+        workspace.traffic.append("interactions", [row])
+    tuneloop(desk, "up", "--detach")
+    assert as_json(desk, "status")["alerts"] == []
+    url = str(as_json(desk, "status")["gateway_url"])
+    (pid,) = gateways(url)
+    unlimited = resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, -1))
+    for _ in range(3):
+        ask(url)
+    wait_for(lambda: "not captured since" in " ".join(as_json(desk, "status")["alerts"]))
+    (alert,) = as_json(desk, "alert", "list")
+    assert alert["monitor"] == "capture_drops"
+    assert "disk_full: " in alert["message"] and "MB free" in alert["message"]
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)
+
+    wait_for(lambda: [one["id"] for one in as_json(desk, "traffic", "list")] == ["1"])
+    assert as_json(desk, "down")["stopped"]
+    workspace.records.close()
+    for name in ("up", "gateway-0", "housekeeping"):
+        lines = (workspace.root / "logs" / f"{name}.log").read_text().splitlines()
+        assert lines and all({"time", "level", "message"} <= json.loads(x).keys() for x in lines)
 
 
 def test_a_drill_goes_there_and_back_and_fails_no_request(desk: Path, gguf: Path) -> None:

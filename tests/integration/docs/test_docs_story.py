@@ -57,6 +57,9 @@ class Team:
             "TUNELOOP_SET_EVALUATION__MINIMUM_CASES": "10",
             "TUNELOOP_SET_EVALUATION__MARGIN": "0.3",
             "TUNELOOP_SET_EVALUATION__CONCURRENCY": "1",
+            "TUNELOOP_SET_BENCH__GATES": "{error_share: '<= 0.1'}",
+            "TUNELOOP_SET_BENCH__RATES_PER_SECOND": "[5]",
+            "TUNELOOP_SET_BENCH__SECONDS": "4",
             "TUNELOOP_SET_TRAINING__EPOCHS": "1",
             "TUNELOOP_SET_TRAINING__LEARNING_RATE": "0.01",
             "TUNELOOP_SET_EXPORT__QUANTISATIONS": "[q8_0]",
@@ -145,12 +148,16 @@ def test_the_readme_and_the_guides_are_true(team: Team) -> None:
     team.read(GUIDES / "model-file.md", 0)
     team.read(GUIDES / "gates.md", 0)
     assert (team.folder / "report.html").is_file()
+    assert "Gates passed" in team.read(GUIDES / "gates.md", 1, candidate="previous")
+    assert "was asked 2 of 2 chats" in team.read(GUIDES / "rollout.md", 1, candidate="previous")
     assert "shadow" in team.read(GUIDES / "rollout.md", 0, candidate="previous")
-    assert "0 of" in team.read(GUIDES / "rollout.md", 1)
+    assert "0 of" in team.read(GUIDES / "rollout.md", 2)
     assert "tl_" in team.read(GUIDES / "protect.md", 0)
-    team.read(GUIDES / "protect.md", 1)
+    assert "0 interactions" in team.read(GUIDES / "protect.md", 1)
+    team.read(GUIDES / "protect.md", 2)
     team.run("tuneloop", "down")
     team.read(GUIDES / "serve.md", 0)
+    assert "Serving at" in team.read(GUIDES / "serve.md", 2)
     assert team.unread == [("README.md", 0)]
 
 

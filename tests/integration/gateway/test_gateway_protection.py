@@ -177,7 +177,7 @@ def test_a_server_that_comes_back_is_asked_again(
     healthy = False
 
     def script(request: Received) -> Reply:
-        return Reply(text="back") if healthy else Reply(status=500, text="broken")
+        return Reply(text="back") if healthy else Reply(status=503, text="broken")
 
     upstream = scripted(script)
     gateway.route(upstream.base_url)

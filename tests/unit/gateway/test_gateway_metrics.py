@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tuneloop.gateway.metrics import Metrics, SharedCounts
+from tuneloop.gateway.metrics import Metrics
+from tuneloop.gateway.shared_counts import CountsFile, SharedCounts, left_in, read
 
 
 def test_every_interaction_is_captured_or_dropped_for_a_reason() -> None:
@@ -50,3 +51,30 @@ def test_the_counts_of_all_processes_add_up_and_outlive_them(tmp_path: Path) -> 
     assert 'tuneloop_request_seconds_count{endpoint="desk"} 3' in text
     assert 'tuneloop_refused_total{reason="invalid_json"} 3' in text
     assert shared.total().render({}).splitlines() == text  # counted once, however often it is asked
+
+
+def test_counts_are_left_without_a_new_block_and_outgrow_their_file(tmp_path: Path) -> None:
+    file = CountsFile(tmp_path / "gateway-0-1.counts")
+    file.write(b"{}")
+    inode, size = file.path.stat().st_ino, file.path.stat().st_size
+    for number in range(50):
+        file.write(b"%d" % number)
+        assert read(file.path) == b"%d" % number
+    assert (file.path.stat().st_ino, file.path.stat().st_size) == (inode, size)
+    file.write(b"x" * size)
+    assert read(file.path) == b"x" * size
+    assert list(tmp_path.iterdir()) == [file.path]
+
+
+def test_a_writer_killed_in_the_middle_leaves_what_it_wrote_before(tmp_path: Path) -> None:
+    file = CountsFile(tmp_path / "gateway-0-1.counts")
+    file.write(b"first")
+    file.write(b"second")
+    data = bytearray(file.path.read_bytes())
+    data[data.index(b"second")] ^= 1
+    file.path.write_bytes(data)
+    assert read(file.path) == b"first"
+    data[data.index(b"first")] ^= 1
+    file.path.write_bytes(data)
+    assert read(file.path) is None
+    assert left_in(tmp_path).served == {}

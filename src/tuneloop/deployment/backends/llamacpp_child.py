@@ -17,6 +17,9 @@ from typing import Any
 
 from tuneloop.errors import require
 
+_CONNECTIONS = 128
+"""Of all gateway processes together; more wait until one is closed, which may take seconds."""
+
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line, read."""
@@ -47,6 +50,8 @@ def parameters(chosen: argparse.Namespace) -> Any:
     params.kv_unified = False
     params.cpuparams.n_threads = chosen.threads
     params.cpuparams_batch.n_threads = chosen.threads
+    # A connection holds one of these threads for as long as it is open, asked or idle.
+    params.n_threads_http = _CONNECTIONS
     params.cache_prompt = True
     params.cache_ram_mib = chosen.prompt_cache_mb  # its own default is 8 GB
     # The model's own template; what it says stays in `content` as it said it.

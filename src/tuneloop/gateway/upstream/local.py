@@ -27,8 +27,8 @@ from tuneloop.gateway.upstream.messages import (
 )
 from tuneloop.registry.routes import Target
 
-_IDLE_CONNECTIONS = 256
-"""Kept open for each server."""
+_IDLE_CONNECTIONS = 32
+"""Kept open for each server; to some, llama.cpp's among them, every connection costs a thread."""
 _WAITING_BYTES = 256 << 10
 """Of a stream whose client reads slowly; then the server has to wait as well."""
 

@@ -1,0 +1,144 @@
+"""Puts a backtest together: captured traffic, the candidate's own server, the rules of a shadow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from tuneloop.answer_form import declared_form
+from tuneloop.datasets import versions
+from tuneloop.deployment import endpoints, outcomes, replay, servers
+from tuneloop.deployment.backtest import Answer, Backtest, Pair, Replayed, judge, shadow_first
+from tuneloop.deployment.replay import Asking, Captured
+from tuneloop.errors import UsageError
+from tuneloop.modelfile import EndpointSettings
+from tuneloop.registry.bundle import Bundle
+from tuneloop.retraining import review, serving
+from tuneloop.storage.messages import prompt_of
+
+if TYPE_CHECKING:
+    from tuneloop.retraining.loop import Loop
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Traffic:
+    """What production was asked, and by whom it was answered."""
+
+    endpoint: str
+    settings: EndpointSettings
+    """Under which it was captured."""
+    production: str
+    """Bundle id."""
+    since: datetime
+    captured: Captured
+
+
+def backtest(loop: Loop, bundle: Bundle, *, since: timedelta, limit: int) -> Backtest:
+    """Ask a bundle what production was asked in the time `since`, and score both answers.
+
+    Raises:
+        UsageError: nothing is in production, or nothing that it answered was captured.
+        DeploymentError: the bundle's server does not come up.
+        StoreError: the captured traffic cannot be read.
+    """
+    loop.ingest()
+    traffic = _traffic(loop, since=loop.workspace.now() - since, limit=limit)
+    rows = traffic.captured.rows
+    loop.progress.step(f"Asking {bundle.short} what production was asked: {len(rows)} requests")
+    try:
+        answers = _ask(loop, bundle, traffic)
+    finally:
+        servers.release_unused(loop.workspace, keep=set())
+    return _judged(loop, bundle, traffic, answers)
+
+
+def _traffic(loop: Loop, *, since: datetime, limit: int) -> _Traffic:
+    endpoint = endpoints.find(loop.workspace, loop.model.name)
+    if endpoint is None or endpoint.bundle is None:
+        raise UsageError(
+            f"Nothing is in production of {loop.model.name}, so nothing can be replayed.",
+            remedy="Deploy a first bundle with: tuneloop run",
+        )
+    captured = replay.captured(
+        loop.workspace.traffic,
+        endpoint=endpoint.name,
+        bundle=endpoint.bundle,
+        since=since,
+        limit=limit,
+    )
+    if not captured.rows:
+        others = ", ".join(f"{n} {reason}" for reason, n in captured.left_out.items())
+        raise UsageError(
+            f"Expected captured chats that production has answered since {since:%Y-%m-%d %H:%M} "
+            f"UTC, found none{f' ({others})' if others else ''}.",
+            remedy="Look farther back (--since 30d), or check that the endpoint captures: "
+            "tuneloop traffic list",
+        )
+    known = EndpointSettings.model_fields.keys() & endpoint.settings.keys()
+    return _Traffic(
+        endpoint=endpoint.name,
+        settings=EndpointSettings.model_validate({key: endpoint.settings[key] for key in known}),
+        production=endpoint.bundle,
+        since=since,
+        captured=captured,
+    )
+
+
+def _ask(loop: Loop, bundle: Bundle, traffic: _Traffic) -> list[Answer]:
+    asking = Asking(
+        at_a_time=min(replay.AT_A_TIME, bundle.manifest["serving"]["parallel_requests"]),
+        total_seconds=traffic.settings.total_seconds,
+        redact=traffic.settings.redact,
+    )
+    with serving.bundle_server(loop.workspace, bundle) as base_url:
+        target = servers.target(bundle.id, bundle.manifest, base_url)
+        return replay.ask(target, traffic.captured.rows, asking, progress=loop.progress)
+
+
+def _judged(loop: Loop, bundle: Bundle, traffic: _Traffic, answers: list[Answer]) -> Backtest:
+    store, fits = loop.workspace.traffic, declared_form(bundle.manifest["task"])
+    rows, rollout = traffic.captured.rows, loop.model.rollout
+    corrections = replay.corrections(
+        store, [row["id"] for row in rows], since=traffic.since, fits=fits
+    )
+    pairs = [
+        Pair(
+            interaction=row["id"],
+            question=prompt_of(row["messages"]),
+            production=replay.answer_in(row),
+            candidate=answer,
+            correction=corrections.get(row["id"]),
+        )
+        for row, answer in zip(rows, answers, strict=True)
+    ]
+    plan = outcomes.plan_for(
+        store,
+        rollout,
+        endpoint=traffic.endpoint,
+        bundle=traffic.production,
+        now=loop.workspace.now(),
+    )
+    return judge(
+        shadow_first(plan, pairs=rollout.shadow_pairs),
+        pairs,
+        fits=fits,
+        replayed=Replayed(
+            candidate=bundle.id,
+            production=traffic.production,
+            since=traffic.since,
+            chats=traffic.captured.chats,
+            left_out=traffic.captured.left_out,
+            redacted=traffic.settings.redact,
+        ),
+        trained_on=_trained_on(loop, bundle) if corrections else frozenset(),
+    )
+
+
+def _trained_on(loop: Loop, bundle: Bundle) -> frozenset[str]:
+    """The interactions whose approved correction is among the bundle's training rows."""
+    version = loop.dataset(bundle.manifest["dataset"]["digest"])
+    rows = versions.read_examples(loop.workspace, version, "train")
+    reviewed = {row.tags["review"] for row in rows if "review" in row.tags}
+    items = review.listing(loop.workspace, loop.model.name, status="approved")
+    return frozenset(one.interaction for one in items if one.id in reviewed and one.interaction)

@@ -1,0 +1,215 @@
+"""What must be looked after while a workspace is served: dropped captures, and what is too old.
+
+`tuneloop up` runs it as a program of its own: `python -m tuneloop.retraining.housekeeping
+--workspace DIR`. Nothing that it does can slow or end the serving.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import select
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from tuneloop import logs
+from tuneloop.deployment import endpoints, supervised
+from tuneloop.deployment.endpoints import Endpoint
+from tuneloop.deployment.supervisor import ProcessSpec
+from tuneloop.errors import TuneloopError, UsageError
+from tuneloop.gateway import shared_counts
+from tuneloop.modelfile import ModelSettings
+from tuneloop.monitoring import alerts, capture_drops
+from tuneloop.monitoring.capture_drops import Spell
+from tuneloop.registry import audit
+from tuneloop.storage import retention, tables
+from tuneloop.storage.retention import Pruned
+from tuneloop.storage.spool import DropReason
+from tuneloop.workspace import Workspace
+
+# By name: as a program this module is called __main__.
+_log = logging.getLogger("tuneloop.retraining.housekeeping")
+
+ACTOR = "housekeeping"
+EVERY_SECONDS = 2.0
+_PRUNE_EVERY = timedelta(days=1)
+_PRUNE_AGAIN = timedelta(minutes=10)
+"""After a failure."""
+_FAULTS = {str(reason) for reason in DropReason}
+"""Drops that nobody asked for: an opt-out, for one, is none."""
+
+
+def program(workspace: Workspace) -> ProcessSpec:
+    """How the supervisor starts it."""
+    return supervised.program(
+        ACTOR,
+        module="tuneloop.retraining.housekeeping",
+        root=workspace.root,
+        log=workspace.folder("logs") / "housekeeping.log",
+    )
+
+
+def kept_for(model: ModelSettings) -> timedelta:
+    """How long a model's captured traffic is kept.
+
+    Raises:
+        UsageError: for ever, as far as the model file says.
+    """
+    if model.endpoint.retention_days is None:
+        raise UsageError(
+            "The model file does not say how long captured traffic is kept.",
+            remedy="Say it in `endpoint.retention_days`, or here: tuneloop traffic prune "
+            "--older-than 90d",
+        )
+    return timedelta(days=model.endpoint.retention_days)
+
+
+def prune(
+    workspace: Workspace, *, model: str, older_than: timedelta, actor: str, dry_run: bool = False
+) -> Pruned:
+    """Remove a model's captured traffic that is older than that, whatever its endpoint was called.
+
+    Raises:
+        BusyError: captured traffic is being moved.
+        StoreError: the tables cannot be read or written; run it again.
+    """
+    bundles = sa.select(tables.bundles.c.id).where(tables.bundles.c.model == model)
+    with workspace.records.begin() as tx:
+        its = list(tx.execute(bundles).scalars())
+    pruned = retention.prune(
+        workspace.folder("spool"),
+        workspace.traffic,
+        bundles=its,
+        before=workspace.now() - older_than,
+        dry_run=dry_run,
+    )
+    if pruned.rows and not dry_run:
+        detail = {
+            "before": pruned.before.isoformat(),
+            "interactions": pruned.interactions,
+            "shadows": pruned.shadows,
+            "feedback": pruned.feedback,
+        }
+        with workspace.records.begin() as tx:
+            audit.record(
+                tx,
+                model=model,
+                actor=actor,
+                action="traffic.prune",
+                detail=detail,
+                now=workspace.now(),
+            )
+    return pruned
+
+
+class Housekeeping:
+    """What is remembered from one look to the next."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._began = workspace.now()
+        self._spells: dict[str, Spell] = {}
+        self._prune_at = self._began
+        self._complaints: dict[str, str] = {}
+
+    def step(self) -> None:
+        """Look once; what fails is tried again and keeps nothing else from being done."""
+        now = self._workspace.now()
+        self._try("captures", lambda: self._watch_captures(now))
+        if now >= self._prune_at:
+            self._try("retention", lambda: self._prune_all(now))
+
+    def _watch_captures(self, now: datetime) -> None:
+        """Speak of what the gateways dropped; the spell moves on when that has been recorded."""
+        run = self._workspace.folder("run")
+        dropped: dict[str, dict[str, int]] = {}
+        for (name, reason), count in shared_counts.left_in(run).dropped.items():
+            if reason in _FAULTS:
+                dropped.setdefault(name, {})[reason] = count
+        for endpoint in endpoints.listing(self._workspace):
+            self._watch_endpoint(endpoint, dropped.get(endpoint.name, {}), now)
+
+    def _watch_endpoint(self, endpoint: Endpoint, counts: dict[str, int], now: datetime) -> None:
+        before = self._spells.get(endpoint.name, Spell(spoke_at=self._began))
+        spell, said = capture_drops.look(before, counts, now, where=_room(self._workspace))
+        if said is not None:
+            moved = alerts.apply(
+                self._workspace, model=endpoint.model, measurements=[said], now=now
+            )
+            if moved != [None]:
+                fields = {"endpoint": endpoint.name, "alert": said.monitor, "change": moved[0]}
+                bad = said.verdict == "alert"
+                level = logging.WARNING if bad else logging.INFO
+                _log.log(level, "%s: %s", endpoint.name, said.message, extra=fields)
+        self._spells[endpoint.name] = spell
+
+    def _prune_all(self, now: datetime) -> None:
+        self._prune_at = now + _PRUNE_AGAIN
+        done = [
+            self._try(f"retention of {endpoint.name}", partial(self._prune, endpoint))
+            for endpoint in endpoints.listing(self._workspace)
+            if endpoint.settings.get("retention_days") is not None
+        ]
+        if all(done):
+            self._prune_at = now + _PRUNE_EVERY
+
+    def _prune(self, endpoint: Endpoint) -> None:
+        days = endpoint.settings["retention_days"]
+        pruned = prune(
+            self._workspace, model=endpoint.model, older_than=timedelta(days=days), actor=ACTOR
+        )
+        _log.info(
+            "%s: %d interactions older than %g days removed.",
+            endpoint.name,
+            pruned.interactions,
+            days,
+            extra={
+                "endpoint": endpoint.name,
+                "bytes_before": pruned.bytes_before,
+                "bytes_after": pruned.bytes_after,
+            },
+        )
+
+    def _try(self, what: str, action: Callable[[], None]) -> bool:
+        """Whether it went well; a complaint is logged once, not with every look."""
+        try:
+            action()
+        except (TuneloopError, OSError) as e:
+            complaint = e.message if isinstance(e, TuneloopError) else str(e)
+            if self._complaints.get(what) != complaint:
+                _log.warning("%s: %s It is tried again.", what, complaint)
+            self._complaints[what] = complaint
+            return False
+        self._complaints.pop(what, None)
+        return True
+
+
+def _room(workspace: Workspace) -> str:
+    spool = workspace.folder("spool")
+    return f"The disk of {spool} has {shutil.disk_usage(spool).free / 1e6:,.0f} MB free."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Look again and again until standard input closes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workspace", type=Path, required=True)
+    parser.add_argument("--every-seconds", type=float, default=EVERY_SECONDS)
+    chosen = parser.parse_args(argv)
+    logs.configure()
+    housekeeping = Housekeeping(Workspace.open(chosen.workspace))
+    while True:
+        housekeeping.step()
+        readable, _, _ = select.select([sys.stdin], [], [], chosen.every_seconds)
+        if readable and not os.read(sys.stdin.fileno(), 1024):
+            return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
