@@ -470,3 +470,14 @@ def test_sessions_stay_on_their_arm(gateway: RunningGateway, scripted: Scripted)
     assert {"a", "b"} == set.union(*arms.values())
     kept = gateway.interactions()
     assert len({interaction.conversation for interaction in kept}) == 24
+
+
+def test_a_connection_sends_small_pieces_at_once() -> None:
+    """Else the first token of a stream waits for the acknowledgement of the head before it."""
+    with server.listen("127.0.0.1", 0) as listener:
+        address = listener.getsockname()
+        with socket.create_connection(address):
+            listener.setblocking(True)
+            accepted, _ = listener.accept()
+            with accepted:
+                assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
