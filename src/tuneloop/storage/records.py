@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from alembic import command
@@ -28,7 +29,7 @@ class Records:
         if self.url.drivername in ("postgresql", "postgres"):
             self.url = self.url.set(drivername="postgresql+psycopg")
         try:
-            self.engine = sa.create_engine(self.url, pool_pre_ping=True)
+            self.engine = _engine(self.url)
         except ModuleNotFoundError as e:
             raise MissingExtraError(
                 f"The database {self.url.render_as_string()} needs the driver {e.name!r}.",
@@ -44,6 +45,7 @@ class Records:
         Raises:
             StoreError: the database cannot be reached, or was written by a newer tuneloop.
         """
+        self._make_file()
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS))
         head = ScriptDirectory.from_config(config).get_current_head()
@@ -76,6 +78,16 @@ class Records:
         """Give the connections back."""
         self.engine.dispose()
 
+    def _make_file(self) -> None:
+        """Where SQLite's database is not there yet; nothing else makes one in its place."""
+        if self.engine.dialect.name == "sqlite" and self.url.database:
+            try:
+                Path(self.url.database).touch()
+            except OSError as e:
+                raise StoreError(
+                    f"The records store {self.url.render_as_string()} cannot be made: {e.strerror}."
+                ) from e
+
     @contextmanager
     def _wrapped(self) -> Iterator[None]:
         try:
@@ -97,6 +109,18 @@ class Records:
     def _failure(self, error: sa.exc.DBAPIError, remedy: str) -> StoreError:
         where = self.url.render_as_string()
         return StoreError(f"The records store {where} failed: {_first_line(error)}.", remedy=remedy)
+
+
+def _engine(url: sa.URL) -> sa.Engine:
+    """Where SQLite's file is deleted and restored while we run, the next transaction must see it.
+
+    So each one opens the file anew, and never makes one: an open connection would go on with the
+    deleted file, and what is made in its place would be in the way of the backup.
+    """
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return sa.create_engine(url, pool_pre_ping=True)
+    there = url.set(database=f"file:{quote(url.database)}", query={"mode": "rw", "uri": "true"})
+    return sa.create_engine(there, poolclass=sa.NullPool)
 
 
 def _first_line(error: sa.exc.DBAPIError) -> str:
