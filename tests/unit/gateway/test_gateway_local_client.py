@@ -10,7 +10,7 @@ import pytest
 
 from tuneloop.gateway.errors import UpstreamError
 from tuneloop.gateway.sweep import Sweep
-from tuneloop.gateway.upstream import Request, Upstream
+from tuneloop.gateway.upstream import Request, Upstream, local
 from tuneloop.registry.routes import Target
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -164,6 +164,25 @@ def test_a_broken_answer_is_the_servers_fault(answer: bytes) -> None:
                 await upstream.ask(server.request())
             assert (caught.value.status, caught.value.code) == (502, "upstream_reset")
             assert server.connections == 1
+
+    run(test)
+
+
+def test_an_answer_without_an_end_is_not_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "_ANSWER_BYTES", 1 << 20)
+
+    async def test() -> None:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await read_request(reader)
+            writer.write(JSON + b"\r\n")
+            while True:  # until the client has had enough
+                writer.write(b"x" * 65_536)
+                await writer.drain()
+
+        async with Server(serve) as server, client() as upstream:
+            with pytest.raises(UpstreamError) as caught:
+                await upstream.ask(server.request())
+            assert (caught.value.status, caught.value.code) == (502, "upstream_garbage")
 
     run(test)
 

@@ -8,6 +8,7 @@ client that is used for all other servers: docs/decisions/0010-local-client.md.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self, cast
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ from tuneloop.gateway.upstream.messages import (
     api_key,
     is_events,
     timed_out,
+    too_large,
     unavailable,
     went_away,
 )
@@ -29,6 +31,8 @@ from tuneloop.registry.routes import Target
 
 _IDLE_CONNECTIONS = 32
 """Kept open for each server; to some, llama.cpp's among them, every connection costs a thread."""
+_ANSWER_BYTES = 64 << 20
+"""Of an answer that is read whole."""
 _WAITING_BYTES = 256 << 10
 """Of a stream whose client reads slowly; then the server has to wait as well."""
 
@@ -193,7 +197,8 @@ class _Incoming:
         self._waiting_bytes = 0
         self._waiter: asyncio.Future[None] | None = None
         self._ended = False
-        self._error: UpstreamError | None = None
+        self._error: Callable[[], UpstreamError] | None = None
+        """Made anew each time: a kept one would keep those who caught it, and their streams."""
         self.begun = False
         """Whether anything has come."""
         self.status = 0
@@ -238,7 +243,7 @@ class _Incoming:
                 self._sweep.discard(self)
                 self._waiter = None
         if self._error is not None:
-            raise self._error
+            raise self._error()
 
     def leave(self) -> None:
         """Nobody reads it any more: what has not come yet need not come."""
@@ -247,10 +252,10 @@ class _Incoming:
 
     def give_up(self) -> None:
         """The time is used up."""
-        self.fail(timed_out())
+        self.fail(timed_out)
         self._connection.close()
 
-    def fail(self, error: UpstreamError) -> None:
+    def fail(self, error: Callable[[], UpstreamError]) -> None:
         """There will be no more of it."""
         if not self._ended:
             self._error = error
@@ -266,9 +271,12 @@ class _Incoming:
     def add(self, piece: bytes) -> bool:
         """A piece of the body; whether its reader is far behind."""
         self._pieces.append(piece)
-        if not self._streamed:
-            return False
         self._waiting_bytes += len(piece)
+        if not self._streamed:
+            if self._waiting_bytes > _ANSWER_BYTES:
+                self.fail(too_large)
+                self._connection.close()
+            return False
         self._wake()
         return self._waiting_bytes > _WAITING_BYTES
 
@@ -376,4 +384,4 @@ class _Connection(asyncio.Protocol):
     def _fail(self) -> None:
         incoming, self._incoming = self._incoming, None
         if incoming is not None:
-            incoming.fail(went_away())
+            incoming.fail(went_away)

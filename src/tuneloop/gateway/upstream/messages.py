@@ -113,6 +113,13 @@ def timed_out() -> UpstreamError:
     )
 
 
+def too_large() -> UpstreamError:
+    """Nobody asked for so much."""
+    return UpstreamError(
+        502, "upstream_garbage", "The model server's answer is larger than any that is read whole."
+    )
+
+
 def went_away() -> UpstreamError:
     """The connection ended too early, or what came over it is no HTTP."""
     return UpstreamError(
