@@ -51,14 +51,17 @@ class RouteWatch:
             self.stale = self._snapshot is not None
             self._seen = None
         elif stamp != self._seen:
-            self._seen = stamp
-            self._load()
+            # What could not be read is read again: the reason may pass, the file stay the same.
+            self._seen = stamp if self._load() else None
 
     async def follow(self, *, every_seconds: float) -> None:
         """Check again and again until cancelled."""
         while True:
             await asyncio.sleep(every_seconds)
-            self.check()
+            try:
+                self.check()
+            except Exception:  # noqa: BLE001  routes must be followed whatever happens once
+                _log.exception("The routes could not be checked")
 
     def _stamp(self) -> _Stamp | None:
         try:
@@ -67,13 +70,16 @@ class RouteWatch:
             return None
         return status.st_mtime_ns, status.st_size, status.st_ino
 
-    def _load(self) -> None:
+    def _load(self) -> bool:
+        """Whether the file could be read."""
         try:
             snapshot = routes.read(self._path)
         except StoreError as e:
+            if not self.stale:
+                _log.warning("Keeping the last good routes. %s", e.message)
             self.stale = True
-            _log.warning("Keeping the last good routes. %s", e.message)
-            return
+            return False
         if snapshot is not None:
             self._snapshot, self.stale = snapshot, False
             _log.info("Routes version %d: %s", snapshot.version, ", ".join(snapshot.endpoints))
+        return True

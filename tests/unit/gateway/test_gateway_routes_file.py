@@ -93,3 +93,24 @@ def test_the_watch_keeps_the_last_good_routes(tmp_path: Path) -> None:
     watch.check()
     assert watch.current().version == 2
     assert not watch.stale
+
+
+def test_routes_that_could_not_be_read_once_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too many open files, for a moment: the file stays the same."""
+    path = tmp_path / "routes.json"
+    path.write_bytes(b"{}")
+    watch = RouteWatch(path)
+    found = RouteSnapshot(version=7)
+
+    def fails(_: Path) -> RouteSnapshot:
+        raise StoreError("Too many open files.")
+
+    monkeypatch.setattr(routes, "read", fails)
+    path.write_bytes(b"{ }")
+    watch.check()
+    assert watch.stale and watch.loaded != found
+    monkeypatch.setattr(routes, "read", lambda _: found)
+    watch.check()
+    assert watch.loaded == found and not watch.stale
