@@ -38,7 +38,7 @@ _WAITING_BYTES = 256 << 10
 
 
 class LocalClient:
-    """A `Client`."""
+    """A `Client`; cancelling closes the connection, so that the server can stop."""
 
     def __init__(
         self, sweep: Sweep, *, connect_timeout_seconds: float, silence_timeout_seconds: float

@@ -64,7 +64,7 @@ class Client(Protocol):
     """Asks model servers over connections that it keeps."""
 
     async def ask(self, request: Request) -> Answer:
-        """Wait for the whole answer, whatever its status; cancelling tells the server so.
+        """Wait for the whole answer, whatever its status.
 
         Raises:
             UpstreamError: 502, 503 or 504 where no answer came.

@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 
 
 class RemoteClient:
-    """A `Client`; it starts its threads with the first request."""
+    """A `Client`; it starts its threads with the first request.
+
+    One that is cancelled before the head of its answer has come keeps its connection until then:
+    pyreqwest cannot call it back. The server learns nothing of a client that left so early.
+    """
 
     def __init__(self, *, connect_timeout_seconds: float, silence_timeout_seconds: float) -> None:
         self._connect_timeout = timedelta(seconds=connect_timeout_seconds)

@@ -1,16 +1,20 @@
-"""The client for model servers on this machine, against a server that says just what it is told."""
+"""Both clients for model servers, against a server that says just what it is told."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Literal, get_args
 
 import pytest
 
 from tuneloop.gateway.errors import UpstreamError
 from tuneloop.gateway.sweep import Sweep
 from tuneloop.gateway.upstream import Request, Upstream, local
+from tuneloop.gateway.upstream.local import LocalClient
+from tuneloop.gateway.upstream.messages import Client
+from tuneloop.gateway.upstream.remote import RemoteClient
 from tuneloop.registry.routes import Target
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -54,17 +58,24 @@ class Server:
         finally:
             writer.close()
 
-    def request(self, *, total_seconds: float = 20.0) -> Request:
-        target = Target(base_url=f"http://127.0.0.1:{self.port}/v1/", served_name="m")
+    def request(self, *, total_seconds: float = 20.0, api_key_env: str | None = None) -> Request:
+        target = Target(
+            base_url=f"http://127.0.0.1:{self.port}/v1/", served_name="m", api_key_env=api_key_env
+        )
         return Request(
             target=target, path="/chat/completions", body=b"{}", total_seconds=total_seconds
         )
 
 
+Kind = Literal["local", "remote"]
+both = pytest.mark.parametrize("kind", get_args(Kind))
+
+
 @asynccontextmanager
-async def client(*, silence_seconds: float = 20.0) -> AsyncIterator[Upstream]:
+async def client(kind: Kind = "local", *, silence_seconds: float = 20.0) -> AsyncIterator[Client]:
     sweep = Sweep(asyncio.get_running_loop())
-    upstream = Upstream(sweep, silence_timeout_seconds=silence_seconds)
+    limits = {"connect_timeout_seconds": 5.0, "silence_timeout_seconds": silence_seconds}
+    upstream = LocalClient(sweep, **limits) if kind == "local" else RemoteClient(**limits)
     try:
         yield upstream
     finally:
@@ -88,10 +99,11 @@ def says(*answers: bytes, then_close: bool = False) -> Serve:
     return serve
 
 
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(test(), 20))  # type: ignore[arg-type]
+def run(test: Callable[[], Coroutine[None, None, None]]) -> None:
+    asyncio.run(asyncio.wait_for(test(), 20))
 
 
+@both
 @pytest.mark.parametrize(
     ("answer", "closes"),
     [
@@ -110,9 +122,14 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
     ],
     ids=["length", "chunks", "to the end", "http/1.0", "go on first"],
 )
-def test_an_answer_may_end_in_every_way_that_http_knows(answer: bytes, closes: bool) -> None:
+def test_an_answer_may_end_in_every_way_that_http_knows(
+    kind: Kind, answer: bytes, closes: bool
+) -> None:
     async def test() -> None:
-        async with Server(says(answer, answer, then_close=closes)) as server, client() as upstream:
+        async with (
+            Server(says(answer, answer, then_close=closes)) as server,
+            client(kind) as upstream,
+        ):
             for _ in range(2):
                 found = await upstream.ask(server.request())
                 assert (found.status, found.body) == (200, b'{"a": 1}')
@@ -121,7 +138,10 @@ def test_an_answer_may_end_in_every_way_that_http_knows(answer: bytes, closes: b
     run(test)
 
 
-def test_what_the_server_gets_is_plain_http() -> None:
+@both
+def test_what_the_server_gets_is_plain_http(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVER_KEY", "of-the-server")
+
     async def test() -> None:
         seen = []
 
@@ -130,36 +150,40 @@ def test_what_the_server_gets_is_plain_http() -> None:
             writer.write(b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\n" + TWO_BYTES)
             await reader.read()
 
-        async with Server(serve) as server, client() as upstream:
-            answer = await upstream.ask(server.request())
+        async with Server(serve) as server, client(kind) as upstream:
+            asked = server.request(api_key_env="SERVER_KEY")
+            answer = await upstream.ask(asked)
             assert (answer.status, answer.body, answer.retry_after) == (503, b"{}", "7")
             head, body = seen[0]
-            assert head.split(b"\r\n")[:3] == [
-                b"POST /v1/chat/completions HTTP/1.1",
+            first, *lines = head.lower().strip().split(b"\r\n")
+            assert first == b"post /v1/chat/completions http/1.1"
+            assert {
                 b"host: 127.0.0.1:%d" % server.port,
                 b"content-type: application/json",
-            ]
+                b"authorization: bearer of-the-server",
+            } <= set(lines)
+            assert not any(line.startswith(b"accept-encoding") for line in lines)
             assert body == b"{}"
 
     run(test)
 
 
+@both
 @pytest.mark.parametrize(
     "answer",
     [
         b"",
         b"no http at all\r\n\r\n",
-        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
         JSON + b"Content-Length: 80\r\n\r\n{",
         JSON + b"Content-Length: -1\r\n\r\n{}",
         JSON + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}",
         JSON + b"Transfer-Encoding: chunked\r\n\r\n" + chunk(b"{"),
     ],
-    ids=["nothing", "no http", "upgrade", "short", "bad length", "bad chunk", "no last chunk"],
+    ids=["nothing", "no http", "short", "bad length", "bad chunk", "no last chunk"],
 )
-def test_a_broken_answer_is_the_servers_fault(answer: bytes) -> None:
+def test_a_broken_answer_is_the_servers_fault(kind: Kind, answer: bytes) -> None:
     async def test() -> None:
-        async with Server(says(answer, then_close=True)) as server, client() as upstream:
+        async with Server(says(answer, then_close=True)) as server, client(kind) as upstream:
             with pytest.raises(UpstreamError) as caught:
                 await upstream.ask(server.request())
             assert (caught.value.status, caught.value.code) == (502, "upstream_reset")
@@ -187,11 +211,12 @@ def test_an_answer_without_an_end_is_not_gathered(monkeypatch: pytest.MonkeyPatc
     run(test)
 
 
-def test_nobody_listens() -> None:
+@both
+def test_nobody_listens(kind: Kind) -> None:
     async def test() -> None:
         async with Server(says()) as server:
             request = server.request()
-        async with client() as upstream:
+        async with client(kind) as upstream:
             with pytest.raises(UpstreamError) as caught:
                 await upstream.ask(request)
             assert caught.value.code == "upstream_unavailable"
@@ -200,6 +225,8 @@ def test_nobody_listens() -> None:
 
 
 def test_a_connection_that_the_server_closed_meanwhile_is_replaced() -> None:
+    """pyreqwest does not: there the request fails, and another bundle may stand in."""
+
     async def test() -> None:
         asked = 0
 
@@ -221,13 +248,14 @@ def test_a_connection_that_the_server_closed_meanwhile_is_replaced() -> None:
     run(test)
 
 
-def test_a_new_connection_that_breaks_is_not_asked_twice() -> None:
+@both
+def test_a_new_connection_that_breaks_is_not_asked_twice(kind: Kind) -> None:
     async def test() -> None:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await read_request(reader)
             writer.transport.abort()
 
-        async with Server(serve) as server, client() as upstream:
+        async with Server(serve) as server, client(kind) as upstream:
             with pytest.raises(UpstreamError):
                 await upstream.ask(server.request())
             assert server.connections == 1
@@ -235,9 +263,12 @@ def test_a_new_connection_that_breaks_is_not_asked_twice() -> None:
     run(test)
 
 
+@both
 @pytest.mark.parametrize(("total", "silence"), [(0.1, 20.0), (20.0, 0.1)])
 @pytest.mark.parametrize("begun", [b"", JSON + b"Content-Length: 9\r\n\r\n{"])
-def test_a_server_that_falls_silent_is_given_up(total: float, silence: float, begun: bytes) -> None:
+def test_a_server_that_falls_silent_is_given_up(
+    kind: Kind, total: float, silence: float, begun: bytes
+) -> None:
     async def test() -> None:
         left = asyncio.Event()
 
@@ -251,7 +282,7 @@ def test_a_server_that_falls_silent_is_given_up(total: float, silence: float, be
                 raise ConnectionError
             left.set()
 
-        async with Server(serve) as server, client(silence_seconds=silence) as upstream:
+        async with Server(serve) as server, client(kind, silence_seconds=silence) as upstream:
             with pytest.raises(UpstreamError) as caught:
                 await upstream.ask(server.request(total_seconds=total))
             assert (caught.value.status, caught.value.elsewhere) == (504, False)
@@ -261,6 +292,8 @@ def test_a_server_that_falls_silent_is_given_up(total: float, silence: float, be
 
 
 def test_cancelling_closes_the_connection() -> None:
+    """pyreqwest's connection stays open until the answer's head has come."""
+
     async def test() -> None:
         came, left = asyncio.Event(), asyncio.Event()
 
@@ -276,14 +309,16 @@ def test_cancelling_closes_the_connection() -> None:
             asking = asyncio.create_task(upstream.ask(server.request()))
             await came.wait()
             asking.cancel()
-            await left.wait()
             with pytest.raises(asyncio.CancelledError):
                 await asking
+            del asking
+            await left.wait()
 
     run(test)
 
 
-def test_a_stream_comes_piece_by_piece_and_its_connection_is_used_again() -> None:
+@both
+def test_a_stream_comes_piece_by_piece_and_its_connection_is_used_again(kind: Kind) -> None:
     async def test() -> None:
         next_piece = asyncio.Event()
 
@@ -297,7 +332,7 @@ def test_a_stream_comes_piece_by_piece_and_its_connection_is_used_again() -> Non
                     next_piece.clear()
                 writer.write(b"0\r\n\r\n")
 
-        async with Server(serve) as server, client() as upstream:
+        async with Server(serve) as server, client(kind) as upstream:
             for _ in range(2):
                 async with upstream.stream(server.request()) as events:
                     assert await events.refusal() is None
@@ -312,14 +347,15 @@ def test_a_stream_comes_piece_by_piece_and_its_connection_is_used_again() -> Non
     run(test)
 
 
-def test_a_refused_stream_is_read_whole() -> None:
+@both
+def test_a_refused_stream_is_read_whole(kind: Kind) -> None:
     async def test() -> None:
         refusal = (
             b"HTTP/1.1 400 Bad\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
         )
         async with (
             Server(says(refusal)) as server,
-            client() as upstream,
+            client(kind) as upstream,
             upstream.stream(server.request()) as events,
         ):
             answer = await events.refusal()
@@ -328,7 +364,8 @@ def test_a_refused_stream_is_read_whole() -> None:
     run(test)
 
 
-def test_a_stream_that_breaks_gives_what_came_and_then_the_error() -> None:
+@both
+def test_a_stream_that_breaks_gives_what_came_and_then_the_error(kind: Kind) -> None:
     async def test() -> None:
         came = asyncio.Event()
 
@@ -342,21 +379,21 @@ def test_a_stream_that_breaks_gives_what_came_and_then_the_error() -> None:
 
         async with (
             Server(serve) as server,
-            client() as upstream,
+            client(kind) as upstream,
             upstream.stream(server.request()) as events,
         ):
             assert await events.read() == b"data: a\n\n"
             came.set()
             await asyncio.sleep(0.1)  # both the piece and the end have come
             assert await events.read() == b"data: b\n\n"
-            for _ in range(2):
-                with pytest.raises(UpstreamError, match="went away"):
-                    await events.read()
+            with pytest.raises(UpstreamError, match="went away"):
+                await events.read()
 
     run(test)
 
 
-def test_leaving_a_stream_early_closes_the_connection() -> None:
+@both
+def test_leaving_a_stream_early_closes_the_connection(kind: Kind) -> None:
     async def test() -> None:
         left = asyncio.Event()
 
@@ -368,7 +405,7 @@ def test_leaving_a_stream_early_closes_the_connection() -> None:
             finally:
                 left.set()
 
-        async with Server(serve) as server, client() as upstream:
+        async with Server(serve) as server, client(kind) as upstream:
             async with upstream.stream(server.request()) as events:
                 await events.read()
             await left.wait()
@@ -376,7 +413,8 @@ def test_leaving_a_stream_early_closes_the_connection() -> None:
     run(test)
 
 
-def test_a_slow_reader_holds_the_server_back() -> None:
+@both
+def test_a_slow_reader_holds_the_server_back(kind: Kind) -> None:
     async def test() -> None:
         piece, pieces, sent = b"x" * 65_536, 400, 0
 
@@ -393,7 +431,7 @@ def test_a_slow_reader_holds_the_server_back() -> None:
 
         async with (
             Server(serve) as server,
-            client() as upstream,
+            client(kind) as upstream,
             upstream.stream(server.request()) as events,
         ):
             received = len(await events.read() or b"")
@@ -407,3 +445,57 @@ def test_a_slow_reader_holds_the_server_back() -> None:
             assert received == pieces * len(piece)
 
     run(test)
+
+
+@both
+@pytest.mark.parametrize(
+    ("key", "problem"), [(None, "is missing"), ("two\nlines", "cannot be sent")]
+)
+def test_a_key_that_cannot_be_sent_is_told(
+    kind: Kind, key: str | None, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SERVER_KEY", raising=False)
+    if key is not None:
+        monkeypatch.setenv("SERVER_KEY", key)
+
+    async def test() -> None:
+        async with Server(says()) as server, client(kind) as upstream:
+            with pytest.raises(UpstreamError, match=problem) as caught:
+                await upstream.ask(server.request(api_key_env="SERVER_KEY"))
+            assert caught.value.code == "upstream_key_missing"
+            assert "lines" not in str(caught.value)
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "chosen"),
+    [
+        ("http://127.0.0.1:9001/v1", LocalClient),
+        ("http://localhost:9001/v1", LocalClient),
+        ("http://[::1]:9001/v1", LocalClient),
+        ("https://127.0.0.1:9001/v1", RemoteClient),
+        ("http://10.0.0.7:9001/v1", RemoteClient),
+    ],
+)
+def test_only_plain_http_on_this_machine_is_asked_by_our_own_client(
+    base_url: str, chosen: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_by = []
+
+    async def ask(self: object, request: Request) -> None:
+        asked_by.append(type(self))
+
+    for one in (LocalClient, RemoteClient):
+        monkeypatch.setattr(one, "ask", ask)
+
+    async def test() -> None:
+        sweep = Sweep(asyncio.get_running_loop())
+        request = Request(
+            target=Target(base_url=base_url, served_name="m"), path="", body=b"", total_seconds=1.0
+        )
+        await Upstream(sweep).ask(request)
+        sweep.close()
+
+    run(test)
+    assert asked_by == [chosen]
