@@ -1,4 +1,4 @@
-"""Plain help texts: Typer's boxes take 0.1 s longer to draw, and pipe badly."""
+"""Plain help texts: Typer's boxes take 0.2 s longer to draw, and pipe badly."""
 
 from __future__ import annotations
 

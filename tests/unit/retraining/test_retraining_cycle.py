@@ -387,7 +387,7 @@ def test_what_was_rolled_back_before_the_cycle_ended_stays_out(loop: PlayedLoop)
 
 @pytest.mark.parametrize("end", ["rolled_back", "aborted"])
 def test_a_candidate_is_rolled_out_and_its_rollout_has_the_last_word(
-    loop: PlayedLoop, end: str
+    loop: PlayedLoop, end: rollouts.Status
 ) -> None:
     loop.roll_out_automatically()
     assert loop.run_again().deployed  # with nothing to compare it with
@@ -403,7 +403,7 @@ def test_a_candidate_is_rolled_out_and_its_rollout_has_the_last_word(
     rollouts.move(
         loop.workspace,
         under_way,
-        status=end,  # type: ignore[arg-type]
+        status=end,
         event="roll_back",
         actor="controller",
         reason="format got worse",

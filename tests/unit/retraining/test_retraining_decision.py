@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tuneloop.evaluation import comparison
 from tuneloop.evaluation.comparison import Standing
 from tuneloop.registry.aliases import Move
 from tuneloop.retraining.decision import Decision, Verdict, decide, settled
 
 
-def compared(verdict: str, difference: float = 0.0) -> Standing:
-    return Standing(verdict=verdict, reason="correct differs", difference=difference)  # type: ignore[arg-type]
+def compared(verdict: comparison.Verdict, difference: float = 0.0) -> Standing:
+    return Standing(verdict=verdict, reason="correct differs", difference=difference)
 
 
 @pytest.mark.parametrize("verdict", ["failed", "refused"])
@@ -50,7 +51,7 @@ def test_an_unproven_candidate_says_so() -> None:
 
 
 @pytest.mark.parametrize("verdict", ["better", "inconclusive", "worse"])
-def test_what_another_suite_seems_to_have_lost_is_said(verdict: str) -> None:
+def test_what_another_suite_seems_to_have_lost_is_said(verdict: comparison.Verdict) -> None:
     production = replace(compared(verdict), warnings=["on suite 'golden' it lost 4 of 18"])
     decision = decide(gates="passed", gates_reason="", production=production)
     assert "; but look: on suite 'golden' it lost 4 of 18" in decision.reason
