@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo test check format acceptance bench chaos clean
+.PHONY: help setup demo test check format acceptance bench chaos chaos-cycle clean
 
 help:            ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -26,8 +26,9 @@ demo: setup      ## The whole loop on a small example, with a real model
 	$(BIN)/python examples/support-desk/demo.py
 
 test: setup      ## All tests
-	@# Two at a time: most of a test is waiting for processes that it started.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	@# Two at a time: most of a test is waiting for processes that it started. The order is
+	@# tests/conftest.py's: xdist's own begins with the files of most tests and ends with the longest.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: setup     ## Format, lint, types, import direction
 	$(BIN)/ruff format --check .
@@ -46,6 +47,9 @@ bench: bench-train bench-start bench-gateway bench-gateway-stream bench-rollout 
 
 bench-%: setup   ## One benchmark, e.g. make bench-train
 	$(BIN)/python benchmarks/bench_$(subst -,_,$*).py
+
+chaos-cycle: setup ## A cycle killed with -9 at every step: is everything done exactly once?
+	$(BIN)/python benchmarks/bench_chaos_cycle.py
 
 chaos: setup     ## Faults and attacks against real gateways: what is lost, doubled, answered
 	$(BIN)/python benchmarks/bench_chaos.py

@@ -14,6 +14,19 @@ from tuneloop.storage.records import Records
 from tuneloop.workspace import Workspace
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that may take longest first, so that at the end no process waits for another one."""
+
+    def allowed(item: pytest.Item) -> float:
+        marker = item.get_closest_marker("timeout")
+        return float(marker.args[0]) if marker else 0.0
+
+    longest: dict[Path, float] = {}
+    for item in items:
+        longest[item.path] = max(longest.get(item.path, 0.0), allowed(item))
+    items.sort(key=lambda item: (-longest[item.path], "integration" not in item.path.parts))
+
+
 class Clock:
     """A clock that a test moves by hand."""
 

@@ -1,19 +1,30 @@
-"""Windows of traffic made by hand, and an embedder whose vectors a reader can check."""
+"""Traffic made by hand, a bundle to watch, and an embedder whose vectors a reader can check."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from tuneloop.monitoring.window import Window
+from tuneloop.modelfile import MonitorSettings
+from tuneloop.monitoring.drift.reference import DriftReference
+from tuneloop.monitoring.embedders import Embedder
+from tuneloop.monitoring.feedback import FeedbackSample
+from tuneloop.monitoring.measurement import Measurement
+from tuneloop.monitoring.monitors.tally import Tally
+from tuneloop.monitoring.novelty import NoveltyReference
+from tuneloop.monitoring.shift import Baseline
+from tuneloop.monitoring.window import Batch, Window
+from tuneloop.storage.messages import prompt_of
 
 END = datetime(2026, 11, 23, tzinfo=UTC)
 START = END - timedelta(days=7)
+WINDOW = Window(endpoint="desk", bundle="b" * 64, start=START, end=END)
 
 _SCHEMA = {
     "id": pl.String,
@@ -24,8 +35,9 @@ _SCHEMA = {
     "response": pl.String,
     "tool_calls": pl.String,
     "latency_ms": pl.Float64,
-    "tags": pl.String,
-    "edited": pl.Boolean,
+    "prompt_tokens": pl.Int64,
+    "completion_tokens": pl.Int64,
+    "mean_logprob": pl.Float64,
 }
 
 
@@ -39,16 +51,89 @@ def interaction(prompt: str = "hello", **values: Any) -> dict[str, Any]:
         "response": "fine",
         "tool_calls": None,
         "latency_ms": 100.0,
-        "tags": "{}",
-        "edited": False,
+        "prompt_tokens": 20,
+        "completion_tokens": 10,
+        "mean_logprob": None,
     }
     return row | values
 
 
-def window(rows: Sequence[dict[str, Any]]) -> Window:
-    """A window of these interactions."""
+def batch(rows: Sequence[dict[str, Any]]) -> Batch:
+    """These interactions, with the ids 0, 1, 2 … in 32 hex digits."""
     numbered = [{"id": f"{i:032x}"} | row for i, row in enumerate(rows)]
-    return Window(start=START, end=END, interactions=pl.DataFrame(numbered, schema=_SCHEMA))
+    return Batch(pl.DataFrame(numbered, schema=_SCHEMA))
+
+
+@dataclass(kw_only=True)
+class Watched:
+    """A bundle to watch, made by hand."""
+
+    task: Mapping[str, Any] = field(default_factory=dict)
+    settings: MonitorSettings = field(default_factory=MonitorSettings)
+    before: Baseline | None = None
+    said: Sequence[tuple[int, str, Any]] = ()
+    """Feedback: number of the interaction, kind, value."""
+    reference: NoveltyReference | None = None
+    drift: DriftReference | None = None
+    asked: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
+    """Baselines that were asked for."""
+
+    def baseline(self, monitor: str, **matching: object) -> Baseline | None:
+        """The one given."""
+        self.asked.append((monitor, matching))
+        return self.before
+
+    def feedback(self, *kinds: str) -> FeedbackSample:
+        """What was said, of these kinds."""
+        rows = [
+            {"interaction": f"{number:032x}", "kind": kind, "value": json.dumps(value)}
+            for number, kind, value in self.said
+            if kind in kinds
+        ]
+        schema = {"interaction": pl.String, "kind": pl.String, "value": pl.String}
+        return FeedbackSample(rows=pl.DataFrame(rows, schema=schema))
+
+    def novelty_reference(self) -> NoveltyReference:
+        """The one given."""
+        assert self.reference is not None
+        return self.reference
+
+    def drift_reference(self) -> DriftReference:
+        """The one given."""
+        assert self.drift is not None
+        return self.drift
+
+
+def measure(
+    monitor: type[Tally],
+    rows: Sequence[dict[str, Any]],
+    *,
+    embedder: Embedder | None = None,
+    parts: int = 1,
+    **watched: Any,
+) -> Measurement:
+    """What a monitor says of these interactions, seen by `parts` tallies that are then merged."""
+    subject = Watched(**watched)
+    tallies = [monitor(subject) for _ in range(parts)]
+    whole = batch(rows).interactions
+    if embedder is not None and rows:
+        vectors = embedder.embed([prompt_of(messages) for messages in whole["messages"]])
+        whole = whole.with_columns(vector=pl.Series(vectors).arr.to_list())
+    for number, tally in enumerate(tallies):
+        tally.add(Batch(whole.gather_every(parts, number)))
+    for other in tallies[1:]:
+        tallies[0].merge(other)
+    return tallies[0].measure(WINDOW)
+
+
+def baseline(value: float, low: float | None = None, high: float | None = None) -> Baseline:
+    """A baseline; without an interval it is known for certain."""
+    return Baseline(
+        value=value,
+        low=value if low is None else low,
+        high=value if high is None else high,
+        source="its evaluation",
+    )
 
 
 class LetterEmbedder:

@@ -54,8 +54,10 @@ def tiny_model(folder: Path) -> Path:
 class Desk:
     """The workspace and its bundles; `up` serves them."""
 
-    def __init__(self, folder: Path, model: Path) -> None:
+    def __init__(self, folder: Path, model: Path, *, records_url: str | None = None) -> None:
+        """`records_url`: of the database, by default a SQLite file in the workspace."""
         self._folder = folder
+        self._records_url = records_url
         self._model = model
         self.port = free_port()
         settings = {
@@ -66,7 +68,7 @@ class Desk:
         }
         (folder / "rows.jsonl").touch()
         (folder / "tuneloop.yaml").write_text(yaml.safe_dump(settings))
-        self.workspace = Workspace.open(folder / FOLDER)
+        self.workspace = self._open(folder / FOLDER)
         self.database = self.workspace.root / "records.sqlite"
         self.books = Books(self.workspace.folder("spool"), self.workspace.traffic)
         self.previous, self.production, self.candidate = (
@@ -85,7 +87,7 @@ class Desk:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                env={**os.environ, "OMP_NUM_THREADS": "1", **self._environment()},
                 start_new_session=True,
             )
         try:
@@ -127,7 +129,7 @@ class Desk:
 
         As another process does it, with a connection of its own to the database.
         """
-        workspace = Workspace.open(self.workspace.root)
+        workspace = self._open(self.workspace.root)
         try:
             moved = release.roll_back(
                 workspace, model=ENDPOINT, actor="chaos", reason="the database is back"
@@ -140,6 +142,12 @@ class Desk:
         """Account for everything once nothing is served any more; nothing may have been dropped."""
         trial.settle(self.books.close(), dropped=0)
         self.workspace.records.close()
+
+    def _open(self, root: Path) -> Workspace:
+        return Workspace.open(root, records_url=self._records_url)
+
+    def _environment(self) -> dict[str, str]:
+        return {"TUNELOOP_RECORDS_URL": self._records_url} if self._records_url else {}
 
     def _answers(self) -> bool:
         not_captured = {"x-tuneloop-capture": "off"}

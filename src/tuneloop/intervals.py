@@ -42,8 +42,8 @@ def two_sided_z(confidence: float) -> float:
     return NormalDist().inv_cdf(0.5 + confidence / 2)
 
 
-def share(successes: int, n: int, *, confidence: float = CONFIDENCE) -> Figure:
-    """The share `successes / n` with Wilson's score interval.
+def share(successes: float, n: int, *, confidence: float = CONFIDENCE) -> Figure:
+    """The share `successes / n` with Wilson's score interval; a graded success counts in part.
 
     Raises:
         ValueError: when `n` is 0 or `successes` is outside 0..n.
@@ -118,12 +118,17 @@ def quantile(values: Sequence[float], q: float, *, confidence: float = CONFIDENC
     """
     if not values:
         raise ValueError("expected at least one value")
+    ordered = sorted(values)
+    low, at, high = quantile_ranks(len(ordered), q, confidence=confidence)
+    return Figure(value=ordered[at], low=ordered[low], high=ordered[high], n=len(ordered))
+
+
+def quantile_ranks(n: int, q: float, *, confidence: float = CONFIDENCE) -> tuple[int, int, int]:
+    """Which of `n` ordered values, counted from 0, are `quantile`'s lower end, value, upper end."""
     from scipy.stats import binom
 
-    ordered = sorted(values)
-    n = len(ordered)
     tail = (1 - confidence) / 2
     at = max(0, math.ceil(q * n) - 1)
     low = max(0, int(binom.ppf(tail, n, q)) - 1)
     high = min(n - 1, int(binom.ppf(1 - tail, n, q)))
-    return Figure(value=ordered[at], low=ordered[min(low, at)], high=ordered[max(high, at)], n=n)
+    return min(low, at), at, max(high, at)

@@ -1,15 +1,18 @@
-"""`tuneloop alert`: what monitors spoke up about."""
+"""`tuneloop alert`: what monitors spoke up about, and who was told."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from tuneloop.cli.terminal import (
     DEFAULT_FILE,
     JsonOption,
     ModelOption,
+    SetOption,
     ago,
     finishing,
     open_loop,
@@ -18,7 +21,12 @@ from tuneloop.cli.terminal import (
     table,
 )
 
-app = typer.Typer(no_args_is_help=True, help="Alerts: list, acknowledge.")
+if TYPE_CHECKING:
+    from tuneloop.monitoring.notifications.outbox import Delivery
+
+app = typer.Typer(no_args_is_help=True, help="Alerts: look, acknowledge, and who is told of them.")
+
+AlertArgument = Annotated[str, typer.Argument(help="Its id, from `tuneloop alert list`.")]
 
 
 @app.command("list")
@@ -45,8 +53,34 @@ def list_(
 
 
 @app.command()
+def show(alert: AlertArgument, file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
+    """Show an alert's life, examples of what was seen, and who was told.
+
+    Example: tuneloop alert show 5f2b9a10c4de
+    """
+    from tuneloop.monitoring import alerts
+    from tuneloop.monitoring.notifications import outbox
+
+    with finishing(open_loop(file, quiet=True)) as loop:
+        found = alerts.find(loop.workspace, alert)
+        events = alerts.events(loop.workspace, alert)
+        deliveries = outbox.listing(loop.workspace, found.model, alert=alert)
+    if json_:
+        print_json({"alert": found, "events": events, "deliveries": deliveries})
+        return
+    out.print(f"{found.monitor} of {found.model} is {found.status}, seen {found.seen} ×.")
+    for event in events:
+        who = "" if event.actor == alerts.MONITORING else f" by {event.actor}"
+        said = f"{event.at:%Y-%m-%d %H:%M}  {event.event}{who}: {event.message}"
+        out.print(Text(said.removesuffix(": ")))
+        for example in event.examples:
+            out.print(Text(f"                  e.g. {example}", style="dim"))
+    _print(deliveries)
+
+
+@app.command()
 def ack(
-    alert: Annotated[str, typer.Argument(help="Its id, from `tuneloop alert list`.")],
+    alert: AlertArgument,
     file: ModelOption = DEFAULT_FILE,
     json_: JsonOption = False,
 ) -> None:
@@ -57,3 +91,74 @@ def ack(
     with finishing(open_loop(file, quiet=True)) as loop:
         loop.acknowledge(alert)
     print_json({"acknowledged": alert}) if json_ else out.print(f"{alert} is acknowledged.")
+
+
+@app.command()
+def test(
+    file: ModelOption = DEFAULT_FILE, overrides: SetOption = None, json_: JsonOption = False
+) -> None:
+    """Send a test message to every channel of `alerts.notify`; exit code 1 if one fails.
+
+    Example: tuneloop alert test --set 'alerts.notify=["${TEAM_SLACK}"]'
+    """
+    from tuneloop.errors import UsageError
+    from tuneloop.modelfile import load
+    from tuneloop.monitoring.notifications.delivery import try_channels
+
+    settings = load(file, overrides=overrides or ()).settings
+    if not settings.alerts.notify:
+        raise UsageError(
+            "The model file names no channel.",
+            remedy="Add Apprise URLs, or references such as ${TEAM_SLACK}, under alerts.notify.",
+        )
+    attempts = try_channels(settings.name, settings.alerts)
+    if json_:
+        print_json([{"channel": one.channel, "error": one.error} for one in attempts])
+    else:
+        for one in attempts:
+            said = Text("delivered", "green") if one.error is None else Text(one.error, "red")
+            out.print(Text(f"{one.channel}: ") + said, soft_wrap=True)
+    if any(one.error is not None for one in attempts):
+        raise typer.Exit(1)
+
+
+@app.command()
+def deliveries(
+    file: ModelOption = DEFAULT_FILE,
+    limit: Annotated[int, typer.Option(help="At most this many, the newest first.")] = 50,
+    json_: JsonOption = False,
+) -> None:
+    """Show what was told to whom, what waits, and why something was not delivered.
+
+    Example: tuneloop alert deliveries --limit 10
+    """
+    from tuneloop.monitoring.notifications import outbox
+
+    with finishing(open_loop(file, quiet=True)) as loop:
+        found = outbox.listing(loop.workspace, loop.model.name, limit=limit)
+    if json_:
+        print_json(found)
+    elif found:
+        _print(found)
+    else:
+        out.print("Nothing was told to anybody. Channels are declared under alerts.notify.")
+
+
+def _print(found: Sequence[Delivery]) -> None:
+    if not found:
+        return
+    colours = {"sent": "green", "gave_up": "red"}
+    rows = table("alert", "monitor", "event", "channel", "status", "attempts", "when", "last error")
+    for one in found:
+        when = one.finished_at or one.retry_at or one.ready_at
+        rows.add_row(
+            one.alert,
+            one.monitor,
+            one.event,
+            one.channel,
+            Text(one.status.replace("_", " "), style=colours.get(one.status, "yellow")),
+            str(one.attempts),
+            f"{when:%Y-%m-%d %H:%M}",
+            one.last_error,
+        )
+    out.print(rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -37,9 +37,7 @@ def prepare(
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
         version = loop.prepare()
     if json_:
-        print_json(
-            {"digest": version.digest, "label": version.label, "report": dict(version.report)}
-        )
+        print_json(_as_json(version))
         return
     out.print(f"Dataset version [bold]{version.label}[/]")
     _print_report(version)
@@ -73,9 +71,7 @@ def show(
     with finishing(open_loop(file, quiet=True)) as loop:
         version = loop.dataset(reference)
     if json_:
-        print_json(
-            {"digest": version.digest, "label": version.label, "report": dict(version.report)}
-        )
+        print_json(_as_json(version))
         return
     out.print(f"Dataset version [bold]{version.label}[/] ({version.digest})")
     _print_report(version)
@@ -116,6 +112,15 @@ def diff(
     _print_diff(found)
 
 
+def _as_json(version: DatasetVersion) -> dict[str, Any]:
+    return {
+        "digest": version.digest,
+        "label": version.label,
+        "report": dict(version.report),
+        "validation": version.validation,
+    }
+
+
 def _print_report(version: DatasetVersion) -> None:
     report = version.report
     rows = table("rows", "")
@@ -124,11 +129,19 @@ def _print_report(version: DatasetVersion) -> None:
         rows.add_row(f"  left out: {reason.replace('_', ' ')}", str(count))
     rows.add_row("to train on", str(report["rows_train"]))
     rows.add_row("held out", str(report["rows_eval"]))
+    # Versions of earlier releases say nothing of pairs.
+    if pairs := report.get("preferences", {}).get("train"):
+        rows.add_row("preference pairs", str(pairs))
     for kind, count in report["personal_data"]["found"].items():
         rows.add_row(f"personal data found: {kind.replace('_', ' ')}", str(count))
     out.print(rows)
     for remark in report["advice"]:
         out.print(f"• {remark['message']}", markup=False)
+    validation = version.validation or {"checks": ()}
+    for check in validation["checks"]:
+        if check["verdict"] == "changed":
+            text = f"• against {validation['against']}, {check['name']}: {check['detail']}"
+            out.print(text, markup=False)
 
 
 def _print_diff(found: DatasetDiff) -> None:

@@ -14,7 +14,16 @@ import typer
 from rich.text import Text
 
 from tuneloop import __version__
-from tuneloop.cli.terminal import JsonOption, out, print_json, table
+from tuneloop.cli.terminal import (
+    DEFAULT_FILE,
+    JsonOption,
+    finishing,
+    open_loop,
+    out,
+    print_json,
+    table,
+)
+from tuneloop.errors import TuneloopError
 
 _MIN_FREE_BYTES = 5_000_000_000
 _EXTRAS = {
@@ -47,22 +56,24 @@ class Finding:
 
     name: str
     state: str
-    """ok, optional (absent, only needed for more) or missing"""
+    """ok, warning, optional (absent, only needed for more) or missing"""
     detail: str
 
 
 def doctor(json_: JsonOption = False) -> None:
     """Check the installation; exit code 1 when something is missing.
 
-    Looks at Python, the optional parts, disk, memory and processors.
+    Looks at Python, the optional parts, disk, memory and processors; in a model's folder also at
+    who can judge the model.
 
     Example: tuneloop doctor --json
     """
     findings = [_python(), *(_extra(name) for name in _EXTRAS), _disk(), _machine(), _tools()]
+    findings += _people()
     if json_:
         print_json(findings)
     else:
-        colours = {"ok": "green", "optional": "dim", "missing": "red"}
+        colours = {"ok": "green", "warning": "yellow", "optional": "dim", "missing": "red"}
         rows = table("what", "state", "detail")
         for one in findings:
             rows.add_row(one.name, Text(one.state, style=colours[one.state]), one.detail)
@@ -115,6 +126,22 @@ def _machine() -> Finding:
     gpu = shutil.which("nvidia-smi")
     detail = f"{os.cpu_count()} processors, {memory / 1e9:.0f} GB memory, "
     return Finding(name="machine", state="ok", detail=detail + ("a GPU" if gpu else "no GPU"))
+
+
+def _people() -> list[Finding]:
+    """Who can judge the model of this folder, where one has been worked with."""
+    if not (DEFAULT_FILE.exists() and Path(".tuneloop").is_dir()):
+        return []
+    try:
+        from tuneloop.registry import people
+
+        with finishing(open_loop(DEFAULT_FILE, quiet=True)) as loop:
+            factor = people.bus_factor(loop.workspace, loop.model.name)
+    except TuneloopError as e:
+        return [Finding(name="people", state="warning", detail=e.message)]
+    state = "ok" if factor.warning is None else "warning"
+    detail = factor.warning or f"{', '.join(factor.judges)} can judge {loop.model.name}"
+    return [Finding(name="people", state=state, detail=detail)]
 
 
 def _tools() -> Finding:

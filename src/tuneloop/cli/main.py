@@ -11,15 +11,21 @@ from rich.markup import escape
 from tuneloop import __version__
 from tuneloop.cli import (
     alerts,
+    approvals,
+    audit,
     backtest,
     bench,
     bundles,
     config,
+    cycle,
     data,
     doctor,
+    erasure,
     evaluation,
+    judge,
     keys,
     monitoring,
+    people,
     release,
     review,
     rollouts,
@@ -28,6 +34,8 @@ from tuneloop.cli import (
     start,
     status,
     traffic,
+    triggers,
+    worker,
 )
 from tuneloop.cli.help import SectionedGroup
 from tuneloop.cli.terminal import err
@@ -46,6 +54,7 @@ app = typer.Typer(
 )
 
 _LOOP, _LIVE, _LOOK = "The loop", "Production", "Look and set up"
+_PEOPLE = "People and trust"
 
 app.command("init", rich_help_panel=_LOOK)(start.init)
 app.command("run", rich_help_panel=_LOOP)(start.run)
@@ -60,15 +69,27 @@ app.command("drill", rich_help_panel=_LIVE)(release.drill)
 app.command("up", rich_help_panel=_LIVE)(serving.up)
 app.command("restart", rich_help_panel=_LIVE)(serving.restart)
 app.command("down", rich_help_panel=_LIVE)(serving.down)
+app.command("worker", rich_help_panel=_LIVE)(worker.worker)
 app.command("status", rich_help_panel=_LIVE)(status.status)
 app.command("history", rich_help_panel=_LIVE)(release.history)
 app.command("doctor", rich_help_panel=_LOOK)(doctor.doctor)
+app.command("approve", rich_help_panel=_PEOPLE)(approvals.approve)
+app.command("reject", rich_help_panel=_PEOPLE)(approvals.reject)
+app.command("erase", rich_help_panel=_PEOPLE)(erasure.erase)
 app.add_typer(review.app, name="review", cls=SectionedGroup, rich_help_panel=_LOOP)
+app.add_typer(cycle.app, name="cycle", cls=SectionedGroup, rich_help_panel=_LOOP)
 app.add_typer(rollouts.app, name="rollout", cls=SectionedGroup, rich_help_panel=_LIVE)
 app.add_typer(monitoring.app, name="monitor", cls=SectionedGroup, rich_help_panel=_LIVE)
+app.add_typer(triggers.app, name="triggers", cls=SectionedGroup, rich_help_panel=_LIVE)
 app.add_typer(alerts.app, name="alert", cls=SectionedGroup, rich_help_panel=_LIVE)
 app.add_typer(traffic.app, name="traffic", cls=SectionedGroup, rich_help_panel=_LIVE)
+app.add_typer(judge.app, name="judge", cls=SectionedGroup, rich_help_panel=_LIVE)
+app.add_typer(judge.golden, name="golden", cls=SectionedGroup, rich_help_panel=_LIVE)
+review.app.command("sample")(judge.sample)
 app.add_typer(keys.app, name="key", cls=SectionedGroup, rich_help_panel=_LIVE)
+app.add_typer(approvals.app, name="approvals", cls=SectionedGroup, rich_help_panel=_PEOPLE)
+app.add_typer(people.app, name="people", cls=SectionedGroup, rich_help_panel=_PEOPLE)
+app.add_typer(audit.app, name="audit", cls=SectionedGroup, rich_help_panel=_PEOPLE)
 app.add_typer(data.app, name="data", cls=SectionedGroup, rich_help_panel=_LOOK)
 app.add_typer(runs.app, name="runs", cls=SectionedGroup, rich_help_panel=_LOOK)
 app.add_typer(bundles.app, name="bundle", cls=SectionedGroup, rich_help_panel=_LOOK)

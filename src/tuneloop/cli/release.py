@@ -52,6 +52,13 @@ def rollback(
             "--force", help="Also where that bundle's server fails: takes effect once it is up."
         ),
     ] = False,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="Only if this bundle is in production: nobody else's rollback is undone.",
+        ),
+    ] = None,
     json_: JsonOption = False,
 ) -> None:
     """Go back to the previous bundle, at once; doing it again undoes it.
@@ -61,7 +68,7 @@ def rollback(
     from tuneloop.deployment import endpoints, release
 
     with finishing(open_loop(file, quiet=json_)) as loop:
-        endpoint = loop.roll_back(reason=reason, force=force)
+        endpoint = loop.roll_back(reason=reason, force=force, expected=from_)
         in_effect = release.in_effect(loop.workspace, endpoint)
     if json_:
         print_json(vars(endpoint) | {"in_effect": in_effect})
@@ -99,7 +106,13 @@ def drill(
     )
 
 
-def history(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
+def history(
+    file: ModelOption = DEFAULT_FILE,
+    drills: Annotated[
+        bool, typer.Option("--drills", help="Also the moves of rollback drills.")
+    ] = False,
+    json_: JsonOption = False,
+) -> None:
     """Show what was in production when, who moved it and why.
 
     Example: tuneloop history --json
@@ -111,7 +124,7 @@ def history(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None
         moves = [
             move
             for move in aliases.history(loop.workspace, loop.model.name)
-            if move.name == "production"
+            if move.name == "production" and (drills or not move.drill)
         ]
         now = loop.workspace.now()
     if json_:

@@ -1,8 +1,7 @@
-"""`tuneloop review`: a person decides which corrections may be trained on."""
+"""`tuneloop review`: a person decides what may be trained on."""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,7 +19,7 @@ from tuneloop.cli.terminal import (
 
 if TYPE_CHECKING:
     from tuneloop.retraining.loop import Loop
-    from tuneloop.retraining.review import Decision, ReviewItem
+    from tuneloop.retraining.review import Decision, ReviewStats
 
 app = typer.Typer(
     no_args_is_help=False,
@@ -31,6 +30,8 @@ app = typer.Typer(
 ReviewerOption = Annotated[
     str | None, typer.Option("--reviewer", help="Who decides; default: you.")
 ]
+_COUNTED = ("as proposed", "edited", "rejected", "skipped")
+_SAID = {"second": "waiting for a second person", "disputed": "disputed: somebody settles them"}
 Items = Annotated[list[str] | None, typer.Argument(help="Ids of review items.")]
 
 
@@ -38,76 +39,24 @@ Items = Annotated[list[str] | None, typer.Argument(help="Ids of review items.")]
 def walk(
     context: typer.Context, file: ModelOption = DEFAULT_FILE, reviewer: ReviewerOption = None
 ) -> None:
-    """Go through the open items: approve, edit, reject or skip each."""
+    """Go through the items that wait for you: approve, edit, reject or skip each."""
     if context.invoked_subcommand is not None:
         return
-    from tuneloop.retraining import review
+    from tuneloop.cli import reviewing
     from tuneloop.workspace import actor
 
     with finishing(open_loop(file, quiet=True)) as loop:
         loop.collect_corrections()
-        items = review.listing(loop.workspace, loop.model.name)
-        if not items:
-            out.print("Nothing to review.")
-            return
-        spent: list[tuple[str, float]] = []
-        for number, item in enumerate(items, start=1):
-            began = time.monotonic()
-            decision = _ask(item, f"{number}/{len(items)}")
-            if decision is None:
-                break
-            status, final = decision
-            seconds = time.monotonic() - began
-            review.decide(
-                loop.workspace,
-                model=loop.model.name,
-                item=item.id,
-                decision=status,
-                reviewer=reviewer or actor(),
-                final=final,
-                seconds=seconds,
-            )
-            spent.append((status, seconds))
-        _summary(spent)
-
-
-def _ask(item: ReviewItem, position: str) -> tuple[Decision, str | None] | None:
-    """What the person decided about one item; None to stop here."""
-    from rich.markup import escape
-    from rich.prompt import Prompt
-
-    out.rule(position)
-    out.print(f"[bold]Asked[/]    {escape(item.question)}")
-    out.print(f"[bold]Answered[/] {escape(item.answer)}")
-    out.print(f"[bold]Proposed[/] [green]{escape(item.proposal)}[/]")
-    key = Prompt.ask(
-        "[a]pprove, [e]dit, [r]eject, [s]kip, [q]uit".replace("[", "\\["),
-        choices=["a", "e", "r", "s", "q"],
-        default="a",
-        console=out,
-    )
-    if key == "q":
-        return None
-    if key == "e":
-        return "approved", _edited(item.proposal)
-    if key == "a":
-        # What was read, not what a client may have sent since.
-        return "approved", item.proposal
-    decisions: dict[str, Decision] = {"r": "rejected", "s": "skipped"}
-    return decisions[key], None
-
-
-def _edited(proposal: str) -> str:
-    from rich.prompt import Prompt
-
-    while not (edited := Prompt.ask("The right answer", default=proposal, console=out).strip()):
-        out.print("An empty answer cannot be approved.")
-    return edited
+        spent = reviewing.walk(loop, reviewer or actor())
+    _summary(spent)
 
 
 def _summary(spent: list[tuple[str, float]]) -> None:
     from tuneloop.retraining import review
 
+    if not spent:
+        out.print("Nothing to review.")
+        return
     counts = {status: sum(s == status for s, _ in spent) for status, _ in spent}
     out.print(", ".join(f"{count} {status}" for status, count in sorted(counts.items())))
     if (speed := review.pace(spent)) is not None:
@@ -117,7 +66,10 @@ def _summary(spent: list[tuple[str, float]]) -> None:
 @app.command("list")
 def list_(
     file: ModelOption = DEFAULT_FILE,
-    status: Annotated[str, typer.Option(help="open, approved, rejected, skipped or all.")] = "open",
+    status: Annotated[
+        str,
+        typer.Option(help="open, second, disputed, skipped, approved, rejected or all."),
+    ] = "open",
     json_: JsonOption = False,
 ) -> None:
     """List review items.
@@ -134,9 +86,9 @@ def list_(
     if json_:
         print_json(items)
         return
-    rows = table("id", "asked", "answered", "proposed", "status")
+    rows = table("id", "kind", "asked", "answered", "proposed", "status")
     for item in items:
-        rows.add_row(item.id, item.question, item.answer, item.proposal, item.status)
+        rows.add_row(item.id, item.kind, item.question, item.answer, item.proposal, item.status)
     out.print(rows if items else f"No {status} items.")
 
 
@@ -144,17 +96,21 @@ def list_(
 def approve(
     items: Items = None,
     all_: Annotated[bool, typer.Option("--all", help="Every open item.")] = False,
+    answer: Annotated[
+        str | None, typer.Option(help="The right answer of one item, if not the proposed one.")
+    ] = None,
     file: ModelOption = DEFAULT_FILE,
     reviewer: ReviewerOption = None,
     json_: JsonOption = False,
 ) -> None:
     """Approve items by id, or all open ones after you have read them with `review list`.
 
+    Two people judge an item of status `second`; whoever judges a disputed one settles it.
+
     Example: tuneloop review approve 1f0c5d2a9b77 --reviewer Ines
     """
     with finishing(open_loop(file, quiet=True)) as loop:
-        count = _decide_many(loop, items or [], all_, "approved", reviewer)
-    print_json({"approved": count}) if json_ else out.print(f"{count} approved.")
+        _decide_many(loop, items or [], all_, "approved", reviewer, json_, answer=answer)
 
 
 @app.command()
@@ -170,13 +126,93 @@ def reject(
     Example: tuneloop review reject 1f0c5d2a9b77
     """
     with finishing(open_loop(file, quiet=True)) as loop:
-        count = _decide_many(loop, items or [], all_, "rejected", reviewer)
-    print_json({"rejected": count}) if json_ else out.print(f"{count} rejected.")
+        _decide_many(loop, items or [], all_, "rejected", reviewer, json_)
+
+
+@app.command()
+def undo(
+    item: Annotated[str, typer.Argument(help="Id of a review item.")],
+    file: ModelOption = DEFAULT_FILE,
+    reviewer: ReviewerOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Take back the last judgement of an item that no dataset version has used yet.
+
+    Example: tuneloop review undo 1f0c5d2a9b77
+    """
+    from tuneloop.retraining import review
+    from tuneloop.workspace import actor
+
+    with finishing(open_loop(file, quiet=True)) as loop:
+        status = review.undo(
+            loop.workspace, model=loop.model.name, item=item, reviewer=reviewer or actor()
+        )
+    if json_:
+        print_json({"item": item, "status": status})
+    else:
+        out.print(f"{item} is {status} again.")
+
+
+@app.command()
+def stats(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
+    """Show pace, agreement between reviewers, and how long items have been waiting.
+
+    Example: tuneloop review stats --json
+    """
+    from tuneloop.retraining import review
+
+    with finishing(open_loop(file, quiet=True)) as loop:
+        loop.collect_corrections()
+        found = review.stats(loop.workspace, loop.model.name)
+    print_json(found) if json_ else _print_stats(found)
+
+
+def _print_stats(found: ReviewStats) -> None:
+    waiting = ", ".join(f"{count} {status}" for status, count in sorted(found.waiting.items()))
+    out.print(f"Waiting: {waiting or 'nothing'}")
+    if found.oldest_days is not None and found.median_days is not None:
+        out.print(f"Age: the oldest {found.oldest_days:.1f} days, median {found.median_days:.1f}")
+    if found.pace is not None:
+        out.print(
+            f"Pace: {found.pace.examples_per_hour:.0f} examples per expert hour "
+            f"(n = {found.pace.n}; 30–50 is good for careful work)"
+        )
+    if found.slow:
+        out.print("[yellow]An example takes more than 3 minutes: simplify what is asked.[/]")
+    rows = table("reviewer", "as proposed", "edited", "rejected", "skipped", "per hour")
+    for one in found.reviewers:
+        counts = (str(one.counts.get(word, 0)) for word in _COUNTED)
+        rows.add_row(one.name, *counts, f"{one.pace.examples_per_hour:.0f}" if one.pace else "")
+    if found.reviewers:
+        out.print(rows)
+    out.print(_agreement(found), markup=False)
+
+
+def _agreement(found: ReviewStats) -> str:
+    agreement = found.agreement
+    if agreement is None:
+        return "Agreement: no item was judged by two people (review.double_share)."
+    same = agreement.observed
+    text = (
+        f"Agreement: {same.value:.0%} ({same.low:.0%}–{same.high:.0%}) decided the same, "
+        f"n = {agreement.n}"
+    )
+    if agreement.kappa is None:
+        return f"{text}; kappa says nothing where all decisions are one and the same."
+    kappa = agreement.kappa
+    return f"{text}; Cohen's kappa {kappa.value:.2f} ({kappa.low:.2f}–{kappa.high:.2f})"
 
 
 def _decide_many(
-    loop: Loop, items: list[str], all_: bool, decision: Decision, reviewer: str | None
-) -> int:
+    loop: Loop,
+    items: list[str],
+    all_: bool,
+    decision: Decision,
+    reviewer: str | None,
+    json_: bool,
+    *,
+    answer: str | None = None,
+) -> None:
     from tuneloop.errors import UsageError
     from tuneloop.retraining import review
     from tuneloop.workspace import actor
@@ -186,12 +222,21 @@ def _decide_many(
         items = [item.id for item in review.listing(loop.workspace, loop.model.name)]
     elif not items:
         raise UsageError("Which items?", remedy="Name their ids, or say --all.")
-    for item in items:
+    if answer is not None and len(items) != 1:
+        raise UsageError(f"--answer is for one item, found {len(items)}.")
+    standing = [
         review.decide(
             loop.workspace,
             model=loop.model.name,
             item=item,
             decision=decision,
             reviewer=reviewer or actor(),
+            final=answer,
         )
-    return len(items)
+        for item in items
+    ]
+    counts = {status: standing.count(status) for status in dict.fromkeys((decision, *standing))}
+    if json_:
+        print_json(counts)
+    else:
+        out.print(", ".join(f"{count} {_SAID.get(s, s)}" for s, count in counts.items()) + ".")

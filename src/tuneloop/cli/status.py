@@ -79,6 +79,10 @@ def _print(found: Status, now: datetime) -> None:
         )
     if found.cycle:
         rows.add_row("last cycle", escape(found.cycle))
+    rows.add_row("worker", ", ".join(found.workers) or "none; see: tuneloop worker --help")
+    rows.add_row("automation", escape(str(found.automation)))
+    if found.people:
+        rows.add_row("people", f"[yellow]{escape(found.people)}[/]")
     for number, step in enumerate(found.next_steps):
         rows.add_row("next" if number == 0 else "", step)
     out.print(rows)

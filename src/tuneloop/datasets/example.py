@@ -41,6 +41,8 @@ class Example:
     """Rows of one group stay on one side of the split. Before the split, the hash of the group
     field's value, if any."""
     tags: Mapping[str, str] = field(default_factory=dict)
+    rejected: str | None = None
+    """A worse answer, which makes it a preference pair; no part of its identity as an example."""
 
     @cached_property
     def id(self) -> str:

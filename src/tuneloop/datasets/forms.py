@@ -40,6 +40,8 @@ class Draft:
     tags: dict[str, str]
     form: str
     """What was recognised, e.g. `chat` or `question → answer`."""
+    rejected: str | None = None
+    """The worse answer of a preference pair."""
 
 
 class FormError(Exception):
@@ -58,7 +60,8 @@ def recognise(value: Mapping[str, Any]) -> Draft:
         FormError: with the reason code.
     """
     draft = _draft(value)
-    for text in (*(message.content for message in draft.messages), draft.completion):
+    texts = (*(message.content for message in draft.messages), draft.completion)
+    for text in (*texts, draft.rejected or ""):
         _check_text(text)
     return draft
 
@@ -78,11 +81,7 @@ def recognise_prompt(value: Mapping[str, Any]) -> tuple[Message, ...]:
 
 def _draft(value: Mapping[str, Any]) -> Draft:
     if "chosen" in value and "rejected" in value:
-        raise FormError(
-            "preference_pair",
-            "chosen and rejected answers are for preference training (DPO), which takes its pairs "
-            "apart from the examples",
-        )
+        return _preference(value)
     prompt = _first(PROMPT_COLUMNS, value)
     answer = _first(ANSWER_COLUMNS, value)
     chat = _first(_CHAT_COLUMNS, value)
@@ -109,6 +108,41 @@ def _chat(value: Mapping[str, Any], column: str) -> Draft:
         completion=messages[-1].content,
         tags=_tags(value, {column}),
         form="chat",
+    )
+
+
+def _preference(value: Mapping[str, Any]) -> Draft:
+    """A preference pair: its chosen answer is an example too.
+
+    Where no supervised examples are at hand, that is how the reference model of DPO is made
+    (Rafailov et al. 2023, "Direct Preference Optimization", section 4).
+    """
+    chosen, rejected = value["chosen"], value["rejected"]
+    column = _first(_CHAT_COLUMNS, value) or _first(PROMPT_COLUMNS, value)
+    if column is None:
+        # TRL's implicit prompt: both are whole conversations, which differ in their last turn.
+        one, other = _messages(chosen, "chosen"), _messages(rejected, "rejected")
+        if one[:-1] != other[:-1] or one[-1].role != "assistant" or other[-1].role != "assistant":
+            raise FormError(
+                "unknown_form", "chosen and rejected must answer one prompt; they have two"
+            )
+        messages, good, bad = one[:-1], one[-1].content, other[-1].content
+    else:
+        prompt = value[column]
+        messages = (
+            _messages(prompt, column)
+            if isinstance(prompt, list)
+            else (Message(role="user", content=_text(prompt, column)),)
+        )
+        good, bad = _answer(chosen, "chosen"), _answer(rejected, "rejected")
+    if not bad.strip():
+        raise FormError("empty_answer", "the rejected answer is empty; expected a worse answer")
+    return Draft(
+        messages=_checked_prompt(messages),
+        completion=good,
+        tags=_tags(value, {"chosen", "rejected", column or ""}),
+        form="preference pair",
+        rejected=bad,
     )
 
 

@@ -19,9 +19,15 @@ from tuneloop.datasets.sources import Source
 from tuneloop.errors import DataError
 from tuneloop.hashing import digest_json
 from tuneloop.personal_data import redacted
+from tuneloop.registry import tombstones
+from tuneloop.registry.tombstones import Tombstones
 
 CORRECTION = "correction"
 """Value of the tag `origin` of a row that a person approved: it wins over an older answer."""
+CHOICE = "contradiction"
+"""Value of the tag `kind` of an approved row that chose between contradictory answers."""
+ERASED = "erased"
+"""Reason code of a row that a person asked to erase."""
 _SHOWN_REASONS = 5
 
 
@@ -36,6 +42,8 @@ class Cleaning:
     personal_data: Literal["off", "report", "redact"]
     group_field: str | None
     max_row_bytes: int
+    erased: Tombstones = tombstones.NONE
+    """Rows that a person asked to erase; those that were approved since are not looked up."""
 
     def redacted(self, example: Example) -> tuple[Example, Counter[str]]:
         """The example, redacted where that is wanted, and the personal data found in it."""
@@ -47,6 +55,13 @@ class Cleaning:
     def rewritten(self, example: Example) -> Example:
         """The example with new names, and redacted: as a row that is imported now."""
         return self.redacted(self.terms.renamed_example(example)[0])[0]
+
+    def was_erased(self, example: Example) -> bool:
+        """Whether a row was erased, in the form that it came in or in the one it would be kept."""
+        return bool(self.erased.marks) and (
+            self.erased.covers(example.input_key)
+            or self.erased.covers(self.rewritten(example).input_key)
+        )
 
 
 @dataclass(kw_only=True)
@@ -183,6 +198,11 @@ def _results(
                 excerpt=excerpt(json.dumps(row.value, ensure_ascii=False, default=str)),
             )
             continue
+        if not marks and cleaning.was_erased(example):
+            # What is said about it must not hold it either.
+            detail = "a person asked to erase it (tuneloop erase)"
+            yield LeftOut(source=source.name, line=row.line, reason=ERASED, detail=detail)
+            continue
         yield _clean(example, cleaning, imported)
 
 
@@ -210,6 +230,7 @@ def _example(
         line=row.line,
         group=group,
         tags={**tags, **marks},
+        rejected=draft.rejected,
     )
 
 

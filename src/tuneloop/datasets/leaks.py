@@ -1,4 +1,4 @@
-"""The continuing check that nothing held out is trained on (D7)."""
+"""The continuing check that nothing held out is trained on, also by way of production (D7)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.likeness import compare
+from tuneloop.datasets.normal_form import normalised
+
+_QUOTED_CHARACTERS = 30
+"""Shorter texts stand in others by chance."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,4 +42,26 @@ def find_leaks(
         if cases:
             found, other = max(cases)
             leaks.append(Leak(training=example, held_out=both[other], similarity=found))
+    return leaks
+
+
+def find_quotes(captured: Sequence[Example], held_out: Sequence[Example]) -> list[Leak]:
+    """Rows from production that hold the question of a held-out case word for word.
+
+    A client may wrap a question that is also a test case in a greeting or a form, or go on talking
+    after it: as a whole such a conversation is not alike to the case.
+    """
+    questions = {
+        text: case
+        for case in held_out
+        if len(text := normalised(case.question)) >= _QUOTED_CHARACTERS
+    }
+    leaks = []
+    for example in captured:
+        said = "\n".join(
+            normalised(message.content) for message in example.messages if message.role == "user"
+        )
+        quoted = next((case for text, case in questions.items() if text in said), None)
+        if quoted is not None:
+            leaks.append(Leak(training=example, held_out=quoted, similarity=1.0))
     return leaks

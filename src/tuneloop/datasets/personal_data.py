@@ -23,5 +23,9 @@ def redacted_example(example: Example) -> tuple[Example, Counter[str]]:
         for message in example.messages
     )
     completion = clean(example.completion)
+    rejected = None if example.rejected is None else redacted(example.rejected)[0]
     tags = {key: redacted(value)[0] for key, value in example.tags.items()}
-    return replace(example, messages=messages, completion=completion, tags=tags), found
+    clean_example = replace(
+        example, messages=messages, completion=completion, tags=tags, rejected=rejected
+    )
+    return clean_example, found

@@ -10,7 +10,8 @@ from tuneloop.datasets.example import Example
 from tuneloop.datasets.importing import FileCount, Imported
 from tuneloop.datasets.labels import label_counts, labels_of
 from tuneloop.datasets.left_out import LeftOut
-from tuneloop.datasets.selection import LEAK, Selection
+from tuneloop.datasets.preferences import Preferences
+from tuneloop.datasets.selection import LEAK, OUTDATED, Selection
 from tuneloop.datasets.sufficiency import advise
 from tuneloop.hashing import digest_json
 
@@ -22,8 +23,10 @@ def make_report(
     model: str,
     imported: Imported,
     selection: Selection,
+    preferences: Preferences,
     recipe: dict[str, Any],
     reviewers: Sequence[str],
+    review_items: Sequence[str],
     system_hits: Counter[str],
     cases: int,
 ) -> dict[str, Any]:
@@ -45,6 +48,9 @@ def make_report(
         "recipe": recipe,
         "sources": [file.as_row() for file in imported.files],
         "reviewers": sorted(set(reviewers)),
+        "review_items": sorted(set(review_items)),
+        "preferences": preferences.as_row(),
+        "outdated": _outdated(selection.left_out),
         "duplicates": _duplicates(selection.left_out),
         "contradictions": _contradictions(selection),
         "split": {
@@ -97,6 +103,18 @@ def _duplicates(left_out: Sequence[LeftOut]) -> dict[str, Any]:
         "shown": [
             {"row": f"{row.source}, line {row.line}", "kept": row.related[0], "detail": row.detail}
             for row in found[:_SHOWN]
+        ],
+    }
+
+
+def _outdated(left_out: Sequence[LeftOut]) -> dict[str, Any]:
+    """Rows whose answer a person has replaced, by name."""
+    found = [row for row in left_out if row.reason == OUTDATED]
+    return {
+        "rows": len(found),
+        "shown": [
+            {"row": f"{row.source}, line {row.line}", "question": row.excerpt, "detail": row.detail}
+            for row in sorted(found, key=lambda row: (row.source, row.line))[:_SHOWN]
         ],
     }
 

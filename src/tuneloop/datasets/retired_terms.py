@@ -36,7 +36,8 @@ class RetiredTerms:
     def renamed_example(self, example: Example) -> tuple[Example, Counter[str]]:
         """The example with new names in messages and answer.
 
-        The system text is the model file's and stays; its hits are counted by the caller.
+        The system text is the model file's and stays; its hits are counted by the caller. So does
+        the rejected answer of a preference pair: the old name in it is what was wrong.
         """
         found: Counter[str] = Counter()
 

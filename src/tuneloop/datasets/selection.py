@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 from tuneloop.datasets.contradictions import find_contradictions
 from tuneloop.datasets.duplicates import find_duplicates
 from tuneloop.datasets.example import Example
-from tuneloop.datasets.importing import CORRECTION
-from tuneloop.datasets.leaks import find_leaks
+from tuneloop.datasets.importing import CHOICE, CORRECTION
+from tuneloop.datasets.leaks import find_leaks, find_quotes
 from tuneloop.datasets.left_out import LeftOut, leave_out
 from tuneloop.datasets.likeness import Likeness, compare
 from tuneloop.datasets.split import Candidate, Side, place
 
 LEAK = "leak"
 """Reason code of a training row that gives a held-out case away."""
+OUTDATED = "outdated"
+"""Reason code of a row whose answer a person has since replaced."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,13 +72,24 @@ def select(
 
 
 def _leave_out_leaks(selection: Selection, cases: Sequence[Example], similarity: float) -> None:
-    leaks = find_leaks(selection.train, [*selection.eval, *cases], similarity=similarity)
+    held_out = [*selection.eval, *cases]
+    captured = [example for example in selection.train if is_approved(example)]
+    found = [
+        *find_leaks(selection.train, held_out, similarity=similarity),
+        *find_quotes(captured, held_out),
+    ]
+    leaks = {leak.training.id: leak for leak in reversed(found)}.values()
     leaking = {leak.training.id for leak in leaks}
     selection.train = [example for example in selection.train if example.id not in leaking]
     for leak in leaks:
         detail = f"{leak.similarity:.0%} alike to the held-out case in {leak.held_out.place}"
         related = (leak.held_out.id,)
         selection.left_out.append(leave_out(leak.training, LEAK, detail, related=related))
+
+
+def is_approved(example: Example) -> bool:
+    """Whether the row comes from the review queue."""
+    return example.tags.get("origin") == CORRECTION
 
 
 class _Selecting:
@@ -122,10 +135,11 @@ class _Selecting:
 
     def _leave_out_contradictions(self) -> None:
         conflicting, varied = find_contradictions(self._examples, self._likeness)
-        self._result.varied = len(varied)
+        for wordings in varied:
+            self._result.varied += self._differ(self._leave_out_outdated(wordings.rows))
         for contradiction in conflicting:
-            rows = self._supersede(contradiction.rows)
-            if len({self._examples[row].answer for row in rows}) < 2:
+            rows = self._leave_out_outdated(contradiction.rows)
+            if not self._differ(rows):
                 continue
             self._result.contradictions.append(tuple(self._examples[row] for row in rows))
             if self._rules.allow_contradictions:
@@ -144,24 +158,31 @@ class _Selecting:
                     *others,
                 )
 
-    def _supersede(self, rows: Sequence[int]) -> list[int]:
-        """Rows that remain in question once corrected answers have replaced older ones."""
-        corrected = [row for row in rows if self._is_correction(row)]
-        if not corrected:
-            return list(rows)
-        answers = {self._examples[row].answer for row in corrected}
+    def _differ(self, rows: Sequence[int]) -> bool:
+        return len({self._examples[row].answer for row in rows}) > 1
+
+    def _leave_out_outdated(self, rows: Sequence[int]) -> list[int]:
+        """Rows of one question that remain once approved answers have replaced older ones."""
+        deciding = self._deciding(rows)
+        answers = {self._examples[row].answer for row in deciding}
         for row in rows:
-            if row not in corrected and self._examples[row].answer not in answers:
+            if deciding and self._examples[row].answer not in answers:
+                approved = self._examples[deciding[-1]]
                 self._drop(
                     row,
-                    "superseded",
-                    f"a person approved another answer in {self._examples[corrected[0]].place}",
-                    corrected[0],
+                    OUTDATED,
+                    f"a person approved another answer (review item "
+                    f"{approved.tags.get('review', approved.place)}): {approved.completion[:100]}",
+                    deciding[-1],
                 )
         return [row for row in rows if row in self._active]
 
-    def _is_correction(self, row: int) -> bool:
-        return self._examples[row].tags.get("origin") == CORRECTION
+    def _deciding(self, rows: Sequence[int]) -> list[int]:
+        """The rows that overrule the others: the last choice between contradictory answers, else
+        all corrections; where two of these contradict each other, a person must choose again."""
+        approved = [row for row in rows if is_approved(self._examples[row])]
+        chosen = [row for row in approved if self._examples[row].tags.get("kind") == CHOICE]
+        return chosen[-1:] or approved
 
     def _leave_out_duplicates(self) -> None:
         """Rows that earlier versions hold stay rather than new ones: versions differ less."""

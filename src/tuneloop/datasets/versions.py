@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,23 +14,26 @@ import sqlalchemy as sa
 
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.filters import make_filters
-from tuneloop.datasets.importing import Cleaning, Imported, import_sources, read_cases
+from tuneloop.datasets.importing import Cleaning, import_sources, read_cases
+from tuneloop.datasets.preferences import find_preferences
 from tuneloop.datasets.recipe import recipe
 from tuneloop.datasets.report import make_report
 from tuneloop.datasets.retired_terms import RetiredTerms
 from tuneloop.datasets.selection import Earlier, Rules, Selection, select
 from tuneloop.datasets.sources import Source, find_sources
 from tuneloop.datasets.split import Side
-from tuneloop.errors import DataError, StoreError, UsageError
-from tuneloop.hashing import canonical_json, short
+from tuneloop.datasets.storing import SIDES, store
+from tuneloop.datasets.validation import validate
+from tuneloop.errors import DataError, UsageError
+from tuneloop.hashing import short
 from tuneloop.modelfile import ModelFile
 from tuneloop.progress import Progress, Silent
+from tuneloop.registry import tombstones
+from tuneloop.registry.tombstones import Tombstones
 from tuneloop.storage import tables
 from tuneloop.workspace import Workspace
 
-KIND = "dataset"
 _MIN_PREFIX = 4
-_SIDES: tuple[Side, ...] = ("train", "eval")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,8 @@ class DatasetVersion:
     """An immutable set of examples with its split."""
 
     digest: str
-    """Of the artifact: train.jsonl, eval.jsonl, quarantine.jsonl, assigned.json, report.json."""
+    """Of the artifact: train.jsonl, eval.jsonl, preferences.jsonl, preferences_eval.jsonl,
+    quarantine.jsonl, assigned.json, report.json."""
     model: str
     label: str
     """Date and short digest."""
@@ -50,6 +52,8 @@ class DatasetVersion:
     rows_eval: int
     report: Mapping[str, Any]
     """See `report.make_report`; holds recipe, sources and reviewers."""
+    validation: Mapping[str, Any] | None
+    """See `validation.Validation`: what changed against the version before; None for the first."""
     created_at: datetime
 
 
@@ -60,7 +64,9 @@ class Extras:
     corrections: tuple[Path, ...] = ()
     """Files of rows that a person approved; their answers win over older ones."""
     reviewers: tuple[str, ...] = ()
-    """Who approved them."""
+    """Who judged them."""
+    review_items: tuple[str, ...] = ()
+    """Ids of the review items that they are from."""
 
 
 def prepare(
@@ -83,7 +89,7 @@ def prepare(
     """
     settings = model_file.settings
     before = _before(workspace, settings.name, previous)
-    cleaning = _cleaning(model_file)
+    cleaning = _cleaning(model_file, tombstones.load(workspace))
     progress.step("Reading rows")
     imported = import_sources(
         find_sources(model_file.folder, settings.data.sources),
@@ -108,18 +114,26 @@ def prepare(
     if not selection.train:
         raise _nothing_to_train_on(selection)
     system_hits = cleaning.terms.renamed(settings.task.system)[1]
+    preferences = find_preferences(
+        selection,
+        [*imported.left_out, *selection.left_out],
+        cases=cases,
+        similarity=settings.data.near_duplicate_similarity,
+    )
     report = make_report(
         model=settings.name,
         imported=imported,
         selection=selection,
+        preferences=preferences,
         recipe=recipe(settings.data, settings.task),
         reviewers=extras.reviewers,
+        review_items=extras.review_items,
         system_hits=system_hits,
         cases=len(cases),
     )
     progress.step("Storing the version")
-    digest = _store(workspace, imported, selection, earlier, report)
-    return _record(workspace, digest, report, before)
+    digest = store(workspace, imported, selection, preferences, earlier, report)
+    return _record(workspace, digest, report, before, _validated(workspace, before, selection))
 
 
 def list_versions(workspace: Workspace, model: str) -> list[DatasetVersion]:
@@ -183,7 +197,7 @@ def _before(
     return previous
 
 
-def _cleaning(model_file: ModelFile) -> Cleaning:
+def _cleaning(model_file: ModelFile, erased: Tombstones) -> Cleaning:
     data, task = model_file.settings.data, model_file.settings.task
     return Cleaning(
         system=task.system,
@@ -199,6 +213,7 @@ def _cleaning(model_file: ModelFile) -> Cleaning:
         personal_data=data.redact_personal_data,
         group_field=data.group_field,
         max_row_bytes=data.max_row_bytes,
+        erased=erased,
     )
 
 
@@ -220,15 +235,28 @@ def _earlier(workspace: Workspace, previous: DatasetVersion | None, cleaning: Cl
         key: side
         for side, keys in cast("dict[Side, list[str]]", json.loads(path.read_text("utf-8"))).items()
         for key in keys
+        if not cleaning.erased.covers(key)
     }
     examples: list[Example] = []
     # Training first: an input that a rename makes equal to a held-out one counts as held out.
-    for side in _SIDES:
+    for side in SIDES:
         for stored in read_examples(workspace, previous, side):
+            if cleaning.was_erased(stored):
+                continue
             example = cleaning.rewritten(stored)
             sides[example.input_key] = side
             examples.append(example)
     return Earlier(sides=sides, examples=examples)
+
+
+def _validated(
+    workspace: Workspace, before: DatasetVersion | None, selection: Selection
+) -> dict[str, Any] | None:
+    if before is None:
+        return None
+    last = [row for side in SIDES for row in read_examples(workspace, before, side)]
+    now = [*selection.train, *selection.eval]
+    return validate(last, now, against=before.label).as_row()
 
 
 def _nothing_to_train_on(selection: Selection) -> DataError:
@@ -240,50 +268,12 @@ def _nothing_to_train_on(selection: Selection) -> DataError:
     )
 
 
-def _store(
-    workspace: Workspace,
-    imported: Imported,
-    selection: Selection,
-    earlier: Earlier,
-    report: Mapping[str, Any],
-) -> str:
-    folder = Path(tempfile.mkdtemp(dir=workspace.folder("work"), prefix="dataset-"))
-    left_out = sorted(
-        [*imported.left_out, *selection.left_out], key=lambda row: (row.source, row.line)
-    )
-    placed = {side: {one.input_key for one in getattr(selection, side)} for side in _SIDES}
-    assigned = {
-        side: sorted(
-            placed[side]
-            | {
-                key
-                for key, known in earlier.sides.items()
-                if known == side and key not in placed["train"] | placed["eval"]
-            }
-        )
-        for side in _SIDES
-    }
-    try:
-        _write_rows(folder / "train.jsonl", (one.as_row() for one in selection.train))
-        _write_rows(folder / "eval.jsonl", (one.as_row() for one in selection.eval))
-        _write_rows(folder / "quarantine.jsonl", (row.as_row() for row in left_out))
-        (folder / "assigned.json").write_text(canonical_json(assigned), "utf-8")
-        (folder / "report.json").write_text(canonical_json(report), "utf-8")
-        return workspace.artifacts.put(folder, kind=KIND)
-    except OSError as e:
-        raise StoreError(
-            f"The dataset version cannot be written to {folder.parent}: {e.strerror or e}.",
-            remedy="Free some space and run the same command again.",
-        ) from e
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def _record(
     workspace: Workspace,
     digest: str,
     report: Mapping[str, Any],
     previous: DatasetVersion | None,
+    validation: Mapping[str, Any] | None,
 ) -> DatasetVersion:
     table = tables.dataset_versions
     now = workspace.now()
@@ -299,6 +289,7 @@ def _record(
                     rows_train=report["rows_train"],
                     rows_eval=report["rows_eval"],
                     manifest=dict(report),
+                    validation=validation,
                     created_at=now,
                 )
             )
@@ -315,14 +306,9 @@ def _version(row: Any) -> DatasetVersion:
         rows_train=row.rows_train,
         rows_eval=row.rows_eval,
         report=row.manifest,
+        validation=row.validation,
         created_at=row.created_at,
     )
-
-
-def _write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def _read_rows(path: Path) -> Iterable[dict[str, Any]]:

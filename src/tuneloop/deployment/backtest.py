@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Literal
 
 from tuneloop import intervals
-from tuneloop.answer_form import Fits, edited_text, same_text
+from tuneloop.answer_form import WRONG, Fits, edited_text, same_text
 from tuneloop.deployment.outcomes import outcomes
 from tuneloop.deployment.rollout import Counted, GuardEvidence, Observation, decide, weigh
 from tuneloop.deployment.rollout_plan import GuardName, RolloutPlan, ShadowStep
@@ -183,7 +183,9 @@ def correction_in(kind: str, value_json: str, fits: Fits) -> str | None:
         return edited_text(value_json)
     if kind != "label":
         return None
-    value = json.loads(value_json)  # written by the gateway
+    value = json.loads(value_json)  # written by the gateway, or by us
+    if value == WRONG:
+        return None
     text = value if isinstance(value, str) else value_json
     return text if fits(text) else None
 

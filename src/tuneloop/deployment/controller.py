@@ -14,7 +14,8 @@ from tuneloop.answer_form import declared_form
 from tuneloop.deployment import endpoints, outcomes, rollouts, servers
 from tuneloop.deployment.rollout import Evidence, Verdict, decide, weigh
 from tuneloop.deployment.rollouts import Rollout
-from tuneloop.errors import UsageError
+from tuneloop.errors import GateError, UsageError
+from tuneloop.registry import approvals, people
 from tuneloop.registry import bundle as bundles
 from tuneloop.storage.ingest import ingest
 from tuneloop.workspace import Workspace
@@ -27,6 +28,12 @@ _STATUS_AFTER: dict[Steer, rollouts.Status] = {
     "promote": "running",
     "abort": "aborted",
 }
+_TAKES: dict[Steer, people.Action] = {
+    "pause": "roll back",
+    "resume": "deploy",
+    "promote": "deploy",
+    "abort": "roll back",
+}
 
 
 def advance(workspace: Workspace, rollout: Rollout) -> Rollout:
@@ -38,6 +45,8 @@ def advance(workspace: Workspace, rollout: Rollout) -> Rollout:
     """
     if rollout.status != "running":
         return rollout
+    if (rejection := approvals.rejection(workspace, rollout.candidate)) is not None:
+        return _end(workspace, rollout, rejection)
     if rollout.stage.name == "full":
         return _finish(workspace, rollout)
     evidence = look(workspace, rollout)
@@ -55,9 +64,12 @@ def steer(workspace: Workspace, model: str, command: Steer, *, actor: str, reaso
     counted until it is resumed. `promote` takes the next step whatever the guards say.
 
     Raises:
+        NotAllowedError: people are declared, and `actor` may not.
         UsageError: no rollout is under way, or the command does not fit where it is.
+        GateError: it cannot go on, since somebody rejected the candidate.
         ConflictError: it was moved meanwhile.
     """
+    people.allow(workspace, actor, _TAKES[command], model=model)
     rollout = rollouts.active(workspace, model)
     if rollout is None:
         raise UsageError(
@@ -66,6 +78,12 @@ def steer(workspace: Workspace, model: str, command: Steer, *, actor: str, reaso
         )
     if (command, rollout.status) in (("pause", "paused"), ("resume", "running")):
         raise UsageError(f"Rollout {rollout.id} is {rollout.status} already.")
+    rejection = approvals.rejection(workspace, rollout.candidate)
+    if command in ("resume", "promote") and rejection is not None:
+        raise GateError(
+            f"Rollout {rollout.id} cannot go on: {rejection}.",
+            remedy="End it with: tuneloop rollout abort",
+        )
     moved = rollouts.move(
         workspace,
         rollout,
@@ -133,6 +151,14 @@ def _move(
             )
         case _:
             return rollout
+
+
+def _end(workspace: Workspace, rollout: Rollout, reason: str) -> Rollout:
+    """What a person rejected gets no more traffic."""
+    ended = rollouts.move(workspace, rollout, "abort", actor=ACTOR, reason=reason, status="aborted")
+    servers.release_unused(workspace, keep=set())
+    servers.publish(workspace)
+    return ended
 
 
 def _asked(workspace: Workspace, rollout: Rollout) -> bool:

@@ -120,14 +120,20 @@ def _return(workspace: Workspace, before: endpoints.Endpoint, *, actor: str) -> 
     now = endpoints.find(workspace, before.model)
     if now is not None and (now.bundle, now.previous) == (before.previous, before.bundle):
         release.roll_back(
-            workspace, model=before.model, actor=actor, reason="the rollback drill was stopped"
+            workspace,
+            model=before.model,
+            actor=actor,
+            reason="the rollback drill was stopped",
+            drill=True,
         )
 
 
 def _switch(workspace: Workspace, probes: _Probes, *, model: str, actor: str) -> float:
     """Roll back once; seconds from the command to the last probe that the old bundle answered."""
     began = time.monotonic()
-    moved = release.roll_back(workspace, model=model, actor=actor, reason="rollback drill")
+    moved = release.roll_back(
+        workspace, model=model, actor=actor, reason="rollback drill", drill=True
+    )
     old, new = str(moved.previous), str(moved.bundle)
 
     def done() -> bool:

@@ -61,6 +61,7 @@ class Move:
     settings: Mapping[str, Any]
     actor: str
     reason: str
+    drill: bool = False
 
 
 def point(
@@ -150,8 +151,18 @@ def take_over_settings(
         return before and _take_over(tx, before, model, actor, workspace.now())
 
 
-def roll_back(workspace: Workspace, *, model: str, actor: str, reason: str) -> Endpoint:
+def roll_back(
+    workspace: Workspace,
+    *,
+    model: str,
+    actor: str,
+    reason: str,
+    drill: bool = False,
+    expected: str | None = None,
+) -> Endpoint:
     """Swap production and previous; doing it again undoes it.
+
+    `expected`: the bundle to go back from; by default whatever is in production.
 
     Raises:
         UsageError: there is nothing to go back to.
@@ -164,6 +175,12 @@ def roll_back(workspace: Workspace, *, model: str, actor: str, reason: str) -> E
                 f"{model} has no previous bundle to go back to.",
                 remedy="A rollback needs two deployments. See: tuneloop history",
             )
+        if expected not in (None, before.bundle):
+            raise ConflictError(
+                f"{_shown(expected)} is not in production of {model} any more: "
+                f"{_shown(before.bundle)} is.",
+                remedy="Look with `tuneloop status` and decide again.",
+            )
         move = Move(
             model=model,
             endpoint=before.name,
@@ -172,6 +189,7 @@ def roll_back(workspace: Workspace, *, model: str, actor: str, reason: str) -> E
             settings=before.settings,
             actor=actor,
             reason=reason,
+            drill=drill,
         )
         return _apply(tx, move, before, workspace.now())
 
@@ -231,6 +249,7 @@ def _apply(tx: sa.Connection, move: Move, before: Endpoint | None, now: datetime
             expected=known.get(name),
             actor=move.actor,
             reason=move.reason,
+            drill=move.drill,
             now=now,
         )
     audit.record(
@@ -243,6 +262,7 @@ def _apply(tx: sa.Connection, move: Move, before: Endpoint | None, now: datetime
             "from": before.bundle if before else None,
             "to": move.bundle,
             "reason": move.reason,
+            "drill": move.drill,
         },
         now=now,
     )

@@ -18,6 +18,7 @@ from tuneloop.errors import BusyError, DeploymentError, GateError, UsageError
 from tuneloop.hashing import short
 from tuneloop.modelfile import ModelSettings
 from tuneloop.progress import Progress
+from tuneloop.registry import approvals, people
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 from tuneloop.workspace import Workspace
@@ -67,12 +68,15 @@ def deploy(
     `expected` is the bundle that must be in production when the route moves, None: nothing.
 
     Raises:
-        GateError: its gates did not pass, or the smoke test fails; production is unchanged.
+        NotAllowedError: people are declared, and `actor` may not deploy.
+        GateError: its gates did not pass, an approval is missing, or the smoke test fails;
+            production is unchanged.
         UsageError: it is a bundle of another model.
         CorruptArtifactError: its files are not those of its manifest.
         DeploymentError: its server does not come up.
         ConflictError: something else than `expected` is in production; it is unchanged.
     """
+    people.allow(workspace, actor, "deploy", model=model.name)
     _refuse_under_way(workspace, model.name)
     if isinstance(expected, AsFound):
         found = endpoints.find(workspace, model.name)
@@ -116,10 +120,12 @@ def roll_out(
     """Begin to move the endpoint to a bundle step by step; the controller goes on from here.
 
     Raises:
+        NotAllowedError: people are declared, and `actor` may not deploy.
         UsageError: nothing is in production yet, nothing is being served, or it is there already.
         BusyError: another rollout is under way.
         GateError, CorruptArtifactError, DeploymentError: as `admit`; production is unchanged.
     """
+    people.allow(workspace, actor, "deploy", model=model.name)
     _refuse_under_way(workspace, model.name)
     endpoint = endpoints.find(workspace, model.name)
     if endpoint is None or endpoint.bundle is None:
@@ -168,27 +174,40 @@ def admit(
     ask_at: AskAt,
     progress: Progress,
 ) -> SmokeResult:
-    """What must hold before a bundle answers any client: gates, files, and a smoke test.
+    """What must hold before a bundle answers any client: gates, approvals, files, a smoke test.
 
     Raises:
-        GateError: its gates did not pass, or the smoke test fails.
+        GateError: its gates did not pass, an approval is missing, or the smoke test fails.
         UsageError: it is a bundle of another model.
         CorruptArtifactError: its files are not those of its manifest.
         DeploymentError: its server does not come up.
     """
     _refuse_foreign(bundle, model)
     _refuse_ungated(bundle)
+    approvals.require(workspace, model, bundle)
     bundles.verify(workspace, bundle)
     with serve(bundle) as base_url:
         smoke = smoke_test(probes, ask_at(base_url, bundle))
     _refuse_unsound(bundle, smoke, progress)
+    # Loading and asking took a while: somebody may have rejected it since.
+    approvals.require(workspace, model, bundle)
     return smoke
 
 
 def roll_back(
-    workspace: Workspace, *, model: str, actor: str, reason: str, force: bool = False
+    workspace: Workspace,
+    *,
+    model: str,
+    actor: str,
+    reason: str,
+    force: bool = False,
+    expected: str | None = None,
+    drill: bool = False,
 ) -> Endpoint:
     """Send the endpoint back to the previous bundle, whose server is still warm.
+
+    `expected`: the bundle to go back from; by default whatever is in production now. Two people who
+    name it do not undo each other's rollback.
 
     While a rollout is under way, going back means to end it: production gets all traffic again.
 
@@ -197,9 +216,12 @@ def roll_back(
     answering until then.
 
     Raises:
+        NotAllowedError: people are declared, and `actor` is neither engineer nor expert.
         UsageError: there is no previous bundle.
+        ConflictError: another bundle than `expected` is in production; nothing changed.
         DeploymentError: its server fails, and `force` is not set; nothing changed.
     """
+    people.allow(workspace, actor, "roll back", model=model)
     under_way = rollouts.active(workspace, model)
     if under_way is not None:
         rollouts.move(workspace, under_way, "abort", actor=actor, reason=reason, status="aborted")
@@ -216,7 +238,14 @@ def roll_back(
                 remedy="Mend it, or go back all the same, which takes effect once that server is "
                 "up: tuneloop rollback --force",
             )
-    endpoint = endpoints.roll_back(workspace, model=model, actor=actor, reason=reason)
+    endpoint = endpoints.roll_back(
+        workspace,
+        model=model,
+        actor=actor,
+        reason=reason,
+        expected=expected or (before.bundle if before else None),
+        drill=drill,
+    )
     for bundle in (endpoint.bundle, endpoint.previous):
         if bundle:
             servers.want(workspace, bundle)

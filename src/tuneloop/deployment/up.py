@@ -1,9 +1,11 @@
 """`tuneloop up`: the gateway and one model server for each warm bundle, kept running.
 
 The caller may name more programs that shall run as long as these do.
-The records say which servers are wanted; this loop makes it so, writes back where each answers and
-publishes the routes. When the records cannot be read it goes on with what it last knew; a bundle
-that cannot be served keeps nobody else from being served.
+The records say which servers are wanted; one loop makes it so. Another, on a thread of its own,
+reads them, writes back where each server answers and publishes the routes: a database that is
+locked or away can keep it for minutes, and a gateway that crashes meanwhile is started again all
+the same, with what was last known. A bundle that cannot be served keeps nobody else from being
+served.
 """
 
 from __future__ import annotations
@@ -17,7 +19,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,12 @@ from tuneloop.deployment import gateways, servers, supervised, supervisor
 from tuneloop.deployment.backends import llamacpp
 from tuneloop.deployment.backends.base import answers
 from tuneloop.deployment.gateways import GatewayPlace, Gateways
-from tuneloop.deployment.servers import ModelServer
-from tuneloop.deployment.supervisor import ProcessSpec, RestartTiming, Supervisor
-from tuneloop.errors import BusyError, DeploymentError, StoreError, TuneloopError, UsageError
+from tuneloop.deployment.supervisor import ProcessSpec, Supervisor
+from tuneloop.deployment.wanted import Wanted
+from tuneloop.errors import BusyError, DeploymentError, TuneloopError, UsageError
 from tuneloop.gateway import server as gateway
 from tuneloop.hashing import short
 from tuneloop.logs import message_of
-from tuneloop.registry import bundle as bundles
 from tuneloop.workspace import Workspace
 
 _log = logging.getLogger(__name__)
@@ -40,16 +40,6 @@ READY_SECONDS = 120.0
 _LOOP_SECONDS = 0.15
 _STOP_SECONDS = 30.0
 _STATE_FILE = "up.json"
-# Looking at a bundle again reads every byte of it, and nothing else is looked after meanwhile.
-_LOOK_AGAIN = RestartTiming(first_seconds=10.0, longest_seconds=300.0)
-_STATUS: dict[str, servers.Status] = {
-    "waiting": "starting",
-    "starting": "starting",
-    "ready": "ready",
-    "stopping": "stopped",
-    "failed": "failed",
-}
-_BAD = ("failed", "unreachable")
 
 
 def serve(
@@ -90,8 +80,9 @@ def serve(
             logs=workspace.folder("logs"),
         )
         running = Gateways(place, listener, count=count)
+        loop = _Loop(workspace, processes, running, beside)
+        loop.begin()
         try:
-            loop = _Loop(workspace, processes, running, beside)
             while not stopping():
                 if restarting():
                     running.restart()
@@ -100,6 +91,7 @@ def serve(
         finally:
             state.unlink(missing_ok=True)
             processes.stop_all()
+            loop.end()
             servers.forget_all(workspace)
 
 
@@ -145,17 +137,6 @@ def restart_gateways(workspace: Workspace) -> None:
     os.kill(pid, signal.SIGHUP)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Unusable:
-    """A bundle that no server can be started for."""
-
-    reason: str
-    failures: int
-    """Looks in a row that found it unusable."""
-    look_again_at: float
-    """Seconds of the monotonic clock."""
-
-
 class _Loop:
     """What the loop remembers between two steps."""
 
@@ -166,121 +147,51 @@ class _Loop:
         running: Gateways,
         beside: Sequence[ProcessSpec],
     ) -> None:
-        self._workspace = workspace
         self._processes = processes
         self._gateways = running
         self._beside = beside
+        self._wanted = Wanted(workspace, processes)
         self._controller = supervised.controller(
             workspace.root, log=workspace.folder("logs") / "rollout.log"
         )
-        self._rolling_out = False
-        self._specs: dict[str, ProcessSpec] = {}
-        self._unusable: dict[str, _Unusable] = {}
-        self._wanted: list[str] = []
         self._told: dict[str, tuple[str, str]] = {}
 
+    def begin(self) -> None:
+        """Look at the records from now on."""
+        self._wanted.begin()
+
+    def end(self) -> None:
+        """Look at them no more."""
+        self._wanted.end()
+
     def step(self) -> None:
-        """Read what is wanted, move every process one step, write back what changed."""
-        recorded = self._read()
-        if recorded is not None:
-            self._wanted = [server.bundle for server in recorded if server.wanted]
-        found = self._reconcile()
+        """Move every process one step; this never waits."""
+        specs = [*self._gateways.wanted, *self._wanted.specs, *self._beside]
+        specs += [self._controller] if self._wanted.rolling_out else []
+        statuses = self._processes.reconcile(specs)
+        self._gateways.saw(statuses)
+        found = {**self._wanted.unusable, **{s.name: (str(s.status), s.detail) for s in statuses}}
+        self._wanted.saw(found)
         for name, (status, detail) in found.items():
             self._tell(name, status, detail)
-        for name in self._told.keys() - found.keys() - {"records"}:
+        for name in self._told.keys() - found.keys():
             self._tell(name, "stopped", "no longer needed")
-        if recorded is not None:
-            self._write_back(recorded, found)
-            self._look_at_one()
-
-    def _read(self) -> list[ModelServer] | None:
-        """What the records say; None when they cannot be read."""
-        try:
-            self._rolling_out = servers.rolling_out(self._workspace)
-            return servers.listing(self._workspace)
-        except StoreError as e:
-            self._tell("records", "unreachable", e.message)
-            return None
-
-    def _look_at_one(self) -> None:
-        """Find out how to serve a bundle, or why it cannot be: one a step, for it takes a while."""
-        now = time.monotonic()
-        for bundle in self._wanted:
-            before = self._unusable.get(bundle)
-            if bundle in self._specs or (before is not None and now < before.look_again_at):
-                continue
-            try:
-                self._specs[bundle] = self._new_spec(bundle)
-                self._unusable.pop(bundle, None)
-            except (TuneloopError, OSError, KeyError) as e:
-                failures = before.failures + 1 if before else 1
-                self._unusable[bundle] = _Unusable(
-                    reason=e.message if isinstance(e, TuneloopError) else repr(e),
-                    failures=failures,
-                    look_again_at=time.monotonic() + _LOOK_AGAIN.pause(failures),
-                )
-            return
-
-    def _reconcile(self) -> dict[str, tuple[str, str]]:
-        """Move every process one step; name → status and detail, unusable bundles too."""
-        self._unusable = {b: u for b, u in self._unusable.items() if b in self._wanted}
-        specs = [self._specs[bundle] for bundle in self._wanted if bundle in self._specs]
-        specs += [self._controller] if self._rolling_out else []
-        statuses = self._processes.reconcile([*self._gateways.wanted, *specs, *self._beside])
-        self._gateways.saw(statuses)
-        found = {bundle: ("failed", one.reason) for bundle, one in self._unusable.items()}
-        return found | {s.name: (str(s.status), s.detail) for s in statuses}
-
-    def _new_spec(self, identity: str) -> ProcessSpec:
-        bundle = bundles.find(self._workspace, identity)
-        serving = bundle.manifest["serving"]
-        folder = bundles.verify(self._workspace, bundle)["export"]
-        return supervised.model_server(
-            name=bundle.id,
-            model=folder / serving["file"],
-            served_name=bundle.id,
-            port=self._processes.port(bundle.id),
-            log=self._workspace.folder("logs") / f"server-{bundle.short}.log",
-            settings=llamacpp.settings_of(serving),
-        )
 
     def _tell(self, name: str, status: str, detail: str) -> None:
         """Say a change once."""
         if self._told.get(name) == (status, detail):
             return
         self._told[name] = (status, detail)
-        others = {"records", supervised.CONTROLLER, *(spec.name for spec in self._beside)}
+        others = {supervised.CONTROLLER, *(spec.name for spec in self._beside)}
         other = name in others or name.startswith(gateways.PREFIX)
         _log.log(
-            logging.WARNING if status in _BAD else logging.INFO,
+            logging.WARNING if status == "failed" else logging.INFO,
             "%s: %s%s",
             name if other else f"model server {short(name)}",
             status,
             f" ({detail})" if detail else "",
             extra={"program": name, "status": status, "detail": detail},
         )
-
-    def _write_back(
-        self, recorded: Sequence[ModelServer], found: dict[str, tuple[str, str]]
-    ) -> None:
-        """Make the records say of every server what was found of it, and publish the routes."""
-        try:
-            for server in recorded:
-                unseen = "waiting" if server.wanted else "stopping"
-                status, detail = found.get(server.bundle, (unseen, ""))
-                shown = _STATUS[status]
-                url = None if shown == "stopped" else self._base_url(server.bundle)
-                if (server.status, server.base_url, server.detail) != (shown, url, detail):
-                    servers.report(
-                        self._workspace, server.bundle, shown, base_url=url, detail=detail
-                    )
-            servers.publish(self._workspace)
-            self._told.pop("records", None)
-        except StoreError as e:
-            self._tell("records", "unreachable", e.message)
-
-    def _base_url(self, bundle: str) -> str:
-        return llamacpp.base_url(self._processes.port(bundle))
 
 
 def is_running(workspace: Workspace) -> bool:

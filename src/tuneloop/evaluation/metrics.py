@@ -10,6 +10,7 @@
 | `abstention_precision` | cases where it abstained | the case was out of scope |
 | `correct` | all cases | in scope: accurate; out of scope: abstained |
 | `exact`, `token_f1`, `normalised_match` | in-scope cases | see `scorers.text` |
+| `judge` | all cases | a language model scores it `judge.passes_from` or more, see `judging` |
 | `module:function` | what the function counts | a user's own |
 
 A request that got no answer counts as 0 in every metric that counts its case (for
@@ -19,14 +20,16 @@ A request that got no answer counts as 0 in every metric that counts its case (f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from tuneloop.evaluation import scorers
 from tuneloop.evaluation.scorers import Score, Scorer
 from tuneloop.evaluation.suites import Case, Suite
+from tuneloop.intervals import Figure
 from tuneloop.modelfile import TaskSettings
+from tuneloop.progress import Progress
 
 Counted = Literal["all", "in-scope", "out-of-scope"]
 
@@ -56,7 +59,11 @@ class Metric:
     needs_answer: bool = False
     """a request that got no answer is left out instead of counting as 0"""
     source_digest: str = ""
-    """of a user's own function"""
+    """of a user's own function, or of what a judge is told"""
+    prepare: Callable[[Sequence[tuple[Case, str]], Progress], None] | None = None
+    """called with the answers of a suite before the first of them is scored"""
+    remarks: Callable[[Figure], Sequence[str]] | None = None
+    """what a reader must know about the metric's figure"""
 
     def score(self, case: Case, output: str | None) -> Score | None:
         """The score of one answer; None where the case is not counted.

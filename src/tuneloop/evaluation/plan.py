@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from tuneloop import intervals
 from tuneloop.errors import EvaluationError
 from tuneloop.evaluation import gates
 from tuneloop.evaluation.gates import GateLock, SuiteSize
+from tuneloop.evaluation.judging import metric as judging
 from tuneloop.evaluation.metrics import (
     RUN_METRICS,
     Metric,
@@ -84,12 +85,14 @@ def plan_evaluation(
     dataset: Path | None,
     folder: Path,
     scorers: Sequence[str] = (),
+    judge: Callable[[], Metric] | None = None,
 ) -> EvaluationPlan:
     """Plan from the model file.
 
     `dataset` is the folder of a dataset version (its `eval.jsonl` becomes the main suite), `folder`
     is what suite files are relative to, `scorers` names further metrics (`token_f1`,
-    `module:function`); a gate on such a metric brings it along by itself.
+    `module:function`, `judge`); a gate on such a metric brings it along by itself. `judge` makes
+    the metric of that name, if something asks for it.
 
     Raises:
         EvaluationError: there is no suite, a file or a gate cannot be understood, or a reference
@@ -103,10 +106,13 @@ def plan_evaluation(
     names = [suite.name for suite in suites]
     _check_names(names)
     extra = [*scorers, *_metrics_in_gates(settings.gates, names)]
+    metrics = metrics_for(task, extra=[name for name in extra if name != judging.NAME])
+    if judging.NAME in extra:
+        metrics = (*metrics, _judged(judge))
     return make_plan(
         model=model,
         suites=suites,
-        metrics=metrics_for(task, extra=extra),
+        metrics=metrics,
         conditions=settings.gates,
         sampling=sampling,
         system=task.system,
@@ -188,8 +194,17 @@ def _metrics_in_gates(conditions: Mapping[str, str], suites: Sequence[str]) -> I
     for key in conditions:
         prefix, _, rest = key.partition(".")
         name = rest if prefix in suites else key
-        if ":" in name or name in text_metric_names():
+        if ":" in name or name in (*text_metric_names(), judging.NAME):
             yield name
+
+
+def _judged(judge: Callable[[], Metric] | None) -> Metric:
+    if judge is None:
+        raise EvaluationError(
+            "A gate or scorer names the metric 'judge', but there is no judge here to ask.",
+            remedy="Remove it, or evaluate with the model file's judge.",
+        )
+    return judge()
 
 
 def _notes(suites: Sequence[Suite], task: TaskSettings) -> list[str]:

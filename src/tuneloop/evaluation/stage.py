@@ -27,7 +27,7 @@ from tuneloop.evaluation.report import (
     make_report,
 )
 from tuneloop.evaluation.results import SuiteResult, measure
-from tuneloop.evaluation.runner import ask, prompt_digest
+from tuneloop.evaluation.runner import SuiteAnswers, ask, prompt_digest
 from tuneloop.evaluation.subjects import Subject
 from tuneloop.evaluation.targets import Answer, ChatTarget
 from tuneloop.progress import Progress, Silent
@@ -109,7 +109,11 @@ def evaluate(
             comparisons=comparisons,
             quantisations=quantisations(results[CANDIDATE][0]) if quantisations else (),
             parity=parity,
-            notes=[*notes, *_differences(plan, subjects)],
+            notes=[
+                *notes,
+                *_differences(plan, subjects),
+                *_remarks(plan, results[CANDIDATE][0]),
+            ],
         )
         artifact = _store(workspace, report, _answer_rows(plan, subjects, results))
     except Exception:
@@ -249,8 +253,28 @@ def _results(
         if answers.reused:
             progress.note(f"{answers.reused} of them were answered in an earlier run")
         # The cases are those of the plan, whatever stood before them when they were asked.
-        results.append(measure(replace(answers, suite=suite), plan.metrics))
+        answers = replace(answers, suite=suite)
+        _prepare(plan, answers, progress)
+        results.append(measure(answers, plan.metrics))
     return results
+
+
+def _prepare(plan: EvaluationPlan, given: SuiteAnswers, progress: Progress) -> None:
+    found = [(case, given.answers[case.id]) for case in given.suite.cases]
+    asked = [(case, answer.text) for case, answer in found if answer.error is None]
+    for metric in plan.metrics:
+        if metric.prepare is not None:
+            metric.prepare(asked, progress)
+
+
+def _remarks(plan: EvaluationPlan, main: SuiteResult) -> list[str]:
+    """What the metrics say about the candidate's figures on the main suite."""
+    return [
+        note
+        for metric in plan.metrics
+        if metric.remarks is not None and metric.name in main.figures
+        for note in metric.remarks(main.figures[metric.name])
+    ]
 
 
 def _differences(plan: EvaluationPlan, subjects: Mapping[str, Subject]) -> list[str]:

@@ -43,6 +43,8 @@ class Answer:
     completion_tokens: int = 0
     finish_reason: str = ""
     """stop, length (cut off at max_tokens) or what the server said"""
+    model: str = ""
+    """the model that the server says it is"""
     error: str | None = None
     """reason code and message, e.g. `http_500: …`"""
 
@@ -162,6 +164,7 @@ def _answer(payload: bytes, latency_ms: float) -> Answer:
             prompt_tokens=int(usage.get("prompt_tokens", 0)),
             completion_tokens=int(usage.get("completion_tokens", 0)),
             finish_reason=str(choice.get("finish_reason") or ""),
+            model=str(body.get("model") or ""),
         )
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as e:
         return Answer(error=f"bad_response: {type(e).__name__}: {_message(payload)}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,11 @@ ENVIRONMENT_PREFIX = "TUNELOOP_SET_"
 Origin = Literal["default", "file", "environment", "flag"]
 KeyPath = tuple[str | int, ...]
 
+_SECRETS: KeyPath = ("alerts", "notify")
+"""No message quotes what is found here."""
+_URL = re.compile(r"://[^\s'\"]+")
+"""One that was written elsewhere by mistake may hold a password too."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFile:
@@ -36,6 +42,8 @@ class ModelFile:
     """Its content with defaults, environment and flags applied."""
     origins: Mapping[str, Origin]
     """Dotted key → where its value came from; a key that is not here is a default."""
+    overrides: tuple[str, ...] = ()
+    """KEY=VALUE of the command line as it was typed: for a process that shall have the same."""
 
     @property
     def folder(self) -> Path:
@@ -50,7 +58,7 @@ class ModelFile:
         """Every dotted key with its value and origin, in the order of the sections."""
         return [
             (key, value, self.origin(key))
-            for key, value in _leaves(self.settings.model_dump(mode="json"))
+            for key, value in _leaves(self.settings.model_dump(mode="json", by_alias=True))
         ]
 
 
@@ -78,13 +86,13 @@ def load(
             raise ModelFileError(
                 f"--set {text}: expected KEY=VALUE.", remedy="For example: --set training.epochs=5"
             )
-        _assign(raw, key.strip(), _yaml_value(value), source=f"--set {text}")
+        _assign(raw, key.strip(), _yaml_value(value), source=f"--set {key.strip()}")
         origins[key.strip()] = "flag"
     try:
         settings = ModelSettings.model_validate(raw)
     except ValidationError as e:
         raise ModelFileError(_explain(e, path, lines, origins)) from None
-    return ModelFile(path=path, settings=settings, origins=origins)
+    return ModelFile(path=path, settings=settings, origins=origins, overrides=tuple(overrides))
 
 
 def schema() -> dict[str, Any]:
@@ -221,8 +229,11 @@ def _what(problem: Any, location: KeyPath) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     if not location:  # the whole file was judged; to show it would say nothing
         return f"{message}."
-    found = repr(problem.get("input"))
-    return f"{message[0].lower()}{message[1:]}, found {found[:80]}."
+    message = f"{message[0].lower()}{message[1:]}"
+    if location[: len(_SECRETS)] == _SECRETS:
+        return f"{message}."
+    found = _URL.sub("://****", repr(problem.get("input")))
+    return f"{message}, found {found[:80]}."
 
 
 def _known_keys(location: KeyPath) -> list[str]:
@@ -233,7 +244,8 @@ def _known_keys(location: KeyPath) -> list[str]:
             continue
         field = section.model_fields.get(str(part))
         section = _section_in(field.annotation) if field else None
-    return list(section.model_fields) if section else []
+    fields = section.model_fields.items() if section else ()
+    return [field.alias or name for name, field in fields]
 
 
 def _section_in(annotation: Any) -> type[BaseModel] | None:

@@ -2,10 +2,11 @@
 
     (none) ──alert──► open ──acknowledge──► acknowledged
                        │ ▲ alert: seen + 1        │ alert: seen + 1
-                       └──────────── cleared ─────┴──► resolved
+                       └──────────── cleared ─────┴──► resolved ──alert──► as it was before
 
 A model has at most one alert of a monitor that is not resolved. Too little data, a value that is
-back by a hair, and a monitor that could not run change nothing.
+back by a hair, and a monitor that could not run change nothing. A crossing soon after an alert was
+resolved is that alert again: noise around a limit makes one alert and not many.
 """
 
 from __future__ import annotations
@@ -13,21 +14,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
 from tuneloop.errors import ConflictError, UsageError
 from tuneloop.hashing import digest_json
+from tuneloop.monitoring.examples import quotable
 from tuneloop.monitoring.measurement import Measurement
 from tuneloop.storage import tables
 from tuneloop.workspace import Workspace
 
 Status = Literal["open", "acknowledged", "resolved"]
-Change = Literal["opened", "repeated", "resolved"]
+Change = Literal["opened", "repeated", "resolved", "reopened"]
 MONITORING = "monitoring"
 """The actor of what monitors do on their own."""
+SAME_ALERT_WITHIN = timedelta(hours=72)
+"""A crossing so soon after an alert was resolved reopens it; its end is final after that."""
 _ID_DIGITS = 12
 _RETRIES = 10
 _UNRESOLVED = ("open", "acknowledged")
@@ -55,36 +59,50 @@ class AlertEvent:
     """One step in an alert's life."""
 
     event: str
-    """opened, repeated, acknowledged or resolved."""
+    """opened, repeated, acknowledged, resolved or reopened."""
     actor: str
     message: str
+    bundle: str | None
+    """Id of the bundle that was measured, if it was one."""
+    examples: tuple[str, ...]
+    """A few short texts that the monitor saw."""
     at: datetime
 
 
-def change(measurement: Measurement, *, unresolved: bool) -> Change | None:
-    """What a measurement does to the monitor's alert, given whether there is one to resolve."""
+def change(
+    measurement: Measurement, *, unresolved: bool, just_resolved: bool = False
+) -> Change | None:
+    """What a measurement does to the monitor's alert, if there is one or was one just now."""
     if measurement.verdict == "alert":
-        return "repeated" if unresolved else "opened"
+        if unresolved:
+            return "repeated"
+        return "reopened" if just_resolved else "opened"
     if unresolved and measurement.cleared:
         return "resolved"
     return None
 
 
 def apply(
-    workspace: Workspace, *, model: str, measurements: Sequence[Measurement], now: datetime
+    workspace: Workspace,
+    *,
+    model: str,
+    measurements: Sequence[Measurement],
+    now: datetime,
+    bundle: str | None = None,
 ) -> list[Change | None]:
     """Move the alerts of a model by its newest measurements, all or none of them.
 
-    Every crossing counts: when somebody else moves one of them at the same moment, what that left
-    is looked at again.
+    `bundle` is the id of the one that was measured, if it was one. Every crossing counts: when
+    somebody else moves one of them at the same moment, what that left is looked at again. The event
+    that is written with each move is what `notifications` makes messages of.
 
     Raises:
         ConflictError: that happened again and again; nothing changed.
     """
     for _ in range(_RETRIES):
         with suppress(ConflictError):
-            return _apply_all(workspace, model, measurements, now)
-    return _apply_all(workspace, model, measurements, now)
+            return _apply_all(workspace, model, measurements, now, bundle)
+    return _apply_all(workspace, model, measurements, now, bundle)
 
 
 def acknowledge(workspace: Workspace, alert: str, *, actor: str, comment: str = "") -> Alert:
@@ -127,35 +145,74 @@ def events(workspace: Workspace, alert: str) -> list[AlertEvent]:
     query = sa.select(table).where(table.c.alert == alert).order_by(table.c.id)
     with workspace.records.begin() as tx:
         return [
-            AlertEvent(event=row.event, actor=row.actor, message=row.message, at=row.at)
+            AlertEvent(
+                event=row.event,
+                actor=row.actor,
+                message=row.message,
+                bundle=row.bundle,
+                examples=tuple(row.examples),
+                at=row.at,
+            )
             for row in tx.execute(query)
         ]
 
 
+def find(workspace: Workspace, alert: str) -> Alert:
+    """An alert by its id.
+
+    Raises:
+        UsageError: there is no such alert.
+    """
+    with workspace.records.begin() as tx:
+        return _find(tx, alert)
+
+
 def _apply_all(
-    workspace: Workspace, model: str, measurements: Sequence[Measurement], now: datetime
+    workspace: Workspace,
+    model: str,
+    measurements: Sequence[Measurement],
+    now: datetime,
+    bundle: str | None,
 ) -> list[Change | None]:
     with workspace.records.begin() as tx:
-        return [_apply(tx, model=model, measurement=m, now=now) for m in measurements]
+        return [_apply(tx, model, m, now, bundle) for m in measurements]
 
 
 def _apply(
-    tx: sa.Connection, *, model: str, measurement: Measurement, now: datetime
+    tx: sa.Connection, model: str, measurement: Measurement, now: datetime, bundle: str | None
 ) -> Change | None:
-    found = _unresolved(tx, model, measurement.monitor)
-    step = change(measurement, unresolved=found is not None)
+    found = _newest(tx, model, measurement.monitor)
+    unresolved = found is not None and found.status != "resolved"
+    just_resolved = (
+        found is not None
+        and found.resolved_at is not None
+        and now - found.resolved_at < SAME_ALERT_WITHIN
+    )
+    step = change(measurement, unresolved=unresolved, just_resolved=just_resolved)
     if step is None:
         return None
-    if found is None:
+    if found is None or step == "opened":
         identity = _open(tx, model=model, measurement=measurement, now=now)
-    elif step == "repeated":
-        identity = found.id
-        _move(tx, found, message=measurement.message, seen=found.seen + 1, last_seen_at=now)
     else:
         identity = found.id
-        _move(tx, found, status="resolved", resolved_at=now)
-    _record(tx, identity, step, MONITORING, measurement.message, now)
+        _move(tx, found, **_moved(tx, found, step, measurement, now))
+    examples = [] if step == "resolved" else quotable(measurement.detail)
+    _record(tx, identity, step, MONITORING, measurement.message, now, bundle, examples)
     return step
+
+
+def _moved(
+    tx: sa.Connection, found: Alert, step: Change, measurement: Measurement, now: datetime
+) -> dict[str, Any]:
+    """The columns that a step changes."""
+    if step == "resolved":
+        return {"status": "resolved", "resolved_at": now}
+    seen = {"message": measurement.message, "seen": found.seen + 1, "last_seen_at": now}
+    if step == "repeated":
+        return seen
+    # It has hardly ended: whoever looked after it still does.
+    status = "acknowledged" if _was_acknowledged(tx, found.id) else "open"
+    return {**seen, "status": status, "resolved_at": None}
 
 
 def _open(tx: sa.Connection, *, model: str, measurement: Measurement, now: datetime) -> str:
@@ -198,25 +255,44 @@ def _move(tx: sa.Connection, found: Alert, **values: Any) -> None:
 
 
 def _record(
-    tx: sa.Connection, alert: str, event: str, actor: str, message: str, now: datetime
+    tx: sa.Connection,
+    alert: str,
+    event: str,
+    actor: str,
+    message: str,
+    now: datetime,
+    bundle: str | None = None,
+    examples: Sequence[str] = (),
 ) -> None:
     tx.execute(
         sa.insert(tables.alert_events).values(
-            alert=alert, event=event, actor=actor, message=message, at=now
+            alert=alert,
+            event=event,
+            actor=actor,
+            message=message,
+            bundle=bundle,
+            examples=list(examples),
+            at=now,
         )
     )
 
 
-def _unresolved(tx: sa.Connection, model: str, monitor: str) -> Alert | None:
+def _newest(tx: sa.Connection, model: str, monitor: str) -> Alert | None:
+    """The unresolved alert of a monitor, else the one that was resolved last."""
     table = tables.alerts
     row = tx.execute(
-        sa.select(table).where(
-            table.c.model == model,
-            table.c.monitor == monitor,
-            table.c.status.in_(_UNRESOLVED),
-        )
+        sa.select(table)
+        .where(table.c.model == model, table.c.monitor == monitor)
+        .order_by(sa.case((table.c.status == "resolved", 1), else_=0), table.c.resolved_at.desc())
+        .limit(1)
     ).first()
     return None if row is None else _alert(row)
+
+
+def _was_acknowledged(tx: sa.Connection, alert: str) -> bool:
+    table = tables.alert_events
+    query = sa.select(table.c.id).where(table.c.alert == alert, table.c.event == "acknowledged")
+    return tx.execute(query.limit(1)).first() is not None
 
 
 def _find(tx: sa.Connection, alert: str) -> Alert:

@@ -11,7 +11,7 @@ from tuneloop.intervals import Figure
 from tuneloop.monitoring.window import Window
 
 Verdict = Literal["ok", "alert", "not_enough_data", "not_measured"]
-Unit = Literal["share", "ms"]
+Unit = Literal["share", "ms", "tokens", "words", "nats", "score", "psi"]
 
 HYSTERESIS_SHARE = 0.1
 """How far back from its threshold a value must be before its alert resolves, as a share of the
@@ -25,7 +25,9 @@ class Limit:
     threshold: float
     unit: Unit
     side: Literal["above", "below"]
-    """The bad side; a value that should not fall below its limit is a share."""
+    """The bad side."""
+    best: float | None = None
+    """The value to come back to, such as a baseline; None: 0, or 1 where `side` is below."""
 
     def crossed(self, value: float) -> bool:
         """Whether the value is on the bad side."""
@@ -39,7 +41,9 @@ class Limit:
 
     def cleared(self, value: float) -> bool:
         """Whether the value is far enough on the good side for an alert to resolve."""
-        best = 0.0 if self.side == "above" else 1.0
+        best = self.best
+        if best is None:
+            best = 0.0 if self.side == "above" else 1.0
         back = self.threshold + HYSTERESIS_SHARE * (best - self.threshold)
         return value <= back if self.side == "above" else value >= back
 
@@ -176,4 +180,13 @@ def tell(figure: Figure, unit: Unit) -> str:
 
 def show(value: float, unit: Unit) -> str:
     """A value for people, with its unit."""
-    return f"{value:.0f} ms" if unit == "ms" else f"{100 * value:.1f} %"
+    match unit:
+        case "share":
+            return f"{100 * value:.1f} %"
+        case "ms":
+            return f"{value:.0f} ms"
+        case "nats":
+            return f"{value:.3f} nats"
+        case "score" | "psi":
+            return f"{value:.3f}"
+    return f"{value:.1f} {unit}"

@@ -14,7 +14,7 @@ import re
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,11 +116,11 @@ class NoveltyReference:
 
 @dataclass(frozen=True, kw_only=True)
 class NewWord:
-    """A word of the window that no training prompt has."""
+    """A word of some prompts that none of the others has."""
 
     word: str
     prompts: int
-    """Prompts of the window that have it."""
+    """Prompts that have it."""
 
 
 def novelty_reference(
@@ -153,17 +153,29 @@ def novelty_reference(
 def new_words(prompts: Sequence[str], reference: NoveltyReference) -> list[NewWord]:
     """Words of the prompts that training never had, too often for chance, the most frequent first.
 
-    If the window's n prompts and the training's N were one shuffled pile, a word of k prompts would
-    miss all N with probability C(n, k) / C(n + N, k) (hypergeometric, as in Fisher's exact test);
-    words above `NEW_WORD_P` are left out, so that rare words of a small window are not news.
+    See `absent_beyond_chance`: rare words of a small window are not news.
     """
     counts = Counter(word for prompt in prompts for word in words(prompt))
+    return absent_beyond_chance(
+        counts, rows=len(prompts), other=reference.words, other_rows=reference.rows
+    )
+
+
+def absent_beyond_chance(
+    counts: Mapping[str, int], *, rows: int, other: Container[str], other_rows: int
+) -> list[NewWord]:
+    """Words that `counts` of the n `rows` prompts have and the `other` N prompts never had.
+
+    If both were one shuffled pile, a word of k prompts would miss all N with probability
+    C(n, k) / C(n + N, k) (hypergeometric, as in Fisher's exact test); words above `NEW_WORD_P` are
+    left out. The most frequent come first.
+    """
     found = [
         NewWord(word=word, prompts=count)
         for word, count in counts.items()
-        if word not in reference.words
+        if word not in other
         and count >= NEW_WORD_PROMPTS
-        and _log_chance(count, len(prompts), reference.rows) <= math.log(NEW_WORD_P)
+        and _log_chance(count, rows, other_rows) <= math.log(NEW_WORD_P)
     ]
     # Of equally frequent words the longer one tends to say more.
     return sorted(found, key=lambda new: (-new.prompts, -len(new.word), new.word))

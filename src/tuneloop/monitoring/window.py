@@ -1,21 +1,32 @@
-"""The traffic that the monitors look at: one bundle behind one endpoint, from start to end."""
+"""The traffic that the monitors look at, a batch at a time: one bundle behind one endpoint.
+
+A window is never held in memory: it is a stream of batches, in no order that a monitor may rely
+on. Where the vectors of the prompts are asked for, a batch is a slice of time, for an interaction
+and its vector have the same time: joining the two tables whole would hold one of them in memory.
+"""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from tuneloop.answer_form import corrects
+from tuneloop.storage.messages import prompt_of
 from tuneloop.storage.traffic import Traffic
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import polars as pl
 
 PROBE_TAG = "probe"
 """Requests tagged so are ours: smoke tests, golden sets. They say nothing about production."""
+BATCH_ROWS = 32_768
+"""About as many interactions are looked at together; 384-dimensional vectors of them take 50 MB."""
 
+_MINUTE = timedelta(minutes=1)
 _COLUMNS = (
     "id",
     "time",
@@ -25,72 +36,139 @@ _COLUMNS = (
     "response",
     "tool_calls",
     "latency_ms",
-    "tags",
+    "prompt_tokens",
+    "completion_tokens",
+    "mean_logprob",
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """Interactions with `start` <= time < `end`, in order of their ids."""
+    """The interactions of a bundle behind an endpoint, `start` <= time < `end`, without probes."""
 
+    endpoint: str
+    bundle: str
     start: datetime
     end: datetime
-    interactions: pl.DataFrame
-    """The columns of the table that monitors use, and `edited`: whether a person changed the
-    answer, as far as feedback until `end` tells."""
 
-    @property
+    def interactions(self, traffic: Traffic) -> pl.LazyFrame:
+        """The columns that monitors use.
+
+        Raises:
+            StoreError: the table cannot be read.
+        """
+        import polars as pl
+
+        return (
+            traffic.scan("interactions", since=self.start, until=self.end)
+            .filter(pl.col("endpoint") == self.endpoint, pl.col("bundle") == self.bundle)
+            # Embeddings are no answers; what an earlier version captured was all chat.
+            .filter(pl.col("operation").fill_null("chat") == "chat")
+            .filter(pl.col("tags").str.json_path_match(f"$.{PROBE_TAG}").is_null())
+            .select(_COLUMNS)
+        )
+
+    def embeddings(self, traffic: Traffic, embedder: str) -> pl.LazyFrame:
+        """Stored vectors of the window's prompts: id, time, vector.
+
+        Raises:
+            StoreError: the table cannot be read.
+        """
+        import polars as pl
+
+        return (
+            traffic.scan("embeddings", since=self.start, until=self.end)
+            .filter(pl.col("endpoint") == self.endpoint, pl.col("bundle") == self.bundle)
+            .filter(pl.col("embedder") == embedder)
+            .select("id", "time", "vector")
+        )
+
+    def batches(self, traffic: Traffic, *, embedder: str | None = None) -> Iterator[Batch]:
+        """The interactions, with the stored vectors of this embedder if one is named.
+
+        Raises:
+            StoreError: the tables cannot be read.
+        """
+        interactions = self.interactions(traffic)
+        if embedder is None:
+            for rows in interactions.collect_batches(chunk_size=BATCH_ROWS, maintain_order=False):
+                yield Batch(rows)
+            return
+        vectors = self.embeddings(traffic, embedder).select("id", "time", "vector")
+        for start, end in _slices(interactions):
+            captured, stored = _between(interactions, start, end), _between(vectors, start, end)
+            yield Batch(captured.join(stored.drop("time"), on="id", how="left").collect())
+
+
+def _slices(interactions: pl.LazyFrame) -> Iterator[tuple[datetime, datetime]]:
+    """Times between which there are about `BATCH_ROWS` interactions, in whole minutes."""
+    import polars as pl
+
+    minute = pl.col("time").dt.truncate("1m").alias("minute")
+    counted = interactions.group_by(minute).agg(pl.len()).sort("minute").collect(engine="streaming")
+    start, rows = None, 0
+    for at, count in counted.iter_rows():
+        start, rows = start or at, rows + count
+        if rows >= BATCH_ROWS:
+            yield start, at + _MINUTE
+            start, rows = None, 0
+    if start is not None:
+        yield start, counted["minute"][-1] + _MINUTE
+
+
+def _between(frame: pl.LazyFrame, start: datetime, end: datetime) -> pl.LazyFrame:
+    import polars as pl
+
+    return frame.filter(pl.col("time") >= start, pl.col("time") < end)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some of a window's interactions."""
+
+    interactions: pl.DataFrame
+
+    @cached_property
     def answers(self) -> pl.DataFrame:
         """The interactions whose client got a whole answer."""
         import polars as pl
 
         return self.interactions.filter(pl.col("status") == 200, pl.col("error").is_null())
 
+    @cached_property
+    def texts(self) -> pl.DataFrame:
+        """Whole answers that are text, for a call of a tool has another form: id, response."""
+        import polars as pl
 
-def read_window(
-    traffic: Traffic, *, endpoint: str, bundle: str, start: datetime, end: datetime
-) -> Window:
-    """Read a window from the traffic tables.
+        rows = self.answers.filter(pl.col("tool_calls").is_null())
+        return rows.select("id", pl.col("response").fill_null(""))
 
-    Raises:
-        StoreError: the tables cannot be read.
-    """
-    import polars as pl
+    @cached_property
+    def different_texts(self) -> pl.DataFrame:
+        """Each text answer once: response, times, and the id of one interaction that got it.
 
-    rows = (
-        traffic.scan("interactions", since=start, until=end)
-        .filter(pl.col("endpoint") == endpoint, pl.col("bundle") == bundle)
-        # Embeddings are no answers; what an earlier version captured was all chat.
-        .filter(pl.col("operation").fill_null("chat") == "chat")
-        .select(_COLUMNS)
-        .sort("id")
-        .collect()
-    )
-    rows = rows.filter(pl.Series([not _is_probe(tags) for tags in rows["tags"]], dtype=pl.Boolean))
-    edits = (
-        traffic.scan("feedback", since=start, until=end)
-        .filter(pl.col("kind") == "edit")
-        .sort("time", "id")
-        .group_by("interaction")
-        .agg(pl.col("value").last())
-        .collect()
-    )
-    return Window(start=start, end=end, interactions=_with_edits(rows, edits))
+        The answers of a narrow task repeat; what looks at their words need not look twice.
+        """
+        import polars as pl
 
+        return self.texts.group_by("response").agg(pl.len().alias("times"), pl.col("id").first())
 
-def _with_edits(rows: pl.DataFrame, edits: pl.DataFrame) -> pl.DataFrame:
-    import polars as pl
+    @cached_property
+    def embedded(self) -> pl.DataFrame:
+        """The interactions whose prompt has a vector: none unless vectors were asked for."""
+        import polars as pl
 
-    latest = dict(zip(edits["interaction"], edits["value"], strict=True))
-    edited = [
-        identity in latest and corrects(latest[identity], response or "")
-        for identity, response in zip(rows["id"], rows["response"], strict=True)
-    ]
-    return rows.with_columns(pl.Series("edited", edited, dtype=pl.Boolean))
+        if "vector" not in self.interactions.columns:
+            return self.interactions.clear()
+        return self.interactions.filter(pl.col("vector").is_not_null())
 
+    @cached_property
+    def prompts(self) -> list[str]:
+        """The prompts of the `embedded`, in their order; empty where there is no text."""
+        return [prompt_of(messages) for messages in self.embedded["messages"]]
 
-def _is_probe(tags_json: str | None) -> bool:
-    if not tags_json or PROBE_TAG not in tags_json:
-        return False
-    tags = json.loads(tags_json)
-    return isinstance(tags, dict) and PROBE_TAG in tags
+    @cached_property
+    def vectors(self) -> npt.NDArray[np.float32]:
+        """Vectors (n, d) of the `embedded`, in their order; length 1, or 0 without any text."""
+        flat = self.embedded["vector"].explode().to_numpy()
+        return flat.reshape(self.embedded.height, -1)

@@ -24,6 +24,7 @@ class Alias:
     revision: int
     """Grows with every move."""
     moved_at: datetime
+    """Drills left out: they end where they began."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,8 @@ class Move:
     to_bundle: str | None
     actor: str
     reason: str
+    drill: bool
+    """A rehearsal of a rollback; its moves cancel each other out."""
     at: datetime
 
 
@@ -64,9 +67,12 @@ def move(
     expected: Alias | None,
     actor: str,
     reason: str,
+    drill: bool = False,
     now: datetime,
 ) -> None:
     """Point a name at a bundle (None: at nothing) if it is still where `expected` saw it.
+
+    A `drill` leaves the time of the last real move as it is.
 
     Raises:
         ConflictError: somebody moved it in between; nothing changed.
@@ -80,7 +86,11 @@ def move(
             if bundle is None
             else sa.update(table)
             .where(seen)
-            .values(bundle=bundle, revision=expected.revision + 1, moved_at=now)
+            .values(
+                bundle=bundle,
+                revision=expected.revision + 1,
+                moved_at=expected.moved_at if drill else now,
+            )
         )
         moved = tx.execute(change).rowcount == 1
     elif bundle is None:
@@ -107,6 +117,7 @@ def move(
             to_bundle=bundle,
             actor=actor,
             reason=reason,
+            drill=drill,
             at=now,
         )
     )
@@ -124,6 +135,7 @@ def history(workspace: Workspace, model: str) -> list[Move]:
                 to_bundle=row.to_bundle,
                 actor=row.actor,
                 reason=row.reason,
+                drill=row.drill,
                 at=row.at,
             )
             for row in tx.execute(query)

@@ -1,27 +1,55 @@
-"""Who changed what: an append-only record, written in the transaction of the change itself."""
+"""Who changed what: an append-only record, written in the transaction of the change itself.
+
+The events of a workspace are one chain: each keeps the digest of the one before it and its own, so
+that a changed, removed or moved event is found (`audit_chain`). The database itself refuses to
+change or remove one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
+from tuneloop.hashing import digest_json
 from tuneloop.storage import tables
 from tuneloop.workspace import Workspace
+
+GENESIS = "0" * 64
+"""Stands for the event before the first."""
+_READ_ROWS = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class AuditEvent:
     """One change of state."""
 
+    id: int
+    """Grows with every event."""
+    model: str
+    """Empty: it concerns the whole workspace."""
     at: datetime
     actor: str
     action: str
     """For example `endpoint.move`."""
     detail: Mapping[str, Any]
+    previous: str
+    """Digest of the event before it."""
+    digest: str
+    """SHA-256 of the canonical JSON of everything but the id."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """The end of the chain: whoever keeps its digest elsewhere can prove that nothing is gone."""
+
+    event: int
+    """Id of the last event; 0 before the first."""
+    digest: str
 
 
 def record(
@@ -33,20 +61,81 @@ def record(
     detail: Mapping[str, Any],
     now: datetime,
 ) -> None:
-    """Append one event to the transaction that makes the change."""
-    tx.execute(
-        sa.insert(tables.audit_events).values(
-            model=model, actor=actor, action=action, detail=dict(detail), at=now
-        )
+    """Append one event to the transaction that makes the change.
+
+    From here to its end the transaction holds the lock of the chain's head: call it last.
+    """
+    heads, events = tables.audit_head, tables.audit_events
+    last = tx.execute(sa.select(heads.c.event, heads.c.digest).with_for_update()).one()
+    event = AuditEvent(
+        id=last.event + 1,
+        model=model,
+        at=now,
+        actor=actor,
+        action=action,
+        # As it will be read: JSON has neither tuples nor numbers as keys nor not-a-number.
+        detail=json.loads(json.dumps(dict(detail)), parse_constant=str),
+        previous=last.digest,
+        digest="",
+    )
+    digest = digest_of(event)
+    tx.execute(sa.insert(events).values({**vars(event), "digest": digest}))
+    tx.execute(sa.update(heads).values(event=event.id, digest=digest))
+
+
+def digest_of(event: AuditEvent) -> str:
+    """What the digest of an event has to be."""
+    return digest_json(
+        {
+            "model": event.model,
+            "actor": event.actor,
+            "action": event.action,
+            "detail": event.detail,
+            "at": event.at.astimezone(UTC).isoformat(),
+            "previous": event.previous,
+        }
     )
 
 
-def listing(workspace: Workspace, model: str, *, limit: int = 100) -> list[AuditEvent]:
-    """A model's events, the newest first."""
-    table = tables.audit_events
-    query = sa.select(table).where(table.c.model == model).order_by(table.c.id.desc()).limit(limit)
+def head(workspace: Workspace) -> Head:
+    """The end of the chain as the store remembers it."""
+    heads = tables.audit_head
     with workspace.records.begin() as tx:
-        return [
-            AuditEvent(at=row.at, actor=row.actor, action=row.action, detail=row.detail)
-            for row in tx.execute(query)
-        ]
+        row = tx.execute(sa.select(heads.c.event, heads.c.digest)).one()
+    return Head(event=row.event, digest=row.digest)
+
+
+def listing(workspace: Workspace, model: str | None, *, limit: int = 100) -> list[AuditEvent]:
+    """A model's events (None: all of the workspace), the newest first."""
+    table = tables.audit_events
+    query = sa.select(table).order_by(table.c.id.desc()).limit(limit)
+    if model is not None:
+        query = query.where(table.c.model == model)
+    with workspace.records.begin() as tx:
+        return [_event(row) for row in tx.execute(query)]
+
+
+def every(workspace: Workspace) -> Iterator[AuditEvent]:
+    """All events, the oldest first; nobody is kept from writing more of them meanwhile."""
+    table, last = tables.audit_events, 0
+    page = sa.select(table).order_by(table.c.id).limit(_READ_ROWS)
+    while True:
+        with workspace.records.begin() as tx:
+            rows = tx.execute(page.where(table.c.id > last)).all()
+        if not rows:
+            return
+        yield from map(_event, rows)
+        last = rows[-1].id
+
+
+def _event(row: sa.Row[Any]) -> AuditEvent:
+    return AuditEvent(
+        id=row.id,
+        model=row.model,
+        at=row.at,
+        actor=row.actor,
+        action=row.action,
+        detail=row.detail,
+        previous=row.previous,
+        digest=row.digest,
+    )

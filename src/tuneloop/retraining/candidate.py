@@ -19,7 +19,7 @@ from tuneloop.evaluation.targets import OpenAITarget, Sampling
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
-from tuneloop.retraining import exporting, serving
+from tuneloop.retraining import declared_judge, exporting, serving
 from tuneloop.retraining.decision import Decision, Verdict, decide
 from tuneloop.retraining.preparing import corrections_in
 from tuneloop.workspace import Workspace, actor
@@ -125,6 +125,7 @@ def plan_for(
         sampling=sampling or serving.sampling_of(loop.model),
         dataset=loop.workspace.artifacts.get(dataset.digest),
         folder=loop.model_file.folder,
+        judge=lambda: declared_judge.metric(loop),
     )
 
 

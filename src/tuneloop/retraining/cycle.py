@@ -5,22 +5,39 @@ taken up by the next `tuneloop run`; finished steps are not repeated, and an int
 evaluation goes on where it was. Two things are looked at again each time: the rows, for a review
 may have gone on since, and what is in production, for a candidate is deployed only in the place of
 the bundle that it was compared with.
+
+A cycle that needs a person's approval, or that began a rollout, does not stay in memory: its row
+says what it waits for. Who takes it up when that has come is `tuneloop run` or the worker.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from tuneloop.errors import GateError, TuneloopError
+from tuneloop.deployment import rollouts
+from tuneloop.errors import (
+    BusyError,
+    CorruptArtifactError,
+    GateError,
+    StoreError,
+    TuneloopError,
+)
 from tuneloop.evaluation.plan import EvaluationPlan
-from tuneloop.hashing import short
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 from tuneloop.retraining import candidate as candidates
-from tuneloop.retraining import exporting
+from tuneloop.retraining import cycles, exporting
+from tuneloop.retraining.cycle_end import (
+    CycleResult,
+    after_rollout,
+    finish,
+    held_back,
+    may_go_on,
+    production,
+    stays,
+)
 from tuneloop.retraining.cycle_record import CycleRecord
 from tuneloop.retraining.decision import Settled, settled
 
@@ -28,23 +45,6 @@ if TYPE_CHECKING:
     from tuneloop.datasets.versions import DatasetVersion
     from tuneloop.retraining.loop import Loop
     from tuneloop.training.stage import TrainingRun
-
-_NOTHING_LIVE = "Nothing is in production."
-
-
-@dataclass(frozen=True, kw_only=True)
-class CycleResult:
-    """What came of a cycle."""
-
-    id: str
-    outcome: str
-    """One or two sentences for people."""
-    deployed: bool
-    refused: bool
-    """There is a candidate and it may not replace production."""
-    bundle: str | None
-    steps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Step → what it made, and its seconds."""
 
 
 def run_cycle(loop: Loop, *, reason: str, force: bool = False) -> CycleResult:
@@ -56,20 +56,64 @@ def run_cycle(loop: Loop, *, reason: str, force: bool = False) -> CycleResult:
         BusyError: another cycle of this model is running.
         TuneloopError: a step failed; production is unchanged, the next run continues.
     """
-    name = loop.model.name
-    with loop.workspace.exclusive(f"cycle-{name}", doing=f"run a cycle of {name}"):
+    with _alone(loop):
+        resting = CycleRecord.resting(loop)
+        if resting is not None:
+            after = after_rollout(loop, resting)
+            if after.status == "waiting":
+                return after
         cycle = CycleRecord.start(loop, reason, afresh=force)
         try:
-            result = _run(loop, cycle, force=force)
+            return _noted(loop, _run(loop, cycle, force=force))
         except GateError as e:
-            result = _finish(cycle, "stopped", e.message, refused=True)
+            return _noted(loop, finish(cycle, "stopped", e.message, refused=True))
         except TuneloopError as e:
             cycle.close("failed", e.message)
             raise
-        loop.progress.note(
-            ", ".join(f"{step} {made['seconds']:.0f} s" for step, made in result.steps.items())
-        )
-        return result
+
+
+def go_on(loop: Loop, identity: str) -> None:
+    """Take a cycle as far as it gets, as the worker does.
+
+    What may pass by itself leaves the cycle open; it is to be tried again.
+
+    Raises:
+        BusyError: somebody else is at it, or at one of its steps.
+        StoreError: a store fails.
+    """
+    with _alone(loop):
+        if not may_go_on(loop, cycles.find(loop.workspace, loop.model.name, identity)):
+            return
+        resting = CycleRecord.resting(loop)
+        if resting is not None:
+            after_rollout(loop, resting)
+            return
+        cycle = CycleRecord.start(loop, cycles.UNSAID)
+        try:
+            _noted(loop, _run(loop, cycle, force=False))
+        except GateError as e:
+            finish(cycle, "stopped", e.message, refused=True)
+        except TuneloopError as e:
+            if _passes(e):
+                raise
+            cycle.close("failed", e.message)
+
+
+def _alone(loop: Loop) -> AbstractContextManager[None]:
+    name = loop.model.name
+    return loop.workspace.exclusive(f"cycle-{name}", doing=f"run a cycle of {name}")
+
+
+def _passes(error: TuneloopError) -> bool:
+    """Whether a failure may pass by itself: a store that is away, somebody else at work."""
+    return isinstance(error, BusyError | StoreError) and not isinstance(error, CorruptArtifactError)
+
+
+def _noted(loop: Loop, result: CycleResult) -> CycleResult:
+    loop.progress.note(
+        ", ".join(f"{step} {made['seconds']:.0f} s" for step, made in result.steps.items())
+    )
+    return result
 
 
 def _run(loop: Loop, cycle: CycleRecord, *, force: bool) -> CycleResult:
@@ -85,36 +129,38 @@ def _run(loop: Loop, cycle: CycleRecord, *, force: bool) -> CycleResult:
     if before is not None:
         closed = settled(
             candidates.verdict_of(before),
-            production=_production(loop),
+            production=production(loop),
             moves=aliases.history(loop.workspace, loop.model.name),
             rollouts=loop.rollouts(),
         )
         # What this very cycle made before it was interrupted is news all the same.
         ours = cycle.made("evaluate").get("bundle") == before.id
+        under_way = rollouts.active(loop.workspace, loop.model.name)
+        if ours and under_way is not None and under_way.candidate == before.id:
+            cycle.step("rollout", lambda: {"rollout": under_way.id})
+            return after_rollout(loop, cycle)
         if closed is not None and (closed.how in ("rolled back", "being rolled out") or not ours):
             return _nothing_new(loop, cycle, before, closed)
         cycle.step("evaluate", lambda: {"bundle": before.id})
     bundle = _evaluated(loop, cycle, dataset, run, plan)
     decision = candidates.decision_of(bundle)
     if not decision.deploy:
-        return _finish(
+        return finish(
             cycle,
             "stopped",
-            f"Candidate {bundle.short} is not deployed: {decision.reason}. {_stays(loop)}",
+            f"Candidate {bundle.short} is not deployed: {decision.reason}. {stays(loop)}",
             bundle=bundle,
             refused=True,
         )
-    if loop.model.rollout.automatic and _production(loop) is not None:
-        begun = cycle.step("rollout", lambda: {"rollout": candidates.roll_out(loop, bundle).id})
-        return _finish(
-            cycle,
-            "finished",
-            f"{bundle.short} is being rolled out ({begun['rollout']}): {decision.reason}. "
-            "See how it goes: tuneloop rollout status",
-            bundle=bundle,
-        )
+    kept_back = held_back(loop, cycle, bundle, decision.reason)
+    if kept_back is not None:
+        return kept_back
+    # It is there already where the cycle was killed just after it had been deployed.
+    if loop.model.rollout.automatic and production(loop) not in (None, bundle.id):
+        cycle.step("rollout", lambda: {"rollout": candidates.roll_out(loop, bundle).id})
+        return after_rollout(loop, cycle)
     cycle.step("deploy", lambda: _deploy(loop, bundle, decision.reason))
-    return _finish(
+    return finish(
         cycle, "finished", f"{bundle.short} is in production: {decision.reason}", bundle=bundle
     )
 
@@ -133,7 +179,7 @@ def _evaluated(
         bundle = loop.bundle(cycle.made("evaluate")["bundle"])
         verdict = candidates.verdict_of(bundle)
         same_gates = bundle.manifest["evaluation"]["gates"] == plan.gate_lock.digest
-        if same_gates and _production(loop) in (bundle.id, verdict.compared_with):
+        if same_gates and production(loop) in (bundle.id, verdict.compared_with):
             return bundle
         loop.progress.note(
             f"{bundle.short} was evaluated against other gates or another bundle in production "
@@ -189,40 +235,9 @@ def _nothing_new(loop: Loop, cycle: CycleRecord, before: Bundle, closed: Settled
     else:
         outcome = (
             f"Nothing new: candidate {before.short}, made of these rows with these settings, "
-            f"{closed.reason}. {_stays(loop)} To try it all the same: tuneloop run --force"
+            f"{closed.reason}. {stays(loop)} To try it all the same: tuneloop run --force"
         )
     refused = closed.how == "refused"
-    return _finish(
+    return finish(
         cycle, "stopped" if refused else "finished", outcome, bundle=before, refused=refused
-    )
-
-
-def _production(loop: Loop) -> str | None:
-    alias = aliases.current(loop.workspace, loop.model.name).get("production")
-    return alias.bundle if alias else None
-
-
-def _stays(loop: Loop) -> str:
-    production = _production(loop)
-    return (
-        f"{short(production)} stays in production." if production else "Nothing is in production."
-    )
-
-
-def _finish(
-    cycle: CycleRecord,
-    status: str,
-    outcome: str,
-    *,
-    bundle: Bundle | None = None,
-    refused: bool = False,
-) -> CycleResult:
-    cycle.close(status, outcome)
-    return CycleResult(
-        id=cycle.id,
-        outcome=outcome,
-        deployed=status == "finished" and bool(cycle.made("deploy")),
-        refused=refused,
-        bundle=bundle.short if bundle else None,
-        steps=cycle.steps,
     )

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from tuneloop.errors import ConflictError
 from tuneloop.hashing import digest_json
 from tuneloop.progress import Progress
 from tuneloop.registry import audit
+from tuneloop.retraining.cycles import UNSAID, Status, close_open, new_row
 from tuneloop.storage import tables
 from tuneloop.workspace import Workspace, actor
 
 if TYPE_CHECKING:
     from tuneloop.retraining.loop import Loop
-
-UNSAID = "started by hand"
-"""The reason of a person who gave none."""
 
 
 class CycleRecord:
@@ -38,41 +36,36 @@ class CycleRecord:
     def start(cls, loop: Loop, reason: str, *, afresh: bool = False) -> CycleRecord:
         """Take up the last cycle if it did not get to its end and the model file is the same.
 
-        One that is taken up has the newest reason that a person gave. With `afresh` one that was
-        killed is taken up, and one that failed is not.
+        One that is only asked for is taken up whatever the model file says now. One that is taken
+        up has the newest reason that a person gave. With `afresh` one that was killed is taken up,
+        and one that failed is not.
         """
         table, workspace = tables.cycles, loop.workspace
         settings = digest_json(loop.model.model_dump(mode="json"))
-        newest = (
-            sa.select(table)
-            .where(table.c.model == loop.model.name)
-            .order_by(table.c.created_at.desc(), table.c.id.desc())
-            .limit(1)
-        )
         with workspace.records.begin() as tx:
-            last = tx.execute(newest).mappings().first()
-            open_status = ("running",) if afresh else ("running", "failed")
-            unfinished = last is not None and last["status"] in open_status
-            if last is not None and unfinished and last["settings"] == settings:
-                row = dict(last) | {"reason": last["reason"] if reason == UNSAID else reason}
+            last = _newest(tx, loop.model.name)
+            if last is not None and _goes_on(last, settings, afresh=afresh):
+                row = last | {"reason": last["reason"] if reason == UNSAID else reason}
                 changes = {"status": "running", "reason": row["reason"], "finished_at": None}
-                tx.execute(sa.update(table).where(table.c.id == row["id"]).values(**changes))
-                action = "cycle.resume"
-                loop.progress.note(f"Going on with cycle {row['id']}, which was interrupted.")
+                tx.execute(
+                    sa.update(table)
+                    .where(table.c.id == row["id"])
+                    .values(**changes, settings=settings)
+                )
+                first = last["status"] == "asked" and not last["steps"]
+                action = "cycle.start" if first else "cycle.resume"
+                if not first:
+                    loop.progress.note(f"Going on with cycle {row['id']}.")
             else:
-                if last is not None and last["status"] == "running":
-                    outcome = "interrupted; the model file has changed since"
-                    _close(tx, str(last["id"]), "stopped", outcome, workspace)
-                row = {
-                    "id": f"{workspace.now():%Y%m%d}-{uuid.uuid4().hex[:6]}",
-                    "model": loop.model.name,
-                    "status": "running",
-                    "reason": reason,
-                    "outcome": "",
-                    "settings": settings,
-                    "steps": {},
-                    "created_at": workspace.now(),
-                }
+                if last is not None:
+                    changed = last["settings"] != settings
+                    outcome = (
+                        "interrupted; the model file has changed since"
+                        if changed
+                        else "given up for a cycle that begins afresh"
+                    )
+                    close_open(tx, str(last["id"]), "stopped", outcome, workspace.now())
+                row = new_row(loop, reason, status="running")
                 tx.execute(sa.insert(table).values(**row))
                 action = "cycle.start"
             audit.record(
@@ -84,6 +77,15 @@ class CycleRecord:
                 now=workspace.now(),
             )
         return cls(workspace, row, loop.progress)
+
+    @classmethod
+    def resting(cls, loop: Loop) -> CycleRecord | None:
+        """The last cycle if it waits for the end of a rollout."""
+        with loop.workspace.records.begin() as tx:
+            last = _newest(tx, loop.model.name)
+        if last is None or last["status"] != "waiting" or "rollout" not in last["steps"]:
+            return None
+        return cls(loop.workspace, last, loop.progress)
 
     def made(self, name: str) -> Mapping[str, Any]:
         """What a step made; empty before it is finished."""
@@ -108,35 +110,67 @@ class CycleRecord:
         """Let a step be done again."""
         self._keep({key: made for key, made in self.steps.items() if key != name})
 
-    def close(self, status: str, outcome: str) -> None:
-        """End the cycle; `status` is finished, stopped or failed."""
+    def wait(self, outcome: str) -> None:
+        """Let the cycle rest until what `outcome` names has come; said once."""
+        table = tables.cycles
         with self._workspace.records.begin() as tx:
-            _close(tx, self.id, status, outcome, self._workspace)
-            audit.record(
-                tx,
-                model=self._model,
-                actor=actor(),
-                action="cycle.finish",
-                detail={"cycle": self.id, "status": status, "outcome": outcome},
-                now=self._workspace.now(),
-            )
+            changed = tx.execute(
+                sa.update(table)
+                .where(table.c.id == self.id, table.c.status == "running")
+                .values(status="waiting", outcome=outcome)
+            ).rowcount
+            if changed:
+                self._record(tx, "cycle.wait", {"outcome": outcome})
+
+    def close(self, status: Status, outcome: str) -> None:
+        """End the cycle, if nobody has ended it yet; `status` is finished, stopped or failed."""
+        with self._workspace.records.begin() as tx:
+            if close_open(tx, self.id, status, outcome, self._workspace.now()):
+                self._record(tx, "cycle.finish", {"status": status, "outcome": outcome})
 
     def _keep(self, steps: dict[str, dict[str, Any]]) -> None:
-        self.steps = steps
+        table = tables.cycles
         with self._workspace.records.begin() as tx:
-            row = tables.cycles.c.id == self.id
-            tx.execute(sa.update(tables.cycles).where(row).values(steps=steps))
+            kept = tx.execute(
+                sa.update(table)
+                .where(table.c.id == self.id, table.c.status == "running")
+                .values(steps=steps)
+            ).rowcount
+            if not kept:
+                raise ConflictError(
+                    f"Cycle {self.id} was ended by somebody else.",
+                    remedy="See by whom: tuneloop cycle show latest",
+                )
+        self.steps = steps
+
+    def _record(self, tx: sa.Connection, action: str, detail: dict[str, Any]) -> None:
+        audit.record(
+            tx,
+            model=self._model,
+            actor=actor(),
+            action=action,
+            detail={"cycle": self.id, **detail},
+            now=self._workspace.now(),
+        )
+
+
+def _newest(tx: sa.Connection, model: str) -> dict[str, Any] | None:
+    table = tables.cycles
+    query = sa.select(table).where(table.c.model == model)
+    last_first = query.order_by(table.c.created_at.desc(), table.c.id.desc())
+    row = tx.execute(last_first.limit(1)).first()
+    return dict(row._mapping) if row else None
+
+
+def _goes_on(row: Mapping[str, Any], settings: str, *, afresh: bool) -> bool:
+    """Whether a cycle is taken up by who runs one now, with a model file of these settings."""
+    if row["status"] == "asked":
+        return True
+    unfinished = ("running",) if afresh else ("running", "waiting", "failed")
+    return row["status"] in unfinished and row["settings"] == settings
 
 
 def _timed(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     began = time.monotonic()
     made = work()
     return {**made, "seconds": round(time.monotonic() - began, 1)}
-
-
-def _close(tx: sa.Connection, cycle: str, status: str, outcome: str, workspace: Workspace) -> None:
-    tx.execute(
-        sa.update(tables.cycles)
-        .where(tables.cycles.c.id == cycle)
-        .values(status=status, outcome=outcome, finished_at=workspace.now())
-    )

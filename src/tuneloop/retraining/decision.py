@@ -75,8 +75,9 @@ def settled(
 
     A missed gate is final, since the same gates would be asked the same. A comparison holds as long
     as the same bundle is in production. A rollback is a person's decision; a bundle that merely
-    gave way to a newer one may come back. A rollout that took it back is as final: live traffic has
-    spoken, or a person. `moves` and `rollouts` are the history, the newest first.
+    gave way to a newer one may come back, and a drill decides nothing. A rollout that took it back
+    is as final: live traffic has spoken, or a person. `moves` and `rollouts` are the history, the
+    newest first.
     """
     if before.bundle == production:
         return Settled(how="in production", reason="is in production")
@@ -104,7 +105,7 @@ def settled(
 
 def _move_back(bundle: str, moves: Sequence[Move]) -> Move | None:
     """The move that took a bundle out of production for one that had been there before it."""
-    of_production = [move for move in moves if move.name == "production"]
+    of_production = [move for move in moves if move.name == "production" and not move.drill]
     for at, move in enumerate(of_production):
         if move.from_bundle == bundle:
             earlier = {one.to_bundle for one in of_production[at + 1 :]}

@@ -1,59 +1,39 @@
 """What must be looked after while a workspace is served: dropped captures, and what is too old.
 
-`tuneloop up` runs it as a program of its own: `python -m tuneloop.retraining.housekeeping
---workspace DIR`. Nothing that it does can slow or end the serving.
+A chore of the worker. Nothing that it does can slow or end the serving.
 """
 
 from __future__ import annotations
 
-import argparse
 import logging
-import os
-import select
 import shutil
-import sys
-from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from pathlib import Path
 
 import sqlalchemy as sa
 
-from tuneloop import logs
-from tuneloop.deployment import endpoints, supervised
+from tuneloop.deployment import endpoints
 from tuneloop.deployment.endpoints import Endpoint
-from tuneloop.deployment.supervisor import ProcessSpec
-from tuneloop.errors import TuneloopError, UsageError
+from tuneloop.errors import UsageError
 from tuneloop.gateway import shared_counts
 from tuneloop.modelfile import ModelSettings
 from tuneloop.monitoring import alerts, capture_drops
 from tuneloop.monitoring.capture_drops import Spell
 from tuneloop.registry import audit
+from tuneloop.retraining.complaints import Complaints
 from tuneloop.storage import retention, tables
 from tuneloop.storage.retention import Pruned
 from tuneloop.storage.spool import DropReason
 from tuneloop.workspace import Workspace
 
-# By name: as a program this module is called __main__.
-_log = logging.getLogger("tuneloop.retraining.housekeeping")
+_log = logging.getLogger(__name__)
 
 ACTOR = "housekeeping"
-EVERY_SECONDS = 2.0
 _PRUNE_EVERY = timedelta(days=1)
 _PRUNE_AGAIN = timedelta(minutes=10)
 """After a failure."""
 _FAULTS = {str(reason) for reason in DropReason}
 """Drops that nobody asked for: an opt-out, for one, is none."""
-
-
-def program(workspace: Workspace) -> ProcessSpec:
-    """How the supervisor starts it."""
-    return supervised.program(
-        ACTOR,
-        module="tuneloop.retraining.housekeeping",
-        root=workspace.root,
-        log=workspace.folder("logs") / "housekeeping.log",
-    )
 
 
 def kept_for(model: ModelSettings) -> timedelta:
@@ -117,14 +97,14 @@ class Housekeeping:
         self._began = workspace.now()
         self._spells: dict[str, Spell] = {}
         self._prune_at = self._began
-        self._complaints: dict[str, str] = {}
+        self._complaints = Complaints(_log)
 
     def step(self) -> None:
         """Look once; what fails is tried again and keeps nothing else from being done."""
         now = self._workspace.now()
-        self._try("captures", lambda: self._watch_captures(now))
+        self._complaints.heard("captures", lambda: self._watch_captures(now))
         if now >= self._prune_at:
-            self._try("retention", lambda: self._prune_all(now))
+            self._complaints.heard("retention", lambda: self._prune_all(now))
 
     def _watch_captures(self, now: datetime) -> None:
         """Speak of what the gateways dropped; the spell moves on when that has been recorded."""
@@ -153,7 +133,7 @@ class Housekeeping:
     def _prune_all(self, now: datetime) -> None:
         self._prune_at = now + _PRUNE_AGAIN
         done = [
-            self._try(f"retention of {endpoint.name}", partial(self._prune, endpoint))
+            self._complaints.heard(f"retention of {endpoint.name}", partial(self._prune, endpoint))
             for endpoint in endpoints.listing(self._workspace)
             if endpoint.settings.get("retention_days") is not None
         ]
@@ -177,39 +157,7 @@ class Housekeeping:
             },
         )
 
-    def _try(self, what: str, action: Callable[[], None]) -> bool:
-        """Whether it went well; a complaint is logged once, not with every look."""
-        try:
-            action()
-        except (TuneloopError, OSError) as e:
-            complaint = e.message if isinstance(e, TuneloopError) else str(e)
-            if self._complaints.get(what) != complaint:
-                _log.warning("%s: %s It is tried again.", what, complaint)
-            self._complaints[what] = complaint
-            return False
-        self._complaints.pop(what, None)
-        return True
-
 
 def _room(workspace: Workspace) -> str:
     spool = workspace.folder("spool")
     return f"The disk of {spool} has {shutil.disk_usage(spool).free / 1e6:,.0f} MB free."
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Look again and again until standard input closes."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workspace", type=Path, required=True)
-    parser.add_argument("--every-seconds", type=float, default=EVERY_SECONDS)
-    chosen = parser.parse_args(argv)
-    logs.configure()
-    housekeeping = Housekeeping(Workspace.open(chosen.workspace))
-    while True:
-        housekeeping.step()
-        readable, _, _ = select.select([sys.stdin], [], [], chosen.every_seconds)
-        if readable and not os.read(sys.stdin.fileno(), 1024):
-            return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

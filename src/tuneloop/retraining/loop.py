@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tuneloop.registry.bundle import Bundle
     from tuneloop.retraining.benching import Bench
     from tuneloop.retraining.candidate import Candidate
-    from tuneloop.retraining.cycle import CycleResult
+    from tuneloop.retraining.cycle_end import CycleResult
     from tuneloop.retraining.status import Status
     from tuneloop.storage.ingest import IngestReport
     from tuneloop.storage.retention import Pruned
@@ -259,17 +259,27 @@ class Loop:
             self.workspace, self.model.name, command, actor=actor(), reason=reason
         )
 
-    def roll_back(self, *, reason: str, force: bool = False) -> Endpoint:
+    def roll_back(
+        self, *, reason: str, force: bool = False, expected: str | None = None
+    ) -> Endpoint:
         """Send the endpoint back to the previous bundle; doing it again undoes it.
+
+        `expected`: the bundle to go back from; by default the one in production.
 
         Raises:
             UsageError: there is no previous bundle.
+            ConflictError: another bundle than `expected` is in production; nothing changed.
             DeploymentError: its server fails, and `force` is not set; nothing changed.
         """
         from tuneloop.deployment import release
 
         return release.roll_back(
-            self.workspace, model=self.model.name, actor=actor(), reason=reason, force=force
+            self.workspace,
+            model=self.model.name,
+            actor=actor(),
+            reason=reason,
+            force=force,
+            expected=self.bundle(expected).id if expected else None,
         )
 
     def backtest(
@@ -347,7 +357,7 @@ class Loop:
     def up(self) -> None:
         """Serve until the process is told to stop; the endpoint takes over the file's settings."""
         from tuneloop.deployment import endpoints, up
-        from tuneloop.retraining import housekeeping
+        from tuneloop.retraining import worker_process
 
         endpoints.take_over_settings(self.workspace, model=self.model, actor=actor())
         up.serve_until_told(
@@ -355,18 +365,16 @@ class Loop:
             host=self.model.endpoint.host,
             port=self.model.endpoint.port,
             count=self.model.endpoint.processes,
-            beside=[housekeeping.program(self.workspace)],
+            beside=worker_process.beside(
+                self.workspace, self.model_file.path, self.model_file.overrides
+            ),
         )
 
     def up_detached(self) -> str:
         """Serve in the background; returns the gateway's URL."""
         from tuneloop.deployment import up
 
-        flags = [
-            f"--set={key}={value}"
-            for key, value, origin in self.model_file.values()
-            if origin == "flag"
-        ]
+        flags = [f"--set={flag}" for flag in self.model_file.overrides]
         return up.start_detached(self.workspace, ["-f", str(self.model_file.path), *flags])
 
     def down(self) -> bool:
@@ -460,7 +468,10 @@ class Loop:
 
         self.ingest()
         return review.collect(
-            self.workspace, model=self.model.name, endpoint=self.model.endpoint_name
+            self.workspace,
+            model=self.model.name,
+            endpoint=self.model.endpoint_name,
+            double_share=self.model.review.double_share,
         )
 
     def run(self, *, reason: str = "started by hand", force: bool = False) -> CycleResult:

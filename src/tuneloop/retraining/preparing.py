@@ -1,14 +1,16 @@
-"""Stage 1 as the cycle needs it: the sources of the model file plus every approved correction."""
+"""Stage 1 as the cycle needs it: the sources of the model file plus everything approved."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion, Extras
+from tuneloop.registry import people
 from tuneloop.retraining import review
+from tuneloop.workspace import actor
 
 if TYPE_CHECKING:
     from tuneloop.retraining.loop import Loop
@@ -17,38 +19,79 @@ CORRECTIONS_FILE = "approved.jsonl"
 
 
 def prepare(loop: Loop) -> DatasetVersion:
-    """Make a dataset version, or find the one that is equal.
+    """Make a dataset version, or find the one that is equal; its contradictions go to review.
 
     Raises:
+        NotAllowedError: people are declared, and whoever acts may not edit data.
         DataError: the sources cannot be used.
     """
+    people.allow(loop.workspace, actor(), "edit data", model=loop.model.name)
+    made = versions.prepare(
+        loop.workspace, loop.model_file, extras=_approved(loop), progress=loop.progress
+    )
+    for note in _notes(made):
+        loop.progress.note(note)
+    new = review.collect_contradictions(
+        loop.workspace,
+        made,
+        system=loop.model.task.system,
+        double_share=loop.model.review.double_share,
+    )
+    if new:
+        loop.progress.note(f"{new} contradictions wait for a person's choice: tuneloop review")
+    return made
+
+
+def _approved(loop: Loop) -> Extras:
+    """What people have approved, as a file beside the sources."""
     rows = review.approved_rows(loop.workspace, loop.model.name)
-    corrections: tuple[Path, ...] = ()
-    if rows:
-        file = loop.workspace.folder("work/corrections") / CORRECTIONS_FILE
-        file.write_text(
-            "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
-        )
-        corrections = (file,)
-        loop.progress.note(f"{len(rows)} approved corrections go into the dataset")
-    extras = Extras(
-        corrections=corrections, reviewers=tuple(sorted({row["tags"]["reviewer"] for row in rows}))
+    if not rows:
+        return Extras()
+    file = loop.workspace.folder("work/corrections") / CORRECTIONS_FILE
+    file.write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
     )
-    made = versions.prepare(loop.workspace, loop.model_file, extras=extras, progress=loop.progress)
-    left_out = sum(made.report["left_out"].values())
-    loop.progress.note(
+    loop.progress.note(f"{len(rows)} approved answers go into the dataset")
+    items = tuple(row["tags"]["review"] for row in rows)
+    return Extras(
+        corrections=(file,),
+        reviewers=review.reviewers_of(loop.workspace, loop.model.name, items),
+        review_items=items,
+    )
+
+
+def _notes(made: DatasetVersion) -> list[str]:
+    """What a person should know about a version."""
+    report = made.report
+    left_out = sum(report["left_out"].values())
+    notes = [
         f"dataset {made.label}: {made.rows_train} to train on, {made.rows_eval} held out, "
-        f"{left_out} left out of {made.report['rows_in']}"
-    )
-    check = made.report["leak_check"]
+        f"{left_out} left out of {report['rows_in']}"
+    ]
+    if report["outdated"]["rows"]:
+        notes.append(f"{report['outdated']['rows']} outdated: a person approved another answer")
+    if pairs := report["preferences"]["train"]:
+        notes.append(f"{pairs} preference pairs")
+    check = report["leak_check"]
     cases = check["held_out"] + check["suite_cases"]
-    loop.progress.note(
+    notes.append(
         f"leak check: {check['leaks']} rows were left out of training because they give one of "
         f"{cases} held-out and test cases away"
         if check["leaks"]
         else f"leak check: no training row gives one of {cases} held-out and test cases away"
     )
-    return made
+    return [*notes, *_changes(made.validation)]
+
+
+def _changes(validation: Mapping[str, Any] | None) -> list[str]:
+    """What a validation found changed."""
+    if validation is None:
+        return []
+    return [
+        f"against {validation['against']}, {check['name']}: {check['detail']}"
+        for check in validation["checks"]
+        if check["verdict"] == "changed"
+    ]
 
 
 def corrections_in(version: DatasetVersion) -> int:

@@ -12,8 +12,10 @@ import sqlalchemy as sa
 from tuneloop.deployment import endpoints, rollouts, servers
 from tuneloop.hashing import short
 from tuneloop.modelfile import ModelSettings
-from tuneloop.registry import aliases
+from tuneloop.registry import aliases, people
 from tuneloop.registry import bundle as bundles
+from tuneloop.retraining import automation, presence
+from tuneloop.retraining.levels import Reached
 from tuneloop.storage import tables
 from tuneloop.workspace import Workspace
 
@@ -59,6 +61,12 @@ class Status:
     """The one under way: its id, stage, share of the candidate and what it waits for."""
     cycle: str | None
     """The last cycle: its status and outcome."""
+    workers: tuple[str, ...]
+    """The workers that are alive, by name."""
+    automation: Reached
+    """The automation level that is reached, and what the next one needs."""
+    people: str | None
+    """A warning where fewer than two people can judge the model, or nobody is declared."""
     next_steps: tuple[str, ...]
 
 
@@ -102,6 +110,9 @@ def status(workspace: Workspace, model: ModelSettings, *, gateway_url: str | Non
         approved_corrections=max(0, reviews.get("approved", 0) - trained),
         rollout=_rollout(workspace, model.name),
         cycle=f"{cycle.status}: {cycle.outcome or cycle.reason}" if cycle else None,
+        workers=tuple(presence.alive(workspace)),
+        automation=automation.reached(workspace, model),
+        people=people.bus_factor(workspace, model.name).warning,
         next_steps=(),
     )
     return _with_next_steps(found, minimum_corrections=model.triggers.minimum_corrections)

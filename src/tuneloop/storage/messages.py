@@ -14,7 +14,7 @@ def last_user_text(messages: Sequence[Mapping[str, Any]]) -> str:
     """The text of the last user turn; empty when there is none."""
     for message in reversed(messages):
         if message.get("role") == "user":
-            return _text(message.get("content"))
+            return text_of(message.get("content"))
     return ""
 
 
@@ -29,8 +29,8 @@ def prompt_of(messages_json: str) -> str:
     return last_user_text([message for message in messages if isinstance(message, dict)])
 
 
-def _text(content: object) -> str:
-    """Plain text, or the text parts of OpenAI's list form."""
+def text_of(content: object) -> str:
+    """A message's content as text: as it is, or the text parts of OpenAI's list form."""
     if isinstance(content, str):
         return content
     if not isinstance(content, list):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -74,9 +74,37 @@ class Records:
         with self._wrapped(), self.engine.begin() as connection:
             yield connection
 
+    def free(self, *names: str) -> None:
+        """Make the bytes of rows that were deleted from these tables unreadable in the files.
+
+        Raises:
+            StoreError: the database is unreachable or locked; run it again.
+        """
+        with self._wrapped():
+            if self.engine.dialect.name == "sqlite":
+                self._empty_log()
+                return
+            alone = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+            with alone.connect() as connection:
+                for name in names:
+                    connection.exec_driver_sql(f'VACUUM FULL "{name}"')
+
     def close(self) -> None:
         """Give the connections back."""
         self.engine.dispose()
+
+    def _empty_log(self) -> None:
+        """The pages of deleted rows are overwritten (secure_delete), but older copies of them stand
+        in SQLite's log until it is written back."""
+        with closing(self.engine.raw_connection()) as connection:
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            ((busy, *_),) = cursor.fetchall()
+        if busy:
+            raise StoreError(
+                "Another process keeps the log of the records store from being emptied.",
+                remedy="Run it again in a moment.",
+            )
 
     def _make_file(self) -> None:
         """Where SQLite's database is not there yet; nothing else makes one in its place."""
@@ -136,6 +164,8 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute("PRAGMA foreign_keys = ON")
+    # What was deleted is overwritten, so that an erased person's texts are not in the file.
+    cursor.execute("PRAGMA secure_delete = ON")
     cursor.close()
 
 

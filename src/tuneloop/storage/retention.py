@@ -20,7 +20,7 @@ from tuneloop.storage.traffic import Table, Traffic
 if TYPE_CHECKING:
     import polars as pl
 
-_TABLES: tuple[Table, ...] = ("feedback", "shadows", "interactions")
+_TABLES: tuple[Table, ...] = ("feedback", "shadows", "embeddings", "interactions")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class Pruned:
     shadows: int
     feedback: int
     bytes_before: int
-    """Of the three tables on the disk."""
+    """Of these tables and the embeddings of their prompts, on the disk."""
     bytes_after: int
     dry_run: bool
 
@@ -53,6 +53,8 @@ def prune(
 ) -> Pruned:
     """Remove the interactions, shadows and feedback of these bundles that are older than `before`.
 
+    With an interaction goes the stored embedding of its prompt.
+
     What a reader opened before may be gone when it comes to read it: it has to start again.
 
     Raises:
@@ -66,15 +68,15 @@ def prune(
     with moving(spool_folder):
         bytes_before = _size_bytes(traffic)
         feedback = _old_feedback(traffic, bundles, before)
-        counts = {
+        counts: dict[Table, int] = {
             table: int(_old(traffic, table, bundles, before).select(pl.len()).collect().item())
             for table in _TABLES
             if table != "feedback"
         }
         if not dry_run:
             traffic.delete("feedback", feedback)
-            for table in ("shadows", "interactions"):
-                if counts[table]:
+            for table, old in counts.items():
+                if old:
                     traffic.delete_where(table, _predicate(bundles, before))
             for table in _TABLES:
                 traffic.free(table)

@@ -57,6 +57,7 @@ dataset_versions = sa.Table(
     sa.Column("rows_train", sa.Integer, nullable=False),
     sa.Column("rows_eval", sa.Integer, nullable=False),
     sa.Column("manifest", JSON, nullable=False),  # recipe, sources, reviewers, report
+    sa.Column("validation", JSON),  # against the version before
     _time("created_at"),
 )
 
@@ -120,6 +121,7 @@ alias_events = sa.Table(
     sa.Column("to_bundle", sa.String(64)),
     sa.Column("actor", sa.String(200), nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("drill", sa.Boolean, nullable=False),  # a rehearsal: went there and came back
     _time("at"),
 )
 
@@ -150,7 +152,8 @@ cycles = sa.Table(
     metadata,
     sa.Column("id", sa.String(64), primary_key=True),
     sa.Column("model", sa.String(64), nullable=False, index=True),
-    sa.Column("status", sa.String(16), nullable=False),  # running finished stopped failed
+    # asked running waiting finished stopped failed cancelled
+    sa.Column("status", sa.String(16), nullable=False),
     sa.Column("reason", sa.Text, nullable=False),  # why it was started
     sa.Column("outcome", sa.Text, nullable=False),  # what came of it
     _digest("settings", nullable=False),  # of the model file it was started with
@@ -159,22 +162,51 @@ cycles = sa.Table(
     _time("finished_at", nullable=True),
 )
 
+retraining_decisions = sa.Table(
+    "retraining_decisions",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("model", sa.String(64), nullable=False, index=True),
+    sa.Column("number", sa.Integer, nullable=False),  # of the model's decisions, from 1
+    sa.Column("action", sa.String(16), nullable=False),  # retrain ask do_not
+    sa.Column("because", sa.String(32), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("level", sa.Integer, nullable=False),  # of automation, at that time
+    sa.Column("detail", JSON, nullable=False),  # findings, what would change it, who asked
+    _time("at"),
+)
+
 review_items = sa.Table(
     "review_items",
     metadata,
     sa.Column("id", sa.String(64), primary_key=True),
     sa.Column("model", sa.String(64), nullable=False, index=True),
-    sa.Column("kind", sa.String(32), nullable=False),  # correction contradiction
+    sa.Column("kind", sa.String(32), nullable=False),  # correction contradiction sample
     sa.Column("interaction", sa.String(64)),
     sa.Column("messages", JSON, nullable=False),  # the prompt
     sa.Column("answer", sa.Text, nullable=False),  # what the model said
     sa.Column("proposal", sa.Text, nullable=False),  # what it should have said
-    sa.Column("status", sa.String(16), nullable=False),  # open approved rejected skipped
+    sa.Column("detail", JSON, nullable=False),  # the answers of a contradiction
+    sa.Column("judges", sa.Integer, nullable=False),  # people who judge it, 1 or 2
+    # open skipped second disputed approved rejected
+    sa.Column("status", sa.String(16), nullable=False),
     sa.Column("final", sa.Text),  # the approved answer
-    sa.Column("reviewer", sa.String(200)),
-    sa.Column("seconds", sa.Float),  # time the decision took
+    sa.Column("reviewer", sa.String(200)),  # whose judgement decided
     _time("created_at"),
     _time("decided_at", nullable=True),
+)
+
+judgements = sa.Table(
+    "judgements",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("item", sa.String(64), nullable=False, index=True),
+    sa.Column("reviewer", sa.String(200), nullable=False),
+    sa.Column("decision", sa.String(16), nullable=False),  # approved rejected skipped
+    sa.Column("final", sa.Text),  # the answer that was approved
+    sa.Column("seconds", sa.Float),  # time that it took
+    _time("at"),
+    _time("withdrawn_at", nullable=True),  # undone
 )
 
 alerts = sa.Table(
@@ -205,10 +237,31 @@ alert_events = sa.Table(
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("alert", sa.String(64), nullable=False, index=True),
+    # opened repeated acknowledged resolved reopened
     sa.Column("event", sa.String(16), nullable=False),
     sa.Column("actor", sa.String(200), nullable=False),
     sa.Column("message", sa.Text, nullable=False),
+    sa.Column("bundle", sa.String(64)),  # that was measured
+    sa.Column("examples", JSON, nullable=False),  # a few short texts
     _time("at"),
+    sa.Column("queued_at", UtcTime(), index=True),  # deliveries made of it, if it needs any
+)
+
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("event", sa.Integer, nullable=False),  # of alert_events
+    sa.Column("channel", sa.String(200), nullable=False),  # as it is shown: no secret
+    sa.Column("status", sa.String(16), nullable=False, index=True),  # waiting sent gave_up …
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("last_error", sa.Text, nullable=False),
+    sa.Column("claim", sa.String(32)),  # of the attempt under way, or the last one
+    _time("ready_at"),
+    _time("retry_at", nullable=True),  # after a failure
+    _time("claimed_until", nullable=True),  # lease of the attempt under way
+    _time("finished_at", nullable=True),
+    sa.UniqueConstraint("event", "channel"),
 )
 
 api_keys = sa.Table(
@@ -273,4 +326,54 @@ audit_events = sa.Table(
     sa.Column("action", sa.String(64), nullable=False),
     sa.Column("detail", JSON, nullable=False),
     _time("at"),
+    _digest("previous", nullable=False),  # of the event before it
+    _digest("digest", nullable=False),  # of this event and `previous`
+)
+
+audit_head = sa.Table(
+    "audit_head",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),  # one row; its lock keeps writers in a queue
+    sa.Column("event", sa.Integer, nullable=False),  # id of the last event, 0 before the first
+    _digest("digest", nullable=False),  # of the last event
+)
+
+people = sa.Table(
+    "people",
+    metadata,
+    sa.Column("name", sa.String(200), primary_key=True),  # as they act: see workspace.actor
+    sa.Column("role", sa.String(16), primary_key=True),  # expert engineer curator admin
+    sa.Column("model", sa.String(64), primary_key=True),  # empty: every model of the workspace
+    _time("added_at"),
+)
+
+approvals = sa.Table(
+    "approvals",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("model", sa.String(64), nullable=False),
+    _digest("bundle", nullable=False, index=True),
+    sa.Column("kind", sa.String(16), nullable=False),  # evaluation deploy
+    sa.Column("event", sa.String(16), nullable=False),  # requested approved rejected withdrawn
+    sa.Column("person", sa.String(200), nullable=False),
+    sa.Column("roles", JSON, nullable=False),  # that the person had at that moment
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("seen", JSON, nullable=False),  # report, gates, comparison that it is about
+    _digest("seen_digest", nullable=False),
+    _time("at"),
+)
+
+tombstones = sa.Table(
+    "tombstones",
+    metadata,
+    _digest("mark", primary_key=True),  # keyed hash of an erased row's input key
+    sa.Column("erasure", sa.String(32), nullable=False),
+    _time("at"),
+)
+
+tombstone_key = sa.Table(
+    "tombstone_key",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),  # one row
+    sa.Column("key", sa.String(64), nullable=False),  # hex
 )

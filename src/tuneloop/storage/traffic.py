@@ -18,7 +18,7 @@ from tuneloop.errors import StoreError, require
 if TYPE_CHECKING:
     import polars as pl
 
-Table = Literal["interactions", "shadows", "feedback", "measurements"]
+Table = Literal["interactions", "shadows", "feedback", "embeddings", "measurements"]
 
 _COLUMNS: Mapping[Table, Mapping[str, str]] = {
     "interactions": {
@@ -72,6 +72,14 @@ _COLUMNS: Mapping[Table, Mapping[str, str]] = {
         "value": "String",  # JSON
         "user": "String",
     },
+    "embeddings": {  # of the prompts; as many rows as interactions, probes aside
+        "id": "String",  # of the interaction
+        "time": "Time",  # of the interaction
+        "endpoint": "String",
+        "bundle": "String",
+        "embedder": "String",
+        "vector": "Vector",
+    },
     "measurements": {
         "id": "String",
         "time": "Time",
@@ -103,9 +111,13 @@ class Traffic:
         self._url = url.rstrip("/")
 
     def append(
-        self, table: Table, rows: Sequence[Mapping[str, Any]], *, transaction: str | None = None
+        self,
+        table: Table,
+        rows: Sequence[Mapping[str, Any]] | pl.DataFrame,
+        *,
+        transaction: str | None = None,
     ) -> int:
-        """Append rows in one commit and return how many were new.
+        """Append rows, or a frame with the table's columns, in one commit; how many were new.
 
         With a `transaction` name the append happens once however often it is called. Times are
         timezone-aware; structured values are JSON text.
@@ -113,12 +125,16 @@ class Traffic:
         Raises:
             StoreError: the store is full or unreachable; nothing was appended.
         """
-        if not rows:
+        if not len(rows):
             return 0
         delta = _delta()
         import polars as pl
 
-        frame = pl.DataFrame([dict(row) for row in rows], schema=_schema(table), orient="row")
+        frame = (
+            rows.select(pl.col(name).cast(kind) for name, kind in _schema(table).items())
+            if isinstance(rows, pl.DataFrame)
+            else pl.DataFrame([dict(row) for row in rows], schema=_schema(table), orient="row")
+        )
         existing = self._open(table)
         if (
             transaction is not None
@@ -186,6 +202,25 @@ class Traffic:
                     gone, "kept.id = gone.id", source_alias="gone", target_alias="kept"
                 )
                 merging.when_matched_delete().execute()
+
+    def rewrite(self, table: Table, column: str, values: Mapping[str, str]) -> None:
+        """Give rows, by their ids, another text in one column, in one commit.
+
+        The old text is gone after `free`.
+
+        Raises:
+            StoreError: the store is full or unreachable; nothing was changed.
+        """
+        existing = self._open(table) if values else None
+        if existing is not None:
+            import polars as pl
+
+            new = pl.DataFrame({"id": list(values), column: list(values.values())})
+            with self._wrapped(table):
+                merging = existing.merge(
+                    new, "kept.id = new.id", source_alias="new", target_alias="kept"
+                )
+                merging.when_matched_update(updates={column: f"new.{column}"}).execute()
 
     def delete_where(self, table: Table, predicate: str) -> None:
         """Remove the rows that a predicate in Delta's SQL is true of; `free` makes room of them.
@@ -261,7 +296,5 @@ def _delta() -> Any:
 def _schema(table: Table) -> dict[str, Any]:
     import polars as pl
 
-    return {
-        name: pl.Datetime("us", "UTC") if kind == "Time" else getattr(pl, kind)
-        for name, kind in _COLUMNS[table].items()
-    }
+    special = {"Time": pl.Datetime("us", "UTC"), "Vector": pl.List(pl.Float32)}
+    return {name: special.get(kind) or getattr(pl, kind) for name, kind in _COLUMNS[table].items()}

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from tuneloop.errors import UsageError
 from tuneloop.hashing import digest_json
 
-METHODS = ("lora", "qlora", "full")
+METHODS = ("lora", "qlora", "full", "dpo")
+STARTS = ("sft", "production", "base")
 SCHEDULES = ("linear", "cosine", "constant", "constant_with_warmup")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 CHECKPOINTING = ("auto", "on", "off")
+
+# Settings of preference training; other methods do not look at them.
+_DPO_ONLY = ("beta", "start_from", "dpo_epochs", "dpo_learning_rate", "minimum_pairs")
 
 # Settings that change how fast a run goes, not what comes out of it (within rounding).
 _SPEED_ONLY = ("threads", "device", "tokens_per_pack", "gradient_checkpointing", "trackers")
@@ -22,7 +26,7 @@ class TrainingConfig:
     """The settings of one training run. `None` stands for a value that depends on the rest."""
 
     method: str = "lora"
-    """lora, qlora (NF4 base) or full."""
+    """lora, qlora (NF4 base), full, or dpo: a LoRA on preference pairs."""
     rank: int = 16
     """Rank of the LoRA matrices."""
     alpha: float | None = None
@@ -59,6 +63,17 @@ class TrainingConfig:
     """CPU threads; None is one per core that this process may use."""
     tokens_per_pack: int | None = None
     """Most tokens in one forward pass; None is chosen from the free memory."""
+    beta: float = 0.1
+    """DPO: how dear it is to move away from the model that it starts from."""
+    start_from: str = "sft"
+    """DPO: a LoRA trained on the examples of the same dataset version before, the one in
+    production, or the untuned base."""
+    dpo_epochs: float = 1.0
+    """DPO: passes over the pairs; `epochs` are those over the examples before."""
+    dpo_learning_rate: float | None = None
+    """DPO: peak learning rate; None is a twentieth of what the examples are trained with."""
+    minimum_pairs: int = 50
+    """DPO: fewer pairs than this are refused."""
     trackers: tuple[str, ...] = ()
     """Experiment trackers of the trainer: mlflow, wandb, tensorboard."""
 
@@ -97,7 +112,17 @@ class TrainingConfig:
 
     def digest(self) -> str:
         """Identity of what this configuration trains, without settings that only cost time."""
-        return digest_json({k: v for k, v in self.settings().items() if k not in _SPEED_ONLY})
+        ignored = _SPEED_ONLY if self.method == "dpo" else (*_SPEED_ONLY, *_DPO_ONLY)
+        return digest_json({k: v for k, v in self.settings().items() if k not in ignored})
+
+    @property
+    def passes(self) -> float:
+        """Passes over what this run trains on."""
+        return self.dpo_epochs if self.method == "dpo" else self.epochs
+
+    def before_preferences(self) -> TrainingConfig:
+        """The run on the examples that preference training starts from."""
+        return replace(self, method="lora")
 
     @property
     def lora_alpha(self) -> float:
@@ -108,8 +133,13 @@ class TrainingConfig:
         """The learning rate in force for a base of this width.
 
         1e-3 at rank 16 was measured on a 135 M model (width 576); wider models want less, and
-        training all weights about a tenth of what a LoRA takes.
+        training all weights about a tenth of what a LoRA takes. Preference training refines what
+        was learned and takes a twentieth: 1e-5 on wide models, as is usual for DPO with a LoRA.
         """
+        if self.method == "dpo":
+            if self.dpo_learning_rate is not None:
+                return self.dpo_learning_rate
+            return self.before_preferences().peak_learning_rate(hidden_size) / 20
         if self.learning_rate is not None:
             return self.learning_rate
         lora = 1e-3 if hidden_size < 1024 else 5e-4 if hidden_size < 2560 else 2e-4
@@ -144,6 +174,17 @@ def _impossible(config: TrainingConfig) -> list[str]:
             f"early_stopping_patience {config.early_stopping_patience} is below 0",
         ),
         (config.threads is None or config.threads >= 1, f"threads {config.threads} is below 1"),
+        (config.beta > 0, f"beta {config.beta} is not above 0"),
+        (
+            config.start_from in STARTS,
+            f"start_from {config.start_from!r} is not one of {', '.join(STARTS)}",
+        ),
+        (config.dpo_epochs > 0, f"dpo_epochs {config.dpo_epochs} is not above 0"),
+        (
+            config.dpo_learning_rate is None or config.dpo_learning_rate > 0,
+            f"dpo_learning_rate {config.dpo_learning_rate} is not above 0",
+        ),
+        (config.minimum_pairs >= 1, f"minimum_pairs {config.minimum_pairs} is below 1"),
         (
             config.gradient_checkpointing in CHECKPOINTING,
             f"gradient_checkpointing {config.gradient_checkpointing!r} is not one of "
@@ -160,6 +201,7 @@ def unusual_values(config: TrainingConfig, *, rows: int) -> list[str]:
     """
     lora = config.method != "full"
     rate = config.learning_rate
+    dpo, dpo_rate = config.method == "dpo", config.dpo_learning_rate
     ratio = config.lora_alpha / config.rank
     checks = [
         (lora and config.rank < 8, f"rank {config.rank} (usual: 16 to 64) may be too small to "
@@ -183,6 +225,12 @@ def unusual_values(config: TrainingConfig, *, rows: int) -> list[str]:
          "weights to zero"),
         (rows < 2 * config.batch_size, f"batch_size {config.batch_size} with {rows} rows makes "
          "only a step or two an epoch"),
+        (dpo and not 0.05 <= config.beta <= 0.5, f"beta {config.beta} (usual: 0.05 to 0.5) lets "
+         "the model drift below and hardly learn above"),
+        (dpo and config.dpo_epochs > 3, f"{config.dpo_epochs:g} dpo_epochs (usual: 1 to 3) make "
+         "every answer less likely, the chosen ones too"),
+        (dpo and dpo_rate is not None and not 1e-6 <= dpo_rate <= 2e-4, f"dpo_learning_rate "
+         f"{dpo_rate} (usual: 1e-6 to 2e-4) learns too slowly below and forgets above"),
         (config.batch_size > 64, f"batch_size {config.batch_size} (usual: 8 to 64) makes few steps"
          " an epoch"),
     ]  # fmt: skip

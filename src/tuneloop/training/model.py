@@ -111,6 +111,23 @@ def load_base(folder: Path, config: TrainingConfig, *, device: str) -> Any:
         ) from e
 
 
+def with_adapter(base: Any, folder: Path) -> Any:
+    """The base with a trained adapter on it, to train on.
+
+    Raises:
+        TrainingError: the adapter does not fit the base.
+    """
+    from peft import PeftModel
+
+    try:
+        return PeftModel.from_pretrained(base, folder, is_trainable=True)
+    except (OSError, ValueError, RuntimeError) as e:
+        raise TrainingError(
+            f"The adapter in {folder} does not fit the base: {e}",
+            remedy="Choose training.start_from: sft, or base.",
+        ) from e
+
+
 def _nf4(compute_dtype: torch.dtype) -> Any:
     from transformers import BitsAndBytesConfig
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 
 from tuneloop.errors import TrainingError
 from tuneloop.training.config import TrainingConfig, unusual_values
@@ -21,6 +23,7 @@ from tuneloop.training.model import (
     chosen_threads,
     load_tokenizer,
 )
+from tuneloop.training.pairs import read_pairs, require_pairs, tokenise_pairs
 from tuneloop.training.rows import (
     TokenisedRows,
     TokenRow,
@@ -49,6 +52,10 @@ class Preflight:
     evaluation: TokenisedRows
     example: tuple[ShownToken, ...]
     """The first training row with its loss mask."""
+    train_rejected: tuple[TokenRow, ...] = ()
+    """DPO: the worse answers to the prompts of `train.rows`, in their order."""
+    evaluation_rejected: tuple[TokenRow, ...] = ()
+    """The same for `evaluation.rows`."""
     memory: MemoryPlan
     device: str
     threads: int
@@ -68,28 +75,32 @@ def look_before(spec: TrainingSpec) -> Preflight:
     device = chosen_device(config)
     architecture = read_architecture(spec.base_folder)
     limit = min(config.max_length, architecture.context_tokens)
-    train, evaluation, example = _tokens(spec, limit)
+    tokens = _tokens(spec, limit)
+    train, evaluation, longest = tokens.train, tokens.evaluation, tokens.longest
     plan = plan_memory(
         architecture,
         config,
         device=device,
         compute_bytes=chosen_dtype(config, device).itemsize,
         free_bytes=free_memory_bytes(device),
-        longest_row=max(len(row) for row in (*train.rows, *evaluation.rows)),
+        # Of a pair both answers go through the model together, padded to the longer one.
+        longest_row=2 * longest if config.method == "dpo" else longest,
     )
     require_fit(plan)
     warnings = unusual_values(config, rows=len(train.rows))
     notes = [
         *warnings,
-        *train.notes("train"),
-        *evaluation.notes("eval"),
+        *train.notes(spec.train_file.stem),
+        *evaluation.notes(spec.eval_file.stem if spec.eval_file else "eval"),
         *_without_evaluation(evaluation, config),
         f"Memory: {plan.sentence()}.",
     ]
     return Preflight(
         train=train,
         evaluation=evaluation,
-        example=example,
+        example=tokens.example,
+        train_rejected=tokens.train_rejected,
+        evaluation_rejected=tokens.evaluation_rejected,
         memory=plan,
         device=device,
         threads=chosen_threads(config),
@@ -98,9 +109,24 @@ def look_before(spec: TrainingSpec) -> Preflight:
     )
 
 
-def _tokens(
-    spec: TrainingSpec, limit: int
-) -> tuple[TokenisedRows, TokenisedRows, tuple[ShownToken, ...]]:
+@dataclass(frozen=True, kw_only=True)
+class _Tokens:
+    """What the two files hold, as tokens."""
+
+    train: TokenisedRows
+    evaluation: TokenisedRows
+    example: tuple[ShownToken, ...]
+    train_rejected: tuple[TokenRow, ...] = ()
+    evaluation_rejected: tuple[TokenRow, ...] = ()
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest row."""
+        rows = (*self.train.rows, *self.evaluation.rows)
+        return max(map(len, (*rows, *self.train_rejected, *self.evaluation_rejected)))
+
+
+def _tokens(spec: TrainingSpec, limit: int) -> _Tokens:
     from transformers import GenerationConfig
 
     tokenizer = load_tokenizer(spec.base_folder)
@@ -109,25 +135,47 @@ def _tokens(
     except OSError:  # The file is optional.
         generation = None
     stops = end_of_turn_ids(tokenizer, generation)
-    train = tokenise(read_rows(spec.train_file), tokenizer, max_length=limit, end_of_turn_ids=stops)
-    evaluation = tokenise(
-        [] if spec.eval_file is None else read_rows(spec.eval_file),
-        tokenizer,
-        max_length=limit,
-        end_of_turn_ids=stops,
-    )
-    if not train.rows:
-        count = len(train.too_long)
-        raise TrainingError(
-            f"No row is left to train on: {count} rows, {count} longer than {limit} tokens.",
-            remedy="Raise training.max_length, or shorten the rows.",
-        )
+    rejected: list[tuple[TokenRow, ...]] = []
+
+    def rows_of(file: Path | None) -> TokenisedRows:
+        if spec.config.method != "dpo":
+            rows = [] if file is None else read_rows(file)
+            return tokenise(rows, tokenizer, max_length=limit, end_of_turn_ids=stops)
+        pairs = [] if file is None else read_pairs(file)
+        found = tokenise_pairs(pairs, tokenizer, max_length=limit, end_of_turn_ids=stops)
+        rejected.append(found.rejected)
+        return found.chosen
+
+    train, evaluation = rows_of(spec.train_file), rows_of(spec.eval_file)
+    _require_enough(train, spec.config, limit)
     example = tuple(
         ShownToken(text=text, trained=trained)
         for text, trained in rendered_mask(train.rows[0], tokenizer)
     )
-    refuse_untrained([*train.rows, *evaluation.rows], example)
-    return train, evaluation, example
+    refuse_untrained([*train.rows, *evaluation.rows, *itertools.chain(*rejected)], example)
+    return _Tokens(
+        train=train,
+        evaluation=evaluation,
+        example=example,
+        train_rejected=rejected[0] if rejected else (),
+        evaluation_rejected=rejected[1] if rejected else (),
+    )
+
+
+def _require_enough(train: TokenisedRows, config: TrainingConfig, limit: int) -> None:
+    """Refuse to train on nothing, or on fewer pairs than declared.
+
+    Raises:
+        TrainingError: with the counts.
+    """
+    count = len(train.too_long)
+    if config.method == "dpo":
+        require_pairs(len(train.rows), config.minimum_pairs, too_long=count)
+    if not train.rows:
+        raise TrainingError(
+            f"No row is left to train on: {count} rows, {count} longer than {limit} tokens.",
+            remedy="Raise training.max_length, or shorten the rows.",
+        )
 
 
 def marked(example: Sequence[ShownToken]) -> str:

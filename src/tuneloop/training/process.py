@@ -200,8 +200,9 @@ def _tell(event: dict[str, Any], progress: Progress) -> None:
     if kind == "note":
         progress.note(event["text"])
     elif kind == "step":
+        margin = f"margin {event['margin']:.3f}  " if "margin" in event else ""
         detail = (
-            f"loss {event['loss']:.4f}  {event['tokens_per_second']:.0f} tokens/s  "
+            f"loss {event['loss']:.4f}  {margin}{event['tokens_per_second']:.0f} tokens/s  "
             f"{_clock(event['seconds_left'])} left"
         )
         progress.update(event["step"], event["total"], detail)
@@ -248,6 +249,7 @@ def _same_work(previous: Path, spec: TrainingSpec) -> bool:
         earlier.config.digest() == spec.config.digest()
         and earlier.dataset_digest == spec.dataset_digest
         and earlier.base == spec.base
+        and earlier.start_run == spec.start_run
         and (earlier.train_file, earlier.eval_file) == (spec.train_file, spec.eval_file)
     )
 

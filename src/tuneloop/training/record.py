@@ -88,18 +88,44 @@ def peak_memory_mb(device: str) -> dict[str, float]:
 
 
 def loss_curves(log_history: list[dict[str, Any]]) -> dict[str, list[dict[str, float]]]:
-    """The trainer's log as two curves, over all sessions of a resumed run."""
+    """The trainer's log as two curves, over all sessions of a resumed run.
+
+    Of preference training with the rewards: beta times how much more likely, in nats, an answer has
+    become, and the share of pairs whose better answer gained more.
+    """
     train = [
-        {"step": entry["step"], "loss": entry["loss"], "learning_rate": entry["learning_rate"]}
+        {
+            "step": entry["step"],
+            "loss": entry["loss"],
+            "learning_rate": entry["learning_rate"],
+            **_rewards(entry, ""),
+        }
         for entry in log_history
         if "loss" in entry
     ]
     evaluation = [
-        {"step": entry["step"], "epoch": entry["epoch"], "loss": entry["eval_loss"]}
+        {
+            "step": entry["step"],
+            "epoch": entry["epoch"],
+            "loss": entry["eval_loss"],
+            **_rewards(entry, "eval_"),
+        }
         for entry in log_history
         if "eval_loss" in entry
     ]
     return {"train": train, "eval": evaluation}
+
+
+def _rewards(entry: dict[str, Any], prefix: str) -> dict[str, float]:
+    names = {
+        "margin": "rewards/margins",
+        "accuracy": "rewards/accuracies",
+        "chosen_reward": "rewards/chosen",
+        "rejected_reward": "rewards/rejected",
+    }
+    return {
+        name: entry[f"{prefix}{key}"] for name, key in names.items() if f"{prefix}{key}" in entry
+    }
 
 
 def identity(spec: TrainingSpec) -> dict[str, Any]:
@@ -109,6 +135,7 @@ def identity(spec: TrainingSpec) -> dict[str, Any]:
         "dataset": spec.dataset_digest,
         "config_digest": spec.config.digest(),
         "seed": spec.config.seed,
+        **({"start_run": spec.start_run} if spec.start_run else {}),
     }
 
 

@@ -18,7 +18,12 @@ import torch
 from tuneloop.errors import TrainingError
 from tuneloop.training import model as models
 from tuneloop.training.loss import why_not_packed
-from tuneloop.training.memory import MemoryPlan
+from tuneloop.training.preference_trainer import (
+    PreferenceTrainer,
+    dpo_arguments,
+    pair_dataset,
+    pairs_at_once,
+)
 from tuneloop.training.preflight import Preflight, look_before, marked
 from tuneloop.training.record import (
     hardware,
@@ -35,14 +40,15 @@ from tuneloop.training.trainer import (
     PackedTrainer,
     StepClock,
     StepEvents,
-    TimedCheckpoints,
-    early_stopping,
+    arguments,
+    callbacks,
     sft_arguments,
 )
 
 Emit = Callable[[dict[str, Any]], None]
 
-_SECONDS_BETWEEN_CHECKPOINTS = {"lora": 60.0, "qlora": 60.0, "full": 600.0}
+Made = tuple[PackedTrainer | PreferenceTrainer, bool, dict[str, Any]]
+"""The trainer, whether it packs, and the values that the run itself chose."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,23 +108,65 @@ def _make_trainer(
     emit: Emit,
     stop_requested: Callable[[], bool],
     clock: StepClock,
-) -> tuple[PackedTrainer, bool, dict[str, Any]]:
-    """The trainer, whether it packs, and the values that the run itself chose."""
-    from datasets import Dataset
-
+) -> Made:
     config, plan = spec.config, before.memory
     tokenizer = models.load_tokenizer(spec.base_folder)
-    pad_id = _pad_id(tokenizer)
     base = models.load_base(spec.base_folder, config, device=before.device)
+    rate = config.peak_learning_rate(base.config.get_text_config().hidden_size)
+    events = StepEvents(emit, clock)
+    measured = bool(before.evaluation.rows)
+    parts = {
+        "processing_class": tokenizer,
+        "callbacks": callbacks(
+            config, clock=clock, events=events, stop_requested=stop_requested, measured=measured
+        ),
+    }
+    settings = arguments(
+        spec,
+        device=before.device,
+        learning_rate=rate,
+        gradient_checkpointing=plan.gradient_checkpointing,
+        measured=measured,
+    )
+    make = _preference_trainer if config.method == "dpo" else _packed_trainer
+    trainer, packed = make(spec, before, base, emit, settings, parts)
+    events.trainer = trainer
+    in_force = {
+        "alpha": config.lora_alpha,
+        "dpo_learning_rate" if config.method == "dpo" else "learning_rate": rate,
+        "max_length": before.train.max_length,
+        "gradient_checkpointing": "on" if plan.gradient_checkpointing else "off",
+        "precision": _precision_name(models.chosen_dtype(config, before.device)),
+        "device": before.device,
+        "threads": before.threads,
+        "tokens_per_pack": plan.tokens_per_pack,
+    }
+    if spec.start_folder is not None:
+        # The adapter's own shape, which it has from the run that made it.
+        adapter = trainer.model.peft_config["default"]
+        in_force |= {"rank": adapter.r, "alpha": float(adapter.lora_alpha)}
+    return trainer, packed, in_force
+
+
+def _packed_trainer(
+    spec: TrainingSpec,
+    before: Preflight,
+    base: Any,
+    emit: Emit,
+    settings: dict[str, Any],
+    parts: dict[str, Any],
+) -> tuple[PackedTrainer, bool]:
+    """The trainer on examples, and whether it packs."""
+    from datasets import Dataset
+
+    pad_id = _pad_id(parts["processing_class"])
     reason = why_not_packed(base, before.train.rows, pad_id=pad_id)
     if reason is not None:
         emit({"event": "note", "text": f"Rows are padded instead of packed: {reason}."})
-    rate = config.peak_learning_rate(base.config.get_text_config().hidden_size)
-    events = StepEvents(emit, clock)
     trainer = PackedTrainer(
         model=base,
-        peft_config=models.lora_config(config),
-        args=_arguments(spec, before, learning_rate=rate, plan=plan),
+        peft_config=models.lora_config(spec.config),
+        args=sft_arguments(**settings),
         # The data sets only number the rows: the batch maker and the trainer hold them.
         train_dataset=Dataset.from_dict({"row": list(range(len(before.train.rows)))}),
         eval_dataset=Dataset.from_dict({"row": list(range(len(before.evaluation.rows)))})
@@ -128,66 +176,51 @@ def _make_trainer(
         packed=reason is None,
         batch_maker=BatchMaker(
             before.train.rows,
-            max_tokens=plan.tokens_per_pack,
+            max_tokens=before.memory.tokens_per_pack,
             packed=reason is None,
             pad_id=pad_id,
         ),
-        processing_class=tokenizer,
-        callbacks=[
-            clock,
-            events,
-            TimedCheckpoints(
-                every_seconds=_SECONDS_BETWEEN_CHECKPOINTS[config.method],
-                stop_requested=stop_requested,
-            ),
-            *(early_stopping(config.early_stopping_patience) if before.evaluation.rows else []),
-        ],
+        **parts,
     )
-    events.trainer = trainer
-    in_force = {
-        "alpha": config.lora_alpha,
-        "learning_rate": rate,
-        "max_length": before.train.max_length,
-        "gradient_checkpointing": "on" if plan.gradient_checkpointing else "off",
-        "precision": _precision_name(models.chosen_dtype(config, before.device)),
-        "device": before.device,
-        "threads": before.threads,
-        "tokens_per_pack": plan.tokens_per_pack,
-    }
-    return trainer, reason is None, in_force
+    return trainer, reason is None
 
 
-def _arguments(
-    spec: TrainingSpec, before: Preflight, *, learning_rate: float, plan: MemoryPlan
-) -> Any:
+def _preference_trainer(
+    spec: TrainingSpec,
+    before: Preflight,
+    base: Any,
+    emit: Emit,
+    settings: dict[str, Any],
+    parts: dict[str, Any],
+) -> tuple[PreferenceTrainer, bool]:
+    """The trainer on pairs, which are padded.
+
+    It goes on with the adapter that it starts from, so that one adapter on the base holds all that
+    was learned; TRL keeps a frozen copy of it as the reference. Without one the reference is the
+    base.
+    """
     config = spec.config
-    dtype = models.chosen_dtype(config, before.device)
-    measured = bool(before.evaluation.rows)
-    return sft_arguments(
-        output_dir=str(spec.run_folder / CHECKPOINTS_NAME),
-        num_train_epochs=config.epochs,
-        per_device_train_batch_size=config.batch_size,
-        learning_rate=learning_rate,
-        lr_scheduler_type=config.schedule,
-        warmup_steps=config.warmup_share,
-        weight_decay=config.weight_decay,
-        seed=config.seed,
-        data_seed=config.seed,
-        use_cpu=before.device == "cpu",
-        bf16=dtype == torch.bfloat16,
-        fp16=dtype == torch.float16,
-        gradient_checkpointing=plan.gradient_checkpointing,
-        report_to=list(config.trackers) or "none",
-        eval_strategy="epoch" if measured else "no",
-        save_strategy="epoch",
-        save_total_limit=2,
-        load_best_model_at_end=measured,
-        metric_for_best_model="eval_loss" if measured else None,
-        greater_is_better=False if measured else None,
+    trained = (*before.train.rows, *before.train_rejected)
+    at_once = pairs_at_once(
+        config.batch_size,
+        tokens_per_pack=before.memory.tokens_per_pack,
+        longest=max(map(len, trained)),
     )
+    started = spec.start_folder is not None
+    trainer = PreferenceTrainer(
+        model=models.with_adapter(base, spec.start_folder) if spec.start_folder else base,
+        peft_config=None if started else models.lora_config(config),
+        args=dpo_arguments(settings, beta=config.beta, pairs_at_once=at_once),
+        train_dataset=pair_dataset(before.train.rows, before.train_rejected),
+        eval_dataset=pair_dataset(before.evaluation.rows, before.evaluation_rejected),
+        **parts,
+    )
+    return trainer, False
 
 
-def _figures(trainer: PackedTrainer, before: Preflight, *, seconds: float) -> dict[str, Any]:
+def _figures(
+    trainer: PackedTrainer | PreferenceTrainer, before: Preflight, *, seconds: float
+) -> dict[str, Any]:
     """What was measured: losses, speed and counts."""
     curves = loss_curves(trainer.state.log_history)
     evaluation = [point["loss"] for point in curves["eval"]]
@@ -209,7 +242,7 @@ def _figures(trainer: PackedTrainer, before: Preflight, *, seconds: float) -> di
     }
 
 
-def _save(trainer: PackedTrainer, spec: TrainingSpec) -> Path:
+def _save(trainer: PackedTrainer | PreferenceTrainer, spec: TrainingSpec) -> Path:
     """Write adapter or model beside the output folder; returns the unfinished folder."""
     folder = spec.output_folder.with_name(spec.output_folder.name + ".part")
     shutil.rmtree(folder, ignore_errors=True)
@@ -219,7 +252,8 @@ def _save(trainer: PackedTrainer, spec: TrainingSpec) -> Path:
         trainer.processing_class.save_pretrained(target)
         return folder
     target = folder / "adapter"
-    trainer.model.save_pretrained(target)
+    # Not the frozen copy that DPO measures against.
+    trainer.model.save_pretrained(target, selected_adapters=["default"])
     (target / "README.md").unlink(missing_ok=True)
     # PEFT writes the local path of the base here; a bundle must not depend on a machine's paths.
     described = target / "adapter_config.json"

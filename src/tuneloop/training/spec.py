@@ -25,12 +25,16 @@ class TrainingSpec:
     base_folder: Path
     """Hugging Face folder of the base model."""
     train_file: Path
-    """Rows to train on, in the row format of a dataset version."""
+    """Rows to train on, in the row format of a dataset version; for DPO its preference pairs."""
     eval_file: Path | None
     """Rows that the evaluation loss is measured on, never trained."""
     run_folder: Path
     """Where the process works: log, checkpoints and, at the end, `output`."""
     config: TrainingConfig
+    start_folder: Path | None = None
+    """Adapter that preference training goes on from; None: a new one on the base."""
+    start_run: str = ""
+    """The run that made it."""
     origins: dict[str, str] = field(default_factory=dict)
     """Where each setting of `config` comes from: default, file, flag, environment."""
     dataset_digest: str = ""
@@ -64,6 +68,8 @@ class TrainingSpec:
             "train_file": str(self.train_file),
             "eval_file": None if self.eval_file is None else str(self.eval_file),
             "run_folder": str(self.run_folder),
+            "start_folder": None if self.start_folder is None else str(self.start_folder),
+            "start_run": self.start_run,
             "config": self.config.settings(),
             "origins": self.origins,
             "dataset_digest": self.dataset_digest,
@@ -79,12 +85,14 @@ class TrainingSpec:
         """
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
-            evaluation = value["eval_file"]
+            evaluation, start = value["eval_file"], value.get("start_folder")
             return cls(
                 base_folder=Path(value["base_folder"]),
                 train_file=Path(value["train_file"]),
                 eval_file=None if evaluation is None else Path(evaluation),
                 run_folder=Path(value["run_folder"]),
+                start_folder=None if start is None else Path(start),
+                start_run=value.get("start_run", ""),
                 config=TrainingConfig.from_settings(value["config"]),
                 origins=value["origins"],
                 dataset_digest=value["dataset_digest"],

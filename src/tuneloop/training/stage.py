@@ -16,12 +16,18 @@ from tuneloop.errors import TrainingError, TuneloopError
 from tuneloop.hashing import digest_json, short
 from tuneloop.modelfile import ModelFile
 from tuneloop.progress import Progress
+from tuneloop.registry import aliases
+from tuneloop.registry import bundle as bundles
 from tuneloop.registry.base_model import BaseModel
 from tuneloop.storage import tables
 from tuneloop.training.config import TrainingConfig
+from tuneloop.training.pairs import read_pairs, require_pairs
 from tuneloop.training.process import run_training
 from tuneloop.training.spec import TrainingSpec
 from tuneloop.workspace import Workspace
+
+PAIRS_FILE = "preferences.jsonl"
+"""Of a dataset version."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,16 +69,48 @@ def train(
 ) -> TrainingRun:
     """Train on the dataset version with this digest.
 
-    The same settings on the same data and base are recognised and their run is returned (T8),
-    unless `force`. A run that was killed continues from its last checkpoint; one that was killed
-    after its last step, or whose result could not be stored, is not trained again.
+    Preference training starts from another run, which is made first where it has to be. The same
+    settings on the same data and base are recognised and their run is returned (T8), unless
+    `force`. A run that was killed continues from its last checkpoint; one that was killed after its
+    last step, or whose result could not be stored, is not trained again.
 
     Raises:
         TuneloopError: training failed or was cancelled; the run says so and can be continued.
     """
+    config = TrainingConfig.from_settings(model.settings.training.model_dump(mode="json"))
+    start = None
+    if config.method == "dpo":
+        pairs = read_pairs(workspace.artifacts.get(dataset) / PAIRS_FILE)
+        require_pairs(len(pairs), config.minimum_pairs)
+        start = _start_of_preferences(
+            workspace, model, config, dataset=dataset, base=base, progress=progress
+        )
+    return _train(
+        workspace,
+        model,
+        config,
+        dataset=dataset,
+        base=base,
+        start=start,
+        progress=progress,
+        force=force,
+    )
+
+
+def _train(
+    workspace: Workspace,
+    model: ModelFile,
+    config: TrainingConfig,
+    *,
+    dataset: str,
+    base: BaseModel,
+    start: TrainingRun | None,
+    progress: Progress,
+    force: bool,
+) -> TrainingRun:
     settings = model.settings
-    config = TrainingConfig.from_settings(settings.training.model_dump(mode="json"))
-    identity = digest_json({"config": config.digest(), "dataset": dataset, "base": base.digest})
+    parts = {"config": config.digest(), "dataset": dataset, "base": base.digest}
+    identity = digest_json(parts if start is None else {**parts, "start": start.artifact})
     run_folder = workspace.folder("work/training") / identity[:16]
     earlier = [run for run in listing(workspace, settings.name) if run.config == identity]
     if earlier and earlier[0].status == "finished":
@@ -83,7 +121,9 @@ def train(
         progress.note(f"training run {known.id} did exactly this already; it is used again")
         return known
     run = _start(workspace, settings.name, identity, dataset=dataset, base=base)
-    spec = _spec(workspace, model, config, dataset=dataset, base=base, run_folder=run_folder)
+    spec = _spec(
+        workspace, model, config, dataset=dataset, base=base, start=start, run_folder=run_folder
+    )
     progress.step(f"Training on dataset {short(dataset)} ({config.method}, run {run.id})")
     try:
         output = run_training(spec, progress=progress)
@@ -107,20 +147,92 @@ def _spec(
     *,
     dataset: str,
     base: BaseModel,
+    start: TrainingRun | None,
     run_folder: Path,
 ) -> TrainingSpec:
     rows = workspace.artifacts.get(dataset)
-    evaluation = rows / "eval.jsonl"
+    names = ("train.jsonl", "eval.jsonl")
+    if config.method == "dpo":
+        names = (PAIRS_FILE, "preferences_eval.jsonl")
+    evaluation = rows / names[1]
     return TrainingSpec(
         base_folder=base.folder,
-        train_file=rows / "train.jsonl",
+        train_file=rows / names[0],
         eval_file=evaluation if evaluation.is_file() else None,
         run_folder=run_folder,
+        start_folder=None if start is None else _adapter(workspace, start),
+        start_run="" if start is None else start.id,
         config=config,
         origins={key: model.origin(f"training.{key}") for key in config.settings()},
         dataset_digest=dataset,
         base={"spec": base.spec, "revision": base.revision or "", "digest": base.digest},
     )
+
+
+def _start_of_preferences(
+    workspace: Workspace,
+    model: ModelFile,
+    config: TrainingConfig,
+    *,
+    dataset: str,
+    base: BaseModel,
+    progress: Progress,
+) -> TrainingRun | None:
+    """The run whose adapter preference training goes on from; None for the untuned base.
+
+    By default one on the examples of the same version: DPO only shifts weight between answers that
+    its reference gives already (Rafailov et al. 2023, section 4), and new examples must be learned
+    before. Production has not seen them, and the untuned base does not know the task.
+
+    Raises:
+        TrainingError: nothing is in production, or it is no adapter on this base.
+    """
+    if config.start_from == "base":
+        return None
+    if config.start_from == "sft":
+        return _train(
+            workspace,
+            model,
+            config.before_preferences(),
+            dataset=dataset,
+            base=base,
+            start=None,
+            progress=progress,
+            force=False,
+        )
+    run = _run_in_production(workspace, model.settings.name)
+    if run.base != base.digest:
+        raise TrainingError(
+            "What is in production was trained on another base than the model file names.",
+            remedy="Set training.start_from: sft.",
+        )
+    _adapter(workspace, run)
+    return run
+
+
+def _run_in_production(workspace: Workspace, model: str) -> TrainingRun:
+    alias = aliases.current(workspace, model).get("production")
+    if alias is None:
+        raise TrainingError(
+            "training.start_from is production, and nothing is in production.",
+            remedy="Set training.start_from: sft.",
+        )
+    return find(workspace, bundles.find(workspace, alias.bundle).manifest["training"]["run"])
+
+
+def _adapter(workspace: Workspace, run: TrainingRun) -> Path:
+    """The adapter that a run made.
+
+    Raises:
+        TrainingError: it trained all weights.
+    """
+    folder = workspace.artifacts.get(str(run.artifact)) / "adapter"
+    if not folder.is_dir():
+        raise TrainingError(
+            f"Training run {run.id} made a whole model; preference training goes on from a LoRA.",
+            remedy="Set training.start_from: sft.",
+        )
+    return folder
 
 
 def find(workspace: Workspace, run: str) -> TrainingRun:

@@ -9,16 +9,21 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from transformers import EarlyStoppingCallback, TrainerCallback, TrainerControl
 from trl import SFTConfig, SFTTrainer
 
 from tuneloop.errors import TrainingError
+from tuneloop.training.config import TrainingConfig
 from tuneloop.training.loss import packed_loss, padded_loss
+from tuneloop.training.model import chosen_dtype
 from tuneloop.training.packing import pack_tensors, padded_tensors, plan_packs, plan_padded
 from tuneloop.training.rows import TokenRow
+from tuneloop.training.spec import CHECKPOINTS_NAME, TrainingSpec
+
+_SECONDS_BETWEEN_CHECKPOINTS = {"lora": 60.0, "qlora": 60.0, "dpo": 60.0, "full": 600.0}
 
 
 class BatchMaker:
@@ -123,6 +128,13 @@ class PackedTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
         """None in checkpoints; the registry writes one for a published bundle."""
 
 
+class Counting(Protocol):
+    """A trainer that counts what it trains on."""
+
+    row_tokens: int
+    completion_tokens: int
+
+
 class StepClock(TrainerCallback):  # type: ignore[misc]
     """Adds up the time of training: batches, passes and updates, not evaluation and saving."""
 
@@ -148,7 +160,7 @@ class StepEvents(TrainerCallback):  # type: ignore[misc]
     """Tells each step and each evaluation to `emit`."""
 
     def __init__(self, emit: Callable[[dict[str, Any]], None], clock: StepClock) -> None:
-        self.trainer: PackedTrainer | None = None
+        self.trainer: Counting | None = None
         self._emit = emit
         self._clock = clock
         self._first_step = 0
@@ -183,6 +195,8 @@ class StepEvents(TrainerCallback):  # type: ignore[misc]
                 "seconds_left": (state.max_steps - state.global_step) * seconds / steps,
             }
             rate = {"loss": logs["loss"], "learning_rate": logs["learning_rate"]}
+            if "rewards/margins" in logs:
+                rate["margin"] = logs["rewards/margins"]
             self._emit({"event": "step", **where, **rate, **speed})
 
 
@@ -207,21 +221,70 @@ class TimedCheckpoints(TrainerCallback):  # type: ignore[misc]
         self._last = time.monotonic()
 
 
-def early_stopping(patience: int) -> list[TrainerCallback]:
-    """The callback that stops after `patience` evaluations without improvement; 0: none."""
-    return [EarlyStoppingCallback(early_stopping_patience=patience)] if patience else []
+def callbacks(
+    config: TrainingConfig,
+    *,
+    clock: StepClock,
+    events: StepEvents,
+    stop_requested: Callable[[], bool],
+    measured: bool,
+) -> list[TrainerCallback]:
+    """What every run has; `measured`: there are evaluation rows to stop early by."""
+    found = [
+        clock,
+        events,
+        TimedCheckpoints(
+            every_seconds=_SECONDS_BETWEEN_CHECKPOINTS[config.method],
+            stop_requested=stop_requested,
+        ),
+    ]
+    if measured and config.early_stopping_patience:
+        patience = config.early_stopping_patience
+        found.append(EarlyStoppingCallback(early_stopping_patience=patience))
+    return found
+
+
+def arguments(
+    spec: TrainingSpec,
+    *,
+    device: str,
+    learning_rate: float,
+    gradient_checkpointing: bool,
+    measured: bool,
+) -> dict[str, Any]:
+    """The trainer's arguments that every method has."""
+    config, dtype = spec.config, chosen_dtype(spec.config, device)
+    return {
+        "output_dir": str(spec.run_folder / CHECKPOINTS_NAME),
+        "num_train_epochs": config.passes,
+        "per_device_train_batch_size": config.batch_size,
+        "learning_rate": learning_rate,
+        "lr_scheduler_type": config.schedule,
+        "warmup_steps": config.warmup_share,
+        "weight_decay": config.weight_decay,
+        "seed": config.seed,
+        "data_seed": config.seed,
+        "use_cpu": device == "cpu",
+        "bf16": dtype == torch.bfloat16,
+        "fp16": dtype == torch.float16,
+        "gradient_checkpointing": gradient_checkpointing,
+        "report_to": list(config.trackers) or "none",
+        "eval_strategy": "epoch" if measured else "no",
+        "save_strategy": "epoch",
+        "save_total_limit": 2,
+        "load_best_model_at_end": measured,
+        "metric_for_best_model": "eval_loss" if measured else None,
+        "greater_is_better": False if measured else None,
+        "remove_unused_columns": False,
+        "max_length": None,
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "disable_tqdm": True,
+        "dataloader_pin_memory": False,
+        "average_tokens_across_devices": False,
+    }
 
 
 def sft_arguments(**settings: Any) -> SFTConfig:
     """TRL's arguments for training on prepared batches without its own data handling."""
-    return SFTConfig(
-        dataset_kwargs={"skip_prepare_dataset": True},
-        remove_unused_columns=False,
-        max_length=None,
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
-        average_tokens_across_devices=False,
-        **settings,
-    )
+    return SFTConfig(dataset_kwargs={"skip_prepare_dataset": True}, **settings)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import resource
+import sqlite3
 import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,6 +22,7 @@ import yaml
 from tiny_desk import as_json, command, tuneloop
 from tuneloop import modelfile
 from tuneloop.deployment import endpoints, servers, up
+from tuneloop.deployment.backends.base import answers
 from tuneloop.deployment.export.convert import convert_to_gguf
 from tuneloop.deployment.processes import free_port
 from tuneloop.errors import StoreError
@@ -277,9 +279,28 @@ def test_a_full_disk_raises_an_alert_and_what_is_too_old_goes(desk: Path, gguf: 
     wait_for(lambda: [one["id"] for one in as_json(desk, "traffic", "list")] == ["1"])
     assert as_json(desk, "down")["stopped"]
     workspace.records.close()
-    for name in ("up", "gateway-0", "housekeeping"):
+    for name in ("up", "gateway-0", "worker"):
         lines = (workspace.root / "logs" / f"{name}.log").read_text().splitlines()
         assert lines and all({"time", "level", "message"} <= json.loads(x).keys() for x in lines)
+
+
+def test_a_gateway_killed_while_the_records_are_locked_is_back_at_once(
+    desk: Path, gguf: Path
+) -> None:
+    workspace = Workspace.open(desk / FOLDER)
+    deploy(workspace, desk, register(workspace, gguf, "live"))
+    tuneloop(desk, "up", "--detach")
+    url = str(as_json(desk, "status")["gateway_url"])
+    with closing(sqlite3.connect(workspace.root / "records.sqlite")) as locker:
+        locker.execute("BEGIN IMMEDIATE")
+        time.sleep(1)  # who reads the records waits for them now, for 15 s
+        (pid,) = gateways(url)
+        psutil.Process(pid).kill()
+        wait_for(lambda: gateways(url) - {pid} != set(), seconds=8)
+        wait_for(lambda: answers(f"{url.removesuffix('/v1')}/healthz"), seconds=20)
+        locker.rollback()
+    ask(url)
+    workspace.records.close()
 
 
 def test_a_drill_goes_there_and_back_and_fails_no_request(desk: Path, gguf: Path) -> None:
@@ -297,6 +318,7 @@ def test_a_drill_goes_there_and_back_and_fails_no_request(desk: Path, gguf: Path
     assert endpoint is not None
     assert (endpoint.bundle, endpoint.previous) == (new.id, old.id)
     assert as_json(desk, "traffic", "list") == []
+    assert len(as_json(desk, "history", "--drills")) == len(as_json(desk, "history")) + 2
 
 
 def wait_for(condition: Callable[[], bool], *, seconds: float = 30.0) -> None:

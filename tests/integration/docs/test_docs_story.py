@@ -152,6 +152,8 @@ def test_the_readme_and_the_guides_are_true(team: Team) -> None:
     assert "was asked 2 of 2 chats" in team.read(GUIDES / "rollout.md", 1, candidate="previous")
     assert "shadow" in team.read(GUIDES / "rollout.md", 0, candidate="previous")
     assert "0 of" in team.read(GUIDES / "rollout.md", 2)
+    live = json.loads(team.run("tuneloop", "status", "--json"))["live"]["bundle"]
+    assert "Undo with" in team.read(GUIDES / "rollout.md", 3, ID=live)
     assert "tl_" in team.read(GUIDES / "protect.md", 0)
     assert "0 interactions" in team.read(GUIDES / "protect.md", 1)
     team.read(GUIDES / "protect.md", 2)

@@ -77,6 +77,13 @@ def traffic(tmp_path: Path) -> Iterator[Traffic]:
         ],
     )
     made.append(
+        "embeddings",
+        [
+            {"id": name, "time": NOW - timedelta(days=days), "bundle": DESK, "vector": [0.5]}
+            for name, days in (("old", 91), ("new", 89))
+        ],
+    )
+    made.append(
         "feedback",
         [
             _feedback("late", "old", 1),  # on an old interaction
@@ -103,6 +110,7 @@ def test_the_old_rows_of_a_model_go_and_take_their_feedback_along(
     assert (done.interactions, done.shadows, done.feedback) == (2, 1, 3)
     assert _ids(traffic, "interactions") == ["new", "newer", "other"]
     assert _ids(traffic, "shadows") == ["new"]
+    assert _ids(traffic, "embeddings") == ["new"]
     assert _ids(traffic, "feedback") == ["kept", "on nothing yet", "others"]
     assert _ids(traffic, "measurements") == ["m"]
     again = prune(spool, traffic, bundles=[DESK], before=LIMIT)

@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 
 from monitoring_data import LetterEmbedder
+from tuneloop.errors import UsageError
 from tuneloop.modelfile import DataSettings, ModelFile, ModelSettings
-from tuneloop.monitoring import alerts, stage
+from tuneloop.monitoring import alerts, embeddings, stage
 from tuneloop.monitoring.measurement import Measurement
+from tuneloop.monitoring.monitors.table import MONITORS
+from tuneloop.monitoring.watched import reference_of
 from tuneloop.progress import Silent
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
@@ -22,6 +25,8 @@ from tuneloop.storage.spool import Feedback, Interaction, Spool, encode, iso_tim
 from tuneloop.workspace import Workspace
 
 TASK = {"output_schema": {"type": "object", "required": ["intent"]}, "output_pattern": None}
+MONITOR_NAMES = [monitor.name for monitor in MONITORS]
+PROBE = {"probe": "golden"}
 ANSWER = '{"intent": "fault"}'
 SUBJECTS = ("battery", "hub", "thermostat", "valve", "invoice", "parcel", "password", "screen")
 FAMILIAR = tuple(
@@ -103,6 +108,8 @@ def _capture(
             "request": "{}",
             "response": ANSWER,
             "latency_ms": 80.0,
+            "prompt_tokens": 30,
+            "completion_tokens": 8,
             "conversation": "c",
         }
         assert spool.append(encode(Interaction(**record | values))) is None
@@ -137,7 +144,11 @@ def test_month_two_opens_alerts_and_a_quiet_day_resolves_them(
 ) -> None:
     _capture(workspace, bundle, FAMILIAR, at=clock.time - timedelta(hours=2), edited=3)
     quiet = _run(workspace, bundle)
-    assert {m.verdict for m in quiet.values()} == {"ok"}
+    unseen = {"accuracy", "judge_quality", "confidence"}  # nobody scored, no log-probabilities came
+    verdicts = {name: m.verdict for name, m in quiet.items()}
+    assert verdicts == {
+        name: "not_enough_data" if name in unseen else "ok" for name in MONITOR_NAMES
+    }
     assert alerts.listing(workspace, "desk") == []
 
     clock.advance(days=2)
@@ -149,18 +160,29 @@ def test_month_two_opens_alerts_and_a_quiet_day_resolves_them(
         [*renamed, *solar, *FAMILIAR[:48]],
         at=clock.time - timedelta(hours=2),
         edited=32,
-        response="a fault, I think",
+        response="I am sorry, but I cannot help you with that; a person will look at it",
         latency_ms=400.0,
+        completion_tokens=20,
     )
     loud = _run(workspace, bundle)
     verdicts = {monitor: m.verdict for monitor, m in loud.items()}
     assert verdicts == {
+        "accuracy": "not_enough_data",
         "format_compliance": "alert",
-        "latency_p95": "alert",
         "edit_rate": "alert",
+        "confidence": "not_enough_data",
+        "latency_p95": "alert",
         "novelty": "alert",
+        "embedding_drift": "alert",
+        "judge_quality": "not_enough_data",
+        "output_length": "alert",
+        "vocabulary_diversity": "alert",
+        "refusals": "alert",
+        "escalations": "ok",
         "errors": "ok",
+        "cost": "alert",
     }
+    assert "baseline 0.0 % (its first window" in loud["refusals"].message
     assert loud["edit_rate"].value == 0.4
     shown = {new["word"] for new in loud["novelty"].detail["new_words"]}
     assert {"skerry", "solar", "tariff"} <= shown
@@ -175,7 +197,7 @@ def test_month_two_opens_alerts_and_a_quiet_day_resolves_them(
     _capture(workspace, bundle, FAMILIAR[:5], at=clock.time - timedelta(hours=2))
     few = _run(workspace, bundle)
     assert {m.verdict for m in few.values()} == {"not_enough_data"}
-    assert len(alerts.listing(workspace, "desk")) == 4
+    assert len(alerts.listing(workspace, "desk")) == 9
 
     _capture(workspace, bundle, FAMILIAR, at=clock.time - timedelta(hours=1))
     _run(workspace, bundle)
@@ -193,8 +215,9 @@ def test_history_is_what_was_measured_the_newest_first(
         second["edit_rate"],
         first["edit_rate"],
     ]
-    assert len(stage.history(workspace, model="desk")) == 10
-    assert len(stage.history(workspace, model="desk", since=clock.time)) == 5
+    many = len(MONITOR_NAMES)
+    assert len(stage.history(workspace, model="desk")) == 2 * many
+    assert len(stage.history(workspace, model="desk", since=clock.time)) == many
     assert len(stage.history(workspace, model="desk", limit=3)) == 3
     assert stage.history(workspace, model="other") == []
 
@@ -222,7 +245,7 @@ def test_without_an_evaluated_latency_the_first_full_window_is_the_baseline(
     clock.advance(hours=1)
     second = _run(workspace, bundle)["latency_p95"]
     assert second.verdict == "alert"
-    assert second.detail["baseline_p95_ms"] == 80.0
+    assert second.detail["baseline"][0] == 80.0
     assert "first window" in second.message
 
 
@@ -237,14 +260,110 @@ def test_a_dataset_that_is_gone_silences_only_novelty(
     assert found["edit_rate"].verdict == "alert"
 
 
-def test_the_reference_is_embedded_once_for_a_dataset_and_an_embedder(
+def test_each_prompt_is_embedded_once_and_late_ones_too(
     workspace: Workspace, bundle: Bundle, clock
 ) -> None:
     embedder = LetterEmbedder()
-    _capture(workspace, bundle, FAMILIAR[:40], at=clock.time - timedelta(hours=1))
-    _run(workspace, bundle, embedder=embedder)
+    _capture(workspace, bundle, FAMILIAR[:40], at=clock.time - timedelta(hours=5))
+    first = _run(workspace, bundle, embedder=embedder, only=["novelty"])["novelty"]
     assert embedder.texts_embedded == len(FAMILIAR) + 40
-    _run(workspace, bundle, embedder=embedder)
-    assert embedder.texts_embedded == len(FAMILIAR) + 80
-    found = _run(workspace, bundle)["novelty"]  # the default one
+    again = _run(workspace, bundle, embedder=embedder, only=["novelty"])["novelty"]
+    assert embedder.texts_embedded == len(FAMILIAR) + 40
+    assert again == first
+    # Another gateway's capture of the same hour arrives later.
+    _capture(workspace, bundle, FAMILIAR[40:50], at=clock.time - timedelta(hours=5))
+    _capture(workspace, bundle, FAMILIAR[:3], at=clock.time - timedelta(hours=1), tags=PROBE)
+    late = _run(workspace, bundle, embedder=embedder, only=["novelty"])["novelty"]
+    assert embedder.texts_embedded == len(FAMILIAR) + 50
+    assert late.n == 50
+    stored = workspace.traffic.scan("embeddings").collect()
+    assert stored["id"].n_unique() == stored.height == 50
+    assert {len(vector) for vector in stored["vector"]} == {26}
+    found = _run(workspace, bundle, only=["novelty"])["novelty"]  # the default one, beside it
     assert found.detail["embedder"].startswith("wordllama")
+    assert found.n == 50
+
+
+def test_a_killed_embedding_goes_on_where_it_was(
+    workspace: Workspace, bundle: Bundle, clock, monkeypatch
+) -> None:
+    class Dies(LetterEmbedder):
+        def embed(self, texts: Sequence[str]):
+            if self.texts_embedded >= len(FAMILIAR) + 40:
+                raise KeyboardInterrupt
+            return super().embed(texts)
+
+    monkeypatch.setattr(embeddings, "COMMIT_ROWS", 20)
+    for hour in range(4):
+        _capture(workspace, bundle, FAMILIAR[:20], at=clock.time - timedelta(hours=hour + 1))
+    dies = Dies()
+    reference_of(workspace, bundle.manifest["dataset"]["digest"], dies)
+    with pytest.raises(KeyboardInterrupt):
+        _run(workspace, bundle, embedder=dies, only=["novelty"])
+    assert workspace.traffic.scan("embeddings").collect().height == 40
+    whole = LetterEmbedder()
+    assert _run(workspace, bundle, embedder=whole, only=["novelty"])["novelty"].n == 80
+    assert whole.texts_embedded == 40
+
+
+def test_only_the_monitors_asked_for_run(workspace: Workspace, bundle: Bundle, clock) -> None:
+    _capture(workspace, bundle, FAMILIAR[:40], at=clock.time - timedelta(hours=1))
+    assert list(_run(workspace, bundle, only=["errors", "edit_rate"])) == ["edit_rate", "errors"]
+    assert workspace.traffic.scan("embeddings").collect().height == 0
+    with pytest.raises(UsageError, match="There is no monitor 'drifting'"):
+        _run(workspace, bundle, only=["drifting"])
+
+
+def test_a_judges_baseline_is_its_own_first_window(
+    workspace: Workspace, bundle: Bundle, clock
+) -> None:
+    def judged(judge: str, score: float) -> Measurement:
+        _capture(workspace, bundle, FAMILIAR[:40], at=clock.time - timedelta(hours=1))
+        stage.collect_traffic(workspace, progress=Silent())
+        today = workspace.traffic.scan("interactions", since=clock.time - timedelta(hours=2))
+        workspace.traffic.append(
+            "feedback",
+            [
+                {
+                    "id": f"{judge}{identity}",
+                    "time": clock.time - timedelta(minutes=1),
+                    "interaction": identity,
+                    "kind": "judgement",
+                    "value": json.dumps({"score": score, "judge": judge}),
+                }
+                for identity in today.collect()["id"]
+            ],
+        )
+        found = _run(workspace, bundle, only=["judge_quality"])["judge_quality"]
+        clock.advance(days=2)
+        return found
+
+    assert "becomes_baseline" in judged("a", 0.9).detail
+    assert "becomes_baseline" in judged("b", 0.5).detail
+    assert judged("a", 0.88).verdict == "ok"
+    assert judged("b", 0.1).verdict == "alert"
+    assert judged("a", 0.6).verdict == "alert"
+
+
+def test_measurements_of_an_earlier_version_are_still_read(
+    workspace: Workspace, bundle: Bundle, clock
+) -> None:
+    limit = {"threshold": 0.15, "unit": "share", "side": "above"}
+    row = {
+        "id": "0" * 32,
+        "time": clock.time,
+        "model": "desk",
+        "endpoint": "desk",
+        "bundle": bundle.id,
+        "monitor": "edit_rate",
+        "value": 0.1,
+        "n": 40,
+        "verdict": "ok",
+        "window_start": clock.time - timedelta(days=1),
+        "window_end": clock.time,
+        "detail": json.dumps({"message": "m", "limit": limit, "seen": {}}),
+    }
+    workspace.traffic.append("measurements", [row])
+    (found,) = stage.history(workspace, model="desk")
+    assert found.limit is not None
+    assert (found.limit.threshold, found.limit.best, found.message) == (0.15, None, "m")

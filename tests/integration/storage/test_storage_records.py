@@ -112,6 +112,21 @@ def first(shared: Workspace, bundle: str, model: ModelSettings | None = None) ->
     )
 
 
+def test_a_drill_leaves_no_trace_in_what_is_live_since_when(
+    shared: Workspace, tmp_path: Path
+) -> None:
+    one, two = (make_bundle(shared, seed, tmp_path / f"b{seed}") for seed in (1, 2))
+    first(shared, one)
+    endpoints.succeed(shared, model="router", bundle=two, expected=one, actor="ann", reason="r")
+    since = aliases.current(shared, "router")["production"].moved_at
+    for _ in range(2):
+        endpoints.roll_back(shared, model="router", actor="bob", reason="drill", drill=True)
+    assert aliases.current(shared, "router")["production"].moved_at == since
+    assert [move.drill for move in aliases.history(shared, "router")[:5]] == [True] * 4 + [False]
+    with pytest.raises(ConflictError, match="not in production"):
+        endpoints.roll_back(shared, model="router", actor="ann", reason="r", expected=one)
+
+
 def test_rollback_without_a_previous_bundle_is_refused(shared: Workspace, tmp_path: Path) -> None:
     first(shared, make_bundle(shared, 1, tmp_path / "b"))
     with pytest.raises(UsageError, match="no previous bundle"):

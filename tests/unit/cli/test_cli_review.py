@@ -92,3 +92,48 @@ def test_what_was_not_listed_is_not_approved(desk: Workspace) -> None:
     assert [item["interaction"] for item in json.loads(run("review", "list", "--json").stdout)] == [
         "3"
     ]
+
+
+def test_choices_disputes_and_figures(desk: Workspace) -> None:
+    """A number chooses one of the answers in conflict; only whom an item waits for is asked."""
+    proposals = [
+        review.Proposal(
+            kind="contradiction",
+            key="open",
+            messages=[{"role": "user", "content": "open on Sunday?"}],
+            answer="",
+            proposal="yes",
+            detail={
+                "answers": [
+                    {"answer": "yes", "rows": ["a.jsonl, line 3", "a.jsonl, line 9"]},
+                    {"answer": "no", "rows": ["a.jsonl, line 5"]},
+                ]
+            },
+        )
+    ]
+    run("review", "list")
+    run("review", "reject", "--all")
+    done = run("review", "--reviewer", "Ines")
+    assert "Nothing to review." in done.stdout
+    review.enqueue(desk, proposals, model="desk", double_share=1.0)
+    (item,) = review.listing(desk, "desk")
+    done = run("review", "--reviewer", "Ines", keys="2\n")
+    assert "a.jsonl, line 3 and 1 more" in done.stdout
+    assert "Another person judges this one too." in done.stdout
+    assert "Nothing to review." in run("review", "--reviewer", "ines").stdout
+    assert "Ines" not in run("review", "list", "--status", "second", "--json").stdout
+    done = run("review", "--reviewer", "Bo", keys="a\n")
+    assert "You two disagree" in done.stdout
+    done = run("review", "--reviewer", "Eve", keys="2\n")
+    assert "2 no  a.jsonl, line 5; Ines approved" in done.stdout
+    assert review.listing(desk, "desk", status="approved")[0].final == "no"
+
+    assert json.loads(run("review", "undo", item.id, "--json").stdout)["status"] == "disputed"
+    approved = run("review", "approve", item.id, "--answer", "maybe", "--json")
+    assert json.loads(approved.stdout) == {"approved": 1}
+    found = json.loads(run("review", "stats", "--json").stdout)
+    assert found["agreement"]["n"] == 1
+    assert found["pace"]["n"] == 2
+    text = run("review", "stats").stdout
+    assert "examples per expert hour (n = 2" in text
+    assert "decided the same, n = 1" in text

@@ -100,7 +100,15 @@ def test_common_forms_are_recognised(
         ({"prompt": "q"}, "unknown_form"),
         ({"prompt": "q", "completion": None}, "missing_value"),
         ({"prompt": 7, "completion": "a"}, "wrong_type"),
-        ({"prompt": "q", "chosen": "a", "rejected": "b"}, "preference_pair"),
+        ({"prompt": "q", "chosen": "a", "rejected": " "}, "empty_answer"),
+        ({"chosen": "a", "rejected": "b"}, "wrong_type"),
+        (
+            {
+                "chosen": chat(("user", "p"), ("assistant", "a"))["messages"],
+                "rejected": chat(("user", "q"), ("assistant", "b"))["messages"],
+            },
+            "unknown_form",
+        ),
         ({"messages": []}, "no_messages"),
         ({"messages": "q"}, "wrong_type"),
         ({"messages": [None]}, "wrong_type"),

@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +14,6 @@ from tuneloop.datasets import versions
 from tuneloop.datasets.diff import diff
 from tuneloop.datasets.inspect import inspect
 from tuneloop.datasets.versions import DatasetVersion, Extras
-from tuneloop.errors import DataError
 from tuneloop.modelfile import DataSettings, EvaluationSettings, ModelFile, ModelSettings
 from tuneloop.modelfile.settings import SuiteSettings, TaskSettings
 from tuneloop.workspace import Workspace
@@ -293,13 +291,6 @@ def test_parquet_is_read(workspace: Workspace, tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist(rows(30)), tmp_path / "rows.parquet")
     version = versions.prepare(workspace, model_file(tmp_path, "rows.parquet"))
     assert version.report["rows_kept"] == 30
-
-
-def test_preference_pairs_are_told_where_they_belong(workspace: Workspace, tmp_path: Path) -> None:
-    pairs = [{"prompt": f"q{n}", "chosen": "a", "rejected": "b"} for n in range(20)]
-    write(tmp_path / "rows.jsonl", pairs)
-    with pytest.raises(DataError, match="preference"):
-        versions.prepare(workspace, model_file(tmp_path))
 
 
 def test_too_few_rows_are_advised_against(workspace: Workspace, tmp_path: Path) -> None:

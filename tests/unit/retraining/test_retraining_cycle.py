@@ -16,14 +16,23 @@ import sqlalchemy as sa
 
 from tuneloop.deployment import endpoints, rollouts
 from tuneloop.deployment.rollout_plan import Guard, RolloutPlan
-from tuneloop.errors import ConflictError, DeploymentError, GateError
-from tuneloop.modelfile import DataSettings, ModelFile, ModelSettings, RolloutSettings
-from tuneloop.registry import audit
+from tuneloop.errors import ConflictError, DeploymentError, GateError, StoreError
+from tuneloop.modelfile import (
+    ApprovalRule,
+    ApprovalSettings,
+    DataSettings,
+    ModelFile,
+    ModelSettings,
+    RolloutSettings,
+)
+from tuneloop.registry import approvals, audit, people
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 from tuneloop.retraining import candidate as candidates
 from tuneloop.retraining import exporting
-from tuneloop.retraining.cycle import CycleResult, run_cycle
+from tuneloop.retraining.cycle import go_on, run_cycle
+from tuneloop.retraining.cycle_end import WORKER, CycleResult, may_go_on
+from tuneloop.retraining.cycles import Cycle, ask, find
 from tuneloop.retraining.loop import Loop
 from tuneloop.storage import tables
 from tuneloop.workspace import Workspace
@@ -49,7 +58,7 @@ class PlayedLoop(Loop):
         """Of the candidate to production."""
         self.smoke = True
         self.interrupt: dict[str, Callable[[], None]] = {}
-        """Step → what happens before it; `evaluated`: after the evaluation."""
+        """Step → what happens before it; `evaluated`, `rolled out`: after it."""
 
     def roll_out_automatically(self) -> None:
         changed = self.model.model_copy(update={"rollout": RolloutSettings(automatic=True)})
@@ -173,7 +182,7 @@ def loop(
         played.do("rollout")
         live = played.live()
         assert live is not None
-        return rollouts.start(
+        begun = rollouts.start(
             workspace,
             model="router",
             endpoint="router",
@@ -182,6 +191,8 @@ def loop(
             plan=RolloutPlan(guards=(Guard(name="errors"),), shadow=None, steps=(0.5,)),
             actor="ann",
         )
+        played.interrupt.pop("rolled out", lambda: None)()
+        return begun
 
     monkeypatch.setattr(candidates, "roll_out", roll_out)
     monkeypatch.setattr(candidates, "deploy", deploy)
@@ -397,7 +408,8 @@ def test_a_candidate_is_rolled_out_and_its_rollout_has_the_last_word(
     assert loop.did == ["prepare", "train", "export", "evaluate", "rollout"]
     assert loop.live() == live
     meanwhile = loop.run_again()
-    assert loop.did == ["prepare", "train"] and "is being rolled out" in meanwhile.outcome
+    assert loop.did == [] and "is being rolled out" in meanwhile.outcome
+    assert (meanwhile.status, meanwhile.id) == ("waiting", begun.id)
     under_way = rollouts.active(loop.workspace, "router")
     assert under_way is not None
     rollouts.move(
@@ -426,3 +438,128 @@ def test_a_rollout_that_could_not_begin_is_begun_by_the_next_run(loop: PlayedLoo
         loop.run_again()
     assert "is being rolled out" in loop.run_again().outcome
     assert loop.did == ["prepare", "rollout"]
+
+
+def waiting_for_approval(loop: PlayedLoop) -> Cycle:
+    """A cycle that ann asked for and that wants bob's approval."""
+    rule = ApprovalRule(roles=("expert",), not_author=False)
+    changed = loop.model.model_copy(update={"approvals": ApprovalSettings(deploy=rule)})
+    loop.model_file = replace(loop.model_file, settings=changed)
+    people.add(loop.workspace, "bob", ["admin", "expert"], actor="bob")
+    asked = ask(loop, reason="drift", actor="ann")
+    go_on(loop, asked.id)
+    return find(loop.workspace, "router", asked.id)
+
+
+def decide(loop: PlayedLoop, event: Any) -> None:
+    (bundle,) = bundles.listing(loop.workspace)
+    approvals.decide(
+        loop.workspace, loop.model, bundle, "deploy", event, actor="bob", reason="I read it"
+    )
+
+
+def test_a_cycle_waits_for_an_approval_and_goes_on_from_there(loop: PlayedLoop) -> None:
+    waiting = waiting_for_approval(loop)
+    assert waiting.status == "waiting" and "tuneloop approve" in waiting.outcome
+    assert not may_go_on(loop, waiting) and loop.live() is None
+    done = list(loop.did)
+    go_on(loop, waiting.id)
+    assert loop.did == done, "nothing is done before it is granted"
+    decide(loop, "approved")
+    assert may_go_on(loop, waiting)
+    go_on(loop, waiting.id)
+    after = find(loop.workspace, "router", waiting.id)
+    assert after.status == "finished" and loop.live() == bundles.listing(loop.workspace)[0].id
+    assert [step for step in loop.did if step != "prepare"] == [
+        "train",
+        "export",
+        "evaluate",
+        "deploy",
+    ]
+
+
+def test_a_rejected_candidate_ends_its_cycle(loop: PlayedLoop) -> None:
+    waiting = waiting_for_approval(loop)
+    decide(loop, "rejected")
+    go_on(loop, waiting.id)
+    after = find(loop.workspace, "router", waiting.id)
+    assert (after.status, loop.live()) == ("stopped", None)
+    assert "bob rejected it" in after.outcome
+
+
+def test_what_nobody_asked_for_is_not_deployed_below_the_highest_level(loop: PlayedLoop) -> None:
+    asked = ask(loop, reason="drift", actor=WORKER)
+    go_on(loop, asked.id)
+    after = find(loop.workspace, "router", asked.id)
+    assert (after.status, loop.live()) == ("finished", None)
+    assert "a person decides: tuneloop deploy" in after.outcome
+
+
+def test_what_may_pass_leaves_a_worker_s_cycle_open(loop: PlayedLoop) -> None:
+    def fails(error: Exception) -> Callable[[], None]:
+        def fail() -> None:
+            raise error
+
+        return fail
+
+    asked = ask(loop, reason="drift", actor="ann")
+    loop.interrupt["train"] = fails(StoreError("The bucket is away."))
+    with pytest.raises(StoreError):
+        go_on(loop, asked.id)
+    assert find(loop.workspace, "router").status == "running"
+    loop.interrupt["train"] = fails(DeploymentError("It does not start."))
+    go_on(loop, asked.id)
+    assert find(loop.workspace, "router").status == "failed"
+
+
+def test_a_rollout_that_ended_ends_its_cycle(loop: PlayedLoop) -> None:
+    loop.roll_out_automatically()
+    loop.run_again()
+    loop.rows = "rows-2"
+    begun = loop.run_again()
+    waiting = find(loop.workspace, "router", begun.id)
+    assert waiting.status == "waiting" and not may_go_on(loop, waiting)
+    under_way = rollouts.active(loop.workspace, "router")
+    assert under_way is not None
+    rollouts.move(
+        loop.workspace,
+        under_way,
+        status="finished",
+        event="finish",
+        actor="controller",
+        reason="all is well",
+    )
+    loop.did.clear()
+    assert may_go_on(loop, waiting)
+    go_on(loop, begun.id)
+    after = find(loop.workspace, "router", begun.id)
+    assert after.status == "finished" and "got to its end" in after.outcome and loop.did == []
+
+
+def test_a_cycle_killed_as_its_rollout_began_waits_for_that_rollout(loop: PlayedLoop) -> None:
+    loop.roll_out_automatically()
+    loop.run_again()
+    loop.rows = "rows-2"
+
+    loop.interrupt["rolled out"] = killed
+    with pytest.raises(Killed):
+        loop.run_again()
+    assert "rollout" not in find(loop.workspace, "router").steps
+    again = loop.run_again()
+    assert again.status == "waiting" and len(loop.rollouts()) == 1
+    assert find(loop.workspace, "router").steps["rollout"]["rollout"] == (loop.rollouts()[0].id)
+
+
+def test_a_first_bundle_that_was_just_deployed_is_not_rolled_out(loop: PlayedLoop) -> None:
+    loop.roll_out_automatically()
+
+    def deployed_and_killed() -> None:
+        loop.put_into_production(bundles.listing(loop.workspace)[0])
+        raise Killed
+
+    loop.interrupt["deploy"] = deployed_and_killed
+    with pytest.raises(Killed):
+        loop.run_again()
+    assert "deploy" not in find(loop.workspace, "router").steps
+    again = loop.run_again()
+    assert again.deployed and loop.rollouts() == []

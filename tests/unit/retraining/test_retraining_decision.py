@@ -57,7 +57,7 @@ def test_what_another_suite_seems_to_have_lost_is_said(verdict: comparison.Verdi
     assert "; but look: on suite 'golden' it lost 4 of 18" in decision.reason
 
 
-def moves(*production: str) -> list[Move]:
+def moves(*production: str, drill: bool = False) -> list[Move]:
     """The history of what was in production, given from old to new."""
     pairs = list(zip((None, *production), production, strict=False))
     return [
@@ -67,6 +67,7 @@ def moves(*production: str) -> list[Move]:
             to_bundle=after,
             actor="ann",
             reason=f"{before} to {after}",
+            drill=drill,
             at=datetime(2026, 3, 2, 9, 5, tzinfo=UTC),
         )
         for before, after in reversed(pairs)
@@ -105,6 +106,14 @@ def test_a_rollback_is_not_undone_by_the_next_cycle() -> None:
     assert closed.reason == "was rolled back by ann at 2026-03-02 09:05 UTC (two to one)"
     later = settled(verdict(), production="three", moves=moves("one", "two", "one", "three"))
     assert later is not None and later.how == "rolled back"
+
+
+def test_a_drill_takes_nothing_back() -> None:
+    rehearsal = moves("two", "one", "two", drill=True)[:-2]
+    closed = settled(verdict(), production="two", moves=[*rehearsal, *moves("one", "two")])
+    assert closed is not None and closed.how == "in production"
+    history = [*moves("two", "three")[:-2], *rehearsal, *moves("one", "two")]
+    assert settled(verdict(), production="three", moves=history) is None
 
 
 def test_what_gave_way_to_a_newer_bundle_may_come_back() -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 from tuneloop.errors import ConflictError, UsageError
 from tuneloop.registry import audit
 from tuneloop.retraining import review
+from tuneloop.retraining.review.stats import kappa
 from tuneloop.workspace import Workspace
 
 
@@ -58,12 +62,30 @@ def edit(workspace: Workspace, interaction: str, value: object, *, kind: str = "
     )
 
 
-def collect(workspace: Workspace) -> int:
-    return review.collect(workspace, model="router", endpoint="router")
+def collect(workspace: Workspace, *, double_share: float = 0.0) -> int:
+    return review.collect(workspace, model="router", endpoint="router", double_share=double_share)
 
 
-def decide(workspace: Workspace, item: str, decision: review.Decision, **more: str) -> None:
-    review.decide(workspace, model="router", item=item, decision=decision, reviewer="ann", **more)
+def decide(
+    workspace: Workspace, item: str, decision: review.Decision, by: str = "ann", **more: Any
+) -> str:
+    return review.decide(
+        workspace, model="router", item=item, decision=decision, reviewer=by, **more
+    )
+
+
+def queued(workspace: Workspace, *names: str, double_share: float = 0.0) -> dict[str, str]:
+    """Interactions that somebody edited, in the queue: name → item."""
+    for name in names:
+        capture(workspace, name)
+        edit(workspace, name, f"right {name}")
+    collect(workspace, double_share=double_share)
+    items = review.listing(workspace, "router", status=None)
+    return {str(item.interaction): item.id for item in items}
+
+
+def find(workspace: Workspace, item: str) -> review.ReviewItem:
+    return next(one for one in review.listing(workspace, "router", status=None) if one.id == item)
 
 
 def test_edits_wait_for_a_person(workspace: Workspace) -> None:
@@ -80,7 +102,8 @@ def test_edits_wait_for_a_person(workspace: Workspace) -> None:
     decide(workspace, one.id, "approved")
     decide(workspace, two.id, "rejected")
     (row,) = review.approved_rows(workspace, "router")
-    assert row["messages"][-1] == {"role": "assistant", "content": one.proposal}
+    assert (row["chosen"], row["rejected"]) == (one.proposal, "wrong")
+    assert [message["role"] for message in row["messages"]] == ["user"]
     assert row["tags"]["reviewer"] == "ann"
     assert {event.action for event in audit.listing(workspace, "router")} == {
         "review.approved",
@@ -172,7 +195,7 @@ def test_reviewers_may_edit_and_skip(workspace: Workspace) -> None:
     (item,) = review.listing(workspace, "router")
     decide(workspace, item.id, "skipped")
     decide(workspace, item.id, "approved", final="exactly")
-    assert review.approved_rows(workspace, "router")[0]["messages"][-1]["content"] == "exactly"
+    assert review.approved_rows(workspace, "router")[0]["chosen"] == "exactly"
 
 
 @pytest.mark.parametrize("blank", ["", " \n"])
@@ -197,6 +220,150 @@ def test_a_decision_is_taken_once(workspace: Workspace) -> None:
         decide(workspace, item.id, "approved")
     with pytest.raises(UsageError, match="no review item"):
         decide(workspace, "unknown", "approved")
+
+
+def test_two_people_judge_without_seeing_each_other(workspace: Workspace) -> None:
+    ids = queued(workspace, "same", "other", double_share=1.0)
+    assert decide(workspace, ids["same"], "approved", by="Ann") == "second"
+    with pytest.raises(ConflictError, match="ann has judged it"):
+        decide(workspace, ids["same"], "approved", by=" ann ")
+    item = find(workspace, ids["same"])
+    assert (item.status, item.final, item.reviewer) == ("second", None, None)
+    assert [one.id for one in review.waiting(workspace, "router", "ann")] == [ids["other"]]
+    assert {one.id for one in review.waiting(workspace, "router", "bob")} == set(ids.values())
+    assert review.approved_rows(workspace, "router") == []
+
+    # Layout and case are no disagreement.
+    assert decide(workspace, ids["same"], "approved", by="bob", final="RIGHT  same") == "approved"
+    decide(workspace, ids["other"], "approved", by="bob")
+    assert decide(workspace, ids["other"], "approved", by="ann", final="else") == "disputed"
+    assert [one.id for one in review.waiting(workspace, "router", "eve")] == [ids["other"]]
+    assert review.waiting(workspace, "router", "bob") == []
+    assert len(review.approved_rows(workspace, "router")) == 1
+    assert decide(workspace, ids["other"], "approved", by="eve", final="this") == "approved"
+    assert find(workspace, ids["other"]).final == "this"
+    assert review.reviewers_of(workspace, "router", [ids["other"]]) == ("ann", "bob", "eve")
+
+
+def test_a_later_edit_does_not_change_what_one_of_two_has_judged(
+    workspace: Workspace,
+    clock: Any,
+) -> None:
+    ids = queued(workspace, "one", double_share=1.0)
+    decide(workspace, ids["one"], "approved")
+    clock.advance(minutes=1)
+    edit(workspace, "one", "later")
+    collect(workspace)
+    assert find(workspace, ids["one"]).proposal == "right one"
+
+
+def test_the_share_of_double_reviews_depends_on_nothing_but_the_item(workspace: Workspace) -> None:
+    names = [f"i{number}" for number in range(200)]
+    proposals = [
+        review.Proposal(kind="sample", key=name, messages=[], answer="a", proposal="a")
+        for name in names
+    ]
+    assert review.enqueue(workspace, proposals, model="router", double_share=0.2) == 200
+    judges = {item.id: item.judges for item in review.listing(workspace, "router")}
+    assert 25 <= sum(count == 2 for count in judges.values()) <= 55
+    assert review.enqueue(workspace, proposals, model="router", double_share=1.0) == 0
+    assert {item.id: item.judges for item in review.listing(workspace, "router")} == judges
+
+
+@pytest.mark.parametrize(
+    ("double_share", "standing"), [(0.0, {"approved", "conflict"}), (1.0, {"second", "approved"})]
+)
+def test_two_people_at_once(workspace: Workspace, double_share: float, standing: set[str]) -> None:
+    item = queued(workspace, "one", double_share=double_share)["one"]
+    start = threading.Barrier(2)
+
+    def judge(by: str) -> str:
+        start.wait()
+        try:
+            return decide(workspace, item, "approved", by=by)
+        except ConflictError:
+            return "conflict"
+
+    with ThreadPoolExecutor() as pool:
+        assert set(pool.map(judge, ("ann", "bob"))) == standing
+    assert find(workspace, item).status == "approved"
+    assert len(review.judgements(workspace, "router")) == (2 if double_share else 1)
+
+
+def test_undo_takes_back_one_judgement_after_the_other(workspace: Workspace) -> None:
+    ids = queued(workspace, "one", double_share=1.0)
+    item = ids["one"]
+    decide(workspace, item, "skipped", by="eve")
+    decide(workspace, item, "approved", by="ann")
+    decide(workspace, item, "rejected", by="bob")
+    decide(workspace, item, "approved", by="eve")
+    statuses = [review.undo(workspace, model="router", item=item, reviewer="ann") for _ in range(4)]
+    assert statuses == ["disputed", "second", "skipped", "open"]
+    with pytest.raises(UsageError, match="Nobody has judged"):
+        review.undo(workspace, model="router", item=item, reviewer="ann")
+    assert decide(workspace, item, "approved", by="bob") == "second", "bob may judge it again"
+    undone = [e for e in audit.listing(workspace, "router") if e.action == "review.undone"]
+    assert [event.detail["of"] for event in reversed(undone)] == ["eve", "bob", "ann", "eve"]
+
+
+def test_stats_tell_pace_agreement_and_age(workspace: Workspace, clock: Any) -> None:
+    names = [f"i{number}" for number in range(20)]
+    proposals = [
+        review.Proposal(kind="sample", key=name, messages=[], answer="a", proposal="a")
+        for name in [*names, "waits"]
+    ]
+    review.enqueue(workspace, proposals, model="router", double_share=1.0)
+    ids = {proposal.key: proposal.item("router") for proposal in proposals}
+    empty = review.stats(workspace, "router")
+    assert (empty.pace, empty.agreement, empty.slow) == (None, None, False)
+    clock.advance(days=2)
+    for number, name in enumerate(names):
+        mine = "rejected" if number < 5 else "approved"
+        theirs = "rejected" if number < 4 or number == 19 else "approved"
+        # Who comes first takes turns, and means nothing.
+        both = [("ann", mine, 60.0), ("bob", theirs, 120.0)]
+        for by, decision, seconds in both if number % 2 else both[::-1]:
+            decide(workspace, ids[name], decision, by=by, seconds=seconds)  # type: ignore[arg-type]
+    found = review.stats(workspace, "router")
+    assert found.waiting == {"open": 1, "disputed": 2}
+    assert (found.oldest_days, found.median_days) == (2.0, 2.0)
+    assert found.pace is not None
+    assert (found.pace.n, found.pace.examples_per_hour) == (40, 40.0)
+    assert not found.slow
+    assert {one.name: dict(one.counts) for one in found.reviewers} == {
+        "ann": {"as proposed": 15, "rejected": 5},
+        "bob": {"as proposed": 15, "rejected": 5},
+    }
+    agreement = found.agreement
+    assert agreement is not None
+    assert agreement.observed.as_list()[::3] == [0.9, 20]
+    # By hand: p_o = 18/20, p_e = (15² + 5²) / 20² = 0.625, kappa = 0.275 / 0.375.
+    assert agreement.kappa is not None
+    assert agreement.kappa.value == pytest.approx(0.275 / 0.375)
+    assert agreement.kappa.low < 0.5 < agreement.kappa.value < agreement.kappa.high <= 1
+
+
+def test_full_agreement_of_a_few_is_no_certainty() -> None:
+    few = kappa([("as proposed", "as proposed")] * 4 + [("rejected", "rejected")] * 2)
+    many = kappa([("as proposed", "as proposed")] * 400 + [("rejected", "rejected")] * 200)
+    assert few is not None
+    assert many is not None
+    assert (few.value, few.high, many.value) == (1, 1, 1)
+    assert few.low < 0.3 < 0.95 < many.low
+    assert kappa([("edited", "edited")] * 9) is None, "chance alone would agree as well"
+    constant = kappa([("as proposed", "as proposed")] * 5 + [("rejected", "as proposed")])
+    assert constant is not None
+    assert constant.value == 0
+    assert constant.low < -0.5 < 0.5 < constant.high
+
+
+def test_slow_reviews_are_warned_of(workspace: Workspace) -> None:
+    ids = queued(workspace, "one", "two", "three")
+    decide(workspace, ids["one"], "approved", seconds=170.0)
+    decide(workspace, ids["two"], "skipped", seconds=9_999.0)
+    assert not review.stats(workspace, "router").slow
+    decide(workspace, ids["three"], "rejected", seconds=195.0)
+    assert review.stats(workspace, "router").slow
 
 
 def test_pace_counts_decided_items() -> None:

@@ -2,32 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.filters.base import KEEP, Verdict, drop
-
-_HEAD_CHARACTERS = 200
-_CANNOT = (
-    r"(can(no|')?t|can not|could not|couldn't|am (unable|not able)|'m (unable|not able)|"
-    r"won't|will not)"
-)
-_VERB = (
-    r"(help|assist|provide|answer|comply|fulfil+|do (that|this)|create|generate|write|support|"
-    r"offer|engage|satisfy|give|share|discuss|condone|encourage|promote|complete|process)"
-)
-_PATTERNS = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        rf"\bI\s?{_CANNOT} (\w+ )?{_VERB}",
-        rf"\b(sorry|apologi[sz]e|unfortunately)\b.{{0,60}}\bI\s?{_CANNOT}",
-        r"\bit('s| is| would be) (not|never|in)\s?(appropriate|ethical|acceptable|possible for me)",
-        r"\bas an? (AI|artificial intelligence|language model|assistant)\b"
-        r".{0,80}\b(not|n't|unable)",
-        r"\bI('m| am) (just )?an? (AI|language model)\b",
-        r"\b(against|violates?) (my|our|the) (programming|guidelines|policy|policies)\b",
-    )
-)
+from tuneloop.refusal import refusal_in
 
 
 class Refusal:
@@ -39,14 +16,3 @@ class Refusal:
         """Look at the answer's first 200 characters."""
         found = refusal_in(example.completion)
         return KEEP if found is None else drop("refusal", f"the answer refuses: {found!r}")
-
-
-def refusal_in(answer: str) -> str | None:
-    """The words by which an answer refuses, or None; structured answers never do."""
-    head = answer.lstrip()[:_HEAD_CHARACTERS].replace("’", "'")
-    if head[:1] in ("{", "["):
-        return None
-    for pattern in _PATTERNS:
-        if match := pattern.search(head):
-            return match.group()[:80]
-    return None

@@ -1,0 +1,196 @@
+"""`tuneloop approve`, `reject`, `approvals`: people say yes or no to a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from tuneloop.cli.terminal import (
+    DEFAULT_FILE,
+    JsonOption,
+    ModelOption,
+    ago,
+    finishing,
+    open_loop,
+    out,
+    print_json,
+    table,
+)
+
+if TYPE_CHECKING:
+    from tuneloop.registry.standing import Kind, Seen, Standing
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Approvals of bundles: list, withdraw. Give them with `tuneloop approve` and `tuneloop "
+    "reject`; require them in the model file under `approvals:`.",
+)
+BundleArgument = Annotated[str, typer.Argument(help="Id, its beginning, or `candidate`.")]
+KindOption = Annotated[
+    str, typer.Option("--kind", help="deploy, or evaluation: sign-off of the report.")
+]
+
+
+def approve(
+    bundle: BundleArgument = "candidate",
+    comment: Annotated[str, typer.Option("--comment", "-m", help="Kept with the approval.")] = "",
+    kind: KindOption = "deploy",
+    file: ModelOption = DEFAULT_FILE,
+    json_: JsonOption = False,
+) -> None:
+    """Approve a bundle after you have read its report (`tuneloop bundle show`).
+
+    It counts for the report as it is now.
+
+    Example: tuneloop approve candidate -m "tried it"
+    """
+    _decide(bundle, kind, "approved", comment, file, json_)
+
+
+def reject(
+    bundle: BundleArgument = "candidate",
+    reason: Annotated[str, typer.Option("--reason", "-m", help="Why; kept.")] = "",
+    kind: KindOption = "deploy",
+    file: ModelOption = DEFAULT_FILE,
+    json_: JsonOption = False,
+) -> None:
+    """Reject a bundle: it is not deployed until you withdraw that; a rollout of it ends.
+
+    Example: tuneloop reject candidate -m "it invents refunds"
+    """
+    _decide(bundle, kind, "rejected", reason, file, json_)
+
+
+@app.command("list")
+def list_(
+    file: ModelOption = DEFAULT_FILE,
+    bundle: Annotated[str | None, typer.Option(help="Only of this bundle.")] = None,
+    json_: JsonOption = False,
+) -> None:
+    """List requests and decisions, and what the candidate still needs.
+
+    Example: tuneloop approvals list --json
+    """
+    from tuneloop.hashing import short
+    from tuneloop.registry import aliases, approvals
+    from tuneloop.registry.standing import KINDS
+
+    with finishing(open_loop(file, quiet=True)) as loop:
+        workspace, model = loop.workspace, loop.model
+        named = loop.bundle(bundle) if bundle else None
+        entries = approvals.history(workspace, model=model.name, bundle=named.id if named else None)
+        waiting = "candidate" in aliases.current(workspace, model.name)
+        subject = named or (loop.bundle("candidate") if waiting else None)
+        standings = [
+            approvals.granted(workspace, model, subject, kind) for kind in KINDS if subject
+        ]
+        now = workspace.now()
+    if json_:
+        print_json(
+            {
+                "bundle": subject.id if subject else None,
+                "standing": standings,
+                "history": entries,
+            }
+        )
+        return
+    rows = table("bundle", "kind", "event", "who", "as", "when", "why")
+    for entry in entries:
+        roles = ", ".join(entry.roles) or "–"
+        when = ago(entry.at, now)
+        rows.add_row(
+            short(entry.bundle), entry.kind, entry.event, entry.person, roles, when, entry.reason
+        )
+    out.print(rows if entries else "Nobody has approved or rejected anything.")
+    if subject:
+        out.print(f"Bundle {subject.short}:")
+        _print(standings)
+
+
+@app.command()
+def withdraw(
+    bundle: BundleArgument = "candidate",
+    kind: KindOption = "deploy",
+    of: Annotated[
+        str | None, typer.Option("--of", help="Whose decision; others' only as administrator.")
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", "-m", help="Why; kept.")] = "",
+    file: ModelOption = DEFAULT_FILE,
+    json_: JsonOption = False,
+) -> None:
+    """Take an approval or a rejection back; both stay in the history.
+
+    Example: tuneloop approvals withdraw candidate -m "the refund was right"
+    """
+    from tuneloop.registry import approvals
+    from tuneloop.workspace import actor
+
+    with finishing(open_loop(file, quiet=True)) as loop:
+        standing = approvals.withdraw(
+            loop.workspace,
+            loop.model,
+            loop.bundle(bundle),
+            _kind(kind),
+            actor=actor(),
+            reason=reason,
+            of=of,
+        )
+    print_json(standing) if json_ else _print([standing])
+
+
+def _decide(
+    reference: str,
+    kind: str,
+    event: Literal["approved", "rejected"],
+    reason: str,
+    file: Path,
+    json_: bool,
+) -> None:
+    from tuneloop.registry import approvals
+    from tuneloop.workspace import actor
+
+    with finishing(open_loop(file, quiet=True)) as loop:
+        bundle = loop.bundle(reference)
+        saw = approvals.seen(loop.workspace, bundle)
+        standing = approvals.decide(
+            loop.workspace,
+            loop.model,
+            bundle,
+            _kind(kind),
+            event,
+            actor=actor(),
+            reason=reason,
+            saw=saw,
+        )
+    if json_:
+        print_json(
+            {"bundle": bundle.id, "event": event, "by": actor(), "saw": saw, "standing": standing}
+        )
+        return
+    out.print(f"{actor()} {event} bundle {bundle.short}, having seen: {_told(saw)}", markup=False)
+    _print([standing])
+
+
+def _told(saw: Seen) -> str:
+    compared = saw.comparison.get("reason")
+    against = f"; against production: {compared}" if compared else ""
+    return f"evaluation {saw.evaluation}, gates {saw.verdict}{against}"
+
+
+def _print(standings: list[Standing]) -> None:
+    for one in standings:
+        out.print(
+            f"{one.kind}: {'granted' if one.granted else 'missing'} – {one.reason}", markup=False
+        )
+
+
+def _kind(name: str) -> Kind:
+    from tuneloop.errors import UsageError
+    from tuneloop.registry.standing import KINDS
+
+    for kind in KINDS:
+        if kind == name:
+            return kind
+    raise UsageError(f"Expected {' or '.join(KINDS)} as --kind, got {name!r}.")

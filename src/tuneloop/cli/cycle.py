@@ -1,0 +1,112 @@
+"""`tuneloop cycle`: ask a worker for a cycle, see how cycles went, end one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tuneloop.cli.terminal import (
+    DEFAULT_FILE,
+    JsonOption,
+    ModelOption,
+    ago,
+    finishing,
+    open_loop,
+    out,
+    print_json,
+    table,
+)
+
+app = typer.Typer(no_args_is_help=True, help="Cycles that a worker runs.")
+
+CycleArgument = Annotated[str, typer.Argument(help="Id, its beginning, or `latest`.")]
+
+
+@app.command()
+def start(
+    file: ModelOption = DEFAULT_FILE,
+    reason: Annotated[str, typer.Option("--reason", "-m", help="Why; kept.")] = "started by hand",
+    json_: JsonOption = False,
+) -> None:
+    """Ask the worker for a cycle; `tuneloop run` does one here and now.
+
+    Example: tuneloop cycle start -m "the corrections of May"
+    """
+    from tuneloop.retraining import cycles, presence
+    from tuneloop.workspace import actor
+
+    with finishing(open_loop(file, quiet=True)) as loop:
+        asked = cycles.ask(loop, reason=reason, actor=actor())
+        workers = presence.alive(loop.workspace)
+    if json_:
+        print_json(asked)
+        return
+    out.print(f"Cycle {asked.id} is asked for. See how it goes: tuneloop cycle show latest")
+    if not workers:
+        out.print("No worker is running: start one with tuneloop up, or tuneloop worker.")
+
+
+@app.command("list")
+def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
+    """All cycles, the newest first.
+
+    Example: tuneloop cycle list --json
+    """
+    from tuneloop.retraining import cycles
+
+    with finishing(open_loop(file, quiet=True)) as loop:
+        found = cycles.listing(loop.workspace, loop.model.name)
+        now = loop.workspace.now()
+    if json_:
+        print_json(found)
+        return
+    rows = table("cycle", "status", "begun", "why", "what came of it")
+    for cycle in found:
+        rows.add_row(
+            cycle.id, cycle.status, ago(cycle.created_at, now), cycle.reason, cycle.outcome
+        )
+    out.print(rows if found else "There was no cycle yet.")
+
+
+@app.command()
+def show(
+    cycle: CycleArgument = "latest", file: ModelOption = DEFAULT_FILE, json_: JsonOption = False
+) -> None:
+    """One cycle: its steps, and what came of it or what it waits for.
+
+    Example: tuneloop cycle show latest
+    """
+    from tuneloop.retraining import cycles
+
+    with finishing(open_loop(file, quiet=True)) as loop:
+        found = cycles.find(loop.workspace, loop.model.name, cycle)
+    if json_:
+        print_json(found)
+        return
+    out.print(f"{found.id}: {found.status}. {found.outcome}", markup=False)
+    out.print(f"why: {found.reason}", markup=False)
+    rows = table("step", "seconds", "made")
+    for step, made in found.steps.items():
+        what = ", ".join(f"{key} {value}" for key, value in made.items() if key != "seconds")
+        rows.add_row(step, f"{made['seconds']:.0f}", what)
+    out.print(rows if found.steps else "No step is done yet.")
+
+
+@app.command()
+def cancel(
+    cycle: CycleArgument = "latest", file: ModelOption = DEFAULT_FILE, json_: JsonOption = False
+) -> None:
+    """End a cycle; what it has made is kept, and a rollout that it began goes on.
+
+    Example: tuneloop cycle cancel latest
+    """
+    from tuneloop.retraining import cycles
+    from tuneloop.workspace import actor
+
+    with finishing(open_loop(file, quiet=True)) as loop:
+        ended = cycles.cancel(loop.workspace, loop.model.name, cycle, actor=actor())
+    if json_:
+        print_json(ended)
+    else:
+        out.print(f"Cycle {ended.id} is cancelled. Production is as it was.")

@@ -1,0 +1,244 @@
+"""`tuneloop judge`, `tuneloop golden`, `tuneloop review sample`: how good are live answers?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tuneloop.cli.terminal import (
+    DEFAULT_FILE,
+    JsonOption,
+    ModelOption,
+    SetOption,
+    finishing,
+    open_loop,
+    out,
+    print_json,
+    table,
+)
+
+if TYPE_CHECKING:
+    from tuneloop.evaluation.judging.calibration import Calibration
+    from tuneloop.intervals import Figure
+
+app = typer.Typer(no_args_is_help=True, help="A language model that scores answers by a rubric.")
+golden = typer.Typer(no_args_is_help=True, help="Fixed cases asked on the live endpoint.")
+
+
+@app.command()
+def run(
+    file: ModelOption = DEFAULT_FILE, overrides: SetOption = None, json_: JsonOption = False
+) -> None:
+    """Judge the declared share of the answers that production gave in the last two days.
+
+    What was judged is not judged again.
+
+    Example: tuneloop judge run --set judge.share=0.05
+    """
+    from tuneloop.errors import UsageError
+    from tuneloop.retraining import judging
+
+    with finishing(open_loop(file, overrides, quiet=json_)) as loop:
+        found = judging.judge_traffic(loop, loop.workspace.now())
+    if found is None:
+        raise UsageError(
+            "The model file declares no judge.",
+            remedy="Add a `judge` section with `base_url` and `model`.",
+        )
+    if json_:
+        print_json(found)
+        return
+    tokens = found.prompt_tokens + found.completion_tokens
+    out.print(f"{sum(found.judged.values())} answers judged by {found.judge}, {tokens} tokens.")
+    out.print(found.standing, markup=False)
+
+
+@app.command()
+def calibrate(
+    labels: Annotated[
+        Path | None,
+        typer.Argument(help="JSON Lines: prompt or messages, answer, correct (true or false)."),
+    ] = None,
+    from_labels: Annotated[
+        bool, typer.Option("--from-labels", help="Take the labels of captured answers.")
+    ] = False,
+    file: ModelOption = DEFAULT_FILE,
+    overrides: SetOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Measure how far the judge agrees with people, on answers that people labelled.
+
+    The result is kept and stands beside every judged figure.
+
+    Example: tuneloop judge calibrate labelled.jsonl
+    """
+    from tuneloop.errors import UsageError
+    from tuneloop.retraining import calibrating, sampling
+
+    if (labels is None) != from_labels:
+        raise UsageError(
+            "Which labels?", remedy="Name a file of labelled answers, or say --from-labels."
+        )
+    with finishing(open_loop(file, overrides, quiet=json_)) as loop:
+        now = loop.workspace.now()
+        if labels is not None:
+            labelled = calibrating.labelled_in(labels)
+        else:
+            sampling.record_labels(loop, now)
+            labelled = calibrating.labelled_in_traffic(loop, now)
+        found = calibrating.run(loop, labelled, now)
+    if json_:
+        print_json(_calibration(found))
+    else:
+        _print_calibration(found)
+
+
+@app.command()
+def show(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
+    """Show what the judge said of live answers in the last 7 days, and how far to trust it.
+
+    Example: tuneloop judge show --json
+    """
+    from tuneloop.retraining import judged, sampling
+    from tuneloop.retraining.declared_judge import calibrations
+
+    with finishing(open_loop(file, quiet=True)) as loop:
+        found = judged.summaries(loop, loop.workspace.now())
+        known = calibrations(loop.workspace, loop.model.name)
+        people = sampling.accuracy(loop)
+    if json_:
+        print_json(
+            {
+                "judged": [asdict(one) for one in found],
+                "calibrations": [_calibration(one) for one in known],
+                "samples": people and asdict(people),
+            }
+        )
+        return
+    rows = table("bundle", "judge", "n", "mean score", "passed", "corrected", "tokens")
+    for one in found:
+        rows.add_row(
+            one.bundle[:12],
+            one.judge,
+            str(one.score.n),
+            _told(one.score),
+            _told(one.passed),
+            _told(one.corrected) if one.corrected else "–",
+            str(one.tokens),
+        )
+        out.print(one.standing, markup=False)
+    out.print(rows if found else "Nothing judged in the last 7 days. Do it: tuneloop judge run")
+    if people is not None:
+        out.print(f"People's samples: {_told(people)} right, effective n = {people.n}.")
+
+
+@app.command()
+def compare(
+    evaluation: Annotated[str, typer.Argument(help="Id, or `latest`.")] = "latest",
+    limit: Annotated[int, typer.Option(min=1, help="At most this many pairs.")] = 100,
+    file: ModelOption = DEFAULT_FILE,
+    json_: JsonOption = False,
+) -> None:
+    """Ask which answers are better: the candidate's of an evaluation, or production's.
+
+    Each pair is judged in both orders; a verdict that turns with the order is a tie.
+
+    Example: tuneloop judge compare latest --limit 50
+    """
+    from tuneloop.retraining import judged
+
+    with finishing(open_loop(file, quiet=json_)) as loop:
+        found = judged.compare(loop, loop.evaluation(evaluation), limit=limit)
+    if json_:
+        print_json(asdict(found))
+        return
+    out.print(
+        f"Candidate better {found.candidate}, production better {found.reference}, ties "
+        f"{found.ties} ({found.turned} of them turned with the order), no verdict {found.unjudged}."
+    )
+    if found.difference is not None:
+        p = found.p_value
+        out.print(
+            f"Won minus lost: {_told(found.difference)}, n = {found.difference.n}, p = {p:.3g}"
+        )
+
+
+@golden.command("run")
+def golden_run(
+    file: ModelOption = DEFAULT_FILE, overrides: SetOption = None, json_: JsonOption = False
+) -> None:
+    """Ask the golden suites on the live endpoint and compare with the release.
+
+    The requests are marked as probes: no figure about production counts them. An API key is taken
+    from TUNELOOP_API_KEY. Exit code 3 when the alert is open.
+
+    Example: tuneloop golden run --set golden.pass_rate_below=0.95
+    """
+    from tuneloop.errors import UsageError
+    from tuneloop.retraining.golden import run_golden
+
+    with finishing(open_loop(file, overrides, quiet=json_)) as loop:
+        found = run_golden(loop, loop.workspace.now())
+    if found is None:
+        raise UsageError(
+            "The model file names no golden suite.",
+            remedy="Add one under `evaluation.suites` with `kind: golden`.",
+        )
+    if json_:
+        print_json(found)
+    else:
+        out.print(f"{found.verdict.replace('_', ' ')}: {found.message}", markup=False)
+        for one in found.detail.get("failed", ()):
+            out.print(f"  {one['case']}: {one['asked']} → {one['answered']}", markup=False)
+    if found.verdict == "alert":
+        raise typer.Exit(3)
+
+
+def sample(
+    file: ModelOption = DEFAULT_FILE, overrides: SetOption = None, json_: JsonOption = False
+) -> None:
+    """Put last week's random sample of answers into the queue; decided ones become labels.
+
+    Approve an answer that is right, approve another one with --answer, reject a wrong one.
+
+    Example: tuneloop review sample --set sample.per_week=40
+    """
+    from tuneloop.retraining.sampling import queue_sample
+
+    with finishing(open_loop(file, overrides, quiet=json_)) as loop:
+        found = queue_sample(loop, loop.workspace.now())
+    if json_:
+        print_json(found)
+        return
+    out.print(
+        f"{found.week}: {found.new} new samples of {found.answers} answers, "
+        f"{found.labels} decided ones became labels."
+    )
+    for name, count in sorted(found.slices.items()):
+        out.print(f"  {name}: {count}", markup=False)
+
+
+def _calibration(found: Calibration) -> dict[str, object]:
+    return found.as_json() | {"summary": found.summary, "corrects": found.corrects}
+
+
+def _print_calibration(found: Calibration) -> None:
+    rows = table("figure", "value", "95 %", "n")
+    for name in ("agreement", "kappa", "sensitivity", "specificity"):
+        figure: Figure | None = getattr(found, name)
+        if figure is None:
+            rows.add_row(name, "–", "–", "0")
+        else:
+            ends = f"{figure.low:.3f}–{figure.high:.3f}"
+            rows.add_row(name, f"{figure.value:.3f}", ends, str(figure.n))
+    out.print(f"{found.judge}, {found.n} answers, {found.unjudged} without a verdict", markup=False)
+    out.print(rows)
+    if not found.corrects:
+        out.print("Too few labels of both kinds, or too poor a judge, to correct a share with it.")
+
+
+def _told(figure: Figure) -> str:
+    return f"{figure.value:.3f} ({figure.low:.3f}–{figure.high:.3f})"

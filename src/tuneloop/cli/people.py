@@ -1,0 +1,129 @@
+"""`tuneloop people`: who may do what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tuneloop.cli.terminal import (
+    DEFAULT_FILE,
+    JsonOption,
+    ModelOption,
+    finishing,
+    open_loop,
+    out,
+    print_json,
+    table,
+)
+
+if TYPE_CHECKING:
+    from tuneloop.modelfile import Role
+    from tuneloop.registry.people import Person
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="People and their roles: add, list, remove. While nobody is declared, everybody may do "
+    "everything.\n\nWho you are is your system user name, or what TUNELOOP_ACTOR says.",
+)
+NameArgument = Annotated[str, typer.Argument(help="As they act: user name or TUNELOOP_ACTOR.")]
+RoleOption = Annotated[
+    list[str] | None,
+    typer.Option("--role", help="expert, engineer, curator or admin; may be repeated."),
+]
+ScopeOption = Annotated[
+    bool, typer.Option("--this-model", help="For the model of the model file only.")
+]
+
+
+@app.command()
+def add(
+    name: NameArgument,
+    role: RoleOption = None,
+    this_model: ScopeOption = False,
+    file: ModelOption = DEFAULT_FILE,
+    json_: JsonOption = False,
+) -> None:
+    """Give somebody roles. The first person must be an administrator.
+
+    Example: tuneloop people add ines --role expert --role curator
+    """
+    from tuneloop.registry import people
+    from tuneloop.workspace import actor
+
+    with finishing(open_loop(file, quiet=True)) as loop:
+        found = people.add(
+            loop.workspace,
+            name,
+            _roles(role),
+            model=loop.model.name if this_model else people.EVERY_MODEL,
+            actor=actor(),
+        )
+    print_json(found) if json_ else _print(found)
+
+
+@app.command("list")
+def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
+    """List everybody, and how many people can judge the model.
+
+    Example: tuneloop people list --json
+    """
+    from tuneloop.registry import people
+
+    with finishing(open_loop(file, quiet=True)) as loop:
+        found = people.listing(loop.workspace)
+        factor = people.bus_factor(loop.workspace, loop.model.name)
+    if json_:
+        print_json({"people": found, "bus_factor": factor, "permitted": people.PERMITTED})
+        return
+    if found:
+        _print(found)
+    if factor.warning:
+        out.print(f"[yellow]{factor.warning}[/]")
+
+
+@app.command()
+def remove(
+    name: NameArgument,
+    role: RoleOption = None,
+    this_model: ScopeOption = False,
+    file: ModelOption = DEFAULT_FILE,
+    json_: JsonOption = False,
+) -> None:
+    """Take roles from somebody; without --role all that they have for every model.
+
+    Example: tuneloop people remove ines --role curator
+    """
+    from tuneloop.registry import people
+    from tuneloop.workspace import actor
+
+    with finishing(open_loop(file, quiet=True)) as loop:
+        gone = people.remove(
+            loop.workspace,
+            name,
+            _roles(role),
+            model=loop.model.name if this_model else people.EVERY_MODEL,
+            actor=actor(),
+        )
+    if json_:
+        print_json({"removed": gone})
+        return
+    out.print(f"{name} is no longer {', '.join(one.role for one in gone)}.", markup=False)
+
+
+def _roles(named: list[str] | None) -> list[Role]:
+    from tuneloop.errors import UsageError
+    from tuneloop.registry.people import ROLES
+
+    known: dict[str, Role] = {role: role for role in ROLES}
+    for name in named or ():
+        if name not in known:
+            raise UsageError(f"Expected one of the roles {', '.join(ROLES)}, got {name!r}.")
+    return [known[name] for name in named or ()]
+
+
+def _print(found: list[Person]) -> None:
+    rows = table("name", "role", "for", "since")
+    for one in found:
+        rows.add_row(one.name, one.role, one.model or "every model", f"{one.added_at:%Y-%m-%d}")
+    out.print(rows)

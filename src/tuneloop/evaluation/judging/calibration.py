@@ -1,0 +1,149 @@
+"""How far a judge agrees with people, and a share corrected for what it gets wrong.
+
+`kappa` is Cohen's (1960, "A coefficient of agreement for nominal scales", Educational and
+Psychological Measurement 20) with the large-sample interval of Fleiss, Cohen and Everitt (1969,
+Psychological Bulletin 72), both from statsmodels.
+
+A judge that passes the share p of the answers, with sensitivity se (share of right answers that it
+passes) and specificity sp (share of wrong ones that it fails), has seen about
+
+    (p + sp - 1) / (se + sp - 1)
+
+right answers (Rogan and Gladen 1978, "Estimating prevalence from the results of a screening test",
+American Journal of Epidemiology 107). Its interval is Lang and Reiczigel's (2014, "Confidence
+limits for prevalence of disease adjusted for estimated sensitivity and specificity", Preventive
+Veterinary Medicine 113), which counts the uncertainty of all three shares.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tuneloop import intervals
+from tuneloop.errors import require
+from tuneloop.intervals import Figure
+
+MINIMUM_OF_EACH = 20
+"""A share is corrected only where so many right and so many wrong answers were labelled."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """One judge against people's labels."""
+
+    judge: str
+    """the judge's version"""
+    n: int
+    """answers that people and the judge judged"""
+    unjudged: int
+    """labelled answers on which the judge gave no verdict"""
+    agreement: Figure
+    """share on which both say the same"""
+    kappa: Figure | None
+    """agreement beyond chance; None where people or the judge said only one thing"""
+    sensitivity: Figure | None
+    """share of the right answers that the judge passes; None without right answers"""
+    specificity: Figure | None
+    """share of the wrong answers that the judge fails; None without wrong answers"""
+
+    @property
+    def corrects(self) -> bool:
+        """Whether there are labels enough, and the judge tells right from wrong at all."""
+        se, sp = self.sensitivity, self.specificity
+        return (
+            se is not None
+            and sp is not None
+            and min(se.n, sp.n) >= MINIMUM_OF_EACH
+            and se.value + sp.value > 1
+        )
+
+    @property
+    def summary(self) -> str:
+        """For people, beside a judged figure."""
+        kappa = "no kappa: only one kind of label or verdict"
+        if self.kappa is not None:
+            kappa = f"kappa {self.kappa.value:.2f} ({self.kappa.low:.2f} to {self.kappa.high:.2f})"
+        return (
+            f"calibrated: agrees with people on {100 * self.agreement.value:.0f} % "
+            f"({100 * self.agreement.low:.0f} to {100 * self.agreement.high:.0f} %, "
+            f"n = {self.n}), {kappa}"
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """A JSON value that `from_json` reads."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Calibration:
+        """What `as_json` wrote."""
+        figures = ("agreement", "kappa", "sensitivity", "specificity")
+        read = {name: Figure(**value[name]) if value[name] else None for name in figures}
+        return cls(**{**value, **read})
+
+
+def calibrate(pairs: Sequence[tuple[bool, bool]], *, judge: str, unjudged: int = 0) -> Calibration:
+    """Compare (right according to a person, passed by the judge) of the same answers.
+
+    Raises:
+        ValueError: there are no pairs.
+    """
+    right = [passed for label, passed in pairs if label]
+    wrong = [not passed for label, passed in pairs if not label]
+    return Calibration(
+        judge=judge,
+        n=len(pairs),
+        unjudged=unjudged,
+        agreement=intervals.share(sum(a == b for a, b in pairs), len(pairs)),
+        kappa=_kappa(pairs),
+        sensitivity=intervals.share(sum(right), len(right)) if right else None,
+        specificity=intervals.share(sum(wrong), len(wrong)) if wrong else None,
+    )
+
+
+def corrected(passed: Figure, calibration: Calibration) -> Figure | None:
+    """The share of right answers behind the share that the judge passed; None: it cannot be told.
+
+    `passed` is a share of independent answers that none of the labels is about.
+    """
+    se, sp = calibration.sensitivity, calibration.specificity
+    if not calibration.corrects or se is None or sp is None:
+        return None
+    value = (passed.value + sp.value - 1) / (se.value + sp.value - 1)
+    low, high = _lang_reiczigel(passed, se, sp)
+    value = min(1.0, max(0.0, value))
+    return Figure(value=value, low=min(low, value), high=max(high, value), n=passed.n)
+
+
+def _lang_reiczigel(passed: Figure, se: Figure, sp: Figure) -> tuple[float, float]:
+    z = intervals.two_sided_z(intervals.CONFIDENCE)
+    n = passed.n + z * z
+    p = (passed.n * passed.value + z * z / 2) / n
+    n_se, n_sp = se.n + 2, sp.n + 2
+    sensitivity, specificity = (se.n * se.value + 1) / n_se, (sp.n * sp.value + 1) / n_sp
+    youden = sensitivity + specificity - 1
+    if youden <= 0:
+        return 0.0, 1.0
+    share = (p + specificity - 1) / youden
+    of_se = sensitivity * (1 - sensitivity) / n_se
+    of_sp = specificity * (1 - specificity) / n_sp
+    shift = 2 * z * z * (share * of_se - (1 - share) * of_sp)
+    spread = math.sqrt(p * (1 - p) / n + share**2 * of_se + (1 - share) ** 2 * of_sp) / youden
+    low, high = share + shift - z * spread, share + shift + z * spread
+    return min(1.0, max(0.0, low)), min(1.0, max(0.0, high))
+
+
+def _kappa(pairs: Sequence[tuple[bool, bool]]) -> Figure | None:
+    if len({a for a, _ in pairs}) < 2 or len({b for _, b in pairs}) < 2:
+        return None
+    cohens_kappa = require("statsmodels.stats.inter_rater", extra="evaluate").cohens_kappa
+    counts = [
+        [sum((a, b) == (label, passed) for a, b in pairs) for passed in (True, False)]
+        for label in (True, False)
+    ]
+    found = cohens_kappa(counts)
+    value = float(found.kappa)
+    low, high = max(-1.0, float(found.kappa_low)), min(1.0, float(found.kappa_upp))
+    return Figure(value=value, low=min(low, value), high=max(high, value), n=len(pairs))

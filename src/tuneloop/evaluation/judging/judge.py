@@ -1,0 +1,256 @@
+"""The judge: a language model behind any OpenAI-compatible endpoint, asked by a rubric.
+
+Its answers are drawn at temperature 0. Its version is the model that the server says it is, with a
+digest of the rubric and of the wording of the question: `MODEL@DIGEST`. Figures of two versions are
+not compared.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tuneloop.errors import EvaluationError
+from tuneloop.evaluation.judging.answers import JudgeAnswers
+from tuneloop.evaluation.judging.prompt import (
+    HIGHEST,
+    LOWEST,
+    VERSION,
+    Exchange,
+    Prompt,
+    pair_prompt,
+    score_prompt,
+)
+from tuneloop.evaluation.judging.verdict import NoVerdictError, read_verdict
+from tuneloop.evaluation.targets import Answer, OpenAITarget, Sampling
+from tuneloop.hashing import digest_json, short
+from tuneloop.modelfile import JudgeSettings
+from tuneloop.progress import Progress, Silent
+
+_SILENT_REQUESTS = 5
+"""Failures in a row that are no fault of one text."""
+_OF_THE_TEXT = ("http_400", "http_413", "http_422")
+"""Refusals of what was sent, such as a text that does not fit the judge's context."""
+_SHOWN_CHARACTERS = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What the judge says about one answer."""
+
+    score: float
+    """0 (worst) to 1 (best): the judge's 1 to 5, spread evenly"""
+    passed: bool
+    """whether it reaches `judge.passes_from`"""
+    reason: str
+    judge: str
+    """the judge's version, e.g. `gpt-4o-2024-08-06@1f0c5d2a9b77`"""
+    tokens: int
+    """that it took, prompts included; 0 where the answer was known"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unjudged:
+    """No verdict, and why: a reason code of `NoVerdictError`, or what kept the server."""
+
+    code: str
+    detail: str = ""
+
+
+@dataclass(kw_only=True)
+class Usage:
+    """What a judge was asked for so far; added to by its threads."""
+
+    requests: int = 0
+    reused: int = 0
+    """answers that were known"""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    bad_answers: Counter[str] = field(default_factory=Counter)
+    """answers that were no verdict, by reason code; each was asked again if retries were left"""
+
+    @property
+    def tokens(self) -> int:
+        """All tokens."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+class Judge:
+    """Asks for verdicts; safe to use from many threads."""
+
+    def __init__(
+        self,
+        settings: JudgeSettings,
+        *,
+        api_key: str | None = None,
+        known: JudgeAnswers | None = None,
+    ) -> None:
+        """`known` keeps the judge's answers, so that an evaluation repeated does not ask again."""
+        self.settings = settings
+        self.usage = Usage()
+        self._api_key = api_key
+        self._known = known
+        self._lock = threading.Lock()
+        self._structured = True
+        self._failures = 0
+
+    @property
+    def rubric(self) -> str:
+        """Digest of everything that the judge is told beside the judged text."""
+        return rubric_digest(self.settings)
+
+    def score(self, exchange: Exchange) -> Verdict | Unjudged:
+        """Judge one answer.
+
+        Raises:
+            EvaluationError: the judge does not answer, again and again.
+        """
+        prompt = score_prompt(self.settings.rubric, self._to_send(exchange))
+        found = self._ask(prompt, "score", range(LOWEST, HIGHEST + 1))
+        if isinstance(found, Unjudged):
+            return found
+        value, reason, answer, tokens = found
+        return Verdict(
+            score=(value - LOWEST) / (HIGHEST - LOWEST),
+            passed=value >= self.settings.passes_from,
+            reason=reason,
+            judge=f"{answer.model or self.settings.model}@{short(self.rubric)}",
+            tokens=tokens,
+        )
+
+    def score_all(
+        self, exchanges: Sequence[Exchange], progress: Progress | None = None
+    ) -> list[Verdict | Unjudged]:
+        """Judge many answers, `judge.concurrency` at a time; in their order.
+
+        Raises:
+            EvaluationError: the judge does not answer.
+        """
+        progress = progress or Silent()
+        found = []
+        with ThreadPoolExecutor(self.settings.concurrency, thread_name_prefix="judge") as pool:
+            try:
+                for verdict in pool.map(self.score, exchanges):
+                    found.append(verdict)
+                    progress.update(len(found), len(exchanges), "judged")
+            except EvaluationError:
+                pool.shutdown(cancel_futures=True)
+                raise
+        return found
+
+    def prefer(self, exchange: Exchange, second: str) -> tuple[str, str] | Unjudged:
+        """(`first`, `second` or `tie`; the reason), with the answers in this order only.
+
+        Raises:
+            EvaluationError: the judge does not answer.
+        """
+        exchange = self._to_send(exchange)
+        if self.settings.redact:
+            second = self._to_send(replace(exchange, answer=second)).answer
+        prompt = pair_prompt(self.settings.rubric, exchange, second)
+        found = self._ask(prompt, "better", ("first", "second", "tie"))
+        return found if isinstance(found, Unjudged) else (found[0], found[1])
+
+    def _to_send(self, exchange: Exchange) -> Exchange:
+        return exchange.without_personal_data() if self.settings.redact else exchange
+
+    def _ask(
+        self, prompt: Prompt, key: str, values: Sequence[Any]
+    ) -> tuple[Any, str, Answer, int] | Unjudged:
+        """(value, reason, the answer that holds them, tokens of all attempts)."""
+        identity = self._identity(prompt)
+        known = self._known.find(identity) if self._known is not None else None
+        if known is not None:
+            with self._lock:
+                self.usage.reused += 1
+            return *read_verdict(known.text, key=key, values=values, quoted=prompt.quoted), known, 0
+        question, code, tokens = prompt, "not_asked", 0
+        for _ in range(self.settings.retries + 1):
+            answer = self._answer(question)
+            tokens += answer.prompt_tokens + answer.completion_tokens
+            if answer.error is not None:
+                detail = self._without_key(answer.error)
+                return Unjudged(code=detail.split(":")[0], detail=detail)
+            try:
+                value, reason = read_verdict(
+                    answer.text, key=key, values=values, quoted=prompt.quoted
+                )
+            except NoVerdictError as e:
+                code = "cut_off" if answer.finish_reason == "length" else str(e)
+                with self._lock:
+                    self.usage.bad_answers[code] += 1
+                question = prompt.again(answer.text)
+                continue
+            if self._known is not None:
+                self._known.keep(identity, answer)
+            return value, reason, answer, tokens
+        return Unjudged(code=code, detail=answer.text[:_SHOWN_CHARACTERS])
+
+    def _answer(self, prompt: Prompt) -> Answer:
+        answer = self._target(prompt if self._structured else None).complete(prompt.messages)
+        if self._structured and (answer.error or "").startswith(_OF_THE_TEXT):
+            # Not every server takes a schema; that it refuses is known only by asking without.
+            answer = self._target(None).complete(prompt.messages)
+            self._structured = answer.error is not None
+        self._count(answer)
+        return answer
+
+    def _target(self, structured: Prompt | None) -> OpenAITarget:
+        form = None
+        if structured is not None:
+            schema = {"name": "verdict", "strict": True, "schema": dict(structured.schema)}
+            form = {"type": "json_schema", "json_schema": schema}
+        return OpenAITarget(
+            base_url=self.settings.base_url,
+            model=self.settings.model,
+            identity=self.settings.model,
+            sampling=Sampling(max_tokens=self.settings.max_tokens, response_format=form),
+            api_key=self._api_key,
+            timeout_seconds=self.settings.timeout_seconds,
+        )
+
+    def _count(self, answer: Answer) -> None:
+        with self._lock:
+            self.usage.requests += 1
+            self.usage.prompt_tokens += answer.prompt_tokens
+            self.usage.completion_tokens += answer.completion_tokens
+            if answer.error is None:
+                self._failures = 0
+            elif not answer.error.startswith(_OF_THE_TEXT):
+                self._failures += 1
+            silent = self._failures >= _SILENT_REQUESTS
+        if silent:
+            raise EvaluationError(
+                f"The judge {self.settings.model} at {self.settings.base_url} does not answer; "
+                f"its last error: {self._without_key(str(answer.error))}.",
+                remedy="Check `judge` in the model file and the server, then run it again.",
+            )
+
+    def _without_key(self, text: str) -> str:
+        """A server's message may repeat the key that it refuses."""
+        return text.replace(self._api_key, "[key]") if self._api_key else text
+
+    def _identity(self, prompt: Prompt) -> str:
+        return digest_json(
+            [
+                self.settings.base_url,
+                self.settings.model,
+                self.settings.max_tokens,
+                [dict(message) for message in prompt.messages],
+            ]
+        )
+
+
+def rubric_digest(settings: JudgeSettings) -> str:
+    """The identity of a rubric together with the wording and the bar that it is used with."""
+    terms: Mapping[str, Any] = {
+        "rubric": settings.rubric,
+        "passes_from": settings.passes_from,
+        "redact": settings.redact,
+        "wording": VERSION,
+    }
+    return digest_json(terms)

@@ -1,0 +1,113 @@
+"""The judge as a metric of evaluation suites, so that a gate may stand on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tuneloop.errors import EvaluationError
+from tuneloop.evaluation.judging.calibration import Calibration, corrected
+from tuneloop.evaluation.judging.judge import Judge, Unjudged, Verdict
+from tuneloop.evaluation.judging.prompt import Exchange
+from tuneloop.evaluation.metrics import Metric
+from tuneloop.evaluation.scorers import Score
+from tuneloop.evaluation.suites import Case
+from tuneloop.hashing import digest_json
+from tuneloop.intervals import Figure
+from tuneloop.progress import Progress
+
+NAME = "judge"
+NOT_CALIBRATED = "not calibrated: how far it agrees with people is not known"
+_UNJUDGED_SHARE = 0.1
+"""More answers without a verdict than this are no measurement any more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedAnswers:
+    """The judge's verdicts on the answers of one evaluation; the metric `judge` reads them."""
+
+    judge: Judge
+    calibrations: Sequence[Calibration] = ()
+    """the newest first"""
+    verdicts: dict[str, Verdict | Unjudged] = field(default_factory=dict)
+    """digest of prompt, answer and reference → what the judge said"""
+
+    def prepare(self, asked: Sequence[tuple[Case, str]], progress: Progress) -> None:
+        """Judge all answers of a suite at once, several at a time.
+
+        Raises:
+            EvaluationError: the judge does not answer, or gives no verdict on too many answers.
+        """
+        exchanges = {_key(case, output): _exchange(case, output) for case, output in asked}
+        new = [key for key in exchanges if key not in self.verdicts]
+        if new:
+            progress.step(f"Judging {len(new)} answers with {self.judge.settings.model}")
+        found = self.judge.score_all([exchanges[key] for key in new], progress)
+        self.verdicts.update(zip(new, found, strict=True))
+        unjudged = [v for key in exchanges if isinstance(v := self.verdicts[key], Unjudged)]
+        if len(unjudged) > _UNJUDGED_SHARE * len(exchanges):
+            raise EvaluationError(
+                f"The judge gave no verdict on {len(unjudged)} of {len(exchanges)} answers; the "
+                f"last time it was {unjudged[-1].code}: {unjudged[-1].detail!r}.",
+                remedy="Take a judge that keeps to the form, or raise judge.max_tokens.",
+            )
+
+    def score(self, case: Case, output: str) -> Score | None:
+        """1 where the judge passes the answer; None where it gave no verdict."""
+        verdict = self.verdicts[_key(case, output)]
+        if isinstance(verdict, Unjudged):
+            return None
+        return Score(value=float(verdict.passed), detail=verdict.reason)
+
+    def remarks(self, figure: Figure) -> list[str]:
+        """What a reader must know about the figure: versions, agreement, the corrected share."""
+        judged = [one for one in self.verdicts.values() if isinstance(one, Verdict)]
+        versions = sorted({verdict.judge for verdict in judged})
+        notes = [
+            standing(version, self.calibrations, figure if len(versions) == 1 else None)
+            for version in versions
+        ]
+        if len(versions) > 1:
+            notes.append("judge: several versions judged; their verdicts are not comparable")
+        if missing := len(self.verdicts) - len(judged):
+            notes.append(f"judge: no verdict on {missing} answers, which are left out")
+        return notes
+
+
+def judge_metric(judge: Judge, calibrations: Sequence[Calibration] = ()) -> Metric:
+    """The metric `judge`: the share of answers that the judge passes."""
+    settings, judged = judge.settings, JudgedAnswers(judge=judge, calibrations=calibrations)
+    return Metric(
+        name=NAME,
+        about=f"answers that {settings.model} scores {settings.passes_from} or more of 5 "
+        "by the rubric",
+        scorer=judged.score,
+        source_digest=judge.rubric,
+        prepare=judged.prepare,
+        remarks=judged.remarks,
+    )
+
+
+def standing(
+    version: str, calibrations: Sequence[Calibration], passed: Figure | None = None
+) -> str:
+    """How much a judge's figures may be trusted; `passed` is the share to correct."""
+    known = next((one for one in calibrations if one.judge == version), None)
+    if known is None:
+        return f"judge {version} is {NOT_CALIBRATED}"
+    note = f"judge {version} is {known.summary}"
+    right = passed and corrected(passed, known)
+    if passed is not None and right is not None:
+        note += (
+            f"; its {passed.value:.3f} corrected for its known error: {right.value:.3f} "
+            f"({right.low:.3f} to {right.high:.3f}, n = {right.n})"
+        )
+    return note
+
+
+def _exchange(case: Case, output: str) -> Exchange:
+    return Exchange(messages=case.messages, answer=output, reference=case.expected)
+
+
+def _key(case: Case, output: str) -> str:
+    return digest_json([[dict(one) for one in case.messages], output, case.expected])

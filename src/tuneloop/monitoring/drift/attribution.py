@@ -1,0 +1,210 @@
+"""What changed, for people: topics that grew, words that came and went, kinds of request that are
+new. Shares of topics are those of the whole window; words and examples come from its sample."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tuneloop import intervals
+from tuneloop.intervals import Figure
+from tuneloop.monitoring.drift.reference import DriftReference, topic_words
+from tuneloop.monitoring.drift.sketch import DriftSketch
+from tuneloop.monitoring.novelty import NewWord, absent_beyond_chance, words
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import polars as pl
+
+    Vectors = npt.NDArray[np.float32]
+    Integers = npt.NDArray[np.int64]
+
+EXAMPLES = 3
+EXAMPLE_CHARACTERS = 200
+MOST_LISTED = 10
+NEW_TASK_PROMPTS = 5
+"""Fewest prompts of the sample that are a new kind of request."""
+_CLUSTERED_ROWS = 1_000
+"""Of more far prompts a random part is clustered: it takes a table of all pairs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """A prompt of the window."""
+
+    interaction: str
+    """Its id."""
+    prompt: str
+    """Cut to `EXAMPLE_CHARACTERS`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrownTopic:
+    """A topic of the training prompts that has more of the traffic now."""
+
+    words: tuple[str, ...]
+    """What sets it apart, in the training prompts."""
+    share: Figure
+    """Of the window's prompts."""
+    training_share: float
+    growth: Figure
+    """`share` less `training_share`, with the 95 % interval."""
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewTask:
+    """Prompts far from all training prompts and near to each other."""
+
+    words: tuple[str, ...]
+    """What sets them apart from the rest of the sample."""
+    share: Figure
+    """Of the sampled prompts."""
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attribution:
+    """What a window has that the training data has not, and the other way round."""
+
+    grown: tuple[GrownTopic, ...]
+    """Those whose growth is beyond chance, the largest first."""
+    new_words: tuple[NewWord, ...]
+    """With the prompts of the sample that have them."""
+    retired_words: tuple[NewWord, ...]
+    """Words that the sample no longer has, with the training prompts that have them."""
+    new_tasks: tuple[NewTask, ...]
+    """The largest first."""
+    sampled: int
+    """Prompts that words, examples and new tasks were looked for in."""
+
+
+def attribute(sketch: DriftSketch, reference: DriftReference) -> Attribution:
+    """Say what a window's drift consists of."""
+    sample = sketch.sample()
+    if sample is None or sample.is_empty():
+        return Attribution(grown=(), new_words=(), retired_words=(), new_tasks=(), sampled=0)
+    texts, vectors = sample["text"].to_list(), sample["vector"].to_numpy()
+    nearest, cosines = reference.topics.assign(vectors)
+    counts = Counter(word for text in texts for word in words(text))
+    rows = len(texts)
+    return Attribution(
+        grown=_grown(sketch, reference, sample, nearest, cosines),
+        new_words=tuple(
+            absent_beyond_chance(
+                counts, rows=rows, other=reference.word_counts, other_rows=reference.rows
+            )[:MOST_LISTED]
+        ),
+        retired_words=tuple(
+            absent_beyond_chance(
+                reference.word_counts, rows=reference.rows, other=counts, other_rows=rows
+            )[:MOST_LISTED]
+        ),
+        new_tasks=_new_tasks(reference, sample, cosines < reference.familiarity.far_below),
+        sampled=rows,
+    )
+
+
+def _grown(
+    sketch: DriftSketch,
+    reference: DriftReference,
+    sample: pl.DataFrame,
+    nearest: Integers,
+    cosines: Vectors,
+) -> tuple[GrownTopic, ...]:
+    import numpy as np
+
+    now, before = sketch.whole().topics, reference.topics.counts
+    # Many topics are looked at, and one of them always grew most (Bonferroni).
+    confidence = 1 - (1 - intervals.CONFIDENCE) / len(before)
+    found = []
+    for topic in range(len(before)):
+        n, rows = int(now.sum()), reference.rows
+        strict = _growth(int(now[topic]), n, int(before[topic]), rows, confidence=confidence)
+        if strict.low > 0:
+            members = np.flatnonzero(nearest == topic)
+            typical = members[np.argsort(-cosines[members], kind="stable")]
+            found.append(
+                GrownTopic(
+                    words=reference.topic_words[topic],
+                    share=intervals.share(int(now[topic]), n),
+                    training_share=float(before[topic]) / rows,
+                    growth=_growth(int(now[topic]), n, int(before[topic]), rows),
+                    examples=_examples(sample, typical),
+                )
+            )
+    return tuple(sorted(found, key=lambda one: -one.growth.value)[:MOST_LISTED])
+
+
+def _growth(
+    hits: int, n: int, own_hits: int, own_n: int, *, confidence: float = intervals.CONFIDENCE
+) -> Figure:
+    """The difference of two shares with Newcombe's interval (R. G. Newcombe 1998, "Interval
+    estimation for the difference between independent proportions", Statistics in Medicine 17,
+    method 10)."""
+    now = intervals.share(hits, n, confidence=confidence)
+    own = intervals.share(own_hits, own_n, confidence=confidence)
+    value = now.value - own.value
+    return Figure(
+        value=value,
+        low=value - math.hypot(now.value - now.low, own.high - own.value),
+        high=value + math.hypot(now.high - now.value, own.value - own.low),
+        n=n,
+    )
+
+
+def _new_tasks(
+    reference: DriftReference, sample: pl.DataFrame, far: npt.NDArray[np.bool_]
+) -> tuple[NewTask, ...]:
+    """Far prompts that are as near to each other as the bundle's own are within a topic.
+
+    Average linkage over cosines; prompts at the cosine c to a common centre have the cosine c² to
+    each other on average.
+    """
+    import numpy as np
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    rows = np.flatnonzero(far)
+    if len(rows) < NEW_TASK_PROMPTS:
+        return ()
+    if len(rows) > _CLUSTERED_ROWS:
+        rows = np.random.default_rng(0).choice(rows, _CLUSTERED_ROWS, replace=False)
+    scale = int(far.sum()) / len(rows)
+    vectors = sample["vector"].to_numpy()[rows]
+    tree = linkage(vectors, method="average", metric="cosine")
+    cut = 1 - max(reference.familiarity.median, 0.0) ** 2
+    labels = fcluster(tree, t=cut, criterion="distance") - 1
+    # Clusters against each other and against what is not far.
+    label_of = np.full(sample.height, labels.max() + 1)
+    label_of[rows] = labels
+    telling = topic_words(sample["text"].to_list(), label_of.tolist(), int(labels.max()) + 2)
+    found = []
+    for label, size in Counter(labels.tolist()).items():
+        if size >= NEW_TASK_PROMPTS:
+            members = rows[labels == label]
+            centre = vectors[labels == label].mean(axis=0)
+            typical = members[np.argsort(-(vectors[labels == label] @ centre), kind="stable")]
+            found.append(
+                NewTask(
+                    words=telling[label],
+                    share=intervals.share(min(round(size * scale), sample.height), sample.height),
+                    examples=_examples(sample, typical),
+                )
+            )
+    return tuple(sorted(found, key=lambda one: -one.share.value)[:MOST_LISTED])
+
+
+def _examples(sample: pl.DataFrame, rows: Sequence[int] | Integers) -> tuple[Example, ...]:
+    """The first few different prompts of these rows of the sample."""
+    found: dict[str, Example] = {}
+    for row in rows:
+        identity, text = sample["id"][int(row)], sample["text"][int(row)]
+        shown = text if len(text) <= EXAMPLE_CHARACTERS else f"{text[: EXAMPLE_CHARACTERS - 1]}…"
+        found.setdefault(shown, Example(interaction=identity, prompt=shown))
+        if len(found) == EXAMPLES:
+            break
+    return tuple(found.values())

@@ -1,0 +1,90 @@
+"""What people and judges said about a window's answers, in memory that does not grow with it.
+
+Feedback arrives later than its interaction and in another table. Joining the two whole would hold
+one of them in memory, so at most `MOST` interactions with feedback are kept: those whose id hashes
+below a threshold that is halved as often as it takes (adaptive sampling: Flajolet 1990, "On
+adaptive sampling", Computing 43). The same threshold picks the interactions that they are counted
+among, so a share is that of an unbiased sample; windows with less feedback are counted whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tuneloop.monitoring.window import BATCH_ROWS, Window
+from tuneloop.storage.traffic import Traffic
+
+if TYPE_CHECKING:
+    import polars as pl
+
+MOST = 20_000
+"""Interactions whose feedback is kept; their share is known to 0.7 points or better."""
+_HASHES = 2**64
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedbackSample:
+    """The last feedback of each kind on the interactions whose id hashes below a threshold."""
+
+    rows: pl.DataFrame
+    """interaction, kind, value (JSON)."""
+    share: float = 1.0
+    """Of all interactions, how many the sample speaks for: 2 to the minus k."""
+
+    def sampled(self, answers: pl.DataFrame) -> pl.DataFrame:
+        """Those of some answers that the sample speaks for."""
+        return answers if self.share == 1 else answers.filter(_hash("id") < _below(self.share))
+
+    def on(self, answers: pl.DataFrame) -> pl.DataFrame:
+        """Feedback on some answers: id, response, kind, value."""
+        return answers.select("id", "response").join(
+            self.rows, left_on="id", right_on="interaction"
+        )
+
+
+def sample_feedback(
+    traffic: Traffic, window: Window, kinds: Collection[str], *, most: int = MOST
+) -> FeedbackSample:
+    """The feedback of these kinds that came during the window, the last of each kind counting.
+
+    What it is about is found out when it is joined: feedback need not name its endpoint.
+
+    Raises:
+        StoreError: the table cannot be read.
+    """
+    import polars as pl
+
+    frame = (
+        traffic.scan("feedback", since=window.start, until=window.end)
+        .filter(pl.col("kind").is_in(list(kinds)))
+        .filter(pl.col("endpoint").fill_null(window.endpoint) == window.endpoint)
+        .select("interaction", "kind", "value", "time", "id")
+    )
+    share = 1.0
+    kept = pl.DataFrame(schema=frame.collect_schema())
+    for batch in frame.collect_batches(chunk_size=BATCH_ROWS, maintain_order=False):
+        kept = (
+            pl.concat([kept, batch])
+            .sort("time", "id")
+            .unique(subset=["interaction", "kind"], keep="last", maintain_order=True)
+        )
+        while True:
+            kept = kept.filter(_hash("interaction") < _below(share)) if share < 1 else kept
+            if kept["interaction"].n_unique() <= most:
+                break
+            share /= 2
+    return FeedbackSample(rows=kept.select("interaction", "kind", "value"), share=share)
+
+
+def _hash(column: str) -> pl.Expr:
+    import polars as pl
+
+    return pl.col(column).hash()
+
+
+def _below(share: float) -> pl.Expr:
+    import polars as pl
+
+    return pl.lit(int(share * _HASHES), dtype=pl.UInt64)

@@ -1,0 +1,1 @@
+"""The monitors, one small class each; `table` lists them."""

@@ -1,0 +1,161 @@
+"""Monitors of what was answered: form, refusals, failures."""
+
+from __future__ import annotations
+
+from tuneloop.answer_form import declared_form
+from tuneloop.modelfile import TaskSettings
+from tuneloop.monitoring.measurement import Limit, Measurement, judge
+from tuneloop.monitoring.monitors.tally import Subject, Tally, quote
+from tuneloop.monitoring.shift import Margin, judge_shift
+from tuneloop.monitoring.sketches import Counts, Examples, Share, Sketch
+from tuneloop.monitoring.window import Batch, Window
+from tuneloop.refusal import refusal_in
+
+_CLIENT_LEFT = 499
+_FIRST_ERRORS_ABOVE = 0.05
+"""The limit of the share of failures while there is no baseline that one could trust."""
+
+
+class FormatCompliance(Tally):
+    """The share of text answers that fit the task's schema and pattern."""
+
+    name = "format_compliance"
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        self._fits = declared_form(subject.task)
+        self.fitting, self.misfits = Share(), Examples()
+
+    def add(self, batch: Batch) -> None:
+        """See `Tally`."""
+        answers = batch.different_texts
+        fit = [self._fits(answer) for answer in answers["response"]]
+        misfit = answers.filter([not one for one in fit])
+        n = batch.texts.height
+        self.fitting.add(n - int(misfit["times"].sum()), n)
+        first = misfit.sort("id").head(self.misfits.most)
+        self.misfits.add(dict(zip(first["id"], map(quote, first["response"]), strict=True)))
+
+    @property
+    def parts(self) -> tuple[Sketch, ...]:
+        """See `Tally`."""
+        return self.fitting, self.misfits
+
+    def measure(self, window: Window) -> Measurement:
+        """See `Tally`."""
+        return judge(
+            self.name,
+            window,
+            self.fitting.figure,
+            what="answers in the declared form",
+            limit=Limit(threshold=self._settings.format_below, unit="share", side="below"),
+            minimum=self._settings.minimum_samples,
+            detail={
+                "examples": [
+                    {"interaction": identity, "answer": answer}
+                    for identity, answer in self.misfits.found.items()
+                ]
+            },
+        )
+
+
+class Refusals(Tally):
+    """The share of text answers that abstain as the task declares, or refuse in English words."""
+
+    name = "refusals"
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        self._task = TaskSettings(abstain=subject.task.get("abstain"))
+        self.refused, self.examples = Share(), Examples()
+
+    def add(self, batch: Batch) -> None:
+        """See `Tally`."""
+        answers = batch.different_texts
+        refused = answers.filter([self._refuses(answer) for answer in answers["response"]])
+        self.refused.add(int(refused["times"].sum()), batch.texts.height)
+        first = refused.sort("id").head(self.examples.most)
+        self.examples.add(dict(zip(first["id"], map(quote, first["response"]), strict=True)))
+
+    def _refuses(self, answer: str) -> bool:
+        return self._task.is_abstention(answer) or refusal_in(answer) is not None
+
+    @property
+    def parts(self) -> tuple[Sketch, ...]:
+        """See `Tally`."""
+        return self.refused, self.examples
+
+    def measure(self, window: Window) -> Measurement:
+        """See `Tally`."""
+        return judge_shift(
+            self.name,
+            window,
+            self.refused.figure,
+            what="answers that refuse or abstain",
+            unit="share",
+            baseline=self._subject.baseline(self.name),
+            margin=Margin(distance=self._settings.share_shift),
+            minimum=self._settings.minimum_samples,
+            detail={
+                "examples": [
+                    {"interaction": identity, "answer": answer}
+                    for identity, answer in self.examples.found.items()
+                ]
+            },
+        )
+
+
+class Errors(Tally):
+    """The share of interactions that failed on our side, with each reason counted.
+
+    A request that the client got wrong (4xx) or gave up (499) is not our failure.
+    """
+
+    name = "errors"
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        self.failed, self.left, self.reasons = Share(), Share(), Counts()
+
+    def add(self, batch: Batch) -> None:
+        """See `Tally`."""
+        import polars as pl
+
+        rows, status, error = batch.interactions, pl.col("status"), pl.col("error")
+        failed = rows.filter((status >= 500) | ((status == 200) & error.is_not_null()))
+        reasons = failed["error"].fill_null("unknown").value_counts()
+        self.failed.add(failed.height, rows.height)
+        self.left.add(rows.filter(status == _CLIENT_LEFT).height, rows.height)
+        self.reasons.add(dict(reasons.iter_rows()))
+
+    @property
+    def parts(self) -> tuple[Sketch, ...]:
+        """See `Tally`."""
+        return self.failed, self.left, self.reasons
+
+    def measure(self, window: Window) -> Measurement:
+        """Against the baseline; without one against a fixed limit: it may fail from the start."""
+        baseline = self._subject.baseline(self.name)
+        what = "requests that failed"
+        detail = {"reasons": dict(self.reasons.of.most_common()), "clients_left": self.left.hits}
+        if baseline is None:
+            return judge(
+                self.name,
+                window,
+                self.failed.figure,
+                what=what,
+                limit=Limit(threshold=_FIRST_ERRORS_ABOVE, unit="share", side="above"),
+                minimum=self._settings.minimum_samples,
+                detail=detail,
+            )
+        return judge_shift(
+            self.name,
+            window,
+            self.failed.figure,
+            what=what,
+            unit="share",
+            baseline=baseline,
+            margin=Margin(distance=self._settings.share_shift, side="above"),
+            minimum=self._settings.minimum_samples,
+            detail=detail,
+        )

@@ -1,0 +1,101 @@
+"""The monitor of drift: have the prompts moved away from the training data by enough to matter?"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from tuneloop.intervals import Figure
+from tuneloop.monitoring.drift.attribution import attribute
+from tuneloop.monitoring.drift.sketch import DriftSketch
+from tuneloop.monitoring.drift.verdict import TEXTBOOK_PSI, DriftVerdict, Effect, verdict
+from tuneloop.monitoring.measurement import Limit, Measurement, Verdict, measured
+from tuneloop.monitoring.monitors.tally import Subject, Tally
+from tuneloop.monitoring.sketches import Sketch
+from tuneloop.monitoring.window import Batch, Window
+
+_VERDICTS: dict[str, Verdict] = {
+    "drift": "alert",
+    "no_drift": "ok",
+    "not_enough_data": "not_enough_data",
+}
+_CAUSES = 5
+
+
+class EmbeddingDrift(Tally):
+    """The effect, of the two that the drift verdict looks at, nearest to or beyond its threshold.
+
+    The threshold is calibrated on the bundle's own prompts; the textbook's PSI is told beside it.
+    """
+
+    name = "embedding_drift"
+    reads_vectors = True
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        self._reference = subject.drift_reference()
+        self.sketch = DriftSketch(self._reference)
+
+    def add(self, batch: Batch) -> None:
+        """See `Tally`."""
+        import numpy as np
+
+        if not batch.embedded.height:
+            return
+        ids, days = batch.embedded["id"], batch.embedded["time"].dt.date()
+        for day in days.unique():
+            at = np.flatnonzero((days == day).to_numpy())
+            texts = [batch.prompts[i] for i in at]
+            self.sketch.add(ids[at].to_list(), texts, batch.vectors[at], day=day)
+
+    @property
+    def parts(self) -> tuple[Sketch, ...]:
+        """See `Tally`."""
+        return (self.sketch,)
+
+    def measure(self, window: Window) -> Measurement:
+        """See `Tally`."""
+        found = verdict(self.sketch, self._reference, minimum_rows=self._settings.minimum_samples)
+        figure = limit = None
+        if (leading := found.leading) is not None:
+            figure = Figure(value=leading.value, low=leading.low, high=leading.high, n=found.n)
+            limit = Limit(threshold=leading.threshold, unit="share", side="above")
+        return measured(
+            self.name,
+            window,
+            figure,
+            verdict=_VERDICTS[found.state],
+            message=f"{found.message}{_textbook(found)}",
+            limit=limit,
+            detail=self._detail(found),
+        )
+
+    def _detail(self, found: DriftVerdict) -> dict[str, Any]:
+        causes = attribute(self.sketch, self._reference)
+        return {
+            "topics": _as_json(found.topics),
+            "unfamiliar": _as_json(found.unfamiliar),
+            "psi": found.psi,
+            "psi_by_chance": found.psi_by_chance,
+            "jensen_shannon": found.jensen_shannon,
+            "definition": found.definition,
+            "days": found.days,
+            "grown_topics": [dataclasses.asdict(one) for one in causes.grown[:_CAUSES]],
+            "new_words": [dataclasses.asdict(one) for one in causes.new_words[:_CAUSES]],
+            "retired_words": [dataclasses.asdict(one) for one in causes.retired_words[:_CAUSES]],
+            "new_tasks": [dataclasses.asdict(one) for one in causes.new_tasks[:_CAUSES]],
+            "sampled": causes.sampled,
+        }
+
+
+def _textbook(found: DriftVerdict) -> str:
+    if found.psi is None or found.psi_by_chance is None:
+        return ""
+    return (
+        f"; PSI {found.psi:.2f} ({found.psi_by_chance:.2f} by chance, textbook limit "
+        f"{TEXTBOOK_PSI:g}), Jensen-Shannon {found.jensen_shannon:.3f}"
+    )
+
+
+def _as_json(effect: Effect | None) -> dict[str, float] | None:
+    return None if effect is None else dataclasses.asdict(effect)

@@ -1,0 +1,227 @@
+"""Monitors of what people and judges said afterwards: corrections, escalations, scores."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from tuneloop.answer_form import corrects, edited_text, same_text
+from tuneloop.monitoring.measurement import Limit, Measurement, judge
+from tuneloop.monitoring.monitors.tally import Subject, Tally
+from tuneloop.monitoring.shift import Margin, judge_shift
+from tuneloop.monitoring.sketches import Counts, Mean, Scores, Share, Sketch
+from tuneloop.monitoring.window import Batch, Window
+
+
+class EditRate(Tally):
+    """The share of answers that a person changed, of all answers, looked at or not.
+
+    The size of an edit is its Levenshtein distance as a share of the longer text's characters.
+    """
+
+    name = "edit_rate"
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        self._edits = subject.feedback("edit")
+        self.edited, self.sizes = Share(), Mean()
+
+    def add(self, batch: Batch) -> None:
+        """See `Tally`."""
+        import numpy as np
+        from rapidfuzz.distance import Levenshtein
+
+        answers = self._edits.sampled(batch.answers)
+        edits = [
+            (response or "", value)
+            for _, response, _, value in self._edits.on(answers).iter_rows()
+            if corrects(value, response or "")
+        ]
+        self.edited.add(len(edits), answers.height)
+        texts = [(old, new) for old, value in edits if (new := edited_text(value)) is not None]
+        self.sizes.add(np.array([Levenshtein.normalized_distance(old, new) for old, new in texts]))
+
+    @property
+    def parts(self) -> tuple[Sketch, ...]:
+        """See `Tally`."""
+        return self.edited, self.sizes
+
+    def measure(self, window: Window) -> Measurement:
+        """See `Tally`."""
+        size = self.sizes.figure
+        told = f", {size.value:.0%} of the characters on average" if size else ""
+        return judge(
+            self.name,
+            window,
+            self.edited.figure,
+            what=f"answers that people changed{told}",
+            limit=Limit(threshold=self._settings.edit_rate_above, unit="share", side="above"),
+            minimum=self._settings.minimum_samples,
+            detail={
+                "mean_edit_size": size and [size.value, size.low, size.high, size.n],
+                "sampled_share": self._edits.share,
+            },
+        )
+
+
+class Escalations(Tally):
+    """The share of answers that were handed to a person."""
+
+    name = "escalations"
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        self._feedback = subject.feedback("escalation")
+        self.escalated = Share()
+
+    def add(self, batch: Batch) -> None:
+        """See `Tally`."""
+        answers = self._feedback.sampled(batch.answers)
+        self.escalated.add(self._feedback.on(answers).height, answers.height)
+
+    @property
+    def parts(self) -> tuple[Sketch, ...]:
+        """See `Tally`."""
+        return (self.escalated,)
+
+    def measure(self, window: Window) -> Measurement:
+        """See `Tally`."""
+        return judge_shift(
+            self.name,
+            window,
+            self.escalated.figure,
+            what="answers that were escalated",
+            unit="share",
+            baseline=self._subject.baseline(self.name),
+            margin=Margin(distance=self._settings.share_shift, side="above"),
+            minimum=self._settings.minimum_samples,
+            detail={"sampled_share": self._feedback.share},
+        )
+
+
+class Accuracy(Tally):
+    """The mean score, 0 to 1, of the answers that people or a judge scored; a person goes first.
+
+    A label is the right answer: 1 where the answer says the same. A rating is the score itself, and
+    so is a judgement's. They are as good a sample of all answers as their choice was.
+    """
+
+    name = "accuracy"
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        self._feedback = subject.feedback("label", "rating", "judgement")
+        self.scores, self.kinds = Scores(), Counts()
+
+    def add(self, batch: Batch) -> None:
+        """See `Tally`."""
+        found: dict[str, dict[str, float]] = defaultdict(dict)
+        for identity, response, kind, value in self._feedback.on(batch.answers).iter_rows():
+            score = _score(kind, value, response or "")
+            if score is not None:
+                found[identity][kind] = score
+        for of in found.values():
+            kind = next(kind for kind in ("label", "rating", "judgement") if kind in of)
+            self.scores.add(of[kind])
+            self.kinds.add({kind: 1})
+
+    @property
+    def parts(self) -> tuple[Sketch, ...]:
+        """See `Tally`."""
+        return self.scores, self.kinds
+
+    def measure(self, window: Window) -> Measurement:
+        """See `Tally`."""
+        by = ", ".join(f"{n} by {kind}" for kind, n in sorted(self.kinds.of.items()))
+        return judge(
+            self.name,
+            window,
+            self.scores.figure,
+            what=f"score of the answers that were scored{f' ({by})' if by else ''}",
+            limit=Limit(threshold=self._settings.accuracy_below, unit="share", side="below"),
+            minimum=self._settings.minimum_samples,
+            detail={"by": dict(self.kinds.of), "sampled_share": self._feedback.share},
+        )
+
+
+@dataclass(kw_only=True)
+class JudgeScores(Sketch):
+    """The scores of each judge, for those of two judges must not be mixed."""
+
+    of: dict[str, Scores] = field(default_factory=lambda: defaultdict(Scores))
+
+    def merge(self, other: Self) -> None:
+        """See `Sketch`."""
+        for judge_name, scores in other.of.items():
+            self.of[judge_name].merge(scores)
+
+
+class JudgeQuality(Tally):
+    """The mean score of the window's busiest judge, against that judge's baseline."""
+
+    name = "judge_quality"
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        self._feedback = subject.feedback("judgement")
+        self.judges = JudgeScores()
+
+    def add(self, batch: Batch) -> None:
+        """See `Tally`."""
+        for _, response, kind, value in self._feedback.on(batch.answers).iter_rows():
+            score = _score(kind, value, response or "")
+            if score is not None:
+                self.judges.of[str(_json(value).get("judge"))].add(score)
+
+    @property
+    def parts(self) -> tuple[Sketch, ...]:
+        """See `Tally`."""
+        return (self.judges,)
+
+    def measure(self, window: Window) -> Measurement:
+        """See `Tally`."""
+        busiest = _busiest(self.judges.of.items())
+        return judge_shift(
+            self.name,
+            window,
+            self.judges.of[busiest].figure if busiest else None,
+            what=f"mean score by the judge {busiest}",
+            unit="score",
+            baseline=self._subject.baseline(self.name, judge=busiest) if busiest else None,
+            margin=Margin(distance=self._settings.judge_drop, side="below"),
+            minimum=self._settings.minimum_samples,
+            detail={
+                "judge": busiest,
+                "judgements": {name: scores.n for name, scores in self.judges.of.items()},
+            },
+        )
+
+
+def _busiest(judges: Iterable[tuple[str, Scores]]) -> str | None:
+    return max(judges, key=lambda one: (one[1].n, one[0]), default=(None, None))[0]
+
+
+def _score(kind: str, value: str, answer: str) -> float | None:
+    """What feedback says of an answer, 0 to 1; None where it says nothing that one could count."""
+    said = _json(value) if kind == "judgement" else _parsed(value)
+    if kind == "label":
+        return float(same_text(said if isinstance(said, str) else value, answer))
+    score = said.get("score") if kind == "judgement" else said
+    if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
+        return None
+    return float(score)
+
+
+def _json(value: str) -> dict[str, Any]:
+    found = _parsed(value)
+    return found if isinstance(found, dict) else {}
+
+
+def _parsed(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return None

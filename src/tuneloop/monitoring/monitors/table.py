@@ -1,0 +1,154 @@
+"""Every monitor: what it watches, how often, and when it speaks up.
+
+A window below the minimum sample alerts nobody. Intervals are 95 % and take interactions for
+independent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Literal
+
+from tuneloop.errors import UsageError
+from tuneloop.modelfile import MonitorSettings
+from tuneloop.monitoring.monitors.answers import Errors, FormatCompliance, Refusals
+from tuneloop.monitoring.monitors.drift import EmbeddingDrift
+from tuneloop.monitoring.monitors.people import Accuracy, EditRate, Escalations, JudgeQuality
+from tuneloop.monitoring.monitors.prompts import Novelty
+from tuneloop.monitoring.monitors.tally import Tally
+from tuneloop.monitoring.monitors.usage import (
+    Confidence,
+    Cost,
+    LatencyP95,
+    OutputLength,
+    VocabularyDiversity,
+)
+
+Every = Literal["day", "week"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Monitor:
+    """One row of the table."""
+
+    tally: type[Tally]
+    about: str
+    every: Every
+    limit: Callable[[MonitorSettings], str]
+    """When it alerts, for people."""
+
+    @property
+    def name(self) -> str:
+        """What measurements and alerts call it."""
+        return self.tally.name
+
+
+MONITORS: tuple[Monitor, ...] = (
+    Monitor(
+        tally=Accuracy,
+        about="score of the answers that people or a judge scored",
+        every="week",
+        limit=lambda s: f"below {s.accuracy_below:.0%}",
+    ),
+    Monitor(
+        tally=FormatCompliance,
+        about="answers in the declared form",
+        every="day",
+        limit=lambda s: f"below {s.format_below:.0%}",
+    ),
+    Monitor(
+        tally=EditRate,
+        about="answers that people changed, and how much of them",
+        every="week",
+        limit=lambda s: f"above {s.edit_rate_above:.0%}",
+    ),
+    Monitor(
+        tally=Confidence,
+        about="log-probability of the answers' tokens",
+        every="day",
+        limit=lambda s: f"{s.confidence_drop:.0%} less probable than the baseline",
+    ),
+    Monitor(
+        tally=LatencyP95,
+        about="time to the whole answer, 95th percentile",
+        every="day",
+        limit=lambda s: f"above {s.latency_above_baseline:g} × baseline",
+    ),
+    Monitor(
+        tally=Novelty,
+        about="prompts unlike the training data",
+        every="week",
+        limit=lambda s: f"above {s.novelty_above:.0%}",
+    ),
+    Monitor(
+        tally=EmbeddingDrift,
+        about="prompts that moved away from the training data",
+        every="day",
+        limit=lambda s: "beyond what is calibrated on its own data",
+    ),
+    Monitor(
+        tally=JudgeQuality,
+        about="mean score of the judge",
+        every="day",
+        limit=lambda s: f"{s.judge_drop:g} below baseline",
+    ),
+    Monitor(
+        tally=OutputLength,
+        about="tokens of an answer",
+        every="day",
+        limit=lambda s: f"{s.relative_shift:.0%} from baseline",
+    ),
+    Monitor(
+        tally=VocabularyDiversity,
+        about="how varied the answers' words are",
+        every="day",
+        limit=lambda s: f"{s.relative_shift:.0%} from baseline",
+    ),
+    Monitor(
+        tally=Refusals,
+        about="answers that refuse or abstain",
+        every="day",
+        limit=lambda s: f"{100 * s.share_shift:g} points from baseline",
+    ),
+    Monitor(
+        tally=Escalations,
+        about="answers that were handed to a person",
+        every="day",
+        limit=lambda s: f"{100 * s.share_shift:g} points above baseline",
+    ),
+    Monitor(
+        tally=Errors,
+        about="requests that failed",
+        every="day",
+        limit=lambda s: f"{100 * s.share_shift:g} points above baseline",
+    ),
+    Monitor(
+        tally=Cost,
+        about="tokens of a request and its answer",
+        every="day",
+        limit=lambda s: f"{s.relative_shift:.0%} above baseline",
+    ),
+)
+
+
+def chosen(only: Collection[str] | None = None) -> tuple[Monitor, ...]:
+    """The monitors of these names, or all.
+
+    Raises:
+        UsageError: there is none of a name.
+    """
+    if only is None:
+        return MONITORS
+    known = {monitor.name for monitor in MONITORS}
+    if unknown := sorted(set(only) - known):
+        raise UsageError(
+            f"There is no monitor {', '.join(map(repr, unknown))}.",
+            remedy="See them with: tuneloop monitor list",
+        )
+    return tuple(monitor for monitor in MONITORS if monitor.name in only)
+
+
+def due(every: Every) -> tuple[str, ...]:
+    """Names of the monitors that run daily, or weekly."""
+    return tuple(monitor.name for monitor in MONITORS if monitor.every == every)

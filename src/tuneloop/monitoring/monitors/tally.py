@@ -1,0 +1,85 @@
+"""What a monitor sums up while the window's traffic passes by, and what it knows beforehand."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol, Self
+
+from tuneloop.modelfile import MonitorSettings
+from tuneloop.monitoring.drift.reference import DriftReference
+from tuneloop.monitoring.feedback import FeedbackSample
+from tuneloop.monitoring.measurement import Measurement
+from tuneloop.monitoring.novelty import NoveltyReference
+from tuneloop.monitoring.shift import Baseline
+from tuneloop.monitoring.sketches import Sketch
+from tuneloop.monitoring.window import Batch, Window
+
+_QUOTED_CHARACTERS = 200
+
+
+class Subject(Protocol):
+    """The bundle that is watched, as far as a monitor needs to know it; all is looked up late."""
+
+    @property
+    def task(self) -> Mapping[str, Any]:
+        """The task part of its manifest."""
+
+    @property
+    def settings(self) -> MonitorSettings:
+        """Limits and minimum sample."""
+
+    def baseline(self, monitor: str, **matching: object) -> Baseline | None:
+        """What its release evaluation measured, else its first window with enough data.
+
+        `matching`: values that the window's detail must have, such as who judged.
+        """
+
+    def feedback(self, *kinds: str) -> FeedbackSample:
+        """What came back about the window's answers."""
+
+    def novelty_reference(self) -> NoveltyReference:
+        """Its training prompts; raises a `TuneloopError` where there are none to compare with."""
+
+    def drift_reference(self) -> DriftReference:
+        """Its prompts' topics and calibrated thresholds; raises a `TuneloopError` without any."""
+
+
+class Tally(ABC):
+    """One monitor's sum over a window: batches and other tallies go in, a measurement comes out."""
+
+    name: ClassVar[str]
+    reads_vectors: ClassVar[bool] = False
+    """Whether it looks at the prompts' embeddings."""
+
+    def __init__(self, subject: Subject) -> None:
+        """Nothing is taken in yet.
+
+        Raises:
+            TuneloopError: what the monitor compares with cannot be had.
+        """
+        self._subject = subject
+        self._settings = subject.settings
+
+    @abstractmethod
+    def add(self, batch: Batch) -> None:
+        """Take in some interactions."""
+
+    @property
+    @abstractmethod
+    def parts(self) -> tuple[Sketch, ...]:
+        """What it sums up, always in the same order."""
+
+    def merge(self, other: Self) -> None:
+        """Take in what another tally of the same monitor and subject saw."""
+        for mine, theirs in zip(self.parts, other.parts, strict=True):
+            mine.merge(theirs)
+
+    @abstractmethod
+    def measure(self, window: Window) -> Measurement:
+        """The measurement of all that was taken in."""
+
+
+def quote(text: str) -> str:
+    """The text, or the beginning of a long one."""
+    return text if len(text) <= _QUOTED_CHARACTERS else text[: _QUOTED_CHARACTERS - 1] + "…"

@@ -1,0 +1,70 @@
+"""Takes what measurements and alerts quote of erased interactions out of them again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from typing import Any
+
+import sqlalchemy as sa
+
+from tuneloop.monitoring.examples import quotable
+from tuneloop.storage import tables
+from tuneloop.workspace import Workspace
+
+
+def erase(workspace: Workspace, interactions: Collection[str], *, dry_run: bool = False) -> int:
+    """Remove these interactions from the examples of measurements and alerts; how many quoted one.
+
+    The figures stay: they say how many, not who.
+
+    Raises:
+        StoreError: a store cannot be read or written; run it again.
+    """
+    gone = set(interactions)
+    rewritten: dict[str, str] = {}
+    quoted: set[str] = set()
+    for identity, detail in _measured(workspace):
+        theirs = [one for one in detail["examples"] if _of(one) in gone]
+        if theirs:
+            kept = [one for one in detail["examples"] if _of(one) not in gone]
+            rewritten[identity] = json.dumps({**detail, "examples": kept}, ensure_ascii=False)
+            quoted |= {text for one in theirs for text in quotable({"examples": [one]})}
+    # The alerts first: what they quote is known from the measurements.
+    alerts = _forget_in_alerts(workspace, quoted, dry_run=dry_run)
+    if rewritten and not dry_run:
+        workspace.traffic.rewrite("measurements", "detail", rewritten)
+        workspace.traffic.free("measurements")
+    return len(rewritten) + alerts
+
+
+def _measured(workspace: Workspace) -> list[tuple[str, dict[str, Any]]]:
+    """Id and detail of every measurement with examples."""
+    import polars as pl
+
+    rows = (
+        workspace.traffic.scan("measurements")
+        .filter(pl.col("detail").str.contains('"examples"', literal=True))
+        .select("id", "detail")
+        .collect()
+    )
+    return [(identity, json.loads(detail)) for identity, detail in rows.iter_rows()]
+
+
+def _of(example: Any) -> str | None:
+    """The interaction that an example is from."""
+    return example.get("interaction") if isinstance(example, dict) else None
+
+
+def _forget_in_alerts(workspace: Workspace, quoted: set[str], *, dry_run: bool) -> int:
+    table, count = tables.alert_events, 0
+    if not quoted:
+        return 0
+    with workspace.records.begin() as tx:
+        for row in tx.execute(sa.select(table.c.id, table.c.examples)).all():
+            kept = [text for text in row.examples if text not in quoted]
+            if len(kept) < len(row.examples):
+                count += 1
+                if not dry_run:
+                    tx.execute(sa.update(table).where(table.c.id == row.id).values(examples=kept))
+    return count

@@ -1,0 +1,171 @@
+"""People's labels against the judge's verdicts on the same answers, and the stored results.
+
+A calibration is kept as a measurement, `judge_calibration`: the agreement, with the rest as its
+detail. It is of a judge, not of a bundle.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuneloop.answer_form import confirms
+from tuneloop.errors import DataError, EvaluationError, UsageError
+from tuneloop.evaluation.judging.calibration import Calibration, calibrate
+from tuneloop.evaluation.judging.judge import Unjudged, Verdict
+from tuneloop.evaluation.judging.prompt import Exchange
+from tuneloop.monitoring import series
+from tuneloop.monitoring.measurement import Measurement
+from tuneloop.registry.bundle import Bundle
+from tuneloop.retraining.captured import exchange_of, system_texts, whole_answers
+from tuneloop.retraining.declared_judge import CALIBRATION, declared_judge
+
+if TYPE_CHECKING:
+    from tuneloop.retraining.loop import Loop
+
+LABELS = 500
+"""The newest labels that `--from-labels` takes."""
+_LABEL_AGE = timedelta(days=365)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """One answer that a person judged."""
+
+    exchange: Exchange
+    right: bool
+
+
+def run(loop: Loop, labelled: Sequence[Labelled], now: datetime) -> Calibration:
+    """Ask the judge about answers that people judged, and store how far they agree.
+
+    Raises:
+        UsageError: no judge is declared, or nothing is labelled.
+        EvaluationError: the judge does not answer, gives no verdict at all, or changed meanwhile.
+    """
+    judge = declared_judge(loop, remember=True)
+    if not labelled:
+        raise UsageError(
+            "There is no labelled answer to calibrate the judge on.",
+            remedy="Decide some samples (tuneloop review), or name a file of labelled answers.",
+        )
+    loop.progress.step(f"Asking {judge.settings.model} about {len(labelled)} labelled answers")
+    said = judge.score_all([one.exchange for one in labelled], loop.progress)
+    judged = [
+        (one.right, verdict)
+        for one, verdict in zip(labelled, said, strict=True)
+        if isinstance(verdict, Verdict)
+    ]
+    found = calibrate(
+        [(right, verdict.passed) for right, verdict in judged],
+        judge=_one_version(judged, said),
+        unjudged=len(said) - len(judged),
+    )
+    _store(loop, found, now)
+    loop.progress.note(f"{found.judge}: {found.summary}")
+    return found
+
+
+def labelled_in(path: Path) -> list[Labelled]:
+    """Answers in a JSON Lines file: `prompt` or `messages`, `answer`, `correct` true or false.
+
+    `expected`, a right answer, is optional.
+
+    Raises:
+        DataError: naming the first line that cannot be used.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as e:
+        reason = e.strerror if isinstance(e, OSError) else "it is not UTF-8"
+        raise DataError(f"The labels {path} cannot be read: {reason}.") from e
+    return [
+        _labelled(line, f"{path.name}, line {number}")
+        for number, line in enumerate(lines, start=1)
+        if line.strip()
+    ]
+
+
+def labelled_in_traffic(loop: Loop, now: datetime) -> list[Labelled]:
+    """The newest captured answers with a label, of people in the review queue or of clients."""
+    import polars as pl
+
+    loop.ingest()
+    labels = (
+        loop.workspace.traffic.scan("feedback", since=now - _LABEL_AGE)
+        .filter(pl.col("kind") == "label")
+        .sort("time", "id")
+        .unique("interaction", keep="last", maintain_order=True)
+        .select("interaction", pl.col("value").alias("label"), pl.col("time").alias("labelled"))
+    )
+    rows = (
+        whole_answers(loop, since=now - _LABEL_AGE, until=now)
+        .join(labels, left_on="id", right_on="interaction")
+        .sort("labelled", "id", descending=True)
+        .head(LABELS)
+        .select("bundle", "messages", "response", "label")
+        .collect()
+    )
+    systems = system_texts(loop)
+    return [
+        Labelled(exchange=exchange, right=confirms(row["label"], row["response"]))
+        for row in rows.iter_rows(named=True)
+        if (exchange := exchange_of(row, system=systems.get(row["bundle"], ""))) is not None
+    ]
+
+
+def _one_version(judged: Sequence[tuple[bool, Verdict]], said: Sequence[Verdict | Unjudged]) -> str:
+    versions = sorted({verdict.judge for _, verdict in judged})
+    if len(versions) == 1:
+        return versions[0]
+    if versions:
+        problem = f"Several versions of the judge answered: {', '.join(versions)}."
+    else:
+        problem = f"The judge gave no verdict on any of {len(said)} answers; the last: {said[-1]}."
+    raise EvaluationError(problem, remedy="Name another, or a dated, model in judge.model.")
+
+
+def _store(loop: Loop, found: Calibration, now: datetime) -> None:
+    measurement = Measurement(
+        monitor=CALIBRATION,
+        window_start=now,
+        window_end=now,
+        value=found.agreement.value,
+        low=found.agreement.low,
+        high=found.agreement.high,
+        n=found.n,
+        verdict="ok",
+        message=f"judge {found.judge} is {found.summary}",
+        detail=found.as_json(),
+    )
+    of_no_bundle = Bundle(id="", model=loop.model.name, manifest={}, created_at=now)
+    series.store(
+        loop.workspace,
+        [measurement],
+        bundle=of_no_bundle,
+        endpoint=loop.model.endpoint_name,
+        now=now,
+    )
+
+
+def _labelled(line: str, where: str) -> Labelled:
+    try:
+        row = json.loads(line)
+        prompt = row.get("messages") or [{"role": "user", "content": row["prompt"]}]
+        messages = tuple({"role": str(m["role"]), "content": str(m["content"])} for m in prompt)
+        answer, right, expected = row["answer"], row["correct"], row.get("expected")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
+        raise DataError(
+            f"{where}: expected `prompt` or `messages`, `answer` and `correct`; "
+            f"found a problem with {e}."
+        ) from e
+    if not isinstance(answer, str) or not isinstance(right, bool):
+        raise DataError(f"{where}: expected `answer` to be text and `correct` true or false.")
+    if expected is not None and not isinstance(expected, str):
+        raise DataError(f"{where}: expected `expected` to be text.")
+    exchange = Exchange(messages=messages, answer=answer, reference=expected)
+    return Labelled(exchange=exchange, right=right)

@@ -1,0 +1,50 @@
+"""Captured answers as a judge and people read them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from tuneloop.evaluation.judging.prompt import Exchange
+from tuneloop.monitoring.window import PROBE_TAG
+from tuneloop.registry import bundle as bundles
+from tuneloop.storage.messages import text_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from tuneloop.retraining.loop import Loop
+
+
+def exchange_of(row: Mapping[str, Any], *, system: str) -> Exchange | None:
+    """A captured answer with its prompt as the model read it; None where that is no text."""
+    try:
+        sent = json.loads(row["messages"])
+        messages = [{"role": str(m["role"]), "content": text_of(m.get("content"))} for m in sent]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+    if not any(message["role"] in ("system", "developer") for message in messages) and system:
+        messages.insert(0, {"role": "system", "content": system})
+    return Exchange(messages=tuple(messages), answer=row["response"])
+
+
+def whole_answers(loop: Loop, *, since: datetime, until: datetime) -> pl.LazyFrame:
+    """Captured answers in text that a client of this endpoint got whole; probes left out."""
+    import polars as pl
+
+    return (
+        loop.workspace.traffic.scan("interactions", since=since, until=until)
+        .filter(pl.col("endpoint") == loop.model.endpoint_name)
+        .filter(pl.col("operation").fill_null("chat") == "chat")
+        .filter(pl.col("status") == 200, pl.col("error").is_null(), pl.col("tool_calls").is_null())
+        .filter(pl.col("response").fill_null("").str.strip_chars() != "")
+        .filter(pl.col("tags").fill_null("{}").str.json_path_match(f"$.{PROBE_TAG}").is_null())
+    )
+
+
+def system_texts(loop: Loop) -> dict[str, str]:
+    """Bundle → the system text that it puts before a conversation without one."""
+    known = bundles.listing(loop.workspace, model=loop.model.name)
+    return {bundle.id: bundle.manifest["task"]["system"] for bundle in known}

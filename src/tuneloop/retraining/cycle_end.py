@@ -1,0 +1,144 @@
+"""How a cycle ends, and what it waits for: people, or the end of a rollout that it began."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from tuneloop.hashing import short
+from tuneloop.registry import aliases, approvals
+from tuneloop.registry.bundle import Bundle
+from tuneloop.registry.standing import KINDS
+from tuneloop.retraining import cycles, levels
+from tuneloop.retraining.cycle_record import CycleRecord
+from tuneloop.retraining.cycles import Cycle
+from tuneloop.workspace import actor
+
+if TYPE_CHECKING:
+    from tuneloop.retraining.loop import Loop
+
+WORKER = "worker"
+"""Who acts where nobody asked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CycleResult:
+    """What came of a cycle."""
+
+    id: str
+    status: Literal["finished", "stopped", "waiting"]
+    """waiting: for an approval, or for the end of the rollout that it began."""
+    outcome: str
+    """One or two sentences for people."""
+    deployed: bool
+    refused: bool
+    """There is a candidate and it may not replace production."""
+    bundle: str | None
+    steps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Step → what it made, and its seconds."""
+
+
+def may_go_on(loop: Loop, cycle: Cycle) -> bool:
+    """Whether there is something to do for a cycle: it is wanted, and what it waits for has come.
+
+    Raises:
+        StoreError: the records cannot be read.
+    """
+    if cycle.status != "waiting":
+        return cycle.status in cycles.OPEN
+    if "rollout" in cycle.steps:
+        return not loop.rollout(cycle.steps["rollout"]["rollout"]).active
+    bundle = loop.bundle(cycle.steps["evaluate"]["bundle"])
+    standings = [approvals.granted(loop.workspace, loop.model, bundle, kind) for kind in KINDS]
+    return all(one.granted for one in standings) or any(one.rejected_by for one in standings)
+
+
+def held_back(loop: Loop, cycle: CycleRecord, bundle: Bundle, reason: str) -> CycleResult | None:
+    """What keeps an accepted candidate from production: people; None where nothing does."""
+    standings = [
+        approvals.request(loop.workspace, loop.model, bundle, kind, actor=actor()) for kind in KINDS
+    ]
+    rejected = next((one for one in standings if one.rejected_by), None)
+    if rejected is not None:
+        outcome = f"Candidate {bundle.short} is not deployed: {rejected.reason}. {stays(loop)}"
+        return finish(cycle, "stopped", outcome, bundle=bundle, refused=True)
+    missing = [one for one in standings if not one.granted]
+    if missing:
+        outcome = f"Candidate {bundle.short} waits for people: " + "; ".join(
+            f"{one.reason}: tuneloop approve {bundle.short} --kind {one.kind}" for one in missing
+        )
+        return wait(cycle, outcome, bundle)
+    asked_by = cycles.asked_by(loop.workspace, cycles.find(loop.workspace, bundle.model, cycle.id))
+    if asked_by == WORKER and not levels.allowed(loop.model).may_begin_rollout:
+        outcome = (
+            f"Candidate {bundle.short} may go into production: {reason}. Nobody asked for this "
+            f"cycle, so a person decides: tuneloop deploy {bundle.short}"
+        )
+        return finish(cycle, "finished", outcome, bundle=bundle)
+    return None
+
+
+def after_rollout(loop: Loop, cycle: CycleRecord) -> CycleResult:
+    """Where the rollout that a cycle began has got to."""
+    rollout = loop.rollout(cycle.made("rollout")["rollout"])
+    bundle = loop.bundle(rollout.candidate)
+    if rollout.active:
+        outcome = (
+            f"{bundle.short} is being rolled out ({rollout.id}). "
+            "See how it goes: tuneloop rollout status"
+        )
+        return wait(cycle, outcome, bundle)
+    if rollout.status == "finished":
+        outcome = f"{bundle.short} is in production: rollout {rollout.id} got to its end"
+        return finish(cycle, "finished", outcome, bundle=bundle)
+    outcome = f"{bundle.short} was taken back by rollout {rollout.id} ({rollout.detail})"
+    return finish(cycle, "stopped", f"{outcome}. {stays(loop)}", bundle=bundle, refused=True)
+
+
+def production(loop: Loop) -> str | None:
+    """The bundle in production."""
+    alias = aliases.current(loop.workspace, loop.model.name).get("production")
+    return alias.bundle if alias else None
+
+
+def stays(loop: Loop) -> str:
+    """What is in production all the same, in a sentence."""
+    live = production(loop)
+    return f"{short(live)} stays in production." if live else "Nothing is in production."
+
+
+def finish(
+    cycle: CycleRecord,
+    status: Literal["finished", "stopped"],
+    outcome: str,
+    *,
+    bundle: Bundle | None = None,
+    refused: bool = False,
+) -> CycleResult:
+    """End a cycle."""
+    cycle.close(status, outcome)
+    went_live = bool(cycle.made("deploy") or cycle.made("rollout"))
+    return CycleResult(
+        id=cycle.id,
+        status=status,
+        outcome=outcome,
+        deployed=status == "finished" and went_live,
+        refused=refused,
+        bundle=bundle.short if bundle else None,
+        steps=cycle.steps,
+    )
+
+
+def wait(cycle: CycleRecord, outcome: str, bundle: Bundle) -> CycleResult:
+    """Let a cycle rest."""
+    cycle.wait(outcome)
+    return CycleResult(
+        id=cycle.id,
+        status="waiting",
+        outcome=outcome,
+        deployed=False,
+        refused=False,
+        bundle=bundle.short,
+        steps=cycle.steps,
+    )

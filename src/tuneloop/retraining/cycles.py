@@ -1,0 +1,217 @@
+"""The cycles of a model: asked for, looked at, cancelled. Who runs one is `cycle.run_cycle`.
+
+A cycle that is asked for is a row of the table `cycles`; a worker takes it from there. The row is
+also all that a cycle remembers: see `cycle_record`.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+import sqlalchemy as sa
+
+from tuneloop.errors import BusyError, UsageError
+from tuneloop.hashing import digest_json
+from tuneloop.registry import audit
+from tuneloop.storage import tables
+from tuneloop.workspace import Workspace
+
+if TYPE_CHECKING:
+    from tuneloop.retraining.loop import Loop
+
+Status = Literal["asked", "running", "waiting", "finished", "stopped", "failed", "cancelled"]
+OPEN: tuple[Status, ...] = ("asked", "running", "waiting")
+"""A cycle that has not come to its end."""
+UNSAID = "started by hand"
+"""The reason of a person who gave none."""
+_NUMBER_DIGITS = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cycle:
+    """One pass of the loop, as the records tell."""
+
+    id: str
+    model: str
+    status: Status
+    """asked: a worker will begin it; waiting: for an approval or the end of a rollout."""
+    reason: str
+    """Why it was started."""
+    outcome: str
+    """What came of it, or what it waits for."""
+    steps: Mapping[str, Mapping[str, Any]]
+    """Step → what it made, and its seconds."""
+    created_at: datetime
+    finished_at: datetime | None
+
+
+def ask(loop: Loop, *, reason: str, actor: str) -> Cycle:
+    """Ask the worker for a cycle; it begins as soon as a worker has a hand free.
+
+    Raises:
+        BusyError: one is under way.
+    """
+    now, workspace, model = loop.workspace.now(), loop.workspace, loop.model.name
+    with workspace.records.begin() as tx:
+        # Two who ask at the same moment: the second waits here and finds the first one's.
+        tx.execute(sa.select(tables.audit_head).with_for_update()).one()
+        last = _newest(tx, model)
+        if last is not None and last.status in OPEN:
+            raise BusyError(
+                f"Cycle {last.id} of {model} is {last.status} already.",
+                remedy=f"See it: tuneloop cycle show {last.id}. Nobody works on it? "
+                f"tuneloop run goes on with it, tuneloop cycle cancel {last.id} ends it.",
+            )
+        row = new_row(loop, reason, status="asked")
+        tx.execute(sa.insert(tables.cycles).values(**row))
+        detail = {"cycle": row["id"], "reason": reason}
+        audit.record(tx, model=model, actor=actor, action="cycle.ask", detail=detail, now=now)
+    return find(workspace, model, str(row["id"]))
+
+
+def cancel(workspace: Workspace, model: str, reference: str, *, actor: str) -> Cycle:
+    """End a cycle; one that a worker is at is stopped within seconds, its steps are kept.
+
+    A rollout that it began goes on: see `tuneloop rollout`.
+
+    Raises:
+        UsageError: there is no such cycle, or it is over.
+    """
+    cycle = find(workspace, model, reference)
+    now = workspace.now()
+    with workspace.records.begin() as tx:
+        if not close_open(tx, cycle.id, "cancelled", f"cancelled by {actor}", now):
+            raise UsageError(f"Cycle {cycle.id} is over: {cycle.status}.")
+        detail = {"cycle": cycle.id}
+        audit.record(tx, model=model, actor=actor, action="cycle.cancel", detail=detail, now=now)
+    return find(workspace, model, cycle.id)
+
+
+def put_back(workspace: Workspace, identity: str) -> None:
+    """Let another worker begin a cycle, or continue it."""
+    table = tables.cycles
+    with workspace.records.begin() as tx:
+        tx.execute(
+            sa.update(table)
+            .where(table.c.id == identity, table.c.status == "running")
+            .values(status="asked")
+        )
+
+
+def fail(workspace: Workspace, cycle: Cycle, why: str, *, actor: str) -> None:
+    """End a cycle that cannot say itself what ended it."""
+    now = workspace.now()
+    with workspace.records.begin() as tx:
+        if close_open(tx, cycle.id, "failed", why, now):
+            detail = {"cycle": cycle.id, "status": "failed", "outcome": why}
+            audit.record(
+                tx,
+                model=cycle.model,
+                actor=actor,
+                action="cycle.finish",
+                detail=detail,
+                now=now,
+            )
+
+
+def listing(workspace: Workspace, model: str, *, limit: int | None = None) -> list[Cycle]:
+    """All cycles of a model, the newest first."""
+    with workspace.records.begin() as tx:
+        return [_cycle(row) for row in tx.execute(_of(model).limit(limit))]
+
+
+def newest(workspace: Workspace, model: str) -> Cycle | None:
+    """The last cycle of a model."""
+    with workspace.records.begin() as tx:
+        return _newest(tx, model)
+
+
+def find(workspace: Workspace, model: str, reference: str = "latest") -> Cycle:
+    """A cycle by id, its beginning, or `latest`.
+
+    Raises:
+        UsageError: none, or more than one, is meant.
+    """
+    cycles = listing(workspace, model)
+    if reference == "latest":
+        found = cycles[:1]
+    else:
+        found = [cycle for cycle in cycles if cycle.id.startswith(reference)]
+    if len(found) != 1:
+        raise UsageError(
+            f"{reference!r} names {len(found)} cycles of {model}; expected one.",
+            remedy="See them with: tuneloop cycle list",
+        )
+    return found[0]
+
+
+def asked_by(workspace: Workspace, cycle: Cycle) -> str | None:
+    """Who asked for a cycle; None: it was begun by `tuneloop run`."""
+    events = tables.audit_events
+    query = (
+        sa.select(events.c.actor, events.c.detail)
+        .where(events.c.model == cycle.model, events.c.action == "cycle.ask")
+        .order_by(events.c.id.desc())
+    )
+    with workspace.records.begin() as tx:
+        for row in tx.execute(query):
+            if row.detail["cycle"] == cycle.id:
+                return str(row.actor)
+    return None
+
+
+def new_row(loop: Loop, reason: str, *, status: Status) -> dict[str, Any]:
+    """A row of the table `cycles` for a cycle that nobody has worked on."""
+    now = loop.workspace.now()
+    return {
+        "id": f"{now:%Y%m%d}-{uuid.uuid4().hex[:_NUMBER_DIGITS]}",
+        "model": loop.model.name,
+        "status": status,
+        "reason": reason,
+        "outcome": "",
+        "settings": digest_json(loop.model.model_dump(mode="json")),
+        "steps": {},
+        "created_at": now,
+    }
+
+
+def close_open(tx: sa.Connection, cycle: str, status: Status, outcome: str, now: datetime) -> bool:
+    """End a cycle that is not over yet; whether it was not."""
+    table = tables.cycles
+    changed = tx.execute(
+        sa.update(table)
+        .where(table.c.id == cycle, table.c.status.in_(OPEN))
+        .values(status=status, outcome=outcome, finished_at=now)
+    )
+    return bool(changed.rowcount)
+
+
+def _newest(tx: sa.Connection, model: str) -> Cycle | None:
+    row = tx.execute(_of(model).limit(1)).first()
+    return _cycle(row) if row else None
+
+
+def _of(model: str) -> sa.Select[Any]:
+    table = tables.cycles
+    return (
+        sa.select(table)
+        .where(table.c.model == model)
+        .order_by(table.c.created_at.desc(), table.c.id.desc())
+    )
+
+
+def _cycle(row: sa.Row[Any]) -> Cycle:
+    return Cycle(
+        id=row.id,
+        model=row.model,
+        status=row.status,
+        reason=row.reason,
+        outcome=row.outcome,
+        steps=row.steps,
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+    )

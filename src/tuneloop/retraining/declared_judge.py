@@ -1,0 +1,67 @@
+"""The judge that a model file declares, and what is known of it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from tuneloop.errors import UsageError
+from tuneloop.evaluation.judging.answers import JudgeAnswers
+from tuneloop.evaluation.judging.calibration import Calibration
+from tuneloop.evaluation.judging.judge import Judge
+from tuneloop.evaluation.judging.metric import judge_metric
+from tuneloop.evaluation.metrics import Metric
+from tuneloop.modelfile import JudgeSettings
+from tuneloop.monitoring import series
+
+if TYPE_CHECKING:
+    from tuneloop.retraining.loop import Loop
+    from tuneloop.workspace import Workspace
+
+CALIBRATION = "judge_calibration"
+"""The name that calibrations are stored under, as measurements."""
+
+
+def declared_judge(loop: Loop, *, remember: bool = False) -> Judge:
+    """The model file's judge; with `remember` it keeps its answers for evaluations to come.
+
+    Raises:
+        UsageError: none is declared, or its API key is not in the environment.
+    """
+    settings = loop.model.judge
+    if settings is None:
+        raise UsageError(
+            "The model file declares no judge.",
+            remedy="Add a `judge` section with `base_url` and `model`.",
+        )
+    answers = loop.workspace.root / "cache" / "judge" / f"{loop.model.name}.jsonl"
+    known = JudgeAnswers(answers) if remember else None
+    return Judge(settings, api_key=_api_key(settings), known=known)
+
+
+def metric(loop: Loop) -> Metric:
+    """The metric `judge` of evaluations.
+
+    Raises:
+        UsageError: no judge is declared, or its API key is not in the environment.
+    """
+    known = calibrations(loop.workspace, loop.model.name)
+    return judge_metric(declared_judge(loop, remember=True), known)
+
+
+def calibrations(workspace: Workspace, model: str) -> list[Calibration]:
+    """Stored calibrations of a model's judges, the newest first."""
+    stored = series.history(workspace, model=model, monitor=CALIBRATION)
+    return [Calibration.from_json(one.detail) for one in stored]
+
+
+def _api_key(settings: JudgeSettings) -> str | None:
+    if settings.api_key_env is None:
+        return None
+    key = os.environ.get(settings.api_key_env)
+    if not key:
+        raise UsageError(
+            f"The judge's API key is not in the environment variable {settings.api_key_env}.",
+            remedy=f"Set it where the command or worker runs: export {settings.api_key_env}=…",
+        )
+    return key

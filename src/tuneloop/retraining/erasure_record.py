@@ -1,0 +1,111 @@
+"""What an erasure deleted, what that reached, what remains, and what people have to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from tuneloop.hashing import short
+from tuneloop.registry.lineage import Reach
+from tuneloop.storage.erasure import By
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApprovedRow:
+    """A row that a person had approved, made of what was erased."""
+
+    item: str
+    """Id of its review item."""
+    model: str
+    kind: str
+    """correction, contradiction, retired or sample"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReachedVersion:
+    """A dataset version that holds such rows."""
+
+    digest: str
+    model: str
+    label: str
+    train: int
+    """Rows to train on that are in it."""
+    held_out: int
+    left_out: int
+    """Rows that it quotes as left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Erasure:
+    """What was deleted, or would be; what it reached; what remains and what to do."""
+
+    id: str
+    by: By
+    dry_run: bool
+    interactions: int
+    shadows: int
+    feedback: int
+    embeddings: int
+    quotations: int
+    """Measurements and alerts that quoted one of the interactions."""
+    review_items: int
+    approved_rows: tuple[ApprovedRow, ...]
+    datasets: tuple[ReachedVersion, ...]
+    reached: Reach
+    remains: tuple[str, ...]
+    """What could not be undone, one sentence each."""
+    to_do: tuple[str, ...]
+    """What people have to do now."""
+
+
+def accounted(done: Erasure) -> dict[str, Any]:
+    """For the audit log: how much and where, nothing that tells who."""
+    return {
+        "erasure": done.id,
+        "by": done.by,
+        "interactions": done.interactions,
+        "shadows": done.shadows,
+        "feedback": done.feedback,
+        "review_items": done.review_items,
+        "approved_rows": len(done.approved_rows),
+        "datasets": [version.digest for version in done.datasets],
+        "bundles": [bundle.id for bundle in done.reached.bundles],
+    }
+
+
+def remains(datasets: Collection[ReachedVersion], reached: Reach) -> tuple[str, ...]:
+    """What cannot be undone."""
+    if not datasets:
+        return ()
+    labels = ", ".join(version.label for version in datasets)
+    found = [f"These dataset versions never change and still hold the rows: {labels}."]
+    trained = {version.digest for version in datasets if version.train}
+    weights = [short(bundle.id) for bundle in reached.bundles if bundle.dataset in trained]
+    if weights:
+        found.append(f"The weights of these bundles were trained on them: {', '.join(weights)}.")
+    asked = {version.digest for version in datasets if version.held_out}
+    reports = [one.evaluation for one in reached.bundles if one.dataset in asked]
+    if reports:
+        found.append(f"These evaluation reports quote them: {', '.join(reports)}.")
+    return tuple(found)
+
+
+def to_do(datasets: Collection[ReachedVersion], reached: Reach) -> tuple[str, ...]:
+    """Retrain, replace, then get rid of what remains, in this order."""
+    if not datasets:
+        return ()
+    steps = [
+        f"Retrain {model} without them: tuneloop run"
+        for model in sorted({version.model for version in datasets})
+    ]
+    steps += [
+        f"Replace bundle {short(bundle.id)} behind {', '.join(bundle.endpoints)} by the new one."
+        for bundle in reached.bundles
+        if bundle.endpoints
+    ]
+    steps.append(
+        "Then delete the bundles, runs and dataset versions named here from the artifacts store; "
+        "and look for the text in files of your own: data sources, suites, exports, backups."
+    )
+    return tuple(steps)

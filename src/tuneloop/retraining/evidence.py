@@ -1,0 +1,152 @@
+"""Reads what a decision to retrain stands on: measurements, corrections, cycles, the benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from tuneloop.datasets import versions
+from tuneloop.datasets.sources import find_sources
+from tuneloop.deployment import rollouts
+from tuneloop.errors import DataError, EvaluationError, UsageError
+from tuneloop.evaluation import stage as evaluation
+from tuneloop.hashing import short
+from tuneloop.modelfile import ModelSettings
+from tuneloop.monitoring import stage as monitoring
+from tuneloop.monitoring.measurement import Measurement
+from tuneloop.registry import aliases
+from tuneloop.registry import bundle as bundles
+from tuneloop.registry.bundle import Bundle
+from tuneloop.retraining import cycles, preparing, review
+from tuneloop.retraining.cycles import Cycle
+from tuneloop.retraining.triggers import Benchmark, Evidence, Material, PastCycle
+from tuneloop.workspace import Workspace
+
+if TYPE_CHECKING:
+    from tuneloop.datasets.versions import DatasetVersion
+    from tuneloop.retraining.loop import Loop
+
+_WAITING = ("open", "second", "disputed")
+
+
+def gather(loop: Loop, *, now: datetime) -> Evidence:
+    """Everything that a decision stands on, read from the stores.
+
+    Raises:
+        StoreError: a store fails.
+    """
+    workspace, model = loop.workspace, loop.model
+    alias = aliases.current(workspace, model.name).get("production")
+    bundle = bundles.find(workspace, alias.bundle) if alias else None
+    since = alias.moved_at if alias else None
+    past = cycles.listing(workspace, model.name)
+    return Evidence(
+        now=now,
+        level=model.automation.level,
+        production_since=since,
+        under_way=_under_way(workspace, model.name, past),
+        last_cycle=next(_ended(past), None),
+        material=_material(loop, bundle, past),
+        benchmark=benchmark(workspace, model, bundle),
+        measurements=_measurements(workspace, model, since=since, now=now) if since else {},
+    )
+
+
+def _measurements(
+    workspace: Workspace, model: ModelSettings, *, since: datetime, now: datetime
+) -> dict[str, list[Measurement]]:
+    """Those taken since the bundle is in production, as far back as a row of windows can reach."""
+    windows = model.triggers.consecutive_windows + 1
+    begin = max(since, now - timedelta(days=windows * model.monitors.window_days))
+    found: dict[str, list[Measurement]] = {}
+    for one in monitoring.history(workspace, model=model.name, since=begin):
+        found.setdefault(one.monitor, []).append(one)
+    return found
+
+
+def _ended(past: Sequence[Cycle]) -> Iterator[PastCycle]:
+    for one in past:
+        if one.finished_at is not None:
+            yield PastCycle(
+                id=one.id, status=one.status, outcome=one.outcome, finished_at=one.finished_at
+            )
+
+
+def _under_way(workspace: Workspace, model: str, past: Sequence[Cycle]) -> str | None:
+    if past and past[0].status in cycles.OPEN:
+        one = past[0]
+        begun = f"{one.created_at:%Y-%m-%d %H:%M} UTC"
+        return f"cycle {one.id} is {one.status} since {begun} ({one.reason})"
+    rollout = rollouts.active(workspace, model)
+    if rollout is not None:
+        return f"rollout {rollout.id} of {short(rollout.candidate)} is under way"
+    return None
+
+
+def _material(loop: Loop, bundle: Bundle | None, past: Sequence[Cycle]) -> Material:
+    """What is new since the newest dataset that production or the last verdict stands on."""
+    name = loop.model.name
+    approved = len(review.approved_rows(loop.workspace, name))
+    items = review.listing(loop.workspace, name, status=None)
+    trained = int(bundle.manifest["dataset"].get("corrections", 0)) if bundle else 0
+    judged = next((one for one in past if one.status in ("finished", "stopped")), None)
+    seen = _version(loop, judged.steps.get("prepare", {}).get("dataset") if judged else None)
+    if seen is not None:
+        trained = max(trained, preparing.corrections_in(seen))
+    elif bundle is not None:
+        seen = _version(loop, bundle.manifest["dataset"].get("digest"))
+    return Material(
+        approved=max(0, approved - trained),
+        waiting=sum(item.status in _WAITING for item in items),
+        changed_sources=_changed_sources(loop, seen),
+    )
+
+
+def _version(loop: Loop, digest: str | None) -> DatasetVersion | None:
+    if digest is None:
+        return None
+    try:
+        return versions.load(loop.workspace, loop.model.name, digest)
+    except UsageError:  # It came from elsewhere, or was removed.
+        return None
+
+
+def _changed_sources(loop: Loop, seen: DatasetVersion | None) -> tuple[str, ...]:
+    if seen is None:
+        return ()
+    known = {source["source"]: source["digest"] for source in seen.report["sources"]}
+    try:
+        now = find_sources(loop.model_file.folder, loop.model.data.sources)
+        return tuple(one.name for one in now if known.get(one.name) != one.digest())
+    except DataError:  # The files are on another machine: nothing new can be read here.
+        return ()
+
+
+def benchmark(workspace: Workspace, model: ModelSettings, bundle: Bundle | None) -> Benchmark:
+    """Stable: golden suites, as many cases as a gate asks for, that production has answered.
+
+    Held-out cases alone are none: they change with every dataset version.
+    """
+    names = [suite.name for suite in model.evaluation.suites if suite.kind == "golden"]
+    if not names:
+        return Benchmark(stable=False, reason="no golden suite in evaluation.suites")
+    cases, minimum = _golden_cases(workspace, names, bundle), model.evaluation.minimum_cases
+    return Benchmark(
+        stable=cases >= minimum,
+        reason=f"production answered {cases} golden cases of at least {minimum}",
+    )
+
+
+def _golden_cases(workspace: Workspace, names: Sequence[str], bundle: Bundle | None) -> int:
+    """Cases of these suites in the evaluation that the bundle was released with."""
+    identity = bundle.manifest["evaluation"].get("id") if bundle else None
+    if identity is None:
+        return 0
+    try:
+        suites = evaluation.find(workspace, identity).figures.get("suites", {})
+    except (EvaluationError, UsageError):
+        return 0
+    return sum(
+        max((figure[3] for figure in suites.get(name, {}).values()), default=0) for name in names
+    )

@@ -1,0 +1,282 @@
+"""What each retraining rule finds in the measurements, corrections and dates: pure rules.
+
+What counts as evidence, and when it lasts, is in `lasting`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Literal
+
+from tuneloop import intervals
+from tuneloop.modelfile import TriggerSettings
+from tuneloop.monitoring.measurement import Limit, Measurement, show, tell
+from tuneloop.retraining.lasting import (
+    UNJUDGED,
+    Evidence,
+    cases_needed,
+    lasting,
+    length,
+    wholly_beyond,
+)
+
+State = Literal["fired", "suspected", "quiet", "unknown"]
+
+_LIMIT_RULES: Mapping[str, str] = {
+    "accuracy": "accuracy",
+    "edit_rate": "edit rate",
+    "novelty": "novelty (new kinds of request)",
+}
+"""Monitor → what people call its figure."""
+_DRIFT_RULES = ("embedding_drift",)
+"""Monitors whose verdict is calibrated: an alert is evidence."""
+VOCABULARY = "vocabulary"
+_NOVELTY = "novelty"
+STALE_WINDOWS = 2
+"""A measurement says nothing about now when so many of its windows have passed since."""
+_WORDS_SHOWN = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """A window that a finding stands on."""
+
+    monitor: str
+    start: datetime
+    end: datetime
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    verdict: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What one rule found."""
+
+    rule: str
+    state: State
+    """fired: a reason to retrain. suspected: over its limit, and no evidence yet. quiet: neither.
+    unknown: not measured, or not enough."""
+    message: str
+    """One sentence with every number."""
+    needs: str = ""
+    """What would make it fire; empty when it has."""
+    earliest: datetime | None = None
+    """Before this it cannot fire; None where no date can be told."""
+    windows: tuple[Seen, ...] = ()
+    """The windows that it stands on, the newest first."""
+
+
+def of_measurements(
+    histories: Mapping[str, Sequence[Measurement]], settings: TriggerSettings, *, now: datetime
+) -> list[Finding]:
+    """What the rules over measurements find; `histories`: monitor → measurements, newest first.
+
+    Only measurements of the bundle in production belong in there.
+    """
+    return [
+        *(
+            _finding(monitor, name, histories.get(monitor, ()), wholly_beyond, settings, now)
+            for monitor, name in _LIMIT_RULES.items()
+        ),
+        _vocabulary(histories.get(_NOVELTY, ()), settings, now),
+        *(_drift(monitor, histories.get(monitor, ()), settings, now) for monitor in _DRIFT_RULES),
+    ]
+
+
+def corrections(*, approved: int, waiting: int, minimum: int) -> Finding:
+    """Whether enough corrections are approved since the last cycle to be worth another one."""
+    message = (
+        f"{approved} of the {minimum} approved corrections that make a cycle worth its time"
+        f" ({waiting} wait for review)"
+    )
+    fired = approved >= minimum
+    return Finding(
+        rule="corrections",
+        state="fired" if fired else "quiet",
+        message=message,
+        needs="" if fired else f"{minimum - approved} more approved corrections",
+    )
+
+
+def refresh(*, since: datetime, now: datetime, days: float) -> Finding:
+    """Whether it is time for the regular refresh; `since`: the last cycle or release."""
+    due = since + timedelta(days=days)
+    passed = (now - since) / timedelta(days=1)
+    return Finding(
+        rule="refresh",
+        state="fired" if now >= due else "quiet",
+        message=f"regular refresh: {passed:.0f} of {days:g} days since {since:%Y-%m-%d}",
+        needs="" if now >= due else f"{due:%Y-%m-%d} to come",
+        earliest=None if now >= due else due,
+    )
+
+
+def _finding(
+    rule: str,
+    name: str,
+    history: Sequence[Measurement],
+    evidence: Evidence,
+    settings: TriggerSettings,
+    now: datetime,
+) -> Finding:
+    if not history:
+        return Finding(rule=rule, state="unknown", message=f"{name}: not measured yet")
+    latest = history[0]
+    windows = (_seen(latest),)
+    if latest.verdict in UNJUDGED:
+        return Finding(
+            rule=rule, state="unknown", message=f"{name}: {latest.message}", windows=windows
+        )
+    if now - latest.window_end > STALE_WINDOWS * length(latest):
+        message = f"{name}: last measured until {latest.window_end:%Y-%m-%d}, too long ago to say"
+        return Finding(rule=rule, state="unknown", message=message, windows=windows)
+    counted, oldest = lasting(history, evidence, maximum_overlap=settings.maximum_overlap)
+    if oldest is None:
+        return _without_evidence(rule, name, latest, settings)
+    return _with_evidence(rule, name, counted, oldest, settings)
+
+
+def _without_evidence(
+    rule: str, name: str, latest: Measurement, settings: TriggerSettings
+) -> Finding:
+    crossed = latest.verdict == "alert"
+    told = _told(name, latest)
+    if not crossed:
+        side = f", {_relation(latest)}" if latest.limit else ""
+        return Finding(rule=rule, state="quiet", message=f"{told}{side}", windows=(_seen(latest),))
+    return Finding(
+        rule=rule,
+        state="suspected",
+        message=f"{told}, {_relation(latest)}: not evidence yet",
+        needs=f"{_clear(latest)}, in {settings.consecutive_windows} windows in a row",
+        earliest=_reached(latest, settings.consecutive_windows, settings),
+        windows=(_seen(latest),),
+    )
+
+
+def _with_evidence(
+    rule: str,
+    name: str,
+    counted: Sequence[Measurement],
+    oldest: Measurement,
+    settings: TriggerSettings,
+) -> Finding:
+    wanted = settings.consecutive_windows
+    told = _told(name, counted[0])
+    bad = f", wholly {_relation(counted[0])}" if counted[0].limit else ""
+    kind = f"windows in a row that overlap at most {100 * settings.maximum_overlap:g} %"
+    windows = tuple(_seen(one) for one in counted)
+    if len(counted) >= wanted:
+        return Finding(
+            rule=rule,
+            state="fired",
+            message=f"{told}{bad}, in {len(counted)} {kind}, "
+            f"first seen on {oldest.window_end:%Y-%m-%d}",
+            windows=windows,
+        )
+    return Finding(
+        rule=rule,
+        state="suspected",
+        message=f"{told}{bad}, in {len(counted)} of the {wanted} {kind}: not lasting yet",
+        needs=f"the same in {wanted - len(counted)} more windows",
+        earliest=_reached(oldest, wanted - 1, settings),
+        windows=windows,
+    )
+
+
+def _vocabulary(
+    novelty: Sequence[Measurement], settings: TriggerSettings, now: datetime
+) -> Finding:
+    """Lasting new words, read from the novelty monitor: prompts that have one, over all prompts.
+
+    A window counts when it shares a new word with the newest one: other words every week are no
+    change of vocabulary, they are the variety of language.
+    """
+    limit = Limit(threshold=settings.new_words_above, unit="share", side="above")
+    history = [_of_new_words(one, limit) for one in novelty]
+    newest = _new_words(history[0]) if history else []
+
+    def same_words(one: Measurement) -> bool:
+        return wholly_beyond(one) and not set(newest).isdisjoint(_new_words(one))
+
+    listed = ", ".join(newest[:_WORDS_SHOWN])
+    name = f"share of prompts with new words{f' ({listed})' if listed else ''}"
+    return _finding(VOCABULARY, name, history, same_words, settings, now)
+
+
+def _drift(
+    monitor: str, history: Sequence[Measurement], settings: TriggerSettings, now: datetime
+) -> Finding:
+    """The monitor's own sentence tells its figures: its verdict is more than one limit."""
+    name = monitor.replace("_", " ")
+    plain = [replace(one, limit=None) for one in history]
+    return _finding(monitor, name, plain, _is_alert, settings, now)
+
+
+def _of_new_words(one: Measurement, limit: Limit) -> Measurement:
+    count = one.detail.get("with_new_words")
+    if one.verdict in UNJUDGED or count is None or not one.n:
+        return replace(one, verdict="not_enough_data" if count is not None else "not_measured")
+    figure = intervals.share(int(count), one.n)
+    return replace(
+        one,
+        value=figure.value,
+        low=figure.low,
+        high=figure.high,
+        verdict="alert" if limit.crossed(figure.value) else "ok",
+        limit=limit,
+    )
+
+
+def _new_words(one: Measurement) -> list[str]:
+    """The most frequent first."""
+    return [str(new["word"]) for new in one.detail.get("new_words", ())]
+
+
+def _is_alert(measurement: Measurement) -> bool:
+    return measurement.verdict == "alert"
+
+
+def _told(name: str, one: Measurement) -> str:
+    if one.limit is None or one.value is None or one.low is None or one.high is None:
+        return f"{name}: {one.message}"
+    figure = intervals.Figure(value=one.value, low=one.low, high=one.high, n=one.n)
+    return f"{name} {tell(figure, one.limit.unit)}"
+
+
+def _relation(one: Measurement) -> str:
+    if one.limit is None or one.value is None:
+        return "an alert of its monitor"
+    return f"{one.limit.relation(one.value)} {show(one.limit.threshold, one.limit.unit)}"
+
+
+def _clear(one: Measurement) -> str:
+    """What it takes for the interval to be clear of the limit."""
+    text = "an interval wholly beyond the limit"
+    if one.limit is None or one.limit.unit != "share" or one.value is None:
+        return text
+    cases = cases_needed(one.value, one.limit.threshold)
+    return text if cases is None else f"{text} (at this share from n = {cases:,} on)"
+
+
+def _reached(first: Measurement, windows: int, settings: TriggerSettings) -> datetime:
+    """When so many further windows can follow the first one."""
+    return first.window_end + windows * (1 - settings.maximum_overlap) * length(first)
+
+
+def _seen(one: Measurement) -> Seen:
+    return Seen(
+        monitor=one.monitor,
+        start=one.window_start,
+        end=one.window_end,
+        value=one.value,
+        low=one.low,
+        high=one.high,
+        n=one.n,
+        verdict=one.verdict,
+    )

@@ -1,0 +1,94 @@
+"""What the worker does on a schedule: one line a job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tuneloop.errors import BusyError
+from tuneloop.modelfile import ScheduleSettings
+from tuneloop.retraining import cycles
+from tuneloop.retraining.cycle_end import WORKER
+
+if TYPE_CHECKING:
+    from tuneloop.monitoring.monitors.table import Every
+    from tuneloop.retraining.loop import Loop
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Something that is done for a model again and again.
+
+    A job that was killed is done again, so it must be one that may be: what it did is found in the
+    stores and not done a second time, or does no harm there.
+    """
+
+    name: str
+    cadence: Callable[[ScheduleSettings], str]
+    run: Callable[[Loop], str]
+    """Does it; says what came of it, in one line for the log."""
+    on_deployment: bool = False
+    """Also as soon as another bundle is in production."""
+
+
+def _monitor(every: Every, loop: Loop) -> str:
+    from tuneloop.monitoring import stage
+    from tuneloop.monitoring.monitors import table
+
+    found = stage.run_monitors(
+        loop.workspace,
+        model_file=loop.model_file,
+        bundle=loop.bundle("production"),
+        endpoint=loop.model.endpoint_name,
+        only=table.due(every),
+        progress=loop.progress,
+    )
+    crossed = [one.monitor for one in found if one.verdict == "alert"]
+    return f"{len(found)} measurements, beyond their limits: {', '.join(crossed) or 'none'}"
+
+
+def _ask_golden(loop: Loop) -> str:
+    from tuneloop.retraining import golden
+
+    measured = golden.run_golden(loop, loop.workspace.now())
+    return "no golden suite" if measured is None else measured.message
+
+
+def _judge(loop: Loop) -> str:
+    from tuneloop.retraining import judging
+
+    run = judging.judge_traffic(loop, loop.workspace.now())
+    return "no judge is declared" if run is None else run.standing
+
+
+def _sample(loop: Loop) -> str:
+    from tuneloop.retraining import sampling
+
+    sample = sampling.queue_sample(loop, loop.workspace.now())
+    return f"{sample.new} answers of {sample.week} were put into the review queue"
+
+
+def _decide(loop: Loop) -> str:
+    from tuneloop.retraining import deciding, levels
+
+    decision = deciding.decide(loop)
+    if not levels.starts_cycle(decision, loop.model):
+        return f"{decision.action}: {decision.reason}"
+    try:
+        cycle = cycles.ask(loop, reason=decision.reason, actor=WORKER)
+    except BusyError as e:
+        return f"no other cycle: {e.message}"
+    return f"cycle {cycle.id}: {decision.reason}"
+
+
+# In this order where several are due: triggers look at what was measured just before.
+JOBS: tuple[Job, ...] = (
+    Job(name="golden", cadence=lambda s: s.golden, run=_ask_golden, on_deployment=True),
+    Job(name="judge", cadence=lambda s: s.judge, run=_judge),
+    Job(name="sample", cadence=lambda s: s.sample, run=_sample),
+    Job(name="daily monitors", cadence=lambda s: s.daily_monitors, run=partial(_monitor, "day")),
+    Job(name="weekly monitors", cadence=lambda s: s.weekly_monitors, run=partial(_monitor, "week")),
+    Job(name="triggers", cadence=lambda s: s.triggers, run=_decide),
+)

@@ -1,0 +1,43 @@
+"""The review queue: what a person must look at, and what people decided about it.
+
+Nothing of it reaches a dataset before a person has approved it (D11); where two must judge, before
+both have, independently of each other (D10).
+"""
+
+from tuneloop.retraining.review.conflicts import collect_contradictions
+from tuneloop.retraining.review.corrections import approved_rows, collect, reviewers_of
+from tuneloop.retraining.review.deciding import decide, undo
+from tuneloop.retraining.review.outcome import Decision, Judgement
+from tuneloop.retraining.review.queue import (
+    Kind,
+    Proposal,
+    ReviewItem,
+    decided,
+    enqueue,
+    judgements,
+    listing,
+    waiting,
+)
+from tuneloop.retraining.review.stats import ReviewStats, pace, stats
+
+__all__ = [
+    "Decision",
+    "Judgement",
+    "Kind",
+    "Proposal",
+    "ReviewItem",
+    "ReviewStats",
+    "approved_rows",
+    "collect",
+    "collect_contradictions",
+    "decide",
+    "decided",
+    "enqueue",
+    "judgements",
+    "listing",
+    "pace",
+    "reviewers_of",
+    "stats",
+    "undo",
+    "waiting",
+]

@@ -1,0 +1,118 @@
+"""Edits that clients sent as feedback → the queue → rows of a dataset version."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from tuneloop.answer_form import edited_text
+from tuneloop.datasets.importing import CORRECTION
+from tuneloop.retraining.review.queue import Proposal, ReviewItem, listing, put, storable
+from tuneloop.retraining.review.queue import judgements as all_judgements
+from tuneloop.storage import tables
+from tuneloop.workspace import Workspace
+
+_UNJUDGED = ("open", "skipped")
+
+
+def collect(workspace: Workspace, *, model: str, endpoint: str, double_share: float = 0.0) -> int:
+    """Put the edits that clients sent as feedback into the queue; returns how many were new.
+
+    The last edit of an interaction counts: while nobody has judged an item, a later edit replaces
+    its proposal, and opens it again if it was skipped. Edits whose interaction was not captured
+    wait: they are found again by the next call.
+    """
+    table, fresh = tables.review_items, []
+    edited = list(_edited(workspace, endpoint))
+    with workspace.records.begin() as tx:
+        known = {
+            row.interaction: row
+            for row in tx.execute(
+                sa.select(table.c.id, table.c.interaction, table.c.proposal).where(
+                    table.c.model == model, table.c.kind == "correction"
+                )
+            )
+        }
+        for found in edited:
+            earlier = known.get(found.interaction)
+            if earlier is None and found.proposal != found.answer:
+                fresh.append(found)
+            elif earlier is not None and found.proposal != earlier.proposal:
+                tx.execute(
+                    sa.update(table)
+                    .where(table.c.id == earlier.id, table.c.status.in_(_UNJUDGED))
+                    .values(proposal=found.proposal, status="open")
+                )
+        return put(tx, workspace, fresh, model=model, double_share=double_share)
+
+
+def _edited(workspace: Workspace, endpoint: str) -> Iterator[Proposal]:
+    """Captured interactions with the last edit of each."""
+    import polars as pl
+
+    edits = (
+        workspace.traffic.scan("feedback")
+        .filter(pl.col("kind") == "edit")
+        .sort("time", "id")
+        .group_by("interaction", maintain_order=True)
+        .last()
+        .select("interaction", "value")
+    )
+    joined = (
+        workspace.traffic.scan("interactions")
+        .filter(pl.col("endpoint") == endpoint)
+        .join(edits, left_on="id", right_on="interaction")
+        .select("id", "messages", "response", "value", "time")
+        .sort("time", "id")
+        .collect()
+    )
+    for row in joined.iter_rows(named=True):
+        proposal = edited_text(row["value"])
+        if proposal is not None:
+            yield Proposal(
+                kind="correction",
+                key=row["id"],
+                messages=json.loads(row["messages"]),
+                answer=storable(row["response"] or ""),
+                proposal=storable(proposal),
+                interaction=row["id"],
+            )
+
+
+def approved_rows(workspace: Workspace, model: str) -> list[dict[str, Any]]:
+    """What was approved, as rows of a data file, in the order of the decisions.
+
+    Where the model had said something else the row is a preference pair (D12), else a conversation.
+    A sample whose answer was right as it stood is no row: the model gives that answer already.
+    """
+    items = [
+        item
+        for item in listing(workspace, model, status="approved")
+        if item.kind != "sample" or item.edited
+    ]
+    return [_row(item) for item in sorted(items, key=lambda one: (one.decided_at, one.id))]
+
+
+def _row(item: ReviewItem) -> dict[str, Any]:
+    prompt = [dict(message) for message in item.messages]
+    tags = {
+        "origin": CORRECTION,
+        "kind": item.kind,
+        "review": item.id,
+        "reviewer": item.reviewer or "",
+    }
+    if item.edited and item.answer.strip():
+        return {"messages": prompt, "chosen": item.final, "rejected": item.answer, "tags": tags}
+    answer = {"role": "assistant", "content": item.final}
+    return {"messages": [*prompt, answer], "tags": tags}
+
+
+def reviewers_of(workspace: Workspace, model: str, items: Sequence[str]) -> tuple[str, ...]:
+    """Everybody who judged one of these items, also where another one's judgement stands."""
+    wanted = set(items)
+    return tuple(
+        sorted({one.reviewer for one in all_judgements(workspace, model) if one.item in wanted})
+    )

@@ -1,0 +1,172 @@
+"""A person decides, or takes the last decision back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from tuneloop.errors import ConflictError, UsageError
+from tuneloop.registry import audit, people
+from tuneloop.retraining.review.outcome import Decision, Status, outcome, same_person
+from tuneloop.retraining.review.queue import read_judgements
+from tuneloop.storage import tables
+from tuneloop.workspace import Workspace
+
+_UNDECIDED = ("open", "skipped", "second", "disputed")
+
+
+def decide(
+    workspace: Workspace,
+    *,
+    model: str,
+    item: str,
+    decision: Decision,
+    reviewer: str,
+    final: str | None = None,
+    seconds: float | None = None,
+) -> Status:
+    """Record a person's judgement of an item; returns where the item stands now.
+
+    `final` is the approved answer, the proposal by default; `seconds` is the time that the
+    judgement took. Of an item that two people judge, the second judgement must be another
+    person's. A judgement of a disputed item settles it, whoever makes it.
+
+    Raises:
+        NotAllowedError: people are declared, and the reviewer may not review.
+        UsageError: there is no such item, or reviewer or approved answer is empty.
+        ConflictError: it is decided, or this person has judged it and another one must.
+    """
+    if final is not None and not final.strip():
+        raise UsageError(
+            f"The approved answer of {item} is empty.", remedy="Reject the item, or say the answer."
+        )
+    reviewer = reviewer.strip()
+    if not reviewer:
+        raise UsageError("Nobody decides.", remedy="Say who you are: --reviewer NAME")
+    people.allow(workspace, reviewer.strip(), "review", model=model)
+    with workspace.records.begin() as tx:
+        row = _locked(tx, model, item)
+        if row.status not in _UNDECIDED:
+            raise ConflictError(
+                f"{item} was {row.status} by {row.reviewer} already.",
+                remedy=f"Take that back first: tuneloop review undo {item}",
+            )
+        earlier = read_judgements(tx, tables.review_items.c.id == item)
+        if row.status == "second" and any(
+            one.decision != "skipped" and same_person(one.reviewer, reviewer) for one in earlier
+        ):
+            raise ConflictError(
+                f"{item} is judged by two people, and {reviewer} has judged it.",
+                remedy="Another person must look at it: tuneloop review --reviewer NAME",
+            )
+        answer = row.proposal if final is None else final
+        tx.execute(
+            sa.insert(tables.judgements).values(
+                item=item,
+                reviewer=reviewer,
+                decision=decision,
+                final=answer if decision == "approved" else None,
+                seconds=seconds,
+                at=workspace.now(),
+            )
+        )
+        status = _settle(tx, row)
+        audit.record(
+            tx,
+            model=model,
+            actor=reviewer,
+            action=f"review.{decision}",
+            detail={"item": item, "interaction": row.interaction, "status": status},
+            now=workspace.now(),
+        )
+    return status
+
+
+def undo(workspace: Workspace, *, model: str, item: str, reviewer: str) -> Status:
+    """Take back the last judgement of an item; returns where the item stands now.
+
+    Raises:
+        NotAllowedError: people are declared, and the reviewer may not review.
+        UsageError: there is no such item, or nobody has judged it.
+        ConflictError: a dataset version was made with it.
+    """
+    people.allow(workspace, reviewer.strip(), "review", model=model)
+    table = tables.judgements
+    with workspace.records.begin() as tx:
+        row = _locked(tx, model, item)
+        last = tx.execute(
+            sa.select(table)
+            .where(table.c.item == item, table.c.withdrawn_at.is_(None))
+            .order_by(table.c.id.desc())
+            .limit(1)
+        ).first()
+        if last is None:
+            raise UsageError(f"Nobody has judged {item} yet: there is nothing to take back.")
+        used = _used_by(tx, model, item)
+        if used is not None:
+            raise ConflictError(
+                f"{item} was used by dataset version {used}, which never changes.",
+                remedy="Put the right answer into your data, or correct it again in production.",
+            )
+        tx.execute(
+            sa.update(table).where(table.c.id == last.id).values(withdrawn_at=workspace.now())
+        )
+        status = _settle(tx, row)
+        audit.record(
+            tx,
+            model=model,
+            actor=reviewer,
+            action="review.undone",
+            detail={"item": item, "decision": last.decision, "of": last.reviewer, "status": status},
+            now=workspace.now(),
+        )
+    return status
+
+
+def _locked(tx: sa.Connection, model: str, item: str) -> sa.Row[Any]:
+    """The item, which no other transaction changes before this one ends.
+
+    Raises:
+        UsageError: there is none.
+    """
+    table = tables.review_items
+    found = tx.execute(
+        sa.select(table).where(table.c.model == model, table.c.id == item).with_for_update()
+    ).first()
+    if found is None:
+        raise UsageError(
+            f"There is no review item {item!r}.", remedy="See them with: tuneloop review list"
+        )
+    return found
+
+
+def _settle(tx: sa.Connection, row: sa.Row[Any]) -> Status:
+    """Write down what the judgements of an item come to."""
+    table = tables.review_items
+    found = outcome(read_judgements(tx, table.c.id == row.id), judges=row.judges)
+    decisive = found.decisive
+    tx.execute(
+        sa.update(table)
+        .where(table.c.id == row.id)
+        .values(
+            status=found.status,
+            final=decisive.final if decisive else None,
+            reviewer=decisive.reviewer if decisive else None,
+            decided_at=decisive.at if decisive else None,
+        )
+    )
+    return found.status
+
+
+def _used_by(tx: sa.Connection, model: str, item: str) -> str | None:
+    """Label of the first dataset version that an item's approved answer went into."""
+    table = tables.dataset_versions
+    versions = tx.execute(
+        sa.select(table.c.label, table.c.manifest)
+        .where(table.c.model == model)
+        .order_by(table.c.created_at)
+    )
+    return next(
+        (label for label, report in versions if item in report.get("review_items", ())), None
+    )

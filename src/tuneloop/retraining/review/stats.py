@@ -1,0 +1,222 @@
+"""What reviewing costs and how far it can be relied on: pace, agreement, age of the queue."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import median
+from typing import Literal
+
+from tuneloop import intervals
+from tuneloop.errors import require
+from tuneloop.intervals import Figure
+from tuneloop.retraining.review import queue
+from tuneloop.retraining.review.outcome import Judgement, agree, same_person
+from tuneloop.retraining.review.queue import ReviewItem
+from tuneloop.workspace import Workspace
+
+SLOW_SECONDS = 180.0
+"""More time an example than this raises a warning (D10)."""
+_NO_VARIANCE = 1e-6
+Category = Literal["as proposed", "edited", "rejected"]
+_CATEGORIES: tuple[Category, ...] = ("as proposed", "edited", "rejected")
+_WAITING = ("open", "skipped", "second", "disputed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How quickly examples are judged; skipped ones and untimed judgements do not count."""
+
+    n: int
+    """Timed judgements."""
+    seconds_per_example: float
+    """Mean; a break in the middle counts."""
+    examples_per_hour: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reviewer:
+    """What one person judged."""
+
+    name: str
+    counts: Mapping[str, int]
+    """as proposed, edited, rejected or skipped → judgements"""
+    pace: Pace | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """How far two people, neither of whom saw the other's judgement, decided the same."""
+
+    n: int
+    """Items judged by two."""
+    observed: Figure
+    """Share with the same decision (as proposed, edited or rejected); Wilson interval."""
+    same_answer: Figure
+    """Share where nothing had to be settled: the same decision and the same answer."""
+    kappa: Figure | None
+    """Cohen's kappa of the decisions; None where everybody decided the same way all the time, so
+    that chance alone would agree as well."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewStats:
+    """The figures of a model's queue."""
+
+    waiting: Mapping[str, int]
+    """Status → items that nobody has settled: open, skipped, second, disputed."""
+    waiting_by_kind: Mapping[str, int]
+    oldest_days: float | None
+    """Age of the oldest item that waits, in days."""
+    median_days: float | None
+    pace: Pace | None
+    slow: bool
+    """An example takes more than three minutes."""
+    reviewers: tuple[Reviewer, ...]
+    agreement: Agreement | None
+    """None while nothing was judged by two."""
+
+
+def stats(workspace: Workspace, model: str) -> ReviewStats:
+    """All figures, over everything that stands.
+
+    Raises:
+        MissingExtraError: items were judged by two, and statsmodels is not installed.
+    """
+    items = queue.listing(workspace, model, status=None)
+    return figures(items, queue.judgements(workspace, model), now=workspace.now())
+
+
+def figures(
+    items: Sequence[ReviewItem], judgements: Sequence[Judgement], *, now: datetime
+) -> ReviewStats:
+    """The figures of these items and judgements; pure."""
+    left = [item for item in items if item.status in _WAITING]
+    ages = [(now - item.created_at).total_seconds() / 86_400 for item in left]
+    proposed = {item.id: item.proposal for item in items}
+    pace = _pace(judgements)
+    return ReviewStats(
+        waiting=dict(Counter(item.status for item in left)),
+        waiting_by_kind=dict(Counter(item.kind for item in left)),
+        oldest_days=max(ages, default=None),
+        median_days=median(ages) if ages else None,
+        pace=pace,
+        slow=pace is not None and pace.seconds_per_example > SLOW_SECONDS,
+        reviewers=_reviewers(judgements, proposed),
+        agreement=_agreement(_pairs(items, judgements), proposed),
+    )
+
+
+def pace(items: Sequence[tuple[str, float]]) -> float | None:
+    """Examples per expert hour from (decision, seconds) of timed judgements; None without any."""
+    seconds = sum(spent for status, spent in items if status != "skipped")
+    count = sum(status != "skipped" for status, _ in items)
+    return count * 3_600 / seconds if seconds > 0 else None
+
+
+def _pace(judgements: Sequence[Judgement]) -> Pace | None:
+    timed = [
+        (one.decision, one.seconds)
+        for one in judgements
+        if one.seconds is not None and one.decision != "skipped"
+    ]
+    per_hour = pace(timed)
+    if per_hour is None:
+        return None
+    return Pace(n=len(timed), seconds_per_example=3_600 / per_hour, examples_per_hour=per_hour)
+
+
+def _reviewers(
+    judgements: Sequence[Judgement], proposed: Mapping[str, str]
+) -> tuple[Reviewer, ...]:
+    theirs: defaultdict[str, list[Judgement]] = defaultdict(list)
+    for one in judgements:
+        theirs[one.reviewer.casefold()].append(one)
+    return tuple(
+        Reviewer(
+            name=made[0].reviewer,
+            counts=dict(
+                Counter(
+                    "skipped" if one.decision == "skipped" else category(one, proposed[one.item])
+                    for one in made
+                )
+            ),
+            pace=_pace(made),
+        )
+        for _, made in sorted(theirs.items())
+    )
+
+
+def category(judgement: Judgement, proposal: str) -> Category:
+    """What a judgement counts as; approving another answer than the proposed one is an edit."""
+    if judgement.decision == "rejected":
+        return "rejected"
+    return "as proposed" if (judgement.final or "").strip() == proposal.strip() else "edited"
+
+
+def _pairs(
+    items: Sequence[ReviewItem], judgements: Sequence[Judgement]
+) -> list[tuple[Judgement, Judgement]]:
+    """The two independent judgements of each item that two people judged."""
+    double = {item.id for item in items if item.judges > 1}
+    taken: defaultdict[str, list[Judgement]] = defaultdict(list)
+    for one in judgements:
+        if one.item in double and one.decision != "skipped":
+            taken[one.item].append(one)
+    return [
+        (made[0], made[1])
+        for made in taken.values()
+        if len(made) > 1 and not same_person(made[0].reviewer, made[1].reviewer)
+    ]
+
+
+def _agreement(
+    pairs: Sequence[tuple[Judgement, Judgement]], proposed: Mapping[str, str]
+) -> Agreement | None:
+    if not pairs:
+        return None
+    # Who came first means nothing: a rater is told from the other by name, as kappa needs it.
+    ordered = [sorted(pair, key=lambda one: one.reviewer.casefold()) for pair in pairs]
+    decisions = [
+        (category(one, proposed[one.item]), category(other, proposed[other.item]))
+        for one, other in ordered
+    ]
+    n = len(pairs)
+    return Agreement(
+        n=n,
+        observed=intervals.share(sum(one == other for one, other in decisions), n),
+        same_answer=intervals.share(sum(agree(one, other) for one, other in pairs), n),
+        kappa=kappa(decisions),
+    )
+
+
+def kappa(decisions: Sequence[tuple[Category, Category]]) -> Figure | None:
+    """Cohen's kappa (1960) with the asymptotic 95 % interval of Fleiss, Cohen and Everitt (1969).
+
+    Both as statsmodels computes them. Where two people agree on everything, or one of them always
+    decides the same, the asymptotic variance is 0 and its interval a point, whatever n; there the
+    ends are what Wilson's interval of the observed agreement p_o makes of
+    kappa = (p_o - p_e) / (1 - p_e), with the agreement by chance p_e as it is.
+
+    Raises:
+        MissingExtraError: statsmodels is not installed.
+    """
+    import numpy as np
+
+    raters = require("statsmodels.stats.inter_rater", extra="evaluate")
+    counts = Counter(decisions)
+    used = [one for one in _CATEGORIES if any(one in pair for pair in counts)]
+    if len(used) < 2:
+        return None
+    table = np.array([[counts[one, other] for other in used] for one in used])
+    with np.errstate(invalid="ignore", divide="ignore"):  # of a test that is not used here
+        found = raters.cohens_kappa(table)
+    n = len(decisions)
+    low, high = float(found.kappa_low), float(found.kappa_upp)
+    if found.std_kappa < _NO_VARIANCE:
+        agreed = intervals.share(int(np.trace(table)), n)
+        by_chance = float(table.sum(axis=0) @ table.sum(axis=1)) / n**2
+        low, high = ((end - by_chance) / (1 - by_chance) for end in (agreed.low, agreed.high))
+    return Figure(value=float(found.kappa), low=max(-1.0, low), high=min(1.0, high), n=n)

@@ -1,0 +1,232 @@
+"""The worker: does what is due, runs cycles, delivers alerts and keeps house.
+
+Three kinds of work, each with what it needs and no more:
+
+- *Cycles* are rows of the table `cycles`, which say all that there is to know of them. A workflow
+  of DBOS sees one through: whoever dies, it is started again, by one worker.
+- *Jobs* are due at moments (`schedule`). A workflow whose id is the moment does one, so that of
+  several workers one does it, and it is done to its end.
+- *Chores* are small and may be done by everybody: every few seconds, without a memory.
+
+A worker that is told to stop just ends, as one that is killed does: what it was at is continued by
+the next one. It serves nobody, so nothing that happens to it is seen by a client.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from dbos import DBOS, SetEnqueueOptions, SetWorkflowID
+
+from tuneloop import modelfile
+from tuneloop.errors import StoreError, TuneloopError, UsageError
+from tuneloop.monitoring.notifications import delivery
+from tuneloop.registry import aliases
+from tuneloop.retraining import cycles, queues, schedule
+from tuneloop.retraining.complaints import Complaints
+from tuneloop.retraining.cycle_end import may_go_on
+from tuneloop.retraining.cycle_runner import CycleRunner
+from tuneloop.retraining.housekeeping import Housekeeping
+from tuneloop.retraining.jobs import JOBS, Job
+from tuneloop.retraining.loop import Loop
+from tuneloop.retraining.presence import Presence, announced
+
+_log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 2.0
+_JOB_TRIES = 3
+_JOB_PAUSE_SECONDS = 20.0
+_DELIVER_SECONDS = 5.0
+_INGEST_SECONDS = 60.0
+
+
+def work(files: Sequence[Path], overrides: Sequence[str], *, stopping: threading.Event) -> None:
+    """Work for the models of these files until `stopping` is set; then the process ends.
+
+    Raises:
+        UsageError: they do not share a workspace.
+        BusyError: there is a worker already, and the records are in SQLite.
+        StoreError: the database cannot be reached.
+    """
+    loops = [Loop.open(file, overrides=overrides) for file in files]
+    workspace = loops[0].workspace
+    if {loop.workspace.root for loop in loops} != {workspace.root}:
+        raise UsageError(
+            "These model files have workspaces of their own, and a worker has one.",
+            remedy="Start a worker for each, or set TUNELOOP_WORKSPACE for all of them.",
+        )
+    with announced(workspace) as presence:
+        worker = Worker(loops, presence, CycleRunner(overrides=overrides))
+        worker.launch()
+        names = ", ".join(loop.model.name for loop in loops)
+        _log.info("Worker %s works for %s.", presence.name, names)
+        exit_code = 0
+        try:
+            while not stopping.wait(_LOOK_SECONDS):
+                worker.look()
+        except StoreError as e:
+            _log.error("%s Others may take over.", e.message)
+            exit_code = 1
+        _log.info("Worker %s ends.", presence.name)
+        os._exit(exit_code)  # An ordinary exit would wait for the cycle that is under way.
+
+
+class Worker:
+    """What a worker knows; the truth is in the stores."""
+
+    def __init__(self, loops: Sequence[Loop], presence: Presence, runner: CycleRunner) -> None:
+        self._loops = {loop.model.name: loop for loop in loops}
+        self._presence = presence
+        self._runner = runner
+        self._workspace = loops[0].workspace
+        self._hand = threading.Semaphore(1)
+        """Free while no cycle runs: two trainings would fight for the machine."""
+        self._done: dict[tuple[str, str], datetime] = {}
+        self._read_at: dict[str, int] = {}
+        self._complaints = Complaints(_log)
+
+    def launch(self) -> None:
+        """Begin to do what is asked; whatever was begun under our name is continued.
+
+        Raises:
+            StoreError: the database cannot be used.
+        """
+        queues.configure(self._workspace, self._presence.name, self._loops)
+
+        @DBOS.workflow(name="cycle", max_recovery_attempts=None)
+        def cycle(model: str, identity: str) -> str:
+            return self._see_through(model, identity)
+
+        @DBOS.workflow(name="job", max_recovery_attempts=None)
+        def job(model: str, name: str) -> str:
+            return self._do(model, name)
+
+        self._cycle, self._job = cycle, job
+        queues.launch(self._loops)
+        self._begin_chores()
+
+    def look(self) -> None:
+        """Take over from the dead, and hand out what is due.
+
+        Raises:
+            StoreError: others may take us for dead, so we have to end.
+        """
+        alive = self._presence.others_and_self()
+        if self._presence.name not in alive:
+            raise StoreError("The database does not know this worker any more.")
+        self._complaints.heard("recovery", partial(queues.take_over, alive))
+        for loop in self._loops.values():
+            name = loop.model.name
+            self._complaints.heard(f"model file of {name}", partial(self._read_again, loop))
+            self._complaints.heard(f"schedule of {name}", partial(self._hand_out_jobs, loop))
+            self._complaints.heard(f"cycles of {name}", partial(self._hand_out_cycle, loop))
+
+    def _hand_out_jobs(self, loop: Loop) -> None:
+        production = aliases.current(self._workspace, loop.model.name).get("production")
+        if production is None:
+            return
+        for job in JOBS:
+            key = (loop.model.name, job.name)
+            since = self._done.get(key) or queues.last_moment(*key)
+            moment = self._due(loop, job, since, deployed_at=production.moved_at)
+            if moment is not None:
+                with SetWorkflowID(queues.job_id(*key, moment)):
+                    DBOS.enqueue_workflow(queues.jobs_of(loop.model.name), self._job, *key)
+            self._done[key] = moment or since or _live_since(loop)
+
+    def _due(
+        self, loop: Loop, job: Job, since: datetime | None, *, deployed_at: datetime
+    ) -> datetime | None:
+        """The moment that a job is due for, after the last one; None: it is not due."""
+        if job.on_deployment and (since is None or deployed_at > since):
+            return deployed_at
+        return schedule.due(
+            job.cadence(loop.model.schedule),
+            since=since or _live_since(loop),
+            now=self._workspace.now(),
+        )
+
+    def _hand_out_cycle(self, loop: Loop) -> None:
+        """Once only: a running one is being seen through, by us or by `tuneloop run`."""
+        cycle = cycles.newest(self._workspace, loop.model.name)
+        if cycle is None or cycle.status == "running" or not may_go_on(loop, cycle):
+            return
+        if self._hand.acquire(blocking=False):  # else a worker whose hand is free will do it
+            self._hand.release()
+            once = SetEnqueueOptions(
+                deduplication_id=cycle.id, duplication_policy="return-existing"
+            )
+            with once:
+                DBOS.enqueue_workflow(
+                    queues.cycles_of(cycle.model), self._cycle, cycle.model, cycle.id
+                )
+
+    def _see_through(self, model: str, identity: str) -> str:
+        """The workflow of a cycle; how the cycle is when there is no more to do for now."""
+        if not self._hand.acquire(blocking=False):
+            cycles.put_back(self._workspace, identity)
+            return "put back"
+        try:
+            return self._runner.see_through(self._loops[model], identity)
+        finally:
+            self._hand.release()
+
+    def _do(self, model: str, name: str) -> str:
+        """The workflow of a job; what came of it."""
+        job = next(one for one in JOBS if one.name == name)
+        for left in reversed(range(_JOB_TRIES)):
+            try:
+                said = job.run(self._loops[model])
+                _log.info("%s of %s: %s", name, model, said)
+                return said
+            except TuneloopError as e:
+                _log.warning("%s of %s: %s%s", name, model, e.message, " Again." if left else "")
+            if left:
+                time.sleep(_JOB_PAUSE_SECONDS)
+        return "failed"
+
+    def _begin_chores(self) -> None:
+        chores: list[tuple[str, float, Callable[[], object]]] = [
+            ("housekeeping", _LOOK_SECONDS, Housekeeping(self._workspace).step),
+            ("ingest", _INGEST_SECONDS, next(iter(self._loops.values())).ingest),
+            ("alerts", _DELIVER_SECONDS, self._deliver),
+        ]
+        for name, seconds, action in chores:
+            threading.Thread(
+                target=self._again_and_again, args=(name, seconds, action), daemon=True
+            ).start()
+
+    def _deliver(self) -> None:
+        settings = {name: loop.model.alerts for name, loop in self._loops.items()}
+        delivery.deliver_due(self._workspace, settings)
+
+    def _read_again(self, loop: Loop) -> None:
+        """Take over what was changed in the model file since."""
+        file, name = loop.model_file, loop.model.name
+        changed_at = file.path.stat().st_mtime_ns
+        if self._read_at.setdefault(name, changed_at) == changed_at:
+            return
+        found = modelfile.load(file.path, overrides=self._runner.overrides)
+        if found.settings.name != name:
+            raise UsageError(
+                f"{file.path} is of {found.settings.name} now; this worker works for {name}."
+            )
+        loop.model_file, self._read_at[name] = found, changed_at
+
+    def _again_and_again(self, name: str, seconds: float, action: Callable[[], object]) -> None:
+        while True:
+            self._complaints.heard(name, action)
+            time.sleep(seconds)
+
+
+def _live_since(loop: Loop) -> datetime:
+    """When there was first something in production to look after."""
+    moves = aliases.history(loop.workspace, loop.model.name)
+    return min(move.at for move in moves if move.name == "production")

@@ -1,0 +1,206 @@
+"""Decisions are kept without a flood, stand on what is in the stores, and are explained."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from typer.testing import CliRunner
+
+from tuneloop.cli import main as cli
+from tuneloop.modelfile import DataSettings, ModelFile, ModelSettings
+from tuneloop.registry import aliases
+from tuneloop.registry import bundle as bundles
+from tuneloop.retraining import cycles, deciding, evidence, review
+from tuneloop.retraining.cycle_record import CycleRecord
+from tuneloop.retraining.loop import Loop
+from tuneloop.retraining.review import Proposal
+from tuneloop.storage import tables
+from tuneloop.workspace import Workspace
+
+
+@pytest.fixture
+def records_url(either_records: str | None) -> str | None:
+    """Every test runs on SQLite and on PostgreSQL."""
+    return either_records
+
+
+@pytest.fixture
+def loop(workspace: Workspace, tmp_path: Path) -> Loop:
+    settings = ModelSettings(name="desk", base="b", data=DataSettings(sources=("a.jsonl",)))
+    path = tmp_path / "tuneloop.yaml"
+    made = Loop(workspace, ModelFile(path=path, settings=settings, origins={}))
+    release(made, corrections=0)
+    return made
+
+
+def release(loop: Loop, *, corrections: int, **evaluation: Any) -> None:
+    made = bundles.register(
+        loop.workspace,
+        bundles.manifest(
+            model="desk",
+            base={},
+            artifacts={},
+            dataset={"corrections": corrections},
+            training={},
+            task={},
+            serving={},
+            evaluation=evaluation,
+            routing={},
+        ),
+    )
+    with loop.workspace.records.begin() as tx:
+        aliases.move(
+            tx,
+            model="desk",
+            name="production",
+            bundle=made.id,
+            expected=aliases.read(tx, "desk").get("production"),
+            actor="test",
+            reason="release",
+            now=loop.workspace.now(),
+        )
+
+
+def approve(loop: Loop, count: int, *, first: int = 0) -> None:
+    proposals = [
+        Proposal(
+            kind="correction",
+            key=str(number),
+            messages=[{"role": "user", "content": f"question {number}"}],
+            answer="wrong",
+            proposal="right",
+        )
+        for number in range(first, first + count)
+    ]
+    review.enqueue(loop.workspace, proposals, model="desk", double_share=0.0)
+    for item in review.listing(loop.workspace, "desk"):
+        review.decide(
+            loop.workspace, model="desk", item=item.id, decision="approved", reviewer="ann"
+        )
+
+
+def test_the_same_decision_is_kept_once_a_day(loop: Loop, clock: Any) -> None:
+    first = deciding.decide(loop)
+    clock.advance(hours=1)
+    assert deciding.decide(loop).id == first.id
+    approve(loop, 25)
+    news = deciding.decide(loop)
+    assert (news.action, news.fired) == ("retrain", ("corrections",))
+    clock.advance(days=1)
+    tomorrow = deciding.decide(loop)
+    kept = deciding.listing(loop.workspace, "desk")
+    assert [one.id for one in kept] == [tomorrow.id, news.id, first.id]
+    assert len({one.id for one in kept}) == 3
+    assert kept[0] == tomorrow
+    assert deciding.listing(loop.workspace, "desk", limit=1) == [tomorrow]
+    assert deciding.listing(loop.workspace, "other") == []
+
+
+def test_another_process_that_decides_the_same_meanwhile_changes_nothing(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = deciding._append
+
+    def beaten(workspace: Workspace, *rest: Any) -> None:
+        """The other one stores it first; then our own row is refused."""
+        monkeypatch.setattr(deciding, "_append", append)
+        append(workspace, *rest)
+        with workspace.records.begin() as tx:
+            row = dict(tx.execute(sa.select(tables.retraining_decisions)).mappings().one())
+            tx.execute(sa.insert(tables.retraining_decisions).values(**row))
+
+    monkeypatch.setattr(deciding, "_append", beaten)
+    decided = deciding.decide(loop)
+    assert [one.id for one in deciding.listing(loop.workspace, "desk")] == [decided.id]
+
+
+def test_a_cycle_that_a_person_asked_for_is_under_way_until_its_end(loop: Loop, clock: Any) -> None:
+    cycles.ask(loop, reason="the new catalogue", actor="ann")
+    asked = deciding.decide(loop)
+    assert asked.because == "under_way" and "the new catalogue" in asked.reason
+    CycleRecord.start(loop, "the new catalogue").close("finished", "better")
+    clock.advance(hours=1)
+    assert deciding.decide(loop).because == "quiet"
+
+
+def test_what_a_refused_candidate_was_made_of_is_nothing_new(loop: Loop, clock: Any) -> None:
+    approve(loop, 25)
+    assert material(loop) == (25, 0)
+    release(loop, corrections=25)
+    assert material(loop) == (0, 0)
+    approve(loop, 3, first=100)
+    assert material(loop) == (3, 0)
+
+
+def material(loop: Loop) -> tuple[int, int]:
+    found = evidence.gather(loop, now=loop.workspace.now()).material
+    return found.approved, found.waiting
+
+
+def test_a_golden_suite_that_production_answered_is_a_stable_benchmark(
+    loop: Loop, clock: Any
+) -> None:
+    golden = ModelSettings.model_validate(
+        loop.model.model_dump() | {"evaluation": {"suites": [{"name": "gold", "file": "g.jsonl"}]}}
+    )
+    loop.model_file = replace(loop.model_file, settings=golden)
+    assert not evidence.gather(loop, now=clock.time).benchmark.stable
+    for cases, stable in ((30, False), (60, True)):
+        figures = {"suites": {"gold": {"accuracy": [0.9, 0.8, 1.0, cases]}}}
+        with loop.workspace.records.begin() as tx:
+            tx.execute(
+                sa.insert(tables.evaluations).values(
+                    id=f"e{cases}",
+                    model="desk",
+                    subject="s",
+                    gates="g",
+                    suites="s",
+                    status="finished",
+                    figures=figures,
+                    created_at=clock.time,
+                    finished_at=clock.time,
+                )
+            )
+        release(loop, corrections=0, id=f"e{cases}")
+        found = evidence.gather(loop, now=clock.time).benchmark
+        assert found.stable == stable
+        assert f"{cases} golden cases of at least 50" in found.reason
+
+
+def test_a_cycle_that_failed_is_told_with_its_outcome(loop: Loop, clock: Any) -> None:
+    approve(loop, 25)
+    CycleRecord.start(loop, "first").close("failed", "the disk is full")
+    clock.advance(days=1)
+    decision = deciding.decide(loop)
+    assert decision.because == "failed_cycle" and "the disk is full" in decision.reason
+    assert decision.earliest == clock.time + timedelta(days=29)
+
+
+@pytest.fixture
+def model_file(tmp_path: Path) -> Path:
+    (tmp_path / "a.jsonl").write_text('{"prompt": "hello", "completion": "fine"}\n')
+    path = tmp_path / "tuneloop.yaml"
+    path.write_text("name: desk\nbase: b\ndata:\n  sources: [a.jsonl]\n")
+    return path
+
+
+def test_the_commands_check_and_explain(model_file: Path) -> None:
+    def run(*words: str) -> str:
+        done = CliRunner().invoke(cli.app, ["triggers", *words, "-f", str(model_file)])
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    assert "No decisions yet" in run("explain")
+    checked = json.loads(run("check", "--json", "--set", "automation.level=3"))
+    assert (checked["action"], checked["because"]) == ("do_not", "not_deployed")
+    assert checked["worker"].startswith("automation level 3")
+    assert "do not retrain" in run("explain")
+    explained = json.loads(run("explain", "--json", "--limit", "5"))
+    assert [one["id"] for one in explained] == [checked["id"]]
+    assert {finding["rule"] for finding in explained[0]["findings"]} >= {"edit_rate", "novelty"}
