@@ -133,9 +133,9 @@ def _compared(sides: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _growth(found: dict[str, Any]) -> float | None:
-    """Peak memory of the largest window over that of the smallest."""
+    """Peak memory of the largest window over that of the one before it."""
     peaks = [found[rows]["peak_mb"] for rows in sorted(found, key=int)]
-    return round(peaks[-1] / peaks[0], 2) if len(peaks) > 1 else None
+    return round(peaks[-1] / peaks[-2], 2) if len(peaks) > 1 else None
 
 
 if __name__ == "__main__":

@@ -45,6 +45,14 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture
+def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No cell of a table is broken; the console has taken its width from the first command."""
+    from tuneloop.cli.terminal import out
+
+    monkeypatch.setattr(out, "width", 300)
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """A real PostgreSQL, one server for all tests.

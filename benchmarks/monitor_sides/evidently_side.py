@@ -6,10 +6,7 @@ and of the embeddings by its default method (a classifier that tells the two sid
 
 from __future__ import annotations
 
-import json
-import resource
 import sys
-import time
 import warnings
 from pathlib import Path
 
@@ -20,6 +17,7 @@ from evidently.legacy.metric_preset import DataDriftPreset
 from evidently.legacy.metrics import EmbeddingsDriftMetric
 from evidently.legacy.pipeline.column_mapping import ColumnMapping
 from evidently.legacy.report import Report
+from measuring import Measuring
 
 NUMBERS = ["status", "latency_ms", "prompt_tokens", "completion_tokens", "mean_logprob"]
 
@@ -28,7 +26,7 @@ def main() -> None:
     """Compare the traffic of the folder given with its reference and print the figures."""
     warnings.simplefilter("ignore")
     folder = Path(sys.argv[1])
-    started, worked = time.perf_counter(), time.process_time()
+    measuring = Measuring()
     current = _frame(folder / "interactions", folder / "embeddings")
     reference = _frame(folder / "reference" / "interactions", folder / "reference" / "embeddings")
     names = [name for name in current.columns if name.startswith("v")]
@@ -36,19 +34,11 @@ def main() -> None:
     report = Report([DataDriftPreset(columns=NUMBERS), EmbeddingsDriftMetric("prompt")])
     report.run(reference_data=reference, current_data=current, column_mapping=mapping)
     found = {one["metric"]: one["result"] for one in report.as_dict()["metrics"]}
-    seconds, cpu = time.perf_counter() - started, time.process_time() - worked
-    print(
-        json.dumps(
-            {
-                "seconds": round(seconds, 1),
-                "cpu_seconds": round(cpu, 1),
-                "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-                "figures": {
-                    "embedding_drift_score": found["EmbeddingsDriftMetric"]["drift_score"],
-                    "drifted_columns": found["DatasetDriftMetric"]["number_of_drifted_columns"],
-                },
-            }
-        )
+    measuring.report(
+        {
+            "embedding_drift_score": found["EmbeddingsDriftMetric"]["drift_score"],
+            "drifted_columns": found["DatasetDriftMetric"]["number_of_drifted_columns"],
+        }
     )
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import resource
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import polars as pl
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from jsonschema import Draft202012Validator
+from measuring import Measuring
 from monitor_traffic import TASK, reference
 
 _COLUMNS = [
@@ -34,23 +33,13 @@ _COLUMNS = [
 def main() -> None:
     """Compute the figures of the folder given and print them."""
     folder = Path(sys.argv[1])
-    started, worked = time.perf_counter(), time.process_time()
+    measuring = Measuring()
     rows = pl.read_parquet(folder / "interactions" / "*.parquet", columns=_COLUMNS)
     feedback = pl.read_parquet(folder / "feedback" / "*.parquet")
     stored = pl.read_parquet(folder / "embeddings" / "*.parquet", columns=["id", "vector"])
     vectors = stored["vector"].explode().to_numpy().reshape(stored.height, -1)
     figures = _numbers(rows) | _answers(rows) | _people(rows, feedback) | _prompts(rows, vectors)
-    seconds, cpu = time.perf_counter() - started, time.process_time() - worked
-    print(
-        json.dumps(
-            {
-                "seconds": round(seconds, 1),
-                "cpu_seconds": round(cpu, 1),
-                "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-                "figures": figures,
-            }
-        )
-    )
+    measuring.report(figures)
 
 
 def _numbers(rows: pl.DataFrame) -> dict[str, float]:

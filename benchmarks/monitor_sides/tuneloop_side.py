@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import resource
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +10,7 @@ from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from measuring import Measuring
 from monitor_traffic import EMBEDDER, END, TASK, WINDOW, reference, training_texts, training_vectors
 
 from tuneloop.modelfile import MonitorSettings
@@ -75,23 +73,9 @@ def main() -> None:
             novelty=reference(),
             drift=_drift_reference(),
         )
-        before_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        started, worked = time.perf_counter(), time.process_time()
+        measuring = Measuring()
         found = stage.measure(watched, MONITORS, progress=Silent())
-        seconds, cpu = time.perf_counter() - started, time.process_time() - worked
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    figures = {one.monitor: one.value for one in found}
-    print(
-        json.dumps(
-            {
-                "seconds": round(seconds, 1),
-                "cpu_seconds": round(cpu, 1),
-                "peak_mb": round(peak_mb),
-                "before_mb": round(before_mb),
-                "figures": figures,
-            }
-        )
-    )
+        measuring.report({one.monitor: one.value for one in found})
 
 
 if __name__ == "__main__":

@@ -272,7 +272,7 @@ def _apply(tx: sa.Connection, move: Move, before: Endpoint | None, now: datetime
 def _write(tx: sa.Connection, before: Endpoint | None, after: Endpoint) -> None:
     table = tables.endpoints
     if before is None or before.name != after.name:
-        _refuse_taken(tx, after.name)
+        _refuse_taken(tx, after)
     if before is None:
         tx.execute(sa.insert(table).values(**vars(after)))
         return
@@ -288,12 +288,17 @@ def _write(tx: sa.Connection, before: Endpoint | None, after: Endpoint) -> None:
         )
 
 
-def _refuse_taken(tx: sa.Connection, name: str) -> None:
+def _refuse_taken(tx: sa.Connection, wanted: Endpoint) -> None:
     table = tables.endpoints
-    owner = tx.execute(sa.select(table.c.model).where(table.c.name == name)).scalar()
+    owner = tx.execute(sa.select(table.c.model).where(table.c.name == wanted.name)).scalar()
+    if owner == wanted.model:  # somebody's first deployment came between our looks
+        raise ConflictError(
+            f"Endpoint {wanted.name} was changed by somebody else meanwhile.",
+            remedy="Look with `tuneloop status` and decide again.",
+        )
     if owner is not None:
         raise UsageError(
-            f"Endpoint {name!r} already belongs to the model {owner!r}.",
+            f"Endpoint {wanted.name!r} already belongs to the model {owner!r}.",
             remedy="Give this model another `endpoint.name` in its model file.",
         )
 

@@ -74,7 +74,9 @@ def run_monitors(
     series.store(workspace, found, bundle=bundle, endpoint=endpoint, now=now)
     # A kill before this leaves measurements without their alerts; the next run makes up for it,
     # since alerts follow from the state of the monitor, not from its changes.
-    changes = alerts.apply(workspace, model=bundle.model, measurements=found, now=now)
+    changes = alerts.apply(
+        workspace, model=bundle.model, measurements=found, now=now, bundle=bundle.id
+    )
     for measurement, change in zip(found, changes, strict=True):
         note = f"{measurement.monitor}: {measurement.message}"
         progress.note(note if change is None else f"{note} (alert {change})")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 CALIBRATION = "judge_calibration"
 """The name that calibrations are stored under, as measurements."""
+ANSWERS_FOLDER = "cache/judge"
+"""In the workspace: what judges answered."""
 
 
 def declared_judge(loop: Loop, *, remember: bool = False) -> Judge:
@@ -34,7 +36,7 @@ def declared_judge(loop: Loop, *, remember: bool = False) -> Judge:
             "The model file declares no judge.",
             remedy="Add a `judge` section with `base_url` and `model`.",
         )
-    answers = loop.workspace.root / "cache" / "judge" / f"{loop.model.name}.jsonl"
+    answers = loop.workspace.root / ANSWERS_FOLDER / f"{loop.model.name}.jsonl"
     known = JudgeAnswers(answers) if remember else None
     return Judge(settings, api_key=_api_key(settings), known=known)
 

@@ -11,6 +11,7 @@ go last.
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Collection
 from typing import Any
@@ -27,6 +28,7 @@ from tuneloop.monitoring import quotations
 from tuneloop.progress import Progress, Silent
 from tuneloop.registry import audit, people, tombstones
 from tuneloop.registry.lineage import reach
+from tuneloop.retraining.declared_judge import ANSWERS_FOLDER
 from tuneloop.retraining.erasure_record import (
     ApprovedRow,
     Erasure,
@@ -132,6 +134,8 @@ def _delete(
                 now=now,
             )
         (workspace.folder("work/corrections") / CORRECTIONS_FILE).unlink(missing_ok=True)
+        # What a judge said may quote an answer; whoever misses it asks again.
+        shutil.rmtree(workspace.root / ANSWERS_FOLDER, ignore_errors=True)
         quotations.erase(workspace, interactions)
         workspace.records.free("review_items", "judgements", "alert_events")
         captured.remove(workspace.traffic, "shadows", found.shadows)

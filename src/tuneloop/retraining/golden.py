@@ -73,7 +73,13 @@ def run_golden(loop: Loop, now: datetime, *, url: str | None = None) -> Measurem
     series.store(
         loop.workspace, [measurement], bundle=bundle, endpoint=loop.model.endpoint_name, now=now
     )
-    alerts.apply(loop.workspace, model=loop.model.name, measurements=[measurement], now=now)
+    alerts.apply(
+        loop.workspace,
+        model=loop.model.name,
+        measurements=[measurement],
+        now=now,
+        bundle=bundle.id,
+    )
     loop.progress.note(f"{MONITOR}: {measurement.message}")
     return measurement
 

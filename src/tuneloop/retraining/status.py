@@ -14,7 +14,7 @@ from tuneloop.hashing import short
 from tuneloop.modelfile import ModelSettings
 from tuneloop.registry import aliases, people
 from tuneloop.registry import bundle as bundles
-from tuneloop.retraining import automation, presence
+from tuneloop.retraining import automation, presence, review
 from tuneloop.retraining.levels import Reached
 from tuneloop.storage import tables
 from tuneloop.workspace import Workspace
@@ -97,6 +97,7 @@ def status(workspace: Workspace, model: ModelSettings, *, gateway_url: str | Non
             .limit(1)
         ).first()
     trained = _trained_corrections(workspace, live)
+    approved = len(review.approved_rows(workspace, model.name))
     found = Status(
         model=model.name,
         endpoint=model.endpoint_name,
@@ -106,8 +107,8 @@ def status(workspace: Workspace, model: ModelSettings, *, gateway_url: str | Non
         candidate=names["candidate"].bundle if "candidate" in names else None,
         gateway_url=gateway_url,
         alerts=alerts,
-        open_reviews=reviews.get("open", 0),
-        approved_corrections=max(0, reviews.get("approved", 0) - trained),
+        open_reviews=sum(reviews.get(one, 0) for one in ("open", "second", "disputed")),
+        approved_corrections=max(0, approved - trained),
         rollout=_rollout(workspace, model.name),
         cycle=f"{cycle.status}: {cycle.outcome or cycle.reason}" if cycle else None,
         workers=tuple(presence.alive(workspace)),
@@ -183,7 +184,7 @@ def _with_next_steps(found: Status, *, minimum_corrections: int) -> Status:
         if found.previous is not None:
             steps.append("Go back if the new bundle is to blame: tuneloop rollback")
     if found.open_reviews:
-        steps.append(f"Review {found.open_reviews} corrections: tuneloop review")
+        steps.append(f"Review {found.open_reviews} answers: tuneloop review")
     if found.approved_corrections >= minimum_corrections:
         steps.append(f"Retrain on {found.approved_corrections} approved corrections: tuneloop run")
     return Status(**{**vars(found), "next_steps": tuple(steps) or ("Nothing: all is well.",)})

@@ -35,11 +35,12 @@ def model_file(tmp_path: Path) -> Path:
 
 
 def _run(*arguments: str) -> str:
-    result = CliRunner().invoke(app, ["monitor", *arguments], env={"COLUMNS": "160"})
+    result = CliRunner().invoke(app, ["monitor", *arguments])
     assert result.exit_code == 0, result.output
     return result.stdout
 
 
+@pytest.mark.usefixtures("wide_terminal")
 def test_the_list_has_every_monitor_with_its_limit_and_last_value(model_file: Path) -> None:
     listed = json.loads(_run("list", "-f", str(model_file), "--json"))
     assert [one["monitor"] for one in listed] == [one.name for one in MONITORS]

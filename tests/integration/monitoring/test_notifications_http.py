@@ -178,6 +178,7 @@ def test_a_kill_between_decided_and_noted_sends_again_what_people_can_recognise(
     assert all(taken == server.taken[0] for taken in server.taken)
 
 
+@pytest.mark.usefixtures("wide_terminal")
 def test_the_commands_show_what_was_told_and_try_the_channels(
     tmp_path: Any, clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,7 +186,7 @@ def test_the_commands_show_what_was_told_and_try_the_channels(
     server = Server()
 
     def run(*words: str, code: int = 0) -> str:
-        done = CliRunner().invoke(app, words, env={"COLUMNS": "300"})
+        done = CliRunner().invoke(app, words)
         assert done.exit_code == code, done.output
         assert "hunter2" not in done.output
         return done.stdout

@@ -180,8 +180,11 @@ def test_a_gate_refuses_and_production_stays(desk: Path) -> None:
 def test_corrections_reach_training_only_after_review(desk: Path) -> None:
     before = production(desk)
     assert as_json(desk, "run")["outcome"].startswith("Nothing new"), "nothing is approved yet"
-    items = as_json(desk, "review", "list")
+    queue = as_json(desk, "review", "list")
+    items = [item for item in queue if item["kind"] == "correction"]
     assert len(items) == 10
+    for other in (item for item in queue if item["kind"] != "correction"):
+        tuneloop(desk, "review", "reject", other["id"])
     tuneloop(desk, "review", "reject", items[0]["id"])
     assert as_json(desk, "review", "approve", "--all", "--reviewer", "Ines") == {"approved": 9}
     done = as_json(desk, "run", "-m", "corrections")

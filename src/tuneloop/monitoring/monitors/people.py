@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from tuneloop.answer_form import corrects, edited_text, same_text
+from tuneloop.answer_form import confirms, corrects, edited_text
 from tuneloop.monitoring.measurement import Limit, Measurement, judge
 from tuneloop.monitoring.monitors.tally import Subject, Tally
 from tuneloop.monitoring.shift import Margin, judge_shift
@@ -105,8 +105,9 @@ class Escalations(Tally):
 class Accuracy(Tally):
     """The mean score, 0 to 1, of the answers that people or a judge scored; a person goes first.
 
-    A label is the right answer: 1 where the answer says the same. A rating is the score itself, and
-    so is a judgement's. They are as good a sample of all answers as their choice was.
+    A label is the right answer: 1 where the answer says the same. A rating is the score itself. A
+    judgement is 1 where it passed the answer, else 0. They are as good a sample of all answers as
+    their choice was.
     """
 
     name = "accuracy"
@@ -206,10 +207,14 @@ def _busiest(judges: Iterable[tuple[str, Scores]]) -> str | None:
 
 def _score(kind: str, value: str, answer: str) -> float | None:
     """What feedback says of an answer, 0 to 1; None where it says nothing that one could count."""
-    said = _json(value) if kind == "judgement" else _parsed(value)
     if kind == "label":
-        return float(same_text(said if isinstance(said, str) else value, answer))
-    score = said.get("score") if kind == "judgement" else said
+        return float(confirms(value, answer))
+    if kind == "judgement":
+        said = _json(value)
+        # A judge's four of five is a right answer, and its score is 0.75.
+        score = float(said["passed"]) if "passed" in said else said.get("score")
+    else:
+        score = _parsed(value)
     if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
         return None
     return float(score)
