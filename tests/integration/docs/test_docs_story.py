@@ -190,7 +190,7 @@ def watch_and_be_told(team: Team) -> None:
         assert [one.path for one in hook.requests] == ["/hook"]
         assert "not calibrated" in team.read(GUIDES / "judge.md", 0)
         team.read(GUIDES / "judge.md", 1)
-    assert "review queue" in team.read(GUIDES / "judge.md", 2)
+    assert "Agreement" in team.read(GUIDES / "judge.md", 2)
 
 
 def share_the_work(team: Team) -> None:
