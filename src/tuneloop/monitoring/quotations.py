@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from tuneloop.hashing import canonical_json
 from tuneloop.monitoring.examples import quotable
 from tuneloop.storage import tables
 from tuneloop.workspace import Workspace
@@ -25,10 +26,10 @@ def erase(workspace: Workspace, interactions: Collection[str], *, dry_run: bool 
     rewritten: dict[str, str] = {}
     quoted: set[str] = set()
     for identity, detail in _measured(workspace):
-        theirs = [one for one in detail["examples"] if _of(one) in gone]
+        theirs: list[Any] = []
+        kept = _without(detail, gone, theirs)
         if theirs:
-            kept = [one for one in detail["examples"] if _of(one) not in gone]
-            rewritten[identity] = json.dumps({**detail, "examples": kept}, ensure_ascii=False)
+            rewritten[identity] = canonical_json(kept)
             quoted |= {text for one in theirs for text in quotable({"examples": [one]})}
     # The alerts first: what they quote is known from the measurements.
     alerts = _forget_in_alerts(workspace, quoted, dry_run=dry_run)
@@ -39,16 +40,29 @@ def erase(workspace: Workspace, interactions: Collection[str], *, dry_run: bool 
 
 
 def _measured(workspace: Workspace) -> list[tuple[str, dict[str, Any]]]:
-    """Id and detail of every measurement with examples."""
+    """Id and detail of every measurement that quotes an interaction."""
     import polars as pl
 
     rows = (
         workspace.traffic.scan("measurements")
-        .filter(pl.col("detail").str.contains('"examples"', literal=True))
+        .filter(pl.col("detail").str.contains('"interaction"', literal=True))
         .select("id", "detail")
         .collect()
     )
     return [(identity, json.loads(detail)) for identity, detail in rows.iter_rows()]
+
+
+def _without(value: Any, gone: Collection[str], removed: list[Any]) -> Any:
+    """A JSON value without the examples of these interactions, which go into `removed`.
+
+    Wherever they stand: drift, for one, quotes below each topic that grew.
+    """
+    if isinstance(value, dict):
+        return {key: _without(one, gone, removed) for key, one in value.items()}
+    if not isinstance(value, list):
+        return value
+    removed.extend(one for one in value if _of(one) in gone)
+    return [_without(one, gone, removed) for one in value if _of(one) not in gone]
 
 
 def _of(example: Any) -> str | None:

@@ -16,8 +16,11 @@ from tuneloop.deployment import endpoints
 from tuneloop.errors import NotAllowedError, UsageError
 from tuneloop.gateway.routing import conversation_of
 from tuneloop.modelfile import DataSettings, ModelFile, ModelSettings
+from tuneloop.monitoring import series
+from tuneloop.monitoring.measurement import Measurement
 from tuneloop.registry import audit, people
 from tuneloop.registry import bundle as bundles
+from tuneloop.registry.bundle import Bundle
 from tuneloop.retraining import erasure, review
 from tuneloop.retraining.erasure_record import Erasure
 from tuneloop.retraining.loop import Loop
@@ -86,23 +89,27 @@ def capture(workspace: Workspace, name: str, user: str, prompt: str) -> None:
 
 
 def quote(workspace: Workspace, *interactions: str) -> None:
-    """A measurement and the alert that it opened, with examples."""
+    """A measurement as monitors store it, and the alert that it opened, with examples."""
     examples = [
         {"interaction": one, "prompt": PROMPT if one.startswith("a") else "fine"}
         for one in interactions
     ]
-    workspace.traffic.append(
-        "measurements",
-        [
-            {
-                "id": "m1",
-                "time": workspace.now(),
-                "monitor": "novelty",
-                "value": 0.5,
-                "detail": json.dumps({"far": 3, "examples": examples}),
-            }
-        ],
+    now = workspace.now()
+    measurement = Measurement(
+        monitor="embedding_drift",
+        window_start=now,
+        window_end=now,
+        value=0.5,
+        low=None,
+        high=None,
+        n=3,
+        verdict="alert",
+        message="moved",
+        # Drift quotes below each topic, novelty beside its figures.
+        detail={"examples": examples, "grown": [{"share": 0.5, "examples": examples}]},
     )
+    bundle = Bundle(id="b" * 64, model="router", manifest={}, created_at=now)
+    series.store(workspace, [measurement], bundle=bundle, endpoint="router", now=now)
     with workspace.records.begin() as tx:
         tx.execute(
             sa.insert(tables.alert_events).values(
@@ -194,8 +201,11 @@ def test_everything_of_one_person_goes_and_nothing_of_others(trained: Loop) -> N
         assert all("b1" in one for one in ids(workspace, table)) and ids(workspace, table)
     assert [one.interaction for one in review.listing(workspace, "router", status=None)] == ["b1"]
     assert review.judgements(workspace, "router") == []
-    (detail,) = workspace.traffic.scan("measurements").collect()["detail"].to_list()
-    assert [one["interaction"] for one in json.loads(detail)["examples"]] == ["b1"]
+    (measurement,) = series.history(workspace, model="router")
+    seen = measurement.detail
+    for examples in (seen["examples"], seen["grown"][0]["examples"]):
+        assert [one["interaction"] for one in examples] == ["b1"]
+    assert seen["grown"][0]["share"] == measurement.value == 0.5
     with workspace.records.begin() as tx:
         assert tx.execute(sa.select(tables.alert_events.c.examples)).scalar() == ["fine"]
     again = erase(trained)
