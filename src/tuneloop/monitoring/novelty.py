@@ -8,11 +8,8 @@ prompt with a word that is new beyond chance is novel too.
 
 from __future__ import annotations
 
-import json
 import math
 import re
-import shutil
-import uuid
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneloop.errors import DataError
-from tuneloop.hashing import canonical_json, digest_file
+from tuneloop.monitoring import reference_folder
 from tuneloop.monitoring.embedders import Embedder
 
 if TYPE_CHECKING:
@@ -29,7 +26,7 @@ if TYPE_CHECKING:
 
     Vectors = npt.NDArray[np.float32]
 
-REFERENCE_VERSION = 1
+REFERENCE_VERSION = 2
 """Grows when a reference is computed differently, so that no cached one of another rule is used."""
 CALIBRATED_SHARE = 0.05
 """Share of the bundle's own rows that counts as far."""
@@ -43,8 +40,6 @@ NEW_WORD_PROMPTS = 3
 """Fewest prompts that have a new word: against a large training set two would do by the test."""
 _CHUNK_ROWS = 1024
 _WORD = re.compile(r"[^\W\d_][\w'’-]*[\w]")
-_VECTORS = "vectors.npz"
-_MANIFEST = "reference.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,45 +68,28 @@ class NoveltyReference:
 
     def save(self, folder: Path) -> None:
         """Write the folder whole or not at all; an existing one is replaced."""
-        import numpy as np
-
-        partial = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}.part")
-        partial.mkdir(parents=True)
-        try:
-            np.savez(partial / _VECTORS, vectors=self.vectors)
-            manifest = {
-                "embedder": self.embedder,
-                "threshold": self.threshold,
-                "calibration_rows": self.calibration_rows,
-                "words": sorted(self.words),
-                "vectors_digest": digest_file(partial / _VECTORS),
-            }
-            (partial / _MANIFEST).write_text(canonical_json(manifest), encoding="utf-8")
-            shutil.rmtree(folder, ignore_errors=True)
-            partial.rename(folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+        facts = {
+            "embedder": self.embedder,
+            "threshold": self.threshold,
+            "calibration_rows": self.calibration_rows,
+            "words": sorted(self.words),
+        }
+        reference_folder.save(folder, {"vectors": self.vectors}, facts)
 
     @classmethod
     def load(cls, folder: Path) -> NoveltyReference | None:
         """The reference in a folder; None when there is none or it is damaged."""
-        import numpy as np
-
-        try:
-            manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
-            if digest_file(folder / _VECTORS) != manifest["vectors_digest"]:
-                return None
-            with np.load(folder / _VECTORS, allow_pickle=False) as arrays:
-                vectors = arrays["vectors"]
-            return cls(
-                embedder=manifest["embedder"],
-                threshold=manifest["threshold"],
-                calibration_rows=manifest["calibration_rows"],
-                vectors=vectors,
-                words=frozenset(manifest["words"]),
-            )
-        except (OSError, ValueError, KeyError):
+        found = reference_folder.load(folder)
+        if found is None:
             return None
+        arrays, facts = found
+        return cls(
+            embedder=facts["embedder"],
+            threshold=facts["threshold"],
+            calibration_rows=facts["calibration_rows"],
+            vectors=arrays["vectors"],
+            words=frozenset(facts["words"]),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

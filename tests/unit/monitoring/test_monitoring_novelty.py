@@ -61,7 +61,12 @@ def test_a_stored_reference_comes_back_and_a_damaged_one_does_not(tmp_path: Path
         30,
     )
     assert [path.name for path in tmp_path.iterdir()] == ["reference"]
-    file = folder / "vectors.npz"
+    facts = folder / "reference.json"
+    written = facts.read_text()
+    facts.write_text(written.replace('"letters"', '"others"'))
+    assert NoveltyReference.load(folder) is None
+    facts.write_text(written)
+    file = folder / "arrays.npz"
     file.write_bytes(file.read_bytes()[:-10])
     assert NoveltyReference.load(folder) is None
 

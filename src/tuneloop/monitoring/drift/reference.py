@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneloop.errors import DataError
-from tuneloop.hashing import canonical_json, digest_file
+from tuneloop.monitoring import reference_folder
 from tuneloop.monitoring.drift.calibration import (
     FALSE_ALARM_RATE,
     TOLERATED_SHARE,
@@ -31,11 +28,9 @@ if TYPE_CHECKING:
 
     Vectors = npt.NDArray[np.float32]
 
-REFERENCE_VERSION = 1
+REFERENCE_VERSION = 2
 """Grows when a reference is computed differently, so that no cached one of another rule is used."""
 LEAST_PROMPTS = 20
-_ARRAYS = "arrays.npz"
-_MANIFEST = "reference.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,74 +57,57 @@ class DriftReference:
 
     def save(self, folder: Path) -> None:
         """Write the folder whole or not at all; an existing one is replaced."""
-        import numpy as np
-
-        partial = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}.part")
-        partial.mkdir(parents=True)
-        try:
-            np.savez(
-                partial / _ARRAYS,
-                centres=self.topics.centres,
-                counts=self.topics.counts,
-                mean=self.topics.mean,
-                covariance=self.topics.covariance,
-                edges=self.familiarity.edges,
-                own=self.familiarity.own,
-            )
-            manifest = {
-                "embedder": self.embedder,
-                "typical_distance": self.topics.typical_distance,
-                "far_below": self.familiarity.far_below,
-                "median": self.familiarity.median,
-                "thresholds": vars(self.thresholds),
-                "topic_words": self.topic_words,
-                "word_counts": dict(self.word_counts),
-                "arrays_digest": digest_file(partial / _ARRAYS),
-            }
-            (partial / _MANIFEST).write_text(canonical_json(manifest), encoding="utf-8")
-            shutil.rmtree(folder, ignore_errors=True)
-            partial.rename(folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+        arrays = {
+            "centres": self.topics.centres,
+            "counts": self.topics.counts,
+            "mean": self.topics.mean,
+            "covariance": self.topics.covariance,
+            "edges": self.familiarity.edges,
+            "own": self.familiarity.own,
+        }
+        facts = {
+            "embedder": self.embedder,
+            "typical_distance": self.topics.typical_distance,
+            "far_below": self.familiarity.far_below,
+            "median": self.familiarity.median,
+            "thresholds": vars(self.thresholds),
+            "topic_words": self.topic_words,
+            "word_counts": dict(self.word_counts),
+        }
+        reference_folder.save(folder, arrays, facts)
 
     @classmethod
     def load(cls, folder: Path) -> DriftReference | None:
         """The reference in a folder; None when there is none or it is damaged."""
-        import numpy as np
-
-        try:
-            manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
-            if digest_file(folder / _ARRAYS) != manifest["arrays_digest"]:
-                return None
-            with np.load(folder / _ARRAYS, allow_pickle=False) as stored:
-                arrays = dict(stored)
-            thresholds = manifest["thresholds"]
-            return cls(
-                embedder=manifest["embedder"],
-                topics=Topics(
-                    centres=arrays["centres"],
-                    counts=arrays["counts"],
-                    mean=arrays["mean"],
-                    covariance=arrays["covariance"],
-                    typical_distance=manifest["typical_distance"],
-                ),
-                familiarity=Familiarity(
-                    edges=arrays["edges"],
-                    own=arrays["own"],
-                    far_below=manifest["far_below"],
-                    median=manifest["median"],
-                ),
-                thresholds=Thresholds(
-                    tolerated_share=thresholds["tolerated_share"],
-                    false_alarm_rate=thresholds["false_alarm_rate"],
-                    topics=tuple(thresholds["topics"]),
-                    unfamiliar=tuple(thresholds["unfamiliar"]),
-                ),
-                topic_words=tuple(map(tuple, manifest["topic_words"])),
-                word_counts=manifest["word_counts"],
-            )
-        except (OSError, ValueError, KeyError, TypeError):
+        found = reference_folder.load(folder)
+        if found is None:
             return None
+        arrays, facts = found
+        thresholds = facts["thresholds"]
+        return cls(
+            embedder=facts["embedder"],
+            topics=Topics(
+                centres=arrays["centres"],
+                counts=arrays["counts"],
+                mean=arrays["mean"],
+                covariance=arrays["covariance"],
+                typical_distance=facts["typical_distance"],
+            ),
+            familiarity=Familiarity(
+                edges=arrays["edges"],
+                own=arrays["own"],
+                far_below=facts["far_below"],
+                median=facts["median"],
+            ),
+            thresholds=Thresholds(
+                tolerated_share=thresholds["tolerated_share"],
+                false_alarm_rate=thresholds["false_alarm_rate"],
+                topics=tuple(thresholds["topics"]),
+                unfamiliar=tuple(thresholds["unfamiliar"]),
+            ),
+            topic_words=tuple(map(tuple, facts["topic_words"])),
+            word_counts=facts["word_counts"],
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
