@@ -200,7 +200,9 @@ class Worker:
         ]
         for name, seconds, action in chores:
             threading.Thread(
-                target=self._again_and_again, args=(name, seconds, action), daemon=True
+                target=again_and_again,
+                args=(name, seconds, partial(self._complaints.heard, name, action)),
+                daemon=True,
             ).start()
 
     def _deliver(self) -> None:
@@ -220,10 +222,15 @@ class Worker:
             )
         loop.model_file, self._read_at[name] = found, changed_at
 
-    def _again_and_again(self, name: str, seconds: float, action: Callable[[], object]) -> None:
-        while True:
-            self._complaints.heard(name, action)
-            time.sleep(seconds)
+
+def again_and_again(name: str, seconds: float, action: Callable[[], object]) -> None:
+    """Do it for ever, whatever it raises: a chore whose thread has ended is missed by nobody."""
+    while True:
+        try:
+            action()
+        except Exception:  # noqa: BLE001  the log tells what it was
+            _log.exception("%s failed; it is tried again", name)
+        time.sleep(seconds)
 
 
 def _live_since(loop: Loop) -> datetime:

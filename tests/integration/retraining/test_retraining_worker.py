@@ -172,6 +172,27 @@ def test_a_cancelled_cycle_ends_its_process(office: Opened) -> None:
     at.wait_for(lambda: len(at.steps()) == 2)
 
 
+def test_a_chore_goes_on_after_a_failure_that_nobody_foresaw(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    from tuneloop.retraining.worker import again_and_again
+
+    told: list[str] = []
+
+    def deliver() -> None:
+        told.append("once more")
+        if len(told) == 3:
+            raise KeyboardInterrupt  # the only way out
+        raise ValueError("a plug-in's fault")
+
+    with pytest.raises(KeyboardInterrupt):
+        again_and_again("alerts", 0.0, deliver)
+    assert len(told) == 3
+    assert [record.getMessage() for record in caplog.records] == [
+        "alerts failed; it is tried again"
+    ] * 2
+
+
 def test_with_sqlite_there_is_one_worker(office: Opened) -> None:
     at = office("router")
     at.start()
