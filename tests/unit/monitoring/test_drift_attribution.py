@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -25,6 +27,16 @@ def test_a_new_kind_of_request_is_found_with_its_words(reference: DriftReference
     assert 0.1 < task.share.value < 0.25
     assert [new.word for new in found.new_words] == ["skerry"]
     assert found.sampled == 600
+
+
+def test_what_is_far_more_common_than_in_training_is_new_even_if_nothing_is_far(
+    reference: DriftReference,
+) -> None:
+    mixed = replace(reference, familiarity=replace(reference.familiarity, far_below=-1.0))
+    found = attribute(world.sketch(mixed, world.usual(300, seed=5, new_share=0.1)), mixed)
+    assert [task.words[0] for task in found.new_tasks] == ["skerry"]
+    usual = attribute(world.sketch(mixed, world.usual(300, seed=5)), mixed)
+    assert usual.new_tasks == ()
 
 
 def test_a_grown_topic_and_a_retired_word(reference: DriftReference) -> None:

@@ -295,6 +295,9 @@ def test_drift_tells_its_own_threshold_the_textbooks_and_what_is_new() -> None:
     assert loud.value is not None
     assert loud.value > loud.limit.threshold
     assert "textbook limit 0.2" in loud.message
+    assert "new kinds of request: “qqq www zzz”" in loud.message
+    assert "new words: " in loud.message
+    assert loud.detail["examples"][0]["prompt"] == "zzz www qqq"
     assert "spherical k-means" in loud.detail["definition"]
     json.dumps(loud.detail)
     few = measure(EmbeddingDrift, far[:9], drift=reference, embedder=embedder)

@@ -28,8 +28,10 @@ EXAMPLE_CHARACTERS = 200
 MOST_LISTED = 10
 NEW_TASK_PROMPTS = 5
 """Fewest prompts of the sample that are a new kind of request."""
+FAR_MORE = 5.0
+"""So many times as common as in training is a new kind of request, too; less is a grown topic."""
 _CLUSTERED_ROWS = 1_000
-"""Of more far prompts a random part is clustered: it takes a table of all pairs."""
+"""Of more prompts a random part is clustered: it takes a table of all pairs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +60,12 @@ class GrownTopic:
 
 @dataclass(frozen=True, kw_only=True)
 class NewTask:
-    """Prompts far from all training prompts and near to each other."""
+    """Prompts near to each other that the training data has hardly any of."""
 
     words: tuple[str, ...]
     """What sets them apart from the rest of the sample."""
     share: Figure
-    """Of the sampled prompts."""
+    """Of the prompts that were clustered."""
     examples: tuple[Example, ...]
 
 
@@ -104,7 +106,7 @@ def attribute(sketch: DriftSketch, reference: DriftReference) -> Attribution:
                 reference.word_counts, rows=reference.rows, other=counts, other_rows=rows
             )[:MOST_LISTED]
         ),
-        new_tasks=_new_tasks(reference, sample, cosines < reference.familiarity.far_below),
+        new_tasks=_new_tasks(reference, sample, cosines),
         sampled=rows,
     )
 
@@ -158,9 +160,13 @@ def _growth(
 
 
 def _new_tasks(
-    reference: DriftReference, sample: pl.DataFrame, far: npt.NDArray[np.bool_]
+    reference: DriftReference, sample: pl.DataFrame, cosines: Vectors
 ) -> tuple[NewTask, ...]:
-    """Far prompts that are as near to each other as the bundle's own are within a topic.
+    """Groups of prompts as near to each other as the bundle's own are to their topic, if they are
+    far from every topic, or far more common than among its own.
+
+    The second finds what the first cannot where the training data is so small or so mixed that
+    its own unseen prompts are far from every topic, too.
 
     Average linkage over cosines; prompts at the cosine c to a common centre have the cosine c² to
     each other on average.
@@ -168,34 +174,60 @@ def _new_tasks(
     import numpy as np
     from scipy.cluster.hierarchy import fcluster, linkage
 
-    rows = np.flatnonzero(far)
+    rows = np.arange(sample.height)
+    if len(rows) > _CLUSTERED_ROWS:
+        rows = np.sort(np.random.default_rng(0).choice(rows, _CLUSTERED_ROWS, replace=False))
+    vectors, far = (
+        sample["vector"].to_numpy()[rows],
+        cosines[rows] < reference.familiarity.far_below,
+    )
     if len(rows) < NEW_TASK_PROMPTS:
         return ()
-    if len(rows) > _CLUSTERED_ROWS:
-        rows = np.random.default_rng(0).choice(rows, _CLUSTERED_ROWS, replace=False)
-    scale = int(far.sum()) / len(rows)
-    vectors = sample["vector"].to_numpy()[rows]
+    radius = max(reference.familiarity.median, 0.0)
     tree = linkage(vectors, method="average", metric="cosine")
-    cut = 1 - max(reference.familiarity.median, 0.0) ** 2
-    labels = fcluster(tree, t=cut, criterion="distance") - 1
-    # Clusters against each other and against what is not far.
-    label_of = np.full(sample.height, labels.max() + 1)
-    label_of[rows] = labels
-    telling = topic_words(sample["text"].to_list(), label_of.tolist(), int(labels.max()) + 2)
+    labels = fcluster(tree, t=1 - radius**2, criterion="distance") - 1
+    sizes = np.bincount(labels)
+    large = np.flatnonzero(sizes >= NEW_TASK_PROMPTS)
+    texts = [sample["text"][int(row)] for row in rows]
+    telling = topic_words(texts, labels.tolist(), len(sizes))
     found = []
-    for label, size in Counter(labels.tolist()).items():
-        if size >= NEW_TASK_PROMPTS:
-            members = rows[labels == label]
-            centre = vectors[labels == label].mean(axis=0)
-            typical = members[np.argsort(-(vectors[labels == label] @ centre), kind="stable")]
+    for label in large:
+        members = np.flatnonzero(labels == label)
+        mostly_far = far[members].sum() > max(len(members) / 2, NEW_TASK_PROMPTS - 1)
+        if mostly_far or _far_more_common(
+            vectors[members], reference.sample, radius, traffic=len(rows), looked_at=len(large)
+        ):
+            typical = members[np.argsort(-(vectors[members] @ vectors[members].mean(axis=0)))]
             found.append(
                 NewTask(
                     words=telling[label],
-                    share=intervals.share(min(round(size * scale), sample.height), sample.height),
-                    examples=_examples(sample, typical),
+                    share=intervals.share(len(members), len(rows)),
+                    examples=_examples(sample, rows[typical]),
                 )
             )
     return tuple(sorted(found, key=lambda one: -one.share.value)[:MOST_LISTED])
+
+
+def _far_more_common(
+    members: Vectors, own: Vectors, radius: float, *, traffic: int, looked_at: int
+) -> bool:
+    """Whether the traffic has proven to hold `FAR_MORE` times as much around these prompts.
+
+    Of all prompts around them the share that is traffic is binomial when the two rates have a
+    given ratio. A prompt is around them when its cosine to the centre of the others is the radius
+    or more; many groups are looked at (Bonferroni).
+    """
+    import numpy as np
+    from scipy.stats import binom
+
+    total = members.sum(axis=0)
+    others = total - members
+    others /= np.maximum(np.linalg.norm(others, axis=1, keepdims=True), 1e-12)
+    around = int(((others * members).sum(axis=1) >= radius).sum())
+    own_around = int((own @ (total / max(float(np.linalg.norm(total)), 1e-12)) >= radius).sum())
+    by_then = FAR_MORE * traffic / (FAR_MORE * traffic + len(own))
+    chance = float(binom.sf(around - 1, around + own_around, by_then))
+    return around >= NEW_TASK_PROMPTS and chance < (1 - intervals.CONFIDENCE) / looked_at
 
 
 def _examples(sample: pl.DataFrame, rows: Sequence[int] | Integers) -> tuple[Example, ...]:

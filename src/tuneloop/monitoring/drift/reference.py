@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,9 +29,11 @@ if TYPE_CHECKING:
 
     Vectors = npt.NDArray[np.float32]
 
-REFERENCE_VERSION = 2
+REFERENCE_VERSION = 3
 """Grows when a reference is computed differently, so that no cached one of another rule is used."""
 LEAST_PROMPTS = 20
+SAMPLED_PROMPTS = 1_000
+"""Of more own prompts a random part stands for all, where single ones are compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,8 @@ class DriftReference:
     """For each topic the words that set it apart, the most telling first."""
     word_counts: Mapping[str, int]
     """Training prompts that have each word, case-folded."""
+    sample: Vectors
+    """Vectors (n, d) of own prompts drawn at random, training and held-out."""
 
     @property
     def rows(self) -> int:
@@ -64,6 +69,7 @@ class DriftReference:
             "covariance": self.topics.covariance,
             "edges": self.familiarity.edges,
             "own": self.familiarity.own,
+            "sample": self.sample,
         }
         facts = {
             "embedder": self.embedder,
@@ -107,6 +113,7 @@ class DriftReference:
             ),
             topic_words=tuple(map(tuple, facts["topic_words"])),
             word_counts=facts["word_counts"],
+            sample=arrays["sample"],
         )
 
 
@@ -188,13 +195,25 @@ def reference_from_vectors(
         ),
         topic_words=topic_words(texts, topics.assign(own)[0].tolist(), len(topics.counts)),
         word_counts=Counter(word for text in texts for word in words(text)),
+        sample=_drawn(np.concatenate([own, unseen])),
     )
+
+
+def _drawn(vectors: Vectors) -> Vectors:
+    import numpy as np
+
+    if len(vectors) <= SAMPLED_PROMPTS:
+        return vectors
+    rows = np.random.default_rng(0).choice(len(vectors), SAMPLED_PROMPTS, replace=False)
+    return vectors[np.sort(rows)]
 
 
 def topic_words(
     texts: Sequence[str], labels: Sequence[int], topics: int, *, most: int = 6
 ) -> tuple[tuple[str, ...], ...]:
-    """For each topic the words with the largest share in it less their share in all texts."""
+    """For each topic the words that tell it from all texts: the largest p log(p / q), p being the
+    share of its texts that have the word and q that of all (the word's part of the Kullback-Leibler
+    divergence)."""
     everywhere: Counter[str] = Counter()
     within: list[Counter[str]] = [Counter() for _ in range(topics)]
     sizes = Counter(labels)
@@ -205,7 +224,8 @@ def topic_words(
 
     def telling(topic: int) -> tuple[str, ...]:
         gain = {
-            word: count / sizes[topic] - everywhere[word] / len(texts)
+            word: (share := count / sizes[topic])
+            * math.log(share / (everywhere[word] / len(texts)))
             for word, count in within[topic].items()
         }
         return tuple(sorted(gain, key=lambda word: (-gain[word], word))[:most])

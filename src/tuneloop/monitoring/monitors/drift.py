@@ -6,7 +6,13 @@ import dataclasses
 from typing import Any
 
 from tuneloop.intervals import Figure
-from tuneloop.monitoring.drift.attribution import attribute
+from tuneloop.monitoring.drift.attribution import (
+    Attribution,
+    Example,
+    GrownTopic,
+    NewTask,
+    attribute,
+)
 from tuneloop.monitoring.drift.sketch import DriftSketch
 from tuneloop.monitoring.drift.verdict import TEXTBOOK_PSI, DriftVerdict, Effect, verdict
 from tuneloop.monitoring.measurement import Limit, Measurement, Verdict, measured
@@ -20,6 +26,8 @@ _VERDICTS: dict[str, Verdict] = {
     "not_enough_data": "not_enough_data",
 }
 _CAUSES = 5
+_NAMED = 3
+_CAUSE_WORDS = 3
 
 
 class EmbeddingDrift(Tally):
@@ -56,6 +64,8 @@ class EmbeddingDrift(Tally):
     def measure(self, window: Window) -> Measurement:
         """See `Tally`."""
         found = verdict(self.sketch, self._reference, minimum_rows=self._settings.minimum_samples)
+        causes = attribute(self.sketch, self._reference)
+        named = _named(causes) if found.state == "drift" else ""
         figure = limit = None
         if (leading := found.leading) is not None:
             figure = Figure(value=leading.value, low=leading.low, high=leading.high, n=found.n)
@@ -65,27 +75,49 @@ class EmbeddingDrift(Tally):
             window,
             figure,
             verdict=_VERDICTS[found.state],
-            message=f"{found.message}{_textbook(found)}",
+            message=f"{found.message}{named}{_textbook(found)}",
             limit=limit,
-            detail=self._detail(found),
+            detail=_detail(found, causes),
         )
 
-    def _detail(self, found: DriftVerdict) -> dict[str, Any]:
-        causes = attribute(self.sketch, self._reference)
-        return {
-            "topics": _as_json(found.topics),
-            "unfamiliar": _as_json(found.unfamiliar),
-            "psi": found.psi,
-            "psi_by_chance": found.psi_by_chance,
-            "jensen_shannon": found.jensen_shannon,
-            "definition": found.definition,
-            "days": found.days,
-            "grown_topics": [dataclasses.asdict(one) for one in causes.grown[:_CAUSES]],
-            "new_words": [dataclasses.asdict(one) for one in causes.new_words[:_CAUSES]],
-            "retired_words": [dataclasses.asdict(one) for one in causes.retired_words[:_CAUSES]],
-            "new_tasks": [dataclasses.asdict(one) for one in causes.new_tasks[:_CAUSES]],
-            "sampled": causes.sampled,
-        }
+
+def _detail(found: DriftVerdict, causes: Attribution) -> dict[str, Any]:
+    return {
+        "topics": _as_json(found.topics),
+        "unfamiliar": _as_json(found.unfamiliar),
+        "psi": found.psi,
+        "psi_by_chance": found.psi_by_chance,
+        "jensen_shannon": found.jensen_shannon,
+        "definition": found.definition,
+        "days": found.days,
+        "grown_topics": [dataclasses.asdict(one) for one in causes.grown[:_CAUSES]],
+        "new_words": [dataclasses.asdict(one) for one in causes.new_words[:_CAUSES]],
+        "retired_words": [dataclasses.asdict(one) for one in causes.retired_words[:_CAUSES]],
+        "new_tasks": [dataclasses.asdict(one) for one in causes.new_tasks[:_CAUSES]],
+        "sampled": causes.sampled,
+        "examples": [dataclasses.asdict(one) for one in _typical(causes)],
+    }
+
+
+def _named(causes: Attribution) -> str:
+    """What changed, in words: for people who look at the alert only."""
+    said = [
+        ("new kinds of request", [_in_words(one, one.share) for one in causes.new_tasks]),
+        ("grown topics", [_in_words(one, one.growth, "+") for one in causes.grown]),
+        ("new words", [one.word for one in causes.new_words]),
+        ("words that are gone", [one.word for one in causes.retired_words]),
+    ]
+    return "".join(f"; {what}: {', '.join(named[:_NAMED])}" for what, named in said if named)
+
+
+def _in_words(cause: GrownTopic | NewTask, share: Figure, sign: str = "") -> str:
+    return f"“{' '.join(cause.words[:_CAUSE_WORDS])}” ({sign}{100 * share.value:.0f} %)"
+
+
+def _typical(causes: Attribution) -> list[Example]:
+    """An example of each cause."""
+    of_each = [one.examples for one in causes.new_tasks] + [one.examples for one in causes.grown]
+    return [examples[0] for examples in of_each if examples][:_CAUSES]
 
 
 def _textbook(found: DriftVerdict) -> str:
