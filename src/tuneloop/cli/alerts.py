@@ -22,6 +22,7 @@ from tuneloop.cli.terminal import (
 )
 
 if TYPE_CHECKING:
+    from tuneloop.monitoring.alerts import AlertEvent
     from tuneloop.monitoring.notifications.outbox import Delivery
 
 app = typer.Typer(no_args_is_help=True, help="Alerts: look, acknowledge, and who is told of them.")
@@ -69,13 +70,23 @@ def show(alert: AlertArgument, file: ModelOption = DEFAULT_FILE, json_: JsonOpti
         print_json({"alert": found, "events": events, "deliveries": deliveries})
         return
     out.print(f"{found.monitor} of {found.model} is {found.status}, seen {found.seen} ×.")
-    for event in events:
+    for event in _telling(events):
         who = "" if event.actor == alerts.MONITORING else f" by {event.actor}"
         said = f"{event.at:%Y-%m-%d %H:%M}  {event.event}{who}: {event.message}"
         out.print(Text(said.removesuffix(": ")))
         for example in event.examples:
             out.print(Text(f"                  e.g. {example}", style="dim"))
     _print(deliveries)
+
+
+def _telling(events: Sequence[AlertEvent]) -> list[AlertEvent]:
+    """All of them, but of repetitions in a row the last one only."""
+    kinds = [*(event.event for event in events), ""]
+    return [
+        event
+        for event, after in zip(events, kinds[1:], strict=True)
+        if (event.event, after) != ("repeated", "repeated")
+    ]
 
 
 @app.command()

@@ -11,6 +11,7 @@ from tuneloop.cli.terminal import (
     DEFAULT_FILE,
     JsonOption,
     ModelOption,
+    Rows,
     ago,
     finishing,
     open_loop,
@@ -73,7 +74,7 @@ def show(
         print_json(_plain(found))
         return
     out.print(f"[bold]{found.model}[/] bundle {found.id}")
-    rows = table("key", "value")
+    rows = _keyed("value")
     for key, value in _leaves(found.manifest):
         rows.add_row(key, value if isinstance(value, str) else json.dumps(value))
     out.print(rows)
@@ -98,7 +99,7 @@ def diff(
     if json_:
         print_json(found)
         return
-    rows = table("key", a.short, b.short)
+    rows = _keyed(a.short, b.short)
     for one in found:
         rows.add_row(one.key, str(one.before), str(one.after))
     out.print(rows if found else "They are the same bundle.")
@@ -123,6 +124,15 @@ def verify(
         print_json({"bundle": found.id, "intact": True, "artifacts": sorted(folders)})
     else:
         out.print(f"Bundle {found.short} is intact: {', '.join(sorted(folders))}.")
+
+
+def _keyed(*columns: str) -> Rows:
+    """A table whose first column is long, and may be broken for the sake of the others."""
+    rows = table("key", *columns)
+    rows.columns[0].no_wrap = False
+    for column in rows.columns:
+        column.ratio = 1
+    return rows
 
 
 def _plain(bundle: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,11 +12,15 @@ from tuneloop.cli.terminal import (
     ModelOption,
     ago,
     finishing,
+    followed,
     open_loop,
     out,
     print_json,
     table,
 )
+
+if TYPE_CHECKING:
+    from tuneloop.retraining.cycles import Cycle
 
 app = typer.Typer(no_args_is_help=True, help="Cycles that a worker runs.")
 
@@ -71,16 +75,27 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
 
 @app.command()
 def show(
-    cycle: CycleArgument = "latest", file: ModelOption = DEFAULT_FILE, json_: JsonOption = False
+    cycle: CycleArgument = "latest",
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Until it is over, or waits for somebody.")
+    ] = False,
+    file: ModelOption = DEFAULT_FILE,
+    json_: JsonOption = False,
 ) -> None:
     """One cycle: its steps, and what came of it or what it waits for.
 
-    Example: tuneloop cycle show latest
+    Example: tuneloop cycle show latest --follow
     """
     from tuneloop.retraining import cycles
 
     with finishing(open_loop(file, quiet=True)) as loop:
         found = cycles.find(loop.workspace, loop.model.name, cycle)
+        if follow:
+            found = followed(
+                lambda: cycles.find(loop.workspace, loop.model.name, found.id),
+                say=_doing,
+                until=lambda cycle: cycle.status not in ("asked", "running"),
+            )
     if json_:
         print_json(found)
         return
@@ -110,3 +125,8 @@ def cancel(
         print_json(ended)
     else:
         out.print(f"Cycle {ended.id} is cancelled. Production is as it was.")
+
+
+def _doing(cycle: Cycle) -> str:
+    done = ", ".join(f"{step} {made['seconds']:.0f} s" for step, made in cycle.steps.items())
+    return f"cycle {cycle.id} is {cycle.status}; done: {done or 'nothing yet'}"

@@ -70,11 +70,12 @@ def list_(
         str,
         typer.Option(help="open, second, disputed, skipped, approved, rejected or all."),
     ] = "open",
+    limit: Annotated[int | None, typer.Option(help="At most so many.", min=1)] = None,
     json_: JsonOption = False,
 ) -> None:
     """List review items.
 
-    Example: tuneloop review list --status approved
+    Example: tuneloop review list --status approved --limit 20
     """
     from tuneloop.retraining import review
 
@@ -83,13 +84,16 @@ def list_(
         items = review.listing(
             loop.workspace, loop.model.name, status=None if status == "all" else status
         )
+    shown = items[:limit]
     if json_:
-        print_json(items)
+        print_json(shown)
         return
     rows = table("id", "kind", "asked", "answered", "proposed", "status")
-    for item in items:
+    for item in shown:
         rows.add_row(item.id, item.kind, item.question, item.answer, item.proposal, item.status)
     out.print(rows if items else f"No {status} items.")
+    if len(items) > len(shown):
+        out.print(f"… and {len(items) - len(shown)} more.")
 
 
 @app.command()

@@ -15,6 +15,7 @@ from tuneloop.cli.terminal import (
     SetOption,
     ago,
     finishing,
+    followed,
     open_loop,
     out,
     print_json,
@@ -52,17 +53,27 @@ def start(
 @app.command()
 def status(
     rollout: Annotated[str, typer.Argument(help="Id, or `latest`.")] = "latest",
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Until it is over, or a person paused it.")
+    ] = False,
     file: ModelOption = DEFAULT_FILE,
     json_: JsonOption = False,
 ) -> None:
     """Show where a rollout is and every move it made, with the reason.
 
-    Example: tuneloop rollout status --json
+    Example: tuneloop rollout status --follow
     """
     from tuneloop.deployment import rollouts
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        found, now = loop.rollout(rollout), loop.workspace.now()
+        found = loop.rollout(rollout)
+        if follow:
+            found = followed(
+                lambda: loop.rollout(found.id),
+                say=_doing,
+                until=lambda rollout: rollout.status != "running",
+            )
+        now = loop.workspace.now()
         events = rollouts.events(loop.workspace, found.id)
     if json_:
         print_json({"rollout": found, "events": events})
@@ -164,3 +175,7 @@ def _show(found: Rollout, now: datetime) -> None:
         markup=False,
     )
     out.print(found.detail, markup=False)
+
+
+def _doing(rollout: Rollout) -> str:
+    return f"rollout {rollout.id}: {rollout.stage}; {rollout.detail}"

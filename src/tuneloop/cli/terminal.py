@@ -6,11 +6,11 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console, RenderableType
@@ -39,6 +39,9 @@ SetOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value instead of text.")]
 
 DEFAULT_FILE = Path("tuneloop.yaml")
+
+T = TypeVar("T")
+_LOOK_SECONDS = 2.0
 
 
 def open_loop(file: Path, overrides: list[str] | None = None, *, quiet: bool = False) -> Loop:
@@ -130,6 +133,20 @@ class Terminal:
         if self._text:
             err.print(f"  [dim]{time.monotonic() - self._started:.1f} s[/]")
             self._text = ""
+
+
+def followed(look: Callable[[], T], *, say: Callable[[T], str], until: Callable[[T], bool]) -> T:
+    """Look every two seconds until it is so, and say what is seen; the last that was seen."""
+    said = ""
+    with err.status("") as line:
+        while not until(seen := look()):
+            text = say(seen)
+            line.update(escape(text))
+            if text != said and not err.is_terminal:
+                err.print(text, markup=False)
+            said = text
+            time.sleep(_LOOK_SECONDS)
+    return seen
 
 
 @contextmanager

@@ -175,7 +175,7 @@ def _with_evidence(
         return Finding(
             rule=rule,
             state="fired",
-            message=f"{told}{bad}, in {len(counted)} {kind}, "
+            message=f"{told}{bad}, in {f'{len(counted)} {kind}' if wanted > 1 else 'one window'}, "
             f"first seen on {oldest.window_end:%Y-%m-%d}",
             windows=windows,
         )

@@ -38,7 +38,9 @@ def prepare(loop: Loop) -> DatasetVersion:
         double_share=loop.model.review.double_share,
     )
     if new:
-        loop.progress.note(f"{new} contradictions wait for a person's choice: tuneloop review")
+        loop.progress.note(
+            f"Contradictions that wait for a person's choice: {new}. Choose: tuneloop review"
+        )
     return made
 
 

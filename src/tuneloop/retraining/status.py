@@ -184,7 +184,7 @@ def _with_next_steps(found: Status, *, minimum_corrections: int) -> Status:
         if found.previous is not None:
             steps.append("Go back if the new bundle is to blame: tuneloop rollback")
     if found.open_reviews:
-        steps.append(f"Review {found.open_reviews} answers: tuneloop review")
+        steps.append(f"Review what waits ({found.open_reviews}): tuneloop review")
     if found.approved_corrections >= minimum_corrections:
         steps.append(f"Retrain on {found.approved_corrections} approved corrections: tuneloop run")
     return Status(**{**vars(found), "next_steps": tuple(steps) or ("Nothing: all is well.",)})
