@@ -1,29 +1,32 @@
 """`make demo`: the whole loop on Larkfield's support desk, with a real model and nothing simulated.
 
 It runs the same `tuneloop` commands that you would type, in the folder .demo, and says before each
-one what it does and why. The customers and the support staff are the only ones played: this file
-sends their messages and corrections through the gateway with the `openai` client.
+one what it does and why. The people are the only ones played: this file sends the customers'
+messages and the support staff's corrections through the gateway with the `openai` client, and types
+what Ada the engineer and Ines from support would.
 """
 
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from openai import OpenAI
+from openai import OpenAI, omit
 from rich.console import Console
 from rich.table import Table
 
@@ -32,6 +35,7 @@ FOLDER = HERE.parents[1] / ".demo"
 MODEL_FILE = FOLDER / "tuneloop.yaml"
 ENDPOINT = "support-router"
 CLIENTS = 2
+PATIENCE_SECONDS = 600
 
 console = Console(highlight=False)
 times: list[tuple[str, float]] = []
@@ -59,34 +63,42 @@ class Exchange:
 
 
 def main() -> None:
-    """Month one, month two, and a rollback."""
+    """Month one, month two, and a rehearsal of the way back."""
     began = time.monotonic()
     with chapter("Set up", "A fresh workspace with month one's data, which has the usual faults."):
         set_up()
         tuneloop("doctor")
         tuneloop("config", "check")
+        tuneloop("people", "add", "ada", "--role", "admin", "--role", "engineer")
+        tuneloop("people", "add", "ines", "--role", "expert", "--role", "curator")
+        tuneloop("people", "add", "worker", "--role", "engineer")
     with chapter(
         "Month one: the first model",
-        "One command prepares the data, trains, exports, evaluates what will be served, holds it "
-        "against the gates, and deploys it only if they pass.",
+        "One command prepares the data, trains, exports, evaluates what will be served, and holds "
+        "it against the gates. Nothing is deployed before Ines has read the report.",
     ):
         tuneloop("run", "-m", "month one: the first version")
         tuneloop("data", "quarantine")
         tuneloop("evaluation", "show", "latest")
+        tuneloop("approve", "candidate", "--comment", "read the report", by="ines")
+        tuneloop("run", "-m", "approved")
     try:
         live()
     finally:
         tuneloop("down", check=False)
     with chapter("The end", "What there is now. Nothing is running any more."):
         tuneloop("history")
+        tuneloop("audit", "verify")
         tuneloop("status")
     summary(time.monotonic() - began)
 
 
 def live() -> None:
-    """Everything that happens while the gateway runs."""
+    """Everything that happens while the gateway, the model servers and the worker run."""
     with chapter(
-        "Serve it", "A gateway that speaks OpenAI's API, and a model server for each warm bundle."
+        "Serve it",
+        "A gateway that speaks OpenAI's API, a model server for each warm bundle, and the worker, "
+        "which measures and decides every minute here.",
     ):
         tuneloop("up", "--detach")
         tuneloop("status")
@@ -99,32 +111,62 @@ def live() -> None:
         say_how_it_went(exchanges)
         corrections = send_corrections(exchanges)
         console.print(f"The staff corrected {corrections} answers through /v1/feedback.")
-    with chapter("The monitors notice", "Measured on the captured traffic, with sample sizes."):
-        time.sleep(3)  # The gateway hands its capture over every two seconds.
-        tuneloop("monitor", "run")
+    with chapter(
+        "The worker notices",
+        "Measured on the captured traffic, with sample sizes. It would retrain, but nobody has "
+        "approved anything to learn from, so it asks.",
+    ):
+        wait_for("the alerts", lambda: {"edit_rate", "novelty"} <= open_alerts())
+        wait_for("a decision", lambda: last_decision() == "ask")
         tuneloop("alert", "list")
+        for alert in ask_json("alert", "list"):
+            if alert["monitor"] == "embedding_drift":
+                tuneloop("alert", "show", alert["id"])
         tuneloop("status")
+        tuneloop("triggers", "explain", "--limit", "1")
     with chapter(
         "Review",
-        "No correction is trained on before a person approves it. You would type `tuneloop review` "
-        "and go one by one; the demo approves them all in the name of Ines from support.",
-    ):
-        tuneloop("review", "list")
-        tuneloop("review", "approve", "--all", "--reviewer", "Ines (support)")
-    with chapter(
-        "Retrain",
-        "The model file learns the new product and the new kind of request; then the same command "
-        "as in month one. The candidate is compared with production on the same cases.",
+        "Ada teaches the model file the new product and the new kind of request. No correction is "
+        "trained on before a person approves it: Ines would type `tuneloop review` and go one by "
+        "one; the demo approves them all in her name.",
     ):
         teach_the_model_file()
+        tuneloop("review", "list", "--limit", "5")
+        tuneloop("review", "approve", "--all", "--reviewer", "ines", by="ines")
+        tuneloop("review", "stats")
+    with chapter(
+        "The worker retrains",
+        "There is a reason and there is something to learn from: it begins a cycle. The candidate "
+        "is compared with production on the same cases; then the cycle waits for Ines.",
+    ):
         before = ask("Where do I read what my Skerry battery did last night?")
-        tuneloop("run", "-m", "month two: Tarn becomes Skerry, solar export is new")
+        first = ask_json("cycle", "list")[0]["id"]
+        wait_for("the cycle", lambda: ask_json("cycle", "list")[0]["id"] != first)
+        tuneloop("triggers", "explain", "--limit", "1")
+        tuneloop("cycle", "show", "latest", "--follow")
+        if ask_json("cycle", "show")["status"] != "waiting":
+            raise SystemExit("The candidate was refused: there is nothing to approve.")
         tuneloop("evaluation", "show", "latest")
-        tuneloop("bundle", "diff", "previous", "production")
+        tuneloop("bundle", "diff", "production", "candidate")
+    with chapter(
+        "Approval and rollout",
+        "Once Ines has approved, the worker begins the rollout: copies of the traffic, then half "
+        "of the conversations, then all of them, judged at every step. Customers go on writing.",
+    ):
+        tuneloop("approve", "candidate", "--comment", "Skerry and solar are right", by="ines")
+        wait_for("the rollout", lambda: bool(ask_json("rollout", "list")))
+        with customers_writing():
+            tuneloop("rollout", "status", "--follow")
+        wait_for("the end of the cycle", lambda: ask_json("cycle", "show")["status"] == "finished")
+        tuneloop("cycle", "show", "latest")
         after = ask("Where do I read what my Skerry battery did last night?")
-        console.print(f"before: {before.answer}\nafter:  {after.answer}")
-    with chapter("Roll back, once", "A route change; the previous bundle is still loaded."):
-        roll_back_and_return()
+        console.print(f"before: {before.answer}\nafter:  {after.answer}", markup=False)
+    with chapter(
+        "Rehearse the way back", "A route change; the previous bundle is still loaded. And back."
+    ):
+        tuneloop("drill", "--repeats", "1")
+    with chapter("Why it did what it did", "Every decision of the worker, with its numbers."):
+        tuneloop("triggers", "explain")
 
 
 def set_up() -> None:
@@ -178,18 +220,46 @@ def edit_model_file(changes: dict[str, str], *, show: bool = True) -> None:
             console.print(f"  {line}", markup=False)
 
 
+def month_two() -> list[dict[str, Any]]:
+    """What customers write in month two, with the right answers."""
+    return [json.loads(line) for line in (FOLDER / "month-2-traffic.jsonl").open()]
+
+
 def send_month_two() -> list[Exchange]:
     """All of month two's messages, from two clients at once."""
-    rows = [json.loads(line) for line in (FOLDER / "month-2-traffic.jsonl").open()]
     with ThreadPoolExecutor(CLIENTS) as clients:
-        return list(clients.map(lambda row: ask(row["message"], row), rows))
+        return list(clients.map(lambda row: ask(row["message"], row), month_two()))
 
 
-def ask(message: str, row: dict[str, Any] | None = None) -> Exchange:
+@contextmanager
+def customers_writing() -> Iterator[None]:
+    """Month two's messages again and again, each from another customer, while the block lasts."""
+    over = threading.Event()
+    messages = itertools.cycle([row["message"] for row in month_two()])
+
+    def write(client: int) -> None:
+        for number in itertools.count():
+            if over.is_set():
+                return
+            ask(next(messages), user=f"customer-{client}-{number}")
+
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        writing = [clients.submit(write, client) for client in range(CLIENTS)]
+        try:
+            yield
+        finally:
+            over.set()
+        for one in writing:
+            one.result()
+
+
+def ask(message: str, row: dict[str, Any] | None = None, *, user: str | None = None) -> Exchange:
     """One message through the gateway, with the client that everybody has."""
     client = OpenAI(base_url=gateway(), api_key="unused", max_retries=0)
     raw = client.chat.completions.with_raw_response.create(
-        model=ENDPOINT, messages=[{"role": "user", "content": message}]
+        model=ENDPOINT,
+        messages=[{"role": "user", "content": message}],
+        user=omit if user is None else user,
     )
     return Exchange(
         message=message,
@@ -228,22 +298,29 @@ def send_corrections(exchanges: list[Exchange]) -> int:
     return len(wrong)
 
 
-def roll_back_and_return() -> None:
-    """Go back, see that the old bundle answers and how soon, and return."""
-    new = ask("Hello?").bundle
+def open_alerts() -> set[str]:
+    """Monitors that alert."""
+    return {alert["monitor"] for alert in ask_json("alert", "list")}
+
+
+def last_decision() -> str:
+    """What the worker thinks should be done: retrain, ask or do_not."""
+    return str(ask_json("triggers", "explain", "--limit", "1")[0]["action"])
+
+
+def wait_for(what: str, happened: Callable[[], bool]) -> None:
+    """Look every few seconds whether the worker has done its part.
+
+    Raises:
+        SystemExit: it has not, after ten minutes.
+    """
     began = time.monotonic()
-    tuneloop("rollback", "-m", "rehearsal: does it work?")
-    switched = time.monotonic()
-    while ask("Hello?").bundle == new:
-        time.sleep(0.02)
-    console.print(
-        f"The previous bundle answered {time.monotonic() - switched:.2f} s after the command ended "
-        f"({time.monotonic() - began:.2f} s after it began)."
-    )
-    tuneloop("rollback", "-m", "the rehearsal is over")
-    while ask("Hello?").bundle != new:
-        time.sleep(0.02)
-    console.print("And the new one is back.")
+    with console.status(f"waiting for {what}"):
+        while not happened():
+            if time.monotonic() - began > PATIENCE_SECONDS:
+                raise SystemExit(f"Still no sign of {what}: see .demo/.tuneloop/logs/worker.log")
+            time.sleep(2)
+    console.print(f"[dim]waited {time.monotonic() - began:.0f} s for {what}[/]")
 
 
 def gateway() -> str:
@@ -256,17 +333,30 @@ def gateway() -> str:
     return f"http://127.0.0.1:{port}/v1"
 
 
-def tuneloop(*arguments: str, check: bool = True) -> None:
+def tuneloop(*arguments: str, by: str = "ada", check: bool = True) -> None:
     """Run one command as a user would, and stop the demo when it fails."""
-    console.print(f"\n[bold]$ tuneloop {' '.join(arguments)}[/]")
-    done = subprocess.run(
-        [sys.executable, "-m", "tuneloop.cli", *arguments],
-        cwd=FOLDER,
-        env={**os.environ, "TUNELOOP_FILE": str(MODEL_FILE)},
-        check=False,
-    )
+    console.print(f"\n[bold]{by} $[/] [bold]tuneloop {' '.join(arguments)}[/]")
+    done = run(*arguments, by=by, stdout=None)
     if check and done.returncode:
         raise SystemExit(f"`tuneloop {' '.join(arguments)}` ended with {done.returncode}.")
+
+
+def ask_json(*arguments: str) -> Any:
+    """What a command that reports says."""
+    done = run(*arguments, "--json", by="ada", stdout=subprocess.PIPE)
+    if done.returncode:
+        raise SystemExit(f"`tuneloop {' '.join(arguments)}` ended with {done.returncode}.")
+    return json.loads(done.stdout)
+
+
+def run(*arguments: str, by: str, stdout: int | None) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "tuneloop.cli", *arguments],
+        cwd=FOLDER,
+        env={**os.environ, "TUNELOOP_FILE": str(MODEL_FILE), "TUNELOOP_ACTOR": by},
+        stdout=stdout,
+        check=False,
+    )
 
 
 @contextmanager
