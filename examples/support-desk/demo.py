@@ -157,6 +157,8 @@ def live() -> None:
         wait_for("the rollout", lambda: bool(ask_json("rollout", "list")))
         with customers_writing():
             tuneloop("rollout", "status", "--follow")
+        if ask_json("rollout", "status")["rollout"]["status"] != "finished":
+            raise SystemExit("The candidate was taken back: production answers everything again.")
         wait_for("the end of the cycle", lambda: ask_json("cycle", "show")["status"] == "finished")
         tuneloop("cycle", "show", "latest")
         after = ask("Where do I read what my Skerry battery did last night?")

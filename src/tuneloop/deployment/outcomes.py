@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ _COLUMNS = (
 _CLIENT_LEFT = 499
 _BASELINE = timedelta(days=7)
 _BASELINE_ANSWERS = 100
+_LENGTH_MARGIN = 1.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +65,8 @@ def observe(
     """Each conversation's first answer in the rollout, in the order in which they began.
 
     Whether an answer was edited counts once people had the declared time to do it, not before:
-    early edits would be all that is seen of young answers.
+    early edits would be all that is seen of young answers. Of the answers that the judge scores,
+    which a hash of their ids decides, its last verdict counts.
 
     Raises:
         StoreError: the tables cannot be read.
@@ -78,7 +81,9 @@ def observe(
         for event in events
     ]
     copies = _copies(traffic, rollout) if rollout.plan.shadow else {}
-    edits = _edits(traffic, rollout) if "edits" in rollout.plan.guard_names else {}
+    names = rollout.plan.guard_names
+    edits = _feedback(traffic, rollout, "edit") if "edits" in names else {}
+    judgements = _feedback(traffic, rollout, "judgement") if "judge" in names else {}
     wait = timedelta(minutes=rollout.plan.edit_minutes)
     found = []
     for row in _first_of_each(traffic, rollout):
@@ -86,6 +91,8 @@ def observe(
             continue  # what the client did says nothing about a bundle
         if now - row["time"] >= wait:
             row["edited"] = _edited(row, edits.get(row["id"], ()), until=row["time"] + wait)
+        if said := judgements.get(row["id"]):
+            row["judged_bad"] = not json.loads(max(said)[1])["passed"]
         observation = _observation(row, _at(steps, row["time"]), copies, rollout, fits)
         if observation is not None:
             found.append(observation)
@@ -97,13 +104,14 @@ def plan_for(
 ) -> RolloutPlan:
     """The plan that the model file declares, with limits from production's last week.
 
-    An answer is slow above production's 95th percentile, and of odd length outside its 1st to 99th
-    percentile of tokens. Guards for which production has answered too little are left out.
+    An answer is slow above production's 95th percentile, and of odd length a quarter beyond its 1st
+    or 99th percentile of tokens: one more value in the declared form may make all answers a little
+    longer, which harms nobody. Guards for which production has answered too little are left out.
     """
     seen = _answers_of(traffic, endpoint, bundle, since=now - _BASELINE, until=now)
     guards = []
     for name in settings.guards:
-        if name in ("errors", "format", "edits"):
+        if name in ("errors", "format", "edits", "judge"):
             guards.append(Guard(name=name))
         elif name == "latency" and len(seen) >= _BASELINE_ANSWERS:
             guards.append(Guard(name=name, above=order_statistic([a for a, _ in seen], 0.95)))
@@ -111,7 +119,9 @@ def plan_for(
             tokens = [float(t) for _, t in seen if t is not None]
             if len(tokens) >= _BASELINE_ANSWERS:
                 low, high = order_statistic(tokens, 0.01), order_statistic(tokens, 0.99)
-                guards.append(Guard(name=name, below=low, above=high))
+                guards.append(
+                    Guard(name=name, below=low / _LENGTH_MARGIN, above=high * _LENGTH_MARGIN)
+                )
     return RolloutPlan(
         guards=tuple(guards),
         shadow=ShadowStep(minimum_pairs=settings.shadow_pairs) if settings.shadow else None,
@@ -185,6 +195,8 @@ def _value(guard: Guard, row: Mapping[str, Any], fits: Fits) -> float | None:
         return float(row["completion_tokens"])
     if guard.name == "edits" and "edited" in row:
         return float(row["edited"])
+    if guard.name == "judge" and "judged_bad" in row:
+        return float(row["judged_bad"])
     return None
 
 
@@ -217,13 +229,15 @@ def _copies(traffic: Traffic, rollout: Rollout) -> dict[str, dict[str, Any]]:
     return {row["interaction"]: row for row in frame.iter_rows(named=True)}
 
 
-def _edits(traffic: Traffic, rollout: Rollout) -> dict[str, list[tuple[datetime, str]]]:
-    """Interaction → when its answer was edited, and the edits as JSON."""
+def _feedback(
+    traffic: Traffic, rollout: Rollout, kind: str
+) -> dict[str, list[tuple[datetime, str]]]:
+    """Interaction → when feedback of a kind came, and what it says as JSON."""
     import polars as pl
 
     frame = (
         traffic.scan("feedback", since=rollout.created_at)
-        .filter(pl.col("kind") == "edit")
+        .filter(pl.col("kind") == kind)
         .select("interaction", "time", "value")
         .collect()
     )

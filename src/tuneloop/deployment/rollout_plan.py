@@ -50,8 +50,8 @@ class Guard:
 
     @property
     def in_shadow(self) -> bool:
-        """Whether it can be measured on answers that nobody sees."""
-        return self.name != "edits"
+        """Whether it can be measured on answers that nobody sees: neither people nor the judge."""
+        return self.name not in ("edits", "judge")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -332,9 +332,10 @@ class RolloutSettings(Section):
     minimum_samples: Annotated[int, Field(ge=1)] = Field(
         200, description="Conversations of each bundle in each canary step."
     )
-    guards: tuple[Literal["errors", "format", "latency", "length", "edits"], ...] = Field(
+    guards: tuple[Literal["errors", "format", "latency", "length", "edits", "judge"], ...] = Field(
         ("errors", "format", "latency", "length"),
-        description="What may not get worse; add edits where people correct answers (feedback).",
+        description="What may not get worse; add edits where people correct answers (feedback), "
+        "judge where a judge scores them.",
     )
     edit_minutes: Annotated[float, Field(ge=0)] = Field(
         60.0, description="An answer that nobody corrected for so long was left as it was."
@@ -606,6 +607,12 @@ class ModelSettings(Section):
     def _constrained_to_something(self) -> ModelSettings:
         if self.endpoint.constrain_output and self.task.output_schema is None:
             raise ValueError("endpoint.constrain_output needs a task.output_schema to keep to")
+        return self
+
+    @model_validator(mode="after")
+    def _guarded_by_a_judge(self) -> ModelSettings:
+        if "judge" in self.rollout.guards and self.judge is None:
+            raise ValueError("rollout.guards names judge: say which one, under judge")
         return self
 
     @property

@@ -91,12 +91,19 @@ class Desk:
 
     def correct(self, bundle: Bundle, *, to: str) -> None:
         """Somebody replaces every answer that the bundle gave."""
+        self._say(bundle, "edit", json.dumps(to))
+
+    def judge(self, bundle: Bundle, *, passed: bool) -> None:
+        """The judge has scored every answer that the bundle gave."""
+        self._say(bundle, "judgement", json.dumps({"score": float(passed), "passed": passed}))
+
+    def _say(self, bundle: Bundle, kind: str, value: str) -> None:
         spool = Spool(self.workspace.folder("spool"))
         now = self._now_ns()
         for asked in self.answered:
             if asked.bundle == bundle.id:
-                edit = {"kind": "edit", "value": json.dumps(to), "interaction": asked.id}
-                spool.append(encode(Feedback(id=new_id(now), time=iso_time(now), **edit)))
+                said = {"kind": kind, "value": value, "interaction": asked.id}
+                spool.append(encode(Feedback(id=new_id(now), time=iso_time(now), **said)))
         spool.close()
 
     def advance(self, rollout: Rollout) -> Rollout:
@@ -312,7 +319,7 @@ def test_limits_come_from_productions_last_week(desk: Desk) -> None:
     controller.ingest(desk.workspace.folder("spool"), desk.workspace.traffic)
     guards = {guard.name: guard for guard in plan().guards}
     assert guards["latency"].above == 50.0
-    assert (guards["length"].below, guards["length"].above) == (9.0, 9.0)
+    assert (guards["length"].below, guards["length"].above) == (9.0 / 1.25, 9.0 * 1.25)
 
 
 def test_a_candidate_whose_answers_people_correct_goes_back(desk: Desk) -> None:
@@ -329,6 +336,18 @@ def test_a_candidate_whose_answers_people_correct_goes_back(desk: Desk) -> None:
     desk.clock.advance(minutes=2)
     rollout = desk.advance(rollout)
     assert rollout.status == "rolled_back" and rollout.detail.startswith("edits")
+
+
+def test_a_candidate_that_the_judge_finds_bad_goes_back(desk: Desk) -> None:
+    """And while the judge has not spoken, nobody is promoted."""
+    rollout = desk.start(replace(PLAN, guards=(Guard(name="errors"), Guard(name="judge"))))
+    desk.traffic(120, candidate=good)
+    waiting = desk.advance(rollout)
+    assert (waiting.status, waiting.stage) == ("running", rollout.stage)
+    desk.judge(desk.production, passed=True)
+    desk.judge(desk.candidate, passed=False)
+    judged = desk.advance(rollout)
+    assert judged.status == "rolled_back" and judged.detail.startswith("judge")
 
 
 def test_a_correction_that_comes_too_late_counts_for_neither(desk: Desk) -> None:
