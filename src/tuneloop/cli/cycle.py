@@ -103,7 +103,12 @@ def show(
     out.print(f"why: {found.reason}", markup=False)
     rows = table("step", "seconds", "made")
     for step, made in found.steps.items():
-        what = ", ".join(f"{key} {value}" for key, value in made.items() if key != "seconds")
+        # What a step measured, lists of figures, is in its report; `--json` has it as well.
+        what = ", ".join(
+            f"{key} {value}"
+            for key, value in made.items()
+            if key != "seconds" and isinstance(value, str)
+        )
         rows.add_row(step, f"{made['seconds']:.0f}", what)
     out.print(rows if found.steps else "No step is done yet.")
 
