@@ -94,7 +94,8 @@ class ChildProcess:
         try:
             with self.log.open("rb") as file:
                 size = file.seek(0, os.SEEK_END)
-                file.seek(max(self._log_start, size - _TAIL_BYTES))
+                start = self._log_start if self._log_start <= size else 0  # it was cut meanwhile
+                file.seek(max(start, size - _TAIL_BYTES))
                 text = file.read().decode("utf-8", "replace")
         except OSError:
             return []

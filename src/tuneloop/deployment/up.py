@@ -223,7 +223,8 @@ def start_detached(workspace: Workspace, arguments: list[str]) -> str:
     if is_running(workspace):
         raise BusyError("tuneloop up is running already.", remedy="Stop it with: tuneloop down")
     log = workspace.folder("logs") / "up.log"
-    with log.open("wb") as output:
+    log.unlink(missing_ok=True)
+    with log.open("ab") as output:  # appending, so that a log that was cut goes on at its start
         process = subprocess.Popen(
             [sys.executable, "-m", "tuneloop.cli", "up", *arguments],
             stdin=subprocess.DEVNULL,

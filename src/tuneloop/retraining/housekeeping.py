@@ -1,4 +1,4 @@
-"""What must be looked after while a workspace is served: dropped captures, and what is too old.
+"""What must be looked after while a workspace is served: dropped captures, what is too old, logs.
 
 A chore of the worker. Nothing that it does can slow or end the serving.
 """
@@ -6,6 +6,7 @@ A chore of the worker. Nothing that it does can slow or end the serving.
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from datetime import datetime, timedelta
 from functools import partial
@@ -32,6 +33,7 @@ ACTOR = "housekeeping"
 _PRUNE_EVERY = timedelta(days=1)
 _PRUNE_AGAIN = timedelta(minutes=10)
 """After a failure."""
+_LOG_BYTES = 50_000_000
 _FAULTS = {str(reason) for reason in DropReason}
 """Drops that nobody asked for: an opt-out, for one, is none."""
 
@@ -103,8 +105,20 @@ class Housekeeping:
         """Look once; what fails is tried again and keeps nothing else from being done."""
         now = self._workspace.now()
         self._complaints.heard("captures", lambda: self._watch_captures(now))
+        self._complaints.heard("logs", self._cut_logs)
         if now >= self._prune_at:
             self._complaints.heard("retention", lambda: self._prune_all(now))
+
+    def _cut_logs(self) -> None:
+        """Keep the last 50 MB of a log beside what is written now; the file stays the same one.
+
+        Its writers append to a descriptor that they do not open again, so it is copied and cut
+        (logrotate's copytruncate): a line written in between is lost.
+        """
+        for log in self._workspace.folder("logs").glob("*.log"):
+            if log.stat().st_size > _LOG_BYTES:
+                shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+                os.truncate(log, 0)
 
     def _watch_captures(self, now: datetime) -> None:
         """Speak of what the gateways dropped; the spell moves on when that has been recorded."""

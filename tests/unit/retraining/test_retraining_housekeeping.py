@@ -19,6 +19,7 @@ from tuneloop.modelfile import ModelSettings
 from tuneloop.monitoring import alerts
 from tuneloop.monitoring.capture_drops import QUIET
 from tuneloop.registry import audit
+from tuneloop.retraining import housekeeping
 from tuneloop.retraining.housekeeping import Housekeeping, kept_for, prune
 from tuneloop.storage import tables
 from tuneloop.storage.records import Records
@@ -198,3 +199,19 @@ def test_a_model_file_without_a_limit_says_what_to_do() -> None:
     assert "--older-than 90d" in raised.value.remedy
     settings["endpoint"] = {"retention_days": 30}
     assert kept_for(ModelSettings.model_validate(settings)) == timedelta(days=30)
+
+
+def test_a_long_log_is_cut_and_its_writer_goes_on(
+    served: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "_LOG_BYTES", 10)
+    log = served.folder("logs") / "gateway.log"
+    short = served.folder("logs") / "worker.log"
+    short.write_text("short\n")
+    with log.open("ab", buffering=0) as writer:
+        writer.write(b"a long first line\n")
+        housekeeping.Housekeeping(served).step()
+        writer.write(b"next\n")
+    assert log.read_text() == "next\n"
+    assert log.with_name("gateway.log.1").read_text() == "a long first line\n"
+    assert short.read_text() == "short\n"
