@@ -11,12 +11,14 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from tuneloop.deployment import endpoints
 from tuneloop.errors import ConflictError, StoreError, UsageError
 from tuneloop.modelfile import DataSettings, EndpointSettings, ModelSettings
 from tuneloop.registry import aliases, audit
 from tuneloop.registry import bundle as bundles
+from tuneloop.storage import records as storage_records
 from tuneloop.storage import tables
 from tuneloop.storage.records import Records
 from tuneloop.workspace import Workspace
@@ -69,6 +71,11 @@ def test_schema_equals_all_migrations(url: str) -> None:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, tables.metadata) == []
     records.close()
+
+
+def test_the_code_names_the_last_migration() -> None:
+    scripts = ScriptDirectory(str(Path(storage_records.__file__).parent / "migrations"))
+    assert scripts.get_current_head() == storage_records.HEAD
 
 
 def test_a_newer_schema_is_refused(url: str) -> None:
