@@ -32,6 +32,25 @@ FilterName = Literal[
     "schema",
     "pattern",
 ]
+MonitorName = Literal[
+    "accuracy",
+    "capture_drops",
+    "confidence",
+    "cost",
+    "edit_rate",
+    "embedding_drift",
+    "errors",
+    "escalations",
+    "format_compliance",
+    "golden_set",
+    "judge_quality",
+    "latency_p95",
+    "novelty",
+    "output_length",
+    "refusals",
+    "vocabulary_diversity",
+]
+"""What can alert: the monitors' own names, here so that a mistaken one is found in the file."""
 Role = Literal["expert", "engineer", "curator", "admin"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 CADENCES = ("daily", "weekly", "monthly", "quarterly", "never")
@@ -432,7 +451,7 @@ class AlertSettings(Section):
         72.0, description="An alert that nobody acknowledged is told again after so long."
     )
     quiet_hours: QuietHours | None = Field(None, description="When messages wait; default: never.")
-    urgent: tuple[str, ...] = Field(
+    urgent: tuple[MonitorName, ...] = Field(
         ("errors", "capture_drops"), description="Monitors whose messages do not wait for that."
     )
     give_up_hours: Annotated[float, Field(gt=0)] = Field(

@@ -99,7 +99,7 @@ def reference_of(workspace: Workspace, dataset: str, embedder: Embedder) -> Nove
     if known is not None:
         return known
     train, held_out = own_prompts(workspace, dataset)
-    reference = novelty_reference(train, held_out, embedder)
+    reference = novelty_reference(train.texts, held_out.texts, embedder)
     reference.save(folder)
     return reference
 
@@ -120,15 +120,13 @@ def drift_reference_of(
     if known is not None:
         return known
     train, held_out = own_prompts(workspace, dataset)
-    reference = drift_reference(
-        OwnPrompts(texts=train), OwnPrompts(texts=held_out), embedder=embedder, **rule
-    )
+    reference = drift_reference(train, held_out, embedder=embedder, **rule)
     reference.save(folder)
     return reference
 
 
-def own_prompts(workspace: Workspace, dataset: str) -> tuple[list[str], list[str]]:
-    """The training and the held-out prompts of a dataset artifact.
+def own_prompts(workspace: Workspace, dataset: str) -> tuple[OwnPrompts, OwnPrompts]:
+    """The training and the held-out prompts of a dataset artifact, with the groups of its rows.
 
     Raises:
         StoreError: it is not in the artifact store.
@@ -142,10 +140,15 @@ def _cached(workspace: Workspace, kind: str, dataset: str, computed_with: list[A
     return workspace.folder(f"cache/{kind}") / f"{dataset}-{short(digest_json(computed_with))}"
 
 
-def _prompts_in(path: Path) -> list[str]:
+def _prompts_in(path: Path) -> OwnPrompts:
     """The last user turn of each row of a dataset file; no file, no rows."""
     if not path.is_file():
-        return []
+        return OwnPrompts(texts=[], groups=[])
     with path.open(encoding="utf-8") as lines:
-        texts = [last_user_text(json.loads(line)["messages"]) for line in lines if line.strip()]
-    return [text for text in texts if text.strip()]
+        rows = [json.loads(line) for line in lines if line.strip()]
+    texts = [last_user_text(row["messages"]) for row in rows]
+    kept = [number for number, text in enumerate(texts) if text.strip()]
+    return OwnPrompts(
+        texts=[texts[number] for number in kept],
+        groups=[rows[number].get("group") or f"{path.name} {number}" for number in kept],
+    )

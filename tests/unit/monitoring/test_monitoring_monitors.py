@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import math
 import random
+from typing import get_args
 
 import pytest
 
 from monitoring_data import LetterEmbedder, baseline, interaction, measure
 from tuneloop.modelfile import MonitorSettings
+from tuneloop.modelfile.settings import MonitorName
+from tuneloop.monitoring import capture_drops
 from tuneloop.monitoring.drift.reference import DriftReference, OwnPrompts, drift_reference
 from tuneloop.monitoring.monitors import prompts, table
 from tuneloop.monitoring.monitors.answers import Errors, FormatCompliance, Refusals
@@ -24,6 +27,7 @@ from tuneloop.monitoring.monitors.usage import (
     VocabularyDiversity,
 )
 from tuneloop.monitoring.novelty import novelty_reference
+from tuneloop.retraining import golden
 
 SCHEMA = {
     "type": "object",
@@ -411,3 +415,8 @@ def test_the_table_says_how_often_and_when() -> None:
     limits = {one.name: one.limit(MonitorSettings()) for one in table.MONITORS}
     assert limits["accuracy"] == "below 88%"
     assert limits["latency_p95"] == "above 2 × baseline"
+
+
+def test_the_model_file_knows_every_name_that_can_alert() -> None:
+    named = {monitor.name for monitor in table.MONITORS} | {golden.MONITOR, capture_drops.MONITOR}
+    assert named == set(get_args(MonitorName))
