@@ -9,7 +9,7 @@ from typing import Any
 
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.labels import json_object
-from tuneloop.modelfile.settings import Goal
+from tuneloop.modelfile.sections.data import Goal
 
 USUAL_ROWS: Mapping[Goal, tuple[int, int]] = {
     "style": (200, 500),

@@ -2,32 +2,32 @@
 
 from tuneloop.modelfile.channel_url import ChannelUrl
 from tuneloop.modelfile.loading import FILE_NAME, ModelFile, load, schema
-from tuneloop.modelfile.settings import (
-    AbstainSettings,
+from tuneloop.modelfile.sections.data import AbstainSettings, DataSettings, TaskSettings
+from tuneloop.modelfile.sections.deployment import EndpointSettings, ExportSettings, RolloutSettings
+from tuneloop.modelfile.sections.evaluation import (
+    BenchSettings,
+    EvaluationSettings,
+    JudgeSettings,
+    SuiteSettings,
+)
+from tuneloop.modelfile.sections.monitoring import (
     AlertSettings,
+    EmbeddingEndpoint,
+    GoldenSettings,
+    MonitorSettings,
+    QuietHours,
+    SampleSettings,
+)
+from tuneloop.modelfile.sections.retraining import (
     ApprovalRule,
     ApprovalSettings,
     AutomationSettings,
-    BenchSettings,
-    DataSettings,
-    EmbeddingEndpoint,
-    EndpointSettings,
-    EvaluationSettings,
-    ExportSettings,
-    GoldenSettings,
-    JudgeSettings,
-    ModelSettings,
-    MonitorSettings,
-    QuietHours,
     Role,
-    RolloutSettings,
-    SampleSettings,
     ScheduleSettings,
-    SuiteSettings,
-    TaskSettings,
-    TrainingSettings,
     TriggerSettings,
 )
+from tuneloop.modelfile.sections.training import TrainingSettings
+from tuneloop.modelfile.settings import ModelSettings
 
 __all__ = [
     "FILE_NAME",

@@ -11,7 +11,7 @@ from tuneloop.datasets.filters import first_objection, make_filters
 from tuneloop.datasets.forms import FormError, recognise, recognise_prompt
 from tuneloop.datasets.retired_terms import RetiredTerms
 from tuneloop.errors import ModelFileError
-from tuneloop.modelfile.settings import FilterName
+from tuneloop.modelfile.sections.data import FilterName
 from tuneloop.personal_data import redacted
 
 SCHEMA = {

@@ -15,7 +15,8 @@ from tuneloop.datasets.diff import diff
 from tuneloop.datasets.inspect import inspect
 from tuneloop.datasets.versions import DatasetVersion, Extras
 from tuneloop.modelfile import DataSettings, EvaluationSettings, ModelFile, ModelSettings
-from tuneloop.modelfile.settings import SuiteSettings, TaskSettings
+from tuneloop.modelfile.sections.data import TaskSettings
+from tuneloop.modelfile.sections.evaluation import SuiteSettings
 from tuneloop.workspace import Workspace
 
 TOPICS = ("parcel", "invoice", "battery", "password", "radiator", "refund", "order", "warranty")

@@ -11,7 +11,7 @@ import pytest
 
 from monitoring_data import LetterEmbedder, baseline, interaction, measure
 from tuneloop.modelfile import MonitorSettings
-from tuneloop.modelfile.settings import MonitorName
+from tuneloop.modelfile.sections.monitoring import MonitorName
 from tuneloop.monitoring import capture_drops
 from tuneloop.monitoring.drift.reference import DriftReference, OwnPrompts, drift_reference
 from tuneloop.monitoring.monitors import prompts, table

@@ -13,7 +13,9 @@ from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.errors import ConflictError
 from tuneloop.modelfile import DataSettings, EvaluationSettings, ModelFile, ModelSettings
-from tuneloop.modelfile.settings import ReviewSettings, SuiteSettings, TaskSettings
+from tuneloop.modelfile.sections.data import TaskSettings
+from tuneloop.modelfile.sections.evaluation import SuiteSettings
+from tuneloop.modelfile.sections.retraining import ReviewSettings
 from tuneloop.retraining import preparing, review
 from tuneloop.retraining.loop import Loop
 from tuneloop.workspace import Workspace

@@ -1,0 +1,93 @@
+"""What the sections of the model file are made of: values with rules of their own."""
+
+from __future__ import annotations
+
+import re
+from datetime import time
+from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+CADENCES = ("daily", "weekly", "monthly", "quarterly", "never")
+
+
+def _is_regex(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as e:
+        raise ValueError(f"is not a regular expression: {e}") from e
+    return pattern
+
+
+def _is_condition(text: str) -> str:
+    if not re.fullmatch(r"\s*(>=|<=|>|<)\s*[0-9]+(\.[0-9]+)?\s*", text):
+        raise ValueError('expected a condition such as ">= 0.90"')
+    return text
+
+
+def _is_name(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?", text):
+        raise ValueError("expected lower-case letters, digits, '-', '_' or '.', at most 64 of them")
+    return text
+
+
+def _is_cadence(text: str) -> str:
+    if text not in CADENCES and not re.fullmatch(
+        r"[0-9*/,LW#A-Za-z-]+( [0-9*/,LW#A-Za-z-]+){4}", text
+    ):
+        raise ValueError(
+            f"expected one of {', '.join(CADENCES)}, or the five fields of a crontab line"
+        )
+    return text
+
+
+def _clock_time(value: object) -> object:
+    if isinstance(value, int) and 0 <= value < 24 * 60:
+        # YAML 1.1 reads 22:00 without quotes as a number to the base of 60.
+        return time(*divmod(value, 60))
+    if isinstance(value, time) or (
+        isinstance(value, str) and re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value)
+    ):
+        return value
+    raise ValueError('expected a time of day such as "22:00"')
+
+
+def _is_time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as e:
+        raise ValueError("expected a time zone that is known here, such as Europe/Berlin") from e
+    return name
+
+
+Regex = Annotated[str, AfterValidator(_is_regex)]
+Cadence = Annotated[str, AfterValidator(_is_cadence)]
+ClockTime = Annotated[time, BeforeValidator(_clock_time)]
+TimeZone = Annotated[str, AfterValidator(_is_time_zone)]
+Condition = Annotated[str, AfterValidator(_is_condition)]
+Name = Annotated[str, AfterValidator(_is_name)]
+
+
+class Section(BaseModel):
+    """A part of the model file: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelServer(Section):
+    """A model behind an OpenAI-compatible API."""
+
+    base_url: str = Field(description="OpenAI-compatible server, up to and with /v1.")
+    model: str = Field(description="Its model; name a dated version where there is one.")
+    api_key_env: str | None = Field(
+        None, description="Environment variable with its API key; the key is stored nowhere."
+    )
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_url(cls, url: str) -> str:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError("expected an address such as http://127.0.0.1:8400/v1")
+        return url

@@ -1,0 +1,98 @@
+"""The task, and stage 1: which rows become a dataset version."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from tuneloop.modelfile.sections.base import Regex, Section, Share
+
+Goal = Literal["style", "vocabulary", "task", "new_domain"]
+
+FilterName = Literal[
+    "too_short",
+    "too_long",
+    "leftover_template",
+    "truncated",
+    "refusal",
+    "wrong_language",
+    "schema",
+    "pattern",
+]
+
+
+class AbstainSettings(Section):
+    """How the model says "not mine": its JSON answer has `value` in `field`."""
+
+    field: str = Field(description="Key of the JSON answer that tells an abstention.")
+    value: str = Field(description="Its value when the request is out of scope.")
+
+
+class TaskSettings(Section):
+    """What the model is for, as every request and every example sees it."""
+
+    system: str = Field("", description="System text put before every conversation.")
+    output_schema: dict[str, Any] | None = Field(
+        None, description="JSON Schema that every answer must fit."
+    )
+    output_pattern: Regex | None = Field(
+        None, description="Regular expression that every answer must match in full."
+    )
+    abstain: AbstainSettings | None = Field(
+        None, description="The answer that hands a request to a person."
+    )
+
+    def is_abstention(self, answer: str) -> bool:
+        """Whether an answer says that the request is out of scope."""
+        if self.abstain is None:
+            return False
+        try:
+            value = json.loads(answer)
+        except (ValueError, RecursionError):  # A model may answer with brackets without end.
+            return False
+        return isinstance(value, dict) and value.get(self.abstain.field) == self.abstain.value
+
+
+class DataSettings(Section):
+    """Stage 1: which rows become a dataset version."""
+
+    sources: tuple[str, ...] = Field(
+        description="Files or patterns, relative to the model file: JSONL, CSV or Parquet."
+    )
+    holdout_share: Annotated[float, Field(gt=0.0, lt=0.5)] = Field(
+        0.1, description="Share of the groups that is held out for evaluation."
+    )
+    group_field: str | None = Field(
+        None, description="Column whose equal values stay on one side of the split."
+    )
+    near_duplicate_similarity: Share = Field(
+        0.9, description="Inputs at least this alike, with one answer, are duplicates."
+    )
+    min_characters: Annotated[int, Field(ge=0)] = Field(
+        2, description="Shorter inputs are dropped."
+    )
+    max_characters: Annotated[int, Field(ge=1)] = Field(
+        20_000, description="Longer rows are dropped."
+    )
+    max_row_bytes: Annotated[int, Field(ge=1)] = Field(
+        4_000_000, description="Larger rows are quarantined unread."
+    )
+    language: str | None = Field(None, description="Drop rows in another script or language.")
+    redact_personal_data: Literal["off", "report", "redact"] = Field(
+        "report", description="What to do with e-mail addresses, phone numbers and the like."
+    )
+    disabled_filters: tuple[FilterName, ...] = Field(
+        (), description="Quality filters that are switched off."
+    )
+    goal: Goal | None = Field(
+        None,
+        description="What the examples are to teach; sharpens the advice on how many it takes.",
+    )
+    retired_terms: dict[str, str] = Field(
+        default_factory=dict, description="Old product name → new name, rewritten in every row."
+    )
+    allow_contradictions: bool = Field(
+        False, description="Keep rows whose input has conflicting answers."
+    )

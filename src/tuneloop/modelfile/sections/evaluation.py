@@ -1,0 +1,76 @@
+"""Stage 3: what a candidate must show."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tuneloop.modelfile.sections.base import Condition, ModelServer, Name, Section, Share
+
+
+class SuiteSettings(Section):
+    """A file of test cases, in the form of the training rows."""
+
+    name: Name
+    kind: Literal["golden", "edge-case", "safety"] = "golden"
+    file: str = Field(description="Path relative to the model file.")
+
+
+class EvaluationSettings(Section):
+    """Stage 3: what a candidate must show before it may serve."""
+
+    suites: tuple[SuiteSettings, ...] = ()
+    gates: dict[str, Condition] = Field(
+        default_factory=lambda: {"accuracy": ">= 0.90", "format": ">= 0.95"},
+        description='Metric → condition, e.g. accuracy: ">= 0.90".',
+    )
+    margin: Share = Field(
+        0.02, description="How much worse than production still counts as not worse."
+    )
+    minimum_cases: Annotated[int, Field(ge=1)] = Field(
+        50, description="Fewer held-out cases than this pass no gate."
+    )
+    allow_small_suite: bool = False
+    concurrency: Annotated[int, Field(ge=1)] = 4
+
+
+class BenchSettings(Section):
+    """Stage 3: the load under which `tuneloop bench` measures latency, and what it must show."""
+
+    rates_per_second: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (1.0,), min_length=1, description="Requests a second, arriving at random; each a load."
+    )
+    seconds: Annotated[float, Field(gt=0)] = Field(
+        60.0, description="How long requests are sent to each bundle at each rate."
+    )
+    gates: dict[str, Condition] = Field(
+        default_factory=dict,
+        description='Figure → condition at every rate, e.g. first_token_p95_ms: "<= 800".',
+    )
+
+
+class JudgeSettings(ModelServer):
+    """Stages 3 and 5: a language model that scores answers by a rubric."""
+
+    rubric: str = Field(
+        "The answer does what was asked, is right as far as the conversation and the reference "
+        "answer tell, adds nothing that is not asked for, and has the form that was asked for.",
+        description="What a good answer is, in words.",
+    )
+    passes_from: Annotated[int, Field(ge=2, le=5)] = Field(
+        4, description="Score of 1 to 5 from which on an answer counts as right."
+    )
+    share: Share = Field(0.02, description="Share of the captured answers that is judged.")
+    daily_limit: Annotated[int, Field(ge=1)] = Field(
+        500, description="At most so many captured answers are judged in a day (UTC)."
+    )
+    redact: bool = Field(
+        True, description="Replace personal data by its kind before text goes to the judge."
+    )
+    timeout_seconds: Annotated[float, Field(gt=0)] = Field(60.0, description="For one answer.")
+    retries: Annotated[int, Field(ge=0)] = Field(
+        2, description="How often the judge is asked again after an answer that is no verdict."
+    )
+    max_tokens: Annotated[int, Field(ge=16)] = Field(400, description="Of one verdict.")
+    concurrency: Annotated[int, Field(ge=1)] = Field(2, description="Requests at a time.")

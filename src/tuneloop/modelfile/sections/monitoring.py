@@ -1,0 +1,129 @@
+"""Stage 5: what is measured, and who is told."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tuneloop.modelfile.channel_url import ChannelUrl
+from tuneloop.modelfile.sections.base import ClockTime, ModelServer, Section, Share, TimeZone
+
+MonitorName = Literal[
+    "accuracy",
+    "capture_drops",
+    "confidence",
+    "cost",
+    "edit_rate",
+    "embedding_drift",
+    "errors",
+    "escalations",
+    "format_compliance",
+    "golden_set",
+    "judge_quality",
+    "latency_p95",
+    "novelty",
+    "output_length",
+    "refusals",
+    "vocabulary_diversity",
+]
+"""What can alert: the monitors' own names, here so that a mistaken one is found in the file."""
+
+
+class EmbeddingEndpoint(ModelServer):
+    """Stage 5: a server that turns prompts into vectors."""
+
+
+class MonitorSettings(Section):
+    """Stage 5: when live traffic is a reason to speak up."""
+
+    window_days: Annotated[float, Field(gt=0)] = 7
+    minimum_samples: Annotated[int, Field(ge=1)] = Field(
+        30, description="Fewer interactions than this alert nobody."
+    )
+    accuracy_below: Share = Field(
+        0.88, description="Mean score of the answers that people or a judge scored."
+    )
+    format_below: Share = Field(0.93, description="Share of answers in the declared form.")
+    edit_rate_above: Share = Field(0.15, description="Share of answers that people changed.")
+    novelty_above: Share = Field(0.20, description="Share of prompts unlike the training data.")
+    latency_above_baseline: Annotated[float, Field(gt=1)] = Field(
+        2.0, description="p95 latency over the baseline's."
+    )
+    confidence_drop: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.10, description="Relative fall of the answers' typical token probability."
+    )
+    judge_drop: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.05, description="Fall of the judge's mean score (0 to 1) from its baseline."
+    )
+    share_shift: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.05,
+        description="How far the share of refusals, escalations or errors may move from its "
+        "baseline.",
+    )
+    relative_shift: Annotated[float, Field(gt=0)] = Field(
+        0.25,
+        description="How far output length, vocabulary and tokens may move from their baseline, "
+        "as a share of it.",
+    )
+    drift_tolerated: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.10,
+        description="Share of the traffic that may move to other topics, or be unlike the "
+        "training data, without being drift.",
+    )
+    drift_false_alarms: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.05, description="Share of the windows in which that much changed that may alert anyway."
+    )
+    embedder: str | EmbeddingEndpoint = Field(
+        "static",
+        description="What turns prompts into vectors: static, a folder with a Hugging Face or "
+        "sentence-transformers model, or base_url and model of an embeddings endpoint.",
+    )
+
+
+class QuietHours(Section):
+    """A part of every day in which nobody is told anything that can wait."""
+
+    start: ClockTime = Field(alias="from", description='Time of day, e.g. "22:00".')
+    end: ClockTime = Field(alias="to", description='Time of day; may be on the next, "07:00".')
+    timezone: TimeZone = Field("UTC", description="Where it is that time, e.g. Europe/Berlin.")
+
+
+class AlertSettings(Section):
+    """Stage 5: who is told of alerts, and when."""
+
+    notify: tuple[ChannelUrl, ...] = Field(
+        (),
+        description="Apprise URLs, or ${NAME} for one in the environment; tried with: "
+        "tuneloop alert test.",
+    )
+    group_minutes: Annotated[float, Field(ge=0)] = Field(
+        5.0, description="What changes within this time is told in one message."
+    )
+    repeat_hours: Annotated[float, Field(gt=0)] = Field(
+        72.0, description="An alert that nobody acknowledged is told again after so long."
+    )
+    quiet_hours: QuietHours | None = Field(None, description="When messages wait; default: never.")
+    urgent: tuple[MonitorName, ...] = Field(
+        ("errors", "capture_drops"), description="Monitors whose messages do not wait for that."
+    )
+    give_up_hours: Annotated[float, Field(gt=0)] = Field(
+        72.0, description="A message that no attempt has delivered for so long is given up."
+    )
+
+
+class GoldenSettings(Section):
+    """Stage 5: what the golden suites must show on the live endpoint."""
+
+    pass_rate_below: Share = Field(0.90, description="A lower share of cases passed is an alert.")
+    minimum_cases: Annotated[int, Field(ge=1)] = Field(
+        10, description="Fewer golden cases than this alert nobody."
+    )
+
+
+class SampleSettings(Section):
+    """Stage 5: captured answers that people look at, whatever the monitors say."""
+
+    per_week: Annotated[int, Field(ge=0)] = Field(
+        20, description="Answers drawn at random for the review queue every week."
+    )
