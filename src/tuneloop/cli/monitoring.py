@@ -86,17 +86,8 @@ def run(
 
     Example: tuneloop monitor run --only novelty --set monitors.window_days=1
     """
-    from tuneloop.monitoring import stage
-
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
-        found = stage.run_monitors(
-            loop.workspace,
-            model_file=loop.model_file,
-            bundle=loop.bundle("production"),
-            endpoint=loop.model.endpoint_name,
-            only=only or None,
-            progress=loop.progress,
-        )
+        found = loop.monitor(only=only or None)
     if json_:
         print_json(found)
     else:

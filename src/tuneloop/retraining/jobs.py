@@ -34,17 +34,9 @@ class Job:
 
 
 def _monitor(every: Every, loop: Loop) -> str:
-    from tuneloop.monitoring import stage
     from tuneloop.monitoring.monitors import table
 
-    found = stage.run_monitors(
-        loop.workspace,
-        model_file=loop.model_file,
-        bundle=loop.bundle("production"),
-        endpoint=loop.model.endpoint_name,
-        only=table.due(every),
-        progress=loop.progress,
-    )
+    found = loop.monitor(only=table.due(every))
     crossed = [one.monitor for one in found if one.verdict == "alert"]
     return f"{len(found)} measurements, beyond their limits: {', '.join(crossed) or 'none'}"
 

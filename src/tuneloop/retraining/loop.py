@@ -7,7 +7,7 @@ stores, so a new process goes on where this one stopped.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -398,8 +398,13 @@ class Loop:
 
         return ingest(self.workspace.folder("spool"), self.workspace.traffic)
 
-    def monitor(self) -> list[Measurement]:
-        """Measure the last window of traffic of the bundle in production."""
+    def monitor(self, *, only: Collection[str] | None = None) -> list[Measurement]:
+        """Measure the last window of traffic of the bundle in production; `only` these monitors.
+
+        Raises:
+            UsageError: nothing is in production, or there is no such monitor.
+            BusyError: another process has been moving the captured traffic for a minute.
+        """
         from tuneloop.monitoring import stage
 
         return stage.run_monitors(
@@ -407,6 +412,7 @@ class Loop:
             model_file=self.model_file,
             bundle=self.bundle("production"),
             endpoint=self.model.endpoint_name,
+            only=only,
             progress=self.progress,
         )
 
