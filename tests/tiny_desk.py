@@ -29,6 +29,9 @@ def make_desk(folder: Path) -> Path:
     make_tiny_model(folder / "base")
     shutil.copy(EXAMPLE / "month-1.jsonl", folder / "month-1.jsonl")
     settings = yaml.safe_load((EXAMPLE / "tuneloop.yaml").read_text())
+    for people_and_worker in ("rollout", "approvals", "automation", "schedule"):
+        del settings[people_and_worker]
+    settings["triggers"] = {"minimum_corrections": 20}
     settings["base"] = "base"
     settings["training"] = {"epochs": 1, "learning_rate": 0.01, "batch_size": 16, "threads": 1}
     settings["evaluation"] = {
