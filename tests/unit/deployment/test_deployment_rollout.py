@@ -75,6 +75,7 @@ def test_stages_run_from_shadow_to_full() -> None:
     assert replace(PLAN, shadow=None).stages[0] == Stage(name="canary", step=0, share=0.05)
 
 
+in_shadow = ("errors", "format", "latency", "length")
 guards = st.lists(
     st.one_of(
         st.builds(Guard, name=st.sampled_from(["errors", "format", "judge"])),
@@ -84,10 +85,13 @@ guards = st.lists(
     min_size=1,
     unique_by=lambda one: one.name,
 ).map(tuple)
+shadows = st.none() | st.builds(ShadowStep, share=st.floats(0.01, 1.0))
+measurable = st.tuples(guards, shadows).filter(  # a plan with shadow needs a guard for it
+    lambda pair: pair[1] is None or any(one.name in in_shadow for one in pair[0])
+)
 plans = st.builds(
-    RolloutPlan,
-    guards=guards,
-    shadow=st.none() | st.builds(ShadowStep, share=st.floats(0.01, 1.0)),
+    lambda measurable, **rest: RolloutPlan(guards=measurable[0], shadow=measurable[1], **rest),
+    measurable=measurable,
     steps=st.lists(st.floats(0.01, 0.99), min_size=1, max_size=4, unique=True).map(
         lambda steps: tuple(sorted(steps))
     ),
@@ -126,6 +130,7 @@ def test_whatever_decides_is_in_the_digest(change: dict[str, Any]) -> None:
         ({"guards": ()}, "expected at least one guard"),
         ({"guards": (Guard(name="errors"), Guard(name="errors"))}, "expected each guard once"),
         ({"guards": (Guard(name="edits"),)}, "expected a guard that shadow can measure"),
+        ({"guards": (Guard(name="judge"),)}, "expected a guard that shadow can measure"),
         ({"steps": ()}, "expected steps that rise between 0 and 1"),
         ({"steps": (0.5, 0.25)}, "expected steps that rise between 0 and 1"),
         ({"steps": (0.5, 1.0)}, "expected steps that rise between 0 and 1"),
