@@ -1,7 +1,8 @@
 """A worker whose cycles are played: a real worker and real processes, no training.
 
 python played_worker.py FILE ...        works for these model files
-python played_worker.py --cycle FILE ID plays a cycle; steps last PLAYED_SECONDS
+python played_worker.py --cycle FILE ID plays a cycle; steps last PLAYED_SECONDS, and for as
+                                        long as there is a file PLAYED_HOLD
 
 What happens is appended to the file PLAYED_LOG: model, step and the worker's process id.
 """
@@ -44,7 +45,9 @@ def play(file: Path, cycle: str) -> int:
 
     def work(step: str) -> dict[str, str]:
         say(name, step, "begins", worker)
-        time.sleep(float(os.environ.get("PLAYED_SECONDS", "0.2")))
+        time.sleep(float(os.environ["PLAYED_SECONDS"]))
+        while Path(os.environ["PLAYED_HOLD"]).exists():
+            time.sleep(0.05)
         say(name, step, "done", worker)
         return {"made": step}
 

@@ -38,11 +38,13 @@ class Office:
         self.environment = {
             "PLAYED_LOG": str(folder / "played.txt"),
             "PLAYED_SECONDS": "1.5",
+            "PLAYED_HOLD": str(folder / "hold"),
             "TUNELOOP_WORKSPACE": str(folder / "workspace"),
             **({"TUNELOOP_RECORDS_URL": records_url} if records_url else {}),
         }
         self.log = folder / "played.txt"
         self.log.touch()
+        self.hold = folder / "hold"
         self.workspace = Workspace.open(folder / "workspace", records_url=records_url)
         self.loops = {name: self._loop(file) for name, file in zip(names, self.files, strict=True)}
         self._folder = folder
@@ -206,8 +208,11 @@ def test_two_workers_share_cycles_and_one_takes_over_from_the_other(
     at = office("router", "triage", records_url=empty_postgres)
     at.start(2)
     assert len(presence.alive(at.workspace)) == 2
+    at.hold.touch()
     for name in at.loops:
         at.ask(name)
+    at.wait_for(lambda: {model for model, *_ in at.steps()} == at.loops.keys())
+    at.hold.unlink()
     at.wait_for(lambda: all(at.status(name) == "finished" for name in at.loops))
     workers_of = {name: {w for m, *_, w in at.steps() if m == name} for name in at.loops}
     assert all(len(workers) == 1 for workers in workers_of.values()), "one sees a cycle through"
