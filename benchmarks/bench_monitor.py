@@ -23,6 +23,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -108,15 +109,27 @@ def _run(python: str, side: str, folder: Path, options: argparse.Namespace) -> d
     command = [python, str(SIDES / f"{side}_side.py"), str(folder)]
     try:
         done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=options.timeout
+            command,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=options.timeout,
+            preexec_fn=_first_to_go,
         )
     except subprocess.TimeoutExpired:
         return {"failed": f"more than {options.timeout:g} s"}
+    if done.returncode == -signal.SIGKILL:
+        return {"failed": "killed by the system: out of memory"}
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         return {"failed": f"exit {done.returncode}: {last}"}
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
+
+
+def _first_to_go() -> None:
+    """When memory runs out the kernel shall end this process, not another one."""
+    Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def _compared(sides: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -30,8 +30,8 @@ _LIMIT_RULES: Mapping[str, str] = {
     "novelty": "novelty (new kinds of request)",
 }
 """Monitor → what people call its figure."""
-_DRIFT_RULES = ("embedding_drift",)
-"""Monitors whose verdict is calibrated: an alert is evidence."""
+_DRIFT = "embedding_drift"
+"""Its verdict is calibrated: an alert is evidence."""
 VOCABULARY = "vocabulary"
 _NOVELTY = "novelty"
 STALE_WINDOWS = 2
@@ -84,14 +84,14 @@ def of_measurements(
             for monitor, name in _LIMIT_RULES.items()
         ),
         _vocabulary(histories.get(_NOVELTY, ()), settings, now),
-        *(_drift(monitor, histories.get(monitor, ()), settings, now) for monitor in _DRIFT_RULES),
+        _drift(histories.get(_DRIFT, ()), settings, now),
     ]
 
 
 def corrections(*, approved: int, waiting: int, minimum: int) -> Finding:
     """Whether enough corrections are approved since the last cycle to be worth another one."""
     message = (
-        f"{approved} of the {minimum} approved corrections that make a cycle worth its time"
+        f"{approved} approved corrections, {minimum} make a cycle worth its time"
         f" ({waiting} wait for review)"
     )
     fired = approved >= minimum
@@ -172,11 +172,11 @@ def _with_evidence(
     kind = f"windows in a row that overlap at most {100 * settings.maximum_overlap:g} %"
     windows = tuple(_seen(one) for one in counted)
     if len(counted) >= wanted:
+        seen_in = f"{len(counted)} {kind}" if wanted > 1 else "one window"
         return Finding(
             rule=rule,
             state="fired",
-            message=f"{told}{bad}, in {f'{len(counted)} {kind}' if wanted > 1 else 'one window'}, "
-            f"first seen on {oldest.window_end:%Y-%m-%d}",
+            message=f"{told}{bad}, in {seen_in}, first seen on {oldest.window_end:%Y-%m-%d}",
             windows=windows,
         )
     return Finding(
@@ -209,13 +209,10 @@ def _vocabulary(
     return _finding(VOCABULARY, name, history, same_words, settings, now)
 
 
-def _drift(
-    monitor: str, history: Sequence[Measurement], settings: TriggerSettings, now: datetime
-) -> Finding:
+def _drift(history: Sequence[Measurement], settings: TriggerSettings, now: datetime) -> Finding:
     """The monitor's own sentence tells its figures: its verdict is more than one limit."""
-    name = monitor.replace("_", " ")
     plain = [replace(one, limit=None) for one in history]
-    return _finding(monitor, name, plain, _is_alert, settings, now)
+    return _finding(_DRIFT, "embeddings", plain, _is_alert, settings, now)
 
 
 def _of_new_words(one: Measurement, limit: Limit) -> Measurement:

@@ -12,7 +12,12 @@ from monitoring_data import LetterEmbedder
 from tuneloop.errors import DataError
 from tuneloop.monitoring.drift.calibration import SIZES, calibrate_topics
 from tuneloop.monitoring.drift.familiarity import dominance
-from tuneloop.monitoring.drift.reference import DriftReference, OwnPrompts, drift_reference
+from tuneloop.monitoring.drift.reference import (
+    DriftReference,
+    OwnPrompts,
+    drift_reference,
+    topic_words,
+)
 from tuneloop.monitoring.drift.sketch import DriftSketch
 from tuneloop.monitoring.drift.topics import find_topics
 from tuneloop.monitoring.drift.verdict import verdict
@@ -21,9 +26,14 @@ from tuneloop.monitoring.drift.verdict import verdict
 def test_topics_are_those_of_the_prompts_with_their_words() -> None:
     reference = world.reference()
     assert reference.rows == int(reference.topics.counts.sum()) == 800
-    leading = {words[0] for words in reference.topic_words}
+    leading = {words[0] for words in reference.topic_words if words}
     assert {"refund", "parcel", "heating", "invoice", "login", "battery"} <= leading
     assert reference.word_counts["please"] == 800
+
+
+def test_a_word_of_a_single_text_names_no_topic() -> None:
+    texts = ["refund for Ms Okonkwo", "refund please", "parcel for Mr Lindqvist"]
+    assert topic_words(texts, [0, 0, 1], 2) == (("refund",), ())
 
 
 def test_thresholds_come_down_with_the_rows_but_not_below_what_is_tolerated() -> None:

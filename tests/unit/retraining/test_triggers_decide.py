@@ -76,7 +76,7 @@ def decided(evidence: Evidence, **settings: float) -> RetrainDecision:
 def test_all_is_well_with_the_numbers() -> None:
     one = decided(QUIET)
     assert (one.action, one.because, one.fired) == ("do_not", "quiet", ())
-    assert "edit rate 4.3 %" in one.reason and "3 of the 20 approved corrections" in one.reason
+    assert "edit rate 4.3 %" in one.reason and "3 approved corrections, 20 make" in one.reason
     assert one.earliest == NOW + timedelta(days=60)  # the refresh
 
 
@@ -92,7 +92,7 @@ def test_lasting_evidence_with_material_is_a_reason() -> None:
     one = decided(BAD)
     assert (one.action, one.because) == ("retrain", "evidence")
     assert one.fired == ("edit_rate", "corrections")
-    assert "35.7 %" in one.reason and "25 of the 20" in one.reason
+    assert "35.7 %" in one.reason and "25 approved corrections, 20 make" in one.reason
 
 
 def test_without_material_the_reviewers_are_asked() -> None:

@@ -30,8 +30,6 @@ NEW_TASK_PROMPTS = 5
 """Fewest prompts of the sample that are a new kind of request."""
 FAR_MORE = 5.0
 """So many times as common as in training is a new kind of request, too; less is a grown topic."""
-_CLUSTERED_ROWS = 1_000
-"""Of more prompts a random part is clustered: it takes a table of all pairs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +63,7 @@ class NewTask:
     words: tuple[str, ...]
     """What sets them apart from the rest of the sample."""
     share: Figure
-    """Of the prompts that were clustered."""
+    """Of the sample's prompts."""
     examples: tuple[Example, ...]
 
 
@@ -174,35 +172,28 @@ def _new_tasks(
     import numpy as np
     from scipy.cluster.hierarchy import fcluster, linkage
 
-    rows = np.arange(sample.height)
-    if len(rows) > _CLUSTERED_ROWS:
-        rows = np.sort(np.random.default_rng(0).choice(rows, _CLUSTERED_ROWS, replace=False))
-    vectors, far = (
-        sample["vector"].to_numpy()[rows],
-        cosines[rows] < reference.familiarity.far_below,
-    )
-    if len(rows) < NEW_TASK_PROMPTS:
+    if sample.height < NEW_TASK_PROMPTS:
         return ()
+    vectors, far = sample["vector"].to_numpy(), cosines < reference.familiarity.far_below
     radius = max(reference.familiarity.median, 0.0)
     tree = linkage(vectors, method="average", metric="cosine")
     labels = fcluster(tree, t=1 - radius**2, criterion="distance") - 1
     sizes = np.bincount(labels)
     large = np.flatnonzero(sizes >= NEW_TASK_PROMPTS)
-    texts = [sample["text"][int(row)] for row in rows]
-    telling = topic_words(texts, labels.tolist(), len(sizes))
+    telling = topic_words(sample["text"].to_list(), labels.tolist(), len(sizes))
     found = []
     for label in large:
         members = np.flatnonzero(labels == label)
         mostly_far = far[members].sum() > max(len(members) / 2, NEW_TASK_PROMPTS - 1)
         if mostly_far or _far_more_common(
-            vectors[members], reference.sample, radius, traffic=len(rows), looked_at=len(large)
+            vectors[members], reference.sample, radius, traffic=sample.height, looked_at=len(large)
         ):
             typical = members[np.argsort(-(vectors[members] @ vectors[members].mean(axis=0)))]
             found.append(
                 NewTask(
                     words=telling[label],
-                    share=intervals.share(len(members), len(rows)),
-                    examples=_examples(sample, rows[typical]),
+                    share=intervals.share(len(members), sample.height),
+                    examples=_examples(sample, typical),
                 )
             )
     return tuple(sorted(found, key=lambda one: -one.share.value)[:MOST_LISTED])

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Vectors = npt.NDArray[np.float32]
 
-REFERENCE_VERSION = 4
+REFERENCE_VERSION = 5
 """Grows when a reference is computed differently, so that no cached one of another rule is used."""
 LEAST_PROMPTS = 20
 SAMPLED_PROMPTS = 1_000
@@ -213,7 +213,8 @@ def topic_words(
 ) -> tuple[tuple[str, ...], ...]:
     """For each topic the words that tell it from all texts: the largest p log(p / q), p being the
     share of its texts that have the word and q that of all (the word's part of the Kullback-Leibler
-    divergence)."""
+    divergence). Words of a single text are left out: they are a person's rather than the topic's.
+    """
     everywhere: Counter[str] = Counter()
     within: list[Counter[str]] = [Counter() for _ in range(topics)]
     sizes = Counter(labels)
@@ -227,6 +228,7 @@ def topic_words(
             word: (share := count / sizes[topic])
             * math.log(share / (everywhere[word] / len(texts)))
             for word, count in within[topic].items()
+            if count > 1
         }
         return tuple(sorted(gain, key=lambda word: (-gain[word], word))[:most])
 

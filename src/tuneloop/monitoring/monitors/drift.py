@@ -111,7 +111,9 @@ def _named(causes: Attribution) -> str:
 
 
 def _in_words(cause: GrownTopic | NewTask, share: Figure, sign: str = "") -> str:
-    return f"“{' '.join(cause.words[:_CAUSE_WORDS])}” ({sign}{100 * share.value:.0f} %)"
+    words = " ".join(cause.words[:_CAUSE_WORDS])
+    named = f"“{words}”" if words else "without a word in common"
+    return f"{named} ({sign}{100 * share.value:.0f} %)"
 
 
 def _typical(causes: Attribution) -> list[Example]:
