@@ -37,7 +37,7 @@ from tuneloop.cli import (
     triggers,
     worker,
 )
-from tuneloop.cli.help import SectionedGroup
+from tuneloop.cli.help import SectionedGroup, add_group
 from tuneloop.cli.terminal import err
 from tuneloop.errors import TuneloopError
 
@@ -76,25 +76,25 @@ app.command("doctor", rich_help_panel=_LOOK)(doctor.doctor)
 app.command("approve", rich_help_panel=_PEOPLE)(approvals.approve)
 app.command("reject", rich_help_panel=_PEOPLE)(approvals.reject)
 app.command("erase", rich_help_panel=_PEOPLE)(erasure.erase)
-app.add_typer(review.app, name="review", cls=SectionedGroup, rich_help_panel=_LOOP)
-app.add_typer(cycle.app, name="cycle", cls=SectionedGroup, rich_help_panel=_LOOP)
-app.add_typer(rollouts.app, name="rollout", cls=SectionedGroup, rich_help_panel=_LIVE)
-app.add_typer(monitoring.app, name="monitor", cls=SectionedGroup, rich_help_panel=_LIVE)
-app.add_typer(triggers.app, name="triggers", cls=SectionedGroup, rich_help_panel=_LIVE)
-app.add_typer(alerts.app, name="alert", cls=SectionedGroup, rich_help_panel=_LIVE)
-app.add_typer(traffic.app, name="traffic", cls=SectionedGroup, rich_help_panel=_LIVE)
-app.add_typer(judge.app, name="judge", cls=SectionedGroup, rich_help_panel=_LIVE)
-app.add_typer(judge.golden, name="golden", cls=SectionedGroup, rich_help_panel=_LIVE)
+add_group(app, review.app, name="review", section=_LOOP)
+add_group(app, cycle.app, name="cycle", section=_LOOP)
+add_group(app, rollouts.app, name="rollout", section=_LIVE)
+add_group(app, monitoring.app, name="monitor", section=_LIVE)
+add_group(app, triggers.app, name="triggers", section=_LIVE)
+add_group(app, alerts.app, name="alert", section=_LIVE)
+add_group(app, traffic.app, name="traffic", section=_LIVE)
+add_group(app, judge.app, name="judge", section=_LIVE)
+add_group(app, judge.golden, name="golden", section=_LIVE)
 review.app.command("sample")(judge.sample)
-app.add_typer(keys.app, name="key", cls=SectionedGroup, rich_help_panel=_LIVE)
-app.add_typer(approvals.app, name="approvals", cls=SectionedGroup, rich_help_panel=_PEOPLE)
-app.add_typer(people.app, name="people", cls=SectionedGroup, rich_help_panel=_PEOPLE)
-app.add_typer(audit.app, name="audit", cls=SectionedGroup, rich_help_panel=_PEOPLE)
-app.add_typer(data.app, name="data", cls=SectionedGroup, rich_help_panel=_LOOK)
-app.add_typer(runs.app, name="runs", cls=SectionedGroup, rich_help_panel=_LOOK)
-app.add_typer(bundles.app, name="bundle", cls=SectionedGroup, rich_help_panel=_LOOK)
-app.add_typer(evaluation.app, name="evaluation", cls=SectionedGroup, rich_help_panel=_LOOK)
-app.add_typer(config.app, name="config", cls=SectionedGroup, rich_help_panel=_LOOK)
+add_group(app, keys.app, name="key", section=_LIVE)
+add_group(app, approvals.app, name="approvals", section=_PEOPLE)
+add_group(app, people.app, name="people", section=_PEOPLE)
+add_group(app, audit.app, name="audit", section=_PEOPLE)
+add_group(app, data.app, name="data", section=_LOOK)
+add_group(app, runs.app, name="runs", section=_LOOK)
+add_group(app, bundles.app, name="bundle", section=_LOOK)
+add_group(app, evaluation.app, name="evaluation", section=_LOOK)
+add_group(app, config.app, name="config", section=_LOOK)
 
 
 def _version(wanted: bool) -> None:

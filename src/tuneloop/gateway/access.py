@@ -51,6 +51,7 @@ def identify(snapshot: RouteSnapshot, authorization: str | None) -> Caller:
             "Expected an API key of this gateway as `Authorization: Bearer tl_…`, got "
             + ("another one." if text else "none."),
             headers=(("www-authenticate", "Bearer"),),
+            unread=True,
         )
     return Caller(name=name, owner=key.owner, key=key)
 
@@ -135,4 +136,5 @@ def _too_many(message: str, what: str, wait_seconds: float) -> ApiError:
         message,
         kind="requests",
         headers=(("retry-after", str(max(1, round(wait_seconds)))),),
+        unread=True,
     )

@@ -39,6 +39,7 @@ _log = logging.getLogger(__name__)
 
 _MODELS = "/v1/models/"
 _COUNTS_SECONDS = 0.5
+_CLOSE = ("connection", "close")
 
 
 Handler = Callable[[Scope, HTTPProtocol], Awaitable[None]]
@@ -73,7 +74,7 @@ class Gateway:
 
     def drain(self) -> None:
         """From now on every answer ends its connection: this process is about to stop."""
-        self._headers.append(("connection", "close"))
+        self._headers.append(_CLOSE)
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._sweep = Sweep(loop)
@@ -105,7 +106,10 @@ class Gateway:
             await self._handler(scope)(scope, protocol)
         except ApiError as e:
             self._metrics.refused[e.code] += 1
-            _send(protocol, e.status, e.body(), e.headers)
+            # hyper hangs up where a body is left unread, and a client that is not told of it sends
+            # its next request into the void.
+            closing = [_CLOSE] if e.unread and _has_body(scope) else []
+            _send(protocol, e.status, e.body(), [*e.headers, *closing])
         except Exception:  # noqa: BLE001  a fault of ours must not leave a client waiting
             _log.exception("%s %s failed", scope.method, scope.path)
             self._metrics.refused["internal_error"] += 1
@@ -117,7 +121,8 @@ class Gateway:
         if found is None and scope.path.startswith(_MODELS):
             found = "GET", self.model
         if found is None:
-            raise ApiError(404, "unknown_url", f"There is nothing at {scope.method} {scope.path}.")
+            message = f"There is nothing at {scope.method} {scope.path}."
+            raise ApiError(404, "unknown_url", message, unread=True)
         method, handler = found
         if scope.method != method:
             raise ApiError(
@@ -125,6 +130,7 @@ class Gateway:
                 "method_not_allowed",
                 f"{scope.path} takes {method}, not {scope.method}.",
                 headers=(("allow", method),),
+                unread=True,
             )
         return handler
 
@@ -214,7 +220,8 @@ class Gateway:
         """The request's body, never more of it than the limit, and never longer in coming."""
         encoded = "content-encoding" in scope.headers
         if encoded and scope.headers.get("content-encoding", "").lower() != "identity":
-            raise _unread(415, "unsupported_encoding", "Expected a body without content-encoding.")
+            message = "Expected a body without content-encoding."
+            raise ApiError(415, "unsupported_encoding", message, unread=True)
         limit = self._settings.body_bytes
         length = scope.headers.get("content-length")
         body: bytes | None = None
@@ -229,7 +236,8 @@ class Gateway:
             finally:
                 self._sweep.discard(reading)
         if body is None:
-            raise _unread(413, "request_too_large", f"Expected a body of at most {limit} bytes.")
+            message = f"Expected a body of at most {limit} bytes."
+            raise ApiError(413, "request_too_large", message, unread=True)
         return body
 
 
@@ -249,14 +257,12 @@ class _Reading:
         """In place of the cancellation, if it was ours."""
         if self._given_up and self._task is not None:
             self._task.uncancel()
-            raise _unread(
-                408, "request_timeout", f"Expected the whole body within {seconds:g} s."
-            ) from None
+            message = f"Expected the whole body within {seconds:g} s."
+            raise ApiError(408, "request_timeout", message, unread=True) from None
 
 
-def _unread(status: int, code: str, message: str) -> ApiError:
-    """A refusal before the body is read: the connection that it is on cannot be used again."""
-    return ApiError(status, code, message, headers=(("connection", "close"),))
+def _has_body(scope: Scope) -> bool:
+    return scope.headers.get("content-length", "0") != "0" or "transfer-encoding" in scope.headers
 
 
 async def _chunks(protocol: HTTPProtocol, limit: int) -> bytes | None:

@@ -19,6 +19,7 @@ class ApiError(Exception):
         kind: str = "invalid_request_error",
         param: str | None = None,
         headers: tuple[tuple[str, str], ...] = (),
+        unread: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -30,6 +31,8 @@ class ApiError(Exception):
         self.param = param
         self.headers = headers
         """More headers of the answer."""
+        self.unread = unread
+        """Refused before the request's body was read."""
 
     def body(self) -> bytes:
         """`{"error": {...}}` as OpenAI writes it."""

@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any, cast
@@ -91,6 +92,32 @@ def test_a_key_opens_its_endpoints_and_nothing_else(
     spooled = b"".join(p.read_bytes() for p in gateway.spool.iterdir())
     log = (gateway.folder / "gateway.log").read_bytes()
     assert b"s" * 43 not in spooled + log  # no secret is ever written
+
+
+def test_a_refused_client_hears_why_though_its_body_comes_late(
+    gateway: RunningGateway, scripted: Scripted
+) -> None:
+    """The gateway does not read it, so the connection ends; the client's next request needs another
+    one, and has to be told."""
+    _publish(gateway, _guarded(scripted(Reply()), {"alice": _key(ALICE)}))
+    body = json.dumps(ASK).encode()
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=20)
+    refused = {"/v1/chat/completions": 401, "/v1/feedback": 401, "/v2": 404, "/v1/models": 405}
+    for _ in range(10):
+        for path, status in refused.items():
+            connection.putrequest("POST", path)
+            connection.putheader("content-length", str(len(body)))
+            connection.endheaders()
+            time.sleep(0.003)
+            with suppress(OSError):
+                connection.send(body)
+            answer = connection.getresponse()
+            assert answer.status == status and answer.will_close, path
+            assert json.loads(answer.read())["error"]["code"]
+    connection.request("GET", "/v1/models")
+    answer = connection.getresponse()
+    assert answer.status == 401 and not answer.will_close, "nothing was left unread"
+    connection.close()
 
 
 def test_feedback_is_taken_from_the_owner_and_from_staff_only(
