@@ -118,7 +118,7 @@ class Terminal:
         if self._bars is None:
             self._bars = _bars()
             self._bars.start()
-            self._task = self._bars.add_task("", total=total)
+            self._task = self._bars.add_task("", total=total, detail=detail)
         self._bars.update(self._task, completed=done, total=total, detail=detail)
 
     def note(self, text: str) -> None:
