@@ -17,6 +17,8 @@ from tuneloop.cli.terminal import (
     finishing,
     open_loop,
     out,
+    page,
+    paged,
     print_json,
     table,
 )
@@ -45,12 +47,14 @@ def list_(
     if json_:
         print_json(found)
         return
-    rows = table("alert", "monitor", "status", "opened", "seen", "message")
+    rows = table(
+        "alert", "monitor", "status", "opened", "seen", "message", optional=("seen", "opened")
+    )
     for one in found:
         rows.add_row(
             one.id, one.monitor, one.status, ago(one.opened_at, now), str(one.seen), one.message
         )
-    out.print(rows if found else "No open alerts.")
+    page(rows if found else "No open alerts.")
 
 
 @app.command()
@@ -69,14 +73,15 @@ def show(alert: AlertArgument, file: ModelOption = DEFAULT_FILE, json_: JsonOpti
     if json_:
         print_json({"alert": found, "events": events, "deliveries": deliveries})
         return
-    out.print(f"{found.monitor} of {found.model} is {found.status}, seen {found.seen} ×.")
-    for event in _telling(events):
-        who = "" if event.actor == alerts.MONITORING else f" by {event.actor}"
-        said = f"{event.at:%Y-%m-%d %H:%M}  {event.event}{who}: {event.message}"
-        out.print(Text(said.removesuffix(": ")))
-        for example in event.examples:
-            out.print(Text(f"                  e.g. {example}", style="dim"))
-    _print(deliveries)
+    with paged():
+        out.print(f"{found.monitor} of {found.model} is {found.status}, seen {found.seen} ×.")
+        for event in _telling(events):
+            who = "" if event.actor == alerts.MONITORING else f" by {event.actor}"
+            said = f"{event.at:%Y-%m-%d %H:%M}  {event.event}{who}: {event.message}"
+            out.print(Text(said.removesuffix(": ")))
+            for example in event.examples:
+                out.print(Text(f"                  e.g. {example}", style="dim"))
+        _print(deliveries)
 
 
 def _telling(events: Sequence[AlertEvent]) -> list[AlertEvent]:
@@ -159,7 +164,17 @@ def _print(found: Sequence[Delivery]) -> None:
     if not found:
         return
     colours = {"sent": "green", "gave_up": "red"}
-    rows = table("alert", "monitor", "event", "channel", "status", "attempts", "when", "last error")
+    rows = table(
+        "alert",
+        "monitor",
+        "event",
+        "channel",
+        "status",
+        "attempts",
+        "when",
+        "last error",
+        optional=("attempts", "monitor", "when"),
+    )
     for one in found:
         when = one.finished_at or one.retry_at or one.ready_at
         rows.add_row(

@@ -15,6 +15,7 @@ from tuneloop.cli.terminal import (
     finishing,
     open_loop,
     out,
+    page,
     print_json,
     table,
 )
@@ -96,14 +97,14 @@ def list_(
             }
         )
         return
-    rows = table("bundle", "kind", "event", "who", "as", "when", "why")
+    rows = table("bundle", "kind", "event", "who", "as", "when", "why", optional=("as", "kind"))
     for entry in entries:
         roles = ", ".join(entry.roles) or "–"
         when = ago(entry.at, now)
         rows.add_row(
             short(entry.bundle), entry.kind, entry.event, entry.person, roles, when, entry.reason
         )
-    out.print(rows if entries else "Nobody has approved or rejected anything.")
+    page(rows if entries else "Nobody has approved or rejected anything.")
     if subject:
         out.print(f"Bundle {subject.short}:")
         _print(standings)

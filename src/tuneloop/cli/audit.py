@@ -18,6 +18,7 @@ from tuneloop.cli.terminal import (
     finishing,
     open_loop,
     out,
+    page,
     print_json,
     table,
 )
@@ -55,7 +56,7 @@ def list_(
     for event in events:
         detail = json.dumps(event.detail, ensure_ascii=False)
         rows.add_row(str(event.id), ago(event.at, now), event.actor, event.action, detail[:200])
-    out.print(rows if events else "Nothing has been done yet.")
+    page(rows if events else "Nothing has been done yet.")
 
 
 @app.command()

@@ -14,6 +14,7 @@ from tuneloop.cli.terminal import (
     finishing,
     open_loop,
     out,
+    page,
     print_json,
     table,
 )
@@ -77,7 +78,7 @@ def _show(found: Backtest) -> None:
             f"{guard.candidate_only} : {guard.production_only}",
             guard.standing.replace("_", " "),
         )
-    out.print(rows)
+    page(rows)
     out.print(f"Equal answers: {_counted(found.agreement)}", markup=False)
     if found.corrected is not None:
         out.print(_corrected(found.corrected), markup=False)

@@ -14,6 +14,7 @@ from tuneloop.cli.terminal import (
     finishing,
     open_loop,
     out,
+    page,
     print_json,
     table,
 )
@@ -103,7 +104,7 @@ def _show_load(load: LoadComparison, name: str, other: str) -> None:
             ratio = load.ratios.get(f"{figure.removesuffix('_ms')}_ratio")
             cells += [_figure(theirs.get(figure)), _figure(ratio)]
         rows.add_row(figure, *cells)
-    out.print(rows)
+    page(rows)
 
 
 def _figure(figure: Figure | None) -> str:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 import typer
 
+from tuneloop.cli.sheets import bundle_sheet as shown
 from tuneloop.cli.terminal import (
     DEFAULT_FILE,
     JsonOption,
     ModelOption,
-    Rows,
     ago,
     finishing,
     open_loop,
     out,
+    page,
     print_json,
     table,
 )
@@ -44,7 +44,7 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     if json_:
         print_json([{**_plain(b), "aliases": names.get(b.id, [])} for b in found])
         return
-    rows = table("bundle", "alias", "made", "dataset", "gates")
+    rows = table("bundle", "alias", "made", "dataset", "gates", optional=("dataset",))
     for one in found:
         rows.add_row(
             one.short,
@@ -53,7 +53,7 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
             str(one.manifest["dataset"].get("label", "")),
             str(one.manifest["evaluation"].get("verdict", "")),
         )
-    out.print(rows if found else "No bundles yet. Make one with: tuneloop run")
+    page(rows if found else "No bundles yet. Make one with: tuneloop run")
 
 
 @app.command()
@@ -62,7 +62,7 @@ def show(
     file: ModelOption = DEFAULT_FILE,
     json_: JsonOption = False,
 ) -> None:
-    """Show a bundle's manifest: everything that decides how it behaves.
+    """Show on one screen what a bundle is made of; all of its manifest with --json.
 
     Example: tuneloop bundle show candidate
     """
@@ -73,11 +73,7 @@ def show(
     if json_:
         print_json(_plain(found))
         return
-    out.print(f"[bold]{found.model}[/] bundle {found.id}")
-    rows = _keyed("value")
-    for key, value in _leaves(found.manifest):
-        rows.add_row(key, value if isinstance(value, str) else json.dumps(value))
-    out.print(rows)
+    page(shown(found))
 
 
 @app.command()
@@ -99,10 +95,10 @@ def diff(
     if json_:
         print_json(found)
         return
-    rows = _keyed(a.short, b.short)
+    rows = table("key", a.short, b.short)
     for one in found:
         rows.add_row(one.key, str(one.before), str(one.after))
-    out.print(rows if found else "They are the same bundle.")
+    page(rows if found else "They are the same bundle.")
 
 
 @app.command()
@@ -126,15 +122,6 @@ def verify(
         out.print(f"Bundle {found.short} is intact: {', '.join(sorted(folders))}.")
 
 
-def _keyed(*columns: str) -> Rows:
-    """A table whose first column is long, and may be broken for the sake of the others."""
-    rows = table("key", *columns)
-    rows.columns[0].no_wrap = False
-    for column in rows.columns:
-        column.ratio = 1
-    return rows
-
-
 def _plain(bundle: Any) -> dict[str, Any]:
     return {
         "id": bundle.id,
@@ -142,9 +129,3 @@ def _plain(bundle: Any) -> dict[str, Any]:
         "created_at": bundle.created_at,
         "manifest": dict(bundle.manifest),
     }
-
-
-def _leaves(value: Any, at: str = "") -> list[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        return [leaf for k, v in value.items() for leaf in _leaves(v, f"{at}.{k}" if at else k)]
-    return [(at, value)]

@@ -13,6 +13,7 @@ from tuneloop.cli.terminal import (
     ModelOption,
     SetOption,
     out,
+    page,
     print_json,
     table,
 )
@@ -63,7 +64,7 @@ def show(
     rows = table("key", "value", "from")
     for key, value, origin in values:
         rows.add_row(key, json.dumps(value, ensure_ascii=False), origin)
-    out.print(rows)
+    page(rows)
 
 
 @app.command()

@@ -15,12 +15,16 @@ from tuneloop.cli.terminal import (
     followed,
     open_loop,
     out,
+    page,
     print_json,
     table,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tuneloop.retraining.cycles import Cycle
+    from tuneloop.under_way import UnderWay
 
 app = typer.Typer(no_args_is_help=True, help="Cycles that a worker runs.")
 
@@ -65,12 +69,12 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     if json_:
         print_json(found)
         return
-    rows = table("cycle", "status", "begun", "why", "what came of it")
+    rows = table("cycle", "status", "begun", "why", "what came of it", optional=("why", "begun"))
     for cycle in found:
         rows.add_row(
             cycle.id, cycle.status, ago(cycle.created_at, now), cycle.reason, cycle.outcome
         )
-    out.print(rows if found else "There was no cycle yet.")
+    page(rows if found else "There was no cycle yet.")
 
 
 @app.command()
@@ -93,13 +97,16 @@ def show(
         if follow:
             found = followed(
                 lambda: cycles.find(loop.workspace, loop.model.name, found.id),
-                say=_doing,
+                say=lambda cycle: _doing(cycle, loop.under_way()),
                 until=lambda cycle: cycle.status not in ("asked", "running"),
             )
+        doing = loop.under_way() if found.status == "running" else []
     if json_:
-        print_json(found)
+        print_json({**vars(found), "under_way": doing})
         return
     out.print(f"{found.id}: {found.status}. {found.outcome}", markup=False)
+    for one in doing:
+        out.print(f"now: {one}", markup=False)
     out.print(f"why: {found.reason}", markup=False)
     rows = table("step", "seconds", "made")
     for step, made in found.steps.items():
@@ -110,7 +117,7 @@ def show(
             if key != "seconds" and isinstance(value, str)
         )
         rows.add_row(step, f"{made['seconds']:.0f}", what)
-    out.print(rows if found.steps else "No step is done yet.")
+    page(rows if found.steps else "No step is done yet.")
 
 
 @app.command()
@@ -132,6 +139,7 @@ def cancel(
         out.print(f"Cycle {ended.id} is cancelled. Production is as it was.")
 
 
-def _doing(cycle: Cycle) -> str:
+def _doing(cycle: Cycle, under_way: Sequence[UnderWay]) -> str:
     done = ", ".join(f"{step} {made['seconds']:.0f} s" for step, made in cycle.steps.items())
-    return f"cycle {cycle.id} is {cycle.status}; done: {done or 'nothing yet'}"
+    now = "; ".join(str(one) for one in under_way) or f"done: {done or 'nothing yet'}"
+    return f"cycle {cycle.id} is {cycle.status}; {now}"

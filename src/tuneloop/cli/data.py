@@ -15,6 +15,8 @@ from tuneloop.cli.terminal import (
     finishing,
     open_loop,
     out,
+    page,
+    paged,
     print_json,
     table,
 )
@@ -57,7 +59,7 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     rows = table("version", "train", "eval", "made")
     for one in versions:
         rows.add_row(one.label, str(one.rows_train), str(one.rows_eval), ago(one.created_at, now))
-    out.print(rows if versions else "No dataset version yet. Make one with: tuneloop prepare")
+    page(rows if versions else "No dataset version yet. Make one with: tuneloop prepare")
 
 
 @app.command()
@@ -73,8 +75,9 @@ def show(
     if json_:
         print_json(_as_json(version))
         return
-    out.print(f"Dataset version [bold]{version.label}[/] ({version.digest})")
-    _print_report(version)
+    with paged():
+        out.print(f"Dataset version [bold]{version.label}[/] ({version.digest})")
+        _print_report(version)
 
 
 @app.command()
@@ -93,7 +96,7 @@ def quarantine(
     rows = table("file", "line", "reason", "detail")
     for row in found:
         rows.add_row(str(row["source"]), str(row["line"]), row["reason"], str(row["detail"]))
-    out.print(rows if found else "Nothing was left out.")
+    page(rows if found else "Nothing was left out.")
 
 
 @app.command()
@@ -109,7 +112,8 @@ def diff(
     if json_:
         print_json(found.as_row())
         return
-    _print_diff(found)
+    with paged():
+        _print_diff(found)
 
 
 def _as_json(version: DatasetVersion) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from tuneloop.cli.terminal import (
     JsonOption,
     finishing,
     open_loop,
-    out,
+    page,
     print_json,
     table,
 )
@@ -77,7 +77,7 @@ def doctor(json_: JsonOption = False) -> None:
         rows = table("what", "state", "detail")
         for one in findings:
             rows.add_row(one.name, Text(one.state, style=colours[one.state]), one.detail)
-        out.print(rows)
+        page(rows)
     if any(one.state == "missing" for one in findings):
         raise typer.Exit(1)
 

@@ -16,6 +16,7 @@ from tuneloop.cli.terminal import (
     finishing,
     open_loop,
     out,
+    page,
     print_json,
     table,
 )
@@ -44,8 +45,7 @@ def evaluate(
     if json_:
         print_json(report.as_json())
     else:
-        for part in report.as_terminal():
-            out.print(part)
+        page(*report.as_terminal())
     if done.verdict != "passed":
         raise typer.Exit(3)
 
@@ -64,7 +64,7 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     rows = table("evaluation", "subject", "verdict", "when")
     for one in found:
         rows.add_row(one.id, one.subject, one.verdict or one.status, ago(one.created_at, now))
-    out.print(rows if found else "No evaluation yet.")
+    page(rows if found else "No evaluation yet.")
 
 
 @app.command()
@@ -88,5 +88,4 @@ def show(
     elif json_:
         print_json(report.as_json())
     else:
-        for part in report.as_terminal():
-            out.print(part)
+        page(*report.as_terminal())

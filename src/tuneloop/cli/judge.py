@@ -16,6 +16,7 @@ from tuneloop.cli.terminal import (
     finishing,
     open_loop,
     out,
+    page,
     print_json,
     table,
 )
@@ -130,7 +131,7 @@ def show(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
             str(one.tokens),
         )
         out.print(one.standing, markup=False)
-    out.print(rows if found else "Nothing judged in the last 7 days. Do it: tuneloop judge run")
+    page(rows if found else "Nothing judged in the last 7 days. Do it: tuneloop judge run")
     if people is not None:
         out.print(f"People's samples: {_told(people)} right, effective n = {people.n}.")
 
@@ -235,7 +236,7 @@ def _print_calibration(found: Calibration) -> None:
             ends = f"{figure.low:.3f}–{figure.high:.3f}"
             rows.add_row(name, f"{figure.value:.3f}", ends, str(figure.n))
     out.print(f"{found.judge}, {found.n} answers, {found.unjudged} without a verdict", markup=False)
-    out.print(rows)
+    page(rows)
     if not found.corrects:
         out.print("Too few labels of both kinds, or too poor a judge, to correct a share with it.")
 

@@ -14,6 +14,7 @@ from tuneloop.cli.terminal import (
     finishing,
     open_loop,
     out,
+    page,
     print_json,
     table,
 )
@@ -78,7 +79,16 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     if json_:
         print_json(found)
         return
-    rows = table("key", "owner", "opens", "a minute", "at a time", "created", "state")
+    rows = table(
+        "key",
+        "owner",
+        "opens",
+        "a minute",
+        "at a time",
+        "created",
+        "state",
+        optional=("created", "at a time", "a minute"),
+    )
     for key in found:
         rows.add_row(
             key.name,
@@ -89,7 +99,7 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
             ago(key.created_at, now),
             "active" if key.active else "revoked",
         )
-    out.print(rows if found else "No keys: the gateway answers all who can reach it.")
+    page(rows if found else "No keys: the gateway answers all who can reach it.")
 
 
 @app.command()

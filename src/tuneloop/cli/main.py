@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from tuneloop import __version__
+from tuneloop import __version__, foreground
 from tuneloop.cli import (
     alerts,
     approvals,
@@ -22,6 +23,7 @@ from tuneloop.cli import (
     doctor,
     erasure,
     evaluation,
+    failures,
     judge,
     keys,
     monitoring,
@@ -38,7 +40,8 @@ from tuneloop.cli import (
     worker,
 )
 from tuneloop.cli.help import SectionedGroup, add_group
-from tuneloop.cli.terminal import err
+from tuneloop.cli.steps import draws
+from tuneloop.cli.terminal import StoppedError, err
 from tuneloop.errors import TuneloopError
 
 app = typer.Typer(
@@ -113,21 +116,48 @@ def _options(
 
 
 def main() -> None:
-    """Run the command; a mistake ends with one clear message and an exit code other than 0."""
+    """Run the command; whatever goes wrong ends in a few clear lines and an exit code.
+
+    | code | means |
+    |---|---|
+    | 1 | an error that the message explains |
+    | 2 | the request cannot be understood, or the model file is wrong |
+    | 3 | refused by a gate |
+    | 70 | tuneloop itself failed (EX_SOFTWARE of sysexits.h); the message names the log |
+    | 130 | Ctrl-C |
+    """
+    if draws(err):
+        signal.signal(signal.SIGTSTP, _rest)
+    sys.exit(_code_of(app))
+
+
+def _rest(number: int, frame: object) -> None:
+    """Ctrl-Z: give the cursor back, and let the children rest as well."""
+    err.show_cursor(True)
+    foreground.rest()
+
+
+def _code_of(command: Callable[..., Any]) -> int:
     try:
-        app()
+        command()
+    except SystemExit as e:
+        if e.code == failures.INTERRUPTED:  # Typer takes Ctrl-C for such an exit, and says nothing.
+            err.print("Stopped.")
+        return e.code if isinstance(e.code, int) else int(e.code is not None)
     except TuneloopError as e:
-        err.print(f"[bold red]error:[/] {escape(e.message)}", soft_wrap=True)
-        if e.remedy:
-            err.print(f"[bold]→[/] {escape(e.remedy)}", soft_wrap=True)
-        sys.exit(e.exit_code)
-    except KeyboardInterrupt:
-        err.print("stopped; run the same command again to continue.")
-        sys.exit(130)
+        failures.tell(e.message, e.remedy)
+        return e.exit_code
+    except StoppedError as e:
+        err.print(str(e), markup=False, soft_wrap=True)
+        return failures.INTERRUPTED
     except BrokenPipeError:
         # The reader went away (`| head`); nobody is left to tell.
         sys.stderr.close()
-        sys.exit(141)
+        return 141
     except OSError as e:
-        err.print(f"[bold red]error:[/] {escape(e.filename or 'the system')}: {e.strerror or e}.")
-        sys.exit(1)
+        failures.tell(f"{e.filename or 'the system'}: {e.strerror or e}.", "")
+        return 1
+    except Exception as e:  # noqa: BLE001 - a traceback is for the log
+        failures.tell_unexpected(e)
+        return failures.UNEXPECTED
+    return 0

@@ -17,6 +17,7 @@ from tuneloop.cli.terminal import (
     finishing,
     open_loop,
     out,
+    page,
     print_json,
     table,
 )
@@ -58,7 +59,16 @@ def list_(
             ]
         )
         return
-    rows = table("monitor", "what", "every", "alerts when", "last", "verdict", "")
+    rows = table(
+        "monitor",
+        "what",
+        "every",
+        "alerts when",
+        "last",
+        "verdict",
+        "",
+        optional=("every", "what", "alerts when"),
+    )
     for one in MONITORS:
         seen = last.get(one.name)
         rows.add_row(
@@ -70,7 +80,7 @@ def list_(
             Text("not measured yet", style="dim") if seen is None else _verdict(seen),
             "" if seen is None else ago(seen.time, now),
         )
-    out.print(rows)
+    page(rows)
 
 
 @app.command()
@@ -132,7 +142,7 @@ def _print(found: Sequence[Measurement], *, with_time: bool = False) -> None:
             _verdict(one),
             one.message,
         )
-    out.print(rows)
+    page(rows)
 
 
 def _plot(found: Sequence[Measurement]) -> None:
@@ -148,7 +158,7 @@ def _plot(found: Sequence[Measurement]) -> None:
             str(one.n),
             _verdict(one),
         )
-    out.print(rows)
+    page(rows)
     out.print("● value   ─ 95 % interval   │ limit", style="dim")
 
 

@@ -13,6 +13,7 @@ from tuneloop.cli.terminal import (
     finishing,
     open_loop,
     out,
+    page,
     print_json,
     table,
 )
@@ -126,4 +127,4 @@ def _print(found: list[Person]) -> None:
     rows = table("name", "role", "for", "since")
     for one in found:
         rows.add_row(one.name, one.role, one.model or "every model", f"{one.added_at:%Y-%m-%d}")
-    out.print(rows)
+    page(rows)

@@ -14,6 +14,7 @@ from tuneloop.cli.terminal import (
     finishing,
     open_loop,
     out,
+    page,
     print_json,
     table,
 )
@@ -139,4 +140,4 @@ def history(
             move.actor,
             move.reason,
         )
-    out.print(rows if moves else "Nothing was deployed yet.")
+    page(rows if moves else "Nothing was deployed yet.")

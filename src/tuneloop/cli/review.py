@@ -13,6 +13,7 @@ from tuneloop.cli.terminal import (
     finishing,
     open_loop,
     out,
+    page,
     print_json,
     table,
 )
@@ -88,10 +89,12 @@ def list_(
     if json_:
         print_json(shown)
         return
-    rows = table("id", "kind", "asked", "answered", "proposed", "status")
+    rows = table(
+        "id", "kind", "asked", "answered", "proposed", "status", optional=("status", "kind")
+    )
     for item in shown:
         rows.add_row(item.id, item.kind, item.question, item.answer, item.proposal, item.status)
-    out.print(rows if items else f"No {status} items.")
+    page(rows if items else f"No {status} items.")
     if len(items) > len(shown):
         out.print(f"… and {len(items) - len(shown)} more.")
 
@@ -188,7 +191,7 @@ def _print_stats(found: ReviewStats) -> None:
         counts = (str(one.counts.get(word, 0)) for word in _COUNTED)
         rows.add_row(one.name, *counts, f"{one.pace.examples_per_hour:.0f}" if one.pace else "")
     if found.reviewers:
-        out.print(rows)
+        page(rows)
     out.print(_agreement(found), markup=False)
 
 

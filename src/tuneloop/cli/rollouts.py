@@ -18,6 +18,7 @@ from tuneloop.cli.terminal import (
     followed,
     open_loop,
     out,
+    page,
     print_json,
     table,
 )
@@ -84,7 +85,7 @@ def status(
         stage = found.plan.stages[int(one.detail["step"])]
         reason = str(one.detail["reason"])
         rows.add_row(ago(one.at, now), one.event, str(stage), one.actor, reason)
-    out.print(rows)
+    page(rows)
 
 
 @app.command("list")
@@ -100,11 +101,11 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     if json_:
         print_json(found)
         return
-    rows = table("rollout", "candidate", "status", "stage", "begun", "why")
+    rows = table("rollout", "candidate", "status", "stage", "begun", "why", optional=("begun",))
     for one in found:
         begun = ago(one.created_at, now)
         rows.add_row(one.id, short(one.candidate), one.status, str(one.stage), begun, one.detail)
-    out.print(rows if found else "No rollouts yet.")
+    page(rows if found else "No rollouts yet.")
 
 
 @app.command()

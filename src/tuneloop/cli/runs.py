@@ -15,6 +15,7 @@ from tuneloop.cli.terminal import (
     finishing,
     open_loop,
     out,
+    page,
     print_json,
     table,
 )
@@ -54,7 +55,16 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     if json_:
         print_json(found)
         return
-    rows = table("run", "status", "dataset", "loss", "eval loss", "tokens/s", "started")
+    rows = table(
+        "run",
+        "status",
+        "dataset",
+        "loss",
+        "eval loss",
+        "tokens/s",
+        "started",
+        optional=("tokens/s", "dataset"),
+    )
     for run in found:
         record = run.record
         rows.add_row(
@@ -66,7 +76,7 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
             _number(record.get("tokens_per_second")),
             ago(run.created_at, now),
         )
-    out.print(rows if found else "No training run yet. Start one with: tuneloop train")
+    page(rows if found else "No training run yet. Start one with: tuneloop train")
 
 
 @app.command()
@@ -75,13 +85,21 @@ def show(
     file: ModelOption = DEFAULT_FILE,
     json_: JsonOption = False,
 ) -> None:
-    """Show the full record of a run: what is needed to repeat it.
+    """Show a run on one screen, also one that is under way; the full record with --json.
 
     Example: tuneloop runs show latest
     """
+    from tuneloop.cli.sheets import run_sheet
+
     with finishing(open_loop(file, quiet=True)) as loop:
-        found = loop.training_run(run)
-    print_json(found) if json_ else out.print_json(data=dict(found.record))
+        every = loop.training_runs()
+        under_way = run == "latest" and every and every[0].status == "running"
+        found = every[0] if under_way else loop.training_run(run)
+        doing = next((str(one) for one in loop.under_way() if found.id in one.step), None)
+    if json_:
+        print_json({**vars(found), "under_way": doing})
+    else:
+        page(run_sheet(found, doing))
 
 
 def _number(value: object) -> str:

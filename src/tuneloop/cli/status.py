@@ -11,7 +11,7 @@ from tuneloop.cli.terminal import (
     ago,
     finishing,
     open_loop,
-    out,
+    page,
     print_json,
 )
 
@@ -77,6 +77,8 @@ def _print(found: Status, now: datetime) -> None:
             "corrections",
             f"{found.open_reviews} to review, {found.approved_corrections} approved for retraining",
         )
+    for number, one in enumerate(found.under_way):
+        rows.add_row("under way" if number == 0 else "", f"[cyan]{escape(str(one))}[/]")
     if found.cycle:
         rows.add_row("last cycle", escape(found.cycle))
     rows.add_row("worker", ", ".join(found.workers) or "none; see: tuneloop worker --help")
@@ -85,7 +87,7 @@ def _print(found: Status, now: datetime) -> None:
         rows.add_row("people", f"[yellow]{escape(found.people)}[/]")
     for number, step in enumerate(found.next_steps):
         rows.add_row("next" if number == 0 else "", step)
-    out.print(rows)
+    page(rows)
 
 
 def _scores(scores: object) -> str:

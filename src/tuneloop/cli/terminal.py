@@ -1,9 +1,10 @@
-"""What every command shares: the model file and workspace it works on, output, progress."""
+"""What every command shares: the model file and workspace it works on, output, interruption."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,16 +16,16 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from rich.console import Console, RenderableType
 from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
+
+from tuneloop.cli.layout import table as table
+from tuneloop.cli.steps import SECONDS_BETWEEN_LINES, Step, Steps, draws, how_far
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bars
-
     from tuneloop.retraining.loop import Loop
 
-out = Console(highlight=False, soft_wrap=False)
-err = Console(stderr=True, highlight=False)
+# In a pipe nothing is wrapped or cut: a program reads it, or another terminal wraps it.
+out = Console(highlight=False, emoji=False, soft_wrap=not sys.stdout.isatty())
+err = Console(stderr=True, highlight=False, emoji=False)
 
 ModelOption = Annotated[
     Path,
@@ -49,29 +50,19 @@ def open_loop(file: Path, overrides: list[str] | None = None, *, quiet: bool = F
     from tuneloop.progress import Silent
     from tuneloop.retraining.loop import Loop
 
-    return Loop.open(file, overrides=overrides or (), progress=Silent() if quiet else Terminal())
+    # Bars are on standard error and harm no JSON; lines in a log might.
+    progress = Silent() if quiet and not draws(err) else Steps(err)
+    return Loop.open(file, overrides=overrides or (), progress=progress)
 
 
 def print_json(value: Any) -> None:
     """One JSON value on standard output."""
-    sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False, indent=2) + "\n")
-
-
-class Rows(Table):
-    """A table whose text is shown as it is: `[/b]` in a client's message is no markup."""
-
-    def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
-        """Add a row; a cell with colours is a `Text`."""
-        super().add_row(*(Text(c) if isinstance(c, str) else c for c in cells), **options)
-
-
-def table(*columns: str) -> Rows:
-    """A plain table."""
-    made = Rows(box=None, pad_edge=False, header_style="bold")
-    for number, column in enumerate(columns):
-        # The first column names the thing; a name that is broken cannot be copied.
-        made.add_column(column, overflow="fold", no_wrap=number == 0)
-    return made
+    text = json.dumps(value, default=_plain, ensure_ascii=False, indent=2)
+    if out.is_terminal:
+        with paged():
+            out.print(text, markup=False, soft_wrap=True)
+    else:
+        sys.stdout.write(text + "\n")
 
 
 def ago(then: datetime, now: datetime) -> str:
@@ -95,80 +86,87 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-class Terminal:
-    """Draws steps, bars and notes on standard error, so that `--json` stays clean."""
-
-    def __init__(self) -> None:
-        """Nothing is drawn before the first step."""
-        self._bars: Bars | None = None
-        self._task: Any = None
-        self._started = 0.0
-        self._text = ""
-
-    def step(self, text: str) -> None:
-        """Finish the step before and announce the next one."""
-        self.finish()
-        self._text, self._started = text, time.monotonic()
-        err.print(f"[bold cyan]▸[/] {escape(text)}")
-
-    def update(self, done: float, total: float, detail: str = "") -> None:
-        """Move the bar of the current step; a log that is no terminal gets no bar."""
-        if not err.is_terminal:
-            return
-        if self._bars is None:
-            self._bars = _bars()
-            self._bars.start()
-            self._task = self._bars.add_task("", total=total, detail=detail)
-        self._bars.update(self._task, completed=done, total=total, detail=detail)
-
-    def note(self, text: str) -> None:
-        """A line below the step."""
-        err.print(f"  {text}", markup=False)
-
-    def finish(self) -> None:
-        """End the bar and say how long the step took."""
-        if self._bars is not None:
-            self._bars.stop()
-            self._bars = None
-        if self._text:
-            err.print(f"  [dim]{time.monotonic() - self._started:.1f} s[/]")
-            self._text = ""
-
-
 def followed(look: Callable[[], T], *, say: Callable[[T], str], until: Callable[[T], bool]) -> T:
-    """Look every two seconds until it is so, and say what is seen; the last that was seen."""
-    said = ""
-    with err.status("") as line:
-        while not until(seen := look()):
-            text = say(seen)
-            line.update(escape(text))
-            if text != said and not err.is_terminal:
-                err.print(text, markup=False)
-            said = text
-            time.sleep(_LOOK_SECONDS)
+    """Look every two seconds until it is so, and say what is seen; the last that was seen.
+
+    Raises:
+        StoppedError: by Ctrl-C, which ends the looking and not what is looked at.
+    """
+    said, said_at = "", -SECONDS_BETWEEN_LINES
+    try:
+        with err.status("") as line:
+            while not until(seen := look()):
+                text, now = say(seen), time.monotonic()
+                line.update(escape(text))
+                if text != said and now - said_at >= SECONDS_BETWEEN_LINES and not draws(err):
+                    err.print(text, markup=False, soft_wrap=True)
+                    said, said_at = text, now
+                time.sleep(_LOOK_SECONDS)
+    except KeyboardInterrupt:
+        raise StoppedError("Stopped looking; what you looked at goes on by itself.") from None
     return seen
+
+
+class StoppedError(Exception):
+    """Somebody pressed Ctrl-C; the message says what is kept and how to go on."""
 
 
 @contextmanager
 def finishing(loop: Loop) -> Iterator[Loop]:
-    """Close the loop's bars however the command ends."""
+    """Close the loop's bars however the command ends.
+
+    Raises:
+        StoppedError: for Ctrl-C.
+    """
+    steps = loop.progress if isinstance(loop.progress, Steps) else None
     try:
         yield loop
+    except KeyboardInterrupt:
+        raise StoppedError(_what_is_kept(steps.current if steps else None)) from None
     finally:
-        if isinstance(loop.progress, Terminal):
-            loop.progress.finish()
+        if steps is not None:
+            steps.finish()
         loop.close()
 
 
-def _bars() -> Bars:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+def _what_is_kept(step: Step | None) -> str:
+    if step is None:
+        return "Stopped. What was done so far is kept."
+    at = how_far(step.pace, time.monotonic())
+    where = f"Stopped in: {step.text}" + (f" ({at})" if at else "") + "."
+    if step.keeps:
+        rest = f"with {step.keeps}. The same command goes on from there."
+    else:
+        rest = "and the same command begins this step again."
+    return f"{where}\nWhat was finished before is kept, {rest}"
 
-    return Progress(
-        TextColumn("  "),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[detail]}"),
-        TimeElapsedColumn(),
-        console=err,
-        transient=True,
-    )
+
+@contextmanager
+def paged() -> Iterator[None]:
+    """What is printed meanwhile goes through a pager where it does not fit the screen.
+
+    On a terminal only. The pager is `$PAGER`, else `less`; `PAGER=cat` prints everything at once.
+    """
+    if not (draws(out) and sys.stdin.isatty()):
+        yield
+        return
+    from rich.pager import SystemPager
+
+    class OnlyIfLong(SystemPager):
+        def show(self, content: str) -> None:
+            if content.count("\n") < out.height:
+                out.file.write(content)
+                out.file.flush()
+            else:
+                # As git does: colours, no clearing, and the end where it fits after all.
+                os.environ.setdefault("LESS", "FRX")
+                super().show(content)
+
+    with out.pager(OnlyIfLong(), styles=not out.no_color):
+        yield
+
+
+def page(*parts: RenderableType) -> None:
+    """Print what may be long, see `paged`."""
+    with paged():
+        out.print(*parts, sep="\n")

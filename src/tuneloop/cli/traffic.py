@@ -15,6 +15,7 @@ from tuneloop.cli.terminal import (
     finishing,
     open_loop,
     out,
+    page,
     print_json,
     table,
 )
@@ -40,7 +41,16 @@ def list_(
     if json_:
         print_json(found)
         return
-    rows = table("interaction", "when", "bundle", "status", "ms", "asked", "answered")
+    rows = table(
+        "interaction",
+        "when",
+        "bundle",
+        "status",
+        "ms",
+        "asked",
+        "answered",
+        optional=("ms", "status", "bundle", "when"),
+    )
     for one in found:
         rows.add_row(
             one["id"],
@@ -51,7 +61,7 @@ def list_(
             prompt_of(one["messages"]),
             one["response"] or "",
         )
-    out.print(rows if found else "No traffic captured yet.")
+    page(rows if found else "No traffic captured yet.")
 
 
 @app.command()

@@ -15,6 +15,7 @@ from tuneloop.cli.terminal import (
     finishing,
     open_loop,
     out,
+    paged,
     print_json,
     table,
 )
@@ -72,10 +73,11 @@ def explain(
         return
     if not found:
         out.print("No decisions yet. Make one with: tuneloop triggers check")
-    for number, one in enumerate(found):
-        if number:
-            out.print()
-        _print(one)
+    with paged():
+        for number, one in enumerate(found):
+            if number:
+                out.print()
+            _print(one)
 
 
 def _report(decision: RetrainDecision, model: ModelSettings, json_: bool) -> None:

@@ -241,7 +241,10 @@ def _results(
 ) -> list[SuiteResult]:
     results = []
     for suite, asked in zip(plan.suites, subject.suites(plan), strict=False):
-        progress.step(f"Asking the {label} {len(suite.cases)} cases of suite {suite.name!r}")
+        progress.step(
+            f"Asking the {label} {len(suite.cases)} cases of suite {suite.name!r}",
+            keeps="the answers so far",
+        )
         answers = ask(
             asked,
             subject.target,

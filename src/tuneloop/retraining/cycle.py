@@ -12,7 +12,8 @@ says what it waits for. Who takes it up when that has come is `tuneloop run` or 
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tuneloop.deployment import rollouts
@@ -99,9 +100,13 @@ def go_on(loop: Loop, identity: str) -> None:
             cycle.close("failed", e.message)
 
 
-def _alone(loop: Loop) -> AbstractContextManager[None]:
+@contextmanager
+def _alone(loop: Loop) -> Iterator[None]:
+    """One cycle of a model at a time, and others can see how far it is."""
     name = loop.model.name
-    return loop.workspace.exclusive(f"cycle-{name}", doing=f"run a cycle of {name}")
+    busy = loop.workspace.exclusive(f"cycle-{name}", doing=f"run a cycle of {name}")
+    with busy, loop.telling("a cycle"):
+        yield
 
 
 def _passes(error: TuneloopError) -> bool:

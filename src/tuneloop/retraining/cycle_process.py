@@ -32,7 +32,7 @@ _NICENESS = 10
 class _Logged:
     """Tells the log what a cycle does."""
 
-    def step(self, text: str) -> None:
+    def step(self, text: str, *, keeps: str = "") -> None:
         """A new piece of work begins."""
         _log.info("%s", text)
 

@@ -7,12 +7,13 @@ stores, so a new process goes on where this one stopped.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuneloop import modelfile
+from tuneloop import modelfile, under_way
 from tuneloop.errors import UsageError
 from tuneloop.modelfile import ModelFile, ModelSettings
 from tuneloop.progress import Progress, Silent
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from tuneloop.storage.ingest import IngestReport
     from tuneloop.storage.retention import Pruned
     from tuneloop.training.stage import TrainingRun
+    from tuneloop.under_way import UnderWay
 
 LATEST = "latest"
 
@@ -83,6 +85,22 @@ class Loop:
     def close(self) -> None:
         """Give back what the stores hold open."""
         self.workspace.records.close()
+
+    @contextmanager
+    def telling(self, what: str) -> Iterator[None]:
+        """While it lasts, other processes can see what this one is doing (`under_way`)."""
+        inner = self.progress
+        folder = under_way.folder(self.workspace.root, self.model.name)
+        with under_way.told(inner, folder, what=what, now=self.workspace.now) as self.progress:
+            try:
+                yield
+            finally:
+                self.progress = inner
+
+    def under_way(self) -> list[UnderWay]:
+        """What processes are doing for this model at this moment."""
+        folder = under_way.folder(self.workspace.root, self.model.name)
+        return under_way.seen(folder, now=self.workspace.now())
 
     # Stage 1: prepare
 
@@ -140,7 +158,8 @@ class Loop:
         from tuneloop.training import stage
 
         version = dataset or self.dataset()
-        with self.workspace.exclusive(f"train-{self.model.name}", doing="train"):
+        busy = self.workspace.exclusive(f"train-{self.model.name}", doing="train")
+        with busy, self.telling("training"):
             return stage.train(
                 self.workspace,
                 model=self.model_file,

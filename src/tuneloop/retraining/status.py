@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from tuneloop import under_way
 from tuneloop.deployment import endpoints, rollouts, servers
 from tuneloop.hashing import short
 from tuneloop.modelfile import ModelSettings
@@ -17,6 +18,7 @@ from tuneloop.registry import bundle as bundles
 from tuneloop.retraining import automation, presence, review
 from tuneloop.retraining.levels import Reached
 from tuneloop.storage import tables
+from tuneloop.under_way import UnderWay
 from tuneloop.workspace import Workspace
 
 Health = Literal["healthy", "alerts", "switching", "down", "not deployed"]
@@ -61,6 +63,8 @@ class Status:
     """The one under way: its id, stage, share of the candidate and what it waits for."""
     cycle: str | None
     """The last cycle: its status and outcome."""
+    under_way: tuple[UnderWay, ...]
+    """What processes are doing for the model at this moment."""
     workers: tuple[str, ...]
     """The workers that are alive, by name."""
     automation: Reached
@@ -111,6 +115,9 @@ def status(workspace: Workspace, model: ModelSettings, *, gateway_url: str | Non
         approved_corrections=max(0, approved - trained),
         rollout=_rollout(workspace, model.name),
         cycle=f"{cycle.status}: {cycle.outcome or cycle.reason}" if cycle else None,
+        under_way=tuple(
+            under_way.seen(under_way.folder(workspace.root, model.name), now=workspace.now())
+        ),
         workers=tuple(presence.alive(workspace)),
         automation=automation.reached(workspace, model),
         people=people.bus_factor(workspace, model.name).warning,

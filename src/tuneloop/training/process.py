@@ -7,6 +7,7 @@ takes its allocator settings from its environment.
 from __future__ import annotations
 
 import json
+import math
 import os
 import queue
 import shutil
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tuneloop import errors
+from tuneloop import errors, foreground
 from tuneloop.errors import TrainingError, TuneloopError
 from tuneloop.progress import Progress
 from tuneloop.training.config import TrainingConfig
@@ -172,13 +173,14 @@ def run_training(
         progress.note("It had finished, only its result was not stored yet; taking that.")
         return read_output(spec.output_folder)
     process = TrainingProcess(spec)
-    for event in process.events(cancelled=cancelled):
-        _tell(event, progress)
-        if event["event"] == "cancelled":
-            raise TrainingError(
-                "Training was cancelled.",
-                remedy="Run the same command again to continue from the last checkpoint.",
-            )
+    with foreground.resting_with_us(process.pid):
+        for event in process.events(cancelled=cancelled):
+            _tell(event, progress)
+            if event["event"] == "cancelled":
+                raise TrainingError(
+                    "Training was cancelled.",
+                    remedy="Run the same command again to continue from the last checkpoint.",
+                )
     return read_output(spec.output_folder)
 
 
@@ -200,19 +202,19 @@ def _tell(event: dict[str, Any], progress: Progress) -> None:
     if kind == "note":
         progress.note(event["text"])
     elif kind == "step":
-        margin = f"margin {event['margin']:.3f}  " if "margin" in event else ""
+        margin = f"margin {event['margin']:.3f}, " if "margin" in event else ""
         detail = (
-            f"loss {event['loss']:.4f}  {margin}{event['tokens_per_second']:.0f} tokens/s  "
-            f"{_clock(event['seconds_left'])} left"
+            f"{_epoch(event)}, loss {event['loss']:.4f}, {margin}"
+            f"{event['tokens_per_second']:.0f} tokens/s"
         )
         progress.update(event["step"], event["total"], detail)
     elif kind == "eval":
-        progress.note(f"Epoch {event['epoch']:.2g}: evaluation loss {event['eval_loss']:.4f}.")
+        progress.note(f"{_epoch(event)}: held-out loss {event['eval_loss']:.4f}.")
 
 
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes}:{seconds:02}"
+def _epoch(event: dict[str, Any]) -> str:
+    """The epoch that a step belongs to; its last step still does."""
+    return f"epoch {max(1, math.ceil(event['epoch']))} of {math.ceil(event['epochs'])}"
 
 
 def _raised(event: dict[str, Any]) -> TuneloopError:

@@ -124,7 +124,10 @@ def _train(
     spec = _spec(
         workspace, model, config, dataset=dataset, base=base, start=start, run_folder=run_folder
     )
-    progress.step(f"Training on dataset {short(dataset)} ({config.method}, run {run.id})")
+    progress.step(
+        f"Training on dataset {short(dataset)} ({config.method}, run {run.id})",
+        keeps="its last checkpoint",
+    )
     try:
         output = run_training(spec, progress=progress)
         artifact = workspace.artifacts.put(output.folder, kind="training-run")

@@ -184,6 +184,7 @@ class StepEvents(TrainerCallback):  # type: ignore[misc]
                 remedy="Lower training.learning_rate; with fp16, use bf16 or fp32 instead.",
             )
         where = {"step": state.global_step, "total": state.max_steps, "epoch": state.epoch}
+        where["epochs"] = state.num_train_epochs
         if "eval_loss" in logs:
             self._emit({"event": "eval", **where, "eval_loss": logs["eval_loss"]})
         elif "loss" in logs and self.trainer is not None:

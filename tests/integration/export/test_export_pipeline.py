@@ -44,7 +44,7 @@ class Noted:
 
     notes: list[str] = field(default_factory=list)
 
-    def step(self, text: str) -> None:
+    def step(self, text: str, *, keeps: str = "") -> None:
         """Ignore."""
 
     def update(self, done: float, total: float, detail: str = "") -> None:

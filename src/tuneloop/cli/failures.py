@@ -1,0 +1,75 @@
+"""How a command says that it failed: what, why, where to read on; never a traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.markup import escape
+
+from tuneloop.cli.terminal import err
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 + SIGINT."""
+UNEXPECTED = 70
+"""Exit code for an error of tuneloop itself (EX_SOFTWARE of sysexits.h)."""
+
+_LOG = "errors.log"
+
+
+def tell(message: str, remedy: str) -> None:
+    """A mistake or a fault that the user can do something about."""
+    err.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+    if remedy:
+        err.print(f"[bold]→[/] {escape(remedy)}", soft_wrap=True)
+
+
+def tell_unexpected(error: Exception) -> None:
+    """An error that nobody foresaw: two lines here, the traceback in a log."""
+    first = next(iter(str(error).splitlines()), "")
+    log = _write_down(error)
+    where = f"the details are in {log}" if log else "its details could not be written anywhere"
+    tell(
+        f"tuneloop itself failed ({type(error).__name__}: {first}); {where}.",
+        "What was done so far is kept: run the command again. If it fails in the same way, "
+        "report it with that file.",
+    )
+
+
+def _write_down(error: Exception) -> Path | None:
+    """Append the traceback to the workspace's log, else to one among the temporary files."""
+    arguments = " ".join(sys.argv[1:])
+    text = "".join(traceback.format_exception(error))
+    entry = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} tuneloop {arguments}\n{text}\n"
+    private = Path(tempfile.gettempdir()) / f"tuneloop-{os.getuid()}"
+    for folder in (_workspace_logs(), private):
+        if folder is None:
+            continue
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with (folder / _LOG).open("a", encoding="utf-8") as file:
+                file.write(entry)
+        except OSError:
+            continue
+        return folder / _LOG
+    return None
+
+
+def _workspace_logs() -> Path | None:
+    """The logs of the workspace that the command most likely worked on, if there is one."""
+    try:
+        from tuneloop.workspace import FOLDER
+    except ImportError:  # Which may be the very error that is to be told.
+        return None
+    named = os.environ.get("TUNELOOP_WORKSPACE")
+    model_file = Path(os.environ.get("TUNELOOP_FILE", "."))
+    for flag, value in zip(sys.argv, sys.argv[1:], strict=False):
+        if flag in ("-f", "--file"):
+            model_file = Path(value)
+    beside = model_file if model_file.is_dir() else model_file.parent
+    workspace = Path(named) if named else beside / FOLDER
+    return workspace / "logs" if workspace.is_dir() else None

@@ -1,0 +1,197 @@
+"""One thing on one screen: what a person wants to know of it first; `--json` has everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from tuneloop.cli.layout import shortened
+from tuneloop.hashing import short
+from tuneloop.progress import duration
+
+if TYPE_CHECKING:
+    from tuneloop.registry.bundle import Bundle
+    from tuneloop.training.stage import TrainingRun
+
+_LINES = 2
+"""At most so many for one value."""
+_CURVE = "▁▂▃▄▅▆▇█"
+_CURVE_WIDTH = 24
+
+
+class Sheet:
+    """A heading, then names with values; a long value is shortened in its middle."""
+
+    def __init__(self, heading: str) -> None:
+        """Nothing below the heading yet."""
+        self._heading = heading
+        self._rows: list[tuple[str, Text]] = []
+
+    def add(self, name: str, value: object, *, style: str = "") -> None:
+        """A line; one without a value (None, empty) is left out."""
+        if value not in (None, "", (), [], {}):
+            self._rows.append((name, Text(" ".join(str(value).split()), style=style)))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw it in the width that there is; in a pipe every value is a line."""
+        yield Text(self._heading, style="bold")
+        names = max((len(name) for name, _ in self._rows), default=0)
+        if not console.is_terminal:
+            for name, value in self._rows:
+                yield Text(f"{name:<{names}}  ") + value
+            return
+        room = max(10, options.max_width - names - 2)
+        rows = Table.grid(padding=(0, 2, 0, 0))
+        rows.add_column(style="bold", no_wrap=True)
+        rows.add_column(overflow="fold")
+        for name, value in self._rows:
+            rows.add_row(name, Text(shortened(value.plain, room * _LINES), style=value.style))
+        yield rows
+
+
+def bundle_sheet(bundle: Bundle) -> Sheet:
+    """What a bundle is: base, data, training, what serves it, what it showed."""
+    found = bundle.manifest
+    data, training, serving = found["dataset"], found["training"], found["serving"]
+    judged = found["evaluation"]
+    sheet = Sheet(f"{bundle.model}, bundle {bundle.short}")
+    sheet.add("id", bundle.id)
+    sheet.add("made", f"{bundle.created_at:%Y-%m-%d %H:%M} UTC")
+    sheet.add("base", _base(found["base"]))
+    sheet.add(
+        "trained on",
+        f"dataset {data.get('label', short(data['digest']))}: {data.get('rows_train')} rows, "
+        f"{data.get('rows_eval')} held out",
+    )
+    sheet.add("corrections", data.get("corrections") or None)
+    sheet.add("reviewers", ", ".join(data.get("reviewers", ())))
+    sheet.add("training", f"run {training['run']}; {_settings(training['hyperparameters'])}")
+    sheet.add("system text", found["task"]["system"])
+    sheet.add("form", _form(found["task"]))
+    sheet.add(
+        "served",
+        f"{serving['quantisation']} by {serving['backend']}, {serving['context_tokens']} tokens of "
+        f"context, {serving['parallel_requests']} at a time; {_sampling(serving['sampling'])}",
+    )
+    style = {"passed": "green", "failed": "red"}.get(str(judged["verdict"]), "yellow")
+    sheet.add("gates", f"{judged['verdict']}: {judged['reason']}", style=style)
+    for name, score in judged.get("scores", {}).items():
+        sheet.add(f"  {name}", _score(score))
+    for name, one in judged.get("comparisons", {}).items():
+        verdict = str(one.get("verdict", "")).replace("_", " ")
+        sheet.add(f"against {name}", f"{verdict}: {one.get('reason', '')}")
+    sheet.add("all of it", f"tuneloop bundle show {bundle.short} --json")
+    return sheet
+
+
+def run_sheet(run: TrainingRun, doing: str | None) -> Sheet:
+    """A training run: what went in, how it went, how it ended; `doing`: what it is at now."""
+    record = run.record
+    sheet = Sheet(f"{run.model}, training run {run.id}: {_standing(run, doing)}")
+    sheet.add("now", doing, style="cyan")
+    sheet.add("started", f"{run.created_at:%Y-%m-%d %H:%M} UTC")
+    sheet.add("error", record.get("error"), style="red")
+    if "base" in record:
+        sheet.add("base", _base(record["base"]))
+    counts = record.get("rows", {})
+    rows = f": {counts['train']} rows, {counts['eval']} held out" if counts else ""
+    sheet.add("dataset", f"{short(run.dataset)}{rows}")
+    sheet.add("left out", _left_out(record.get("left_out_rows", {})))
+    sheet.add("settings", _settings(run.hyperparameters))
+    sheet.add("steps", _steps(record))
+    curves = record.get("loss_curves", {})
+    for name, key in (("loss", "train"), ("held-out loss", "eval")):
+        sheet.add(name, _curve([float(point["loss"]) for point in curves.get(key, ())]))
+    if "train_seconds" in record:
+        sheet.add(
+            "speed",
+            f"{record['tokens_per_second']:.0f} tokens/s; {duration(record['train_seconds'])} of "
+            f"training, {duration(record.get('wall_seconds', record['train_seconds']))} in all",
+        )
+    peaks = record.get("peak_memory_mb", {})
+    sheet.add("memory", ", ".join(f"{at} {mb:.0f} MB at most" for at, mb in peaks.items()))
+    machine = record.get("hardware", {})
+    sheet.add("machine", ", ".join(f"{key} {value}" for key, value in machine.items()))
+    packages = record.get("packages", {})
+    sheet.add("packages", ", ".join(f"{key} {value}" for key, value in packages.items()))
+    sheet.add("all of it", f"tuneloop runs show {run.id} --json")
+    return sheet
+
+
+def _standing(run: TrainingRun, doing: str | None) -> str:
+    if run.status == "running" and doing is None:
+        return "interrupted; `tuneloop train` or `tuneloop run` goes on with it"
+    return run.status
+
+
+def _base(base: Mapping[str, Any]) -> str:
+    revision = f" at {base['revision']}" if base.get("revision") else ""
+    return f"{base.get('spec')}{revision} ({short(str(base.get('digest', '')))})"
+
+
+def _settings(hyperparameters: Mapping[str, Any]) -> str:
+    """The method, then what somebody has chosen; the defaults are in the record."""
+    chosen = [
+        f"{name} {_plain(one.get('in_force', one.get('value')))}"
+        for name, one in hyperparameters.items()
+        if name != "method" and one.get("origin") != "default"
+    ]
+    method = str(hyperparameters.get("method", {}).get("value", ""))
+    return ", ".join(filter(None, [method, *chosen]))
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _form(task: Mapping[str, Any]) -> str:
+    if task.get("output_schema"):
+        fields = task["output_schema"].get("properties", {})
+        return f"JSON with {', '.join(fields) or 'any field'}"
+    return f"pattern {task['output_pattern']}" if task.get("output_pattern") else ""
+
+
+def _sampling(sampling: Mapping[str, Any]) -> str:
+    words = [
+        f"{name} {_plain(value)}"
+        for name, value in sampling.items()
+        if isinstance(value, (int, float, str))
+    ]
+    constrained = " and nothing but what fits the schema" if "response_format" in sampling else ""
+    return ", ".join(words) + constrained
+
+
+def _score(score: Sequence[Any]) -> str:
+    value, low, high, n = score
+    return f"{value:.3f} ({low:.3f}–{high:.3f}), n = {n}"
+
+
+def _left_out(found: Mapping[str, Sequence[Any]]) -> str:
+    return ", ".join(f"{len(rows)} {why.replace('_', ' ')}" for why, rows in found.items() if rows)
+
+
+def _steps(record: Mapping[str, Any]) -> str:
+    if "steps" not in record:
+        return ""
+    resumed = record.get("resumed_from_step")
+    epochs = f", {record['epochs_done']:g} epochs" if record.get("epochs_done") else ""
+    return f"{record['steps']}{epochs}" + (f"; resumed from step {resumed}" if resumed else "")
+
+
+def _curve(values: Iterable[float]) -> str:
+    """`2.745 ▇▅▃▂▁ 0.310`: the first, its course, the last."""
+    points = list(values)
+    if not points:
+        return ""
+    if len(points) == 1:
+        return f"{points[0]:.4f}"
+    low, high = min(points), max(points)
+    width = min(_CURVE_WIDTH, len(points))
+    picked = [points[at * (len(points) - 1) // max(1, width - 1)] for at in range(width)]
+    span = (high - low) or 1.0
+    bars = "".join(_CURVE[round((one - low) / span * (len(_CURVE) - 1))] for one in picked)
+    return f"{points[0]:.4f} {bars} {points[-1]:.4f}"

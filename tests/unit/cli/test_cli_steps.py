@@ -1,0 +1,140 @@
+"""Steps, bars and notes: drawn on a terminal, a line now and then in a log, told to others."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from conftest import Clock
+from on_terminal import OnTerminal
+from tuneloop import under_way
+from tuneloop.cli.steps import Steps
+from tuneloop.progress import Pace, Silent, duration
+
+WORK = """
+import time
+from tuneloop.cli.steps import Steps
+from tuneloop.cli.terminal import err
+
+bars = Steps(err)
+bars.step("Waiting for a lamb")
+time.sleep(1.2)
+bars.step("Counting sheep")
+for done in range(4):
+    bars.update(done, 3, "on the left meadow" if done else "")
+    time.sleep(0.4)
+bars.note("three [sheep] are there")
+bars.finish()
+"""
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (200, 60), (40, 12)])
+def test_a_bar_is_drawn_from_its_first_update_on(columns: int, rows: int) -> None:
+    with OnTerminal("-c", WORK, columns=columns, rows=rows) as terminal:
+        terminal.wait_for("so far")
+        terminal.wait_for("━")
+        terminal.wait_for("2/3")
+        assert len(terminal.screen.splitlines()[-1]) <= columns
+        assert terminal.end() == 0
+    assert "s left" in terminal.text
+    assert "three [sheep] are there" in terminal.screen
+    assert "3/3" not in terminal.screen, "the bar goes when the step is done"
+
+
+def test_nothing_moves_on_a_terminal_that_has_no_cursor() -> None:
+    with OnTerminal("-c", WORK, term="dumb") as terminal:
+        assert terminal.end() == 0
+    assert "\x1b" not in terminal.raw
+    assert "▸ Counting sheep" in terminal.text
+
+
+def test_without_colours_the_bar_still_moves() -> None:
+    with OnTerminal("-c", WORK, NO_COLOR="1") as terminal:
+        assert terminal.end() == 0
+    assert "━" in terminal.text
+    assert not any(f"\x1b[{colour}m" in terminal.raw for colour in (31, 32, 33, 34, 35, 36))
+
+
+def test_the_window_may_change_its_size_while_a_bar_is_drawn() -> None:
+    with OnTerminal("-c", WORK, columns=120, rows=40) as terminal:
+        terminal.wait_for("1/3")
+        terminal.resize(columns=50, rows=20)
+        assert terminal.end() == 0
+    assert "three [sheep] are there" in terminal.screen
+
+
+def test_a_log_gets_a_line_at_most_every_ten_seconds() -> None:
+    log, now = io.StringIO(), [0.0]
+    steps = Steps(Console(file=log, width=80), clock=lambda: now[0])
+    steps.step("Counting sheep")
+    for second in range(36):
+        now[0] = float(second)
+        steps.update(second, 100, "on the left meadow")
+    steps.finish()
+    assert log.getvalue().splitlines() == [
+        "▸ Counting sheep",
+        "  10 of 100, on the left meadow, 1:30 min left",
+        "  20 of 100, on the left meadow, 1:20 min left",
+        "  30 of 100, on the left meadow, 1:10 min left",
+        "  35 s",
+    ]
+
+
+def test_the_pace_of_a_resumed_piece_counts_from_where_it_began() -> None:
+    pace = Pace(0.0)
+    assert pace.seconds_left is None
+    pace.update(30.0, 60, 100)
+    assert pace.seconds_left is None, "one look tells no pace"
+    pace.update(40.0, 70, 100)
+    assert pace.seconds_left == pytest.approx(30.0)
+    assert pace.left_at(45.0) == pytest.approx(25.0)
+    assert pace.left_at(100.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.4, "0 s"), (59.4, "59 s"), (80, "1:20 min"), (3_599, "59:59 min"), (7_500, "2:05 h")],
+)
+def test_durations_are_said_in_one_unit(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+def test_others_see_what_is_under_way_as_long_as_its_process_lives(
+    tmp_path: Path, clock: Clock
+) -> None:
+    folder = under_way.folder(tmp_path, "router")
+    with under_way.told(Silent(), folder, what="a cycle", now=clock) as progress:
+        progress.step("Training", keeps="its last checkpoint")
+        (seen,) = under_way.seen(folder, now=clock())
+        assert (seen.what, seen.step, seen.process) == ("a cycle", "Training", os.getpid())
+        assert str(seen) == "Training"
+        with under_way.told(progress, folder, what="training", now=clock) as inner:
+            assert inner is progress, "the outermost names the work"
+        (file,) = folder.glob("*.json")
+        dead = json.loads(file.read_text()) | {"process": 2**22 + 1}
+        (folder / "dead.json").write_text(json.dumps(dead))
+        away = json.loads(file.read_text()) | {"host": "elsewhere", "step": "Far away"}
+        (folder / "away.json").write_text(json.dumps(away))
+        (folder / "torn.json").write_text('{"what": "a cy')
+        assert {one.step for one in under_way.seen(folder, now=clock())} == {"Training", "Far away"}
+        later = clock() + timedelta(minutes=11)
+        assert [one.step for one in under_way.seen(folder, now=later)] == ["Training"]
+        (folder / "away.json").unlink()
+    assert under_way.seen(folder, now=clock()) == []
+
+
+def test_work_that_fails_is_not_under_way_any_more(tmp_path: Path, clock: Clock) -> None:
+    folder = under_way.folder(tmp_path, "router")
+    with (
+        pytest.raises(ZeroDivisionError),
+        under_way.told(Silent(), folder, what="a cycle", now=clock) as progress,
+    ):
+        progress.step("Training")
+        raise ZeroDivisionError
+    assert under_way.seen(folder, now=clock()) == []
