@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo test check format acceptance bench chaos chaos-cycle clean
+.PHONY: help setup demo demo-quick test check format acceptance bench chaos chaos-cycle clean
 
 help:            ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -24,6 +24,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 demo: setup      ## The whole loop on a small example, with a real model
 	$(BIN)/python examples/support-desk/demo.py
+
+demo-quick: setup ## Its first month only: a tuned model that answers
+	$(BIN)/python examples/support-desk/demo.py --quick
 
 test: setup      ## All tests
 	@# Two at a time: most of a test is waiting for processes that it started. The order is

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import sys
 import time
 from pathlib import Path
@@ -31,6 +30,7 @@ class OnTerminal:
         columns: int = 80,
         rows: int = 24,
         term: str = "xterm-256color",
+        program: str = sys.executable,
         **environment: str,
     ) -> None:
         kept = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "NO_COLOR")}
@@ -39,7 +39,7 @@ class OnTerminal:
         self.raw = ""
         """Everything that was written, with its escapes."""
         self._child = pexpect.spawn(
-            sys.executable,
+            program,
             list(arguments),
             cwd=str(cwd) if cwd else None,
             env={**kept, "TERM": term, "OMP_NUM_THREADS": "1", **environment},
@@ -102,16 +102,6 @@ class OnTerminal:
         """Ctrl-C."""
         self._child.sendintr()
 
-    def stop(self) -> None:
-        """Ctrl-Z; wait until the process has stopped."""
-        self._child.send("\x1a")
-        _, status = os.waitpid(self.pid, os.WUNTRACED)
-        assert os.WIFSTOPPED(status), status
-
-    def go_on(self) -> None:
-        """`fg`."""
-        os.killpg(os.getpgid(self.pid), signal.SIGCONT)
-
     def end(self, seconds: float = 60) -> int:
         """Read to the end; the exit code, negative for a signal."""
         deadline = time.monotonic() + seconds
@@ -139,3 +129,8 @@ class OnTerminal:
 def tuneloop(*arguments: str, cwd: Path, **options: object) -> OnTerminal:
     """A `tuneloop` command at a terminal."""
     return OnTerminal("-m", "tuneloop.cli", *arguments, cwd=cwd, **options)  # type: ignore[arg-type]
+
+
+def shell(*, cwd: Path) -> OnTerminal:
+    """An interactive shell, whose jobs can be stopped with Ctrl-Z and go on with `fg`."""
+    return OnTerminal("--norc", "--noprofile", "-i", cwd=cwd, program="bash", PS1="$ ")

@@ -8,6 +8,7 @@ what Ada the engineer and Ines from support would.
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import itertools
 import json
@@ -62,8 +63,8 @@ class Exchange:
             return False
 
 
-def main() -> None:
-    """Month one, month two, and a rehearsal of the way back."""
+def main(*, quick: bool = False) -> None:
+    """Month one, month two, and a rehearsal of the way back; `quick` ends after month one."""
     began = time.monotonic()
     with chapter("Set up", "A fresh workspace with month one's data, which has the usual faults."):
         set_up()
@@ -83,7 +84,7 @@ def main() -> None:
         tuneloop("approve", "candidate", "--comment", "read the report", by="ines")
         tuneloop("run", "-m", "approved")
     try:
-        live()
+        answer() if quick else live()
     finally:
         tuneloop("down", check=False)
     with chapter("The end", "What there is now. Nothing is running any more."):
@@ -91,6 +92,14 @@ def main() -> None:
         tuneloop("audit", "verify")
         tuneloop("status")
     summary(time.monotonic() - began)
+
+
+def answer() -> None:
+    """The first answer of the tuned model, to the client that everybody has."""
+    with chapter("Serve it", "A gateway that speaks OpenAI's API, and a model server."):
+        tuneloop("up", "--detach")
+        message = "My Tarn is beeping and there is no power!"
+        console.print(f"{message}\n{ask(message).answer}", markup=False)
 
 
 def live() -> None:
@@ -355,7 +364,13 @@ def run(*arguments: str, by: str, stdout: int | None) -> subprocess.CompletedPro
     return subprocess.run(
         [sys.executable, "-m", "tuneloop.cli", *arguments],
         cwd=FOLDER,
-        env={**os.environ, "TUNELOOP_FILE": str(MODEL_FILE), "TUNELOOP_ACTOR": by},
+        # Nobody is there to leaf through what is longer than the screen.
+        env={
+            **os.environ,
+            "TUNELOOP_FILE": str(MODEL_FILE),
+            "TUNELOOP_ACTOR": by,
+            "PAGER": "cat",
+        },
         stdout=stdout,
         check=False,
     )
@@ -381,4 +396,9 @@ def summary(total_seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="end after month one")
+    try:
+        main(quick=parser.parse_args().quick)
+    except KeyboardInterrupt:
+        raise SystemExit("Stopped. What there is so far is in .demo.") from None

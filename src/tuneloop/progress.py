@@ -18,8 +18,8 @@ class Progress(Protocol):
         empty: the piece begins again.
         """
 
-    def update(self, done: float, total: float, detail: str = "") -> None:
-        """`done` of `total` units of the current piece are finished."""
+    def update(self, done: float, total: float | None, detail: str = "") -> None:
+        """`done` of `total` units of the current piece are finished; None: total unknown."""
 
     def note(self, text: str) -> None:
         """Something worth reading: a result, a warning."""
@@ -31,7 +31,7 @@ class Silent:
     def step(self, text: str, *, keeps: str = "") -> None:
         """Ignore."""
 
-    def update(self, done: float, total: float, detail: str = "") -> None:
+    def update(self, done: float, total: float | None, detail: str = "") -> None:
         """Ignore."""
 
     def note(self, text: str) -> None:
@@ -55,7 +55,7 @@ class Pace:
         self._first: tuple[float, float] | None = None
         self._last = began
 
-    def update(self, now: float, done: float, total: float, detail: str = "") -> None:
+    def update(self, now: float, done: float, total: float | None, detail: str = "") -> None:
         """`done` of `total` units are finished at `now`."""
         if self._first is None or total != self.total or done < self.done:
             self._first = (now, done)
@@ -73,6 +73,13 @@ class Pace:
         """Seconds left at `now`, between two updates as well; never below 0."""
         left = self.seconds_left
         return None if left is None else max(0.0, left - (now - self._last))
+
+    @property
+    def count(self) -> str:
+        """`34 of 80`, `12,000` where nobody knows of how many, nothing before there is any."""
+        if self.total is not None:
+            return f"{self.done:,.0f} of {self.total:,.0f}"
+        return f"{self.done:,.0f}" if self.done else ""
 
 
 def duration(seconds: float) -> str:

@@ -34,6 +34,8 @@ class UnderWay:
     done: float
     total: float | None
     """Units of the piece, as far as they are known."""
+    count: str
+    """Both in words."""
     detail: str
     """How it goes, e.g. epoch, loss and speed of a training."""
     seconds_left: float | None
@@ -46,9 +48,8 @@ class UnderWay:
 
     def __str__(self) -> str:
         """One line."""
-        told = f"{self.done:.0f} of {self.total:.0f}" if self.total is not None else ""
         left = f"{duration(self.seconds_left)} left" if self.seconds_left is not None else ""
-        parts = ", ".join(part for part in (told, self.detail, left) if part)
+        parts = ", ".join(part for part in (self.count, self.detail, left) if part)
         return f"{self.step}: {parts}" if parts else self.step
 
 
@@ -121,7 +122,7 @@ class _Told:
         self._pace = Pace(time.monotonic())
         self._write()
 
-    def update(self, done: float, total: float, detail: str = "") -> None:
+    def update(self, done: float, total: float | None, detail: str = "") -> None:
         """It goes on; told at most once a second."""
         self._inner.update(done, total, detail)
         now = time.monotonic()
@@ -146,6 +147,7 @@ class _Told:
             step=self._step,
             done=pace.done,
             total=pace.total,
+            count=pace.count,
             detail=pace.detail,
             seconds_left=pace.seconds_left,
             began_at=self._began_at,

@@ -115,6 +115,7 @@ def verify(
 
     with finishing(open_loop(file, quiet=True)) as loop:
         found = bundles.find(loop.workspace, reference, model=loop.model.name)
+        loop.progress.step(f"Reading every byte of bundle {found.short}")
         folders = bundles.verify(loop.workspace, found)
     if json_:
         print_json({"bundle": found.id, "intact": True, "artifacts": sorted(folders)})

@@ -142,13 +142,14 @@ def _code_of(command: Callable[..., Any]) -> int:
         command()
     except SystemExit as e:
         if e.code == failures.INTERRUPTED:  # Typer takes Ctrl-C for such an exit, and says nothing.
-            err.print("Stopped.")
+            err.print("\nStopped." if err.is_terminal else "Stopped.")
         return e.code if isinstance(e.code, int) else int(e.code is not None)
     except TuneloopError as e:
         failures.tell(e.message, e.remedy)
         return e.exit_code
     except StoppedError as e:
-        err.print(str(e), markup=False, soft_wrap=True)
+        # The terminal has echoed `^C`.
+        err.print(f"\n{e}" if err.is_terminal else str(e), markup=False, soft_wrap=True)
         return failures.INTERRUPTED
     except BrokenPipeError:
         # The reader went away (`| head`); nobody is left to tell.

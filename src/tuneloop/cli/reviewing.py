@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -27,6 +28,8 @@ def walk(loop: Loop, reviewer: str) -> list[tuple[str, float]]:
     from tuneloop.retraining import review
 
     items = review.waiting(loop.workspace, loop.model.name, reviewer)
+    # Polars, once loaded, catches SIGINT so that a read goes on: Ctrl-C would wait for Enter.
+    signal.siginterrupt(signal.SIGINT, True)
     spent: list[tuple[str, float]] = []
     for number, item in enumerate(items, start=1):
         began = time.monotonic()

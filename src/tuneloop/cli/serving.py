@@ -41,6 +41,7 @@ def up(
             logs.configure()
             loop.up()
             return
+        loop.progress.step("Starting the gateway and the model servers")
         url = loop.up_detached()
         out.print(f"Serving at [bold]{url}[/] as model {loop.model.endpoint_name!r}.")
         for server in servers.not_ready(loop.workspace)[1]:
@@ -73,6 +74,7 @@ def down(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     Example: tuneloop down
     """
     with finishing(open_loop(file, quiet=True)) as loop:
+        loop.progress.step("Stopping the gateway and the model servers")
         stopped = loop.down()
     if json_:
         print_json({"stopped": stopped})

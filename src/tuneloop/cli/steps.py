@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.text import Text
 
+from tuneloop.cli.durations import Durations
 from tuneloop.cli.layout import shortened
 from tuneloop.progress import Pace, duration
 
@@ -40,6 +41,18 @@ class Step:
     keeps: str
     """What of it there is for the next time when it is interrupted; empty: it begins again."""
     pace: Pace
+    seconds_before: float | None
+    """That a step of this kind took the last time."""
+
+    def clock(self, now: float) -> str:
+        """What a person who waits wants to know: the time left, else the time gone."""
+        left = self.pace.left_at(now)
+        if left is not None:
+            return f"{duration(left)} left"
+        gone = now - self.pace.began
+        if self.seconds_before is not None and gone < self.seconds_before:
+            return f"about {duration(self.seconds_before - gone)} left"
+        return f"{duration(gone)} so far"
 
 
 class Steps:
@@ -52,18 +65,21 @@ class Steps:
         self._bar: _Bar | None = None
         self._line_at = 0.0
         self.current: Step | None = None
+        self.durations: Durations | None = None
+        """Of earlier steps, where they are remembered."""
 
     def step(self, text: str, *, keeps: str = "") -> None:
         """Finish the step before and announce the next one."""
         self.finish()
         now = self._clock()
-        self.current = Step(text=text, keeps=keeps, pace=Pace(now))
+        before = self.durations.of(text) if self.durations else None
+        self.current = Step(text=text, keeps=keeps, pace=Pace(now), seconds_before=before)
         self._line_at = now
         self._console.print(f"[bold cyan]▸[/] {escape(text)}")
         if draws(self._console):
-            self._bar = _Bar(self._console, self.current.pace)
+            self._bar = _Bar(self._console, self.current)
 
-    def update(self, done: float, total: float, detail: str = "") -> None:
+    def update(self, done: float, total: float | None, detail: str = "") -> None:
         """Move the current step's bar; in a log, a line at most every ten seconds."""
         if self.current is None:
             return
@@ -83,8 +99,8 @@ class Steps:
         else:
             self._console.print(f"  {text}", markup=False, soft_wrap=True)
 
-    def finish(self) -> None:
-        """End the current step and say how long it took."""
+    def finish(self, *, whole: bool = True) -> None:
+        """End the current step and say how long it took; `whole`: it came to its end."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
@@ -92,14 +108,14 @@ class Steps:
             seconds = self._clock() - self.current.pace.began
             if seconds >= _WORTH_SAYING_SECONDS:
                 self._console.print(f"  [dim]{duration(seconds)}[/]")
+            if self.durations is not None and whole:
+                self.durations.keep(self.current.text, seconds)
             self.current = None
 
 
 def how_far(pace: Pace, now: float) -> str:
     """`34 of 80, epoch 2 of 3, 1:20 min left`."""
-    parts = [] if pace.total is None else [f"{pace.done:.0f} of {pace.total:.0f}"]
-    if pace.detail:
-        parts.append(pace.detail)
+    parts = [part for part in (pace.count, pace.detail) if part]
     if (left := pace.left_at(now)) is not None:
         parts.append(f"{duration(left)} left")
     return ", ".join(parts)
@@ -108,9 +124,9 @@ def how_far(pace: Pace, now: float) -> str:
 class _Bar:
     """The line that moves: a wheel, and once the length is known a bar, a count and the rest."""
 
-    def __init__(self, console: Console, pace: Pace) -> None:
-        self._pace = pace
-        self._bars = _columns(console, pace)
+    def __init__(self, console: Console, step: Step) -> None:
+        pace = self._pace = step.pace
+        self._bars = _columns(console, step)
         self._task: TaskID = self._bars.add_task("", total=pace.total, completed=int(pace.done))
         self._bars.start()
 
@@ -123,7 +139,7 @@ class _Bar:
         self._bars.stop()
 
 
-def _columns(console: Console, pace: Pace) -> Bars:
+def _columns(console: Console, step: Step) -> Bars:
     from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn
     from rich.table import Column
 
@@ -135,20 +151,17 @@ def _columns(console: Console, pace: Pace) -> Bars:
 
     class Count(ProgressColumn):
         def render(self, task: Task) -> Text:
-            return Text("" if pace.total is None else f"{pace.done:.0f}/{pace.total:.0f}")
+            return Text(step.pace.count)
 
     class Detail(ProgressColumn):
         """Gives way to the others where there is little room."""
 
         def render(self, task: Task) -> Text:
-            return Text(pace.detail)
+            return Text(step.pace.detail)
 
     class Clock(ProgressColumn):
         def render(self, task: Task) -> Text:
-            now = time.monotonic()
-            left = pace.left_at(now)
-            spent = f"{duration(now - pace.began)} so far"
-            return Text(spent if left is None else f"{duration(left)} left", style="cyan")
+            return Text(step.clock(time.monotonic()), style="cyan")
 
     fixed = Column(no_wrap=True)
     return Progress(

@@ -17,6 +17,7 @@ import typer
 from rich.console import Console, RenderableType
 from rich.markup import escape
 
+from tuneloop.cli.durations import Durations
 from tuneloop.cli.layout import table as table
 from tuneloop.cli.steps import SECONDS_BETWEEN_LINES, Step, Steps, draws, how_far
 
@@ -51,8 +52,11 @@ def open_loop(file: Path, overrides: list[str] | None = None, *, quiet: bool = F
     from tuneloop.retraining.loop import Loop
 
     # Bars are on standard error and harm no JSON; lines in a log might.
-    progress = Silent() if quiet and not draws(err) else Steps(err)
-    return Loop.open(file, overrides=overrides or (), progress=progress)
+    steps = None if quiet and not draws(err) else Steps(err)
+    loop = Loop.open(file, overrides=overrides or (), progress=steps or Silent())
+    if steps is not None:
+        steps.durations = Durations(loop.workspace.root / "durations.json")
+    return loop
 
 
 def print_json(value: Any) -> None:
@@ -118,14 +122,15 @@ def finishing(loop: Loop) -> Iterator[Loop]:
     Raises:
         StoppedError: for Ctrl-C.
     """
-    steps = loop.progress if isinstance(loop.progress, Steps) else None
+    steps, whole = (loop.progress if isinstance(loop.progress, Steps) else None), False
     try:
         yield loop
+        whole = True
     except KeyboardInterrupt:
         raise StoppedError(_what_is_kept(steps.current if steps else None)) from None
     finally:
         if steps is not None:
-            steps.finish()
+            steps.finish(whole=whole)
         loop.close()
 
 

@@ -19,6 +19,7 @@ from tuneloop.datasets.sources import Source
 from tuneloop.errors import DataError
 from tuneloop.hashing import digest_json
 from tuneloop.personal_data import redacted
+from tuneloop.progress import Progress
 from tuneloop.registry import tombstones
 from tuneloop.registry.tombstones import Tombstones
 
@@ -28,6 +29,7 @@ CHOICE = "contradiction"
 """Value of the tag `kind` of an approved row that chose between contradictory answers."""
 ERASED = "erased"
 """Reason code of a row that a person asked to erase."""
+_ROWS_BETWEEN_UPDATES = 1_000
 _SHOWN_REASONS = 5
 
 
@@ -116,7 +118,11 @@ class Imported:
 
 
 def import_sources(
-    sources: Sequence[Source], cleaning: Cleaning, *, corrections: Iterable[Source] = ()
+    sources: Sequence[Source],
+    cleaning: Cleaning,
+    *,
+    corrections: Iterable[Source] = (),
+    progress: Progress,
 ) -> Imported:
     """Read every row; rows of `corrections` are marked as approved by a person.
 
@@ -125,9 +131,9 @@ def import_sources(
     """
     imported = Imported()
     for source in sources:
-        _import_file(source, cleaning, {}, imported)
+        _import_file(source, cleaning, {}, imported, progress)
     for source in corrections:
-        _import_file(source, cleaning, {"origin": CORRECTION}, imported)
+        _import_file(source, cleaning, {"origin": CORRECTION}, imported, progress)
     if imported.rows != len(imported.examples) + len(imported.left_out):
         raise AssertionError("rows in do not equal rows kept plus rows left out")
     if not imported.examples:
@@ -156,12 +162,18 @@ def read_cases(source: Source, cleaning: Cleaning) -> list[Example]:
 
 
 def _import_file(
-    source: Source, cleaning: Cleaning, marks: Mapping[str, str], imported: Imported
+    source: Source,
+    cleaning: Cleaning,
+    marks: Mapping[str, str],
+    imported: Imported,
+    progress: Progress,
 ) -> None:
     count = FileCount(source=source.name, digest=source.digest())
     imported.files.append(count)
     for result in _results(source, cleaning, marks, count, imported):
         count.rows += 1
+        if count.rows % _ROWS_BETWEEN_UPDATES == 0:
+            progress.update(imported.rows, None, f"rows, now of {source.name}")
         if isinstance(result, Example):
             count.kept += 1
             imported.examples.append(result)

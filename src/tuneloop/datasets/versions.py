@@ -97,6 +97,7 @@ def prepare(
         corrections=[
             Source(path=path, name=f"corrections/{path.name}") for path in extras.corrections
         ],
+        progress=progress,
     )
     cases = _suite_cases(model_file, cleaning)
     progress.step("Looking for contradictions and duplicates, and splitting")

@@ -36,7 +36,7 @@ class _Logged:
         """A new piece of work begins."""
         _log.info("%s", text)
 
-    def update(self, done: float, total: float, detail: str = "") -> None:
+    def update(self, done: float, total: float | None, detail: str = "") -> None:
         """Bars are for terminals."""
 
     def note(self, text: str) -> None:

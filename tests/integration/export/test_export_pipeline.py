@@ -47,7 +47,7 @@ class Noted:
     def step(self, text: str, *, keeps: str = "") -> None:
         """Ignore."""
 
-    def update(self, done: float, total: float, detail: str = "") -> None:
+    def update(self, done: float, total: float | None, detail: str = "") -> None:
         """Ignore."""
 
     def note(self, text: str) -> None:

@@ -39,12 +39,12 @@ def test_a_bar_is_drawn_from_its_first_update_on(columns: int, rows: int) -> Non
     with OnTerminal("-c", WORK, columns=columns, rows=rows) as terminal:
         terminal.wait_for("so far")
         terminal.wait_for("━")
-        terminal.wait_for("2/3")
+        terminal.wait_for("2 of 3")
         assert len(terminal.screen.splitlines()[-1]) <= columns
         assert terminal.end() == 0
     assert "s left" in terminal.text
     assert "three [sheep] are there" in terminal.screen
-    assert "3/3" not in terminal.screen, "the bar goes when the step is done"
+    assert "3 of 3" not in terminal.screen, "the bar goes when the step is done"
 
 
 def test_nothing_moves_on_a_terminal_that_has_no_cursor() -> None:
@@ -63,7 +63,7 @@ def test_without_colours_the_bar_still_moves() -> None:
 
 def test_the_window_may_change_its_size_while_a_bar_is_drawn() -> None:
     with OnTerminal("-c", WORK, columns=120, rows=40) as terminal:
-        terminal.wait_for("1/3")
+        terminal.wait_for("1 of 3")
         terminal.resize(columns=50, rows=20)
         assert terminal.end() == 0
     assert "three [sheep] are there" in terminal.screen
