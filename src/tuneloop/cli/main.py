@@ -126,9 +126,24 @@ def main() -> None:
     | 70 | tuneloop itself failed (EX_SOFTWARE of sysexits.h); the message names the log |
     | 130 | Ctrl-C |
     """
+    sys.unraisablehook = _not_swallowed
     if draws(err):
         signal.signal(signal.SIGTSTP, _rest)
     sys.exit(_code_of(app))
+
+
+def _stopped(message: str) -> int:
+    # The terminal has echoed `^C`.
+    err.print(f"\n{message}" if err.is_terminal else message, markup=False, soft_wrap=True)
+    return failures.INTERRUPTED
+
+
+def _not_swallowed(lost: sys.UnraisableHookArgs) -> None:
+    """A Ctrl-C that met code which may raise nothing is said again; the rest is told as ever."""
+    if issubclass(lost.exc_type, KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def _rest(number: int, frame: object) -> None:
@@ -140,17 +155,17 @@ def _rest(number: int, frame: object) -> None:
 def _code_of(command: Callable[..., Any]) -> int:
     try:
         command()
+    except KeyboardInterrupt:
+        return _stopped("Stopped.")
     except SystemExit as e:
         if e.code == failures.INTERRUPTED:  # Typer takes Ctrl-C for such an exit, and says nothing.
-            err.print("\nStopped." if err.is_terminal else "Stopped.")
+            return _stopped("Stopped.")
         return e.code if isinstance(e.code, int) else int(e.code is not None)
     except TuneloopError as e:
         failures.tell(e.message, e.remedy)
         return e.exit_code
     except StoppedError as e:
-        # The terminal has echoed `^C`.
-        err.print(f"\n{e}" if err.is_terminal else str(e), markup=False, soft_wrap=True)
-        return failures.INTERRUPTED
+        return _stopped(str(e))
     except BrokenPipeError:
         # The reader went away (`| head`); nobody is left to tell.
         sys.stderr.close()
