@@ -1,0 +1,147 @@
+"""Whether the declared gates can pass on what is held out: told before anything is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tuneloop.datasets import versions
+from tuneloop.datasets.example import Example
+from tuneloop.datasets.holdout import LARGEST_SHARE, SMALLEST_SHARE, Need
+from tuneloop.errors import GateError
+from tuneloop.evaluation.sizes import (
+    GateSize,
+    Requirement,
+    gate_sizes,
+    held_out_requirements,
+    what_helps,
+    what_is_missing,
+)
+from tuneloop.evaluation.suites import case_of
+from tuneloop.modelfile import TaskSettings
+from tuneloop.retraining import declared_judge
+from tuneloop.retraining.planning import plan_for
+
+if TYPE_CHECKING:
+    from tuneloop.datasets.versions import DatasetVersion
+    from tuneloop.retraining.loop import Loop
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """The held-out cases of a dataset version against the gates of the model file as it is now."""
+
+    declared: float | None
+    """The share in the model file; None: it is chosen for the gates."""
+    share: float | None
+    """The one that the version was made with; None for versions of earlier releases."""
+    gates: tuple[GateSize, ...]
+
+    @property
+    def short(self) -> tuple[GateSize, ...]:
+        """The gates that cannot pass."""
+        return tuple(size for size in self.gates if not size.enough)
+
+    @property
+    def why(self) -> str:
+        """Which share is held out and for what, in a sentence."""
+        if self.share is None:
+            return "the version does not say which share it holds out"
+        if self.declared is not None:
+            return f"holdout_share {self.share:g}, as the model file says"
+        sizes = [size for size in self.gates if size.rows is not None]
+        served = [size for size in sizes if size.enough]
+        limits = f"{SMALLEST_SHARE:g} to {LARGEST_SHARE:g}"
+        if sizes and not served:
+            return f"holdout_share {self.share:g}: no share of {limits} serves a gate"
+        listed = ", ".join(
+            f"{size.gate.metric} {size.counted} cases of {size.minimum}" for size in served
+        )
+        for_gates = f"serves {listed}" if served else "there is, as no gate asks for more"
+        return f"holdout_share {self.share:g}, the smallest of {limits} that {for_gates}"
+
+    def help_for(self, size: GateSize) -> str:
+        """What would let a gate pass."""
+        return what_helps(size, share=self.declared, automatic_up_to=LARGEST_SHARE)
+
+    def warnings(self) -> list[str]:
+        """What is missing and what helps, a text for each gate that cannot pass."""
+        return [
+            f"{what_is_missing(size)}. What helps: {self.help_for(size)}" for size in self.short
+        ]
+
+    def as_row(self) -> dict[str, Any]:
+        """In JSON form."""
+        return {
+            "declared": "auto" if self.declared is None else self.declared,
+            "share": self.share,
+            "why": self.why,
+            "gates": [
+                {
+                    "gate": size.gate.name,
+                    "condition": size.gate.condition,
+                    "cases": size.counted,
+                    "minimum_cases": size.minimum,
+                    "enough": size.enough,
+                    "helps": "" if size.enough else self.help_for(size),
+                }
+                for size in self.gates
+            ],
+        }
+
+
+def needs(loop: Loop) -> tuple[Need, ...]:
+    """What the declared gates ask of the held-out cases of the version to be made.
+
+    Raises:
+        EvaluationError: a gate or a metric cannot be understood.
+    """
+    task = loop.model.task
+    requirements = held_out_requirements(
+        task, loop.model.evaluation, judge=lambda: declared_judge.metric(loop)
+    )
+    return tuple(_need(requirement, task) for requirement in requirements)
+
+
+def held_out(loop: Loop, version: DatasetVersion) -> HeldOut:
+    """Count what every gate of the model file would stand on.
+
+    Raises:
+        EvaluationError: a gate, a metric or a suite file cannot be understood.
+    """
+    declared, task = loop.model.data.holdout_share, loop.model.task
+    trained = versions.read_examples(loop.workspace, version, "train")
+    return HeldOut(
+        declared=None if isinstance(declared, str) else declared,
+        share=versions.share_of(version),
+        gates=gate_sizes(
+            plan_for(loop, version),
+            trained=[case_of(example.as_row(), task=task) for example in trained],
+        ),
+    )
+
+
+def check(loop: Loop, version: DatasetVersion) -> None:
+    """Refuse to train what could not pass.
+
+    Raises:
+        GateError: a gate stands on too few cases; says which, on how many, and what helps.
+        EvaluationError: a gate, a metric or a suite file cannot be understood.
+    """
+    found = held_out(loop, version)
+    if found.short:
+        raise GateError(
+            "Nothing was trained, since no candidate could pass: "
+            + "; ".join(map(what_is_missing, found.short))
+            + ".",
+            remedy=" ".join(
+                f"For {size.gate.name}: {found.help_for(size)}." for size in found.short
+            ),
+        )
+
+
+def _need(requirement: Requirement, task: TaskSettings) -> Need:
+    def counts(example: Example) -> bool:
+        return requirement.counts(case_of(example.as_row(), task=task))
+
+    return Need(gate=requirement.gate.name, minimum=requirement.minimum, counts=counts)
