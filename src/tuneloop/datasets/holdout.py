@@ -6,10 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tuneloop.datasets.example import Example
+from tuneloop.modelfile.sections.data import LARGEST_SHARE, SMALLEST_SHARE
 
-SMALLEST_SHARE = 0.10
-LARGEST_SHARE = 0.25
-"""A larger one takes more from training than a gate is worth; a person may still declare it."""
 SHARES = tuple(percent / 100 for percent in range(10, 26))
 
 

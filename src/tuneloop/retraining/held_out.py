@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuneloop.datasets import versions
 from tuneloop.datasets.example import Example
-from tuneloop.datasets.holdout import LARGEST_SHARE, SMALLEST_SHARE, Need
+from tuneloop.datasets.holdout import Need
 from tuneloop.errors import GateError
 from tuneloop.evaluation.sizes import (
     GateSize,
@@ -19,6 +19,7 @@ from tuneloop.evaluation.sizes import (
 )
 from tuneloop.evaluation.suites import case_of
 from tuneloop.modelfile import TaskSettings
+from tuneloop.modelfile.sections.data import LARGEST_SHARE, SMALLEST_SHARE
 from tuneloop.retraining import declared_judge
 from tuneloop.retraining.planning import plan_for
 

@@ -122,10 +122,11 @@ def split_check(version: DatasetVersion) -> dict[str, str]:
 
 
 def test_a_larger_share_holds_out_more_for_good_and_says_how_many(
-    workspace: Workspace, tmp_path: Path
+    workspace: Workspace, tmp_path: Path, clock: Any
 ) -> None:
     write(tmp_path / "rows.jsonl", rows(400))
     first = versions.prepare(workspace, model_file(tmp_path, holdout_share=0.1))
+    clock.advance(minutes=1)
     second = versions.prepare(workspace, model_file(tmp_path, holdout_share=0.2))
     before, after = sides(workspace, first), sides(workspace, second)
     moved = {question for question, side in before.items() if after[question] != side}
@@ -134,6 +135,7 @@ def test_a_larger_share_holds_out_more_for_good_and_says_how_many(
     assert split_check(second)["verdict"] == "changed"
     assert f"{len(moved)} rows moved from training to the held-out" in split_check(second)["detail"]
 
+    clock.advance(minutes=1)
     lower = versions.prepare(workspace, model_file(tmp_path, holdout_share=0.1))
     assert sides(workspace, lower) == after, "none goes back into training"
     assert f"{len(moved)} rows that it would not hold out stay" in split_check(lower)["detail"]
@@ -152,10 +154,10 @@ def test_the_share_is_the_smallest_that_serves_the_gates(
     made = versions.prepare(workspace, model_file(tmp_path), needs=needs(50))
     share = versions.share_of(made)
     assert share is not None and 0.1 <= share <= 0.25 and made.rows_eval >= 50
-    fixed = model_file(tmp_path, holdout_share=round(share - 0.01, 2))
-    assert versions.prepare(workspace, fixed, previous=None).rows_eval < 50
     again = versions.prepare(workspace, model_file(tmp_path), needs=needs(50))
     assert again.digest == made.digest, "the same rows have the same share in every version"
+    fixed = model_file(tmp_path, holdout_share=round(share - 0.01, 2))
+    assert versions.prepare(workspace, fixed, previous=None).rows_eval < 50
 
 
 def test_a_gate_out_of_reach_takes_no_rows_from_training(

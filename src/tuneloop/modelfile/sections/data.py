@@ -10,6 +10,9 @@ from pydantic import BeforeValidator, Field
 from tuneloop.modelfile.sections.base import Regex, Section, Share
 
 AUTO = "auto"
+SMALLEST_SHARE = 0.10
+LARGEST_SHARE = 0.25
+"""What `auto` chooses between. More would take too much from training; a person may say so."""
 
 
 def _is_holdout_share(value: object) -> object:
