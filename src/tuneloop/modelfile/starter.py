@@ -116,7 +116,7 @@ def _abstention_gate(rows: int | None) -> list[str]:
             "    # hold a candidate to",
         ]
     return [
-        "    # Of what is out of scope, handed over. This gate asks for fewer cases than others, since",
+        "    # Of what is out of scope, handed over. It asks for fewer cases than other gates:",
         f"    # {rows} rows cannot give {_USUAL_MINIMUM}.",
         f"    abstention_recall: {{condition: {condition}, minimum_cases: {reachable}}}",
     ]

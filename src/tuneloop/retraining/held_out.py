@@ -56,7 +56,7 @@ class HeldOut:
         if sizes and not served:
             return f"holdout_share {self.share:g}: no share of {limits} serves a gate"
         listed = ", ".join(
-            f"{size.gate.metric} {size.counted} cases of {size.minimum}" for size in served
+            f"{size.gate.metric} ({size.counted} cases, needs {size.minimum})" for size in served
         )
         for_gates = f"serves {listed}" if served else "there is, as no gate asks for more"
         return f"holdout_share {self.share:g}, the smallest of {limits} that {for_gates}"
