@@ -15,6 +15,8 @@ from tuneloop.modelfile import EvaluationSettings, TaskSettings
 
 _LARGEST_SHARE = 0.5
 """Of the rows; the model file allows no larger one."""
+_SLACK = 1.05
+"""A share holds out groups, not rows: on average what it says, now and then a little less."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,8 +118,15 @@ def what_is_missing(size: GateSize) -> str:
     )
 
 
+LIFTS = (
+    "A gate may have a minimum_cases of its own, and evaluation.allow_small_suite: true lifts the "
+    "general one"
+)
+"""What helps every gate that stands on a few cases, and is to be done knowingly."""
+
+
 def what_helps(size: GateSize, *, share: float | None, automatic_up_to: float) -> str:
-    """What would let the gate pass, most helpful first.
+    """What would let the gate pass, most helpful first; `LIFTS` apart.
 
     `share` is the declared share of rows that is held out, None where it is chosen by itself, at
     most `automatic_up_to`. Numbers of rows are estimates: groups differ in size.
@@ -126,22 +135,18 @@ def what_helps(size: GateSize, *, share: float | None, automatic_up_to: float) -
         more = size.minimum - size.counted
         return f"add {more} {'case' if more == 1 else 'cases'} that it counts to the suite's file"
     found = []
-    needed = math.ceil(100 * size.minimum / size.rows) / 100 if size.rows else 1.0
+    needed = math.ceil(100 * _SLACK * size.minimum / size.rows) / 100 if size.rows else 1.0
+    more = math.ceil(size.minimum / max(share or 0.0, automatic_up_to)) - size.rows
     if share is not None and needed <= automatic_up_to:
         found.append("set data.holdout_share: auto")
-    elif (share or automatic_up_to) < needed < _LARGEST_SHARE:
-        found.append(f"set data.holdout_share: {needed:g}")
-    held_out = max(share or 0.0, automatic_up_to)
-    more = math.ceil(size.minimum / held_out) - size.rows
-    if more > 0:
+    elif more > 0:
         found.append(f"add about {more} rows that it counts")
+    if max(share or 0.0, automatic_up_to) < needed < _LARGEST_SHARE:
+        found.append(f"set data.holdout_share: {needed:g}")
     if not size.counted:
         found.append("remove the gate")
     elif size.gate.minimum_cases is not None:
-        found.append("lower the gate's own minimum_cases")
-    else:
-        found.append("give the gate a minimum_cases of its own")
-        found.append("set evaluation.allow_small_suite: true")
+        found.append("lower its own minimum_cases")
     return ", or ".join(found)
 
 

@@ -10,6 +10,7 @@ from tuneloop.datasets.example import Example
 from tuneloop.datasets.holdout import Need
 from tuneloop.errors import GateError
 from tuneloop.evaluation.sizes import (
+    LIFTS,
     GateSize,
     Requirement,
     gate_sizes,
@@ -67,9 +68,24 @@ class HeldOut:
 
     def warnings(self) -> list[str]:
         """What is missing and what helps, a text for each gate that cannot pass."""
-        return [
-            f"{what_is_missing(size)}. What helps: {self.help_for(size)}" for size in self.short
+        found = []
+        for size in self.short:
+            helps = self.help_for(size)
+            found.append(what_is_missing(size) + (f". What helps: {helps}" if helps else ""))
+        return [*found, *self._lifts()]
+
+    def remedy(self) -> str:
+        """What helps, for all of them together."""
+        told = [
+            f"For {size.gate.name}: {helps}."
+            for size in self.short
+            if (helps := self.help_for(size))
         ]
+        return " ".join([*told, *(f"{one}." for one in self._lifts())])
+
+    def _lifts(self) -> list[str]:
+        general = any(size.counted and size.gate.minimum_cases is None for size in self.short)
+        return [LIFTS] if general else []
 
     def as_row(self) -> dict[str, Any]:
         """In JSON form."""
@@ -135,9 +151,7 @@ def check(loop: Loop, version: DatasetVersion) -> None:
             "Nothing was trained, since no candidate could pass: "
             + "; ".join(map(what_is_missing, found.short))
             + ".",
-            remedy=" ".join(
-                f"For {size.gate.name}: {found.help_for(size)}." for size in found.short
-            ),
+            remedy=found.remedy(),
         )
 
 
