@@ -142,6 +142,8 @@ def _print_report(version: DatasetVersion, gates: HeldOut) -> None:
     out.print(f"• {gates.why}", markup=False)
     for warning in gates.warnings():
         out.print(f"• warning: {warning}", markup=False)
+    if gates.lifts:
+        out.print(f"• {gates.lifts}", markup=False)
     for remark in report["advice"]:
         out.print(f"• {remark['message']}", markup=False)
     validation = version.validation or {"checks": ()}

@@ -135,14 +135,17 @@ def what_helps(size: GateSize, *, share: float | None, automatic_up_to: float) -
         more = size.minimum - size.counted
         return f"add {more} {'case' if more == 1 else 'cases'} that it counts to the suite's file"
     found = []
+    tried = max(share or 0.0, automatic_up_to)
     needed = math.ceil(100 * _SLACK * size.minimum / size.rows) / 100 if size.rows else 1.0
-    more = math.ceil(size.minimum / max(share or 0.0, automatic_up_to)) - size.rows
-    if share is not None and needed <= automatic_up_to:
+    if share is not None and share < automatic_up_to and needed <= automatic_up_to:
         found.append("set data.holdout_share: auto")
-    elif more > 0:
-        found.append(f"add about {more} rows that it counts")
-    if max(share or 0.0, automatic_up_to) < needed < _LARGEST_SHARE:
-        found.append(f"set data.holdout_share: {needed:g}")
+    else:
+        more = math.ceil(_SLACK * size.minimum / tried) - size.rows
+        # Enough on average, but not here: the groups that are held out happen to be small.
+        needed = max(needed, round(tried + 0.02, 2))
+        found.append(f"add about {max(more, math.ceil(0.1 * size.rows))} rows that it counts")
+        if needed < _LARGEST_SHARE:
+            found.append(f"set data.holdout_share: {needed:g}")
     if not size.counted:
         found.append("remove the gate")
     elif size.gate.minimum_cases is not None:

@@ -68,24 +68,20 @@ class HeldOut:
 
     def warnings(self) -> list[str]:
         """What is missing and what helps, a text for each gate that cannot pass."""
-        found = []
-        for size in self.short:
-            helps = self.help_for(size)
-            found.append(what_is_missing(size) + (f". What helps: {helps}" if helps else ""))
-        return [*found, *self._lifts()]
+        return [
+            f"{what_is_missing(size)}. What helps: {self.help_for(size)}" for size in self.short
+        ]
+
+    @property
+    def lifts(self) -> str:
+        """What helps all of them, knowingly; empty where it would not."""
+        general = any(size.counted and size.gate.minimum_cases is None for size in self.short)
+        return f"{LIFTS}." if general else ""
 
     def remedy(self) -> str:
         """What helps, for all of them together."""
-        told = [
-            f"For {size.gate.name}: {helps}."
-            for size in self.short
-            if (helps := self.help_for(size))
-        ]
-        return " ".join([*told, *(f"{one}." for one in self._lifts())])
-
-    def _lifts(self) -> list[str]:
-        general = any(size.counted and size.gate.minimum_cases is None for size in self.short)
-        return [LIFTS] if general else []
+        told = [f"For {size.gate.name}: {self.help_for(size)}." for size in self.short]
+        return " ".join([*told, self.lifts]).strip()
 
     def as_row(self) -> dict[str, Any]:
         """In JSON form."""

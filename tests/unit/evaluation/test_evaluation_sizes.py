@@ -149,8 +149,10 @@ def size(counted: int, rows: int, **gate: Any) -> GateSize:
     [
         (32, 400, 0.1, "set data.holdout_share: auto"),
         (32, 160, 0.2, "set data.holdout_share: 0.33"),
-        (40, 160, None, "add about 40 rows that it counts"),
-        (2, 20, None, "add about 180 rows that it counts"),
+        (40, 160, None, "add about 50 rows that it counts"),
+        (2, 20, None, "add about 190 rows that it counts"),
+        (47, 220, None, "set data.holdout_share: 0.27"),
+        (47, 220, None, "add about 22 rows that it counts"),
     ],
 )
 def test_what_helps_is_said_in_numbers(

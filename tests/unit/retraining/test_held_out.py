@@ -65,7 +65,7 @@ def test_too_few_rows_are_refused_before_training_with_numbers(start: Callable[.
         held_out.check(loop, version)
     assert "held-out.accuracy counts" in refused.value.message
     assert "and needs 50" in refused.value.message
-    assert "add about 68 rows that it counts" in refused.value.remedy, "200 of 132 in scope"
+    assert "add about 78 rows that it counts" in refused.value.remedy, "of 132 in scope"
     assert "allow_small_suite: true" in refused.value.remedy
     small = start(144, "evaluation.allow_small_suite=true", "evaluation.gates={accuracy: '>= 0.9'}")
     held_out.check(small, version)
