@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,8 @@ from tuneloop.datasets import versions
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.holdout import Need
 from tuneloop.errors import GateError
+from tuneloop.evaluation.judging import metric as judging
+from tuneloop.evaluation.metrics import Metric
 from tuneloop.evaluation.sizes import (
     LIFTS,
     GateSize,
@@ -111,13 +114,15 @@ def needs(loop: Loop) -> tuple[Need, ...]:
     """
     task = loop.model.task
     requirements = held_out_requirements(
-        task, loop.model.evaluation, judge=lambda: declared_judge.metric(loop)
+        task, loop.model.evaluation, judge=lambda: _uncalled_judge(loop)
     )
     return tuple(_need(requirement, task) for requirement in requirements)
 
 
-def held_out(loop: Loop, version: DatasetVersion) -> HeldOut:
-    """Count what every gate of the model file would stand on.
+def held_out(
+    loop: Loop, version: DatasetVersion, *, judge: Callable[[], Metric] | None = None
+) -> HeldOut:
+    """Count what every gate of the model file would stand on; `judge` is not called.
 
     Raises:
         EvaluationError: a gate, a metric or a suite file cannot be understood.
@@ -128,7 +133,7 @@ def held_out(loop: Loop, version: DatasetVersion) -> HeldOut:
         declared=None if isinstance(declared, str) else declared,
         share=versions.share_of(version),
         gates=gate_sizes(
-            plan_for(loop, version),
+            plan_for(loop, version, judge=judge or (lambda: _uncalled_judge(loop))),
             trained=[case_of(example.as_row(), task=task) for example in trained],
         ),
     )
@@ -140,8 +145,9 @@ def check(loop: Loop, version: DatasetVersion) -> None:
     Raises:
         GateError: a gate stands on too few cases; says which, on how many, and what helps.
         EvaluationError: a gate, a metric or a suite file cannot be understood.
+        UsageError: a gate needs a judge, and there is none that could be asked.
     """
-    found = held_out(loop, version)
+    found = held_out(loop, version, judge=lambda: declared_judge.metric(loop))
     if found.short:
         raise GateError(
             "Nothing was trained, since no candidate could pass: "
@@ -156,3 +162,12 @@ def _need(requirement: Requirement, task: TaskSettings) -> Need:
         return requirement.counts(case_of(example.as_row(), task=task))
 
     return Need(gate=requirement.gate.name, minimum=requirement.minimum, counts=counts)
+
+
+def _uncalled_judge(loop: Loop) -> Metric:
+    """The metric `judge` where nothing is judged: its API key may be on another machine."""
+    if loop.model.judge is None:
+        return declared_judge.metric(loop)  # which says what to declare
+    return Metric(
+        name=judging.NAME, about="", scorer=lambda case, output: None, source_digest=judging.NAME
+    )

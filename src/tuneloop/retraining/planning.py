@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tuneloop.evaluation.metrics import Metric
 from tuneloop.evaluation.plan import EvaluationPlan, plan_evaluation
 from tuneloop.evaluation.targets import Sampling
 from tuneloop.retraining import declared_judge, serving, trained_on
@@ -21,11 +23,12 @@ def plan_for(
     *,
     system: str | None = None,
     sampling: Sampling | None = None,
+    judge: Callable[[], Metric] | None = None,
 ) -> EvaluationPlan:
     """Suites and locked gates: a dataset version's held-out rows and the model file's suites.
 
     `run` made what is asked: cases that it was trained on are left out. `system` and `sampling`
-    are those of what is asked; None: the model file's.
+    are those of what is asked, `judge` makes the metric of that name; None: the model file's.
     """
     task = loop.model.task
     plan = plan_evaluation(
@@ -35,7 +38,7 @@ def plan_for(
         sampling=sampling or serving.sampling_of(loop.model),
         dataset=loop.workspace.artifacts.get(dataset.digest),
         folder=loop.model_file.folder,
-        judge=lambda: declared_judge.metric(loop),
+        judge=judge or (lambda: declared_judge.metric(loop)),
     )
     if run is None:
         return plan

@@ -15,7 +15,7 @@ import pytest
 
 from tuneloop import modelfile
 from tuneloop.datasets import versions
-from tuneloop.errors import GateError
+from tuneloop.errors import GateError, UsageError
 from tuneloop.retraining import held_out, preparing, starting, trained_on
 from tuneloop.retraining.loop import Loop
 from tuneloop.retraining.planning import plan_for
@@ -80,6 +80,23 @@ def test_a_fixed_share_that_is_too_small_names_the_one_that_chooses(
         held_out.check(loop, version)
     assert "set data.holdout_share: auto" in refused.value.remedy
     held_out.check(start(420), preparing.prepare(start(420)))
+
+
+def test_the_judge_is_not_called_to_count_cases(
+    start: Callable[..., Loop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its API key need not be where the rows are prepared, but where they are evaluated."""
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    loop = start(
+        420,
+        "evaluation.gates={judge: '>= 0.9'}",
+        "judge={base_url: 'http://127.0.0.1:9/v1', model: m, api_key_env: NO_SUCH_KEY}",
+    )
+    version = preparing.prepare(loop)
+    (size,) = held_out.held_out(loop, version).gates
+    assert size.counted == version.rows_eval >= 50
+    with pytest.raises(UsageError, match="NO_SUCH_KEY"):
+        held_out.check(loop, version)
 
 
 def bundle(dataset: str, run: str = "made elsewhere") -> Any:
