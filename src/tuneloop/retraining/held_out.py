@@ -23,7 +23,7 @@ from tuneloop.evaluation.sizes import (
 )
 from tuneloop.evaluation.suites import case_of
 from tuneloop.modelfile import TaskSettings
-from tuneloop.modelfile.sections.data import LARGEST_SHARE, SMALLEST_SHARE
+from tuneloop.modelfile.sections.data import AUTO, LARGEST_SHARE, SMALLEST_SHARE
 from tuneloop.retraining import declared_judge
 from tuneloop.retraining.planning import plan_for
 
@@ -40,6 +40,8 @@ class HeldOut:
     """The share in the model file; None: it is chosen for the gates."""
     share: float | None
     """The one that the version was made with; None for versions of earlier releases."""
+    chosen: bool
+    """The version's share was chosen for the gates, not declared."""
     gates: tuple[GateSize, ...]
 
     @property
@@ -52,8 +54,8 @@ class HeldOut:
         """Which share is held out and for what, in a sentence."""
         if self.share is None:
             return "the version does not say which share it holds out"
-        if self.declared is not None:
-            return f"holdout_share {self.share:g}, as the model file says"
+        if not self.chosen:
+            return f"holdout_share {self.share:g}, as the model file said"
         sizes = [size for size in self.gates if size.rows is not None]
         served = [size for size in sizes if size.enough]
         limits = f"{SMALLEST_SHARE:g} to {LARGEST_SHARE:g}"
@@ -132,6 +134,7 @@ def held_out(
     return HeldOut(
         declared=None if isinstance(declared, str) else declared,
         share=versions.share_of(version),
+        chosen=version.report["recipe"]["data"]["holdout_share"] == AUTO,
         gates=gate_sizes(
             plan_for(loop, version, judge=judge or (lambda: _uncalled_judge(loop))),
             trained=[case_of(example.as_row(), task=task) for example in trained],

@@ -79,6 +79,9 @@ def test_a_fixed_share_that_is_too_small_names_the_one_that_chooses(
     with pytest.raises(GateError, match="counts") as refused:
         held_out.check(loop, version)
     assert "set data.holdout_share: auto" in refused.value.remedy
+    assert (
+        held_out.held_out(start(420), version).why == "holdout_share 0.05, as the model file said"
+    )
     held_out.check(start(420), preparing.prepare(start(420)))
 
 
