@@ -30,8 +30,8 @@ from tuneloop.evaluation.runner import ask
 from tuneloop.evaluation.suites import Suite, load_suite
 from tuneloop.evaluation.targets import ChatTarget, OpenAITarget, Sampling
 from tuneloop.retraining import exporting, serving
-from tuneloop.retraining.candidate import plan_for
 from tuneloop.retraining.loop import Loop
+from tuneloop.retraining.planning import plan_for
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data" / "clinc150"

@@ -24,6 +24,7 @@ from tuneloop.cli.terminal import (
 if TYPE_CHECKING:
     from tuneloop.datasets.diff import DatasetDiff
     from tuneloop.datasets.versions import DatasetVersion
+    from tuneloop.retraining.held_out import HeldOut
 
 app = typer.Typer(no_args_is_help=True, help="Dataset versions: list, show, compare.")
 Reference = Annotated[str, typer.Argument(help="Digest, its beginning, label, or `latest`.")]
@@ -38,11 +39,12 @@ def prepare(
     """
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
         version = loop.prepare()
+        gates = loop.held_out(version)
     if json_:
-        print_json(_as_json(version))
+        print_json(_as_json(version, gates))
         return
     out.print(f"Dataset version [bold]{version.label}[/]")
-    _print_report(version)
+    _print_report(version, gates)
 
 
 @app.command("list")
@@ -72,12 +74,13 @@ def show(
     """
     with finishing(open_loop(file, quiet=True)) as loop:
         version = loop.dataset(reference)
+        gates = loop.held_out(version)
     if json_:
-        print_json(_as_json(version))
+        print_json(_as_json(version, gates))
         return
     with paged():
         out.print(f"Dataset version [bold]{version.label}[/] ({version.digest})")
-        _print_report(version)
+        _print_report(version, gates)
 
 
 @app.command()
@@ -116,16 +119,17 @@ def diff(
         _print_diff(found)
 
 
-def _as_json(version: DatasetVersion) -> dict[str, Any]:
+def _as_json(version: DatasetVersion, gates: HeldOut) -> dict[str, Any]:
     return {
         "digest": version.digest,
         "label": version.label,
         "report": dict(version.report),
         "validation": version.validation,
+        "held_out": gates.as_row(),
     }
 
 
-def _print_report(version: DatasetVersion) -> None:
+def _print_report(version: DatasetVersion, gates: HeldOut) -> None:
     report = version.report
     rows = table("rows", "")
     rows.add_row("read", str(report["rows_in"]))
@@ -139,6 +143,11 @@ def _print_report(version: DatasetVersion) -> None:
     for kind, count in report["personal_data"]["found"].items():
         rows.add_row(f"personal data found: {kind.replace('_', ' ')}", str(count))
     out.print(rows)
+    out.print(f"• {gates.why}", markup=False)
+    for warning in gates.warnings():
+        out.print(f"• warning: {warning}", markup=False)
+    if gates.lifts:
+        out.print(f"• {gates.lifts}", markup=False)
     for remark in report["advice"]:
         out.print(f"• {remark['message']}", markup=False)
     validation = version.validation or {"checks": ()}

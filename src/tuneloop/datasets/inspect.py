@@ -36,6 +36,9 @@ class Inspection:
     """Inferred where nearly all answers are JSON objects."""
     abstain: tuple[str, str] | None
     """Field and value that look like "out of scope"."""
+    abstain_rows: int | None
+    """Usable rows with that value, of those looked at; None where there is no such value, and where
+    not all rows were looked at."""
     group_field: str | None
 
 
@@ -54,13 +57,17 @@ def inspect(path: Path) -> Inspection:
         )
     completions = [draft.completion for draft in drafts]
     schema = _schema(completions)
+    abstain = _abstain(completions) if schema else None
     return Inspection(
         rows=rows,
         usable=len(drafts),
         forms=tuple(form for form, _ in Counter(d.form for d in drafts).most_common()),
         system=_system(drafts),
         output_schema=schema,
-        abstain=_abstain(completions) if schema else None,
+        abstain=abstain,
+        abstain_rows=_rows_with(abstain, completions)
+        if abstain and rows < LOOKED_AT_ROWS
+        else None,
         group_field=next((name for name in _GROUP_COLUMNS if groups[name]), None),
     )
 
@@ -140,3 +147,8 @@ def _abstain(completions: list[str]) -> tuple[str, str] | None:
             if value.lower() in _OUT_OF_SCOPE_WORDS:
                 return field, value
     return None
+
+
+def _rows_with(abstain: tuple[str, str], completions: list[str]) -> int:
+    field, value = abstain
+    return label_counts(completions)[field][value]

@@ -45,6 +45,19 @@ def find_leaks(
     return leaks
 
 
+def known_cases(
+    training: Sequence[Example], cases: Sequence[Example], *, similarity: float
+) -> set[int]:
+    """Positions of the cases that were trained on, in the same sense as in `find_leaks`."""
+    texts = [example.input_text for example in (*training, *cases)]
+    likeness = compare(texts, similarity=similarity, reference=len(training))
+    return {
+        case
+        for case in range(len(cases))
+        if any(row < len(training) for row, _ in likeness.neighbours(len(training) + case))
+    }
+
+
 def find_quotes(captured: Sequence[Example], held_out: Sequence[Example]) -> list[Leak]:
     """Rows from production that hold the question of a held-out case word for word.
 

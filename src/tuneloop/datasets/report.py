@@ -54,6 +54,7 @@ def make_report(
         "duplicates": _duplicates(selection.left_out),
         "contradictions": _contradictions(selection),
         "split": {
+            "holdout_share": selection.holdout_share,
             "eval_share": round(len(held_out) / len(kept), 4) if kept else 0.0,
             "groups": len({example.group for example in kept}),
             "labels_without_eval": _labels_without_eval(held_out, labels),

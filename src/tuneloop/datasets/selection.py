@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from tuneloop.datasets.contradictions import find_contradictions
 from tuneloop.datasets.duplicates import find_duplicates
 from tuneloop.datasets.example import Example
+from tuneloop.datasets.holdout import Need, choose_share
 from tuneloop.datasets.importing import CHOICE, CORRECTION
 from tuneloop.datasets.leaks import find_leaks, find_quotes
 from tuneloop.datasets.left_out import LeftOut, leave_out
 from tuneloop.datasets.likeness import Likeness, compare
-from tuneloop.datasets.split import Candidate, Side, place
+from tuneloop.datasets.split import Candidate, Side, held_out_from, place
 
 LEAK = "leak"
 """Reason code of a training row that gives a held-out case away."""
@@ -29,6 +31,9 @@ class Earlier:
     examples: Sequence[Example] = ()
     """Rows of the last version, rewritten as rows are now."""
 
+    share: float | None = None
+    """What the last version held out; None for the first, and where it did not say."""
+
     def group_of(self) -> dict[str, str]:
         """Input key → name of its group in the last version."""
         return {example.input_key: example.group for example in self.examples}
@@ -39,8 +44,10 @@ class Rules:
     """The settings of the selection."""
 
     similarity: float
-    holdout_share: float
+    holdout_share: float | Literal["auto"]
     allow_contradictions: bool
+    needs: Sequence[Need] = ()
+    """What the gates ask of the held-out cases; decides where the share is `auto`."""
 
 
 @dataclass(kw_only=True)
@@ -54,6 +61,8 @@ class Selection:
     """Rows that answer one question differently, left out or (when allowed) kept."""
     varied: int = 0
     """Questions answered in several wordings of free text: no contradiction."""
+    holdout_share: float = 0.0
+    """The share of the groups that is held out: declared, or chosen for the gates."""
     template_rows: int = 0
     """Rows in families that share a template, where only equal inputs count as alike."""
 
@@ -222,10 +231,15 @@ class _Selecting:
                     yield number[other]
 
         groups = self._earlier.group_of()
+        candidates = [self._candidate(row, groups) for row in rows]
+        share = self._rules.holdout_share
+        if isinstance(share, str):
+            active = [self._examples[row] for row in self._active]
+            numbers = held_out_from(candidates, neighbours)[: len(active)]
+            share = choose_share(active, numbers, self._rules.needs)
+        self._result.holdout_share = share
         places = place(
-            [self._candidate(row, groups) for row in rows],
-            neighbours,
-            holdout_share=self._rules.holdout_share,
+            candidates, neighbours, holdout_share=share, earlier_share=self._earlier.share
         )
         for row, found in zip(list(self._active), places, strict=False):
             if found.side is None:
@@ -245,5 +259,6 @@ class _Selecting:
             key=example.input_key,
             cluster=example.group,
             side=self._earlier.sides.get(example.input_key),
-            group=groups.get(example.input_key, example.input_key),
+            # A row that comes back finds the name that its group would have been given anew.
+            group=groups.get(example.input_key, example.group or example.input_key),
         )

@@ -1,8 +1,10 @@
 """The split into training and evaluation: by group, deterministic, stable from version to version.
 
-A row that was held out once is never trained on later, and a row that was trained on is never held
-out later: production has seen it. New rows are placed by a hash of their group, unless they are
-close to a row that has its place already.
+Every group has a number in 0..1, the hash of its name, and is held out where the share that is held
+out lies above it. A row that was held out once is never trained on later. A row that was trained on
+is held out later only where the share has grown past its group's number; who was trained on it
+knows it (see `retraining.trained_on`). New rows are placed by their number, unless they are close
+to a row that has its place already.
 """
 
 from __future__ import annotations
@@ -40,23 +42,46 @@ class Place:
 
 
 def place(
-    candidates: Sequence[Candidate], neighbours: Neighbours, *, holdout_share: float
+    candidates: Sequence[Candidate],
+    neighbours: Neighbours,
+    *,
+    holdout_share: float,
+    earlier_share: float | None = None,
 ) -> list[Place]:
-    """Give every candidate its side; `neighbours(i)` are the candidates alike to candidate i."""
+    """Give every candidate its side; `neighbours(i)` are the candidates alike to candidate i.
+
+    `earlier_share` is what placed the rows that have a side; None where that is not known. Groups
+    between it and `holdout_share` move from training to the held-out side.
+    """
     places: dict[int, Place] = {}
     fresh: list[list[int]] = []
+    trained: list[list[int]] = []
     for rows in _linked(range(len(candidates)), candidates, neighbours):
         sides = {candidates[row].side for row in rows} - {None}
         if not sides:
             fresh.append(rows)
-        elif len(sides) == 1:
-            places.update(_join_known(candidates, rows))
+        elif sides == {"train"}:
+            trained.append(rows)
+        elif sides == {"eval"}:
+            places.update(_join_known(candidates, rows, "eval"))
         else:
             placed, unreached = _keep_apart(candidates, rows, neighbours)
             places.update(placed)
             fresh += unreached
+    grown = (0.0 if earlier_share is None else earlier_share, holdout_share)
+    places.update(_place_trained(candidates, trained, grown))
     places.update(_place_fresh(candidates, fresh, places, holdout_share))
     return [places[row] for row in range(len(candidates))]
+
+
+def held_out_from(candidates: Sequence[Candidate], neighbours: Neighbours) -> list[float]:
+    """For each candidate the number of its group: shares above it hold the group out."""
+    found = [0.0] * len(candidates)
+    for rows in _linked(range(len(candidates)), candidates, neighbours):
+        number = hash_share(_name(candidates, rows))
+        for row in rows:
+            found[row] = number
+    return found
 
 
 def hash_share(name: str) -> float:
@@ -85,16 +110,36 @@ def _linked(
         yield sorted(component)
 
 
-def _join_known(candidates: Sequence[Candidate], rows: list[int]) -> dict[int, Place]:
+def _name(candidates: Sequence[Candidate], rows: Sequence[int]) -> str:
+    """A group's name: the one that it has, else one that depends on its members alone."""
+    known = [candidates[row].group for row in rows if candidates[row].side is not None]
+    return min(known or (candidates[row].cluster or candidates[row].key for row in rows))
+
+
+def _join_known(
+    candidates: Sequence[Candidate], rows: Sequence[int], side: Side
+) -> dict[int, Place]:
     """New rows go with the old ones."""
-    known = [candidates[row] for row in rows if candidates[row].side is not None]
-    name = min(one.group for one in known)
+    name = _name(candidates, rows)
     return {
-        row: Place(
-            side=known[0].side, group=candidates[row].group if candidates[row].side else name
-        )
+        row: Place(side=side, group=candidates[row].group if candidates[row].side else name)
         for row in rows
     }
+
+
+def _place_trained(
+    candidates: Sequence[Candidate], trained: Sequence[list[int]], grown: tuple[float, float]
+) -> dict[int, Place]:
+    """Groups that were trained on stay, but for those that a larger share holds out.
+
+    One stays in any case: there must be something to train on.
+    """
+    by_number = sorted((hash_share(_name(candidates, rows)), rows) for rows in trained)
+    places: dict[int, Place] = {}
+    for left, (number, rows) in zip(range(len(by_number) - 1, -1, -1), by_number, strict=True):
+        moves = grown[0] <= number < grown[1] and left > 0
+        places.update(_join_known(candidates, rows, "eval" if moves else "train"))
+    return places
 
 
 def _keep_apart(
@@ -152,10 +197,7 @@ def _place_fresh(
     holdout_share: float,
 ) -> dict[int, Place]:
     """Groups without a past, by the hash of their name."""
-    named = sorted(
-        (min(candidates[row].cluster or candidates[row].key for row in rows), rows)
-        for rows in fresh
-    )
+    named = sorted((_name(candidates, rows), rows) for rows in fresh)
     named.sort(key=lambda item: hash_share(item[0]))
     held_out = sum(hash_share(name) < holdout_share for name, _ in named)
     if not placed and len(named) > 1:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.labels import json_object, label_counts, labels_of
+from tuneloop.datasets.split import Side
 from tuneloop.errors import require
 
 MISSING_POINTS = 0.05
@@ -59,6 +60,37 @@ class Validation:
             "changed": sum(check.verdict == "changed" for check in self.checks),
             "checks": [check.as_row() for check in self.checks],
         }
+
+
+def check_split(
+    last: Mapping[str, Side],
+    now: Mapping[str, Side],
+    *,
+    shares: tuple[float | None, float],
+    declared: bool,
+    kept: int,
+) -> Check:
+    """What became of the split; `last` and `now` are input key → side.
+
+    `shares` are the shares held out then and now; `declared`: a person chose today's; `kept`: the
+    held-out rows that it would not hold out if they were new.
+    """
+    moved = sum(last.get(key) == "train" and side == "eval" for key, side in now.items())
+    before, after = shares
+    if moved:
+        grown = f"holdout_share is {after:g} now" + (f", was {before:g}" if before else "")
+        detail = (
+            f"{moved} rows moved from training to the held-out side ({grown}); what was trained "
+            "on them is not compared on them"
+        )
+    elif declared and before is not None and after < before and kept:
+        detail = (
+            f"holdout_share is {after:g} now, was {before:g}: new rows follow it; {kept} rows that "
+            "it would not hold out stay held out, for none ever goes back into training"
+        )
+    else:
+        return Check(name="split", verdict="same", detail="no row changed its side")
+    return Check(name="split", verdict="changed", detail=detail)
 
 
 def validate(last: Sequence[Example], now: Sequence[Example], *, against: str) -> Validation:

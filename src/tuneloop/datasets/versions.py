@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.filters import make_filters
+from tuneloop.datasets.holdout import Need
 from tuneloop.datasets.importing import Cleaning, import_sources, read_cases
 from tuneloop.datasets.preferences import find_preferences
 from tuneloop.datasets.recipe import recipe
@@ -21,9 +22,9 @@ from tuneloop.datasets.report import make_report
 from tuneloop.datasets.retired_terms import RetiredTerms
 from tuneloop.datasets.selection import Earlier, Rules, Selection, select
 from tuneloop.datasets.sources import Source, find_sources
-from tuneloop.datasets.split import Side
+from tuneloop.datasets.split import Side, hash_share
 from tuneloop.datasets.storing import SIDES, store
-from tuneloop.datasets.validation import validate
+from tuneloop.datasets.validation import check_split, validate
 from tuneloop.errors import DataError, UsageError
 from tuneloop.hashing import short
 from tuneloop.modelfile import ModelFile
@@ -75,12 +76,14 @@ def prepare(
     *,
     extras: Extras = Extras(),
     previous: DatasetVersion | Literal["latest"] | None = "latest",
+    needs: Sequence[Need] = (),
     progress: Progress = Silent(),
 ) -> DatasetVersion:
     """Make a dataset version from the sources of the model file, or find the one that is equal.
 
-    `previous` is the version whose split is kept. Source files are read in the order of their
-    names; the order of rows decides only which of two duplicates stays, and the line numbers.
+    `needs` is what the gates ask of the held-out cases. `previous` is the version whose split is
+    kept. Source files are read in the order of their names; the order of rows decides only which of
+    two duplicates stays, and the line numbers.
 
     Raises:
         DataError: a file or every row is unusable; says why and where.
@@ -108,6 +111,7 @@ def prepare(
             similarity=settings.data.near_duplicate_similarity,
             holdout_share=settings.data.holdout_share,
             allow_contradictions=settings.data.allow_contradictions,
+            needs=needs,
         ),
         earlier=earlier,
         cases=cases,
@@ -134,7 +138,10 @@ def prepare(
     )
     progress.step("Storing the version")
     digest = store(workspace, imported, selection, preferences, earlier, report)
-    return _record(workspace, digest, report, before, _validated(workspace, before, selection))
+    declared = isinstance(settings.data.holdout_share, float)
+    return _record(
+        workspace, digest, report, before, _validated(workspace, before, selection, declared)
+    )
 
 
 def list_versions(workspace: Workspace, model: str) -> list[DatasetVersion]:
@@ -183,6 +190,20 @@ def read_examples(workspace: Workspace, version: DatasetVersion, side: Side) -> 
         Example.from_row(row)
         for row in _read_rows(workspace.artifacts.get(version.digest) / f"{side}.jsonl")
     ]
+
+
+def read_trained(workspace: Workspace, model_file: ModelFile, digest: str) -> list[Example]:
+    """What the version with this digest trains on, as it stands and as it would be written now.
+
+    Raises:
+        StoreError: the version is not in the store.
+    """
+    cleaning = _cleaning(model_file, tombstones.load(workspace))
+    stored = [
+        Example.from_row(row) for row in _read_rows(workspace.artifacts.get(digest) / "train.jsonl")
+    ]
+    rewritten = map(cleaning.rewritten, stored)
+    return [*stored, *(now for was, now in zip(stored, rewritten, strict=True) if now != was)]
 
 
 def read_left_out(workspace: Workspace, version: DatasetVersion) -> list[dict[str, Any]]:
@@ -247,17 +268,47 @@ def _earlier(workspace: Workspace, previous: DatasetVersion | None, cleaning: Cl
             example = cleaning.rewritten(stored)
             sides[example.input_key] = side
             examples.append(example)
-    return Earlier(sides=sides, examples=examples)
+    return Earlier(sides=sides, examples=examples, share=share_of(previous))
+
+
+def share_of(version: DatasetVersion) -> float | None:
+    """The share that a version held out; None for versions of earlier releases."""
+    found: float | None = version.report["split"].get("holdout_share")
+    return found
 
 
 def _validated(
-    workspace: Workspace, before: DatasetVersion | None, selection: Selection
+    workspace: Workspace,
+    before: DatasetVersion | None,
+    selection: Selection,
+    declared: bool,
 ) -> dict[str, Any] | None:
+    """What changed; `declared`: the held-out share was."""
     if before is None:
         return None
-    last = [row for side in SIDES for row in read_examples(workspace, before, side)]
-    now = [*selection.train, *selection.eval]
-    return validate(last, now, against=before.label).as_row()
+    last = {side: read_examples(workspace, before, side) for side in SIDES}
+    now: _Rows = {"train": selection.train, "eval": selection.eval}
+    found = validate(_all(last), _all(now), against=before.label)
+    share = selection.holdout_share
+    split = check_split(
+        _sides(last),
+        _sides(now),
+        shares=(share_of(before), share),
+        declared=declared,
+        kept=sum(hash_share(one.group) >= share for one in selection.eval),
+    )
+    return replace(found, checks=(split, *found.checks)).as_row()
+
+
+_Rows = Mapping[Side, Sequence[Example]]
+
+
+def _all(rows: _Rows) -> list[Example]:
+    return [one for side in SIDES for one in rows[side]]
+
+
+def _sides(rows: _Rows) -> dict[str, Side]:
+    return {one.input_key: side for side in SIDES for one in rows[side]}
 
 
 def _nothing_to_train_on(selection: Selection) -> DataError:

@@ -6,6 +6,9 @@ Analysis", section 11.1) and, for the size of the difference, the adjusted Wald 
 and Price (2012, Journal of Educational and Behavioral Statistics 37). Graded metrics: paired
 bootstrap of the mean difference (Koehn 2004, EMNLP).
 
+A case that the reference was trained on is known to it and does not count: it would be compared
+with what it learnt by heart.
+
 Not worse means that the lower end of the two-sided 95 % interval lies above minus the margin (the
 usual non-inferiority rule, one-sided error 2.5 %).
 """
@@ -13,7 +16,7 @@ usual non-inferiority rule, one-sided error 2.5 %).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
@@ -69,6 +72,8 @@ class Comparison:
     """case ids that only the candidate gets right"""
     lost: tuple[str, ...]
     """case ids that only the reference gets right"""
+    left_out: int = 0
+    """cases that do not count, because the reference was trained on them"""
 
     @property
     def main(self) -> Paired:
@@ -104,9 +109,11 @@ def standing(comparisons: Sequence[Comparison]) -> Standing:
     )
 
 
-def can_compare(candidate: SuiteResult, reference: SuiteResult) -> bool:
-    """Whether some case of the suite has a reference answer and a score for both."""
-    return any(_pairs(candidate, reference, name) for name in MAIN_METRICS)
+def can_compare(
+    candidate: SuiteResult, reference: SuiteResult, *, known: Collection[str] = ()
+) -> bool:
+    """Whether some case that is not `known` has a reference answer and a score for both."""
+    return any(_pairs(candidate, reference, name, known) for name in MAIN_METRICS)
 
 
 def compare(
@@ -116,8 +123,9 @@ def compare(
     label: str,
     metrics: Sequence[Metric],
     margin: float,
+    known: Collection[str] = (),
 ) -> Comparison:
-    """Compare two results on the same suite.
+    """Compare two results on the same suite; `known` are cases that the reference was trained on.
 
     Raises:
         EvaluationError: the suites differ, or no metric counts a case of both.
@@ -130,15 +138,20 @@ def compare(
         )
     wanted = {*MAIN_METRICS, *GUARD_METRICS}
     chosen = [m for m in metrics if m.name in wanted or m.source_digest]
-    pairs = {m.name: found for m in chosen if (found := _pairs(candidate, reference, m.name))}
+    pairs = {
+        m.name: found for m in chosen if (found := _pairs(candidate, reference, m.name, known))
+    }
+    left_out = sum(case in known for case in candidate.cases)
     compared = [paired(m, pairs[m.name], margin=margin) for m in chosen if m.name in pairs]
     main = next((p for name in MAIN_METRICS for p in compared if p.metric == name), None)
     if main is None:
-        raise EvaluationError(
-            f"Suite {candidate.suite.name!r} has no case with a reference answer, "
-            f"so the candidate cannot be compared with {label}."
-        )
+        raise _nothing_to_compare(candidate.suite.name, label, left_out)
     verdict, reason = _overall(main, compared)
+    if left_out:
+        reason += (
+            f"; {left_out} of {len(candidate.cases)} cases do not count: "
+            f"{label} was trained on them"
+        )
     return Comparison(
         suite=candidate.suite.name,
         reference=label,
@@ -146,8 +159,9 @@ def compare(
         reason=reason,
         margin=margin,
         metrics=tuple(compared),
-        won=_where(candidate, reference, main.metric, sign=1),
-        lost=_where(candidate, reference, main.metric, sign=-1),
+        won=_where(candidate, reference, main.metric, known, sign=1),
+        lost=_where(candidate, reference, main.metric, known, sign=-1),
+        left_out=left_out,
     )
 
 
@@ -231,6 +245,19 @@ def judge(difference: Figure, *, p_value: float | None, margin: float) -> tuple[
     )
 
 
+def _nothing_to_compare(suite: str, label: str, left_out: int) -> EvaluationError:
+    if left_out:
+        return EvaluationError(
+            f"{label} was trained on every case of suite {suite!r} that has a reference answer "
+            f"({left_out} do not count), so the candidate cannot be compared with it.",
+            remedy="Add rows that nobody was trained on: some of them will be held out.",
+        )
+    return EvaluationError(
+        f"Suite {suite!r} has no case with a reference answer, "
+        f"so the candidate cannot be compared with {label}."
+    )
+
+
 def _overall(main: Paired, compared: Sequence[Paired]) -> tuple[Verdict, str]:
     worse = [p for p in compared if p.verdict == "worse" and p.metric != main.metric]
     if worse and main.verdict != "worse":
@@ -261,24 +288,29 @@ def _size_warning(n: int, detectable: float, margin: float) -> str:
 
 
 def _pairs(
-    candidate: SuiteResult, reference: SuiteResult, metric: str
+    candidate: SuiteResult, reference: SuiteResult, metric: str, known: Collection[str]
 ) -> list[tuple[float, float]]:
     scores = _scores(reference, metric)
     return [
         (value, scores[case])
         for case, value in _scores(candidate, metric).items()
-        if case in scores
+        if case in scores and case not in known
     ]
 
 
 def _where(
-    candidate: SuiteResult, reference: SuiteResult, metric: str, *, sign: int
+    candidate: SuiteResult,
+    reference: SuiteResult,
+    metric: str,
+    known: Collection[str],
+    *,
+    sign: int,
 ) -> tuple[str, ...]:
     theirs = _scores(reference, metric)
     return tuple(
         case
         for case, value in _scores(candidate, metric).items()
-        if case in theirs and sign * (value - theirs[case]) > 0
+        if case in theirs and case not in known and sign * (value - theirs[case]) > 0
     )
 
 

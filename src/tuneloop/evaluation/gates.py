@@ -4,7 +4,8 @@
 compared after the last. The rule itself is pure: figures in, verdict with reasons out.
 
 A gate compares the measured value, not an end of its interval; the interval stands beside it in
-the report. A suite of held-out cases that is too small cannot pass a gate, but it can fail one.
+the report. It stands on the cases that its own metric counts: `abstention_recall` on those that are
+out of scope, and on no others. Too few of them cannot pass a gate, but they can fail one.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Literal
 from tuneloop.errors import ConflictError, EvaluationError
 from tuneloop.hashing import digest_json, short
 from tuneloop.intervals import Figure
+from tuneloop.modelfile import GateSettings
 
 Verdict = Literal["passed", "failed", "refused"]
 
@@ -40,6 +42,13 @@ class Gate:
     comparison: str
     """one of >=, <=, >, <"""
     bound: float
+    minimum_cases: int | None = None
+    """its own; fewer counted cases pass nothing. None: that of the suite"""
+
+    @property
+    def name(self) -> str:
+        """As people read it, e.g. `held-out.accuracy`."""
+        return f"{self.suite}.{self.metric}"
 
     @property
     def condition(self) -> str:
@@ -80,16 +89,18 @@ class SuiteSize:
 
     cases: int
     minimum_cases: int
-    """fewer than this refuse to pass; 0 where the rule does not apply"""
+    """fewer that a gate's metric counts refuse to pass; 0 where the rule does not apply"""
 
-    @property
-    def too_small(self) -> bool:
-        """Whether a pass on this suite would mean nothing."""
-        return self.cases < self.minimum_cases
+    def minimum_for(self, gate: Gate) -> int:
+        """What a gate declares for itself goes before what holds for its suite."""
+        return self.minimum_cases if gate.minimum_cases is None else gate.minimum_cases
 
 
 def parse_gates(
-    conditions: Mapping[str, str], *, metrics: Mapping[str, Sequence[str]], main_suite: str
+    conditions: Mapping[str, str | GateSettings],
+    *,
+    metrics: Mapping[str, Sequence[str]],
+    main_suite: str,
 ) -> tuple[Gate, ...]:
     """Read the model file's gates; `metrics` is suite name → names of its metrics.
 
@@ -100,7 +111,9 @@ def parse_gates(
             name; raised before anything is asked.
     """
     gates = []
-    for key, text in conditions.items():
+    for key, declared in conditions.items():
+        own = declared if isinstance(declared, GateSettings) else None
+        text = own.condition if own else str(declared)
         match = _CONDITION.fullmatch(text)
         if match is None:
             raise EvaluationError(
@@ -108,13 +121,27 @@ def parse_gates(
                 remedy='Expected a comparison and a number, such as ">= 0.90".',
             )
         suite, metric = _find(key, metrics, main_suite)
-        gates.append(Gate(suite=suite, metric=metric, comparison=match[1], bound=float(match[2])))
+        gates.append(
+            Gate(
+                suite=suite,
+                metric=metric,
+                comparison=match[1],
+                bound=float(match[2]),
+                minimum_cases=own.minimum_cases if own else None,
+            )
+        )
     return tuple(gates)
 
 
 def lock(gates: Sequence[Gate], *, terms: Mapping[str, object]) -> GateLock:
-    """Fix the gates together with the other terms of the verdict (suites, metrics, margins)."""
-    listed = [[g.suite, g.metric, g.comparison, g.bound] for g in gates]
+    """Fix the gates together with the other terms of the verdict (suites, metrics, margins).
+
+    A gate without a minimum of its own is hashed as in earlier releases: it is no new evaluation.
+    """
+    listed = [
+        [g.suite, g.metric, g.comparison, g.bound, *([g.minimum_cases] if g.minimum_cases else [])]
+        for g in gates
+    ]
     digest = digest_json({"gates": sorted(listed), "terms": dict(terms)})
     return GateLock(gates=tuple(gates), digest=digest)
 
@@ -150,37 +177,47 @@ def judge(
             reason="No gate is declared, so nothing can be passed.",
             results=(),
         )
-    for verdict in ("failed", "refused"):
-        found = [result for result in results if result.verdict == verdict]
-        if found:
-            return GateOutcome(
-                verdict=verdict,
-                reason="; ".join(result.reason for result in found),
-                results=results,
-            )
+    missed = [
+        result
+        for verdict in ("failed", "refused")
+        for result in results
+        if result.verdict == verdict
+    ]
+    if missed:
+        return GateOutcome(
+            verdict=missed[0].verdict,
+            # What only lacks cases is named beside what fails: both have to be seen to.
+            reason="; ".join(result.reason for result in missed),
+            results=results,
+        )
     plural = "gate" if len(results) == 1 else "gates"
     return GateOutcome(verdict="passed", reason=f"{len(results)} {plural} passed", results=results)
 
 
 def _judge_one(gate: Gate, figure: Figure | None, size: SuiteSize) -> GateResult:
-    name = f"{gate.suite}.{gate.metric}"
     if figure is None:
-        reason = f"{name}: no case of the suite measures it"
+        reason = f"{gate.name}: no case of the suite measures it"
         return GateResult(gate=gate, verdict="refused", reason=reason, figure=None)
+    minimum, counted = size.minimum_for(gate), min(figure.n, size.cases)
     shown = (
-        f"{name} is {_number(figure.value)} ({_number(figure.low)} to {_number(figure.high)}, "
+        f"{gate.name} is {_number(figure.value)} ({_number(figure.low)} to {_number(figure.high)}, "
         f"n = {figure.n}), wanted {gate.condition}"
     )
     verdict: Verdict = "passed"
     if not _COMPARE[gate.comparison](figure.value, gate.bound):
         verdict = "failed"
-    elif size.too_small:
+    elif counted < minimum:
         verdict = "refused"
-        shown += (
-            f", but {size.cases} cases are too few to pass on (at least {size.minimum_cases}; "
-            "allow_small_suite lifts this)"
-        )
+        shown += f", but {_too_few(counted, size, minimum)}"
     return GateResult(gate=gate, verdict=verdict, reason=shown, figure=figure)
+
+
+def _too_few(counted: int, size: SuiteSize, minimum: int) -> str:
+    cases = f"{counted} cases" if counted == size.cases else f"the {counted} cases that it counts"
+    lifted = "; allow_small_suite lifts this, or a minimum_cases of the gate's own"
+    if minimum != size.minimum_cases:
+        lifted = ", the gate's own minimum_cases"
+    return f"{cases} are too few to pass on (at least {minimum}{lifted})"
 
 
 def _number(value: float) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from tuneloop.evaluation.metrics import (
 from tuneloop.evaluation.suites import Suite, held_out_suite, load_suite
 from tuneloop.evaluation.targets import Sampling
 from tuneloop.hashing import digest_json
-from tuneloop.modelfile import EvaluationSettings, TaskSettings
+from tuneloop.modelfile import EvaluationSettings, GateSettings, TaskSettings
 
 HELD_OUT = "held-out"
 
@@ -42,7 +42,7 @@ class EvaluationPlan:
     margin: float
     """share by which a candidate may be worse than production and still count as not worse"""
     minimum_cases: int
-    """fewer held-out cases than this pass no gate; 0: any number will do"""
+    """a gate that counts fewer held-out cases passes nothing; 0: any number will do"""
     gate_lock: GateLock
     concurrency: int = 4
     notes: tuple[str, ...] = ()
@@ -67,6 +67,24 @@ class EvaluationPlan:
             )
             for suite in self.suites
         }
+
+    def without(self, known: Mapping[str, Collection[str]]) -> EvaluationPlan:
+        """The plan without cases that the candidate was trained on: suite → ids of its cases.
+
+        Raises:
+            EvaluationError: no case of a suite is left.
+        """
+        left_out = {suite.name: set(known.get(suite.name, ())) for suite in self.suites}
+        if not any(left_out.values()):
+            return self
+        suites = tuple(suite.without(left_out[suite.name]) for suite in self.suites)
+        notes = [
+            f"{len(cases)} cases of suite {suite!r} are left out: the candidate was trained on them"
+            for suite, cases in left_out.items()
+            if cases
+        ]
+        changed = replace(self, suites=suites, notes=(*self.notes, *notes))
+        return replace(changed, gate_lock=changed.locked())
 
     def locked(self) -> GateLock:
         """The lock computed afresh from what this plan holds."""
@@ -105,22 +123,42 @@ def plan_evaluation(
     ]
     names = [suite.name for suite in suites]
     _check_names(names)
-    extra = [*scorers, *_metrics_in_gates(settings.gates, names)]
-    metrics = metrics_for(task, extra=[name for name in extra if name != judging.NAME])
-    if judging.NAME in extra:
-        metrics = (*metrics, _judged(judge))
     return make_plan(
         model=model,
         suites=suites,
-        metrics=metrics,
+        metrics=metrics_of(task, settings, names, scorers=scorers, judge=judge),
         conditions=settings.gates,
         sampling=sampling,
         system=task.system,
         margin=settings.margin,
-        minimum_cases=0 if settings.allow_small_suite else settings.minimum_cases,
+        minimum_cases=minimum_of(settings),
         concurrency=settings.concurrency,
         notes=_notes(suites, task),
     )
+
+
+def metrics_of(
+    task: TaskSettings,
+    settings: EvaluationSettings,
+    suites: Sequence[str],
+    *,
+    scorers: Sequence[str] = (),
+    judge: Callable[[], Metric] | None = None,
+) -> tuple[Metric, ...]:
+    """The metrics of a task with those that gates and `scorers` bring along.
+
+    Raises:
+        EvaluationError: for a schema or a function that cannot be used, or a judge that is not
+            there.
+    """
+    extra = [*scorers, *_metrics_in_gates(settings.gates, suites)]
+    metrics = metrics_for(task, extra=[name for name in extra if name != judging.NAME])
+    return (*metrics, _judged(judge)) if judging.NAME in extra else metrics
+
+
+def minimum_of(settings: EvaluationSettings) -> int:
+    """Held-out cases that a gate must count unless it says otherwise; 0: any number will do."""
+    return 0 if settings.allow_small_suite else settings.minimum_cases
 
 
 def make_plan(
@@ -128,7 +166,7 @@ def make_plan(
     model: str,
     suites: Sequence[Suite],
     metrics: Sequence[Metric],
-    conditions: Mapping[str, str],
+    conditions: Mapping[str, str | GateSettings],
     sampling: Sampling,
     system: str = "",
     margin: float = 0.02,
@@ -190,7 +228,9 @@ def _check_names(names: Sequence[str]) -> None:
             )
 
 
-def _metrics_in_gates(conditions: Mapping[str, str], suites: Sequence[str]) -> Iterable[str]:
+def _metrics_in_gates(
+    conditions: Mapping[str, GateSettings], suites: Sequence[str]
+) -> Iterable[str]:
     for key in conditions:
         prefix, _, rest = key.partition(".")
         name = rest if prefix in suites else key

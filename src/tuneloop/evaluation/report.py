@@ -276,6 +276,7 @@ def _comparison(
 
     return {
         **_plain(comparison),
+        "cases": len(cases),
         "won": len(comparison.won),
         "lost": len(comparison.lost),
         "lost_cases": shown(comparison.lost),

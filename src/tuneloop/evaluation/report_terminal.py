@@ -140,7 +140,12 @@ def _comparison(comparison: Mapping[str, Any]) -> RenderableType:
             _verdict(one["verdict"]),
         )
     warnings = [f"{m['metric']}: {m['warning']}" for m in comparison["metrics"] if m["warning"]]
-    table.caption = Text("\n".join(warnings[:1]), style="dim") if warnings else None
+    told = warnings[:1]
+    # Reports of earlier releases do not have it.
+    if left_out := comparison.get("left_out"):
+        cases, reference = comparison["cases"], comparison["reference"]
+        told.append(f"{left_out} of {cases} cases do not count: {reference} was trained on them")
+    table.caption = Text("\n".join(told), style="dim") if told else None
     table.caption_justify = "left"
     return table
 

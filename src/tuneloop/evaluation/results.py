@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tuneloop import intervals
@@ -49,8 +49,13 @@ class SuiteResult:
     """tags that have too many values to be slices"""
 
 
-def measure(answers: SuiteAnswers, metrics: Sequence[Metric]) -> SuiteResult:
-    """Score every answer and sum up; pure and repeatable."""
+def measure(
+    answers: SuiteAnswers, metrics: Sequence[Metric], *, known: Collection[str] = ()
+) -> SuiteResult:
+    """Score every answer and sum up; pure and repeatable.
+
+    `known` are cases that the target was trained on: they are scored and stand in no figure.
+    """
     suite = answers.suite
     cases = {
         case.id: CaseResult(
@@ -60,12 +65,13 @@ def measure(answers: SuiteAnswers, metrics: Sequence[Metric]) -> SuiteResult:
         )
         for i, case in enumerate(suite.cases)
     }
-    slices, unsliced = _slices(suite, cases)
+    counted = {case: result for case, result in cases.items() if case not in known}
+    slices, unsliced = _slices(suite, counted)
     given = [result.answer for result in cases.values()]
     return SuiteResult(
         suite=suite,
         target=answers.target,
-        figures=_figures(cases.values(), [m.name for m in metrics]) | _run_figures(given),
+        figures=_figures(counted.values(), [m.name for m in metrics]) | _run_figures(given),
         slices=slices,
         cases=cases,
         errors=dict(Counter(a.error.split(":")[0] for a in given if a.error is not None)),
@@ -104,6 +110,8 @@ def _slices(
 ) -> tuple[dict[str, dict[str, dict[str, Figure]]], tuple[str, ...]]:
     members: dict[str, dict[str, list[CaseResult]]] = {}
     for case in suite.cases:
+        if case.id not in cases:
+            continue
         for name, value in case.slices.items():
             members.setdefault(name, {}).setdefault(value, []).append(cases[case.id])
     unsliced = tuple(name for name, of in members.items() if len(of) > MAXIMUM_SLICE_VALUES)

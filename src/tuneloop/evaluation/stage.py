@@ -99,7 +99,7 @@ def evaluate(
             figures={result.suite.name: result.figures for result in results[CANDIDATE]},
             sizes=plan.sizes(),
         )
-        comparisons = _comparisons(plan, results)
+        comparisons = _comparisons(plan, subjects, results)
         report = make_report(
             evaluation=row.id,
             created_at=row.created_at,
@@ -258,7 +258,8 @@ def _results(
         # The cases are those of the plan, whatever stood before them when they were asked.
         answers = replace(answers, suite=suite)
         _prepare(plan, answers, progress)
-        results.append(measure(answers, plan.metrics))
+        known = subject.trained_on.get(suite.name, ())
+        results.append(measure(answers, plan.metrics, known=known))
     return results
 
 
@@ -285,17 +286,30 @@ def _differences(plan: EvaluationPlan, subjects: Mapping[str, Subject]) -> list[
 
 
 def _comparisons(
-    plan: EvaluationPlan, results: Mapping[str, Sequence[SuiteResult]]
+    plan: EvaluationPlan,
+    subjects: Mapping[str, Subject],
+    results: Mapping[str, Sequence[SuiteResult]],
 ) -> list[Comparison]:
     """Against each reference: on the main suite, then on every other that it answered too."""
-    main = plan.main_suite.name
-    return [
-        compare(mine, theirs, label=label, metrics=plan.metrics, margin=plan.margin)
-        for label, of in results.items()
-        if label != CANDIDATE
-        for mine, theirs in zip(results[CANDIDATE], of, strict=False)
-        if mine.suite.name == main or can_compare(mine, theirs)
-    ]
+    found = []
+    for label, of in results.items():
+        if label == CANDIDATE:
+            continue
+        for mine, theirs in zip(results[CANDIDATE], of, strict=False):
+            known = subjects[label].trained_on.get(mine.suite.name, ())
+            main = mine.suite.name == plan.main_suite.name
+            if main or can_compare(mine, theirs, known=known):
+                found.append(
+                    compare(
+                        mine,
+                        theirs,
+                        label=label,
+                        metrics=plan.metrics,
+                        margin=plan.margin,
+                        known=known,
+                    )
+                )
+    return found
 
 
 def _summary(results: Sequence[SuiteResult], comparisons: Sequence[Comparison]) -> dict[str, Any]:

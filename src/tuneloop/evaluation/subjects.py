@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from tuneloop.evaluation.plan import EvaluationPlan
@@ -22,6 +22,8 @@ class Subject:
     """answers that it gave elsewhere with the same sampling: prompt digest → answer"""
     main_suite_only: bool = False
     """its answers to the other suites would decide nothing"""
+    trained_on: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """suite → ids of its cases that this subject was trained on; they do not count for it"""
 
     def suites(self, plan: EvaluationPlan) -> tuple[Suite, ...]:
         """The cases that it is asked, as they reach it."""
@@ -40,4 +42,10 @@ class Subject:
             notes.append(f"{label} was asked with its own {', '.join(own)}, as it is served")
         if self.known:
             notes.append(f"what {label} had answered before was not asked again, latency included")
+        for suite, cases in self.trained_on.items():
+            if cases:
+                notes.append(
+                    f"{label} was trained on {len(cases)} cases of suite {suite!r}: they stand in "
+                    "none of its figures, and it is not compared on them"
+                )
         return notes

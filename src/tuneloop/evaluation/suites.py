@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -47,6 +47,22 @@ class Suite:
     kind: Kind
     cases: tuple[Case, ...]
     digest: str
+
+    def without(self, known: Collection[str]) -> Suite:
+        """The suite without the cases with these ids, for somebody who was trained on them.
+
+        Raises:
+            EvaluationError: none is left.
+        """
+        if not known:
+            return self
+        left = [case for case in self.cases if case.id not in known]
+        if not left:
+            raise EvaluationError(
+                f"The bundle was trained on every case of suite {self.name!r}.",
+                remedy="Evaluate it on cases that it has not seen: add some, or drop the suite.",
+            )
+        return make_suite(self.name, self.kind, left)
 
 
 def make_suite(name: str, kind: str, cases: Iterable[Case]) -> Suite:
@@ -92,6 +108,11 @@ def load_suite(path: Path, *, name: str, kind: str, task: TaskSettings) -> Suite
 def held_out_suite(folder: Path, *, task: TaskSettings, name: str = "held-out") -> Suite:
     """The held-out suite of a dataset version: its `eval.jsonl`."""
     return load_suite(folder / "eval.jsonl", name=name, kind="held-out", task=task)
+
+
+def case_of(row: Mapping[str, Any], *, task: TaskSettings) -> Case:
+    """The case that a row of a dataset version is, or would be if it were held out."""
+    return _case(row, f"row {row['id']}", task)
 
 
 def as_served(suite: Suite, *, task_system: str, system: str) -> Suite:
@@ -161,7 +182,7 @@ def _rows(path: Path) -> Iterable[tuple[dict[str, Any], str]]:
         yield row, where
 
 
-def _case(row: dict[str, Any], where: str, task: TaskSettings) -> Case:
+def _case(row: Mapping[str, Any], where: str, task: TaskSettings) -> Case:
     messages, expected = _prompt_and_answer(row, where)
     if task.system and messages[0]["role"] != "system":
         messages = ({"role": "system", "content": task.system}, *messages)
@@ -186,7 +207,7 @@ def _case(row: dict[str, Any], where: str, task: TaskSettings) -> Case:
     )
 
 
-def _prompt_and_answer(row: dict[str, Any], where: str) -> tuple[Messages, str | None]:
+def _prompt_and_answer(row: Mapping[str, Any], where: str) -> tuple[Messages, str | None]:
     expected = row.get("completion")
     if "messages" in row:
         messages = _messages(row["messages"], where)

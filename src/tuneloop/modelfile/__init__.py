@@ -7,6 +7,7 @@ from tuneloop.modelfile.sections.deployment import EndpointSettings, ExportSetti
 from tuneloop.modelfile.sections.evaluation import (
     BenchSettings,
     EvaluationSettings,
+    GateSettings,
     JudgeSettings,
     SuiteSettings,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "EndpointSettings",
     "EvaluationSettings",
     "ExportSettings",
+    "GateSettings",
     "GoldenSettings",
     "JudgeSettings",
     "ModelFile",

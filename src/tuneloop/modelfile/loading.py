@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -239,11 +239,14 @@ def _what(problem: Any, location: KeyPath) -> str:
 def _known_keys(location: KeyPath) -> list[str]:
     """The keys of the section at `location`."""
     section: type[BaseModel] | None = ModelSettings
+    named = False  # the next part is a name of the user's own, e.g. of a gate
     for part in location:
-        if section is None or isinstance(part, int):
+        if section is None or isinstance(part, int) or named:
+            named = False
             continue
         field = section.model_fields.get(str(part))
         section = _section_in(field.annotation) if field else None
+        named = field is not None and get_origin(field.annotation) is dict
     fields = section.model_fields.items() if section else ()
     return [field.alias or name for name, field in fields]
 

@@ -8,6 +8,15 @@ from typing import Any
 
 import yaml
 
+from tuneloop.modelfile.sections.data import LARGEST_SHARE
+
+_USUAL_MINIMUM = 50
+"""Cases that a gate takes by default."""
+_SAFE_SHARE = 0.15
+"""Groups differ in size: what this share gives on average the largest one gives nearly always."""
+_FEWEST_CASES = 3
+"""A gate on fewer says nothing."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
@@ -25,6 +34,8 @@ class Start:
     group_field: str | None
     notes: tuple[str, ...]
     """What was seen in the data, one line each."""
+    abstain_rows: int | None = None
+    """Rows with the answer that says "out of scope"; None where they were not counted."""
 
 
 def render(start: Start) -> str:
@@ -46,7 +57,9 @@ def render(start: Start) -> str:
         "",
         "data:",
         f"  sources: {json.dumps(list(start.sources), ensure_ascii=False)}",
-        "  holdout_share: 0.1      # never trained on; stays the same in later versions",
+        "  # Rows that are never trained on. auto: the smallest share from 0.1 to 0.25 that gives",
+        "  # every gate its cases; a row that is held out stays so in later versions.",
+        "  holdout_share: auto",
         f"  group_field: {_scalar(start.group_field)}   # equal values stay together in the split",
         "  # retired_terms: {Old Name: New Name}",
         _TRAINING,
@@ -87,8 +100,26 @@ def _abstain(start: Start) -> list[str]:
 def _gates(start: Start) -> list[str]:
     lines = ["  gates:", '    accuracy: ">= 0.90"', '    format: ">= 0.95"']
     if start.abstain is not None:
-        lines.append('    abstention_recall: ">= 0.85"  # of what is out of scope, handed over')
+        lines += _abstention_gate(start.abstain_rows)
     return lines
+
+
+def _abstention_gate(rows: int | None) -> list[str]:
+    """Out-of-scope rows are few as a rule: what the largest share cannot give is not asked for."""
+    condition = '">= 0.85"'
+    if rows is None or rows * LARGEST_SHARE >= _USUAL_MINIMUM:
+        return [f"    abstention_recall: {condition}  # of what is out of scope, handed over"]
+    reachable = int(rows * _SAFE_SHARE)
+    if reachable < _FEWEST_CASES:
+        return [
+            f"    # abstention_recall: {condition}: only {rows} rows are out of scope, too few to",
+            "    # hold a candidate to",
+        ]
+    return [
+        "    # Of what is out of scope, handed over. It asks for fewer cases than other gates:",
+        f"    # {rows} rows cannot give {_USUAL_MINIMUM}.",
+        f"    abstention_recall: {{condition: {condition}, minimum_cases: {reachable}}}",
+    ]
 
 
 def _block(key: str, text: str) -> str:

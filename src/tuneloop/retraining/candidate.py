@@ -11,16 +11,17 @@ from tuneloop.deployment.release import AsFound, Release
 from tuneloop.deployment.smoke import QUERIES, Probe
 from tuneloop.evaluation import stage as evaluation
 from tuneloop.evaluation.comparison import Standing
-from tuneloop.evaluation.plan import EvaluationPlan, plan_evaluation
+from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.report import CANDIDATE
 from tuneloop.evaluation.stage import Evaluation
 from tuneloop.evaluation.subjects import Subject
-from tuneloop.evaluation.targets import OpenAITarget, Sampling
+from tuneloop.evaluation.targets import OpenAITarget
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
-from tuneloop.retraining import declared_judge, exporting, serving
+from tuneloop.retraining import exporting, serving, trained_on
 from tuneloop.retraining.decision import Decision, Verdict, decide
+from tuneloop.retraining.planning import plan_for
 from tuneloop.retraining.preparing import corrections_in
 from tuneloop.workspace import Workspace, actor
 
@@ -54,7 +55,7 @@ def make_candidate(loop: Loop, dataset: DatasetVersion, run: TrainingRun) -> Can
         GateError: a file diverges from the step before beyond its bound.
         EvaluationError: a server does not answer.
     """
-    exported = exporting.export(loop, run, plan_for(loop, dataset))
+    exported = exporting.export(loop, run, plan_for(loop, dataset, run))
     return evaluate_export(loop, dataset, run, exported)
 
 
@@ -66,7 +67,7 @@ def evaluate_export(
     Raises:
         EvaluationError: a server does not answer.
     """
-    plan = plan_for(loop, dataset)
+    plan = plan_for(loop, dataset, run)
     with ExitStack() as open_servers:
         done = evaluation.evaluate(
             loop.workspace,
@@ -84,7 +85,13 @@ def evaluate_export(
 
 
 def evaluate_bundle(loop: Loop, bundle: Bundle) -> Evaluation:
-    """A new evaluation of a bundle as it is served, on the suites and gates of the model file."""
+    """A new evaluation of a bundle as it is served, on the suites and gates of the model file.
+
+    Cases that it was trained on, as those of a suite that was written since may be, are left out.
+
+    Raises:
+        EvaluationError: it was trained on every case of a suite, or a server does not answer.
+    """
     dataset = loop.dataset(bundle.manifest["dataset"]["digest"])
     plan = plan_for(
         loop,
@@ -92,6 +99,7 @@ def evaluate_bundle(loop: Loop, bundle: Bundle) -> Evaluation:
         system=bundle.manifest["task"]["system"],
         sampling=serving.sampling_in(bundle),
     )
+    plan = plan.without(trained_on.known_to_bundle(loop, bundle, plan.suites))
     try:
         with ExitStack() as open_servers:
             base_url = open_servers.enter_context(serving.bundle_server(loop.workspace, bundle))
@@ -104,29 +112,6 @@ def evaluate_bundle(loop: Loop, bundle: Bundle) -> Evaluation:
             )
     finally:
         servers.release_unused(loop.workspace, keep=set())
-
-
-def plan_for(
-    loop: Loop,
-    dataset: DatasetVersion,
-    *,
-    system: str | None = None,
-    sampling: Sampling | None = None,
-) -> EvaluationPlan:
-    """Suites and locked gates: a dataset version's held-out rows and the model file's suites.
-
-    `system` and `sampling` are those of what is asked; None: the model file's.
-    """
-    task = loop.model.task
-    return plan_evaluation(
-        model=loop.model.name,
-        task=task if system is None else task.model_copy(update={"system": system}),
-        settings=loop.model.evaluation,
-        sampling=sampling or serving.sampling_of(loop.model),
-        dataset=loop.workspace.artifacts.get(dataset.digest),
-        folder=loop.model_file.folder,
-        judge=lambda: declared_judge.metric(loop),
-    )
 
 
 def decision_of(bundle: Bundle) -> Decision:
@@ -276,6 +261,7 @@ def _references(
             target=serving.target_of(bundle, url),
             system=bundle.manifest["task"]["system"],
             known=evaluation.answers_of_candidate(loop.workspace, own),
+            trained_on=trained_on.known_to_bundle(loop, bundle, plan.suites),
         )
     base = exporting.export_base(loop)
     name = f"base-{base.served.digest[:12]}"

@@ -29,7 +29,7 @@ from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 from tuneloop.retraining import candidate as candidates
-from tuneloop.retraining import cycles, exporting
+from tuneloop.retraining import cycles, exporting, held_out, planning
 from tuneloop.retraining.cycle_end import (
     CycleResult,
     after_rollout,
@@ -67,7 +67,7 @@ def run_cycle(loop: Loop, *, reason: str, force: bool = False) -> CycleResult:
         try:
             return _noted(loop, _run(loop, cycle, force=force))
         except GateError as e:
-            return _noted(loop, finish(cycle, "stopped", e.message, refused=True))
+            return _noted(loop, finish(cycle, "stopped", _said(e), refused=True))
         except TuneloopError as e:
             cycle.close("failed", e.message)
             raise
@@ -93,7 +93,7 @@ def go_on(loop: Loop, identity: str) -> None:
         try:
             _noted(loop, _run(loop, cycle, force=False))
         except GateError as e:
-            finish(cycle, "stopped", e.message, refused=True)
+            finish(cycle, "stopped", _said(e), refused=True)
         except TuneloopError as e:
             if _passes(e):
                 raise
@@ -114,6 +114,11 @@ def _passes(error: TuneloopError) -> bool:
     return isinstance(error, BusyError | StoreError) and not isinstance(error, CorruptArtifactError)
 
 
+def _said(error: GateError) -> str:
+    """What stopped a cycle and what helps."""
+    return f"{error.message} {error.remedy}".strip()
+
+
 def _noted(loop: Loop, result: CycleResult) -> CycleResult:
     loop.progress.note(
         ", ".join(f"{step} {made['seconds']:.0f} s" for step, made in result.steps.items())
@@ -127,9 +132,10 @@ def _run(loop: Loop, cycle: CycleRecord, *, force: bool) -> CycleResult:
         loop.progress.note(f"{new} new corrections wait for review: tuneloop review")
     prepared = cycle.renew("prepare", lambda: {"dataset": loop.prepare().digest})
     dataset = loop.dataset(prepared["dataset"])
+    held_out.check(loop, dataset)
     trained = cycle.step("train", lambda: {"run": loop.train(dataset, force=force).id})
     run = loop.training_run(trained["run"])
-    plan = candidates.plan_for(loop, dataset)
+    plan = planning.plan_for(loop, dataset, run)
     before = None if force else _equal_candidate(loop, run, plan)
     if before is not None:
         closed = settled(

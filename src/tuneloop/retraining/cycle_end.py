@@ -33,7 +33,7 @@ class CycleResult:
     """One or two sentences for people."""
     deployed: bool
     refused: bool
-    """There is a candidate and it may not replace production."""
+    """A candidate may not replace production, or none was made, since none could."""
     bundle: str | None
     steps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Step → what it made, and its seconds."""

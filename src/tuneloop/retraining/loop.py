@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from tuneloop.retraining.benching import Bench
     from tuneloop.retraining.candidate import Candidate
     from tuneloop.retraining.cycle_end import CycleResult
+    from tuneloop.retraining.held_out import HeldOut
     from tuneloop.retraining.status import Status
     from tuneloop.storage.ingest import IngestReport
     from tuneloop.storage.retention import Pruned
@@ -131,6 +132,12 @@ class Loop:
         from tuneloop.datasets import versions
 
         return versions.read_left_out(self.workspace, version)
+
+    def held_out(self, version: DatasetVersion) -> HeldOut:
+        """The held-out cases of a version against the gates of the model file as it is now."""
+        from tuneloop.retraining import held_out
+
+        return held_out.held_out(self, version)
 
     def dataset_diff(self, before: str, after: str) -> DatasetDiff:
         """What changed between two dataset versions."""

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion, Extras
+from tuneloop.evaluation.sizes import what_is_missing
 from tuneloop.registry import people
-from tuneloop.retraining import review
+from tuneloop.retraining import held_out, review
+from tuneloop.retraining.held_out import HeldOut
 from tuneloop.workspace import actor
 
 if TYPE_CHECKING:
@@ -24,12 +26,17 @@ def prepare(loop: Loop) -> DatasetVersion:
     Raises:
         NotAllowedError: people are declared, and whoever acts may not edit data.
         DataError: the sources cannot be used.
+        EvaluationError: a gate, a metric or a suite file cannot be understood.
     """
     people.allow(loop.workspace, actor(), "edit data", model=loop.model.name)
     made = versions.prepare(
-        loop.workspace, loop.model_file, extras=_approved(loop), progress=loop.progress
+        loop.workspace,
+        loop.model_file,
+        extras=_approved(loop),
+        needs=held_out.needs(loop),
+        progress=loop.progress,
     )
-    for note in _notes(made):
+    for note in [*_notes(made), *_on_gates(held_out.held_out(loop, made))]:
         loop.progress.note(note)
     new = review.collect_contradictions(
         loop.workspace,
@@ -83,6 +90,11 @@ def _notes(made: DatasetVersion) -> list[str]:
         else f"leak check: no training row gives one of {cases} held-out and test cases away"
     )
     return [*notes, *_changes(made.validation)]
+
+
+def _on_gates(found: HeldOut) -> list[str]:
+    """The share that is held out, and the gates that it does not serve."""
+    return [found.why, *(f"warning: {what_is_missing(size)}" for size in found.short)]
 
 
 def _changes(validation: Mapping[str, Any] | None) -> list[str]:

@@ -42,6 +42,7 @@ def write_model_file(
             system=seen.system,
             output_schema=seen.output_schema,
             abstain=seen.abstain,
+            abstain_rows=seen.abstain_rows,
             group_field=seen.group_field,
             notes=tuple(notes),
         )

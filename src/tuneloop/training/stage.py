@@ -23,11 +23,9 @@ from tuneloop.storage import tables
 from tuneloop.training.config import TrainingConfig
 from tuneloop.training.pairs import read_pairs, require_pairs
 from tuneloop.training.process import run_training
+from tuneloop.training.same_rows import files_of, rows_digest
 from tuneloop.training.spec import TrainingSpec
 from tuneloop.workspace import Workspace
-
-PAIRS_FILE = "preferences.jsonl"
-"""Of a dataset version."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,9 +68,10 @@ def train(
     """Train on the dataset version with this digest.
 
     Preference training starts from another run, which is made first where it has to be. The same
-    settings on the same data and base are recognised and their run is returned (T8), unless
-    `force`. A run that was killed continues from its last checkpoint; one that was killed after its
-    last step, or whose result could not be stored, is not trained again.
+    settings on the same rows and base are recognised and their run is returned (T8), whichever
+    dataset version holds the rows (see `training.same_rows`), unless `force`. A run that was killed
+    continues from its last checkpoint; one that was killed after its last step, or whose result
+    could not be stored, is not trained again.
 
     Raises:
         TuneloopError: training failed or was cancelled; the run says so and can be continued.
@@ -80,7 +79,7 @@ def train(
     config = TrainingConfig.from_settings(model.settings.training.model_dump(mode="json"))
     start = None
     if config.method == "dpo":
-        pairs = read_pairs(workspace.artifacts.get(dataset) / PAIRS_FILE)
+        pairs = read_pairs(files_of(workspace.artifacts.get(dataset), config)[0])
         require_pairs(len(pairs), config.minimum_pairs)
         start = _start_of_preferences(
             workspace, model, config, dataset=dataset, base=base, progress=progress
@@ -120,6 +119,16 @@ def _train(
     if known is not None and not force:
         progress.note(f"training run {known.id} did exactly this already; it is used again")
         return known
+    if not force:
+        known = _on_equal_rows(
+            workspace, config, dataset=dataset, base=base, start=start, model=settings.name
+        )
+    if known is not None and not force:
+        progress.note(
+            f"training run {known.id} trained on exactly these rows already, in dataset "
+            f"{short(known.dataset)}; it is used again"
+        )
+        return known
     run = _start(workspace, settings.name, identity, dataset=dataset, base=base)
     spec = _spec(
         workspace, model, config, dataset=dataset, base=base, start=start, run_folder=run_folder
@@ -153,14 +162,10 @@ def _spec(
     start: TrainingRun | None,
     run_folder: Path,
 ) -> TrainingSpec:
-    rows = workspace.artifacts.get(dataset)
-    names = ("train.jsonl", "eval.jsonl")
-    if config.method == "dpo":
-        names = (PAIRS_FILE, "preferences_eval.jsonl")
-    evaluation = rows / names[1]
+    train_file, evaluation = files_of(workspace.artifacts.get(dataset), config)
     return TrainingSpec(
         base_folder=base.folder,
-        train_file=rows / names[0],
+        train_file=train_file,
         eval_file=evaluation if evaluation.is_file() else None,
         run_folder=run_folder,
         start_folder=None if start is None else _adapter(workspace, start),
@@ -265,6 +270,34 @@ def _finished(workspace: Workspace, runs: Sequence[TrainingRun]) -> TrainingRun 
     for run in runs:
         if run.status == "finished" and run.artifact and workspace.artifacts.exists(run.artifact):
             return run
+    return None
+
+
+def _on_equal_rows(
+    workspace: Workspace,
+    config: TrainingConfig,
+    *,
+    dataset: str,
+    base: BaseModel,
+    start: TrainingRun | None,
+    model: str,
+) -> TrainingRun | None:
+    """A finished run with these settings whose dataset version holds the same rows."""
+    wanted = {"config_digest": config.digest(), "start_run": start.id if start else ""}
+    rows = ""
+    for run in listing(workspace, model):
+        found = {key: run.record.get(key, "") for key in wanted}
+        if (
+            run.base != base.digest
+            or found != wanted
+            or not workspace.artifacts.exists(run.dataset)
+        ):
+            continue
+        rows = rows or rows_digest(workspace.artifacts.get(dataset), config)
+        if rows_digest(workspace.artifacts.get(run.dataset), config) == rows:
+            known = _finished(workspace, [run])
+            if known is not None:
+                return known
     return None
 
 

@@ -70,7 +70,7 @@ def plan(folder: Path, **changes: object) -> EvaluationPlan:
         "gates": {
             "accuracy": ">= 0.90",
             "format": ">= 0.95",
-            "abstention_recall": ">= 0.8",
+            "abstention_recall": {"condition": ">= 0.8", "minimum_cases": 30},
             "golden.accuracy": ">= 1",
         },
         "suites": (SuiteSettings(name="golden", file="golden.jsonl"),),
@@ -126,6 +126,36 @@ def test_a_good_candidate_passes_and_is_better_than_production(
     assert rows[0]["answer"]["text"] == rows[0]["expected"]
     assert find_all(workspace, model="desk") == [done]
     assert not (workspace.root / "work/answers" / done.id).exists()
+
+
+def test_cases_that_production_was_trained_on_do_not_count_for_it(
+    workspace: Workspace, folder: Path
+) -> None:
+    """What it learnt by heart would hold a better candidate back."""
+
+    def learnt(request: Received) -> Reply:
+        kind, _, number = request.body["messages"][-1]["content"].split()[:3]
+        return Reply(text=answer(kind if number.isdigit() and int(number) < 45 else "refund"))
+
+    known = {f"{i:016x}" for i in range(45)}
+    with ScriptedUpstream(knows) as good, ScriptedUpstream(learnt) as old:
+        production = Subject(target=target(old, "old"), trained_on={"held-out": known})
+        done = evaluate(
+            workspace,
+            plan=plan(folder),
+            target=target(good, "new"),
+            references={"production": production},
+        )
+    report = read_report(workspace, done).as_json()
+    compared = report["comparisons"][0]
+    assert compared["left_out"] == 45 and compared["verdict"] == "better"
+    assert compared["metrics"][0]["difference"]["n"] <= 45
+    figures = report["suites"][0]["figures"]
+    assert figures["candidate"]["accuracy"]["n"] == 60
+    assert figures["production"]["accuracy"]["n"] == 30
+    standing = done.figures["comparisons"]["production"]
+    assert "45 of 90 cases do not count: production was trained on them" in standing["reason"]
+    assert any("production was trained on 45 cases" in note for note in report["notes"])
 
 
 def test_a_poor_candidate_fails_with_reasons(workspace: Workspace, folder: Path) -> None:

@@ -16,7 +16,7 @@ from tuneloop.hashing import digest_text
 from tuneloop.progress import Silent
 from tuneloop.registry.base_model import BaseModel
 from tuneloop.training import process, stage
-from tuneloop.training.record import write_record
+from tuneloop.training.record import identity, write_record
 from tuneloop.training.spec import TrainingSpec
 from tuneloop.workspace import Workspace
 
@@ -32,14 +32,21 @@ class Listener(Silent):
 Train = Callable[..., stage.TrainingRun]
 
 
+def version(
+    workspace: Workspace, folder: Path, *, report: str = "", rows: int = 16, seed: int = 1
+) -> str:
+    """A stored dataset version; `report` changes its digest and no row of it."""
+    folder.mkdir()
+    write_rows(folder / "train.jsonl", make_rows(rows))
+    write_rows(folder / "eval.jsonl", make_rows(4, seed=seed))
+    (folder / "report.json").write_text(report)
+    return workspace.artifacts.put(folder, kind="dataset")
+
+
 @pytest.fixture
 def train(workspace: Workspace, tiny_folder: Path, tmp_path: Path) -> Train:
     """Train the tiny model on a stored dataset; keywords are settings of `training`."""
-    rows = tmp_path / "rows"
-    rows.mkdir()
-    write_rows(rows / "train.jsonl", make_rows(16))
-    write_rows(rows / "eval.jsonl", make_rows(4, seed=1))
-    dataset = workspace.artifacts.put(rows, kind="dataset")
+    stored = version(workspace, tmp_path / "rows")
     file = tmp_path / "tuneloop.yaml"
     file.write_text(
         f"name: desk\nbase: {tiny_folder}\ntask:\n  system: Sort.\n"
@@ -50,7 +57,11 @@ def train(workspace: Workspace, tiny_folder: Path, tmp_path: Path) -> Train:
     )
 
     def run(
-        *, force: bool = False, progress: Silent | None = None, **settings: Any
+        *,
+        dataset: str = stored,
+        force: bool = False,
+        progress: Silent | None = None,
+        **settings: Any,
     ) -> stage.TrainingRun:
         overrides = [f"training.{key}={value}" for key, value in settings.items()]
         model = modelfile.load(file, overrides=overrides, environment={})
@@ -130,11 +141,36 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             adapter.mkdir(parents=True)
             (adapter / "adapter_model.safetensors").write_text(str(len(seeds)))
             figures = {"steps": 1, "train_seconds": 1, "tokens_per_second": 1, "final_loss": 1.0}
-            write_record(self._spec.output_folder, figures | {"seed": seeds[-1]})
+            write_record(self._spec.output_folder, figures | identity(self._spec))
             yield {"event": "done", "step": 1}
 
     monkeypatch.setattr(process, "TrainingProcess", Quick)
     return seeds
+
+
+def test_equal_rows_under_another_recipe_are_the_same_training(
+    workspace: Workspace, train: Train, trained: list[int], tmp_path: Path
+) -> None:
+    listener = Listener()
+    first = train(epochs=3)
+    other = version(workspace, tmp_path / "b", report="another recipe")
+    assert other != first.dataset
+    again = train(epochs=3, dataset=other, progress=listener)
+    assert again.id == first.id and again.dataset == first.dataset and trained == [0]
+    assert f"dataset {first.dataset[:12]}" in listener.notes[-1]
+    assert train(epochs=3, dataset=other, force=True).dataset == other
+    assert train(epochs=3, dataset=other, seed=1).id != first.id, "another config"
+    more = version(workspace, tmp_path / "c", rows=17)
+    assert train(epochs=3, dataset=more).id != first.id, "other rows"
+
+
+def test_held_out_rows_count_where_they_choose_what_is_kept(
+    workspace: Workspace, train: Train, trained: list[int], tmp_path: Path
+) -> None:
+    other = version(workspace, tmp_path / "b", seed=2)
+    first, single = train(epochs=3), train(epochs=1)
+    assert train(epochs=3, dataset=other).id != first.id, "another pass may have the lowest loss"
+    assert train(epochs=1, dataset=other).id == single.id, "one pass leaves no choice"
 
 
 def test_a_finished_training_that_could_not_be_stored_is_not_repeated(

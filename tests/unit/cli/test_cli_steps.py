@@ -5,18 +5,18 @@ from __future__ import annotations
 import io
 import json
 import os
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from conftest import Clock
 from on_terminal import OnTerminal
 from tuneloop import under_way
 from tuneloop.cli.steps import Steps
 from tuneloop.progress import Pace, Silent, duration
 
+NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 WORK = """
 import time
 from tuneloop.cli.steps import Steps
@@ -106,15 +106,15 @@ def test_durations_are_said_in_one_unit(seconds: float, said: str) -> None:
 
 
 def test_others_see_what_is_under_way_as_long_as_its_process_lives(
-    tmp_path: Path, clock: Clock
+    tmp_path: Path,
 ) -> None:
     folder = under_way.folder(tmp_path, "router")
-    with under_way.told(Silent(), folder, what="a cycle", now=clock) as progress:
+    with under_way.told(Silent(), folder, what="a cycle", now=lambda: NOON) as progress:
         progress.step("Training", keeps="its last checkpoint")
-        (seen,) = under_way.seen(folder, now=clock())
+        (seen,) = under_way.seen(folder, now=NOON)
         assert (seen.what, seen.step, seen.process) == ("a cycle", "Training", os.getpid())
         assert str(seen) == "Training"
-        with under_way.told(progress, folder, what="training", now=clock) as inner:
+        with under_way.told(progress, folder, what="training", now=lambda: NOON) as inner:
             assert inner is progress, "the outermost names the work"
         (file,) = folder.glob("*.json")
         dead = json.loads(file.read_text()) | {"process": 2**22 + 1}
@@ -122,19 +122,19 @@ def test_others_see_what_is_under_way_as_long_as_its_process_lives(
         away = json.loads(file.read_text()) | {"host": "elsewhere", "step": "Far away"}
         (folder / "away.json").write_text(json.dumps(away))
         (folder / "torn.json").write_text('{"what": "a cy')
-        assert {one.step for one in under_way.seen(folder, now=clock())} == {"Training", "Far away"}
-        later = clock() + timedelta(minutes=11)
+        assert {one.step for one in under_way.seen(folder, now=NOON)} == {"Training", "Far away"}
+        later = NOON + timedelta(minutes=11)
         assert [one.step for one in under_way.seen(folder, now=later)] == ["Training"]
         (folder / "away.json").unlink()
-    assert under_way.seen(folder, now=clock()) == []
+    assert under_way.seen(folder, now=NOON) == []
 
 
-def test_work_that_fails_is_not_under_way_any_more(tmp_path: Path, clock: Clock) -> None:
+def test_work_that_fails_is_not_under_way_any_more(tmp_path: Path) -> None:
     folder = under_way.folder(tmp_path, "router")
     with (
         pytest.raises(ZeroDivisionError),
-        under_way.told(Silent(), folder, what="a cycle", now=clock) as progress,
+        under_way.told(Silent(), folder, what="a cycle", now=lambda: NOON) as progress,
     ):
         progress.step("Training")
         raise ZeroDivisionError
-    assert under_way.seen(folder, now=clock()) == []
+    assert under_way.seen(folder, now=NOON) == []

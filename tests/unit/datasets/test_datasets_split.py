@@ -1,21 +1,44 @@
-"""The split as a pure rule: close rows stay together, old rows stay put, bridges are left out."""
+"""The split as a pure rule: close rows stay together, old rows stay put, bridges are left out.
+
+A larger share takes groups out of training, whole and for good; a smaller one moves nothing.
+"""
 
 from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuneloop.datasets.split import Candidate, Place, Side, place
+from tuneloop.datasets.split import Candidate, Place, Side, hash_share, held_out_from, place
 
 Links = list[tuple[int, int]]
 
 
-def placed(candidates: list[Candidate], links: Links, share: float = 0.3) -> list[Place]:
-    near: dict[int, set[int]] = {row: set() for row in range(len(candidates))}
+def linked(count: int, links: Links) -> dict[int, set[int]]:
+    near: dict[int, set[int]] = {row: set() for row in range(count)}
     for one, other in links:
         near[one].add(other)
         near[other].add(one)
-    return place(candidates, near.__getitem__, holdout_share=share)
+    return near
+
+
+def placed(
+    candidates: list[Candidate], links: Links, share: float = 0.3, earlier: float | None = None
+) -> list[Place]:
+    """`earlier`: the share before; by default the same."""
+    return place(
+        candidates,
+        linked(len(candidates), links).__getitem__,
+        holdout_share=share,
+        earlier_share=share if earlier is None else earlier,
+    )
+
+
+def next_version(candidates: list[Candidate], places: list[Place]) -> list[Candidate]:
+    """The same rows with the sides and groups that they were given."""
+    return [
+        Candidate(key=one.key, cluster=one.cluster, side=found.side, group=found.group)
+        for one, found in zip(candidates, places, strict=True)
+    ]
 
 
 def fresh(count: int, start: int = 0) -> list[Candidate]:
@@ -74,6 +97,39 @@ def test_a_customer_on_both_sides_ends_up_held_out() -> None:
     known = [old("a", "eval", "customer"), old("b", "train", "customer")]
     places = placed([*known, Candidate(key="c", cluster="customer")], [])
     assert sides(places) == ["eval", None, "eval"], "the old training row leaks and goes"
+
+
+def test_a_larger_share_moves_whole_groups_out_of_training_and_none_back() -> None:
+    candidates = [Candidate(key=f"key {n}", cluster=f"customer {n % 150}") for n in range(450)]
+    first = placed(candidates, [], share=0.1)
+    known = next_version(candidates, first)
+    second = placed(known, [], share=0.2, earlier=0.1)
+    moved = [n for n, (a, b) in enumerate(zip(first, second, strict=True)) if a.side != b.side]
+    assert {(first[n].side, second[n].side) for n in moved} == {("train", "eval")}
+    assert sides(second) == sides(placed(candidates, [], share=0.2)), "as if it had been so always"
+    for customer in range(150):
+        assert len(set(sides(second)[customer::150])) == 1
+    again = next_version(known, second)
+    assert placed(again, [], share=0.2) == second, "the same share moves nothing"
+    assert sides(placed(again, [], share=0.05, earlier=0.2)) == sides(second), "nor a smaller one"
+
+
+def test_a_share_that_holds_all_out_leaves_one_group_to_train_on() -> None:
+    known = [old(f"{n}", "train") for n in range(4)]
+    near = linked(4, []).__getitem__
+    found = place(known, near, holdout_share=0.999, earlier_share=0.0)
+    assert sides(found).count("train") == 1
+    assert max(range(4), key=lambda n: hash_share(known[n].group)) == sides(found).index("train")
+
+
+def test_a_group_is_held_out_from_its_number_on() -> None:
+    candidates = [*fresh(40), *(Candidate(key=f"c {n}", cluster="one") for n in range(3))]
+    links = [(0, 1), (1, 2)]
+    numbers = held_out_from(candidates, linked(len(candidates), links).__getitem__)
+    assert len({*numbers[:3]}) == len({*numbers[40:]}) == 1, "a group has one number"
+    for share in (0.2, 0.35, 0.49):
+        expected = ["eval" if number < share else "train" for number in numbers]
+        assert sides(placed(candidates, links, share=share)) == expected
 
 
 @given(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tuneloop.datasets import versions
 from tuneloop.datasets.diff import diff
+from tuneloop.datasets.holdout import Need
 from tuneloop.datasets.inspect import inspect
 from tuneloop.datasets.versions import DatasetVersion, Extras
 from tuneloop.modelfile import DataSettings, EvaluationSettings, ModelFile, ModelSettings
@@ -95,7 +98,7 @@ def test_the_split_never_moves_a_row(workspace: Workspace, tmp_path: Path) -> No
     first = versions.prepare(workspace, model_file(tmp_path))
     assert 3 <= first.rows_eval <= 20
     write(tmp_path / "rows.jsonl", [*rows(160, start=60), *rows(60)])
-    second = versions.prepare(workspace, model_file(tmp_path, holdout_share=0.3))
+    second = versions.prepare(workspace, model_file(tmp_path))
     before, after = sides(workspace, first), sides(workspace, second)
     assert set(before) <= set(after)
     assert {q: after[q] for q in before} == before
@@ -109,8 +112,83 @@ def test_a_row_that_left_and_came_back_keeps_its_side(workspace: Workspace, tmp_
     write(tmp_path / "rows.jsonl", everything[:50])
     versions.prepare(workspace, model_file(tmp_path))
     write(tmp_path / "rows.jsonl", everything)
-    third = versions.prepare(workspace, model_file(tmp_path, holdout_share=0.45))
+    third = versions.prepare(workspace, model_file(tmp_path))
     assert sides(workspace, third) == first
+
+
+def split_check(version: DatasetVersion) -> dict[str, str]:
+    assert version.validation is not None
+    return next(one for one in version.validation["checks"] if one["name"] == "split")
+
+
+def test_a_larger_share_holds_out_more_for_good_and_says_how_many(
+    workspace: Workspace, tmp_path: Path, clock: Any
+) -> None:
+    write(tmp_path / "rows.jsonl", rows(400))
+    first = versions.prepare(workspace, model_file(tmp_path, holdout_share=0.1))
+    clock.advance(minutes=1)
+    second = versions.prepare(workspace, model_file(tmp_path, holdout_share=0.2))
+    before, after = sides(workspace, first), sides(workspace, second)
+    moved = {question for question, side in before.items() if after[question] != side}
+    assert {before[question] for question in moved} == {"train"}
+    assert 20 <= len(moved) == second.rows_eval - first.rows_eval <= 80
+    assert split_check(second)["verdict"] == "changed"
+    assert f"{len(moved)} rows moved from training to the held-out" in split_check(second)["detail"]
+
+    clock.advance(minutes=1)
+    lower = versions.prepare(workspace, model_file(tmp_path, holdout_share=0.1))
+    assert sides(workspace, lower) == after, "none goes back into training"
+    assert f"{len(moved)} rows that it would not hold out stay" in split_check(lower)["detail"]
+
+
+def needs(minimum: int, start: str = "") -> tuple[Need, ...]:
+    """A gate that counts the rows whose message begins so."""
+    return (Need(gate="g", minimum=minimum, counts=lambda one: one.question.startswith(start)),)
+
+
+@pytest.mark.parametrize("count", [400, 420])
+def test_the_share_is_the_smallest_that_serves_the_gates(
+    workspace: Workspace, tmp_path: Path, count: int
+) -> None:
+    write(tmp_path / "rows.jsonl", [*rows(count), *rows(20)])  # duplicates do not count
+    made = versions.prepare(workspace, model_file(tmp_path), needs=needs(50))
+    share = versions.share_of(made)
+    assert share is not None and 0.1 <= share <= 0.25 and made.rows_eval >= 50
+    again = versions.prepare(workspace, model_file(tmp_path), needs=needs(50))
+    assert again.digest == made.digest, "the same rows have the same share in every version"
+    fixed = model_file(tmp_path, holdout_share=round(share - 0.01, 2))
+    assert versions.prepare(workspace, fixed, previous=None).rows_eval < 50
+
+
+def test_a_gate_out_of_reach_takes_no_rows_from_training(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """It would be refused all the same."""
+    write(tmp_path / "rows.jsonl", rows(400))
+    few = needs(50, start="pay")
+    made = versions.prepare(workspace, model_file(tmp_path), needs=[*needs(20), *few])
+    assert versions.share_of(made) == 0.1
+    reached = versions.prepare(
+        workspace, model_file(tmp_path), needs=needs(6, start="pay"), previous=None
+    )
+    held_out = [q for q, side in sides(workspace, reached).items() if side == "eval"]
+    assert sum(question.startswith("pay") for question in held_out) >= 6
+
+
+def test_a_version_of_an_earlier_release_grows_too(workspace: Workspace, tmp_path: Path) -> None:
+    """It did not say which share placed its rows, and a share raised since had no effect."""
+    write(tmp_path / "rows.jsonl", rows(400))
+    first = versions.prepare(workspace, model_file(tmp_path, holdout_share=0.1))
+    report = {**first.report, "split": {"eval_share": 0.1}}
+    second = versions.prepare(
+        workspace,
+        model_file(tmp_path, holdout_share=0.2),
+        previous=replace(first, report=report),
+    )
+    assert second.rows_eval > first.rows_eval
+    assert set(sides(workspace, second).items()) >= {
+        (question, side) for question, side in sides(workspace, first).items() if side == "eval"
+    }
 
 
 def test_one_customer_stays_on_one_side(workspace: Workspace, tmp_path: Path) -> None:

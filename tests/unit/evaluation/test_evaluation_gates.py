@@ -6,20 +6,24 @@ from tuneloop import intervals
 from tuneloop.errors import ConflictError, EvaluationError
 from tuneloop.evaluation import gates
 from tuneloop.evaluation.gates import SuiteSize
+from tuneloop.hashing import digest_json
+from tuneloop.modelfile import EvaluationSettings, GateSettings
 
 METRICS = {
-    "held-out": ["accuracy", "format", "json_field.intent", "latency_p95_ms"],
+    "held-out": ["accuracy", "format", "json_field.intent", "abstention_recall", "latency_p95_ms"],
     "golden": ["accuracy"],
 }
 LARGE = SuiteSize(cases=100, minimum_cases=50)
 
 
-def parse(conditions: dict[str, str]) -> tuple[gates.Gate, ...]:
+def parse(conditions: dict[str, str | GateSettings]) -> tuple[gates.Gate, ...]:
     return gates.parse_gates(conditions, metrics=METRICS, main_suite="held-out")
 
 
 def judge(
-    conditions: dict[str, str], figures: dict[str, intervals.Figure], size: SuiteSize = LARGE
+    conditions: dict[str, str | GateSettings],
+    figures: dict[str, intervals.Figure],
+    size: SuiteSize = LARGE,
 ):
     return gates.judge(
         gates.lock(parse(conditions), terms={}),
@@ -63,11 +67,13 @@ def test_an_unknown_metric_names_its_neighbour() -> None:
 
 def test_ninety_of_a_hundred_is_ninety_percent() -> None:
     # 0.90 as text, 90/100 as a quotient: both must be the same float for every such share.
+    any_number = SuiteSize(cases=300, minimum_cases=0)
     for n in range(1, 300):
         for k in range(n + 1):
             if (k * 100) % n == 0:
                 condition = f">= {k * 100 // n / 100:.2f}"
-                outcome = judge({"accuracy": condition}, {"accuracy": intervals.share(k, n)})
+                figures = {"accuracy": intervals.share(k, n)}
+                outcome = judge({"accuracy": condition}, figures, any_number)
                 assert outcome.verdict == "passed"
 
 
@@ -90,9 +96,51 @@ def test_a_small_suite_can_fail_a_gate_but_not_pass_it() -> None:
     assert judge({"accuracy": ">= 0.9"}, {"accuracy": good}, allowed).verdict == "passed"
 
 
+def test_a_gate_stands_on_the_cases_of_its_own_metric() -> None:
+    figures = {"accuracy": intervals.share(88, 88), "abstention_recall": intervals.share(12, 12)}
+    conditions: dict[str, str | GateSettings] = {
+        "accuracy": ">= 0.9",
+        "abstention_recall": ">= 0.6",
+    }
+    outcome = judge(conditions, figures)
+    assert [result.verdict for result in outcome.results] == ["passed", "refused"]
+    assert "the 12 cases that it counts are too few to pass on (at least 50;" in outcome.reason
+    own = GateSettings(condition=">= 0.60", minimum_cases=10)
+    assert judge({**conditions, "abstention_recall": own}, figures).verdict == "passed"
+    more = GateSettings(condition=">= 0.60", minimum_cases=13)
+    refused = judge({**conditions, "abstention_recall": more}, figures)
+    assert refused.verdict == "refused"
+    assert "(at least 13, the gate's own minimum_cases)" in refused.reason
+    small = SuiteSize(cases=100, minimum_cases=0)
+    assert judge({"abstention_recall": more}, figures, small).verdict == "refused", "declared"
+
+
+def test_what_fails_does_not_hide_what_only_lacks_cases() -> None:
+    outcome = judge(
+        {"abstention_recall": ">= 0.6", "format": ">= 0.9"},
+        {"abstention_recall": intervals.share(12, 12), "format": intervals.share(10, 100)},
+    )
+    assert outcome.verdict == "failed"
+    assert outcome.reason.index("format is 0.100") < outcome.reason.index("are too few")
+
+
 def test_what_was_not_measured_is_not_passed() -> None:
     assert judge({"latency_p95_ms": "<= 500"}, {}).verdict == "refused"
     assert judge({}, {}).verdict == "refused"
+
+
+def test_a_minimum_of_its_own_is_locked_and_gates_without_one_keep_their_digest() -> None:
+    plain = EvaluationSettings.model_validate({"gates": {"accuracy": ">= 0.9"}})
+    mapping = EvaluationSettings.model_validate({"gates": {"accuracy": {"condition": ">= 0.9"}}})
+    own = EvaluationSettings.model_validate(
+        {"gates": {"accuracy": {"condition": ">= 0.9", "minimum_cases": 10}}}
+    )
+    digests = [gates.lock(parse(dict(one.gates)), terms={}).digest for one in (plain, mapping, own)]
+    # As the release before wrote it.
+    assert digests[0] == digest_json({"gates": [["held-out", "accuracy", ">=", 0.9]], "terms": {}})
+    assert digests[0] == digests[1] != digests[2]
+    assert plain.model_dump(mode="json")["gates"] == {"accuracy": ">= 0.9"}
+    assert EvaluationSettings.model_validate(own.model_dump(mode="json")) == own
 
 
 def test_the_lock_holds_gates_and_terms_but_not_their_order() -> None:

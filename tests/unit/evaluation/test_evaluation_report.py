@@ -24,6 +24,10 @@ ATTACK = '</pre><script>alert(1)</script><img src=x onerror="x()">{{ 7*7 }} [bol
 
 @pytest.fixture
 def report(task: TaskSettings, parts) -> Report:
+    return make(task, parts, minimum_cases=20)
+
+
+def make(task: TaskSettings, parts, *, minimum_cases: int, known: tuple[str, ...] = ()) -> Report:
     right, human = parts.answer_text("refund"), parts.answer_text("human")
     suite = parts.suite(
         [parts.case(f"{i:02}", right, question=f"case {i} {ATTACK}") for i in range(40)]
@@ -36,6 +40,7 @@ def report(task: TaskSettings, parts) -> Report:
         metrics=metrics,
         conditions={"accuracy": ">= 0.90", "abstention_recall": ">= 0.5"},
         sampling=Sampling(),
+        minimum_cases=minimum_cases,
         notes=["a note <b>"],
     )
     good = {case.id: case.expected or "" for case in suite.cases}
@@ -55,7 +60,9 @@ def report(task: TaskSettings, parts) -> Report:
         outcome=outcome,
         results={"candidate": [mine], "production": [theirs]},
         comparisons=[
-            compare(mine, theirs, label="production", metrics=metrics, margin=plan.margin)
+            compare(
+                mine, theirs, label="production", metrics=metrics, margin=plan.margin, known=known
+            )
         ],
         quantisations=[
             QuantisationRow(
@@ -140,6 +147,24 @@ def test_all_three_forms_tell_the_same_story(report: Report) -> None:
         for fact in ("0.925", ">= 0.9", "production", "q8_0", "8 of 9"):
             assert fact in text
     assert "PASSED" in as_text(report)
+
+
+def test_a_refusal_for_size_gives_its_reason_wherever_it_is_read(task: TaskSettings, parts) -> None:
+    refused = make(task, parts, minimum_cases=50)
+    assert refused.verdict == "refused"
+    for text in (as_text(refused), unescape(refused.as_html())):
+        for fact in ("the 40 cases that it counts are too few", "the 20 cases that it counts"):
+            assert fact in text
+
+
+def test_cases_that_the_reference_was_trained_on_are_told(task: TaskSettings, parts) -> None:
+    report = make(task, parts, minimum_cases=20, known=("02", "05"))
+    compared = report.as_json()["comparisons"][0]
+    assert compared["left_out"] == 2
+    assert compared["lost"] == 2 and compared["metrics"][0]["difference"]["n"] == 38
+    assert report.figures["accuracy"]["n"] == 40, "the candidate was not trained on them"
+    for text in (as_text(report), unescape(report.as_html())):
+        assert "2 of 60 cases do not count: production was trained on them" in text
 
 
 def test_the_terminal_shows_outputs_as_they_are_and_no_control_characters(report: Report) -> None:

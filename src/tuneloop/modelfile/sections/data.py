@@ -5,9 +5,29 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from tuneloop.modelfile.sections.base import Regex, Section, Share
+
+AUTO = "auto"
+SMALLEST_SHARE = 0.10
+LARGEST_SHARE = 0.25
+"""What `auto` chooses between. More would take too much from training; a person may say so."""
+
+
+def _is_holdout_share(value: object) -> object:
+    try:
+        fits = value == AUTO or 0.0 < float(value) < 0.5  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise ValueError("expected auto, or a share above 0 and below 0.5 such as 0.2")
+    return value
+
+
+HoldoutShare = Annotated[
+    Annotated[float, Field(gt=0.0, lt=0.5)] | Literal["auto"], BeforeValidator(_is_holdout_share)
+]
 
 Goal = Literal["style", "vocabulary", "task", "new_domain"]
 
@@ -61,8 +81,11 @@ class DataSettings(Section):
     sources: tuple[str, ...] = Field(
         description="Files or patterns, relative to the model file: JSONL, CSV or Parquet."
     )
-    holdout_share: Annotated[float, Field(gt=0.0, lt=0.5)] = Field(
-        0.1, description="Share of the groups that is held out for evaluation."
+    holdout_share: HoldoutShare = Field(
+        "auto",
+        description="Share of the groups that is held out for evaluation. auto: the smallest from "
+        "0.1 to 0.25 that gives every gate the cases that it asks for. A larger one moves rows "
+        "from training to the held-out side; a smaller one moves none back.",
     )
     group_field: str | None = Field(
         None, description="Column whose equal values stay on one side of the split."

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import (
+    Field,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from tuneloop.modelfile.sections.base import Condition, ModelServer, Name, Section, Share
 
@@ -17,21 +26,55 @@ class SuiteSettings(Section):
     file: str = Field(description="Path relative to the model file.")
 
 
+class GateSettings(Section):
+    """A gate: a condition, written alone or beside a minimum of the gate's own."""
+
+    condition: Condition
+    minimum_cases: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="Fewer cases that the metric counts pass nothing; default: "
+        "evaluation.minimum_cases on the held-out cases, any number on a suite file.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_text(cls, value: Any) -> Any:
+        return value if isinstance(value, Mapping | GateSettings) else {"condition": value}
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, handler: SerializerFunctionWrapHandler) -> Any:
+        """A condition alone stays a text: bundles of earlier releases hold it so."""
+        return self.condition if self.minimum_cases is None else handler(self)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Editors know both forms."""
+        return {"anyOf": [{"type": "string"}, handler.resolve_ref_schema(handler(core_schema))]}
+
+
 class EvaluationSettings(Section):
     """Stage 3: what a candidate must show before it may serve."""
 
     suites: tuple[SuiteSettings, ...] = ()
-    gates: dict[str, Condition] = Field(
-        default_factory=lambda: {"accuracy": ">= 0.90", "format": ">= 0.95"},
-        description='Metric → condition, e.g. accuracy: ">= 0.90".',
+    gates: dict[str, GateSettings] = Field(
+        default_factory=lambda: {
+            "accuracy": GateSettings(condition=">= 0.90"),
+            "format": GateSettings(condition=">= 0.95"),
+        },
+        description='Metric → condition, e.g. accuracy: ">= 0.90", or with a minimum of its own: '
+        '{condition: ">= 0.60", minimum_cases: 10}.',
     )
     margin: Share = Field(
         0.02, description="How much worse than production still counts as not worse."
     )
     minimum_cases: Annotated[int, Field(ge=1)] = Field(
-        50, description="Fewer held-out cases than this pass no gate."
+        50, description="A gate whose metric counts fewer held-out cases than this passes nothing."
     )
-    allow_small_suite: bool = False
+    allow_small_suite: bool = Field(
+        False, description="Gates pass on any number of held-out cases, but for their own minimum."
+    )
     concurrency: Annotated[int, Field(ge=1)] = 4
 
 

@@ -1,0 +1,162 @@
+"""How many cases each gate can stand on: known before anything is trained or asked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tuneloop.evaluation import gates
+from tuneloop.evaluation.gates import Gate
+from tuneloop.evaluation.metrics import RUN_METRICS, Metric
+from tuneloop.evaluation.plan import HELD_OUT, EvaluationPlan, metrics_of, minimum_of
+from tuneloop.evaluation.suites import Case
+from tuneloop.modelfile import EvaluationSettings, TaskSettings
+
+_LARGEST_SHARE = 0.5
+"""Of the rows; the model file allows no larger one."""
+_SLACK = 1.05
+"""A share holds out groups, not rows: on average what it says, now and then a little less."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requirement:
+    """What a gate asks of the cases of its suite."""
+
+    gate: Gate
+    metric: Metric | None
+    """None for a figure of the run itself, such as a latency"""
+    minimum: int
+    """cases that the metric must count for the gate to pass, at least 1"""
+
+    def counts(self, case: Case) -> bool:
+        """Whether the metric can count a case.
+
+        What depends on the answer (`abstention_precision`, a judge, a team's own function) may
+        count any case of its scope: a requirement never asks for more than an evaluation does.
+        """
+        metric = self.metric
+        if metric is None:
+            return True
+        if metric.counts != "all" and case.out_of_scope != (metric.counts == "out-of-scope"):
+            return False
+        if metric.needs_answer or metric.source_digest:
+            return True
+        return metric.score(case, case.expected or "") is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateSize:
+    """The cases that a gate stands on, against those that it takes."""
+
+    gate: Gate
+    counted: int
+    """cases of its suite that its metric can count"""
+    minimum: int
+    rows: int | None = None
+    """rows of the dataset version, trained and held out, that the metric counts; None: its suite
+    is a file"""
+
+    @property
+    def enough(self) -> bool:
+        """Whether the gate can pass at all."""
+        return self.counted >= self.minimum
+
+
+def held_out_requirements(
+    task: TaskSettings, settings: EvaluationSettings, *, judge: Callable[[], Metric] | None = None
+) -> tuple[Requirement, ...]:
+    """What the declared gates ask of the held-out cases, whichever these will be.
+
+    Raises:
+        EvaluationError: a gate or a metric cannot be understood.
+    """
+    names = [HELD_OUT, *(suite.name for suite in settings.suites)]
+    metrics = metrics_of(task, settings, names, judge=judge)
+    known = [*(metric.name for metric in metrics), *RUN_METRICS]
+    parsed = gates.parse_gates(
+        settings.gates, metrics=dict.fromkeys(names, known), main_suite=HELD_OUT
+    )
+    return tuple(
+        _requirement(gate, metrics, minimum_of(settings))
+        for gate in parsed
+        if gate.suite == HELD_OUT
+    )
+
+
+def gate_sizes(plan: EvaluationPlan, *, trained: Sequence[Case] = ()) -> tuple[GateSize, ...]:
+    """Every gate of a plan with the cases that it can stand on.
+
+    `trained` are the rows on the other side of the split, as cases: with them a size says how many
+    rows there are to hold out.
+    """
+    sizes, suites = plan.sizes(), {suite.name: suite for suite in plan.suites}
+    found = []
+    for gate in plan.gate_lock.gates:
+        suite = suites[gate.suite]
+        wanted = _requirement(gate, plan.metrics, sizes[gate.suite].minimum_cases)
+        counted = sum(map(wanted.counts, suite.cases))
+        held_out = suite.kind == "held-out"
+        found.append(
+            GateSize(
+                gate=gate,
+                counted=counted,
+                minimum=wanted.minimum,
+                rows=counted + sum(map(wanted.counts, trained)) if held_out else None,
+            )
+        )
+    return tuple(found)
+
+
+def what_is_missing(size: GateSize) -> str:
+    """A sentence on a gate that stands on too few cases."""
+    cases = "held-out cases" if size.rows is not None else f"cases of suite {size.gate.suite!r}"
+    return (
+        f"{size.gate.name} counts {size.counted} {cases} and needs {size.minimum}"
+        if size.counted
+        else f"{size.gate.name} counts none of the {cases} and needs {size.minimum}"
+    )
+
+
+LIFTS = (
+    "A gate may have a minimum_cases of its own, and evaluation.allow_small_suite: true lifts the "
+    "general one"
+)
+"""What helps every gate that stands on a few cases, and is to be done knowingly."""
+
+
+def what_helps(size: GateSize, *, share: float | None, automatic_up_to: float) -> str:
+    """What would let the gate pass, most helpful first; `LIFTS` apart.
+
+    `share` is the declared share of rows that is held out, None where it is chosen by itself, at
+    most `automatic_up_to`. Numbers of rows are estimates: groups differ in size.
+    """
+    if size.rows is None:
+        more = size.minimum - size.counted
+        return f"add {more} {'case' if more == 1 else 'cases'} that it counts to the suite's file"
+    found = []
+    tried = max(share or 0.0, automatic_up_to)
+    needed = math.ceil(100 * _SLACK * size.minimum / size.rows) / 100 if size.rows else 1.0
+    if share is not None and share < automatic_up_to and needed <= automatic_up_to:
+        found.append("set data.holdout_share: auto")
+    else:
+        more = math.ceil(_SLACK * size.minimum / tried) - size.rows
+        # Enough on average, but not here: the groups that are held out happen to be small.
+        needed = max(needed, round(tried + 0.02, 2))
+        found.append(f"add about {max(more, math.ceil(0.1 * size.rows))} rows that it counts")
+        if needed < _LARGEST_SHARE:
+            found.append(f"set data.holdout_share: {needed:g}")
+    if not size.counted:
+        found.append("remove the gate")
+    elif size.gate.minimum_cases is not None:
+        found.append("lower its own minimum_cases")
+    return ", or ".join(found)
+
+
+def _requirement(gate: Gate, metrics: Sequence[Metric], minimum: int) -> Requirement:
+    of_gate = minimum if gate.minimum_cases is None else gate.minimum_cases
+    return Requirement(
+        gate=gate,
+        metric=next((one for one in metrics if one.name == gate.metric), None),
+        minimum=max(1, of_gate),
+    )

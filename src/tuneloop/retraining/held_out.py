@@ -1,0 +1,176 @@
+"""Whether the declared gates can pass on what is held out: told before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tuneloop.datasets import versions
+from tuneloop.datasets.example import Example
+from tuneloop.datasets.holdout import Need
+from tuneloop.errors import GateError
+from tuneloop.evaluation.judging import metric as judging
+from tuneloop.evaluation.metrics import Metric
+from tuneloop.evaluation.sizes import (
+    LIFTS,
+    GateSize,
+    Requirement,
+    gate_sizes,
+    held_out_requirements,
+    what_helps,
+    what_is_missing,
+)
+from tuneloop.evaluation.suites import case_of
+from tuneloop.modelfile import TaskSettings
+from tuneloop.modelfile.sections.data import AUTO, LARGEST_SHARE, SMALLEST_SHARE
+from tuneloop.retraining import declared_judge
+from tuneloop.retraining.planning import plan_for
+
+if TYPE_CHECKING:
+    from tuneloop.datasets.versions import DatasetVersion
+    from tuneloop.retraining.loop import Loop
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """The held-out cases of a dataset version against the gates of the model file as it is now."""
+
+    declared: float | None
+    """The share in the model file; None: it is chosen for the gates."""
+    share: float | None
+    """The one that the version was made with; None for versions of earlier releases."""
+    chosen: bool
+    """The version's share was chosen for the gates, not declared."""
+    gates: tuple[GateSize, ...]
+
+    @property
+    def short(self) -> tuple[GateSize, ...]:
+        """The gates that cannot pass."""
+        return tuple(size for size in self.gates if not size.enough)
+
+    @property
+    def why(self) -> str:
+        """Which share is held out and for what, in a sentence."""
+        if self.share is None:
+            return "the version does not say which share it holds out"
+        if not self.chosen:
+            return f"holdout_share {self.share:g}, as the model file said"
+        sizes = [size for size in self.gates if size.rows is not None]
+        served = [size for size in sizes if size.enough]
+        limits = f"{SMALLEST_SHARE:g} to {LARGEST_SHARE:g}"
+        if sizes and not served:
+            return f"holdout_share {self.share:g}: no share of {limits} serves a gate"
+        listed = ", ".join(
+            f"{size.gate.metric} ({size.counted} cases, needs {size.minimum})" for size in served
+        )
+        for_gates = f"serves {listed}" if served else "there is, as no gate asks for more"
+        return f"holdout_share {self.share:g}, the smallest of {limits} that {for_gates}"
+
+    def help_for(self, size: GateSize) -> str:
+        """What would let a gate pass."""
+        return what_helps(size, share=self.declared, automatic_up_to=LARGEST_SHARE)
+
+    def warnings(self) -> list[str]:
+        """What is missing and what helps, a text for each gate that cannot pass."""
+        return [
+            f"{what_is_missing(size)}. What helps: {self.help_for(size)}" for size in self.short
+        ]
+
+    @property
+    def lifts(self) -> str:
+        """What helps all of them, knowingly; empty where it would not."""
+        general = any(size.counted and size.gate.minimum_cases is None for size in self.short)
+        return f"{LIFTS}." if general else ""
+
+    def remedy(self) -> str:
+        """What helps, for all of them together."""
+        told = [f"For {size.gate.name}: {self.help_for(size)}." for size in self.short]
+        return " ".join([*told, self.lifts]).strip()
+
+    def as_row(self) -> dict[str, Any]:
+        """In JSON form."""
+        return {
+            "declared": "auto" if self.declared is None else self.declared,
+            "share": self.share,
+            "why": self.why,
+            "gates": [
+                {
+                    "gate": size.gate.name,
+                    "condition": size.gate.condition,
+                    "cases": size.counted,
+                    "minimum_cases": size.minimum,
+                    "enough": size.enough,
+                    "helps": "" if size.enough else self.help_for(size),
+                }
+                for size in self.gates
+            ],
+        }
+
+
+def needs(loop: Loop) -> tuple[Need, ...]:
+    """What the declared gates ask of the held-out cases of the version to be made.
+
+    Raises:
+        EvaluationError: a gate or a metric cannot be understood.
+    """
+    task = loop.model.task
+    requirements = held_out_requirements(
+        task, loop.model.evaluation, judge=lambda: _uncalled_judge(loop)
+    )
+    return tuple(_need(requirement, task) for requirement in requirements)
+
+
+def held_out(
+    loop: Loop, version: DatasetVersion, *, judge: Callable[[], Metric] | None = None
+) -> HeldOut:
+    """Count what every gate of the model file would stand on; `judge` is not called.
+
+    Raises:
+        EvaluationError: a gate, a metric or a suite file cannot be understood.
+    """
+    declared, task = loop.model.data.holdout_share, loop.model.task
+    trained = versions.read_examples(loop.workspace, version, "train")
+    return HeldOut(
+        declared=None if isinstance(declared, str) else declared,
+        share=versions.share_of(version),
+        chosen=version.report["recipe"]["data"]["holdout_share"] == AUTO,
+        gates=gate_sizes(
+            plan_for(loop, version, judge=judge or (lambda: _uncalled_judge(loop))),
+            trained=[case_of(example.as_row(), task=task) for example in trained],
+        ),
+    )
+
+
+def check(loop: Loop, version: DatasetVersion) -> None:
+    """Refuse to train what could not pass.
+
+    Raises:
+        GateError: a gate stands on too few cases; says which, on how many, and what helps.
+        EvaluationError: a gate, a metric or a suite file cannot be understood.
+        UsageError: a gate needs a judge, and there is none that could be asked.
+    """
+    found = held_out(loop, version, judge=lambda: declared_judge.metric(loop))
+    if found.short:
+        raise GateError(
+            "Nothing was trained, since no candidate could pass: "
+            + "; ".join(map(what_is_missing, found.short))
+            + ".",
+            remedy=found.remedy(),
+        )
+
+
+def _need(requirement: Requirement, task: TaskSettings) -> Need:
+    def counts(example: Example) -> bool:
+        return requirement.counts(case_of(example.as_row(), task=task))
+
+    return Need(gate=requirement.gate.name, minimum=requirement.minimum, counts=counts)
+
+
+def _uncalled_judge(loop: Loop) -> Metric:
+    """The metric `judge` where nothing is judged: its API key may be on another machine."""
+    if loop.model.judge is None:
+        return declared_judge.metric(loop)  # which says what to declare
+    return Metric(
+        name=judging.NAME, about="", scorer=lambda case, output: None, source_digest=judging.NAME
+    )

@@ -1,0 +1,45 @@
+"""The evaluation that a dataset version and the model file call for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tuneloop.evaluation.metrics import Metric
+from tuneloop.evaluation.plan import EvaluationPlan, plan_evaluation
+from tuneloop.evaluation.targets import Sampling
+from tuneloop.retraining import declared_judge, serving, trained_on
+
+if TYPE_CHECKING:
+    from tuneloop.datasets.versions import DatasetVersion
+    from tuneloop.retraining.loop import Loop
+    from tuneloop.training.stage import TrainingRun
+
+
+def plan_for(
+    loop: Loop,
+    dataset: DatasetVersion,
+    run: TrainingRun | None = None,
+    *,
+    system: str | None = None,
+    sampling: Sampling | None = None,
+    judge: Callable[[], Metric] | None = None,
+) -> EvaluationPlan:
+    """Suites and locked gates: a dataset version's held-out rows and the model file's suites.
+
+    `run` made what is asked: cases that it was trained on are left out. `system` and `sampling`
+    are those of what is asked, `judge` makes the metric of that name; None: the model file's.
+    """
+    task = loop.model.task
+    plan = plan_evaluation(
+        model=loop.model.name,
+        task=task if system is None else task.model_copy(update={"system": system}),
+        settings=loop.model.evaluation,
+        sampling=sampling or serving.sampling_of(loop.model),
+        dataset=loop.workspace.artifacts.get(dataset.digest),
+        folder=loop.model_file.folder,
+        judge=judge or (lambda: declared_judge.metric(loop)),
+    )
+    if run is None:
+        return plan
+    return plan.without(trained_on.known_to_run(loop, run, dataset.digest, plan.suites))

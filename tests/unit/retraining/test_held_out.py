@@ -1,0 +1,142 @@
+"""The file that init writes can pass, and what cannot pass is said before anything is trained.
+
+A case that a bundle was trained on does not count for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tuneloop import modelfile
+from tuneloop.datasets import versions
+from tuneloop.errors import GateError, UsageError
+from tuneloop.retraining import held_out, preparing, starting, trained_on
+from tuneloop.retraining.loop import Loop
+from tuneloop.retraining.planning import plan_for
+from tuneloop.workspace import Workspace
+
+WORDS = ("lamp", "kettle", "ladder", "invoice", "parcel", "museum", "garden", "office", "bridge")
+
+
+def row(n: int) -> dict[str, str]:
+    """Every twelfth is out of scope."""
+    text = f"{WORDS[n % 9]} {n * 7919} {WORDS[n // 9 % 9]} {chr(97 + n % 23) * 4}"
+    intent = "other" if n % 12 == 0 else ("billing", "delivery", "setup")[n % 3]
+    return {"prompt": text, "completion": json.dumps({"intent": intent})}
+
+
+@pytest.fixture
+def start(workspace: Workspace, tmp_path: Path) -> Callable[..., Loop]:
+    """A model as `init` leaves it, with so many rows; keywords are settings of the model file."""
+
+    def make(rows: int, *overrides: str) -> Loop:
+        data = tmp_path / "rows.jsonl"
+        data.write_text("".join(json.dumps(row(n)) + "\n" for n in range(rows)))
+        file = tmp_path / "tuneloop.yaml"
+        starting.write_model_file(data, base="b", name=None, path=file, force=True)
+        return Loop(workspace, modelfile.load(file, overrides=overrides, environment={}))
+
+    return make
+
+
+@pytest.mark.parametrize("rows", [400, 420])
+def test_what_init_writes_can_pass(start: Callable[..., Loop], rows: int) -> None:
+    loop = start(rows)
+    version = preparing.prepare(loop)
+    held_out.check(loop, version)
+    found = held_out.held_out(loop, version)
+    assert found.declared is None and found.share is not None and 0.1 <= found.share <= 0.25
+    sizes = {size.gate.metric: size for size in found.gates}
+    assert sizes["accuracy"].counted >= 50 and sizes["accuracy"].minimum == 50
+    assert 3 <= sizes["abstention_recall"].minimum <= sizes["abstention_recall"].counted < 50
+    assert f"holdout_share {found.share:g}, the smallest of 0.1 to 0.25" in found.why
+
+
+def test_too_few_rows_are_refused_before_training_with_numbers(start: Callable[..., Loop]) -> None:
+    loop = start(144)
+    version = preparing.prepare(loop)
+    with pytest.raises(GateError) as refused:
+        held_out.check(loop, version)
+    assert "held-out.accuracy counts" in refused.value.message
+    assert "and needs 50" in refused.value.message
+    assert "add about 78 rows that it counts" in refused.value.remedy, "of 132 in scope"
+    assert "allow_small_suite: true" in refused.value.remedy
+    small = start(144, "evaluation.allow_small_suite=true", "evaluation.gates={accuracy: '>= 0.9'}")
+    held_out.check(small, version)
+
+
+def test_a_fixed_share_that_is_too_small_names_the_one_that_chooses(
+    start: Callable[..., Loop],
+) -> None:
+    loop = start(420, "data.holdout_share=0.05")
+    version = preparing.prepare(loop)
+    with pytest.raises(GateError, match="counts") as refused:
+        held_out.check(loop, version)
+    assert "set data.holdout_share: auto" in refused.value.remedy
+    assert (
+        held_out.held_out(start(420), version).why == "holdout_share 0.05, as the model file said"
+    )
+    held_out.check(start(420), preparing.prepare(start(420)))
+
+
+def test_the_judge_is_not_called_to_count_cases(
+    start: Callable[..., Loop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its API key need not be where the rows are prepared, but where they are evaluated."""
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    loop = start(
+        420,
+        "evaluation.gates={judge: '>= 0.9'}",
+        "judge={base_url: 'http://127.0.0.1:9/v1', model: m, api_key_env: NO_SUCH_KEY}",
+    )
+    version = preparing.prepare(loop)
+    (size,) = held_out.held_out(loop, version).gates
+    assert size.counted == version.rows_eval >= 50
+    with pytest.raises(UsageError, match="NO_SUCH_KEY"):
+        held_out.check(loop, version)
+
+
+def bundle(dataset: str, run: str = "made elsewhere") -> Any:
+    manifest = {"dataset": {"digest": dataset}, "training": {"run": run}}
+    return SimpleNamespace(short="b1", manifest=manifest)
+
+
+def test_a_case_that_a_bundle_was_trained_on_is_known(
+    start: Callable[..., Loop], clock: Any, tmp_path: Path
+) -> None:
+    loop = start(420, "data.holdout_share=0.1")
+    first = preparing.prepare(loop)
+    clock.advance(minutes=1)
+    loop = start(420, "data.holdout_share=0.2")
+    second = preparing.prepare(loop)
+    golden = tmp_path / "golden.jsonl"
+    trained = versions.read_examples(loop.workspace, first, "train")
+    seen = {"prompt": trained[-1].question.upper(), "completion": trained[-1].completion}
+    fresh = {"prompt": "where is the nearest shop", "completion": '{"intent": "setup"}'}
+    golden.write_text("".join(json.dumps(one) + "\n" for one in (seen, fresh)))
+    loop = start(
+        420, "data.holdout_share=0.2", "evaluation.suites=[{name: golden, file: golden.jsonl}]"
+    )
+    plan = plan_for(loop, second)
+
+    known = trained_on.known_to_bundle(loop, bundle(first.digest), plan.suites)
+    held = {one.id: one.input_key for one in versions.read_examples(loop.workspace, second, "eval")}
+    was_trained = {one.input_key for one in trained}
+    moved = {case for case, key in held.items() if key in was_trained}
+    assert moved and known["held-out"] == moved
+    assert [case.question for case in plan.suites[1].cases if case.id in known["golden"]] == [
+        seen["prompt"]
+    ]
+    newer = trained_on.known_to_bundle(loop, bundle(second.digest), plan.suites)
+    assert newer["held-out"] == frozenset(), "the candidate was not trained on them"
+
+    asked = plan.without(known)
+    assert len(asked.main_suite.cases) == len(held) - len(moved)
+    assert any(f"{len(moved)} cases of suite 'held-out' are left out" in n for n in asked.notes)
+    assert asked.gate_lock.digest != plan.gate_lock.digest, "it is another evaluation"
