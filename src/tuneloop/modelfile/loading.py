@@ -61,6 +61,22 @@ class ModelFile:
             for key, value in _leaves(self.settings.model_dump(mode="json", by_alias=True))
         ]
 
+    def changed(self) -> list[tuple[str, Any, Origin]]:
+        """Of `values` those that differ from the defaults, wherever they were written; what a model
+        file must say has no default."""
+        found = self.settings
+        # The smallest file that is valid says the rest by default.
+        least = ModelSettings.model_validate(
+            {"name": found.name, "base": found.base, "data": {"sources": found.data.sources}}
+        )
+        defaults = dict(_leaves(least.model_dump(mode="json", by_alias=True)))
+        required = ("name", "base", "data.sources")
+        return [
+            (key, value, origin)
+            for key, value, origin in self.values()
+            if key in required or key not in defaults or value != defaults[key]
+        ]
+
 
 def load(
     path: Path, *, overrides: Sequence[str] = (), environment: Mapping[str, str] = os.environ
