@@ -38,6 +38,11 @@ class CycleResult:
     steps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Step → what it made, and its seconds."""
 
+    @property
+    def waits_for_people(self) -> bool:
+        """Whether it is not over because a person has yet to decide."""
+        return self.status == "waiting" and "rollout" not in self.steps
+
 
 def may_go_on(loop: Loop, cycle: Cycle) -> bool:
     """Whether there is something to do for a cycle: it is wanted, and what it waits for has come.

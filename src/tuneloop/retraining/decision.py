@@ -50,7 +50,9 @@ def decide(*, gates: str, gates_reason: str, production: Standing | None) -> Dec
     if gates != "passed":
         return Decision(deploy=False, reason=f"the gates are {gates}: {gates_reason}")
     if production is None:
-        return Decision(deploy=True, reason="the gates passed and nothing is in production yet")
+        return Decision(
+            deploy=True, reason="the gates passed, and nothing was in production to compare it with"
+        )
     found = "; but look: ".join([production.reason, *production.warnings])
     if production.verdict in ("better", "not_worse"):
         word = production.verdict.replace("_", " ")

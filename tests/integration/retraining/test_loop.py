@@ -106,7 +106,7 @@ def test_a_kill_during_training_or_evaluation_is_continued(desk: Path) -> None:
     for finished in ("Merging", "Quantising", "Parity"):
         assert finished not in text.stderr, "the export is not repeated"
     (cycle,) = {move["reason"] for move in as_json(desk, "history")}
-    assert "nothing is in production yet" in cycle
+    assert "nothing was in production to compare it with" in cycle
     runs = as_json(desk, "runs", "list")
     assert [(run["id"], run["status"]) for run in runs] == [(interrupted["id"], "finished")]
 
