@@ -1,6 +1,6 @@
 """What share of a golden suite must pass: it follows from what the bundle was held to. Pure rules.
 
-A bundle that has just passed its gates is within its limit with the same answers, whatever they are.
+A bundle that has just passed its gates is within its limit as long as it gives the same answers.
 A gate on the suite is the limit; without one it is the lower end of the 95 % interval of what the
 bundle passed in its evaluation.
 """
