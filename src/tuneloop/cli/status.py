@@ -67,7 +67,8 @@ def _print(found: Status, now: datetime) -> None:
         rows.add_row("served", f"{where} as model '{found.endpoint}' (server {live.server})")
     rows.add_row("previous", short(found.previous) if found.previous else "–")
     if found.candidate:
-        rows.add_row("candidate", short(found.candidate))
+        stands = f" ({found.candidate_standing})" if found.candidate_standing else ""
+        rows.add_row("candidate", escape(short(found.candidate) + stands))
     if found.rollout:
         rows.add_row("rollout", escape(found.rollout))
     for number, alert in enumerate(found.alerts):
@@ -84,7 +85,7 @@ def _print(found: Status, now: datetime) -> None:
     if found.people:
         rows.add_row("people", f"[yellow]{escape(found.people)}[/]")
     for number, step in enumerate(found.next_steps):
-        rows.add_row("next" if number == 0 else "", step)
+        rows.add_row("next" if number == 0 else "", escape(step))
     out.print(rows)
 
 

@@ -12,9 +12,13 @@ import sqlalchemy as sa
 from tuneloop.deployment import endpoints, rollouts, servers
 from tuneloop.hashing import short
 from tuneloop.modelfile import ModelSettings
+from tuneloop.monitoring.alerts import Alert
 from tuneloop.registry import aliases, people
 from tuneloop.registry import bundle as bundles
-from tuneloop.retraining import automation, presence, review
+from tuneloop.retraining import automation, cycles, presence, review, situation
+from tuneloop.retraining.advice import Advice, advise, of_another
+from tuneloop.retraining.cycles import Cycle
+from tuneloop.retraining.facts import Candidate, Facts, LastCycle, OpenAlert, Served
 from tuneloop.retraining.levels import Reached
 from tuneloop.storage import tables
 from tuneloop.workspace import Workspace
@@ -50,10 +54,12 @@ class Status:
     live: Live | None
     previous: str | None
     candidate: str | None
+    candidate_standing: str | None
+    """What keeps the candidate from production, or that nothing does."""
     gateway_url: str | None
     """Where clients reach the endpoint, while `tuneloop up` runs."""
     alerts: tuple[str, ...]
-    """Messages of open alerts."""
+    """Messages of open alerts; one about another bundle than the one in production says so."""
     open_reviews: int
     approved_corrections: int
     """Approved and not yet in the production bundle's dataset."""
@@ -68,55 +74,98 @@ class Status:
     people: str | None
     """A warning where fewer than two people can judge the model, or nobody is declared."""
     next_steps: tuple[str, ...]
+    """`advice`, each in one line."""
+    advice: tuple[Advice, ...]
 
 
 def status(workspace: Workspace, model: ModelSettings, *, gateway_url: str | None) -> Status:
     """Read it all from the records store."""
     names = aliases.current(workspace, model.name)
     live = _live(workspace, model.name)
-    with workspace.records.begin() as tx:
-        alerts = tuple(
-            tx.execute(
-                sa.select(tables.alerts.c.message)
-                .where(tables.alerts.c.model == model.name, tables.alerts.c.status != "resolved")
-                .order_by(tables.alerts.c.opened_at)
-            ).scalars()
-        )
-        reviews = {
-            row[0]: int(row[1])
-            for row in tx.execute(
-                sa.select(tables.review_items.c.status, sa.func.count())
-                .where(tables.review_items.c.model == model.name)
-                .group_by(tables.review_items.c.status)
-            )
-        }
-        cycle = tx.execute(
-            sa.select(tables.cycles)
-            .where(tables.cycles.c.model == model.name)
-            .order_by(tables.cycles.c.created_at.desc())
-            .limit(1)
-        ).first()
-    trained = _trained_corrections(workspace, live)
+    past = cycles.listing(workspace, model.name)
+    reviews = _reviews(workspace, model.name)
+    alerts = situation.open_alerts(workspace, model.name, names)
+    candidate = situation.candidate(workspace, model, names)
     approved = len(review.approved_rows(workspace, model.name))
-    found = Status(
+    workers = tuple(presence.alive(workspace))
+    facts = Facts(
+        live=_served(live) if live else None,
+        previous=short(names["previous"].bundle) if "previous" in names else None,
+        gateway_runs=gateway_url is not None,
+        alerts=tuple(about for _, about in alerts),
+        candidate=candidate,
+        rollout=situation.last_rollout(workspace, rollouts.listing(workspace, model.name)),
+        cycle=situation.last_cycle(workspace, past[0] if past else None),
+        erased=situation.erased(workspace, names),
+        open_reviews=reviews.get("open", 0) + reviews.get("second", 0),
+        disputed_reviews=reviews.get("disputed", 0),
+        new_corrections=max(0, approved - situation.learnt_from(workspace, names, past)),
+        minimum_corrections=model.triggers.minimum_corrections,
+        worker_alive=bool(workers),
+        scheduled=any(one != "never" for one in model.schedule.model_dump().values()),
+        rolls_out=model.rollout.automatic,
+    )
+    advice = advise(facts)
+    return Status(
         model=model.name,
         endpoint=model.endpoint_name,
-        health=_health(live, alerts, gateway_url),
+        health=_health(live, bool(alerts), gateway_url),
         live=live,
         previous=names["previous"].bundle if "previous" in names else None,
         candidate=names["candidate"].bundle if "candidate" in names else None,
+        candidate_standing=_standing(candidate) if candidate else None,
         gateway_url=gateway_url,
-        alerts=alerts,
+        alerts=tuple(_told(one, about, facts.live) for one, about in alerts),
         open_reviews=sum(reviews.get(one, 0) for one in ("open", "second", "disputed")),
-        approved_corrections=max(0, approved - trained),
+        approved_corrections=max(0, approved - _trained_corrections(workspace, live)),
         rollout=_rollout(workspace, model.name),
-        cycle=f"{cycle.status}: {cycle.outcome or cycle.reason}" if cycle else None,
-        workers=tuple(presence.alive(workspace)),
+        cycle=_cycle(facts.cycle, past[0], facts.live) if facts.cycle else None,
+        workers=workers,
         automation=automation.reached(workspace, model),
         people=people.bus_factor(workspace, model.name).warning,
-        next_steps=(),
+        next_steps=tuple(map(str, advice)),
+        advice=advice,
     )
-    return _with_next_steps(found, minimum_corrections=model.triggers.minimum_corrections)
+
+
+def _reviews(workspace: Workspace, model: str) -> dict[str, int]:
+    """Status → how many review items have it."""
+    column = tables.review_items.c.status
+    query = (
+        sa.select(column, sa.func.count())
+        .where(tables.review_items.c.model == model)
+        .group_by(column)
+    )
+    with workspace.records.begin() as tx:
+        return {str(row[0]): int(row[1]) for row in tx.execute(query)}
+
+
+def _served(live: Live) -> Served:
+    from_others = live.bundle not in live.answering
+    return Served(
+        bundle=short(live.bundle),
+        server=live.server,
+        switching_from=tuple(map(short, live.answering)) if from_others else (),
+    )
+
+
+def _told(alert: Alert, about: OpenAlert, live: Served | None) -> str:
+    if not of_another(about, live.bundle if live else None):
+        return alert.message
+    return f"of {about.measured[-1]}, no longer in production: {alert.message}"
+
+
+def _standing(candidate: Candidate) -> str:
+    said = "waits for approval" if candidate.standing == "waits" else candidate.standing
+    return f"{said}: {candidate.reason}" if candidate.reason else said
+
+
+def _cycle(last: LastCycle, cycle: Cycle, live: Served | None) -> str:
+    """How it ended, or what it waits for; true also where a person deployed its candidate."""
+    by_itself = "deploy" in cycle.steps or "rollout" in cycle.steps
+    if live is not None and last.bundle == live.bundle and not by_itself:
+        return f"{cycle.status}: its candidate {last.bundle} is in production, deployed by hand"
+    return f"{cycle.status}: {cycle.outcome or cycle.reason}"
 
 
 def _live(workspace: Workspace, model: str) -> Live | None:
@@ -155,7 +204,7 @@ def _trained_corrections(workspace: Workspace, live: Live | None) -> int:
     return int(manifest["dataset"].get("corrections", 0))
 
 
-def _health(live: Live | None, alerts: tuple[str, ...], gateway_url: str | None) -> Health:
+def _health(live: Live | None, alerts: bool, gateway_url: str | None) -> Health:
     if live is None:
         return "not deployed"
     if gateway_url is None:
@@ -163,28 +212,3 @@ def _health(live: Live | None, alerts: tuple[str, ...], gateway_url: str | None)
     if live.server != "ready":
         return "switching" if live.answering and live.bundle not in live.answering else "down"
     return "alerts" if alerts else "healthy"
-
-
-def _with_next_steps(found: Status, *, minimum_corrections: int) -> Status:
-    steps = []
-    if found.live is None and found.candidate is None:
-        steps.append("Make and deploy a first bundle: tuneloop run")
-    if found.candidate is not None:
-        look = "bundle diff production candidate" if found.live else "evaluation show latest"
-        steps.append(f"Look at the candidate: tuneloop {look}")
-    if found.live is not None and found.gateway_url is None:
-        steps.append("Serve it: tuneloop up")
-    elif found.live is not None and found.health == "switching":
-        names = ", ".join(short(bundle) for bundle in found.live.answering)
-        steps.append(f"Nothing: {names} answers until the model server of production is ready")
-    elif found.live is not None and found.live.server != "ready":
-        steps.append("The model server is not ready: look into the workspace's logs")
-    if found.alerts:
-        steps.append("Look into the alerts: tuneloop alert list")
-        if found.previous is not None:
-            steps.append("Go back if the new bundle is to blame: tuneloop rollback")
-    if found.open_reviews:
-        steps.append(f"Review what waits ({found.open_reviews}): tuneloop review")
-    if found.approved_corrections >= minimum_corrections:
-        steps.append(f"Retrain on {found.approved_corrections} approved corrections: tuneloop run")
-    return Status(**{**vars(found), "next_steps": tuple(steps) or ("Nothing: all is well.",)})
