@@ -63,8 +63,10 @@ def _print(found: Status, now: datetime) -> None:
         )
         rows.add_row("trained on", live.dataset)
         rows.add_row("evaluated", _scores(live.scores))
-        where = found.gateway_url or "not served"
-        rows.add_row("served", f"{where} as model '{found.endpoint}' (server {live.server})")
+        served = f"as model '{found.endpoint}' (model server {live.server})"
+        if found.gateway_url is None:
+            served = f"no; `tuneloop up` serves it as model '{found.endpoint}'"
+        rows.add_row("served", f"{found.gateway_url or ''} {served}".strip())
     rows.add_row("previous", short(found.previous) if found.previous else "–")
     if found.candidate:
         stands = f" ({found.candidate_standing})" if found.candidate_standing else ""
@@ -80,7 +82,7 @@ def _print(found: Status, now: datetime) -> None:
         )
     if found.cycle:
         rows.add_row("last cycle", escape(found.cycle))
-    rows.add_row("worker", ", ".join(found.workers) or "none; see: tuneloop worker --help")
+    rows.add_row("worker", ", ".join(found.workers) or "none; `tuneloop up` starts one")
     rows.add_row("automation", escape(str(found.automation)))
     if found.people:
         rows.add_row("people", f"[yellow]{escape(found.people)}[/]")

@@ -28,6 +28,7 @@ KeyPath = tuple[str | int, ...]
 
 _SECRETS: KeyPath = ("alerts", "notify")
 """No message quotes what is found here."""
+_MISSING = object()
 _URL = re.compile(r"://[^\s'\"]+")
 """One that was written elsewhere by mistake may hold a password too."""
 
@@ -62,8 +63,10 @@ class ModelFile:
         ]
 
     def changed(self) -> list[tuple[str, Any, Origin]]:
-        """Of `values` those that differ from the defaults, wherever they were written; what a model
-        file must say has no default."""
+        """Of `values` those that somebody wrote and that differ from the defaults.
+
+        What a model file must say has no default.
+        """
         found = self.settings
         # The smallest file that is valid says the rest by default.
         least = ModelSettings.model_validate(
@@ -74,8 +77,13 @@ class ModelFile:
         return [
             (key, value, origin)
             for key, value, origin in self.values()
-            if key in required or key not in defaults or value != defaults[key]
+            if self._written(key) and (key in required or value != defaults.get(key, _MISSING))
         ]
+
+    def _written(self, key: str) -> bool:
+        """Whether somebody wrote a key, or an empty section that it is in."""
+        parts = key.split(".")
+        return any(".".join(parts[:end]) in self.origins for end in range(1, len(parts) + 1))
 
 
 def load(

@@ -119,7 +119,7 @@ def status(workspace: Workspace, model: ModelSettings, *, gateway_url: str | Non
         open_reviews=sum(reviews.get(one, 0) for one in ("open", "second", "disputed")),
         approved_corrections=max(0, approved - _trained_corrections(workspace, live)),
         rollout=_rollout(workspace, model.name),
-        cycle=_cycle(facts.cycle, past[0], facts.live) if facts.cycle else None,
+        cycle=_cycle(facts, facts.cycle, past[0]) if facts.cycle else None,
         workers=workers,
         automation=automation.reached(workspace, model),
         people=people.bus_factor(workspace, model.name).warning,
@@ -160,11 +160,17 @@ def _standing(candidate: Candidate) -> str:
     return f"{said}: {candidate.reason}" if candidate.reason else said
 
 
-def _cycle(last: LastCycle, cycle: Cycle, live: Served | None) -> str:
-    """How it ended, or what it waits for; true also where a person deployed its candidate."""
+def _cycle(facts: Facts, last: LastCycle, cycle: Cycle) -> str:
+    """How it ended, or what it waits for; true also after what people have done since."""
     by_itself = "deploy" in cycle.steps or "rollout" in cycle.steps
-    if live is not None and last.bundle == live.bundle and not by_itself:
+    if facts.live is not None and last.bundle == facts.live.bundle and not by_itself:
         return f"{cycle.status}: its candidate {last.bundle} is in production, deployed by hand"
+    candidate = facts.candidate
+    if cycle.status == "waiting" and candidate is not None and candidate.bundle == last.bundle:
+        if candidate.standing == "accepted":
+            return f"waiting: its candidate {last.bundle} is approved; it can go on"
+        if candidate.standing == "rejected":
+            return f"waiting: its candidate {last.bundle} is rejected; it can end"
     return f"{cycle.status}: {cycle.outcome or cycle.reason}"
 
 

@@ -168,7 +168,7 @@ def test_what_is_written_as_it_is_by_default_is_not_changed(tmp_path: Path) -> N
     path = tmp_path / "tuneloop.yaml"
     path.write_text(
         "name: desk\nbase: b\ndata: {sources: [a.jsonl], holdout_share: 0.1}\n"
-        "training: {epochs: 7}\napprovals: {deploy: {}}\n"
+        "training: {epochs: 7}\napprovals: {deploy: {count: 2}, evaluation: {}}\n"
         "evaluation: {gates: {accuracy: '>= 0.9'}, margin: 0.02}\n"
     )
     found = load(path, overrides=["endpoint.port=8401", "review.double_share=0.0"], environment={})
@@ -180,7 +180,8 @@ def test_what_is_written_as_it_is_by_default_is_not_changed(tmp_path: Path) -> N
         "data.sources",
         "training.epochs",
         "evaluation.gates.accuracy",
-        "approvals.deploy.roles",
         "approvals.deploy.count",
-        "approvals.deploy.not_author",
+        "approvals.evaluation.roles",  # required as soon as the section is there
+        "approvals.evaluation.count",
+        "approvals.evaluation.not_author",
     }

@@ -192,8 +192,8 @@ CASES: dict[str, tuple[Facts, list[str]]] = {
         ["compare it again: tuneloop run"],
     ),
     "a candidate was refused": (
-        replace(WELL, candidate=replace(WAITS, standing="refused", reason="the gates are failed")),
-        ["refused: the gates are failed. Read its report: tuneloop evaluation show e7"],
+        replace(WELL, candidate=replace(WAITS, standing="refused", reason="it missed a gate")),
+        ["refused: it missed a gate. Read its report: tuneloop evaluation show e7"],
     ),
     "a candidate was refused, and there is more to learn from": (
         replace(WELL, candidate=replace(WAITS, standing="refused"), new_corrections=20),

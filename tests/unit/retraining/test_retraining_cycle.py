@@ -618,7 +618,7 @@ def test_status_says_what_a_refused_candidate_missed(loop: PlayedLoop) -> None:
     loop.run_again()
     name_candidate(loop, bundles.listing(loop.workspace)[0])
     said = advised(loop)
-    assert "refused: the gates are failed: accuracy is 0.5" in said
+    assert "refused: it missed a gate: accuracy is 0.5" in said
     assert "Read its report: tuneloop evaluation show 1" in said
 
 
