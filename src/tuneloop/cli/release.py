@@ -69,15 +69,17 @@ def rollback(
 ) -> None:
     """Go back to the previous bundle, at once; doing it again undoes it.
 
-    Says when it took effect: measured until every gateway process has the route.
+    While a rollout is under way, it ends that: production answers everything again. Says when it
+    took effect: measured until every gateway process has the route.
 
     Example: tuneloop rollback -m "the new one invents products"
     """
     import time
 
-    from tuneloop.deployment import endpoints, release, taking_effect
+    from tuneloop.deployment import endpoints, release, rollouts, taking_effect
 
     with finishing(open_loop(file, quiet=json_)) as loop:
+        under_way = rollouts.active(loop.workspace, loop.model.name)
         began = time.monotonic()
         endpoint = loop.roll_back(reason=reason, force=force, expected=from_)
         effect = taking_effect.wait(loop.workspace, endpoint, since=began)
@@ -87,7 +89,10 @@ def rollback(
         return
     out.print(endpoints.describe(endpoint), markup=False)
     out.print(str(effect), markup=False)
-    out.print("Undo with: tuneloop rollback")
+    if under_way is None:
+        out.print("Undo with: tuneloop rollback")
+    else:
+        out.print(f"Rollout {under_way.id} is ended. Begin another: tuneloop rollout start")
 
 
 def drill(

@@ -98,6 +98,7 @@ def test_a_kill_during_training_or_evaluation_is_continued(desk: Path) -> None:
     killed_when(desk, lambda: list(work.glob("*/spec.json")), "-m", "will be killed")
     (interrupted,) = as_json(desk, "runs", "list")
     assert interrupted["status"] == "running"
+    assert any("was interrupted: go on" in step for step in as_json(desk, "status")["next_steps"])
 
     answers = desk / ".tuneloop" / "work" / "answers"
     killed_when(desk, lambda: list(answers.glob("20*/*.jsonl")), "-m", "during the evaluation")
