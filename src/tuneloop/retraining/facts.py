@@ -36,6 +36,7 @@ class OpenAlert:
     """Every bundle that has crossed the limit since, the last one last."""
     since_live: bool = True
     """Whether it opened after the bundle in production had gone there."""
+    message: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +108,7 @@ class Facts:
     open_reviews: int = 0
     """Items that nobody, or only one of two people, has judged."""
     disputed_reviews: int = 0
+    approved_corrections: int = 0
     new_corrections: int = 0
     """Approved, and in no dataset that a bundle was made or refused on."""
     minimum_corrections: int = 20

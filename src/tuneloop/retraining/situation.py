@@ -15,22 +15,23 @@ from tuneloop.evaluation.comparison import Standing
 from tuneloop.hashing import short
 from tuneloop.modelfile import ModelSettings
 from tuneloop.monitoring import alerts
-from tuneloop.monitoring.alerts import Alert
-from tuneloop.registry import approvals
+from tuneloop.registry import aliases, approvals
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.aliases import Alias
 from tuneloop.registry.bundle import Bundle
 from tuneloop.registry.standing import KINDS
-from tuneloop.retraining import preparing
+from tuneloop.retraining import cycles, preparing, review
 from tuneloop.retraining.cycles import Cycle
 from tuneloop.retraining.decision import decide
 from tuneloop.retraining.facts import (
     Candidate,
     Erased,
+    Facts,
     LastCycle,
     LastRollout,
     OpenAlert,
     Role,
+    Served,
 )
 from tuneloop.storage import tables
 from tuneloop.workspace import Workspace
@@ -41,24 +42,72 @@ _CROSSED = ("opened", "repeated", "reopened")
 _ROLES: tuple[Role, ...] = ("production", "previous", "candidate")
 
 
-def open_alerts(workspace: Workspace, model: str, names: Names) -> list[tuple[Alert, OpenAlert]]:
+def gather(
+    workspace: Workspace,
+    model: ModelSettings,
+    *,
+    live: Served | None,
+    gateway_runs: bool,
+    workers: Sequence[str],
+) -> Facts:
+    """Everything that advice stands on.
+
+    Raises:
+        StoreError: a store cannot be read.
+    """
+    names, past = aliases.current(workspace, model.name), cycles.listing(workspace, model.name)
+    reviews = _reviews(workspace, model.name)
+    approved = len(review.approved_rows(workspace, model.name))
+    return Facts(
+        live=live,
+        previous=short(names["previous"].bundle) if "previous" in names else None,
+        gateway_runs=gateway_runs,
+        alerts=_open_alerts(workspace, model.name, names),
+        candidate=_candidate(workspace, model, names),
+        rollout=_last_rollout(workspace, rollouts.listing(workspace, model.name)),
+        cycle=_last_cycle(workspace, past[0] if past else None),
+        erased=_erased(workspace, names),
+        open_reviews=reviews.get("open", 0) + reviews.get("second", 0),
+        disputed_reviews=reviews.get("disputed", 0),
+        approved_corrections=approved,
+        new_corrections=max(0, approved - _learnt_from(workspace, names, past)),
+        minimum_corrections=model.triggers.minimum_corrections,
+        worker_alive=bool(workers),
+        scheduled=any(one != "never" for one in model.schedule.model_dump().values()),
+        rolls_out=model.rollout.automatic,
+    )
+
+
+def _reviews(workspace: Workspace, model: str) -> dict[str, int]:
+    """Status → how many review items have it."""
+    column = tables.review_items.c.status
+    query = (
+        sa.select(column, sa.func.count())
+        .where(tables.review_items.c.model == model)
+        .group_by(column)
+    )
+    with workspace.records.begin() as tx:
+        return {str(row[0]): int(row[1]) for row in tx.execute(query)}
+
+
+def _open_alerts(workspace: Workspace, model: str, names: Names) -> tuple[OpenAlert, ...]:
     """The alerts that are not resolved, the oldest first, with the bundles that they are about."""
     since = names["production"].moved_at if "production" in names else None
     found = []
     for one in reversed(alerts.listing(workspace, model)):
         crossed = [e.bundle for e in alerts.events(workspace, one.id) if e.event in _CROSSED]
-        measured = tuple(short(bundle) for bundle in crossed if bundle)
         about = OpenAlert(
             monitor=one.monitor,
             opened_on=short(crossed[0]) if crossed and crossed[0] else None,
-            measured=measured,
+            measured=tuple(short(bundle) for bundle in crossed if bundle),
             since_live=since is None or one.opened_at >= since,
+            message=one.message,
         )
-        found.append((one, about))
-    return found
+        found.append(about)
+    return tuple(found)
 
 
-def candidate(workspace: Workspace, model: ModelSettings, names: Names) -> Candidate | None:
+def _candidate(workspace: Workspace, model: ModelSettings, names: Names) -> Candidate | None:
     """The candidate, and what keeps it from production."""
     if "candidate" not in names:
         return None
@@ -115,7 +164,7 @@ def _decided(workspace: Workspace, model: ModelSettings, bundle: Bundle, names: 
     return Candidate(bundle=bundle.short, standing="accepted", reason=decision.reason)
 
 
-def last_rollout(workspace: Workspace, found: Sequence[Rollout]) -> LastRollout | None:
+def _last_rollout(workspace: Workspace, found: Sequence[Rollout]) -> LastRollout | None:
     """The newest of a model's rollouts; `found`: all, the newest first."""
     if not found:
         return None
@@ -130,7 +179,7 @@ def last_rollout(workspace: Workspace, found: Sequence[Rollout]) -> LastRollout 
     )
 
 
-def last_cycle(workspace: Workspace, cycle: Cycle | None) -> LastCycle | None:
+def _last_cycle(workspace: Workspace, cycle: Cycle | None) -> LastCycle | None:
     """The newest cycle as advice needs it."""
     if cycle is None:
         return None
@@ -144,7 +193,7 @@ def last_cycle(workspace: Workspace, cycle: Cycle | None) -> LastCycle | None:
     )
 
 
-def erased(workspace: Workspace, names: Names) -> tuple[Erased, ...]:
+def _erased(workspace: Workspace, names: Names) -> tuple[Erased, ...]:
     """The bundles with a name whose dataset holds rows that an erasure deleted elsewhere."""
     table = tables.audit_events
     query = (
@@ -166,7 +215,7 @@ def erased(workspace: Workspace, names: Names) -> tuple[Erased, ...]:
     return tuple(found)
 
 
-def learnt_from(workspace: Workspace, names: Names, past: Sequence[Cycle]) -> int:
+def _learnt_from(workspace: Workspace, names: Names, past: Sequence[Cycle]) -> int:
     """How many approved corrections are in a dataset that a bundle was made or refused on."""
     known = [
         int(bundles.find(workspace, names[role].bundle).manifest["dataset"].get("corrections", 0))

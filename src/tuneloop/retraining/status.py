@@ -7,20 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-import sqlalchemy as sa
-
 from tuneloop.deployment import endpoints, rollouts, servers
 from tuneloop.hashing import short
 from tuneloop.modelfile import ModelSettings
-from tuneloop.monitoring.alerts import Alert
 from tuneloop.registry import aliases, people
 from tuneloop.registry import bundle as bundles
-from tuneloop.retraining import automation, cycles, presence, review, situation
+from tuneloop.retraining import automation, cycles, presence, situation
 from tuneloop.retraining.advice import Advice, advise, of_another
 from tuneloop.retraining.cycles import Cycle
-from tuneloop.retraining.facts import Candidate, Facts, LastCycle, OpenAlert, Served
+from tuneloop.retraining.facts import Candidate, Facts, OpenAlert, Served
 from tuneloop.retraining.levels import Reached
-from tuneloop.storage import tables
 from tuneloop.workspace import Workspace
 
 Health = Literal["healthy", "alerts", "switching", "down", "not deployed"]
@@ -81,63 +77,36 @@ class Status:
 def status(workspace: Workspace, model: ModelSettings, *, gateway_url: str | None) -> Status:
     """Read it all from the records store."""
     names = aliases.current(workspace, model.name)
-    live = _live(workspace, model.name)
-    past = cycles.listing(workspace, model.name)
-    reviews = _reviews(workspace, model.name)
-    alerts = situation.open_alerts(workspace, model.name, names)
-    candidate = situation.candidate(workspace, model, names)
-    approved = len(review.approved_rows(workspace, model.name))
-    workers = tuple(presence.alive(workspace))
-    facts = Facts(
+    live, workers = _live(workspace, model.name), tuple(presence.alive(workspace))
+    facts = situation.gather(
+        workspace,
+        model,
         live=_served(live) if live else None,
-        previous=short(names["previous"].bundle) if "previous" in names else None,
         gateway_runs=gateway_url is not None,
-        alerts=tuple(about for _, about in alerts),
-        candidate=candidate,
-        rollout=situation.last_rollout(workspace, rollouts.listing(workspace, model.name)),
-        cycle=situation.last_cycle(workspace, past[0] if past else None),
-        erased=situation.erased(workspace, names),
-        open_reviews=reviews.get("open", 0) + reviews.get("second", 0),
-        disputed_reviews=reviews.get("disputed", 0),
-        new_corrections=max(0, approved - situation.learnt_from(workspace, names, past)),
-        minimum_corrections=model.triggers.minimum_corrections,
-        worker_alive=bool(workers),
-        scheduled=any(one != "never" for one in model.schedule.model_dump().values()),
-        rolls_out=model.rollout.automatic,
+        workers=workers,
     )
     advice = advise(facts)
+    trained = _trained_corrections(workspace, live)
     return Status(
         model=model.name,
         endpoint=model.endpoint_name,
-        health=_health(live, bool(alerts), gateway_url),
+        health=_health(live, bool(facts.alerts), gateway_url),
         live=live,
         previous=names["previous"].bundle if "previous" in names else None,
         candidate=names["candidate"].bundle if "candidate" in names else None,
-        candidate_standing=_standing(candidate) if candidate else None,
+        candidate_standing=_standing(facts.candidate) if facts.candidate else None,
         gateway_url=gateway_url,
-        alerts=tuple(_told(one, about, facts.live) for one, about in alerts),
-        open_reviews=sum(reviews.get(one, 0) for one in ("open", "second", "disputed")),
-        approved_corrections=max(0, approved - _trained_corrections(workspace, live)),
+        alerts=tuple(_told(one, facts.live) for one in facts.alerts),
+        open_reviews=facts.open_reviews + facts.disputed_reviews,
+        approved_corrections=max(0, facts.approved_corrections - trained),
         rollout=_rollout(workspace, model.name),
-        cycle=_cycle(facts, facts.cycle, past[0]) if facts.cycle else None,
+        cycle=_cycle(facts, cycles.newest(workspace, model.name)),
         workers=workers,
         automation=automation.reached(workspace, model),
         people=people.bus_factor(workspace, model.name).warning,
         next_steps=tuple(map(str, advice)),
         advice=advice,
     )
-
-
-def _reviews(workspace: Workspace, model: str) -> dict[str, int]:
-    """Status → how many review items have it."""
-    column = tables.review_items.c.status
-    query = (
-        sa.select(column, sa.func.count())
-        .where(tables.review_items.c.model == model)
-        .group_by(column)
-    )
-    with workspace.records.begin() as tx:
-        return {str(row[0]): int(row[1]) for row in tx.execute(query)}
 
 
 def _served(live: Live) -> Served:
@@ -149,10 +118,10 @@ def _served(live: Live) -> Served:
     )
 
 
-def _told(alert: Alert, about: OpenAlert, live: Served | None) -> str:
-    if not of_another(about, live.bundle if live else None):
+def _told(alert: OpenAlert, live: Served | None) -> str:
+    if not of_another(alert, live.bundle if live else None):
         return alert.message
-    return f"of {about.measured[-1]}, no longer in production: {alert.message}"
+    return f"of {alert.measured[-1]}, no longer in production: {alert.message}"
 
 
 def _standing(candidate: Candidate) -> str:
@@ -160,8 +129,11 @@ def _standing(candidate: Candidate) -> str:
     return f"{said}: {candidate.reason}" if candidate.reason else said
 
 
-def _cycle(facts: Facts, last: LastCycle, cycle: Cycle) -> str:
+def _cycle(facts: Facts, cycle: Cycle | None) -> str | None:
     """How it ended, or what it waits for; true also after what people have done since."""
+    last = facts.cycle
+    if cycle is None or last is None:
+        return None
     by_itself = "deploy" in cycle.steps or "rollout" in cycle.steps
     if facts.live is not None and last.bundle == facts.live.bundle and not by_itself:
         return f"{cycle.status}: its candidate {last.bundle} is in production, deployed by hand"
