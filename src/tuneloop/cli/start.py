@@ -61,6 +61,8 @@ def run(
         print_json(result)
     else:
         out.print(result.outcome, style="bold", soft_wrap=True, markup=False)
+        if result.waits_for_people:
+            out.print("Once that is done, the worker goes on, or you: tuneloop run")
     if result.refused:
         raise typer.Exit(3)
     if result.waits_for_people:

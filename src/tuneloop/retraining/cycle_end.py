@@ -70,8 +70,14 @@ def held_back(loop: Loop, cycle: CycleRecord, bundle: Bundle, reason: str) -> Cy
         return finish(cycle, "stopped", outcome, bundle=bundle, refused=True)
     missing = [one for one in standings if not one.granted]
     if missing:
-        outcome = f"Candidate {bundle.short} waits for people: " + "; ".join(
-            f"{one.reason}: tuneloop approve {bundle.short} --kind {one.kind}" for one in missing
+        read = f"tuneloop evaluation show {bundle.manifest['evaluation']['id']}"
+        give = "; ".join(
+            f"{one.kind}: {one.reason}: tuneloop approve {bundle.short} --kind {one.kind}"
+            for one in missing
+        )
+        outcome = (
+            f"Candidate {bundle.short} waits for people. Read its report: {read}. Then approve or "
+            f"reject it ({give})"
         )
         return wait(cycle, outcome, bundle)
     asked_by = cycles.asked_by(loop.workspace, cycles.find(loop.workspace, bundle.model, cycle.id))
