@@ -18,13 +18,13 @@ from tuneloop.cli.terminal import (
     finishing,
     open_loop,
     out,
-    page,
+    paged,
     print_json,
     table,
 )
 
 if TYPE_CHECKING:
-    from tuneloop.registry.audit import AuditEvent
+    from tuneloop.registry.audit import AuditEvent, Counted
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -39,7 +39,9 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, help="How many.")] = 30,
     json_: JsonOption = False,
 ) -> None:
-    """List events, the newest first.
+    """List events of this model, the newest first; says how many it does not list.
+
+    What concerns the whole workspace (people, API keys, erasures) is listed with --all.
 
     Example: tuneloop audit list --all --limit 100
     """
@@ -48,6 +50,7 @@ def list_(
     with finishing(open_loop(file, quiet=True)) as loop:
         model = None if all_ else loop.model.name
         events = audit.listing(loop.workspace, model, limit=limit)
+        counted = audit.count(loop.workspace, loop.model.name)
         now = loop.workspace.now()
     if json_:
         print_json(events)
@@ -56,7 +59,10 @@ def list_(
     for event in events:
         detail = json.dumps(event.detail, ensure_ascii=False)
         rows.add_row(str(event.id), ago(event.at, now), event.actor, event.action, detail[:200])
-    page(rows if events else "Nothing has been done yet.")
+    with paged():
+        out.print(rows if events else "Nothing has been done yet.")
+        for line in _not_listed(counted, shown=len(events), all_=all_):
+            out.print(line)
 
 
 @app.command()
@@ -121,6 +127,22 @@ def export(
         with target.open("w", encoding="utf-8") as written:
             written.writelines(pieces)
     out.print(f"The log is written to {target}", markup=False)
+
+
+def _not_listed(counted: Counted, *, shown: int, all_: bool) -> list[str]:
+    """What the list leaves out, and how to see it."""
+    beside = counted.workspace + counted.others
+    there = counted.model + (beside if all_ else 0)
+    lines = []
+    if there > shown:
+        flags = f"--all --limit {there}" if all_ else f"--limit {there}"
+        lines.append(f"And {there - shown} older: tuneloop audit list {flags}")
+    if beside and not all_:
+        lines.append(
+            f"Not listed: {counted.workspace} of the whole workspace (people, API keys, erasures) "
+            f"and {counted.others} of other models: tuneloop audit list --all"
+        )
+    return lines
 
 
 def _pieces(events: Iterator[AuditEvent], *, as_list: bool) -> Iterator[str]:

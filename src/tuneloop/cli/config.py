@@ -53,11 +53,8 @@ def show(
     """
     from tuneloop.modelfile import load
 
-    values = [
-        (key, value, origin)
-        for key, value, origin in load(file, overrides=overrides or ()).values()
-        if not changed or origin != "default"
-    ]
+    found = load(file, overrides=overrides or ())
+    values = found.changed() if changed else found.values()
     if json_:
         print_json({key: {"value": value, "origin": origin} for key, value, origin in values})
         return

@@ -74,7 +74,7 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
         rows.add_row(
             cycle.id, cycle.status, ago(cycle.created_at, now), cycle.reason, cycle.outcome
         )
-    page(rows if found else "There was no cycle yet.")
+    page(rows if found else "No cycle yet. Start one with: tuneloop run")
 
 
 @app.command()
@@ -137,6 +137,8 @@ def cancel(
         print_json(ended)
     else:
         out.print(f"Cycle {ended.id} is cancelled. Production is as it was.")
+        if "rollout" in ended.steps:
+            out.print("A rollout that it began goes on: tuneloop rollout status")
 
 
 def _doing(cycle: Cycle, under_way: Sequence[UnderWay]) -> str:

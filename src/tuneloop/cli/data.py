@@ -106,7 +106,9 @@ def quarantine(
 def diff(
     before: Reference, after: Reference, file: ModelOption = DEFAULT_FILE, json_: JsonOption = False
 ) -> None:
-    """Show rows added, removed and moved between two versions, and changed settings.
+    """Show what changed between two versions: rows, labels, settings, files.
+
+    Rows of which only the system text changed are the same rows; it is said once.
 
     Example: tuneloop data diff 3f2a9c latest
     """
@@ -160,13 +162,21 @@ def _print_report(version: DatasetVersion, gates: HeldOut) -> None:
 def _print_diff(found: DatasetDiff) -> None:
     row = found.as_row()
     out.print(f"{found.before} → {found.after}")
-    for word, key in (("added", "added"), ("removed", "removed"), ("corrected", "corrected")):
-        out.print(f"{word}: {row[key]['rows']} rows")
-        for shown in row[key]["shown"]:
+    for word in ("added", "removed", "corrected"):
+        out.print(f"{word}: {row[word]['rows']} rows")
+        for shown in row[word]["shown"]:
             answer = shown.get("answer", f"{shown.get('before')} → {shown.get('after')}")
             out.print(f"  {shown['question']}  {answer}", markup=False)
+    for change in found.systems:
+        out.print(f"system text changed: {change.rows} rows, otherwise the same")
+        out.print(f"  before: {change.before or '(none)'}", markup=False)
+        out.print(f"  after:  {change.after or '(none)'}", markup=False)
+    out.print(f"same: {found.same} rows")
+    for moved, was, now in found.moved:
+        out.print(f"moved from {was} to {now}: {moved.question}", markup=False)
     for field, values in row["labels"].items():
         changes = ", ".join(f"{value} {was}→{now}" for value, (was, now) in values.items())
         out.print(f"{field}: {changes}", markup=False)
     for key, (was, now) in (row["recipe"] | row["sources"]).items():
-        out.print(f"{key}: {was} → {now}", markup=False)
+        if not (key == "task.system" and found.systems):  # It is told above.
+            out.print(f"{key}: {was} → {now}", markup=False)

@@ -37,11 +37,17 @@ def deploy(
     with finishing(open_loop(file, quiet=json_)) as loop:
         done = loop.deploy(bundle, reason=reason)
     if json_:
-        print_json({"endpoint": done.endpoint, "smoke": done.smoke, "serving": done.serving})
+        print_json(
+            {
+                "endpoint": done.endpoint,
+                "smoke": done.smoke,
+                "serving": done.serving,
+                "took_effect_seconds": done.effect.seconds,
+            }
+        )
         return
-    out.print(endpoints.describe(done.endpoint))
-    if not done.serving:
-        out.print("It is not being served yet: start it with [bold]tuneloop up[/].")
+    out.print(endpoints.describe(done.endpoint), markup=False)
+    out.print(str(done.effect), markup=False)
 
 
 def rollback(
@@ -64,20 +70,30 @@ def rollback(
 ) -> None:
     """Go back to the previous bundle, at once; doing it again undoes it.
 
+    While a rollout is under way, it ends that: production answers everything again. Says when it
+    took effect: measured until every gateway process has the route.
+
     Example: tuneloop rollback -m "the new one invents products"
     """
-    from tuneloop.deployment import endpoints, release
+    import time
+
+    from tuneloop.deployment import endpoints, release, rollouts, taking_effect
 
     with finishing(open_loop(file, quiet=json_)) as loop:
+        under_way = rollouts.active(loop.workspace, loop.model.name)
+        began = time.monotonic()
         endpoint = loop.roll_back(reason=reason, force=force, expected=from_)
+        effect = taking_effect.wait(loop.workspace, endpoint, since=began)
         in_effect = release.in_effect(loop.workspace, endpoint)
     if json_:
-        print_json(vars(endpoint) | {"in_effect": in_effect})
+        print_json(vars(endpoint) | {"in_effect": in_effect, "took_effect_seconds": effect.seconds})
         return
-    out.print(endpoints.describe(endpoint))
-    if not in_effect:
-        out.print("It takes effect once its model server is ready; see: [bold]tuneloop status[/]")
-    out.print("Undo with: tuneloop rollback")
+    out.print(endpoints.describe(endpoint), markup=False)
+    out.print(str(effect), markup=False)
+    if under_way is None:
+        out.print("Undo with: tuneloop rollback")
+    else:
+        out.print(f"Rollout {under_way.id} is ended. Begin another: tuneloop rollout start")
 
 
 def drill(

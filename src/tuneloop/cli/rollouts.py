@@ -105,7 +105,7 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     for one in found:
         begun = ago(one.created_at, now)
         rows.add_row(one.id, short(one.candidate), one.status, str(one.stage), begun, one.detail)
-    page(rows if found else "No rollouts yet.")
+    page(rows if found else "No rollout yet. Start one with: tuneloop rollout start")
 
 
 @app.command()

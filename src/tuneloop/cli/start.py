@@ -50,7 +50,8 @@ def run(
     """Do one cycle: corrections, dataset, training, evaluation, and deployment if the gates pass.
 
     A cycle that was killed goes on where it was. Exit code 3: the candidate was refused and
-    production is unchanged.
+    production is unchanged. Exit code 4: the candidate waits for a person's approval; once it is
+    given, the same command goes on.
 
     Example: tuneloop run -m "the corrections of May"
     """
@@ -60,5 +61,9 @@ def run(
         print_json(result)
     else:
         out.print(result.outcome, style="bold", soft_wrap=True, markup=False)
+        if result.waits_for_people:
+            out.print("Once that is done, the worker goes on, or you: tuneloop run")
     if result.refused:
         raise typer.Exit(3)
+    if result.waits_for_people:
+        raise typer.Exit(4)

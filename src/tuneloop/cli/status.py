@@ -63,11 +63,14 @@ def _print(found: Status, now: datetime) -> None:
         )
         rows.add_row("trained on", live.dataset)
         rows.add_row("evaluated", _scores(live.scores))
-        where = found.gateway_url or "not served"
-        rows.add_row("served", f"{where} as model '{found.endpoint}' (server {live.server})")
+        served = f"as model '{found.endpoint}' (model server {live.server})"
+        if found.gateway_url is None:
+            served = f"no; `tuneloop up` serves it as model '{found.endpoint}'"
+        rows.add_row("served", f"{found.gateway_url or ''} {served}".strip())
     rows.add_row("previous", short(found.previous) if found.previous else "–")
     if found.candidate:
-        rows.add_row("candidate", short(found.candidate))
+        stands = f" ({found.candidate_standing})" if found.candidate_standing else ""
+        rows.add_row("candidate", escape(short(found.candidate) + stands))
     if found.rollout:
         rows.add_row("rollout", escape(found.rollout))
     for number, alert in enumerate(found.alerts):
@@ -81,12 +84,12 @@ def _print(found: Status, now: datetime) -> None:
         rows.add_row("under way" if number == 0 else "", f"[cyan]{escape(str(one))}[/]")
     if found.cycle:
         rows.add_row("last cycle", escape(found.cycle))
-    rows.add_row("worker", ", ".join(found.workers) or "none; see: tuneloop worker --help")
+    rows.add_row("worker", ", ".join(found.workers) or "none; `tuneloop up` starts one")
     rows.add_row("automation", escape(str(found.automation)))
     if found.people:
         rows.add_row("people", f"[yellow]{escape(found.people)}[/]")
     for number, step in enumerate(found.next_steps):
-        rows.add_row("next" if number == 0 else "", step)
+        rows.add_row("next" if number == 0 else "", escape(step))
     page(rows)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,15 @@ _SHOWN = 20
 
 
 @dataclass(frozen=True, kw_only=True)
+class SystemChange:
+    """A system text that took the place of another before rows that are otherwise the same."""
+
+    before: str
+    after: str
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class DatasetDiff:
     """From version `before` to version `after`."""
 
@@ -27,6 +37,10 @@ class DatasetDiff:
     removed: tuple[Example, ...]
     corrected: tuple[tuple[Example, Example], ...]
     """Same input, other answer; these count neither as added nor as removed."""
+    systems: tuple[SystemChange, ...]
+    """Rows of which nothing but the system text changed; they count nowhere else."""
+    same: int
+    """Rows of which nothing changed."""
     moved: tuple[tuple[Example, Side, Side], ...]
     """Rows on another side than before; there should be none."""
     labels: Mapping[str, Mapping[str, tuple[int, int]]]
@@ -50,6 +64,8 @@ class DatasetDiff:
                     for old, new in self.corrected[:_SHOWN]
                 ],
             },
+            "system_text": [vars(change) for change in self.systems],
+            "same": {"rows": self.same},
             "moved": [
                 {"question": example.question, "before": old, "after": new}
                 for example, old, new in self.moved
@@ -68,15 +84,25 @@ def diff(workspace: Workspace, before: DatasetVersion, after: DatasetVersion) ->
     old, new = _rows(workspace, before), _rows(workspace, after)
     added = {row_id: row for row_id, row in new.items() if row_id not in old}
     removed = {row_id: row for row_id, row in old.items() if row_id not in new}
-    corrected = _corrected(added, removed)
-    for was, now in corrected:
+    same = len(new) - len(added)
+    pairs = _same_input(added, removed)
+    for was, now in pairs:
         del removed[was.id], added[now.id]
+    corrected = [(was, now) for was, now in pairs if was.answer != now.answer]
+    kept = [(was, now) for was, now in pairs if was.answer == now.answer]
+    systems = Counter((was.system, now.system) for was, now in kept if was.system != now.system)
     return DatasetDiff(
         before=before.label,
         after=after.label,
         added=tuple(row for row, _ in added.values()),
         removed=tuple(row for row, _ in removed.values()),
         corrected=tuple(corrected),
+        systems=tuple(
+            SystemChange(before=was, after=now, rows=rows)
+            for (was, now), rows in systems.most_common()
+        ),
+        # The same answer written in another way, such as JSON with other spaces, is no change.
+        same=same + len(kept) - systems.total(),
         moved=_moved(old.values(), new.values()),
         labels=_label_changes([row for row, _ in old.values()], [row for row, _ in new.values()]),
         recipe=_changes(_flat(before.report["recipe"]), _flat(after.report["recipe"])),
@@ -96,14 +122,24 @@ def _rows(workspace: Workspace, version: DatasetVersion) -> _Rows:
     }
 
 
-def _corrected(added: _Rows, removed: _Rows) -> list[tuple[Example, Example]]:
-    by_input = {row.input_key: row for row, _ in removed.values()}
-    pairs = []
+def _same_input(added: _Rows, removed: _Rows) -> list[tuple[Example, Example]]:
+    """Rows with an input in common, before and after: with the same answer as far as there is one.
+
+    The system text is no part of the input.
+    """
+    left: dict[str, list[Example]] = {}
+    for row, _ in removed.values():
+        left.setdefault(row.input_key, []).append(row)
+    pairs, rest = [], []
     for row, _ in added.values():
-        old = by_input.pop(row.input_key, None)
-        if old is not None and old.answer != row.answer:
+        old = next((one for one in left.get(row.input_key, ()) if one.answer == row.answer), None)
+        if old is None:
+            rest.append(row)
+        else:
+            left[row.input_key].remove(old)
             pairs.append((old, row))
-    return pairs
+    other = [(found.pop(0), row) for row in rest if (found := left.get(row.input_key))]
+    return [*pairs, *other]
 
 
 def _moved(old: Any, new: Any) -> tuple[tuple[Example, Side, Side], ...]:

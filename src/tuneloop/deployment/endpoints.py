@@ -320,9 +320,10 @@ def _record(row: sa.Row[Any]) -> Endpoint:
 
 
 def describe(endpoint: Endpoint) -> str:
-    """One line for people."""
+    """One line for people: what the records say, whoever answers at this moment."""
     return (
-        f"{endpoint.name} serves {_shown(endpoint.bundle)} (previous: {_shown(endpoint.previous)})"
+        f"{endpoint.name}: {_shown(endpoint.bundle)} is in production now, "
+        f"{_shown(endpoint.previous)} was before."
     )
 
 

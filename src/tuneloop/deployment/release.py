@@ -8,12 +8,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
 
-from tuneloop.deployment import endpoints, rollouts, servers, up
+from tuneloop.deployment import endpoints, rollouts, servers, taking_effect, up
 from tuneloop.deployment.endpoints import Endpoint
 from tuneloop.deployment.rollout_plan import RolloutPlan
 from tuneloop.deployment.rollouts import Rollout
 from tuneloop.deployment.servers import ModelServer
 from tuneloop.deployment.smoke import Ask, Probe, SmokeResult, smoke_test
+from tuneloop.deployment.taking_effect import Effect
 from tuneloop.errors import BusyError, DeploymentError, GateError, UsageError
 from tuneloop.hashing import short
 from tuneloop.modelfile import ModelSettings
@@ -48,6 +49,8 @@ class Release:
     smoke: SmokeResult
     serving: bool
     """Whether a running `tuneloop up` took it over at once."""
+    effect: Effect
+    """When it took effect, counted from the moment that the route was moved."""
 
 
 def deploy(
@@ -93,6 +96,7 @@ def deploy(
             progress=progress,
         )
         servers.want(workspace, bundle.id)
+        moved_at = time.monotonic()
         endpoint = endpoints.point(
             workspace, model=model, bundle=bundle.id, expected=expected, actor=actor, reason=reason
         )
@@ -101,7 +105,10 @@ def deploy(
     servers.publish(workspace)
     server = servers.find(workspace, bundle.id)
     return Release(
-        endpoint=endpoint, smoke=smoke, serving=server is not None and server.status == "ready"
+        endpoint=endpoint,
+        smoke=smoke,
+        serving=server is not None and server.status == "ready",
+        effect=taking_effect.wait(workspace, endpoint, since=moved_at),
     )
 
 

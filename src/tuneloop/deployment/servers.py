@@ -162,8 +162,13 @@ def publish(workspace: Workspace) -> Path:
 
 def routed(workspace: Workspace, endpoint: str) -> set[str]:
     """The bundles that an endpoint's requests go to, by the published routes."""
-    found = _last(workspace.root / ROUTES_FILE).endpoints.get(endpoint)
+    found = published(workspace).endpoints.get(endpoint)
     return {arm.bundle for arm in found.arms if arm.weight > 0} if found else set()
+
+
+def published(workspace: Workspace) -> routes.RouteSnapshot:
+    """The routes that the gateways find; of version 0 where there are none."""
+    return _last(workspace.root / ROUTES_FILE)
 
 
 def _publish(workspace: Workspace, *, keep_last_known: bool) -> Path:

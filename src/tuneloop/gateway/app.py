@@ -25,6 +25,7 @@ from tuneloop.gateway.feedback import check_owner, parse_feedback
 from tuneloop.gateway.metrics import Metrics
 from tuneloop.gateway.relay import Relay
 from tuneloop.gateway.requests import CHAT, COMPLETION, EMBEDDING, Operation, parse
+from tuneloop.gateway.routes_seen import RoutesSeen
 from tuneloop.gateway.routing import resolve, unknown_model
 from tuneloop.gateway.rsgi import HTTPProtocol, Scope
 from tuneloop.gateway.settings import GatewaySettings
@@ -50,7 +51,8 @@ class Gateway:
 
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
-        self._routes = RouteWatch(settings.routes)
+        self._routes_seen = RoutesSeen(settings.run_folder, settings.name)
+        self._routes = RouteWatch(settings.routes, taken=self._routes_seen.note)
         self._metrics = Metrics()
         self._capture = Capture(settings.spool, self._metrics, limits=settings.spool_limits)
         self._counts = SharedCounts(self._metrics, settings.run_folder, settings.name)
@@ -96,6 +98,7 @@ class Gateway:
         self._sweep.close()
         self._shadowing.close()
         self._capture.close()
+        self._routes_seen.leave()
         with suppress(OSError):
             self._counts.leave()
         if self._spans is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from tuneloop.errors import StoreError
@@ -19,8 +20,10 @@ _Stamp = tuple[int, int, int]
 class RouteWatch:
     """The current routes; a file that is gone or broken changes nothing but `stale`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, taken: Callable[[int], None] = lambda version: None) -> None:
+        """`taken` is told the version of the routes each time that others are in use."""
         self._path = path
+        self._taken = taken
         self._seen: _Stamp | None = None
         self._snapshot: RouteSnapshot | None = None
         self.stale = False
@@ -81,5 +84,6 @@ class RouteWatch:
             return False
         if snapshot is not None:
             self._snapshot, self.stale = snapshot, False
+            self._taken(snapshot.version)
             _log.info("Routes version %d: %s", snapshot.version, ", ".join(snapshot.endpoints))
         return True

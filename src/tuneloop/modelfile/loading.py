@@ -28,6 +28,7 @@ KeyPath = tuple[str | int, ...]
 
 _SECRETS: KeyPath = ("alerts", "notify")
 """No message quotes what is found here."""
+_MISSING = object()
 _URL = re.compile(r"://[^\s'\"]+")
 """One that was written elsewhere by mistake may hold a password too."""
 
@@ -60,6 +61,29 @@ class ModelFile:
             (key, value, self.origin(key))
             for key, value in _leaves(self.settings.model_dump(mode="json", by_alias=True))
         ]
+
+    def changed(self) -> list[tuple[str, Any, Origin]]:
+        """Of `values` those that somebody wrote and that differ from the defaults.
+
+        What a model file must say has no default.
+        """
+        found = self.settings
+        # The smallest file that is valid says the rest by default.
+        least = ModelSettings.model_validate(
+            {"name": found.name, "base": found.base, "data": {"sources": found.data.sources}}
+        )
+        defaults = dict(_leaves(least.model_dump(mode="json", by_alias=True)))
+        required = ("name", "base", "data.sources")
+        return [
+            (key, value, origin)
+            for key, value, origin in self.values()
+            if self._written(key) and (key in required or value != defaults.get(key, _MISSING))
+        ]
+
+    def _written(self, key: str) -> bool:
+        """Whether somebody wrote a key, or an empty section that it is in."""
+        parts = key.split(".")
+        return any(".".join(parts[:end]) in self.origins for end in range(1, len(parts) + 1))
 
 
 def load(

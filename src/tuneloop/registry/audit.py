@@ -115,6 +115,31 @@ def listing(workspace: Workspace, model: str | None, *, limit: int = 100) -> lis
         return [_event(row) for row in tx.execute(query)]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """How many events there are, by whom they concern."""
+
+    model: int
+    """A model's own."""
+    workspace: int
+    """Of the workspace as a whole: people, API keys, erasures."""
+    others: int
+    """Of other models."""
+
+
+def count(workspace: Workspace, model: str) -> Counted:
+    """How many events there are of a model, and beside them."""
+    column = tables.audit_events.c.model
+    query = sa.select(column, sa.func.count()).group_by(column)
+    with workspace.records.begin() as tx:
+        found = {str(row[0]): int(row[1]) for row in tx.execute(query)}
+    return Counted(
+        model=found.get(model, 0),
+        workspace=found.get("", 0),
+        others=sum(number for name, number in found.items() if name not in (model, "")),
+    )
+
+
 def every(workspace: Workspace) -> Iterator[AuditEvent]:
     """All events, the oldest first; nobody is kept from writing more of them meanwhile."""
     table, last = tables.audit_events, 0

@@ -38,6 +38,11 @@ class CycleResult:
     steps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Step → what it made, and its seconds."""
 
+    @property
+    def waits_for_people(self) -> bool:
+        """Whether it is not over because a person has yet to decide."""
+        return self.status == "waiting" and "rollout" not in self.steps
+
 
 def may_go_on(loop: Loop, cycle: Cycle) -> bool:
     """Whether there is something to do for a cycle: it is wanted, and what it waits for has come.
@@ -65,8 +70,14 @@ def held_back(loop: Loop, cycle: CycleRecord, bundle: Bundle, reason: str) -> Cy
         return finish(cycle, "stopped", outcome, bundle=bundle, refused=True)
     missing = [one for one in standings if not one.granted]
     if missing:
-        outcome = f"Candidate {bundle.short} waits for people: " + "; ".join(
-            f"{one.reason}: tuneloop approve {bundle.short} --kind {one.kind}" for one in missing
+        read = f"tuneloop evaluation show {bundle.manifest['evaluation']['id']}"
+        give = "; ".join(
+            f"{one.kind}: {one.reason}: tuneloop approve {bundle.short} --kind {one.kind}"
+            for one in missing
+        )
+        outcome = (
+            f"Candidate {bundle.short} waits for people. Read its report: {read}. Then approve or "
+            f"reject it ({give})"
         )
         return wait(cycle, outcome, bundle)
     asked_by = cycles.asked_by(loop.workspace, cycles.find(loop.workspace, bundle.model, cycle.id))

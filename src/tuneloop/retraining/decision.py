@@ -40,6 +40,9 @@ class Settled:
     """What became of the one before: "was refused because …"."""
 
 
+_GATES_SAID = {"failed": "it missed a gate", "refused": "it could not pass its gates"}
+
+
 def decide(*, gates: str, gates_reason: str, production: Standing | None) -> Decision:
     """Gates first; then not worse than production.
 
@@ -48,9 +51,12 @@ def decide(*, gates: str, gates_reason: str, production: Standing | None) -> Dec
     to have lost on other suites is said whatever the decision.
     """
     if gates != "passed":
-        return Decision(deploy=False, reason=f"the gates are {gates}: {gates_reason}")
+        said = _GATES_SAID.get(gates, f"the gates are {gates}")
+        return Decision(deploy=False, reason=f"{said}: {gates_reason}")
     if production is None:
-        return Decision(deploy=True, reason="the gates passed and nothing is in production yet")
+        return Decision(
+            deploy=True, reason="the gates passed, and nothing was in production to compare it with"
+        )
     found = "; but look: ".join([production.reason, *production.warnings])
     if production.verdict in ("better", "not_worse"):
         word = production.verdict.replace("_", " ")

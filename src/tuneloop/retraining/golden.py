@@ -17,6 +17,7 @@ from tuneloop.deployment.rollouts import Rollout
 from tuneloop.errors import EvaluationError
 from tuneloop.evaluation import stage as evaluation
 from tuneloop.evaluation.comparison import MAIN_METRICS, Paired, paired
+from tuneloop.evaluation.gates import parse_gates
 from tuneloop.evaluation.metrics import Metric, metrics_for
 from tuneloop.evaluation.report import CANDIDATE
 from tuneloop.evaluation.results import CaseResult, measure
@@ -24,8 +25,9 @@ from tuneloop.evaluation.runner import SuiteAnswers, ask
 from tuneloop.evaluation.suites import Case, Suite, as_served, load_suite
 from tuneloop.evaluation.targets import OpenAITarget
 from tuneloop.gateway.requests import TAGS_HEADER
-from tuneloop.modelfile import GoldenSettings, TaskSettings
-from tuneloop.monitoring import alerts, series
+from tuneloop.modelfile import GateSettings, GoldenSettings, TaskSettings
+from tuneloop.monitoring import alerts, golden_limit, series
+from tuneloop.monitoring.golden_limit import SuiteNow
 from tuneloop.monitoring.measurement import Limit, Measurement, judge, not_measured
 from tuneloop.monitoring.window import PROBE_TAG, Window
 from tuneloop.registry.bundle import Bundle
@@ -90,21 +92,29 @@ def golden_measurement(
     settings: GoldenSettings,
     *,
     margin: float,
+    bounds: Mapping[str, float] | None = None,
     mixed_by: str | None = None,
 ) -> Measurement:
     """The verdict on the pass rate: against its limit, and against the release on the same cases.
 
-    `mixed_by` names a rollout under way: some answers are its candidate's, so that nothing is
-    compared with the release.
+    `bounds`: suite → pass rate that a gate on it asks for, 0..1. `mixed_by` names a rollout under
+    way: some answers are its candidate's, so that nothing is compared with the release.
     """
     passed = sum(one.passed for one in outcomes)
     before = _against_release(outcomes, margin) if mixed_by is None else None
+    suites = _by_suite(outcomes, bounds or {}, mixed=mixed_by is not None)
+    declared = settings.pass_rate_below
+    if declared is not None or not suites:
+        threshold = golden_limit.UNKNOWN_RELEASE if declared is None else declared
+        limit = Limit(threshold=threshold, unit="share", side="below")
+    else:
+        limit = golden_limit.pooled(suites)
     found = judge(
         MONITOR,
         window,
         intervals.share(passed, len(outcomes)) if outcomes else None,
         what="golden cases passed",
-        limit=Limit(threshold=settings.pass_rate_below, unit="share", side="below"),
+        limit=limit,
         minimum=settings.minimum_cases,
         detail={
             "bundle": window.bundle,
@@ -113,6 +123,8 @@ def golden_measurement(
             "failed": [_shown(one) for one in outcomes if not one.passed][:_FAILED_CASES],
         },
     )
+    if declared is None and found.verdict != "not_enough_data":
+        found = _by_own_limits(found, suites)
     if mixed_by is not None:
         told = f"; during rollout {mixed_by}, so some answers are its candidate's"
         return replace(found, message=found.message + told)
@@ -121,6 +133,40 @@ def golden_measurement(
     message = f"{found.message}; against the release on the same cases: {before.reason}"
     if before.verdict == "worse" and found.verdict != "not_enough_data":
         return replace(found, verdict="alert", message=message)
+    return replace(found, message=message)
+
+
+def _by_suite(
+    outcomes: Sequence[Outcome], bounds: Mapping[str, float], *, mixed: bool
+) -> list[SuiteNow]:
+    found: dict[str, list[Outcome]] = {}
+    for one in outcomes:
+        found.setdefault(one.suite, []).append(one)
+    return [
+        SuiteNow(
+            name=name,
+            passed=sum(one.passed for one in given),
+            cases=len(given),
+            bound=bounds.get(name),
+            released=_released(given),
+            mixed=mixed,
+        )
+        for name, given in found.items()
+    ]
+
+
+def _released(outcomes: Sequence[Outcome]) -> intervals.Figure | None:
+    known = [one.at_release for one in outcomes if one.at_release is not None]
+    return intervals.share(sum(known), len(known)) if known else None
+
+
+def _by_own_limits(found: Measurement, suites: Sequence[SuiteNow]) -> Measurement:
+    """A suite that is below its own limit is an alert, whatever all of them show together."""
+    message = f"{found.message} ({golden_limit.explained(suites)})"
+    low = golden_limit.below(suites)
+    if found.verdict == "ok" and low:
+        names = ", ".join(f"{one.name} ({one.passed} of {one.cases})" for one in low)
+        return replace(found, verdict="alert", message=f"{message}; below its own limit: {names}")
     return replace(found, message=message)
 
 
@@ -163,6 +209,7 @@ def _measured(loop: Loop, bundle: Bundle, window: Window, url: str) -> Measureme
         outcomes,
         loop.model.golden,
         margin=loop.model.evaluation.margin,
+        bounds=_bounds(loop, bundle),
         mixed_by=running[0].id if running else None,
     )
 
@@ -217,6 +264,27 @@ def _at_release(loop: Loop, bundle: Bundle, suite: Suite) -> dict[str, bool]:
         and answer["expected"] == case.expected
         and answer["messages"] == [dict(message) for message in case.messages]
     }
+
+
+def _bounds(loop: Loop, bundle: Bundle) -> dict[str, float]:
+    """Suite → the pass rate that a gate asks for: one that the bundle was held against, else one
+    that the model file declares."""
+    row = evaluation.find(loop.workspace, bundle.manifest["evaluation"]["id"])
+    declared = dict(loop.model.evaluation.gates)
+    held = {
+        f"{gate['suite']}.{gate['metric']}": gate["condition"]
+        for gate in evaluation.read_report(loop.workspace, row).as_json()["gates"]
+    }
+    names = [suite.name for suite in _suites(loop)]
+    found = {name: pass_bound(held, name) or pass_bound(declared, name) for name in names}
+    return {name: bound for name, bound in found.items() if bound is not None}
+
+
+def pass_bound(conditions: Mapping[str, str | GateSettings], suite: str) -> float | None:
+    """The pass rate that gates ask of a suite: a lower bound on its main metric."""
+    wanted = {key: conditions[key] for m in MAIN_METRICS if (key := f"{suite}.{m}") in conditions}
+    gates = parse_gates(wanted, metrics={suite: MAIN_METRICS}, main_suite=suite)
+    return next((gate.bound for gate in gates if gate.comparison in (">=", ">")), None)
 
 
 def _passes(scores: Mapping[str, float]) -> bool:

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-import sqlalchemy as sa
-
 from tuneloop import under_way
 from tuneloop.deployment import endpoints, rollouts, servers
 from tuneloop.hashing import short
 from tuneloop.modelfile import ModelSettings
 from tuneloop.registry import aliases, people
 from tuneloop.registry import bundle as bundles
-from tuneloop.retraining import automation, presence, review
+from tuneloop.retraining import automation, cycles, presence, situation
+from tuneloop.retraining.advice import Advice, advise, of_another
+from tuneloop.retraining.cycles import Cycle
+from tuneloop.retraining.facts import Candidate, Facts, OpenAlert, Served
 from tuneloop.retraining.levels import Reached
-from tuneloop.storage import tables
 from tuneloop.under_way import UnderWay
 from tuneloop.workspace import Workspace
 
@@ -52,10 +52,12 @@ class Status:
     live: Live | None
     previous: str | None
     candidate: str | None
+    candidate_standing: str | None
+    """What keeps the candidate from production, or that nothing does."""
     gateway_url: str | None
     """Where clients reach the endpoint, while `tuneloop up` runs."""
     alerts: tuple[str, ...]
-    """Messages of open alerts."""
+    """Messages of open alerts; one about another bundle than the one in production says so."""
     open_reviews: int
     approved_corrections: int
     """Approved and not yet in the production bundle's dataset."""
@@ -72,58 +74,83 @@ class Status:
     people: str | None
     """A warning where fewer than two people can judge the model, or nobody is declared."""
     next_steps: tuple[str, ...]
+    """`advice`, each in one line."""
+    advice: tuple[Advice, ...]
 
 
 def status(workspace: Workspace, model: ModelSettings, *, gateway_url: str | None) -> Status:
     """Read it all from the records store."""
     names = aliases.current(workspace, model.name)
-    live = _live(workspace, model.name)
-    with workspace.records.begin() as tx:
-        alerts = tuple(
-            tx.execute(
-                sa.select(tables.alerts.c.message)
-                .where(tables.alerts.c.model == model.name, tables.alerts.c.status != "resolved")
-                .order_by(tables.alerts.c.opened_at)
-            ).scalars()
-        )
-        reviews = {
-            row[0]: int(row[1])
-            for row in tx.execute(
-                sa.select(tables.review_items.c.status, sa.func.count())
-                .where(tables.review_items.c.model == model.name)
-                .group_by(tables.review_items.c.status)
-            )
-        }
-        cycle = tx.execute(
-            sa.select(tables.cycles)
-            .where(tables.cycles.c.model == model.name)
-            .order_by(tables.cycles.c.created_at.desc())
-            .limit(1)
-        ).first()
+    live, workers = _live(workspace, model.name), tuple(presence.alive(workspace))
+    facts = situation.gather(
+        workspace,
+        model,
+        live=_served(live) if live else None,
+        gateway_runs=gateway_url is not None,
+        workers=workers,
+    )
+    advice = advise(facts)
     trained = _trained_corrections(workspace, live)
-    approved = len(review.approved_rows(workspace, model.name))
-    found = Status(
+    return Status(
         model=model.name,
         endpoint=model.endpoint_name,
-        health=_health(live, alerts, gateway_url),
+        health=_health(live, bool(facts.alerts), gateway_url),
         live=live,
         previous=names["previous"].bundle if "previous" in names else None,
         candidate=names["candidate"].bundle if "candidate" in names else None,
+        candidate_standing=_standing(facts.candidate) if facts.candidate else None,
         gateway_url=gateway_url,
-        alerts=alerts,
-        open_reviews=sum(reviews.get(one, 0) for one in ("open", "second", "disputed")),
-        approved_corrections=max(0, approved - trained),
+        alerts=tuple(_told(one, facts.live) for one in facts.alerts),
+        open_reviews=facts.open_reviews + facts.disputed_reviews,
+        approved_corrections=max(0, facts.approved_corrections - trained),
         rollout=_rollout(workspace, model.name),
-        cycle=f"{cycle.status}: {cycle.outcome or cycle.reason}" if cycle else None,
         under_way=tuple(
             under_way.seen(under_way.folder(workspace.root, model.name), now=workspace.now())
         ),
-        workers=tuple(presence.alive(workspace)),
+        cycle=_cycle(facts, cycles.newest(workspace, model.name)),
+        workers=workers,
         automation=automation.reached(workspace, model),
         people=people.bus_factor(workspace, model.name).warning,
-        next_steps=(),
+        next_steps=tuple(map(str, advice)),
+        advice=advice,
     )
-    return _with_next_steps(found, minimum_corrections=model.triggers.minimum_corrections)
+
+
+def _served(live: Live) -> Served:
+    from_others = live.bundle not in live.answering
+    return Served(
+        bundle=short(live.bundle),
+        server=live.server,
+        switching_from=tuple(map(short, live.answering)) if from_others else (),
+    )
+
+
+def _told(alert: OpenAlert, live: Served | None) -> str:
+    if not of_another(alert, live.bundle if live else None):
+        return alert.message
+    return f"of {alert.measured[-1]}, no longer in production: {alert.message}"
+
+
+def _standing(candidate: Candidate) -> str:
+    said = "waits for approval" if candidate.standing == "waits" else candidate.standing
+    return f"{said}: {candidate.reason}" if candidate.reason else said
+
+
+def _cycle(facts: Facts, cycle: Cycle | None) -> str | None:
+    """How it ended, or what it waits for; true also after what people have done since."""
+    last = facts.cycle
+    if cycle is None or last is None:
+        return None
+    by_itself = "deploy" in cycle.steps or "rollout" in cycle.steps
+    if facts.live is not None and last.bundle == facts.live.bundle and not by_itself:
+        return f"{cycle.status}: its candidate {last.bundle} is in production, deployed by hand"
+    candidate = facts.candidate
+    if cycle.status == "waiting" and candidate is not None and candidate.bundle == last.bundle:
+        if candidate.standing == "accepted":
+            return f"waiting: its candidate {last.bundle} is approved; it can go on"
+        if candidate.standing == "rejected":
+            return f"waiting: its candidate {last.bundle} is rejected; it can end"
+    return f"{cycle.status}: {cycle.outcome or cycle.reason}"
 
 
 def _live(workspace: Workspace, model: str) -> Live | None:
@@ -162,7 +189,7 @@ def _trained_corrections(workspace: Workspace, live: Live | None) -> int:
     return int(manifest["dataset"].get("corrections", 0))
 
 
-def _health(live: Live | None, alerts: tuple[str, ...], gateway_url: str | None) -> Health:
+def _health(live: Live | None, alerts: bool, gateway_url: str | None) -> Health:
     if live is None:
         return "not deployed"
     if gateway_url is None:
@@ -170,28 +197,3 @@ def _health(live: Live | None, alerts: tuple[str, ...], gateway_url: str | None)
     if live.server != "ready":
         return "switching" if live.answering and live.bundle not in live.answering else "down"
     return "alerts" if alerts else "healthy"
-
-
-def _with_next_steps(found: Status, *, minimum_corrections: int) -> Status:
-    steps = []
-    if found.live is None and found.candidate is None:
-        steps.append("Make and deploy a first bundle: tuneloop run")
-    if found.candidate is not None:
-        look = "bundle diff production candidate" if found.live else "evaluation show latest"
-        steps.append(f"Look at the candidate: tuneloop {look}")
-    if found.live is not None and found.gateway_url is None:
-        steps.append("Serve it: tuneloop up")
-    elif found.live is not None and found.health == "switching":
-        names = ", ".join(short(bundle) for bundle in found.live.answering)
-        steps.append(f"Nothing: {names} answers until the model server of production is ready")
-    elif found.live is not None and found.live.server != "ready":
-        steps.append("The model server is not ready: look into the workspace's logs")
-    if found.alerts:
-        steps.append("Look into the alerts: tuneloop alert list")
-        if found.previous is not None:
-            steps.append("Go back if the new bundle is to blame: tuneloop rollback")
-    if found.open_reviews:
-        steps.append(f"Review what waits ({found.open_reviews}): tuneloop review")
-    if found.approved_corrections >= minimum_corrections:
-        steps.append(f"Retrain on {found.approved_corrections} approved corrections: tuneloop run")
-    return Status(**{**vars(found), "next_steps": tuple(steps) or ("Nothing: all is well.",)})

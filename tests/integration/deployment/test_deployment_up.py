@@ -232,7 +232,8 @@ def test_several_gateways_share_the_port_their_counts_and_a_restart(desk: Path, 
     wait_for(lambda: served() == asked)
 
 
-def ask(url: str) -> None:
+def ask(url: str) -> str | None:
+    """The bundle that answers a new connection."""
     body = json.dumps({"model": "router", "messages": [{"role": "user", "content": "a"}]})
     request = urllib.request.Request(
         f"{url}/chat/completions",
@@ -241,6 +242,7 @@ def ask(url: str) -> None:
     )
     with urllib.request.urlopen(request, timeout=30) as answer:
         assert answer.status == 200
+        return answer.headers["x-tuneloop-bundle"]
 
 
 def gateways(url: str) -> set[int]:
@@ -319,6 +321,25 @@ def test_a_drill_goes_there_and_back_and_fails_no_request(desk: Path, gguf: Path
     assert (endpoint.bundle, endpoint.previous) == (new.id, old.id)
     assert as_json(desk, "traffic", "list") == []
     assert len(as_json(desk, "history", "--drills")) == len(as_json(desk, "history")) + 2
+
+
+def test_a_rollback_says_when_it_took_effect_and_from_then_on_it_has(
+    desk: Path, gguf: Path
+) -> None:
+    write_model_file(desk, processes=2)
+    workspace = Workspace.open(desk / FOLDER)
+    old, new = register(workspace, gguf, "old"), register(workspace, gguf, "new")
+    deploy(workspace, desk, old, new)
+    workspace.records.close()
+    tuneloop(desk, "up", "--detach")
+    url = str(as_json(desk, "status")["gateway_url"])
+    assert {ask(url) for _ in range(10)} == {new.id}
+    gone_back = as_json(desk, "rollback")
+    assert gone_back["bundle"] == old.id and 0 < gone_back["took_effect_seconds"] < 5
+    assert {ask(url) for _ in range(40)} == {old.id}, "the very next request, on any process"
+    said = tuneloop(desk, "rollback").stdout
+    assert "is in production now" in said and "took effect after" in said
+    assert {ask(url) for _ in range(40)} == {new.id}
 
 
 def wait_for(condition: Callable[[], bool], *, seconds: float = 30.0) -> None:

@@ -132,6 +132,8 @@ def test_the_live_endpoint_is_asked_as_a_client_asks_and_compared_with_the_relea
     found = run_golden(loop, clock(), url=url)
     assert found is not None
     assert (found.verdict, found.value, found.n) == ("ok", 1.0, CASES)
+    assert found.limit is not None and found.limit.threshold == 0.9
+    assert "the limit: its gate" in found.message
     assert found.detail["at_release"]["verdict"] == "not_worse" or "may be worse" in found.message
     assert found.detail["at_release"]["difference"][3] == CASES, "the same cases, each with itself"
     clock.advance(hours=25)

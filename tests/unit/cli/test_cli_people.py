@@ -14,6 +14,7 @@ from tuneloop.cli import main as cli
 from tuneloop.errors import NotAllowedError, TuneloopError, UsageError
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
+from tuneloop.retraining.cycle_end import CycleResult
 from tuneloop.retraining.loop import Loop
 
 Run = Callable[..., Any]
@@ -121,6 +122,31 @@ def test_a_candidate_is_approved_rejected_and_withdrawn(run: Run, candidate: str
     assert "it needs 1 more approval" in run("ada", "approvals", "list")
 
 
+@pytest.mark.parametrize(
+    ("status", "steps", "refused", "code"),
+    [
+        ("finished", {}, False, 0),
+        ("stopped", {}, True, 3),
+        ("waiting", {}, False, 4),
+        ("waiting", {"rollout": {"rollout": "r1"}}, False, 0),
+    ],
+)
+def test_the_exit_code_of_a_cycle_says_how_it_ended(
+    run: Run, monkeypatch: pytest.MonkeyPatch, status: Any, steps: Any, refused: bool, code: int
+) -> None:
+    ended = CycleResult(
+        id="c1",
+        status=status,
+        outcome="so it ended",
+        deployed=False,
+        refused=refused,
+        bundle=None,
+        steps=steps,
+    )
+    monkeypatch.setattr(Loop, "run", lambda self, **how: ended)
+    assert "so it ended" in run("ada", "run", code=code)
+
+
 def test_the_audit_log_is_listed_exported_and_verified(run: Run, folder: Path) -> None:
     for name in ("ada", "ines"):
         run("ada", "people", "add", name, "--role", "admin")
@@ -129,6 +155,12 @@ def test_the_audit_log_is_listed_exported_and_verified(run: Run, folder: Path) -
     assert "2 events, all as they were written" in run("ada", "audit", "verify")
     listed = run("ada", "audit", "list", "--all", "--json")
     assert [one["detail"]["name"] for one in listed] == ["ines", "ada"]
+    shown = run("ada", "audit", "list")
+    assert "Nothing has been done yet." in shown
+    assert "Not listed: 2 of the whole workspace" in shown and "audit list --all" in shown
+    shown = run("ada", "audit", "list", "--all", "--limit", "1")
+    assert "And 1 older: tuneloop audit list --all --limit 2" in shown
+    assert "Not listed" not in shown
     run("ada", "audit", "export", "-o", "audit.jsonl")
     lines = [json.loads(line) for line in (folder / "audit.jsonl").read_text().splitlines()]
     assert lines[-1]["digest"] == head

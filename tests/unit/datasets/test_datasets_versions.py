@@ -315,6 +315,29 @@ def test_approved_corrections_win(workspace: Workspace, tmp_path: Path) -> None:
     ]
 
 
+def test_a_changed_system_text_is_told_once_and_makes_no_row_another_one(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    content = rows(60)
+    write(tmp_path / "rows.jsonl", content)
+    first = versions.prepare(workspace, model_file(tmp_path))
+    content[5]["completion"] = "another answer"
+    write(tmp_path / "rows.jsonl", [*content[:59], row("What is a Skerry?", "a device")])
+    task = TaskSettings(system="Answer in one word.")
+    second = versions.prepare(workspace, model_file(tmp_path, task=task))
+    change = diff(workspace, first, second)
+    (system,) = change.systems
+    assert (system.before, system.after) == ("Be brief.", "Answer in one word.")
+    assert (system.rows, change.same) == (58, 0)
+    assert [new.completion for _, new in change.corrected] == ["another answer"]
+    assert [one.question for one in change.added] == ["What is a Skerry?"]
+    assert [one.completion for one in change.removed] == ["answer 59"]
+    told = change.as_row()
+    assert told["system_text"] == [vars(system)] and told["same"] == {"rows": 0}
+    unchanged = diff(workspace, second, second)
+    assert (unchanged.systems, unchanged.same) == ((), 60)
+
+
 def test_retired_terms_are_rewritten(workspace: Workspace, tmp_path: Path) -> None:
     content = [*rows(40), row("My Tarn beeps at night", "tarn fault")]
     write(tmp_path / "rows.jsonl", content)

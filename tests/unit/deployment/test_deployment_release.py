@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tuneloop.deployment import endpoints, release, servers
+from tuneloop.deployment import endpoints, release, servers, taking_effect
 from tuneloop.deployment.smoke import Probe, judge
 from tuneloop.deployment.supervisor import Supervisor
 from tuneloop.errors import (
@@ -345,3 +347,55 @@ def test_smoke_sees_an_adapter_without_effect() -> None:
     same = [Probe(messages=p.messages, evaluated="same", base="same") for p in PROBES]
     assert "adapter is not in effect" in judge(same, ["same"] * 12).reason
     assert not judge([], []).passed
+
+
+def gateway_has(workspace: Workspace, name: str, version: int, *, process: int) -> None:
+    (workspace.folder("run") / f"{name}-{process}.routes").write_text(str(version))
+
+
+def test_a_rollback_is_in_effect_when_every_gateway_that_lives_has_the_route(
+    workspace: Workspace, two: tuple[Bundle, Bundle], up_runs: None
+) -> None:
+    _, new = two
+    ours, another = os.getpid(), os.getppid()
+    before = route(workspace).version
+    gateway_has(workspace, "gateway-0", before, process=ours)
+    gateway_has(workspace, "gateway-1", before, process=another)
+    gateway_has(workspace, "gateway-2", 0, process=2**22 + 1)  # it was killed
+    moved = release.roll_back(workspace, model="router", actor="bob", reason="wrong")
+    began = time.monotonic()
+    gateway_has(workspace, "gateway-0", before + 1, process=ours)
+    late = taking_effect.wait(workspace, moved, since=began, timeout_seconds=0.1)
+    assert late.seconds is None
+    assert f"gateway-1 (process {another}) still answers by the old route" in str(late)
+    has_it = threading.Timer(
+        0.2, gateway_has, (workspace, "gateway-1", before + 1), {"process": another}
+    )
+    has_it.start()
+    done = taking_effect.wait(workspace, moved, since=began)
+    has_it.join()
+    assert done.seconds is not None and done.seconds >= 0.2
+    assert "measured" in str(done)
+    again = deploy(workspace, new).effect
+    assert again.seconds is None, "another route, and nobody has taken it over yet"
+
+
+def test_what_is_not_served_is_not_waited_for(
+    workspace: Workspace, two: tuple[Bundle, Bundle]
+) -> None:
+    moved = release.roll_back(workspace, model="router", actor="bob", reason="wrong")
+    began = time.monotonic()
+    found = taking_effect.wait(workspace, moved, since=began)
+    assert found.seconds is None and "tuneloop up" in str(found)
+    assert time.monotonic() - began < 1
+
+
+def test_a_bundle_whose_server_fails_is_not_waited_for(
+    workspace: Workspace, two: tuple[Bundle, Bundle], up_runs: None
+) -> None:
+    old, _ = two
+    servers.report(workspace, old.id, "failed")
+    moved = release.roll_back(workspace, model="router", actor="bob", reason="bad", force=True)
+    began = time.monotonic()
+    found = taking_effect.wait(workspace, moved, since=began)
+    assert "once its model server is ready" in str(found) and time.monotonic() - began < 1

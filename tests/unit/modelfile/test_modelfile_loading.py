@@ -210,3 +210,26 @@ def test_a_constraint_needs_something_to_keep_to(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=r"constrain_output needs a task\.output_schema") as e:
         load(path)
     assert "found" not in e.value.message
+
+
+def test_what_is_written_as_it_is_by_default_is_not_changed(tmp_path: Path) -> None:
+    path = tmp_path / "tuneloop.yaml"
+    path.write_text(
+        "name: desk\nbase: b\ndata: {sources: [a.jsonl], holdout_share: auto}\n"
+        "training: {epochs: 7}\napprovals: {deploy: {count: 2}, evaluation: {}}\n"
+        "evaluation: {gates: {accuracy: '>= 0.9'}, margin: 0.02}\n"
+    )
+    found = load(path, overrides=["endpoint.port=8401", "review.double_share=0.0"], environment={})
+    changed = {key: origin for key, _, origin in found.changed()}
+    assert changed.pop("endpoint.port") == "flag"
+    assert set(changed) == {
+        "name",
+        "base",
+        "data.sources",
+        "training.epochs",
+        "evaluation.gates.accuracy",
+        "approvals.deploy.count",
+        "approvals.evaluation.roles",  # required as soon as the section is there
+        "approvals.evaluation.count",
+        "approvals.evaluation.not_author",
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -10,7 +11,7 @@ from tuneloop.evaluation.suites import Case
 from tuneloop.modelfile import GoldenSettings
 from tuneloop.monitoring.measurement import Measurement
 from tuneloop.monitoring.window import Window
-from tuneloop.retraining.golden import Outcome, golden_measurement
+from tuneloop.retraining.golden import Outcome, golden_measurement, pass_bound
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
@@ -31,13 +32,17 @@ def outcomes(*counts: tuple[int, bool, bool | None]) -> list[Outcome]:
 
 
 def measured(
-    *counts: tuple[int, bool, bool | None], mixed_by: str | None = None, **settings: float
+    *counts: tuple[int, bool, bool | None],
+    mixed_by: str | None = None,
+    gate: float | None = None,
+    **settings: float,
 ) -> Measurement:
     return golden_measurement(
         Window(endpoint="desk", bundle="b", start=NOW, end=NOW),
         outcomes(*counts),
         GoldenSettings.model_validate(settings),
         margin=0.02,
+        bounds={} if gate is None else {"golden": gate},
         mixed_by=mixed_by,
     )
 
@@ -52,8 +57,60 @@ def test_all_as_at_release_is_well() -> None:
 
 
 def test_below_the_limit_is_an_alert() -> None:
-    assert measured((8, True, True), (2, False, False)).verdict == "alert"
-    assert measured((9, True, True), (1, False, False)).verdict == "ok", "the limit is still good"
+    limit = {"pass_rate_below": 0.9}
+    assert measured((8, True, True), (2, False, False), **limit).verdict == "alert"
+    within = measured((9, True, True), (1, False, False), **limit)
+    assert within.verdict == "ok", "the limit is still good"
+
+
+def test_a_bundle_that_just_passed_does_not_alert_with_the_same_answers() -> None:
+    as_evaluated = ((16, True, True), (2, False, False))
+    for found in (
+        measured(*as_evaluated),
+        measured(*as_evaluated, gate=0.88),
+        measured(*as_evaluated, gate=0.95),  # declared since, or missed: for the next candidate
+        measured(*as_evaluated, mixed_by="r1"),
+    ):
+        assert (found.verdict, round(found.value or 0, 3)) == ("ok", 0.889), found.message
+        assert "the limit: " in found.message
+    assert measured(*as_evaluated, pass_rate_below=0.9).verdict == "alert", "what is said wins"
+
+
+def test_the_gate_on_the_suite_is_the_limit() -> None:
+    assert measured((8, True, None), (2, False, None), gate=0.85).verdict == "alert"
+    found = measured((17, True, None), (3, False, None), gate=0.85)
+    assert (found.verdict, found.limit and found.limit.threshold) == ("ok", 0.85)
+    assert "its gate" in found.message
+
+
+def test_without_a_gate_the_evaluation_is_the_limit() -> None:
+    """16 of 18 at release, 95 % interval from 67 %: one case that turns alerts nobody."""
+    one_lost = measured((15, True, True), (1, False, True), (2, False, False))
+    assert one_lost.verdict == "ok" and "passed 88.9 %" in one_lost.message
+    many = measured((12, True, True), (4, False, True), (2, False, False))
+    assert many.verdict == "alert"
+    assert many.limit is not None and many.limit.cleared(15 / 18), "it comes back to what it was"
+
+
+def test_a_suite_below_its_own_limit_is_not_hidden_by_another_one() -> None:
+    mine = outcomes((90, True, True))
+    other = [replace(one, suite="safety") for one in outcomes((7, True, True), (3, False, True))]
+    found = golden_measurement(
+        Window(endpoint="desk", bundle="b", start=NOW, end=NOW),
+        [*mine, *other],
+        GoldenSettings(),
+        margin=0.02,
+        bounds={"golden": 0.9, "safety": 0.9},
+    )
+    assert (found.verdict, found.value) == ("alert", 0.97)
+    assert "safety (7 of 10)" in found.message
+
+
+def test_the_gates_of_a_suite_that_bound_its_pass_rate() -> None:
+    gates = {"golden.accuracy": ">= 0.8", "accuracy": ">= 0.9", "golden.latency_p95_ms": "<= 900"}
+    assert pass_bound(gates, "golden") == 0.8
+    assert pass_bound(gates, "safety") is None
+    assert pass_bound({"golden.accuracy": "<= 0.8"}, "golden") is None
 
 
 def test_above_the_limit_but_provably_worse_than_at_release_is_an_alert() -> None:

@@ -25,7 +25,7 @@ from tuneloop.modelfile import (
     ModelSettings,
     RolloutSettings,
 )
-from tuneloop.registry import approvals, audit, people
+from tuneloop.registry import aliases, approvals, audit, people
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 from tuneloop.retraining import candidate as candidates
@@ -34,6 +34,7 @@ from tuneloop.retraining.cycle import go_on, run_cycle
 from tuneloop.retraining.cycle_end import WORKER, CycleResult, may_go_on
 from tuneloop.retraining.cycles import Cycle, ask, find
 from tuneloop.retraining.loop import Loop
+from tuneloop.retraining.status import status
 from tuneloop.storage import tables
 from tuneloop.workspace import Workspace
 
@@ -581,3 +582,95 @@ def test_a_first_bundle_that_was_just_deployed_is_not_rolled_out(loop: PlayedLoo
     assert "deploy" not in find(loop.workspace, "router").steps
     again = loop.run_again()
     assert again.deployed and loop.rollouts() == []
+
+
+def advised(loop: PlayedLoop) -> str:
+    """What `tuneloop status` says while the gateway runs and no worker does."""
+    found = status(loop.workspace, loop.model, gateway_url="http://127.0.0.1:1/v1")
+    assert found.next_steps == tuple(map(str, found.advice))
+    return "\n".join(found.next_steps)
+
+
+def name_candidate(loop: PlayedLoop, bundle: Bundle) -> None:
+    with loop.workspace.records.begin() as tx:
+        aliases.move(
+            tx,
+            model="router",
+            name="candidate",
+            bundle=bundle.id,
+            expected=aliases.read(tx, "router").get("candidate"),
+            actor="ann",
+            reason="evaluated",
+            now=loop.workspace.now(),
+        )
+
+
+def test_status_says_look_and_approve_and_not_retrain(loop: PlayedLoop) -> None:
+    waiting_for_approval(loop)
+    name_candidate(loop, bundles.listing(loop.workspace)[0])
+    said = advised(loop)
+    short_id = bundles.listing(loop.workspace)[0].short
+    assert f"Look at candidate {short_id}" in said
+    assert "1 more approval by expert): tuneloop approve candidate" in said
+    assert "tuneloop run" not in said
+    decide(loop, "approved")
+    assert "go on with it: tuneloop run" in advised(loop)
+    loop.put_into_production(bundles.listing(loop.workspace)[0])
+    found = status(loop.workspace, loop.model, gateway_url=None)
+    assert found.cycle is not None and "is in production, deployed by hand" in found.cycle
+
+
+def test_status_does_not_advise_what_was_rejected(loop: PlayedLoop) -> None:
+    waiting_for_approval(loop)
+    name_candidate(loop, bundles.listing(loop.workspace)[0])
+    decide(loop, "rejected")
+    found = status(loop.workspace, loop.model, gateway_url=None)
+    assert found.candidate_standing is not None
+    assert found.candidate_standing.startswith("rejected: bob rejected it")
+    assert "approve" not in advised(loop) and "deploy candidate" not in advised(loop)
+
+
+def test_status_says_what_a_refused_candidate_missed(loop: PlayedLoop) -> None:
+    loop.run_again()
+    loop.rows, loop.verdict = "rows-2", "failed"
+    loop.run_again()
+    name_candidate(loop, bundles.listing(loop.workspace)[0])
+    said = advised(loop)
+    assert "refused: it missed a gate: accuracy is 0.5" in said
+    assert "Read its report: tuneloop evaluation show 1" in said
+
+
+def test_status_says_how_a_failed_or_killed_cycle_goes_on(loop: PlayedLoop) -> None:
+    def fail() -> None:
+        raise DeploymentError("The disk is full.")
+
+    loop.interrupt["export"] = fail
+    with pytest.raises(DeploymentError):
+        loop.run_again()
+    assert "failed: The disk is full. Mend the cause, then go on" in advised(loop)
+    loop.interrupt["export"] = killed
+    with pytest.raises(Killed):
+        loop.run_again()
+    assert "was interrupted: go on where it was: tuneloop run" in advised(loop)
+    with loop.workspace.exclusive("cycle-router", doing="run a cycle"):
+        assert "is running. See how it goes" in advised(loop)
+    loop.run_again()
+    assert "interrupted" not in advised(loop)
+
+
+def test_status_says_what_a_paused_or_ended_rollout_wants(loop: PlayedLoop) -> None:
+    loop.roll_out_automatically()
+    loop.run_again()
+    loop.rows = "rows-2"
+    loop.run_again()
+    under_way = rollouts.active(loop.workspace, "router")
+    assert under_way is not None
+    name_candidate(loop, bundles.find(loop.workspace, under_way.candidate))
+    pausing = {"actor": "ann", "reason": "holidays"}
+    paused = rollouts.move(loop.workspace, under_way, "pause", status="paused", **pausing)
+    assert f"Rollout {paused.id} is paused (holidays): go on with it" in advised(loop)
+    ending = {"actor": "controller", "reason": "format got worse"}
+    rollouts.move(loop.workspace, paused, "roll_back", status="rolled_back", **ending)
+    said = advised(loop)
+    assert f"Rollout {paused.id} took candidate" in said and "format got worse" in said
+    assert "deploy candidate" not in said

@@ -24,6 +24,7 @@ from tuneloop.registry.bundle import Bundle
 from tuneloop.retraining import erasure, review
 from tuneloop.retraining.erasure_record import Erasure
 from tuneloop.retraining.loop import Loop
+from tuneloop.retraining.status import status
 from tuneloop.storage import spool, tables
 from tuneloop.storage.spool import Interaction, Spool, SpoolLimits
 from tuneloop.workspace import Workspace
@@ -243,11 +244,17 @@ def test_what_it_reached_is_listed_with_what_to_do(trained: Loop) -> None:
     (reached,) = done.datasets
     assert (reached.digest, reached.train + reached.held_out) == (version.digest, 1)
     assert done.reached.runs == ("run-1",)
-    (found,) = done.reached.bundles
-    assert (found.id, found.aliases, found.endpoints) == (bundle, ("production",), ("router",))
+    (held,) = done.reached.bundles
+    assert (held.id, held.aliases, held.endpoints) == (bundle, ("production",), ("router",))
     assert any(version.label in sentence for sentence in done.remains)
     assert any("tuneloop run" in step for step in done.to_do)
     assert any(bundle[:12] in step and "router" in step for step in done.to_do)
+    found = status(trained.workspace, trained.model, gateway_url="http://127.0.0.1:1/v1")
+    assert any(
+        f"{bundle[:12]} in production was made of rows that erasure {done.id} deleted" in step
+        and "tuneloop run" in step
+        for step in found.next_steps
+    )
 
 
 def test_no_later_version_holds_it_even_when_it_is_imported_again(

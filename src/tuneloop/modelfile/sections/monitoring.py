@@ -115,7 +115,12 @@ class AlertSettings(Section):
 class GoldenSettings(Section):
     """Stage 5: what the golden suites must show on the live endpoint."""
 
-    pass_rate_below: Share = Field(0.90, description="A lower share of cases passed is an alert.")
+    pass_rate_below: Share | None = Field(
+        None,
+        description="A lower share of cases passed is an alert. None: below the gate on the suite "
+        "(SUITE.accuracy); without one below the interval of what the bundle passed in its "
+        "evaluation.",
+    )
     minimum_cases: Annotated[int, Field(ge=1)] = Field(
         10, description="Fewer golden cases than this alert nobody."
     )
