@@ -45,7 +45,7 @@ def train(
 
 @app.command("list")
 def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
-    """List training runs, the newest first.
+    """List training runs, the newest first: the last step's loss, the best held-out loss.
 
     Example: tuneloop runs list --json
     """
@@ -54,16 +54,15 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     if json_:
         print_json(found)
         return
-    rows = table("run", "status", "dataset", "loss", "eval loss", "tokens/s", "started")
+    rows = table("run", "status", "dataset", "last loss", "held-out", "tokens/s", "started")
     for run in found:
-        record = run.record
         rows.add_row(
             run.id,
             run.status,
             run.dataset[:12],
-            _number(record.get("final_loss")),
-            _number(record.get("final_eval_loss")),
-            _number(record.get("tokens_per_second")),
+            _number(run.losses.last),
+            _number(run.losses.held_out),
+            _number(run.record.get("tokens_per_second")),
             ago(run.created_at, now),
         )
     out.print(rows if found else "No training run yet. Start one with: tuneloop train")
@@ -81,7 +80,11 @@ def show(
     """
     with finishing(open_loop(file, quiet=True)) as loop:
         found = loop.training_run(run)
-    print_json(found) if json_ else out.print_json(data=dict(found.record))
+    if json_:
+        print_json(found)
+        return
+    out.print(f"Training run [bold]{found.id}[/] is {found.status}: {found.losses}.")
+    out.print_json(data=dict(found.record))
 
 
 def _number(value: object) -> str:

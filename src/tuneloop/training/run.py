@@ -30,6 +30,7 @@ from tuneloop.training.record import (
     hyperparameters,
     identity,
     loss_curves,
+    losses_of,
     package_versions,
     peak_memory_mb,
     write_record,
@@ -222,8 +223,7 @@ def _figures(
     trainer: PackedTrainer | PreferenceTrainer, before: Preflight, *, seconds: float
 ) -> dict[str, Any]:
     """What was measured: losses, speed and counts."""
-    curves = loss_curves(trainer.state.log_history)
-    evaluation = [point["loss"] for point in curves["eval"]]
+    log = trainer.state.log_history
     return {
         "rows": {"train": len(before.train.rows), "eval": len(before.evaluation.rows)},
         "left_out_rows": {
@@ -232,10 +232,8 @@ def _figures(
         },
         "steps": trainer.state.global_step,
         "epochs_done": trainer.state.epoch,
-        "final_loss": curves["train"][-1]["loss"] if curves["train"] else None,
-        "final_eval_loss": evaluation[-1] if evaluation else None,
-        "best_eval_loss": min(evaluation) if evaluation else None,
-        "loss_curves": curves,
+        **losses_of(log),
+        "loss_curves": loss_curves(log),
         "train_seconds": round(seconds, 3),
         "tokens_per_second": round(trainer.row_tokens / seconds, 2),
         "completion_tokens_per_second": round(trainer.completion_tokens / seconds, 2),
