@@ -52,6 +52,8 @@ class Paired:
     detectable: float
     """smallest true difference that this many cases would show with 80 % power"""
     warning: str = ""
+    decides: bool = True
+    """whether it has a say in the verdict of the comparison; fields of JSON answers have none"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,8 +130,7 @@ def compare(
             f"{candidate.suite.name!r}; only the same cases can be compared.",
             remedy="Ask both the same suite.",
         )
-    wanted = {*MAIN_METRICS, *GUARD_METRICS}
-    chosen = [m for m in metrics if m.name in wanted or m.source_digest]
+    chosen = [m for m in metrics if _decides(m) or _is_told(m)]
     pairs = {m.name: found for m in chosen if (found := _pairs(candidate, reference, m.name))}
     compared = [paired(m, pairs[m.name], margin=margin) for m in chosen if m.name in pairs]
     main = next((p for name in MAIN_METRICS for p in compared if p.metric == name), None)
@@ -138,7 +139,7 @@ def compare(
             f"Suite {candidate.suite.name!r} has no case with a reference answer, "
             f"so the candidate cannot be compared with {label}."
         )
-    verdict, reason = _overall(main, compared)
+    verdict, reason = _overall(main, [p for p in compared if p.decides])
     return Comparison(
         suite=candidate.suite.name,
         reference=label,
@@ -175,6 +176,7 @@ def paired(metric: Metric, pairs: Sequence[tuple[float, float]], *, margin: floa
         lost=lost,
         detectable=detectable,
         warning=_size_warning(n, detectable, margin) if verdict == "inconclusive" else "",
+        decides=_decides(metric),
     )
 
 
@@ -229,6 +231,18 @@ def judge(difference: Figure, *, p_value: float | None, margin: float) -> tuple[
         "inconclusive",
         f"differs by {shown}: it may be worse by more than the margin of {margin:g}",
     )
+
+
+def _decides(metric: Metric) -> bool:
+    return metric.name in {*MAIN_METRICS, *GUARD_METRICS} or bool(metric.source_digest)
+
+
+def _is_told(metric: Metric) -> bool:
+    """A field of JSON answers: with twenty of them one seems worse by chance, so none decides.
+
+    F1 is no mean over cases and has no pairs.
+    """
+    return bool(metric.field) and metric.figure is None
 
 
 def _overall(main: Paired, compared: Sequence[Paired]) -> tuple[Verdict, str]:

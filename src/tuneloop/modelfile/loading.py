@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -239,10 +239,15 @@ def _what(problem: Any, location: KeyPath) -> str:
 def _known_keys(location: KeyPath) -> list[str]:
     """The keys of the section at `location`."""
     section: type[BaseModel] | None = ModelSettings
+    in_mapping = False
     for part in location:
         if section is None or isinstance(part, int):
             continue
+        if in_mapping:  # the user's own name for a section, as in task.same_values
+            in_mapping = False
+            continue
         field = section.model_fields.get(str(part))
+        in_mapping = field is not None and get_origin(field.annotation) is dict
         section = _section_in(field.annotation) if field else None
     fields = section.model_fields.items() if section else ()
     return [field.alias or name for name, field in fields]
