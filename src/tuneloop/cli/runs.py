@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,9 @@ from tuneloop.cli.terminal import (
     print_json,
     table,
 )
+
+if TYPE_CHECKING:
+    from tuneloop.training.stage import TrainingRun
 
 app = typer.Typer(no_args_is_help=True, help="Training runs: list, show.")
 
@@ -52,7 +55,7 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     with finishing(open_loop(file, quiet=True)) as loop:
         found, now = loop.training_runs(), loop.workspace.now()
     if json_:
-        print_json(found)
+        print_json([_as_json(run) for run in found])
         return
     rows = table("run", "status", "dataset", "last loss", "held-out", "tokens/s", "started")
     for run in found:
@@ -81,10 +84,15 @@ def show(
     with finishing(open_loop(file, quiet=True)) as loop:
         found = loop.training_run(run)
     if json_:
-        print_json(found)
+        print_json(_as_json(found))
         return
     out.print(f"Training run [bold]{found.id}[/] is {found.status}: {found.losses}.")
     out.print_json(data=dict(found.record))
+
+
+def _as_json(run: TrainingRun) -> dict[str, Any]:
+    """The record as it is stored, and what it says of the losses."""
+    return {**vars(run), "losses": run.losses}
 
 
 def _number(value: object) -> str:

@@ -143,9 +143,11 @@ def test_a_run_killed_around_an_evaluation_still_has_it(
     _same_losses(finished.record, whole.record)
 
 
+@pytest.mark.parametrize("interrupted_at", [10, 12])
 def test_early_stopping_counts_on_after_an_interruption(
-    spec: TrainingSpec, monkeypatch: pytest.MonkeyPatch
+    spec: TrainingSpec, monkeypatch: pytest.MonkeyPatch, interrupted_at: int
 ) -> None:
+    """In the epoch that is the last, and after its last step."""
     from tuneloop.training.trainer import PackedTrainer
 
     def measured(self: Any, rows: Any) -> float:
@@ -158,10 +160,10 @@ def test_early_stopping_counts_on_after_an_interruption(
 
     def in_the_fourth_epoch() -> bool:
         asked.append(1)
-        return len(asked) >= 10
+        return len(asked) >= interrupted_at
 
     stopped, _ = _train(spec, stop_requested=in_the_fourth_epoch)
-    assert stopped.step == 10
+    assert not stopped.finished and stopped.step == interrupted_at
     finished, _ = _train(spec)
     assert finished.record["steps"] == 12
     assert (finished.record["best_eval_step"], finished.record["best_eval_epoch"]) == (6, 2)

@@ -1,10 +1,12 @@
 from dataclasses import replace
 
 from tuneloop import intervals
+from tuneloop.evaluation import gates
 from tuneloop.evaluation.metrics import metrics_for
+from tuneloop.evaluation.plan import make_plan
 from tuneloop.evaluation.results import FieldCounts, measure
-from tuneloop.evaluation.targets import Answer
-from tuneloop.modelfile import TaskSettings
+from tuneloop.evaluation.targets import Answer, Sampling
+from tuneloop.modelfile import SameValues, TaskSettings
 
 
 def test_each_metric_counts_exactly_its_cases(task: TaskSettings, parts) -> None:
@@ -98,6 +100,46 @@ def test_optional_fields_are_counted_by_what_is_wrong_with_them(parts) -> None:
     }
     assert result.fields["time"].invented == 0 and result.fields["time"].right == 3
     assert result.figures["json_field.people.recall"] == intervals.share(1, 5)
+
+
+def test_a_gate_may_stand_on_each_figure_of_a_field(parts) -> None:
+    task = TaskSettings(output_schema={"properties": {"people": {}}})
+    suite = parts.suite([parts.case(str(i), '{"people": 4}') for i in range(4)])
+    plan = make_plan(
+        model="tables",
+        suites=[suite],
+        metrics=metrics_for(task),
+        conditions={
+            "json_field.people.precision": ">= 1",
+            "json_field.people.recall": ">= 0.75",
+            "held-out.json_field.people.f1": ">= 0.9",
+        },
+        sampling=Sampling(),
+        minimum_cases=0,
+    )
+    given = {"0": '{"people": 4}', "1": '{"people": 4}', "2": '{"people": 4}', "3": "{}"}
+    result = measure(parts.answers(suite, given), plan.metrics)
+    outcome = gates.judge(plan.gate_lock, figures={suite.name: result.figures}, sizes=plan.sizes())
+    verdicts = {one.gate.metric.rpartition(".")[2]: one.verdict for one in outcome.results}
+    assert verdicts == {"precision": "passed", "recall": "passed", "f1": "failed"}
+
+
+def test_a_changed_rule_for_values_is_another_lock(parts) -> None:
+    suite = parts.suite([parts.case("1", '{"people": "4"}')])
+
+    def locked(**rules: SameValues) -> str:
+        task = TaskSettings(output_schema={"properties": {"people": {}}}, same_values=rules)
+        plan = make_plan(
+            model="tables",
+            suites=[suite],
+            metrics=metrics_for(task),
+            conditions={"accuracy": ">= 1"},
+            sampling=Sampling(),
+        )
+        return plan.gate_lock.digest
+
+    one, other = SameValues(ignore="people"), SameValues(ignore="persons")
+    assert len({locked(), locked(people=one), locked(people=other)}) == 3
 
 
 def test_slices_add_up_to_the_whole(task: TaskSettings, parts) -> None:
