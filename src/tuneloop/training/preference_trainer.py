@@ -40,7 +40,7 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]  # TRL is untyped
 
     def log(self, logs: dict[str, float], *args: Any) -> None:
         """Log what is the same whether the run was interrupted or not."""
-        says_last_losses(logs, self.state.log_history)
+        says_last_losses(logs, self.state)
         super().log(logs, *args)
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:

@@ -27,14 +27,17 @@ from tuneloop.training.spec import CHECKPOINTS_NAME, TrainingSpec
 _SECONDS_BETWEEN_CHECKPOINTS = {"lora": 60.0, "qlora": 60.0, "dpo": 60.0, "full": 600.0}
 
 
-def says_last_losses(logs: dict[str, float], log_history: Sequence[dict[str, Any]]) -> None:
+def says_last_losses(logs: dict[str, float], state: Any) -> None:
     """At the end of training, log the last loss where the trainer would log a mean.
 
     Its `train_loss` is the mean over the steps of this process: another figure after a kill than
-    without one. Trackers get the figures of the run's record under the record's names.
+    without one. Trackers get the figures of the run's record under the record's names; nothing of a
+    run that was stopped in the middle of an epoch, for its last loss is not the run's.
     """
-    if logs.pop("train_loss", None) is not None:
-        logs |= {name: value for name, value in losses_of(log_history).items() if value is not None}
+    if logs.pop("train_loss", None) is None or not _epoch_is_over(state):
+        return
+    found = losses_of(state.log_history)
+    logs |= {name: value for name, value in found.items() if value is not None}
 
 
 class BatchMaker:
@@ -133,7 +136,7 @@ class PackedTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
 
     def log(self, logs: dict[str, float], *args: Any) -> None:
         """Log what is the same whether the run was interrupted or not."""
-        says_last_losses(logs, self.state.log_history)
+        says_last_losses(logs, self.state)
         super().log(logs, *args)
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:

@@ -185,6 +185,14 @@ def test_trackers_are_told_the_losses_of_the_record(
 
     made = run.callbacks
     monkeypatch.setattr(run, "callbacks", lambda *a, **k: [*made(*a, **k), Tracker()])
+    asked: list[int] = []
+
+    def in_the_second_epoch() -> bool:
+        asked.append(1)
+        return len(asked) == 5
+
+    _train(spec, stop_requested=in_the_second_epoch)
+    assert not any("final_loss" in logs for logs in told)
     outcome, _ = _train(spec)
     names = ("final_loss", "final_eval_loss", "best_eval_loss", "best_eval_step")
     assert {name: told[-1][name] for name in names} == {
