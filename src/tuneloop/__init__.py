@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tuneloop.arguments import checked
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from tuneloop.retraining.loop import Loop
 
 
+@checked
 def open(
     path: Path | str = "tuneloop.yaml",
     *,
@@ -22,9 +25,13 @@ def open(
 ) -> Loop:
     """Open a model file and its workspace: every stage of the loop as a method.
 
-    `overrides` are `key=value` texts with dotted keys; `progress` is told what long steps do.
+    `path` is the model file or the folder it is in. The workspace is the folder `.tuneloop` beside
+    it, or what the environment variable TUNELOOP_WORKSPACE names. `overrides` are `key=value` texts
+    with dotted keys, such as `["training.epochs=5"]`. `progress` is told what long steps do; by
+    default nobody is.
 
     Raises:
+        UsageError: an argument is of another kind.
         ModelFileError: the file is missing or wrong.
         StoreError: the workspace cannot be used.
     """

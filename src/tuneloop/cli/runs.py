@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,9 @@ from tuneloop.cli.terminal import (
     print_json,
     table,
 )
+
+if TYPE_CHECKING:
+    from tuneloop.training.stage import TrainingRun
 
 app = typer.Typer(no_args_is_help=True, help="Training runs: list, show.")
 
@@ -46,34 +49,33 @@ def train(
 
 @app.command("list")
 def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
-    """List training runs, the newest first.
+    """List training runs, the newest first: the last step's loss, the best held-out loss.
 
     Example: tuneloop runs list --json
     """
     with finishing(open_loop(file, quiet=True)) as loop:
         found, now = loop.training_runs(), loop.workspace.now()
     if json_:
-        print_json(found)
+        print_json([_as_json(run) for run in found])
         return
     rows = table(
         "run",
         "status",
         "dataset",
-        "loss",
-        "eval loss",
+        "last loss",
+        "held-out",
         "tokens/s",
         "started",
         optional=("tokens/s", "dataset"),
     )
     for run in found:
-        record = run.record
         rows.add_row(
             run.id,
             run.status,
             run.dataset[:12],
-            _number(record.get("final_loss")),
-            _number(record.get("final_eval_loss")),
-            _number(record.get("tokens_per_second")),
+            _number(run.losses.last),
+            _number(run.losses.held_out),
+            _number(run.record.get("tokens_per_second")),
             ago(run.created_at, now),
         )
     page(rows if found else "No training run yet. Start one with: tuneloop train")
@@ -97,9 +99,14 @@ def show(
         found = every[0] if under_way else loop.training_run(run)
         doing = next((str(one) for one in loop.under_way() if found.id in one.step), None)
     if json_:
-        print_json({**vars(found), "under_way": doing})
+        print_json({**_as_json(found), "under_way": doing})
     else:
         page(run_sheet(found, doing))
+
+
+def _as_json(run: TrainingRun) -> dict[str, Any]:
+    """The record as it is stored, and what it says of the losses."""
+    return {**vars(run), "losses": run.losses}
 
 
 def _number(value: object) -> str:

@@ -103,8 +103,10 @@ def run_sheet(run: TrainingRun, doing: str | None) -> Sheet:
     sheet.add("left out", _left_out(record.get("left_out_rows", {})))
     sheet.add("settings", _settings(run.hyperparameters))
     sheet.add("steps", _steps(record))
+    if run.losses.last is not None:
+        sheet.add("losses", run.losses)
     curves = record.get("loss_curves", {})
-    for name, key in (("loss", "train"), ("held-out loss", "eval")):
+    for name, key in (("  training", "train"), ("  held-out", "eval")):
         sheet.add(name, _curve([float(point["loss"]) for point in curves.get(key, ())]))
     if "train_seconds" in record:
         sheet.add(

@@ -55,6 +55,8 @@ class Paired:
     detectable: float
     """smallest true difference that this many cases would show with 80 % power"""
     warning: str = ""
+    decides: bool = True
+    """whether it has a say in the verdict of the comparison; fields of JSON answers have none"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +138,7 @@ def compare(
             f"{candidate.suite.name!r}; only the same cases can be compared.",
             remedy="Ask both the same suite.",
         )
-    wanted = {*MAIN_METRICS, *GUARD_METRICS}
-    chosen = [m for m in metrics if m.name in wanted or m.source_digest]
+    chosen = [m for m in metrics if _decides(m) or _is_told(m)]
     pairs = {
         m.name: found for m in chosen if (found := _pairs(candidate, reference, m.name, known))
     }
@@ -146,7 +147,7 @@ def compare(
     main = next((p for name in MAIN_METRICS for p in compared if p.metric == name), None)
     if main is None:
         raise _nothing_to_compare(candidate.suite.name, label, left_out)
-    verdict, reason = _overall(main, compared)
+    verdict, reason = _overall(main, [p for p in compared if p.decides])
     if left_out:
         reason += (
             f"; {left_out} of {len(candidate.cases)} cases do not count: "
@@ -189,6 +190,7 @@ def paired(metric: Metric, pairs: Sequence[tuple[float, float]], *, margin: floa
         lost=lost,
         detectable=detectable,
         warning=_size_warning(n, detectable, margin) if verdict == "inconclusive" else "",
+        decides=_decides(metric),
     )
 
 
@@ -256,6 +258,18 @@ def _nothing_to_compare(suite: str, label: str, left_out: int) -> EvaluationErro
         f"Suite {suite!r} has no case with a reference answer, "
         f"so the candidate cannot be compared with {label}."
     )
+
+
+def _decides(metric: Metric) -> bool:
+    return metric.name in {*MAIN_METRICS, *GUARD_METRICS} or bool(metric.source_digest)
+
+
+def _is_told(metric: Metric) -> bool:
+    """A field of JSON answers: with twenty of them one seems worse by chance, so none decides.
+
+    F1 is no mean over cases and has no pairs.
+    """
+    return bool(metric.field) and metric.figure is None
 
 
 def _overall(main: Paired, compared: Sequence[Paired]) -> tuple[Verdict, str]:

@@ -4,7 +4,10 @@
 |---|---|---|
 | `accuracy` | in-scope cases | JSON task: each field right, no other field; else normalised match |
 | `format` | all cases | schema and pattern hold; a task with neither: the answer is not empty |
-| `json_field.NAME` | in-scope cases whose reference has the field | that field is right |
+| `json_field.NAME` | in-scope cases whose reference or answer has the field | both agree in it |
+| `json_field.NAME.precision` | those whose answer has it | both agree in it |
+| `json_field.NAME.recall` | those whose reference has it | both agree in it |
+| `json_field.NAME.f1` | those of `json_field.NAME` | no mean: see `intervals.f1` |
 | `abstention_recall` | out-of-scope cases | the model abstained |
 | `over_abstention` | in-scope cases | the model abstained (lower is better) |
 | `abstention_precision` | cases where it abstained | the case was out of scope |
@@ -14,21 +17,25 @@
 | `module:function` | what the function counts | a user's own |
 
 A request that got no answer counts as 0 in every metric that counts its case (for
-`over_abstention` that reads "did not abstain"), and in `error_share`. `latency_p50_ms` and
-`latency_p95_ms` count answered requests.
+`over_abstention` that reads "did not abstain"), and in `error_share`; of a JSON answer it is one
+without any field. `latency_p50_ms` and `latency_p95_ms` count answered requests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
+from tuneloop import intervals
 from tuneloop.evaluation import scorers
 from tuneloop.evaluation.scorers import Score, Scorer
 from tuneloop.evaluation.suites import Case, Suite
+from tuneloop.hashing import canonical_json
 from tuneloop.intervals import Figure
-from tuneloop.modelfile import TaskSettings
+from tuneloop.modelfile import SameValues, TaskSettings
 from tuneloop.progress import Progress
 
 Counted = Literal["all", "in-scope", "out-of-scope"]
@@ -58,6 +65,12 @@ class Metric:
     higher_is_better: bool = True
     needs_answer: bool = False
     """a request that got no answer is left out instead of counting as 0"""
+    empty_without_answer: bool = False
+    """a request that got no answer is scored as an empty one instead of counting as 0"""
+    figure: Callable[[Sequence[Score]], Figure] | None = None
+    """of the scores of all counted cases; None: their mean"""
+    field: str = ""
+    """the field of a JSON answer that it is about, if it is about one"""
     source_digest: str = ""
     """of a user's own function, or of what a judge is told"""
     prepare: Callable[[Sequence[tuple[Case, str]], Progress], None] | None = None
@@ -72,8 +85,8 @@ class Metric:
         """
         if self.counts != "all" and case.out_of_scope != (self.counts == "out-of-scope"):
             return None
-        if output is not None:
-            return self.scorer(case, output)
+        if output is not None or self.empty_without_answer:
+            return self.scorer(case, output or "")
         return None if self.needs_answer else Score(value=0.0, detail="no answer")
 
 
@@ -85,7 +98,7 @@ def metrics_for(task: TaskSettings, *, extra: Iterable[str] = ()) -> tuple[Metri
     """
     found = [_accuracy(task), _format(task)]
     if task.output_schema is not None:
-        found += [_json_field(name) for name in task.output_schema.get("properties", {})]
+        found += _json_fields(task)
     else:
         found += [_text(name) for name in ("exact", "token_f1")]
     if task.abstain is not None:
@@ -122,8 +135,9 @@ def _accuracy(task: TaskSettings) -> Metric:
     if task.output_schema is not None:
         return Metric(
             name="accuracy",
-            about="in-scope cases whose answer has every reference field right and no other field",
-            scorer=scorers.json_all_fields,
+            about="in-scope cases whose answer has every reference field right and no other field"
+            + _told(task.same_values),
+            scorer=partial(scorers.json_all_fields, equal=scorers.by_rules(task.same_values)),
             counts="in-scope",
         )
     return Metric(
@@ -154,13 +168,67 @@ def _format(task: TaskSettings) -> Metric:
     return Metric(name="format", about=f"cases whose answer {' and '.join(words)}", scorer=score)
 
 
-def _json_field(name: str) -> Metric:
-    return Metric(
+def _json_fields(task: TaskSettings) -> Iterator[Metric]:
+    """Four metrics a field; a field that is called `other.recall` keeps its name to itself."""
+    names = [*(task.output_schema or {}).get("properties", {})]
+    taken = {f"json_field.{name}" for name in names}
+    for name in names:
+        first, *derived = _json_field(name, task)
+        yield first
+        yield from (metric for metric in derived if metric.name not in taken)
+
+
+def _json_field(name: str, task: TaskSettings) -> list[Metric]:
+    agree = scorers.json_field(name, equal=scorers.by_rules(task.same_values))
+    told = _told({name: task.same_values[name]} if name in task.same_values else {})
+    field = Metric(
         name=f"json_field.{name}",
-        about=f"in-scope cases whose answer has the reference's {name}",
-        scorer=scorers.json_field(name),
+        about=f"in-scope cases whose reference or answer has {name} and where both agree in it"
+        f"{told}",
+        scorer=agree,
         counts="in-scope",
+        empty_without_answer=True,
+        field=name,
     )
+    return [
+        field,
+        replace(
+            field,
+            name=f"{field.name}.precision",
+            about=f"in-scope answers with {name} that agree with the reference in it{told}",
+            scorer=scorers.where_not("missing", agree),
+        ),
+        replace(
+            field,
+            name=f"{field.name}.recall",
+            about=f"in-scope references with {name} that the answer agrees with in it{told}",
+            scorer=scorers.where_not("invented", agree),
+        ),
+        replace(
+            field,
+            name=f"{field.name}.f1",
+            about=f"the harmonic mean of precision and recall of {name}{told}",
+            figure=_f1,
+        ),
+    ]
+
+
+def _f1(scores: Sequence[Score]) -> Figure:
+    faults = Counter(score.fault for score in scores)
+    return intervals.f1(
+        right=faults[None],
+        wrong=faults["wrong"],
+        missing=faults["missing"],
+        invented=faults["invented"],
+    )
+
+
+def _told(rules: Mapping[str, SameValues]) -> str:
+    """The rules as a part of a metric's definition; nothing where none is declared."""
+    if not rules:
+        return ""
+    written = {name: rule.model_dump(exclude_defaults=True) for name, rule in rules.items()}
+    return f"; values that mean the same: {canonical_json(written)}"
 
 
 def _abstention(task: TaskSettings) -> list[Metric]:
@@ -196,7 +264,7 @@ def _correct(task: TaskSettings) -> Metric:
 
     return Metric(
         name="correct",
-        about="all cases: accurate in scope, an abstention out of scope",
+        about="all cases: accurate in scope, an abstention out of scope" + _told(task.same_values),
         scorer=score,
     )
 

@@ -123,6 +123,17 @@ class Report:
             raise EvaluationError(f"There is no readable report in {folder}: {e}.") from e
 
 
+def fields_of(suite: Mapping[str, Any], label: str) -> Mapping[str, Any]:
+    """Field → figures and counts; nothing for a task without, or in a report of earlier days."""
+    found: Mapping[str, Any] = suite.get("fields", {}).get(label, {})
+    return found
+
+
+def is_told_by_field(metric: str, suite: Mapping[str, Any]) -> bool:
+    """Whether the table of the fields has this figure, so that the list need not."""
+    return bool(fields_of(suite, CANDIDATE)) and metric.startswith("json_field.")
+
+
 def make_report(
     *,
     evaluation: str,
@@ -206,11 +217,27 @@ def _suite(results: Mapping[str, SuiteResult]) -> dict[str, Any]:
         "cases": len(mine.suite.cases),
         "out_of_scope": sum(case.out_of_scope for case in mine.suite.cases),
         "figures": {label: result.figures for label, result in results.items()},
+        "fields": {label: _fields(result) for label, result in results.items()},
         "slices": mine.slices,
         "errors": {label: dict(result.errors) for label, result in results.items()},
         "cut_off": {label: result.cut_off for label, result in results.items()},
         "wrong": len(worst),
         "worst": [_case(case, mine.cases[case.id], others) for case in worst[:WORST_CASES]],
+    }
+
+
+def _fields(result: SuiteResult) -> dict[str, dict[str, Any]]:
+    """Field of a JSON task → its figures and counts; a field that nobody speaks of is absent."""
+    return {
+        name: {
+            **{
+                figure: result.figures.get(f"json_field.{name}.{figure}")
+                for figure in ("precision", "recall", "f1")
+            },
+            **asdict(counts),
+        }
+        for name, counts in result.fields.items()
+        if counts.expected or counts.given
     }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuneloop.errors import require
+from tuneloop.evaluation.report import fields_of, is_told_by_field
 
 _TEMPLATE = "report.html.j2"
 
@@ -27,6 +28,8 @@ def page(report: Mapping[str, Any]) -> str:
     )
     environment.filters["figure"] = _figure
     environment.filters["percent"] = lambda value: f"{100 * min(max(value, 0.0), 1.0):.2f}"
+    environment.tests["told_by_field_of"] = is_told_by_field
+    environment.tests["having_fields_of"] = fields_of
     return str(environment.get_template(_TEMPLATE).render(report=report))
 
 

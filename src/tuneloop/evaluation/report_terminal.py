@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
+
+from tuneloop.evaluation.report import CANDIDATE, fields_of, is_told_by_field
 
 _COLOURS = {
     "passed": "green",
@@ -21,6 +23,8 @@ _COLOURS = {
 _SHOWN_WORST = 5
 _SHOWN_SLICES = 12
 _TEXT_CHARACTERS = 200
+_WITH_INTERVALS = 120
+"""Columns of a terminal from which on the table of fields has room for intervals."""
 
 
 def parts(report: Mapping[str, Any]) -> list[RenderableType]:
@@ -30,6 +34,8 @@ def parts(report: Mapping[str, Any]) -> list[RenderableType]:
         found.append(_gates(report["gates"]))
     for suite in report["suites"]:
         found.append(_figures(suite))
+        if fields_of(suite, CANDIDATE):
+            found.append(_Fields(suite))
         found += _weak_slices(suite)
     found += [_comparison(c) for c in report["comparisons"]]
     if report["quantisations"]:
@@ -93,9 +99,43 @@ def _figures(suite: Mapping[str, Any]) -> Table:
     title = f"\nSuite {suite['name']} ({suite['kind']}, {suite['cases']} cases)"
     table = _table(title, "metric", *labels, "n")
     for metric, mine in suite["figures"]["candidate"].items():
+        if is_told_by_field(metric, suite):
+            continue
         row = [figure(suite["figures"][label].get(metric), metric) for label in labels]
         table.add_row(Text(metric), *row, str(mine["n"]))
     return table
+
+
+class _Fields:
+    """The candidate's answers field by field; with intervals where they fit."""
+
+    def __init__(self, suite: Mapping[str, Any]) -> None:
+        self._suite = suite
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        wide = options.max_width >= _WITH_INTERVALS
+        table = _table(
+            f"\nFields in {self._suite['name']}, of the in-scope cases",
+            *("field", "precision", "recall", "F1", "expected", "missing", "wrong", "invented"),
+        )
+        for column in table.columns[4:]:
+            column.justify = "right"
+        for name, of in fields_of(self._suite, CANDIDATE).items():
+            table.add_row(
+                Text(name),
+                *(_measured(of[key], interval=wide) for key in ("precision", "recall", "f1")),
+                *(str(of[key]) for key in ("expected", "missing", "wrong", "invented")),
+            )
+        if not wide:
+            table.caption = Text("95 % intervals: in a wider window, --html or --json", style="dim")
+            table.caption_justify = "left"
+        yield table
+
+
+def _measured(value: Mapping[str, Any] | None, *, interval: bool) -> str:
+    if value is None or interval:
+        return figure(value)
+    return f"{value['value']:.3f}"
 
 
 def _weak_slices(suite: Mapping[str, Any]) -> list[RenderableType]:
@@ -130,7 +170,8 @@ def _comparison(comparison: Mapping[str, Any]) -> RenderableType:
         "p",
         "verdict",
     )
-    for one in comparison["metrics"]:
+    told = [m for m in comparison["metrics"] if m.get("decides", True) or _is_clear(m)]
+    for one in told:
         table.add_row(
             Text(one["metric"]),
             _difference(one["difference"]),
@@ -139,15 +180,22 @@ def _comparison(comparison: Mapping[str, Any]) -> RenderableType:
             "-" if one["p_value"] is None else f"{one['p_value']:.3g}",
             _verdict(one["verdict"]),
         )
-    warnings = [f"{m['metric']}: {m['warning']}" for m in comparison["metrics"] if m["warning"]]
-    told = warnings[:1]
+    warnings = [f"{m['metric']}: {m['warning']}" for m in told if m["warning"]]
+    captions = warnings[:1]
     # Reports of earlier releases do not have it.
     if left_out := comparison.get("left_out"):
         cases, reference = comparison["cases"], comparison["reference"]
-        told.append(f"{left_out} of {cases} cases do not count: {reference} was trained on them")
-    table.caption = Text("\n".join(told), style="dim") if told else None
+        captions.append(
+            f"{left_out} of {cases} cases do not count: {reference} was trained on them"
+        )
+    table.caption = Text("\n".join(captions), style="dim") if captions else None
     table.caption_justify = "left"
     return table
+
+
+def _is_clear(one: Mapping[str, Any]) -> bool:
+    """A field that moved for sure; the others are in the JSON and HTML."""
+    return one["verdict"] in ("better", "worse")
 
 
 def _quantisations(rows: Sequence[Mapping[str, Any]]) -> Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tuneloop import intervals
 from tuneloop.evaluation.metrics import Metric
@@ -30,6 +30,24 @@ class CaseResult:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FieldCounts:
+    """One field of a JSON task over the in-scope cases of a suite."""
+
+    expected: int
+    """references with the field"""
+    given: int
+    """answers with the field"""
+    right: int
+    """cases where both have it and agree"""
+    missing: int
+    """expected, but not given"""
+    wrong: int
+    """given, but not as expected"""
+    invented: int
+    """given, but not expected"""
+
+
+@dataclass(frozen=True, kw_only=True)
 class SuiteResult:
     """One target's figures on one suite."""
 
@@ -47,6 +65,8 @@ class SuiteResult:
     """answers that ended at the token limit"""
     unsliced: tuple[str, ...] = ()
     """tags that have too many values to be slices"""
+    fields: Mapping[str, FieldCounts] = field(default_factory=dict)
+    """field of a JSON task → how often it was right, and what was wrong with it"""
 
 
 def measure(
@@ -66,17 +86,18 @@ def measure(
         for i, case in enumerate(suite.cases)
     }
     counted = {case: result for case, result in cases.items() if case not in known}
-    slices, unsliced = _slices(suite, counted)
+    slices, unsliced = _slices(suite, counted, metrics)
     given = [result.answer for result in cases.values()]
     return SuiteResult(
         suite=suite,
         target=answers.target,
-        figures=_figures(counted.values(), [m.name for m in metrics]) | _run_figures(given),
+        figures=_figures(counted.values(), metrics) | _run_figures(given),
         slices=slices,
         cases=cases,
         errors=dict(Counter(a.error.split(":")[0] for a in given if a.error is not None)),
         cut_off=sum(a.finish_reason == "length" for a in given),
         unsliced=unsliced,
+        fields=_fields(counted.values(), metrics),
     )
 
 
@@ -89,10 +110,42 @@ def _scores(
     return {name: score for name, score in found.items() if score is not None}
 
 
-def _figures(results: Iterable[CaseResult], names: Iterable[str]) -> dict[str, Figure]:
+def _figures(results: Iterable[CaseResult], metrics: Iterable[Metric]) -> dict[str, Figure]:
     results = list(results)
-    values = {name: [r.scores[name].value for r in results if name in r.scores] for name in names}
-    return {name: intervals.mean(found) for name, found in values.items() if found}
+    figures = {}
+    for metric in metrics:
+        scores = [r.scores[metric.name] for r in results if metric.name in r.scores]
+        if scores:
+            figures[metric.name] = (
+                intervals.mean([score.value for score in scores])
+                if metric.figure is None
+                else metric.figure(scores)
+            )
+    return figures
+
+
+def _fields(results: Iterable[CaseResult], metrics: Iterable[Metric]) -> dict[str, FieldCounts]:
+    results = list(results)
+    return {
+        metric.field: _counts(r.scores[metric.name] for r in results if metric.name in r.scores)
+        for metric in metrics
+        if metric.field and metric.name == f"json_field.{metric.field}"
+    }
+
+
+def _counts(scores: Iterable[Score]) -> FieldCounts:
+    faults = Counter(score.fault for score in scores)
+    right, missing, wrong, invented = (
+        faults[fault] for fault in (None, "missing", "wrong", "invented")
+    )
+    return FieldCounts(
+        expected=right + missing + wrong,
+        given=right + wrong + invented,
+        right=right,
+        missing=missing,
+        wrong=wrong,
+        invented=invented,
+    )
 
 
 def _run_figures(answers: Sequence[Answer]) -> dict[str, Figure]:
@@ -106,7 +159,7 @@ def _run_figures(answers: Sequence[Answer]) -> dict[str, Figure]:
 
 
 def _slices(
-    suite: Suite, cases: Mapping[str, CaseResult]
+    suite: Suite, cases: Mapping[str, CaseResult], metrics: Sequence[Metric]
 ) -> tuple[dict[str, dict[str, dict[str, Figure]]], tuple[str, ...]]:
     members: dict[str, dict[str, list[CaseResult]]] = {}
     for case in suite.cases:
@@ -115,8 +168,9 @@ def _slices(
         for name, value in case.slices.items():
             members.setdefault(name, {}).setdefault(value, []).append(cases[case.id])
     unsliced = tuple(name for name, of in members.items() if len(of) > MAXIMUM_SLICE_VALUES)
+    sliced = [metric for metric in metrics if metric.name in SLICED_METRICS]
     slices = {
-        name: {value: _figures(of[value], SLICED_METRICS) for value in sorted(of)}
+        name: {value: _figures(of[value], sliced) for value in sorted(of)}
         for name, of in sorted(members.items())
         if name not in unsliced
     }

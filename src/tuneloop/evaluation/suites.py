@@ -16,6 +16,9 @@ Kind = Literal["held-out", "golden", "edge-case", "safety"]
 Messages = tuple[Mapping[str, str], ...]
 
 _ROLES = ("system", "user", "assistant")
+_PROVENANCE = ("origin", "kind", "review", "reviewer")
+"""Tags that an approved correction gets: where the row came from, not what it asks."""
+_CORRECTION = ("origin", "correction")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,8 @@ class Case:
     """the right answer is to abstain"""
     slices: Mapping[str, str] = field(default_factory=dict)
     """slice name → value, e.g. `intent: freeze_account`"""
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    """tags that tuneloop itself added to an approved correction; part of the identity, no slices"""
 
     @property
     def question(self) -> str:
@@ -146,7 +151,7 @@ def _digest(name: str, kind: str, cases: tuple[Case, ...]) -> str:
                     "messages": [dict(message) for message in case.messages],
                     "expected": case.expected,
                     "out_of_scope": case.out_of_scope,
-                    "slices": dict(case.slices),
+                    "slices": {**case.provenance, **case.slices},
                 }
                 for case in cases
             ],
@@ -190,6 +195,9 @@ def _case(row: Mapping[str, Any], where: str, task: TaskSettings) -> Case:
     if not isinstance(tags, dict):
         raise EvaluationError(f"{where}: expected `tags` to be an object of texts.")
     slices = {str(key): str(value) for key, value in tags.items()}
+    provenance = {}
+    if _CORRECTION in slices.items():
+        provenance = {name: slices.pop(name) for name in _PROVENANCE if name in slices}
     out_of_scope = slices.get("out_of_scope") == "yes" or (
         expected is not None and task.is_abstention(expected)
     )
@@ -204,6 +212,7 @@ def _case(row: Mapping[str, Any], where: str, task: TaskSettings) -> Case:
         expected=expected,
         out_of_scope=out_of_scope,
         slices=slices,
+        provenance=provenance,
     )
 
 

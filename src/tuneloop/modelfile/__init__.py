@@ -2,7 +2,12 @@
 
 from tuneloop.modelfile.channel_url import ChannelUrl
 from tuneloop.modelfile.loading import FILE_NAME, ModelFile, load, schema
-from tuneloop.modelfile.sections.data import AbstainSettings, DataSettings, TaskSettings
+from tuneloop.modelfile.sections.data import (
+    AbstainSettings,
+    DataSettings,
+    SameValues,
+    TaskSettings,
+)
 from tuneloop.modelfile.sections.deployment import EndpointSettings, ExportSettings, RolloutSettings
 from tuneloop.modelfile.sections.evaluation import (
     BenchSettings,
@@ -53,6 +58,7 @@ __all__ = [
     "QuietHours",
     "Role",
     "RolloutSettings",
+    "SameValues",
     "SampleSettings",
     "ScheduleSettings",
     "SuiteSettings",

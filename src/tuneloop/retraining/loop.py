@@ -11,9 +11,10 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tuneloop import modelfile, under_way
+from tuneloop.arguments import checked_methods
 from tuneloop.errors import UsageError
 from tuneloop.modelfile import ModelFile, ModelSettings
 from tuneloop.progress import Progress, Silent
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from tuneloop.datasets.diff import DatasetDiff
     from tuneloop.datasets.versions import DatasetVersion
     from tuneloop.deployment.backtest import Backtest
-    from tuneloop.deployment.controller import Steer
     from tuneloop.deployment.drill import DrillReport
     from tuneloop.deployment.endpoints import Endpoint
     from tuneloop.deployment.load import Load
@@ -48,8 +48,14 @@ if TYPE_CHECKING:
 LATEST = "latest"
 
 
+@checked_methods
 class Loop:
-    """One model and its workspace."""
+    """One model and its workspace, as `tuneloop.open` returns it.
+
+    Every method raises UsageError for an argument that it cannot understand, StoreError where the
+    workspace cannot be read or written, and NotAllowedError where the model file declares people
+    and whoever acts may not do it. All are a TuneloopError, with what to do in `remedy`.
+    """
 
     def __init__(
         self, workspace: Workspace, model_file: ModelFile, progress: Progress | None = None
@@ -67,9 +73,10 @@ class Loop:
         overrides: Sequence[str] = (),
         progress: Progress | None = None,
     ) -> Loop:
-        """Open a model file and the workspace beside it (or at TUNELOOP_WORKSPACE).
+        """What `tuneloop.open` does.
 
         Raises:
+            UsageError: an argument is of another kind.
             ModelFileError: the file is missing or wrong.
             StoreError: the workspace cannot be used.
         """
@@ -80,11 +87,11 @@ class Loop:
 
     @property
     def model(self) -> ModelSettings:
-        """The model file's settings."""
+        """The model file's settings with defaults and overrides applied."""
         return self.model_file.settings
 
     def close(self) -> None:
-        """Give back what the stores hold open."""
+        """Give back what the stores hold open; the loop cannot be used afterwards."""
         self.workspace.records.close()
 
     @contextmanager
@@ -106,7 +113,13 @@ class Loop:
     # Stage 1: prepare
 
     def prepare(self) -> DatasetVersion:
-        """Make a dataset version from the sources and all approved corrections."""
+        """Make a dataset version from the sources and all approved corrections.
+
+        Equal rows and settings are the version that is there already.
+
+        Raises:
+            DataError: the sources cannot be used, or too little is left of them.
+        """
         from tuneloop.retraining import preparing
 
         return preparing.prepare(self)
@@ -128,7 +141,11 @@ class Loop:
         return versions.list_versions(self.workspace, self.model.name)
 
     def quarantined(self, version: DatasetVersion) -> list[dict[str, Any]]:
-        """The rows that were left out of a version, with file, line and reason."""
+        """The rows that were left out of a version: source, line, reason, detail, excerpt.
+
+        Raises:
+            CorruptArtifactError: the stored bytes have changed.
+        """
         from tuneloop.datasets import versions
 
         return versions.read_left_out(self.workspace, version)
@@ -140,7 +157,11 @@ class Loop:
         return held_out.held_out(self, version)
 
     def dataset_diff(self, before: str, after: str) -> DatasetDiff:
-        """What changed between two dataset versions."""
+        """What changed between two dataset versions, named as for `dataset`.
+
+        Raises:
+            UsageError: none, or more than one, is meant by a name.
+        """
         from tuneloop.datasets.diff import diff
 
         return diff(self.workspace, self.dataset(before), self.dataset(after))
@@ -148,7 +169,11 @@ class Loop:
     # Stage 2: train
 
     def base(self) -> BaseModel:
-        """The base model, fetched or found, with its content hash."""
+        """The base model, fetched or found, with its content hash.
+
+        Raises:
+            BaseModelError: it does not exist, cannot be reached, or cannot be trained.
+        """
         from tuneloop.registry.base_model import resolve_base
 
         if self._base is None:
@@ -161,7 +186,16 @@ class Loop:
         return self._base
 
     def train(self, dataset: DatasetVersion | None = None, *, force: bool = False) -> TrainingRun:
-        """Train on a dataset version; the same run on the same data is offered again (T8)."""
+        """Train on a dataset version, by default the latest.
+
+        The same settings on the same rows are the run that is there already, unless `force`. A run
+        that was interrupted goes on from its last checkpoint.
+
+        Raises:
+            UsageError: there is no dataset version.
+            TrainingError: it cannot start or did not finish; it can be continued.
+            BusyError: another process is training this model.
+        """
         from tuneloop.training import stage
 
         version = dataset or self.dataset()
@@ -183,7 +217,11 @@ class Loop:
         return stage.listing(self.workspace, self.model.name)
 
     def training_run(self, reference: str = LATEST) -> TrainingRun:
-        """A run by id, its beginning, or `latest` (the newest finished one)."""
+        """A run by id, its beginning, or `latest` (the newest finished one).
+
+        Raises:
+            UsageError: none, or more than one, is meant.
+        """
         runs = self.training_runs()
         if reference == LATEST:
             found = [run for run in runs if run.status == "finished"][:1]
@@ -199,13 +237,24 @@ class Loop:
     # Stage 3: evaluate
 
     def candidate(self, dataset: DatasetVersion, run: TrainingRun) -> Candidate:
-        """Export a run, check parity, evaluate the served file, and register the bundle."""
+        """Export a run, check parity, evaluate the served file, and register the bundle.
+
+        Raises:
+            DeploymentError: the export fails, or the file cannot be served.
+            GateError: a file diverges from the step before beyond its bound.
+            EvaluationError: a server does not answer, or a gate or suite cannot be understood.
+        """
         from tuneloop.retraining.candidate import make_candidate
 
         return make_candidate(self, dataset, run)
 
     def evaluate_bundle(self, reference: str) -> Evaluation:
-        """Evaluate a bundle again, on the suites and gates of the model file as it is now."""
+        """Evaluate a bundle again, on the suites and gates of the model file as it is now.
+
+        Raises:
+            UsageError: no bundle, or more than one, is meant.
+            EvaluationError: a server does not answer, or a gate or suite cannot be understood.
+        """
         from tuneloop.retraining.candidate import evaluate_bundle
 
         return evaluate_bundle(self, self.bundle(reference))
@@ -217,7 +266,12 @@ class Loop:
         return stage.find_all(self.workspace, model=self.model.name)
 
     def evaluation(self, reference: str = LATEST) -> Evaluation:
-        """An evaluation by id, or `latest` (the newest finished one)."""
+        """An evaluation by id, or `latest` (the newest finished one).
+
+        Raises:
+            UsageError: `latest`, and none is finished.
+            EvaluationError: there is none with this id.
+        """
         from tuneloop.evaluation import stage
 
         if reference != LATEST:
@@ -228,7 +282,11 @@ class Loop:
         return finished[0]
 
     def report(self, evaluation: Evaluation) -> Report:
-        """The report of a finished evaluation."""
+        """The report of a finished evaluation.
+
+        Raises:
+            EvaluationError: it is not finished.
+        """
         from tuneloop.evaluation import stage
 
         return stage.read_report(self.workspace, evaluation)
@@ -236,7 +294,12 @@ class Loop:
     # Stage 4: deploy
 
     def bundle(self, reference: str = "production") -> Bundle:
-        """A bundle by id, its beginning, or alias."""
+        """A bundle by id, the beginning of it, or alias: production, previous, candidate.
+
+        Raises:
+            UsageError: none, or more than one, is meant.
+            CorruptArtifactError: the stored manifest does not match its id.
+        """
         from tuneloop.registry import bundle as bundles
 
         return bundles.find(self.workspace, reference, model=self.model.name)
@@ -244,7 +307,10 @@ class Loop:
     def deploy(self, bundle: Bundle | str = "candidate", *, reason: str) -> Release:
         """Put a bundle into production after verifying and smoke-testing it.
 
+        `bundle` is one, or what `bundle()` understands; `reason` is kept in the history.
+
         Raises:
+            UsageError: no bundle, or more than one, is meant.
             GateError: its gates did not pass, or the smoke test fails; production is unchanged.
         """
         from tuneloop.retraining.candidate import deploy
@@ -266,7 +332,11 @@ class Loop:
         return roll_out(self, found)
 
     def rollout(self, reference: str = LATEST) -> Rollout:
-        """A rollout by id, or the latest."""
+        """A rollout by id, its beginning, or `latest`.
+
+        Raises:
+            UsageError: none, or more than one, is meant.
+        """
         from tuneloop.deployment import rollouts
 
         return rollouts.find(self.workspace, self.model.name, reference)
@@ -277,8 +347,16 @@ class Loop:
 
         return rollouts.listing(self.workspace, self.model.name)
 
-    def steer_rollout(self, command: Steer, *, reason: str) -> Rollout:
-        """Pause, resume, promote or abort the rollout under way, by hand."""
+    def steer_rollout(
+        self, command: Literal["pause", "resume", "promote", "abort"], *, reason: str
+    ) -> Rollout:
+        """Pause, resume, promote or abort the rollout under way, by hand.
+
+        Raises:
+            UsageError: no rollout is under way, or the command does not fit where it is.
+            GateError: it cannot go on, since somebody rejected the candidate.
+            ConflictError: it was moved meanwhile.
+        """
         from tuneloop.deployment import controller
 
         return controller.steer(
@@ -313,7 +391,8 @@ class Loop:
     ) -> Backtest:
         """Ask a bundle what production was asked, and score both answers as a shadow stage does.
 
-        `limit`: conversations, the newest. No client sees anything of it.
+        `since`: how old a request may be; `limit`: conversations, the newest. No client sees
+        anything of it.
 
         Raises:
             UsageError: nothing is in production, or nothing that it answered was captured.
@@ -355,6 +434,9 @@ class Loop:
     ) -> DrillReport:
         """Rehearse rolling back on the live endpoint, there and back, and measure it.
 
+        `repeats`: there and back, each; `connections`: clients that ask meanwhile; `key`: an API
+        key of the endpoint, where it asks for one.
+
         Raises:
             UsageError: nothing is being served, or there is no previous bundle.
             DeploymentError: a switch does not take effect.
@@ -381,7 +463,15 @@ class Loop:
         )
 
     def up(self) -> None:
-        """Serve until the process is told to stop; the endpoint takes over the file's settings."""
+        """Serve until the process is told to stop; the endpoint takes over the file's settings.
+
+        It takes SIGTERM, SIGINT and SIGHUP, so it needs the main thread; a notebook wants
+        `up_detached`.
+
+        Raises:
+            BusyError: it is running already.
+            DeploymentError: a server does not come up.
+        """
         from tuneloop.deployment import endpoints, up
         from tuneloop.retraining import worker_process
 
@@ -397,7 +487,12 @@ class Loop:
         )
 
     def up_detached(self) -> str:
-        """Serve in the background; returns the gateway's URL."""
+        """Serve in the background; returns the gateway's URL once all is ready.
+
+        Raises:
+            BusyError: it is running already.
+            DeploymentError: it is not ready in time; it is stopped again.
+        """
         from tuneloop.deployment import up
 
         flags = [f"--set={flag}" for flag in self.model_file.overrides]
@@ -419,13 +514,21 @@ class Loop:
     # Stage 5: monitor
 
     def ingest(self) -> IngestReport:
-        """Move what the gateway captured into the traffic tables."""
+        """Move what the gateway captured into the traffic tables.
+
+        What was captured in the last seconds comes with the next call.
+
+        Raises:
+            BusyError: another process has been moving the captured traffic for a minute.
+        """
         from tuneloop.storage.ingest import ingest
 
         return ingest(self.workspace.folder("spool"), self.workspace.traffic)
 
     def monitor(self, *, only: Collection[str] | None = None) -> list[Measurement]:
-        """Measure the last window of traffic of the bundle in production; `only` these monitors.
+        """Measure the last window of traffic of the bundle in production.
+
+        `only`: names of monitors, such as `["format_compliance"]`; None: all.
 
         Raises:
             UsageError: nothing is in production, or there is no such monitor.
@@ -445,19 +548,32 @@ class Loop:
     def measurements(
         self, *, monitor: str | None = None, limit: int | None = None
     ) -> list[Measurement]:
-        """Earlier measurements, the newest first."""
-        from tuneloop.monitoring import stage
+        """Earlier measurements, the newest first: of one monitor or all, at most `limit`.
 
-        return stage.history(self.workspace, model=self.model.name, monitor=monitor, limit=limit)
+        Raises:
+            UsageError: nothing was measured by this name, and there is no such monitor.
+        """
+        from tuneloop.monitoring import stage
+        from tuneloop.monitoring.monitors import table
+
+        name = self.model.name
+        found = stage.history(self.workspace, model=name, monitor=monitor, limit=limit)
+        if monitor is not None and not found:
+            table.chosen([monitor])
+        return found
 
     def alerts(self, *, all_: bool = False) -> list[Alert]:
-        """Open alerts, or all."""
+        """Alerts that are not resolved, or all, the newest first."""
         from tuneloop.monitoring import alerts
 
         return alerts.listing(self.workspace, self.model.name, unresolved_only=not all_)
 
     def acknowledge(self, alert: str) -> None:
-        """Say that somebody looks after an alert."""
+        """Say that somebody looks after an alert, named by its id.
+
+        Raises:
+            UsageError: there is no such alert, or it is resolved.
+        """
         from tuneloop.monitoring import alerts
 
         alerts.acknowledge(self.workspace, alert, actor=actor())
@@ -479,14 +595,18 @@ class Loop:
         )
 
     def interactions(self, *, limit: int = 20) -> list[dict[str, Any]]:
-        """Captured interactions of this endpoint, the newest first."""
+        """Captured interactions of this endpoint, the newest first; at most `limit`."""
         from tuneloop.retraining import tracing
 
         self.ingest()
         return tracing.interactions(self.workspace, self.model.endpoint_name, limit=limit)
 
     def trace(self, interaction: str) -> dict[str, Any]:
-        """One interaction with its feedback and what answered it."""
+        """One interaction, by its id, with its feedback and the bundle that answered it.
+
+        Raises:
+            UsageError: it was not captured.
+        """
         from tuneloop.retraining import tracing
 
         self.ingest()
@@ -507,7 +627,15 @@ class Loop:
         )
 
     def run(self, *, reason: str = "started by hand", force: bool = False) -> CycleResult:
-        """One cycle: prepare, train, evaluate, decide, deploy."""
+        """One cycle: prepare, train, evaluate, decide, deploy.
+
+        `reason` is kept with it. With `force` also where nothing is new. A refused candidate is a
+        result, no error.
+
+        Raises:
+            BusyError: another cycle of this model is running.
+            TuneloopError: a step failed; production is unchanged, the next call continues.
+        """
         from tuneloop.retraining.cycle import run_cycle
 
         return run_cycle(self, reason=reason, force=force)

@@ -15,6 +15,7 @@ from datasets import Dataset
 from trl import DPOConfig, DPOTrainer
 
 from tuneloop.training.rows import TokenRow
+from tuneloop.training.trainer import says_last_losses
 
 
 class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]  # TRL is untyped
@@ -36,6 +37,11 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]  # TRL is untyped
         self.completion_tokens += int(inputs["completion_mask"].sum())
         loss: torch.Tensor = super().training_step(model, inputs, *args)
         return loss
+
+    def log(self, logs: dict[str, float], *args: Any) -> None:
+        """Log what is the same whether the run was interrupted or not."""
+        says_last_losses(logs, self.state)
+        super().log(logs, *args)
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """None in checkpoints; the registry writes one for a published bundle."""

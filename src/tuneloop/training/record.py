@@ -6,7 +6,8 @@ import json
 import platform
 import resource
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,7 @@ def peak_memory_mb(device: str) -> dict[str, float]:
     return {name: round(value, 1) for name, value in found.items()}
 
 
-def loss_curves(log_history: list[dict[str, Any]]) -> dict[str, list[dict[str, float]]]:
+def loss_curves(log_history: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, float]]]:
     """The trainer's log as two curves, over all sessions of a resumed run.
 
     Of preference training with the rewards: beta times how much more likely, in nats, an answer has
@@ -126,6 +127,65 @@ def _rewards(entry: dict[str, Any], prefix: str) -> dict[str, float]:
     return {
         name: entry[f"{prefix}{key}"] for name, key in names.items() if f"{prefix}{key}" in entry
     }
+
+
+def losses_of(log_history: Sequence[dict[str, Any]]) -> dict[str, float | None]:
+    """The losses that stand for a run, in nats: the same whether it was interrupted or not.
+
+    `final_loss` is the mean over the completion tokens of the last optimizer step, before its
+    update (of preference training: the loss of its pairs). `best_eval_loss` is the lowest loss on
+    the held-out rows at the end of an epoch, and `best_eval_step` and `best_eval_epoch` say which:
+    the weights that are kept are those of that step. None where nothing was measured.
+    """
+    curves = loss_curves(log_history)
+    best = min(curves["eval"], key=lambda point: point["loss"], default=None)
+    return {
+        "final_loss": curves["train"][-1]["loss"] if curves["train"] else None,
+        "final_eval_loss": curves["eval"][-1]["loss"] if curves["eval"] else None,
+        "best_eval_loss": None if best is None else best["loss"],
+        "best_eval_step": None if best is None else best["step"],
+        "best_eval_epoch": None if best is None else best["epoch"],
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Losses:
+    """What a stored record says about the losses of its run, in nats."""
+
+    last: float | None
+    """of the last optimizer step; None: it did not finish"""
+    held_out: float | None
+    """the lowest on the held-out rows; None: there were none"""
+    epoch: float | None
+    """passes over the rows after which that was measured"""
+    remark: str = ""
+    """what a reader must know of a record that an earlier version wrote"""
+
+    def __str__(self) -> str:
+        """In words, for a person."""
+        if self.last is None:
+            return "no loss yet"
+        said = f"last loss {self.last:.4f}"
+        if self.held_out is not None:
+            said += f", best held-out loss {self.held_out:.4f}"
+            said += "" if self.epoch is None else f" after epoch {self.epoch:.3g}"
+        return f"{said} ({self.remark})" if self.remark else said
+
+
+def losses(record: Mapping[str, Any]) -> Losses:
+    """The losses of a record, also of one that an earlier version wrote."""
+    points = record.get("loss_curves", {}).get("eval", [])
+    best: Mapping[str, float] = min(points, key=lambda point: point["loss"], default={})
+    older = "final_loss" in record and "best_eval_step" not in record
+    resumed = older and record.get("resumed_from_step", 0) > 0
+    return Losses(
+        last=record.get("final_loss"),
+        held_out=record.get("best_eval_loss"),
+        epoch=record.get("best_eval_epoch", best.get("epoch")),
+        remark="an earlier version measured it where the run was interrupted, too"
+        if resumed and points
+        else "",
+    )
 
 
 def identity(spec: TrainingSpec) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from tuneloop.training.record import (
     hyperparameters,
     identity,
     loss_curves,
+    losses_of,
     package_versions,
     peak_memory_mb,
     write_record,
@@ -81,6 +82,9 @@ def train(
     checkpoint = last_checkpoint(spec.run_folder / CHECKPOINTS_NAME)
     if checkpoint is not None:
         emit({"event": "note", "text": f"Continuing from {checkpoint.name}."})
+        if stopped_early(_state_of(checkpoint), config.early_stopping_patience):
+            # Interrupted after that was found: no step is left.
+            trainer.args.max_steps = _state_of(checkpoint)["global_step"]
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     step = trainer.state.global_step
     if stop_requested():
@@ -222,8 +226,7 @@ def _figures(
     trainer: PackedTrainer | PreferenceTrainer, before: Preflight, *, seconds: float
 ) -> dict[str, Any]:
     """What was measured: losses, speed and counts."""
-    curves = loss_curves(trainer.state.log_history)
-    evaluation = [point["loss"] for point in curves["eval"]]
+    log = trainer.state.log_history
     return {
         "rows": {"train": len(before.train.rows), "eval": len(before.evaluation.rows)},
         "left_out_rows": {
@@ -232,10 +235,8 @@ def _figures(
         },
         "steps": trainer.state.global_step,
         "epochs_done": trainer.state.epoch,
-        "final_loss": curves["train"][-1]["loss"] if curves["train"] else None,
-        "final_eval_loss": evaluation[-1] if evaluation else None,
-        "best_eval_loss": min(evaluation) if evaluation else None,
-        "loss_curves": curves,
+        **losses_of(log),
+        "loss_curves": loss_curves(log),
         "train_seconds": round(seconds, 3),
         "tokens_per_second": round(trainer.row_tokens / seconds, 2),
         "completion_tokens_per_second": round(trainer.completion_tokens / seconds, 2),
@@ -275,13 +276,24 @@ def last_checkpoint(folder: Path) -> Path | None:
     complete = []
     for path in folder.glob("checkpoint-*"):
         try:
-            step = int(json.loads((path / "trainer_state.json").read_text())["global_step"])
+            step = int(_state_of(path)["global_step"])
         except (OSError, ValueError, KeyError, TypeError):
             # A kill interrupted it; left lying it would be taken for the newest next time.
             shutil.rmtree(path, ignore_errors=True)
             continue
         complete.append((step, path))
     return max(complete)[1] if complete else None
+
+
+def _state_of(checkpoint: Path) -> dict[str, Any]:
+    state: dict[str, Any] = json.loads((checkpoint / "trainer_state.json").read_text())
+    return state
+
+
+def stopped_early(state: Mapping[str, Any], patience: int) -> bool:
+    """Whether that many measured losses in a row were no better than the best before them."""
+    losses = [entry["eval_loss"] for entry in state["log_history"] if "eval_loss" in entry]
+    return bool(patience and losses) and len(losses) - 1 - losses.index(min(losses)) >= patience
 
 
 def _pad_id(tokenizer: Any) -> int:

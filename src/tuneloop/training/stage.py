@@ -23,6 +23,7 @@ from tuneloop.storage import tables
 from tuneloop.training.config import TrainingConfig
 from tuneloop.training.pairs import read_pairs, require_pairs
 from tuneloop.training.process import run_training
+from tuneloop.training.record import Losses, losses
 from tuneloop.training.same_rows import files_of, rows_digest
 from tuneloop.training.spec import TrainingSpec
 from tuneloop.workspace import Workspace
@@ -54,6 +55,11 @@ class TrainingRun:
         """Each setting with its origin."""
         found: Mapping[str, Any] = self.record.get("hyperparameters", {})
         return found
+
+    @property
+    def losses(self) -> Losses:
+        """The last loss and the best held-out one, in nats."""
+        return losses(self.record)
 
 
 def train(
@@ -337,9 +343,9 @@ def _finish(workspace: Workspace, run: str, **values: Any) -> None:
 
 
 def _tell(record: Mapping[str, Any], progress: Progress) -> None:
-    best = record.get("best_eval_loss")
-    held_out = f", held-out loss {best:.4f}" if best is not None else ""
+    steps, before = record["steps"], record.get("resumed_from_step", 0)
+    went_on = f"of {steps} after going on" if before else "steps"
     progress.note(
-        f"{record['steps']} steps in {record['train_seconds']:.0f} s, "
-        f"{record['tokens_per_second']:.0f} tokens/s, loss {record['final_loss']:.4f}{held_out}"
+        f"{steps - before} {went_on} in {record['train_seconds']:.0f} s, "
+        f"{record['tokens_per_second']:.0f} tokens/s, {losses(record)}"
     )

@@ -20,10 +20,24 @@ from tuneloop.training.config import TrainingConfig
 from tuneloop.training.loss import packed_loss, padded_loss
 from tuneloop.training.model import chosen_dtype
 from tuneloop.training.packing import pack_tensors, padded_tensors, plan_packs, plan_padded
+from tuneloop.training.record import losses_of
 from tuneloop.training.rows import TokenRow
 from tuneloop.training.spec import CHECKPOINTS_NAME, TrainingSpec
 
 _SECONDS_BETWEEN_CHECKPOINTS = {"lora": 60.0, "qlora": 60.0, "dpo": 60.0, "full": 600.0}
+
+
+def says_last_losses(logs: dict[str, float], state: Any) -> None:
+    """At the end of training, log the last loss where the trainer would log a mean.
+
+    Its `train_loss` is the mean over the steps of this process: another figure after a kill than
+    without one. Trackers get the figures of the run's record under the record's names; nothing of a
+    run that was stopped in the middle of an epoch, for its last loss is not the run's.
+    """
+    if logs.pop("train_loss", None) is None or not _epoch_is_over(state):
+        return
+    found = losses_of(state.log_history)
+    logs |= {name: value for name, value in found.items() if value is not None}
 
 
 class BatchMaker:
@@ -120,6 +134,11 @@ class PackedTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
         model.train(was_training)
         return total / sum(len(row.completion) for row in rows)
 
+    def log(self, logs: dict[str, float], *args: Any) -> None:
+        """Log what is the same whether the run was interrupted or not."""
+        says_last_losses(logs, self.state)
+        super().log(logs, *args)
+
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Not counted: the inputs are packs."""
         return 0
@@ -202,7 +221,12 @@ class StepEvents(TrainerCallback):  # type: ignore[misc]
 
 
 class TimedCheckpoints(TrainerCallback):  # type: ignore[misc]
-    """Saves a checkpoint after so many seconds, and at once when training is to stop."""
+    """Saves a checkpoint after so many seconds, and at once when training is to stop.
+
+    A run that goes on from one must measure what it would have measured without the interruption.
+    So none is saved between an epoch's last step and its evaluation, which the next process would
+    not make up for; and a stop in the middle of an epoch evaluates nothing.
+    """
 
     def __init__(self, *, every_seconds: float, stop_requested: Callable[[], bool]) -> None:
         self._every_seconds = every_seconds
@@ -211,15 +235,28 @@ class TimedCheckpoints(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Ask the trainer to save or to stop."""
-        if self._stop_requested():
-            control.should_save = True
+        stop = self._stop_requested()
+        if stop:
             control.should_training_stop = True
-        elif time.monotonic() - self._last > self._every_seconds:
+        if not _epoch_is_over(state) and (
+            stop or time.monotonic() - self._last > self._every_seconds
+        ):
             control.should_save = True
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """The trainer also calls this when it was stopped in the middle of one."""
+        if not _epoch_is_over(state):
+            control.should_evaluate = False
+            control.should_save = False
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Count from the last checkpoint, whoever asked for it."""
         self._last = time.monotonic()
+
+
+def _epoch_is_over(state: Any) -> bool:
+    """Whether the step was the last of an epoch; `epochs: 2.5` has its third end half-way."""
+    return float(state.epoch).is_integer() or state.global_step >= state.max_steps
 
 
 def callbacks(
@@ -273,6 +310,8 @@ def arguments(
         "eval_strategy": "epoch" if measured else "no",
         "save_strategy": "epoch",
         "save_total_limit": 2,
+        # The evaluations without improvement that early stopping has counted.
+        "restore_callback_states_from_checkpoint": True,
         "load_best_model_at_end": measured,
         "metric_for_best_model": "eval_loss" if measured else None,
         "greater_is_better": False if measured else None,

@@ -34,7 +34,9 @@ class Listener(Silent):
         self.updates.append((done, total, detail))
 
 
-def test_a_killed_run_is_explained_and_continues_from_its_checkpoint(spec: TrainingSpec) -> None:
+def test_a_killed_run_is_explained_and_continues_from_its_checkpoint(
+    spec: TrainingSpec, tmp_path: Path
+) -> None:
     process = TrainingProcess(spec)
     seen: list[dict[str, Any]] = []
     with pytest.raises(TrainingError, match="was killed") as caught:
@@ -55,6 +57,11 @@ def test_a_killed_run_is_explained_and_continues_from_its_checkpoint(spec: Train
     assert listener.updates[-1][:2] == (9, 9)
     assert "tokens/s" in listener.updates[-1][2]
     assert not (spec.run_folder / "checkpoints").exists()
+
+    whole = run_training(replace(spec, run_folder=tmp_path / "whole"), progress=Silent())
+    assert output.record["loss_curves"] == whole.record["loss_curves"]
+    for name in ("final_loss", "best_eval_loss", "best_eval_step", "best_eval_epoch"):
+        assert output.record[name] == whole.record[name]
 
 
 def test_a_cancelled_run_ends_its_process_and_keeps_a_checkpoint(spec: TrainingSpec) -> None:

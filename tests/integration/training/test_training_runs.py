@@ -53,6 +53,9 @@ def test_a_run_learns_and_leaves_an_adapter_and_its_record(spec: TrainingSpec) -
     evaluation = [point["loss"] for point in record["loss_curves"]["eval"]]
     assert len(evaluation) == 3
     assert evaluation[-1] < evaluation[0] - 0.1
+    assert record["final_loss"] == _losses(record)[-1]
+    assert (record["best_eval_loss"], record["best_eval_step"]) == (min(evaluation), 9)
+    assert record["best_eval_epoch"] == 3
     steps = [event for event in events if event["event"] == "step"]
     assert [event["step"] for event in steps] == list(range(1, 10))
     assert all(event["tokens_per_second"] > 0 for event in steps)
@@ -92,10 +95,122 @@ def test_a_stopped_run_continues_in_the_middle_of_an_epoch_as_if_never_stopped(
     finished, events = _train(spec)
     assert {"event": "note", "text": "Continuing from checkpoint-5."} in events
     assert finished.record["resumed_from_step"] == 5
-    assert _losses(finished.record) == pytest.approx(_losses(whole.record), abs=1e-5)
-    assert finished.record["final_eval_loss"] == pytest.approx(
-        whole.record["final_eval_loss"], abs=1e-5
-    )
+    _same_losses(finished.record, whole.record)
+
+
+@pytest.mark.parametrize("step", [3, 6, 9])
+def test_a_run_stopped_after_an_epochs_last_step_measures_that_epoch(
+    spec: TrainingSpec, tmp_path: Path, step: int
+) -> None:
+    whole, _ = _train(replace(spec, run_folder=tmp_path / "whole"))
+    asked: list[int] = []
+
+    def after_the_epoch() -> bool:
+        asked.append(1)
+        return len(asked) >= step
+
+    stopped, _ = _train(spec, stop_requested=after_the_epoch)
+    assert not stopped.finished
+    finished, _ = _train(spec)
+    _same_losses(finished.record, whole.record)
+
+
+@pytest.mark.parametrize("killed_at", ["before", "in"])
+def test_a_run_killed_around_an_evaluation_still_has_it(
+    spec: TrainingSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: str
+) -> None:
+    """However often checkpoints are saved: here after every step."""
+    from tuneloop.training import trainer
+
+    monkeypatch.setitem(trainer._SECONDS_BETWEEN_CHECKPOINTS, "lora", 0.0)
+    whole, _ = _train(replace(spec, run_folder=tmp_path / "whole"))
+
+    class KilledError(Exception):
+        pass
+
+    def kill(*args: Any, **kwargs: Any) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        if killed_at == "in":
+            patch.setattr(trainer.PackedTrainer, "mean_loss", kill)
+        else:
+            patch.setattr(trainer.PackedTrainer, "evaluate", kill)
+        _train(spec)
+    assert (spec.run_folder / "checkpoints" / "checkpoint-2").is_dir()
+    finished, _ = _train(spec)
+    assert finished.record["resumed_from_step"] == 2
+    _same_losses(finished.record, whole.record)
+
+
+@pytest.mark.parametrize("interrupted_at", [10, 12])
+def test_early_stopping_counts_on_after_an_interruption(
+    spec: TrainingSpec, monkeypatch: pytest.MonkeyPatch, interrupted_at: int
+) -> None:
+    """In the epoch that is the last, and after its last step."""
+    from tuneloop.training.trainer import PackedTrainer
+
+    def measured(self: Any, rows: Any) -> float:
+        """The best after the second epoch, at step 6; worse and worse from then on."""
+        return abs(float(self.state.global_step) - 6.0)
+
+    monkeypatch.setattr(PackedTrainer, "mean_loss", measured)
+    spec = replace(spec, config=replace(spec.config, epochs=12, early_stopping_patience=2))
+    asked: list[int] = []
+
+    def in_the_fourth_epoch() -> bool:
+        asked.append(1)
+        return len(asked) >= interrupted_at
+
+    stopped, _ = _train(spec, stop_requested=in_the_fourth_epoch)
+    assert not stopped.finished and stopped.step == interrupted_at
+    finished, _ = _train(spec)
+    assert finished.record["steps"] == 12
+    assert (finished.record["best_eval_step"], finished.record["best_eval_epoch"]) == (6, 2)
+
+
+def test_trackers_are_told_the_losses_of_the_record(
+    spec: TrainingSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the mean over the steps that this process made."""
+    from transformers import TrainerCallback
+
+    from tuneloop.training import run
+
+    told: list[dict[str, Any]] = []
+
+    class Tracker(TrainerCallback):  # type: ignore[misc]
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any, **kwargs: Any) -> None:
+            told.append(dict(logs))
+
+    made = run.callbacks
+    monkeypatch.setattr(run, "callbacks", lambda *a, **k: [*made(*a, **k), Tracker()])
+    asked: list[int] = []
+
+    def in_the_second_epoch() -> bool:
+        asked.append(1)
+        return len(asked) == 5
+
+    _train(spec, stop_requested=in_the_second_epoch)
+    assert not any("final_loss" in logs for logs in told)
+    outcome, _ = _train(spec)
+    names = ("final_loss", "final_eval_loss", "best_eval_loss", "best_eval_step")
+    assert {name: told[-1][name] for name in names} == {
+        name: outcome.record[name] for name in names
+    }
+    assert not any("train_loss" in logs for logs in told)
+
+
+def _same_losses(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """Curves and figures are those of a run that was never interrupted, each point once."""
+    for curve in ("train", "eval"):
+        mine, theirs = one["loss_curves"][curve], other["loss_curves"][curve]
+        assert [point["step"] for point in mine] == [point["step"] for point in theirs]
+        assert [p["loss"] for p in mine] == pytest.approx([p["loss"] for p in theirs], abs=1e-5)
+    for name in ("final_loss", "final_eval_loss", "best_eval_loss"):
+        assert one[name] == pytest.approx(other[name], abs=1e-5), name
+    for name in ("best_eval_step", "best_eval_epoch", "steps"):
+        assert one[name] == other[name], name
 
 
 def test_a_half_written_checkpoint_is_passed_over(spec: TrainingSpec) -> None:

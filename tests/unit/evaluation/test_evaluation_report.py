@@ -176,3 +176,50 @@ def test_the_terminal_shows_outputs_as_they_are_and_no_control_characters(report
 def test_a_report_of_another_format_is_refused() -> None:
     with pytest.raises(EvaluationError, match="report of format 1, got 9"):
         Report({"format": 9})
+
+
+def test_fields_are_one_table_instead_of_a_list_of_metrics(report: Report) -> None:
+    intent = report.as_json()["suites"][0]["fields"]["candidate"]["intent"]
+    # Two of 40 gave no JSON, one another intent.
+    counts = {name: intent[name] for name in ("expected", "given", "missing", "wrong", "invented")}
+    assert counts == {"expected": 40, "given": 38, "missing": 2, "wrong": 1, "invented": 0}
+    assert intent["precision"]["n"] == 38 and intent["recall"]["n"] == 40
+    assert set(report.as_json()["suites"][0]["fields"]) == {"candidate", "production"}
+    narrow = next(line for line in as_text(report, width=80).splitlines() if "intent " in line)
+    assert narrow.split() == ["intent", "0.974", "0.925", "0.949", "40", "2", "1", "0"]
+    wide = next(line for line in as_text(report, width=140).splitlines() if "intent " in line)
+    assert "0.974 (0.865–0.995)" in wide and wide.split()[-4:] == ["40", "2", "1", "0"]
+    assert "json_field." not in as_text(report)
+    assert "json_field." not in report.as_html().partition("Against production")[0]
+
+
+def test_a_report_of_earlier_days_shows_its_fields_as_it_did(report: Report) -> None:
+    data = json.loads(json.dumps(report.as_json()))
+    for suite in data["suites"]:
+        del suite["fields"]
+    for comparison in data["comparisons"]:
+        for one in comparison["metrics"]:
+            del one["decides"]
+    old = Report(data)
+    assert "json_field.intent" in as_text(old) and "json_field.intent" in old.as_html()
+
+
+def test_fields_in_a_comparison_decide_nothing(task: TaskSettings, parts) -> None:
+    cases = [parts.case(str(i), parts.answer_text("refund", urgent=i % 2 == 0)) for i in range(200)]
+    suite, metrics = parts.suite(cases), metrics_for(task)
+    right = {case.id: case.expected or "" for case in cases}
+    # Production is wrong in the intent of 40, the candidate in the urgency of 20 others.
+    theirs = right | {str(i): parts.answer_text("delivery", urgent=i % 2 == 0) for i in range(40)}
+    mine = right | {str(i): parts.answer_text("refund", urgent=i % 2 == 1) for i in range(100, 120)}
+    found = compare(
+        measure(parts.answers(suite, mine, "a"), metrics),
+        measure(parts.answers(suite, theirs, "b"), metrics),
+        label="production",
+        metrics=metrics,
+        margin=0.02,
+    )
+    by_name = {one.metric: one for one in found.metrics}
+    assert by_name["json_field.urgent.recall"].verdict == "worse"
+    assert by_name["json_field.intent"].verdict == "better"
+    assert found.verdict == "better"
+    assert "json_field.urgent.f1" not in by_name

@@ -1,9 +1,12 @@
 from dataclasses import replace
 
+from tuneloop import intervals
+from tuneloop.evaluation import gates
 from tuneloop.evaluation.metrics import metrics_for
-from tuneloop.evaluation.results import measure
-from tuneloop.evaluation.targets import Answer
-from tuneloop.modelfile import TaskSettings
+from tuneloop.evaluation.plan import make_plan
+from tuneloop.evaluation.results import FieldCounts, measure
+from tuneloop.evaluation.targets import Answer, Sampling
+from tuneloop.modelfile import SameValues, TaskSettings
 
 
 def test_each_metric_counts_exactly_its_cases(task: TaskSettings, parts) -> None:
@@ -27,7 +30,13 @@ def test_each_metric_counts_exactly_its_cases(task: TaskSettings, parts) -> None
         "accuracy": (0.25, 4),
         "format": (0.857, 7),
         "json_field.intent": (0.25, 4),
+        "json_field.intent.precision": (0.333, 3),
+        "json_field.intent.recall": (0.25, 4),
+        "json_field.intent.f1": (0.286, 4),
         "json_field.urgent": (0.75, 4),
+        "json_field.urgent.precision": (1.0, 3),
+        "json_field.urgent.recall": (0.75, 4),
+        "json_field.urgent.f1": (0.857, 4),
         "abstention_recall": (0.667, 3),
         "over_abstention": (0.25, 4),
         "abstention_precision": (0.667, 3),
@@ -51,6 +60,86 @@ def test_requests_without_an_answer_count_as_wrong(task: TaskSettings, parts) ->
     assert "abstention_precision" not in result.figures
     assert result.figures["error_share"].value == 0.5
     assert result.errors == {"timeout": 1} and result.cut_off == 1
+
+
+def test_optional_fields_are_counted_by_what_is_wrong_with_them(parts) -> None:
+    task = TaskSettings(output_schema={"properties": {"people": {}, "time": {}}})
+    both, none = '{"people": 4, "time": "noon"}', "{}"
+    suite = parts.suite(
+        [parts.case(f"b{i}", both) for i in range(5)]
+        + [parts.case(f"n{i}", none) for i in range(4)]
+        + [parts.case("free", None), parts.case("out", both, out_of_scope=True)]
+    )
+    given = {
+        "b0": both,
+        "b1": '{"people": 5, "time": "noon"}',
+        "b2": '{"time": "noon"}',
+        "b3": "for four",
+        "b4": Answer(error="timeout: no answer in 1 s"),
+        "n0": none,
+        "n1": '{"people": 4}',
+        "n2": Answer(error="timeout: no answer in 1 s"),
+        "n3": "nothing",
+        "free": both,
+        "out": '{"people": 9}',
+    }
+    result = measure(parts.answers(suite, given), metrics_for(task))
+    assert result.fields["people"] == FieldCounts(
+        expected=5, given=3, right=1, missing=3, wrong=1, invented=1
+    )
+    shown = {
+        name.removeprefix("json_field.people"): (round(f.value, 3), f.n)
+        for name, f in result.figures.items()
+        if name.startswith("json_field.people")
+    }
+    assert shown == {
+        "": (0.167, 6),
+        ".precision": (0.333, 3),
+        ".recall": (0.2, 5),
+        ".f1": (0.25, 6),
+    }
+    assert result.fields["time"].invented == 0 and result.fields["time"].right == 3
+    assert result.figures["json_field.people.recall"] == intervals.share(1, 5)
+
+
+def test_a_gate_may_stand_on_each_figure_of_a_field(parts) -> None:
+    task = TaskSettings(output_schema={"properties": {"people": {}}})
+    suite = parts.suite([parts.case(str(i), '{"people": 4}') for i in range(4)])
+    plan = make_plan(
+        model="tables",
+        suites=[suite],
+        metrics=metrics_for(task),
+        conditions={
+            "json_field.people.precision": ">= 1",
+            "json_field.people.recall": ">= 0.75",
+            "held-out.json_field.people.f1": ">= 0.9",
+        },
+        sampling=Sampling(),
+        minimum_cases=0,
+    )
+    given = {"0": '{"people": 4}', "1": '{"people": 4}', "2": '{"people": 4}', "3": "{}"}
+    result = measure(parts.answers(suite, given), plan.metrics)
+    outcome = gates.judge(plan.gate_lock, figures={suite.name: result.figures}, sizes=plan.sizes())
+    verdicts = {one.gate.metric.rpartition(".")[2]: one.verdict for one in outcome.results}
+    assert verdicts == {"precision": "passed", "recall": "passed", "f1": "failed"}
+
+
+def test_a_changed_rule_for_values_is_another_lock(parts) -> None:
+    suite = parts.suite([parts.case("1", '{"people": "4"}')])
+
+    def locked(**rules: SameValues) -> str:
+        task = TaskSettings(output_schema={"properties": {"people": {}}}, same_values=rules)
+        plan = make_plan(
+            model="tables",
+            suites=[suite],
+            metrics=metrics_for(task),
+            conditions={"accuracy": ">= 1"},
+            sampling=Sampling(),
+        )
+        return plan.gate_lock.digest
+
+    one, other = SameValues(ignore="people"), SameValues(ignore="persons")
+    assert len({locked(), locked(people=one), locked(people=other)}) == 3
 
 
 def test_slices_add_up_to_the_whole(task: TaskSettings, parts) -> None:

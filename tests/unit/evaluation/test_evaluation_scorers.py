@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from tuneloop.errors import EvaluationError
 from tuneloop.evaluation import scorers
 from tuneloop.evaluation.metrics import metrics_for
-from tuneloop.evaluation.scorers import structured
+from tuneloop.evaluation.scorers.same_values import by_rules, same
 from tuneloop.evaluation.suites import Case
-from tuneloop.modelfile import TaskSettings
+from tuneloop.modelfile import SameValues, TaskSettings
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -30,7 +30,7 @@ def value(score: scorers.Score | None) -> float:
 
 @given(JSON_VALUES)
 def test_every_json_value_is_the_same_as_itself_written_again(found: Any) -> None:
-    assert structured.same(found, json.loads(json.dumps(found)))
+    assert same(found, json.loads(json.dumps(found)))
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_every_json_value_is_the_same_as_itself_written_again(found: Any) -> Non
 def test_json_values_are_equal_when_a_program_would_treat_them_alike(
     left: Any, right: Any, equal: bool
 ) -> None:
-    assert structured.same(left, right) is equal
+    assert same(left, right) is equal
 
 
 @pytest.mark.parametrize(
@@ -77,10 +77,86 @@ def test_field_order_and_white_space_do_not_matter() -> None:
     )
 
 
-def test_a_field_counts_only_where_the_reference_has_it() -> None:
-    field = scorers.json_field("urgent")
-    assert field(one('{"intent": "refund"}'), "{}") is None
-    assert value(field(one('{"urgent": false}'), '{"urgent": 0}')) == 0
+@pytest.mark.parametrize(
+    ("expected", "output", "found"),
+    [
+        ('{"people": 4}', '{"people": 4}', (1, None)),
+        ('{"people": 4}', '{"people": 5}', (0, "wrong")),
+        ('{"people": 4}', '{"time": "noon"}', (0, "missing")),
+        ('{"people": 4}', "four", (0, "missing")),
+        ('{"time": "noon"}', '{"people": 4}', (0, "invented")),
+        ('{"people": null}', '{"people": null}', (1, None)),
+        ('{"people": null}', "{}", (0, "missing")),
+        ("{}", '{"people": null}', (0, "invented")),
+    ],
+)
+def test_a_field_is_right_missing_wrong_or_invented(
+    expected: str, output: str, found: tuple[int, str | None]
+) -> None:
+    score = scorers.json_field("people")(one(expected), output)
+    assert score is not None and (score.value, score.fault) == found
+
+
+def test_a_field_that_nobody_speaks_of_is_not_counted() -> None:
+    field = scorers.json_field("people")
+    for output in ("{}", "no JSON", ""):
+        assert field(one('{"time": "noon"}'), output) is None
+    assert field(one(None), '{"people": 4}') is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "left", "right", "equal"),
+    [
+        ({}, "4", "4 people", False),
+        ({"equal": [["4", "4 people"]]}, "4", "4 people", True),
+        ({"equal": [["4", "4 people"]]}, "5", "5 people", False),
+        ({"equal": [["4", 4], ["5", 5]]}, 4, "4", True),
+        ({"equal": [["4", 4], ["5", 5]]}, 4, "5", False),
+        ({"ignore": "people|persons"}, "5 people", "5", True),
+        ({"ignore": "people|persons"}, "5 people", "6 persons", False),
+        ({"ignore": "people"}, "5 People", "5", False),
+        ({"ignore": "people", "ignore_case": True}, "5 People", "5", True),
+        ({"ignore_case": True}, "Noon", "noon", True),
+        ({"ignore_case": True}, True, "true", False),
+        ({"ignore_case": True}, ["A", {"k": "B"}], ["a", {"k": "b"}], True),
+        ({"ignore_case": True}, ["a", "b"], ["b", "a"], False),
+        ({"any_order": True}, ["a", "b"], ["b", "a"], True),
+        ({"any_order": True}, [2, 1.0], [1, 2], True),
+        ({"any_order": True}, ["a", "a", "b"], ["a", "b", "b"], False),
+        (
+            {"any_order": True, "equal": [["vegan", "plants"]]},
+            ["plants", "x"],
+            ["x", "vegan"],
+            True,
+        ),
+        ({"equal": [[["a", "b"], "both"]]}, "both", ["a", "b"], True),
+        ({"equal": [["none", None]]}, None, "none", True),
+    ],
+)
+def test_values_are_the_same_by_the_rules_that_the_task_declares(
+    rule: dict[str, Any], left: Any, right: Any, equal: bool
+) -> None:
+    compare = by_rules({"people": SameValues(**rule)})
+    assert compare("people", left, right) is compare("people", right, left) is equal
+    assert compare("time", left, right) is same(left, right)
+
+
+def test_declared_rules_are_in_force_in_every_metric_of_the_task_and_in_its_definition() -> None:
+    task = TaskSettings(
+        output_schema={"properties": {"people": {}, "time": {}}},
+        same_values={"people": SameValues(ignore="people")},
+    )
+    by_name = {metric.name: metric for metric in metrics_for(task)}
+    case, output = one('{"people": "4", "time": "noon"}'), '{"people": "4 people", "time": "noon"}'
+    for name in (
+        "accuracy",
+        "json_field.people",
+        "json_field.people.f1",
+        "json_field.people.recall",
+    ):
+        assert value(by_name[name].score(case, output)) == 1, name
+        assert by_name[name].about.endswith('mean the same: {"people":{"ignore":"people"}}')
+    assert "mean the same" not in by_name["json_field.time"].about
 
 
 def test_a_reference_that_is_not_json_is_the_suites_fault() -> None:
@@ -150,7 +226,13 @@ def test_metrics_follow_from_the_task(task: TaskSettings) -> None:
         "accuracy",
         "format",
         "json_field.intent",
+        "json_field.intent.precision",
+        "json_field.intent.recall",
+        "json_field.intent.f1",
         "json_field.urgent",
+        "json_field.urgent.precision",
+        "json_field.urgent.recall",
+        "json_field.urgent.f1",
         "abstention_recall",
         "over_abstention",
         "abstention_precision",
@@ -162,3 +244,11 @@ def test_metrics_follow_from_the_task(task: TaskSettings) -> None:
         "exact",
         "token_f1",
     ]
+
+
+def test_a_field_that_is_named_like_a_figure_keeps_its_name() -> None:
+    task = TaskSettings(output_schema={"properties": {"size": {}, "size.recall": {}}})
+    names = [metric.name for metric in metrics_for(task)]
+    assert len(names) == len(set(names))
+    recall = next(m for m in metrics_for(task) if m.name == "json_field.size.recall")
+    assert recall.field == "size.recall"

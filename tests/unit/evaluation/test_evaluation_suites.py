@@ -40,6 +40,33 @@ def test_dataset_rows_become_cases_with_scope_and_label(tmp_path: Path, task: Ta
     assert first.messages[0]["content"] == "own" and first.question == "about refund"
 
 
+def test_where_a_correction_came_from_is_no_slice(tmp_path: Path, task: TaskSettings) -> None:
+    def row(id: str, **tags: str) -> dict[str, object]:
+        return {"id": id, "prompt": id, "completion": '{"intent": "refund"}', "tags": tags}
+
+    corrected = {"origin": "correction", "kind": "edit", "review": "r-1", "reviewer": "ann"}
+    path = write(
+        tmp_path / "eval.jsonl",
+        row("a", **corrected, month="1"),
+        row("b", kind="chat", review="stars"),
+    )
+    first, second = load(path, task).cases
+    assert first.slices == {"month": "1", "out_of_scope": "no", "intent": "refund"}
+    assert first.provenance == corrected
+    # A curator's own columns may have the same names.
+    assert second.slices["kind"] == "chat" and second.slices["review"] == "stars"
+
+
+def test_the_identity_of_a_suite_with_corrections_is_that_of_earlier_versions(
+    tmp_path: Path, task: TaskSettings
+) -> None:
+    tags = {"origin": "correction", "kind": "edit", "review": "r-1", "reviewer": "ann"}
+    row = {"id": "a", "prompt": "hi", "completion": '{"intent": "refund"}', "tags": tags}
+    assert load(write(tmp_path / "f.jsonl", row), task).digest == (
+        "74656c419065a3b7c2ec985610cd6899ef9db5ace439cdb09d7a7e0907f96f40"
+    )
+
+
 def test_all_three_row_forms_are_the_same_case(tmp_path: Path, task: TaskSettings) -> None:
     user, answer = {"role": "user", "content": "hi"}, '{"intent": "refund"}'
     digests = {

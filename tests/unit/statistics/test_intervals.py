@@ -61,3 +61,38 @@ def test_p95_is_a_value_that_was_seen_inside_its_order_statistics() -> None:
     assert figure.value == 190
     assert 180 <= figure.low < 190 < figure.high <= 200
     assert intervals.quantile([3.0], 0.95).as_list() == [3.0, 3.0, 3.0, 1]
+
+
+@settings(max_examples=50, deadline=None)
+@given(*(st.integers(0, 40) for _ in range(4)))
+def test_f1_is_the_harmonic_mean_of_precision_and_recall(
+    right: int, wrong: int, missing: int, invented: int
+) -> None:
+    counts = {"right": right, "wrong": wrong, "missing": missing, "invented": invented}
+    if not sum(counts.values()):
+        with pytest.raises(ValueError):
+            intervals.f1(**counts)
+        return
+    figure = intervals.f1(**counts)
+    assert figure.n == sum(counts.values())
+    assert 0 <= figure.low <= figure.value <= figure.high <= 1
+    assert figure.low < figure.high  # no number of cases is certain
+    assert intervals.f1(**counts) == figure
+    if right:
+        precision, recall = right / (right + wrong + invented), right / (right + wrong + missing)
+        assert figure.value == pytest.approx(2 / (1 / precision + 1 / recall))
+    else:
+        assert figure.value == 0
+
+
+@pytest.mark.parametrize("n", [60, 300])
+def test_the_interval_of_f1_holds_the_true_value_as_often_as_it_says(n: int) -> None:
+    rng = random.Random(7)
+    kinds, weights = ("right", "wrong", "missing", "invented"), (0.8, 0.05, 0.1, 0.05)
+    true = 2 * 0.8 / (2 * 0.8 + 2 * 0.05 + 0.1 + 0.05)
+    held = 0
+    for _ in range(300):
+        drawn = rng.choices(kinds, weights, k=n)
+        figure = intervals.f1(**{kind: drawn.count(kind) for kind in kinds})
+        held += figure.low <= true <= figure.high
+    assert 0.90 <= held / 300 <= 0.99

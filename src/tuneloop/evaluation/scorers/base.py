@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from tuneloop.evaluation.suites import Case
+
+Fault = Literal["missing", "wrong", "invented"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +19,8 @@ class Score:
     """0 (wrong) to 1 (right)"""
     detail: str = ""
     """why it is not 1, in words for the report"""
+    fault: Fault | None = None
+    """of a value: expected and not given, given and different, given and not expected"""
 
 
 Scorer = Callable[[Case, str], Score | None]

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from typing import Any, NoReturn
 
 from tuneloop.errors import EvaluationError
-from tuneloop.evaluation.scorers.base import RIGHT, Score, Scorer, passed
+from tuneloop.evaluation.scorers.base import RIGHT, Fault, Score, Scorer, passed
+from tuneloop.evaluation.scorers.same_values import Equal, as_written
 from tuneloop.evaluation.suites import Case
-
-_MISSING = object()
 
 
 class NotJsonError(ValueError):
@@ -34,7 +32,7 @@ def parse(text: str) -> Any:
         raise NotJsonError(str(e)) from e
 
 
-def json_all_fields(case: Case, output: str) -> Score | None:
+def json_all_fields(case: Case, output: str, *, equal: Equal = as_written) -> Score | None:
     """Every field of the reference is in the answer with its value, and no other field is."""
     expected = _expected_object(case)
     if expected is None:
@@ -42,26 +40,53 @@ def json_all_fields(case: Case, output: str) -> Score | None:
     found = _object(output)
     if isinstance(found, Score):
         return found
-    wrong = [key for key in expected if not same(found.get(key, _MISSING), expected[key])]
+    wrong = [
+        key for key in expected if key not in found or not equal(key, found[key], expected[key])
+    ]
     extra = sorted(set(found) - set(expected))
     notes = [f"wrong: {', '.join(wrong)}"] if wrong else []
     notes += [f"not asked for: {', '.join(extra)}"] if extra else []
     return passed(not notes, "; ".join(notes))
 
 
-def json_field(name: str) -> Scorer:
-    """A scorer of one field; cases whose reference lacks the field are not counted."""
+def json_field(name: str, *, equal: Equal = as_written) -> Scorer:
+    """A scorer of one field: right where reference and answer agree in it.
+
+    Cases where neither has the field are not counted. The score of the others says how it went
+    wrong: `missing` (expected, not given), `wrong` (given, differs) or `invented` (not expected).
+    An answer that is no JSON object gives no field.
+    """
 
     def score(case: Case, output: str) -> Score | None:
         expected = _expected_object(case)
-        if expected is None or name not in expected:
+        if expected is None:
             return None
-        found = _object(output)
-        if isinstance(found, Score):
-            return found
-        value = found.get(name, _MISSING)
-        shown = "missing" if value is _MISSING else json.dumps(value, ensure_ascii=False)[:80]
-        return passed(same(value, expected[name]), f"{name}: {shown}")
+        answer = _object(output)
+        found = {} if isinstance(answer, Score) else answer
+        if name not in found:
+            if name not in expected:
+                return None
+            return Score(value=0.0, detail=f"{name}: missing", fault="missing")
+        if name in expected and equal(name, found[name], expected[name]):
+            return RIGHT
+        shown = json.dumps(found[name], ensure_ascii=False)[:80]
+        if name in expected:
+            return Score(value=0.0, detail=f"{name}: {shown}", fault="wrong")
+        return Score(value=0.0, detail=f"{name}: {shown}, not asked for", fault="invented")
+
+    return score
+
+
+def where_not(fault: Fault, scorer: Scorer) -> Scorer:
+    """The same scores without the cases that have this fault.
+
+    Without the missing values a field's mean is its precision, without the invented ones its
+    recall.
+    """
+
+    def score(case: Case, output: str) -> Score | None:
+        found = scorer(case, output)
+        return None if found is None or found.fault == fault else found
 
     return score
 
@@ -111,23 +136,6 @@ def pattern(expression: str) -> Scorer:
         return passed(compiled.fullmatch(output.strip()) is not None, "does not match the pattern")
 
     return score
-
-
-def same(left: Any, right: Any) -> bool:
-    """Equal JSON values: texts after NFC with runs of white space as one; 1 is 1.0 but not true."""
-    if isinstance(left, str) and isinstance(right, str):
-        return _text(left) == _text(right)
-    if isinstance(left, bool) or isinstance(right, bool):
-        return left is right
-    if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(same(left[k], right[k]) for k in left)
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(same, left, right))
-    return bool(left == right)
-
-
-def _text(value: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", value).split())
 
 
 def _object(output: str) -> dict[str, Any] | Score:

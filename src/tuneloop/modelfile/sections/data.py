@@ -5,7 +5,15 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import (
+    BeforeValidator,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+)
 
 from tuneloop.modelfile.sections.base import Regex, Section, Share
 
@@ -50,6 +58,19 @@ class AbstainSettings(Section):
     value: str = Field(description="Its value when the request is out of scope.")
 
 
+class SameValues(Section):
+    """When two values of a field mean the same; without one they must be equal."""
+
+    equal: tuple[Annotated[tuple[JsonValue, ...], Field(min_length=2)], ...] = Field(
+        (), description='Groups of values that mean the same, such as [["4", "four", 4]].'
+    )
+    ignore: Regex | None = Field(
+        None, description="What it matches in a text is left out before texts are compared."
+    )
+    ignore_case: bool = Field(False, description="Upper and lower case mean the same.")
+    any_order: bool = Field(False, description="The order of an array does not matter.")
+
+
 class TaskSettings(Section):
     """What the model is for, as every request and every example sees it."""
 
@@ -63,6 +84,30 @@ class TaskSettings(Section):
     abstain: AbstainSettings | None = Field(
         None, description="The answer that hands a request to a person."
     )
+    same_values: dict[str, SameValues] = Field(
+        default_factory=dict,
+        description="Field of output_schema → when two values of it mean the same to a client.",
+    )
+
+    @field_validator("same_values")
+    @classmethod
+    def _of_fields(
+        cls, rules: dict[str, SameValues], info: ValidationInfo
+    ) -> dict[str, SameValues]:
+        fields = (info.data.get("output_schema") or {}).get("properties", {})
+        for name in rules:
+            if name not in fields:
+                known = ", ".join(fields) or "none"
+                raise ValueError(f"{name!r} is no field of output_schema; its fields: {known}")
+        return rules
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_unset(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Manifests and digests of tasks that declare no rule stay what they were without it."""
+        found: dict[str, Any] = write(self)
+        if not self.same_values:
+            found.pop("same_values", None)
+        return found
 
     def is_abstention(self, answer: str) -> bool:
         """Whether an answer says that the request is out of scope."""
