@@ -11,8 +11,11 @@ from tuneloop.modelfile.sections.evaluation import (
     SuiteSettings,
 )
 from tuneloop.modelfile.sections.monitoring import (
+    EVENT_KINDS,
     AlertSettings,
+    ChannelGroup,
     EmbeddingEndpoint,
+    EventKind,
     GoldenSettings,
     MonitorSettings,
     QuietHours,
@@ -30,6 +33,7 @@ from tuneloop.modelfile.sections.training import TrainingSettings
 from tuneloop.modelfile.settings import ModelSettings
 
 __all__ = [
+    "EVENT_KINDS",
     "FILE_NAME",
     "AbstainSettings",
     "AlertSettings",
@@ -37,11 +41,13 @@ __all__ = [
     "ApprovalSettings",
     "AutomationSettings",
     "BenchSettings",
+    "ChannelGroup",
     "ChannelUrl",
     "DataSettings",
     "EmbeddingEndpoint",
     "EndpointSettings",
     "EvaluationSettings",
+    "EventKind",
     "ExportSettings",
     "GoldenSettings",
     "JudgeSettings",
