@@ -63,6 +63,7 @@ def broken_id(workspace: Workspace) -> str:
     return next(i.id for i in review.listing(workspace, "desk") if i.proposal == BROKEN)
 
 
+@pytest.mark.usefixtures("wide_terminal")
 def test_the_list_says_which_edits_break_the_form(desk: Workspace) -> None:
     faults = [item["breaks_form"] for item in run("list", "--json")]
     assert faults == ["intent: 'refund' is not one of ['billing', 'outage']", None]
