@@ -187,8 +187,8 @@ def deliveries(
         _print(found)
     elif declared:
         out.print(
-            "Nothing was sent yet, and nothing waits: the worker sends what happens from now on. "
-            "Try the channels with: tuneloop alert test"
+            "Nothing was sent yet, and nothing is queued. The worker does both (tuneloop up); try "
+            "the channels with: tuneloop alert test"
         )
     else:
         out.print(f"Nothing was sent: the model file names no channel. {_NAME_ONE}")
@@ -198,18 +198,13 @@ def _print(found: Sequence[Delivery]) -> None:
     if not found:
         return
     colours = {"sent": "green", "gave_up": "red"}
-    rows = table("alert", "about", "event", "channel", "status", "attempts", "when", "last error")
+    rows = table("when", "what", "channel", "status")
     for one in found:
-        rows.add_row(
-            one.alert or "–",
-            one.about,
-            one.event,
-            one.channel,
-            Text(_status(one), style=colours.get(one.status, "yellow")),
-            str(one.attempts),
-            f"{_when(one):%Y-%m-%d %H:%M}",
-            one.last_error,
-        )
+        status = Text(_status(one), style=colours.get(one.status, "yellow"))
+        tried = f", {one.attempts} attempts" if one.attempts > 1 else ""
+        error = f": {one.last_error}" if one.last_error else ""
+        what = one.about if one.alert is None else f"{one.about} {one.event}, alert {one.alert}"
+        rows.add_row(f"{_when(one):%Y-%m-%d %H:%M}", what, one.channel, status + tried + error)
     out.print(rows)
 
 
