@@ -9,7 +9,7 @@ from typing import Any
 from tuneloop import intervals
 from tuneloop.monitoring import alerts
 from tuneloop.monitoring.measurement import Limit, Measurement, Verdict, tell
-from tuneloop.monitoring.notifications.rules import Waiting
+from tuneloop.monitoring.notifications.rules import WaitingAlert
 from tuneloop.workspace import Workspace
 
 LIMIT = Limit(threshold=0.20, unit="share", side="above")
@@ -55,7 +55,7 @@ def see(
     )
 
 
-def waiting(number: int = 1, **values: Any) -> Waiting:
+def waiting(number: int = 1, **values: Any) -> WaitingAlert:
     """An alert that opened at noon."""
     plain: dict[str, Any] = {
         "id": number,
@@ -75,4 +75,4 @@ def waiting(number: int = 1, **values: Any) -> Waiting:
         "ready_at": NOON,
         "retry_at": None,
     }
-    return Waiting(**(plain | values))
+    return WaitingAlert(**(plain | values))

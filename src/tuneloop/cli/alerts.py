@@ -24,11 +24,14 @@ from tuneloop.cli.terminal import (
 )
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from tuneloop.monitoring.alerts import AlertEvent
     from tuneloop.monitoring.notifications.outbox import Delivery
 
-app = typer.Typer(no_args_is_help=True, help="Alerts: look, acknowledge, and who is told of them.")
+app = typer.Typer(no_args_is_help=True, help="Alerts: look, acknowledge; who is told of what.")
 
+_NAME_ONE = "Add Apprise URLs, or references such as ${TEAM_SLACK}, under alerts.notify."
 AlertArgument = Annotated[str, typer.Argument(help="Its id, from `tuneloop alert list`.")]
 
 
@@ -113,21 +116,22 @@ def ack(
 def test(
     file: ModelOption = DEFAULT_FILE, overrides: SetOption = None, json_: JsonOption = False
 ) -> None:
-    """Send a test message to every channel of `alerts.notify`; exit code 1 if one fails.
+    """Send a test message to every channel; exit code 1 if one fails.
 
     Example: tuneloop alert test --set 'alerts.notify=["${TEAM_SLACK}"]'
     """
     from tuneloop.errors import UsageError
-    from tuneloop.modelfile import load
+    from tuneloop.monitoring.notifications import news, rules
     from tuneloop.monitoring.notifications.delivery import try_channels
+    from tuneloop.workspace import actor
 
-    settings = load(file, overrides=overrides or ()).settings
-    if not settings.alerts.notify:
-        raise UsageError(
-            "The model file names no channel.",
-            remedy="Add Apprise URLs, or references such as ${TEAM_SLACK}, under alerts.notify.",
-        )
-    attempts = try_channels(settings.name, settings.alerts)
+    with finishing(open_loop(file, overrides, quiet=True)) as loop:
+        name, settings = loop.model.name, loop.model.alerts
+        if not rules.channels(settings):
+            raise UsageError("The model file names no channel.", remedy=_NAME_ONE)
+        attempts = try_channels(name, settings)
+        errors = {one.channel: one.error for one in attempts}
+        news.record_trial(loop.workspace, name, errors, actor=actor())
     if json_:
         print_json([{"channel": one.channel, "error": one.error} for one in attempts])
     else:
@@ -139,52 +143,79 @@ def test(
 
 
 @app.command()
+def channels(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
+    """Show each channel with what it is told of, and when it last was.
+
+    Example: tuneloop alert channels
+    """
+    from tuneloop.modelfile import EVENT_KINDS
+    from tuneloop.monitoring.notifications import outbox, rules
+
+    with finishing(open_loop(file, quiet=True)) as loop:
+        found = rules.channels(loop.model.alerts)
+        told = outbox.listing(loop.workspace, loop.model.name)
+        now = loop.workspace.now()
+    events = {name: [kind for kind in EVENT_KINDS if kind in found[name].events] for name in found}
+    last = {name: next((one for one in told if one.channel == name), None) for name in found}
+    if json_:
+        print_json(
+            [{"channel": name, "events": events[name], "last": last[name]} for name in found]
+        )
+        return
+    rows = table("channel", "is told of", "last message")
+    for name, newest in last.items():
+        said = "none" if newest is None else _status(newest)
+        if newest is not None and newest.finished_at is not None:
+            said += f" {ago(newest.finished_at, now)}"
+        rows.add_row(name, ", ".join(events[name]), said)
+    out.print(rows if found else f"The model file names no channel. {_NAME_ONE}")
+
+
+@app.command()
 def deliveries(
     file: ModelOption = DEFAULT_FILE,
     limit: Annotated[int, typer.Option(help="At most this many, the newest first.")] = 50,
     json_: JsonOption = False,
 ) -> None:
-    """Show what was told to whom, what waits, and why something was not delivered.
+    """Show what was told to whom, test messages too, what waits, and what was not delivered.
 
     Example: tuneloop alert deliveries --limit 10
     """
-    from tuneloop.monitoring.notifications import outbox
+    from tuneloop.monitoring.notifications import outbox, rules
 
     with finishing(open_loop(file, quiet=True)) as loop:
         found = outbox.listing(loop.workspace, loop.model.name, limit=limit)
+        declared = rules.channels(loop.model.alerts)
     if json_:
         print_json(found)
     elif found:
         _print(found)
+    elif declared:
+        out.print(
+            "Nothing was sent yet, and nothing is queued. The worker does both (tuneloop up); try "
+            "the channels with: tuneloop alert test"
+        )
     else:
-        out.print("Nothing was told to anybody. Channels are declared under alerts.notify.")
+        out.print(f"Nothing was sent: the model file names no channel. {_NAME_ONE}")
 
 
 def _print(found: Sequence[Delivery]) -> None:
     if not found:
         return
     colours = {"sent": "green", "gave_up": "red"}
-    rows = table(
-        "alert",
-        "monitor",
-        "event",
-        "channel",
-        "status",
-        "attempts",
-        "when",
-        "last error",
-        optional=("attempts", "monitor", "when"),
-    )
+    rows = table("when", "what", "channel", "status")
     for one in found:
-        when = one.finished_at or one.retry_at or one.ready_at
-        rows.add_row(
-            one.alert,
-            one.monitor,
-            one.event,
-            one.channel,
-            Text(one.status.replace("_", " "), style=colours.get(one.status, "yellow")),
-            str(one.attempts),
-            f"{when:%Y-%m-%d %H:%M}",
-            one.last_error,
-        )
+        status = Text(_status(one), style=colours.get(one.status, "yellow"))
+        tried = f", {one.attempts} attempts" if one.attempts > 1 else ""
+        error = f": {one.last_error}" if one.last_error else ""
+        what = one.about if one.alert is None else f"{one.about} {one.event}, alert {one.alert}"
+        rows.add_row(f"{_when(one):%Y-%m-%d %H:%M}", what, one.channel, status + tried + error)
     out.print(rows)
+
+
+def _status(one: Delivery) -> str:
+    return one.status.replace("_", " ")
+
+
+def _when(one: Delivery) -> datetime:
+    return one.finished_at or one.retry_at or one.ready_at

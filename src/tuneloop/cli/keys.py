@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import dataclasses
+import shlex
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,12 +21,17 @@ from tuneloop.cli.terminal import (
     table,
 )
 
+if TYPE_CHECKING:
+    from tuneloop.registry.keys import ApiKey
+
 app = typer.Typer(no_args_is_help=True, help="API keys of the gateway: create, list, revoke.")
 
 
 @app.command()
 def create(
-    owner: Annotated[str, typer.Argument(help="The person, team or program that it is for.")],
+    name: Annotated[
+        str, typer.Argument(help="The person, team or program that it is for; revoke takes it too.")
+    ],
     endpoint: Annotated[
         list[str] | None, typer.Option(help="An endpoint that it opens; default: all.")
     ] = None,
@@ -48,7 +55,7 @@ def create(
     from tuneloop.workspace import actor
 
     grant = keys.Grant(
-        owner=owner,
+        owner=name,
         endpoints=tuple(endpoint or ()),
         feedback_for_all=feedback_for_all,
         requests_per_minute=rate,
@@ -58,17 +65,19 @@ def create(
         key, text = keys.create(loop.workspace, grant, actor=actor())
         servers.publish(loop.workspace)
     if json_:
-        print_json({"name": key.name, "key": text})
+        print_json({"id": key.name, "name": key.name, "owner": key.owner, "key": text})
         return
     out.print(text, markup=False, soft_wrap=True)
     out.print(
-        f"Key {key.name} of {owner}. It is not shown again: keep it where {owner} keeps secrets."
+        f"The key of {name}, id {key.name}. It is not shown again: keep it where {name} keeps "
+        f"secrets. To close it: tuneloop key revoke {shlex.quote(name)}",
+        markup=False,
     )
 
 
 @app.command("list")
 def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
-    """List the keys, without their secrets.
+    """List the keys, without their secrets; `tuneloop key revoke` takes a name or an id.
 
     Example: tuneloop key list --json
     """
@@ -77,11 +86,11 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     with finishing(open_loop(file, quiet=True)) as loop:
         found, now = keys.listing(loop.workspace), loop.workspace.now()
     if json_:
-        print_json(found)
+        print_json([_plain(key) for key in found])
         return
     rows = table(
-        "key",
-        "owner",
+        "name",
+        "id",
         "opens",
         "a minute",
         "at a time",
@@ -91,8 +100,8 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     )
     for key in found:
         rows.add_row(
-            key.name,
             key.owner,
+            key.name,
             ", ".join(key.endpoints) or "all endpoints",
             "–" if key.requests_per_minute is None else f"{key.requests_per_minute:g}",
             "–" if key.concurrent_requests is None else str(key.concurrent_requests),
@@ -104,19 +113,31 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
 
 @app.command()
 def revoke(
-    name: Annotated[str, typer.Argument(help="Its name, from `tuneloop key list`.")],
+    key: Annotated[
+        str, typer.Argument(metavar="NAME", help="The name it was made for, its id, or its start.")
+    ],
     file: ModelOption = DEFAULT_FILE,
     json_: JsonOption = False,
 ) -> None:
     """Close a key; running gateways refuse it within a second.
 
-    Example: tuneloop key revoke 4f1d22ab
+    Where several keys have the name, it lists them with the id that tells them apart.
+
+    Example: tuneloop key revoke help-desk
     """
     from tuneloop.deployment import servers
     from tuneloop.registry import keys
     from tuneloop.workspace import actor
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        key = keys.revoke(loop.workspace, name, actor=actor())
+        closed = keys.revoke(loop.workspace, key, actor=actor())
         servers.publish(loop.workspace)
-    print_json(key) if json_ else out.print(f"Key {key.name} of {key.owner} is revoked.")
+    if json_:
+        print_json(_plain(closed))
+    else:
+        out.print(f"The key of {closed.owner}, id {closed.name}, is revoked.", markup=False)
+
+
+def _plain(key: ApiKey) -> dict[str, Any]:
+    """A key as JSON; `name` is its id, as it was before keys were known by their owners' names."""
+    return {"id": key.name, **dataclasses.asdict(key)}

@@ -85,15 +85,18 @@ def list_(
         items = review.listing(
             loop.workspace, loop.model.name, status=None if status == "all" else status
         )
+        form = review.declared_form(loop.model)
     shown = items[:limit]
+    faults = {item.id: form.fault(item.final or item.proposal) for item in shown}
     if json_:
-        print_json(shown)
+        print_json([{**vars(item), "breaks_form": faults[item.id]} for item in shown])
         return
     rows = table(
         "id", "kind", "asked", "answered", "proposed", "status", optional=("status", "kind")
     )
     for item in shown:
-        rows.add_row(item.id, item.kind, item.question, item.answer, item.proposal, item.status)
+        status_ = f"{item.status}, breaks the form" if faults[item.id] else item.status
+        rows.add_row(item.id, item.kind, item.question, item.answer, item.proposal, status_)
     page(rows if items else f"No {status} items.")
     if len(items) > len(shown):
         out.print(f"… and {len(items) - len(shown)} more.")
@@ -106,18 +109,24 @@ def approve(
     answer: Annotated[
         str | None, typer.Option(help="The right answer of one item, if not the proposed one.")
     ] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Also answers that break the declared form.")
+    ] = False,
     file: ModelOption = DEFAULT_FILE,
     reviewer: ReviewerOption = None,
     json_: JsonOption = False,
 ) -> None:
     """Approve items by id, or all open ones after you have read them with `review list`.
 
-    Two people judge an item of status `second`; whoever judges a disputed one settles it.
+    Two people judge an item of status `second`; whoever judges a disputed one settles it. An answer
+    that breaks the schema or pattern that the model file declares is not approved (exit code 1).
 
     Example: tuneloop review approve 1f0c5d2a9b77 --reviewer Ines
     """
     with finishing(open_loop(file, quiet=True)) as loop:
-        _decide_many(loop, items or [], all_, "approved", reviewer, json_, answer=answer)
+        _decide_many(
+            loop, items or [], all_, "approved", reviewer, json_, answer=answer, anyway=anyway
+        )
 
 
 @app.command()
@@ -219,6 +228,7 @@ def _decide_many(
     json_: bool,
     *,
     answer: str | None = None,
+    anyway: bool = False,
 ) -> None:
     from tuneloop.errors import UsageError
     from tuneloop.retraining import review
@@ -231,6 +241,9 @@ def _decide_many(
         raise UsageError("Which items?", remedy="Name their ids, or say --all.")
     if answer is not None and len(items) != 1:
         raise UsageError(f"--answer is for one item, found {len(items)}.")
+    # Of many the others are approved; of one it is said why not.
+    broken = _broken(loop, items) if len(items) > 1 and decision == "approved" else {}
+    left = {} if anyway else broken
     standing = [
         review.decide(
             loop.workspace,
@@ -239,11 +252,40 @@ def _decide_many(
             decision=decision,
             reviewer=reviewer or actor(),
             final=answer,
+            form=review.declared_form(loop.model),
+            anyway=anyway,
         )
         for item in items
+        if item not in left
     ]
     counts = {status: standing.count(status) for status in dict.fromkeys((decision, *standing))}
     if json_:
-        print_json(counts)
+        print_json({**counts, "breaks_form": left} if left else counts)
     else:
         out.print(", ".join(f"{count} {_SAID.get(s, s)}" for s, count in counts.items()) + ".")
+    if left:
+        _say_left(left, quiet=json_)
+        raise typer.Exit(1)
+
+
+def _broken(loop: Loop, items: list[str]) -> dict[str, str]:
+    """Which of these items propose an answer that breaks the declared form, and how."""
+    from tuneloop.retraining import review
+
+    form = review.declared_form(loop.model)
+    found = review.listing(loop.workspace, loop.model.name, status=None)
+    faults = {item.id: form.fault(item.proposal) for item in found if item.id in items}
+    return {item: fault for item, fault in faults.items() if fault is not None}
+
+
+def _say_left(left: dict[str, str], *, quiet: bool) -> None:
+    if quiet:
+        return
+    out.print(f"{len(left)} left as they were: they break the declared form.")
+    for item, fault in left.items():
+        out.print(f"  {item}: {fault}", markup=False)
+    out.print(
+        "Say the right answer (tuneloop review approve ID --answer TEXT), reject them, or approve "
+        "them with --anyway: `tuneloop prepare` will leave their rows out.",
+        markup=False,
+    )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tuneloop.cli.terminal import out
 
 if TYPE_CHECKING:
     from tuneloop.retraining.loop import Loop
-    from tuneloop.retraining.review import Decision, Judgement, ReviewItem
+    from tuneloop.retraining.review import Decision, DeclaredForm, Judgement, ReviewItem
 
 _KEYS = {
     "a": "[a]pprove",
@@ -20,7 +23,18 @@ _KEYS = {
     "s": "[s]kip",
     "q": "[q]uit",
 }
+_ANYWAY = {"!": "[!] approve anyway"}
 _DECIDED: dict[str, Decision] = {"r": "rejected", "s": "skipped"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Chosen:
+    """What the person decided about one item."""
+
+    decision: Decision
+    final: str | None = None
+    anyway: bool = False
+    """Although it breaks the declared form."""
 
 
 def walk(loop: Loop, reviewer: str) -> list[tuple[str, float]]:
@@ -30,29 +44,31 @@ def walk(loop: Loop, reviewer: str) -> list[tuple[str, float]]:
     items = review.waiting(loop.workspace, loop.model.name, reviewer)
     # Polars, once loaded, catches SIGINT so that a read goes on: Ctrl-C would wait for Enter.
     signal.siginterrupt(signal.SIGINT, True)
+    form = review.declared_form(loop.model)
     spent: list[tuple[str, float]] = []
     for number, item in enumerate(items, start=1):
         began = time.monotonic()
         out.rule(f"{number}/{len(items)}")
-        decision = _ask(item, _disagreement(loop, item))
-        if decision is None:
+        chosen = _ask(item, _disagreement(loop, item), form)
+        if chosen is None:
             break
-        chosen, final = decision
         seconds = time.monotonic() - began
         status = review.decide(
             loop.workspace,
             model=loop.model.name,
             item=item.id,
-            decision=chosen,
+            decision=chosen.decision,
             reviewer=reviewer,
-            final=final,
+            final=chosen.final,
             seconds=seconds,
+            form=form,
+            anyway=chosen.anyway,
         )
         if status == "second":
             out.print("Another person judges this one too.")
         elif status == "disputed":
             out.print("You two disagree: somebody settles it.")
-        spent.append((chosen, seconds))
+        spent.append((chosen.decision, seconds))
     return spent
 
 
@@ -69,26 +85,54 @@ def _disagreement(loop: Loop, item: ReviewItem) -> Sequence[Judgement]:
     ]
 
 
-def _ask(item: ReviewItem, disagreement: Sequence[Judgement]) -> tuple[Decision, str | None] | None:
-    """What the person decided about one item; None to stop here."""
+def _ask(item: ReviewItem, disagreement: Sequence[Judgement], form: DeclaredForm) -> _Chosen | None:
+    """What the person decided about one item; None to stop here.
+
+    An answer that breaks the declared form is not taken at once: it is kept, to be edited on or
+    approved all the same.
+    """
+    answers = _show(item, disagreement)
+    # What was read, not what a client may have sent since.
+    text = item.proposal
+    fault = form.fault(text)
+    while True:
+        if fault is not None:
+            _explain(fault, form)
+        key = _key(answers, broken=fault is not None)
+        if key == "q":
+            return None
+        if key in _DECIDED:
+            return _Chosen(decision=_DECIDED[key])
+        if key == "e":
+            text = _edited(text)
+        elif key in (numbered := dict(enumerate(answers, start=1))):
+            text = numbered[key]
+        fault = form.fault(text)
+        if fault is None or key == "!":
+            return _Chosen(decision="approved", final=text, anyway=key == "!")
+
+
+def _key(answers: Sequence[str], *, broken: bool) -> str | int:
+    """The key that the person pressed: one of those shown, or the number of an answer."""
     from rich.prompt import Prompt
 
-    answers = _show(item, disagreement)
-    numbers = [str(number) for number in range(1, len(answers) + 1)]
-    shown = ", ".join([*_KEYS.values(), *([f"[1–{len(answers)}] that answer"] if answers else [])])
-    key = Prompt.ask(
-        shown.replace("[", "\\["), choices=[*_KEYS, *numbers], default="a", console=out
+    numbers = {str(number): number for number in range(1, len(answers) + 1)}
+    keys = _KEYS | (_ANYWAY if broken else {})
+    shown = ", ".join([*keys.values(), *([f"[1–{len(answers)}] that answer"] if answers else [])])
+    pressed = Prompt.ask(
+        shown.replace("[", "\\["),
+        choices=[*keys, *numbers],
+        default="e" if broken else "a",
+        console=out,
     )
-    if key == "q":
-        return None
-    if key == "e":
-        return "approved", _edited(item.proposal)
-    if key == "a":
-        # What was read, not what a client may have sent since.
-        return "approved", item.proposal
-    if key in numbers:
-        return "approved", answers[int(key) - 1]
-    return _DECIDED[key], None
+    return numbers.get(pressed, pressed)
+
+
+def _explain(fault: str, form: DeclaredForm) -> None:
+    from rich.markup import escape
+
+    out.print(f"[red]Breaks the declared form:[/] {escape(fault)}")
+    out.print(f"[dim]Expected {escape(form.expected)}[/]")
 
 
 def _show(item: ReviewItem, disagreement: Sequence[Judgement]) -> list[str]:
@@ -115,9 +159,35 @@ def _where(rows: Sequence[str]) -> str:
     return f"{rows[0]}{more}"
 
 
-def _edited(proposal: str) -> str:
+def _edited(text: str) -> str:
+    """The answer as the person left it; on a terminal it stands there to be changed."""
     from rich.prompt import Prompt
 
-    while not (edited := Prompt.ask("The right answer", default=proposal, console=out).strip()):
+    while True:
+        with _written_there(text) as written:
+            if written:
+                out.print("The right answer (change it, then Enter):")
+                edited = input().strip()
+            else:
+                edited = Prompt.ask("The right answer", default=text, console=out).strip()
+        if edited:
+            return edited
         out.print("An empty answer cannot be approved.")
-    return edited
+
+
+@contextmanager
+def _written_there(text: str) -> Iterator[bool]:
+    """Let the next line that is asked for begin with a text; whether that can be done here."""
+    try:
+        import readline
+    except ImportError:  # a Python without it
+        yield False
+        return
+    if not (sys.stdin.isatty() and sys.stdout.isatty()) or "\n" in text:
+        yield False
+        return
+    readline.set_startup_hook(lambda: readline.insert_text(text))
+    try:
+        yield True
+    finally:
+        readline.set_startup_hook()

@@ -62,6 +62,7 @@ class Move:
     actor: str
     reason: str
     drill: bool = False
+    rollback: bool = False
 
 
 def point(
@@ -190,6 +191,7 @@ def roll_back(
             actor=actor,
             reason=reason,
             drill=drill,
+            rollback=True,
         )
         return _apply(tx, move, before, workspace.now())
 
@@ -263,6 +265,7 @@ def _apply(tx: sa.Connection, move: Move, before: Endpoint | None, now: datetime
             "to": move.bundle,
             "reason": move.reason,
             "drill": move.drill,
+            "rollback": move.rollback,
         },
         now=now,
     )

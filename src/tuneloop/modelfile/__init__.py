@@ -17,8 +17,11 @@ from tuneloop.modelfile.sections.evaluation import (
     SuiteSettings,
 )
 from tuneloop.modelfile.sections.monitoring import (
+    EVENT_KINDS,
     AlertSettings,
+    ChannelGroup,
     EmbeddingEndpoint,
+    EventKind,
     GoldenSettings,
     MonitorSettings,
     QuietHours,
@@ -36,6 +39,7 @@ from tuneloop.modelfile.sections.training import TrainingSettings
 from tuneloop.modelfile.settings import ModelSettings
 
 __all__ = [
+    "EVENT_KINDS",
     "FILE_NAME",
     "AbstainSettings",
     "AlertSettings",
@@ -43,11 +47,13 @@ __all__ = [
     "ApprovalSettings",
     "AutomationSettings",
     "BenchSettings",
+    "ChannelGroup",
     "ChannelUrl",
     "DataSettings",
     "EmbeddingEndpoint",
     "EndpointSettings",
     "EvaluationSettings",
+    "EventKind",
     "ExportSettings",
     "GateSettings",
     "GoldenSettings",

@@ -26,8 +26,8 @@ ENVIRONMENT_PREFIX = "TUNELOOP_SET_"
 Origin = Literal["default", "file", "environment", "flag"]
 KeyPath = tuple[str | int, ...]
 
-_SECRETS: KeyPath = ("alerts", "notify")
-"""No message quotes what is found here."""
+_SECRETS: tuple[KeyPath, ...] = (("alerts", "notify"), ("alerts", "also"))
+"""No message quotes what is found in these places."""
 _MISSING = object()
 _URL = re.compile(r"://[^\s'\"]+")
 """One that was written elsewhere by mistake may hold a password too."""
@@ -254,7 +254,7 @@ def _what(problem: Any, location: KeyPath) -> str:
     if not location:  # the whole file was judged; to show it would say nothing
         return f"{message}."
     message = f"{message[0].lower()}{message[1:]}"
-    if location[: len(_SECRETS)] == _SECRETS:
+    if any(location[: len(place)] == place for place in _SECRETS):
         return f"{message}."
     found = _URL.sub("://****", repr(problem.get("input")))
     return f"{message}, found {found[:80]}."

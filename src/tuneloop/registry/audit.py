@@ -140,6 +140,18 @@ def count(workspace: Workspace, model: str) -> Counted:
     )
 
 
+def after(tx: sa.Connection, model: str, event: int, *, limit: int) -> list[AuditEvent]:
+    """A model's events after one with this id, the oldest first, inside a transaction."""
+    table = tables.audit_events
+    query = (
+        sa.select(table)
+        .where(table.c.model == model, table.c.id > event)
+        .order_by(table.c.id)
+        .limit(limit)
+    )
+    return [_event(row) for row in tx.execute(query)]
+
+
 def every(workspace: Workspace) -> Iterator[AuditEvent]:
     """All events, the oldest first; nobody is kept from writing more of them meanwhile."""
     table, last = tables.audit_events, 0

@@ -1,10 +1,16 @@
-"""API keys of the gateway: made here, shown once, kept as a digest."""
+"""API keys of the gateway: made here, shown once, kept as a digest.
+
+People know a key by the name that it was made for, its owner's. Several keys may share that, so
+each has an id too, which is part of the key itself and which the store calls its name.
+"""
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import get_close_matches
 from hashlib import sha256
 from typing import Any
 
@@ -24,9 +30,10 @@ class ApiKey:
     """A key as it can be shown: without its secret."""
 
     name: str
-    """The part of the key that finds it."""
+    """Its id: the part of the key that finds it."""
     owner: str
-    """Whose key it is; keys of one owner share their interactions."""
+    """Whose key it is, the name that people know it by; keys of one owner share their
+    interactions."""
     endpoints: tuple[str, ...]
     """Endpoints that it opens; empty: all."""
     feedback_for_all: bool
@@ -75,35 +82,64 @@ def create(workspace: Workspace, grant: Grant, *, actor: str) -> tuple[ApiKey, s
     return find(workspace, name), text
 
 
-def revoke(workspace: Workspace, name: str, *, actor: str) -> ApiKey:
+def revoke(workspace: Workspace, reference: str, *, actor: str) -> ApiKey:
     """Close a key for good; one that is closed already stays so.
 
     Raises:
-        UsageError: there is no such key.
+        UsageError: the reference means no key, or several.
     """
-    key = find(workspace, name)
+    key = find(workspace, reference)
     if key.active:
         with workspace.records.begin() as tx:
             tx.execute(
                 sa.update(tables.api_keys)
-                .where(tables.api_keys.c.name == name, tables.api_keys.c.revoked_at.is_(None))
+                .where(tables.api_keys.c.name == key.name, tables.api_keys.c.revoked_at.is_(None))
                 .values(revoked_at=workspace.now())
             )
-            _audit(tx, workspace, actor, "key.revoke", {"key": name, "owner": key.owner})
-    return find(workspace, name)
+            _audit(tx, workspace, actor, "key.revoke", {"key": key.name, "owner": key.owner})
+    return find(workspace, key.name)
 
 
-def find(workspace: Workspace, name: str) -> ApiKey:
-    """A key by its name.
+def find(workspace: Workspace, reference: str) -> ApiKey:
+    """A key by the name that it was made for, by its id, or by the beginning of its id.
 
     Raises:
-        UsageError: there is no such key.
+        UsageError: the reference means no key, or several.
     """
-    for key in listing(workspace):
-        if key.name == name:
-            return key
+    return meant(listing(workspace), reference)
+
+
+def meant(keys: Sequence[ApiKey], reference: str) -> ApiKey:
+    """The key that a reference means: an id before a name, a name before the beginning of an id.
+
+    Of keys that share a name the active one is meant, or the newest (they come first) where none
+    is.
+
+    Raises:
+        UsageError: it means no key, or several active ones.
+    """
+    for found in (
+        [key for key in keys if key.name == reference],
+        [key for key in keys if key.owner == reference],
+        [key for key in keys if reference and key.name.startswith(reference)],
+    ):
+        if found:
+            return _one_of(found, reference)
+    near = get_close_matches(reference, [key.owner for key in keys], n=1)
     raise UsageError(
-        f"There is no API key named {name!r}.", remedy="See the names with: tuneloop key list"
+        f"There is no API key {reference!r}.{f' Did you mean {near[0]!r}?' if near else ''}",
+        remedy="See names and ids with: tuneloop key list",
+    )
+
+
+def _one_of(found: Sequence[ApiKey], reference: str) -> ApiKey:
+    active = [key for key in found if key.active]
+    if len(active) <= 1:
+        return (active or found)[0]
+    told = "; ".join(f"{key.name} of {key.owner}, made {key.created_at:%Y-%m-%d}" for key in active)
+    raise UsageError(
+        f"{reference!r} means {len(active)} keys: {told}.",
+        remedy=f"Name one by its id: tuneloop key revoke {active[0].name}",
     )
 
 
@@ -148,8 +184,8 @@ def gateway_secret(tx: sa.Connection) -> str:
 def _check(grant: Grant) -> None:
     if not grant.owner.strip():
         raise UsageError(
-            "Expected the name of a key's owner, got none.",
-            remedy="Name the person, team or program: tuneloop key create OWNER",
+            "Expected the name that the key is for, got none.",
+            remedy="Name the person, team or program: tuneloop key create NAME",
         )
     for name, limit in (
         ("requests per minute", grant.requests_per_minute),

@@ -67,7 +67,8 @@ def run_cycle(loop: Loop, *, reason: str, force: bool = False) -> CycleResult:
         try:
             return _noted(loop, _run(loop, cycle, force=force))
         except GateError as e:
-            return _noted(loop, finish(cycle, "stopped", _said(e), refused=True))
+            refused = finish(cycle, "stopped", _said(e), refused=True, news="refused")
+            return _noted(loop, refused)
         except TuneloopError as e:
             cycle.close("failed", e.message)
             raise
@@ -93,7 +94,7 @@ def go_on(loop: Loop, identity: str) -> None:
         try:
             _noted(loop, _run(loop, cycle, force=False))
         except GateError as e:
-            finish(cycle, "stopped", _said(e), refused=True)
+            finish(cycle, "stopped", _said(e), refused=True, news="refused")
         except TuneloopError as e:
             if _passes(e):
                 raise
@@ -162,6 +163,7 @@ def _run(loop: Loop, cycle: CycleRecord, *, force: bool) -> CycleResult:
             f"Candidate {bundle.short} is not deployed: {decision.reason}. {stays(loop)}",
             bundle=bundle,
             refused=True,
+            news="refused",
         )
     kept_back = held_back(loop, cycle, bundle, decision.reason)
     if kept_back is not None:

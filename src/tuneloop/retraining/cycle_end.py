@@ -86,7 +86,7 @@ def held_back(loop: Loop, cycle: CycleRecord, bundle: Bundle, reason: str) -> Cy
             f"Candidate {bundle.short} may go into production: {reason}. Nobody asked for this "
             f"cycle, so a person decides: tuneloop deploy {bundle.short}"
         )
-        return finish(cycle, "finished", outcome, bundle=bundle)
+        return finish(cycle, "finished", outcome, bundle=bundle, news="undecided")
     return None
 
 
@@ -126,9 +126,15 @@ def finish(
     *,
     bundle: Bundle | None = None,
     refused: bool = False,
+    news: Literal["refused", "undecided"] | None = None,
 ) -> CycleResult:
-    """End a cycle."""
-    cycle.close(status, outcome)
+    """End a cycle.
+
+    `news` of its candidate stands in the audit log, which is where channels are told from; what
+    another event there says already is none.
+    """
+    detail = {} if news is None else {"candidate": news, "bundle": bundle.id if bundle else ""}
+    cycle.close(status, outcome, **detail)
     went_live = bool(cycle.made("deploy") or cycle.made("rollout"))
     return CycleResult(
         id=cycle.id,

@@ -122,11 +122,15 @@ class CycleRecord:
             if changed:
                 self._record(tx, "cycle.wait", {"outcome": outcome})
 
-    def close(self, status: Status, outcome: str) -> None:
-        """End the cycle, if nobody has ended it yet; `status` is finished, stopped or failed."""
+    def close(self, status: Status, outcome: str, **detail: str) -> None:
+        """End the cycle, if nobody has ended it yet; `status` is finished, stopped or failed.
+
+        `detail` goes into the audit log too.
+        """
         with self._workspace.records.begin() as tx:
             if close_open(tx, self.id, status, outcome, self._workspace.now()):
-                self._record(tx, "cycle.finish", {"status": status, "outcome": outcome})
+                said = {"status": status, "outcome": outcome, **detail}
+                self._record(tx, "cycle.finish", said)
 
     def _keep(self, steps: dict[str, dict[str, Any]]) -> None:
         table = tables.cycles

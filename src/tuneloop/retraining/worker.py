@@ -37,6 +37,7 @@ from tuneloop.retraining.housekeeping import Housekeeping
 from tuneloop.retraining.jobs import JOBS, Job
 from tuneloop.retraining.loop import Loop
 from tuneloop.retraining.presence import Presence, announced
+from tuneloop.retraining.review import digest
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ _JOB_TRIES = 3
 _JOB_PAUSE_SECONDS = 20.0
 _DELIVER_SECONDS = 5.0
 _INGEST_SECONDS = 60.0
+_REVIEWS_SECONDS = 60.0
 
 
 def work(files: Sequence[Path], overrides: Sequence[str], *, stopping: threading.Event) -> None:
@@ -197,6 +199,7 @@ class Worker:
             ("housekeeping", _LOOK_SECONDS, Housekeeping(self._workspace).step),
             ("ingest", _INGEST_SECONDS, next(iter(self._loops.values())).ingest),
             ("alerts", _DELIVER_SECONDS, self._deliver),
+            ("reviews", _REVIEWS_SECONDS, self._tell_of_reviews),
         ]
         for name, seconds, action in chores:
             threading.Thread(
@@ -208,6 +211,10 @@ class Worker:
     def _deliver(self) -> None:
         settings = {name: loop.model.alerts for name, loop in self._loops.items()}
         delivery.deliver_due(self._workspace, settings)
+
+    def _tell_of_reviews(self) -> None:
+        for loop in self._loops.values():
+            digest.tell(self._workspace, loop.model)
 
     def _read_again(self, loop: Loop) -> None:
         """Take over what was changed in the model file since."""

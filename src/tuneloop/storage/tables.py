@@ -247,11 +247,32 @@ alert_events = sa.Table(
     sa.Column("queued_at", UtcTime(), index=True),  # deliveries made of it, if it needs any
 )
 
+notices = sa.Table(
+    "notices",  # what people are told of besides alerts
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("model", sa.String(64), nullable=False, index=True),
+    sa.Column("kind", sa.String(16), nullable=False),  # test, or one of alerts.events
+    sa.Column("actor", sa.String(200), nullable=False),
+    sa.Column("title", sa.Text, nullable=False),  # what happened
+    sa.Column("body", sa.Text, nullable=False),  # why, and what to do
+    sa.Column("event", sa.Integer, unique=True),  # of audit_events, where it is made of one
+    _time("at"),
+)
+
+notices_read = sa.Table(
+    "notices_read",  # how far the audit log has been made notices of
+    metadata,
+    sa.Column("model", sa.String(64), primary_key=True),
+    sa.Column("event", sa.Integer, nullable=False),  # of audit_events, the last one
+)
+
 deliveries = sa.Table(
     "deliveries",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("event", sa.Integer, nullable=False),  # of alert_events
+    sa.Column("event", sa.Integer),  # of alert_events; or
+    sa.Column("notice", sa.Integer),  # of notices
     sa.Column("channel", sa.String(200), nullable=False),  # as it is shown: no secret
     sa.Column("status", sa.String(16), nullable=False, index=True),  # waiting sent gave_up …
     sa.Column("attempts", sa.Integer, nullable=False),
@@ -262,6 +283,7 @@ deliveries = sa.Table(
     _time("claimed_until", nullable=True),  # lease of the attempt under way
     _time("finished_at", nullable=True),
     sa.UniqueConstraint("event", "channel"),
+    sa.UniqueConstraint("notice", "channel"),
 )
 
 api_keys = sa.Table(

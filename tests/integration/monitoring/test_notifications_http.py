@@ -5,11 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -22,53 +18,10 @@ from tuneloop.monitoring import alerts
 from tuneloop.monitoring.notifications import outbox
 from tuneloop.monitoring.notifications.delivery import deliver_due
 from tuneloop.workspace import Workspace
+from webhook import Server, running
 
 # A plug-in of Apprise imports it, whichever service is asked for.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
-
-
-class Server:
-    """Takes JSON messages; `status` is what it answers, once `answers` is set."""
-
-    def __init__(self) -> None:
-        self.taken: list[dict[str, Any]] = []
-        self.arrived = threading.Event()
-        self.status = 200
-        self.answers = threading.Event()
-        self.answers.set()
-
-
-@contextmanager
-def running(server: Server, port: int = 0) -> Iterator[int]:
-    """Serve on a port of the loopback; yields it."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            text = self.rfile.read(int(self.headers["content-length"]))
-            server.taken.append(json.loads(text) | {"path": self.path})
-            server.arrived.set()
-            server.answers.wait(20)
-            self.send_response(server.status)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-        def handle(self) -> None:
-            # A client that was killed is part of these tests.
-            with suppress(ConnectionError):
-                super().handle()
-
-    http = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield http.server_port
-    finally:
-        server.answers.set()
-        http.shutdown()
-        http.server_close()
-        thread.join()
 
 
 def settings(port: int) -> dict[str, AlertSettings]:
@@ -200,7 +153,12 @@ def test_the_commands_show_what_was_told_and_try_the_channels(
         tried = json.loads(run("test", "--json", code=1))
         assert [one["channel"] for one in tried] == ["${TEAM_CHAT}", "json://****"]
         assert tried[0]["error"] is None and "Connection error" in tried[1]["error"]
-        assert "Nothing was told" in run("deliveries")
+        tests = json.loads(run("deliveries", "--json"))
+        assert {(one["kind"], one["channel"], one["status"]) for one in tests} == {
+            ("test", "${TEAM_CHAT}", "sent"),
+            ("test", "json://****", "gave_up"),
+        }
+        assert run("deliveries").count("test message") == 2
 
         workspace = Workspace.open(tmp_path / ".tuneloop")
         later = Workspace.open(
@@ -217,12 +175,45 @@ def test_the_commands_show_what_was_told_and_try_the_channels(
         "tuneloop: desk: novelty opened",
     ]
     listed = json.loads(run("deliveries", "--json"))
-    assert {(one["channel"], one["status"]) for one in listed} == {
-        ("${TEAM_CHAT}", "sent"),
-        ("json://****", "waiting"),
+    assert {(one["kind"], one["channel"], one["status"]) for one in listed[:2]} == {
+        ("alerts", "${TEAM_CHAT}", "sent"),
+        ("alerts", "json://****", "waiting"),
     }
+    assert listed[2:] == tests, "the newest first"
     text = run("show", alert.id)
     for part in ("novelty of desk is open", "solar tariff", "${TEAM_CHAT}", "Connection error"):
         assert part in text
     assert len(json.loads(run("show", alert.id, "--json"))["deliveries"]) == 2
     run("show", "nope", code=1)
+
+
+@pytest.mark.usefixtures("wide_terminal")
+def test_the_channels_are_shown_with_what_each_is_told_of(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    begin = "name: desk\nbase: b\ndata: {sources: [rows.jsonl]}\n"
+
+    def run(*words: str, alerts: str = "") -> str:
+        (tmp_path / "tuneloop.yaml").write_text(begin + alerts)
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, done.output
+        assert "hunter2" not in done.output
+        return done.stdout
+
+    assert "names no channel" in run("channels") and "names no channel" in run("deliveries")
+    assert json.loads(run("channels", "--json")) == json.loads(run("deliveries", "--json")) == []
+    with running(Server()) as port:
+        alerts = (
+            f"alerts:\n  notify: [json://127.0.0.1:{port}/hunter2]\n  events: [alerts, reviews]\n"
+            "  also: [{notify: ['${ON_CALL}'], events: [rollbacks]}]\n"
+        )
+        assert "Nothing was sent yet" in run("deliveries", alerts=alerts)
+        monkeypatch.setenv("ON_CALL", f"json://127.0.0.1:{port}/hunter2")
+        assert run("test", alerts=alerts).count("delivered") == 2
+    first, second = json.loads(run("channels", "--json", alerts=alerts))
+    assert (first["channel"], first["events"]) == ("json://****", ["alerts", "reviews"])
+    assert (second["channel"], second["events"]) == ("${ON_CALL}", ["rollbacks"])
+    assert second["last"]["kind"] == "test" and second["last"]["status"] == "sent"
+    shown = run("channels", alerts=alerts)
+    assert "alerts, reviews" in shown and shown.count("sent ") == 2

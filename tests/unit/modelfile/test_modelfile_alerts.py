@@ -71,6 +71,13 @@ def test_a_reference_is_read_from_the_environment_when_it_is_used() -> None:
         (f"  notfy:\n  - slack://{SECRET}\n", "Did you mean 'notify'?"),
         (f"  - slack://{SECRET}\n", "alerts: input should be a valid dict"),
         (f"  repeat_hours: slack://{SECRET}\n", "alerts.repeat_hours"),
+        ("  events: [alert]\n", "alerts.events.0"),
+        (f"  also: [{{notify: ['slack://{SECRET}']}}]\n", "alerts.also.0.events: is required"),
+        (
+            f"  also: [{{notify: [{SECRET}], events: [alerts]}}]\n",
+            "alerts.also.0.notify.0: expected",
+        ),
+        (f"  also: [{{notfy: ['slack://{SECRET}'], events: [alerts]}}]\n", "'notify'?"),
     ],
 )
 def test_mistakes_are_told_with_their_line_and_without_the_secret(
@@ -114,3 +121,15 @@ def test_quiet_hours_know_where_they_come_from(tmp_path: Path) -> None:
     found = {key: (value, origin) for key, value, origin in load(path, environment={}).values()}
     assert found["alerts.quiet_hours.from"] == ("22:00:00", "file")
     assert found["alerts.quiet_hours.timezone"] == ("UTC", "default")
+
+
+def test_other_channels_have_events_of_their_own_and_show_no_secret(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, f"  also:\n    - {{notify: ['slack://{SECRET}/x'], events: [rollbacks]}}\n"
+    )
+    found = load(path, environment={})
+    [group] = found.settings.alerts.also
+    assert group.notify[0].get_secret_value() == f"slack://{SECRET}/x"
+    assert SECRET not in repr(found) and SECRET not in found.settings.model_dump_json()
+    done = CliRunner().invoke(app, ["config", "show", "-f", str(path), "--json"])
+    assert done.exit_code == 0 and "rollbacks" in done.output and SECRET not in done.output

@@ -129,4 +129,4 @@ def test_channels_that_look_alike_are_numbered_and_equal_ones_are_one() -> None:
     )
     found = rules.channels(settings)
     assert list(found) == ["mailto://****", "${SLACK}", "mailto://**** (2)"]
-    assert found["mailto://**** (2)"].get_secret_value() == "mailto://b:secret@x.org"
+    assert found["mailto://**** (2)"].url.get_secret_value() == "mailto://b:secret@x.org"

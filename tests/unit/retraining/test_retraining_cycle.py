@@ -18,6 +18,7 @@ from tuneloop.deployment import endpoints, rollouts
 from tuneloop.deployment.rollout_plan import Guard, RolloutPlan
 from tuneloop.errors import ConflictError, DeploymentError, GateError, StoreError
 from tuneloop.modelfile import (
+    AlertSettings,
     ApprovalRule,
     ApprovalSettings,
     DataSettings,
@@ -25,6 +26,8 @@ from tuneloop.modelfile import (
     ModelSettings,
     RolloutSettings,
 )
+from tuneloop.monitoring.notifications import outbox
+from tuneloop.monitoring.notifications.delivery import deliver_due
 from tuneloop.registry import aliases, approvals, audit, people
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
@@ -674,3 +677,60 @@ def test_status_says_what_a_paused_or_ended_rollout_wants(loop: PlayedLoop) -> N
     said = advised(loop)
     assert f"Rollout {paused.id} took candidate" in said and "format got worse" in said
     assert "deploy candidate" not in said
+
+
+def told(loop: PlayedLoop) -> list[str]:
+    """What the channels are told of that they were not told before."""
+    settings = AlertSettings.model_validate({"notify": ["json://127.0.0.1:1"], "group_minutes": 0})
+    before = {one.id for one in outbox.listing(loop.workspace, "router")}
+    deliver_due(loop.workspace, {"router": settings}, send=lambda *_: None)
+    new = [one for one in outbox.listing(loop.workspace, "router") if one.id not in before]
+    return [one.about for one in reversed(new)]
+
+
+def test_the_channels_hear_of_a_cycle_what_people_must_know(loop: PlayedLoop) -> None:
+    waiting = waiting_for_approval(loop)
+    short = bundles.listing(loop.workspace)[0].short
+    assert told(loop) == [f"bundle {short} waits for its deploy approval"]
+    go_on(loop, waiting.id)
+    assert told(loop) == [], "waiting is told once"
+    decide(loop, "approved")
+    go_on(loop, waiting.id)
+    assert told(loop) == [f"bob approved bundle {short} (deploy)", f"{short} is in production"]
+
+
+def test_the_channels_hear_once_of_a_refusal(loop: PlayedLoop) -> None:
+    loop.verdict = "failed"
+    loop.run_again()
+    short = bundles.listing(loop.workspace)[0].short
+    assert told(loop) == [f"candidate {short} was refused"]
+    loop.run_again()
+    assert told(loop) == [], "the same candidate again is no news"
+
+
+def test_a_person_s_refusal_is_told_as_theirs_alone(loop: PlayedLoop) -> None:
+    waiting = waiting_for_approval(loop)
+    told(loop)
+    decide(loop, "rejected")
+    go_on(loop, waiting.id)
+    short = bundles.listing(loop.workspace)[0].short
+    assert told(loop) == [f"bob rejected bundle {short} (deploy)"]
+
+
+def test_the_channels_hear_what_a_person_has_to_decide_and_of_what_failed(
+    loop: PlayedLoop,
+) -> None:
+    asked = ask(loop, reason="drift", actor=WORKER)
+    go_on(loop, asked.id)
+    short = bundles.listing(loop.workspace)[0].short
+    assert told(loop) == [f"candidate {short} waits for a person's decision"]
+
+    def fail() -> None:
+        raise DeploymentError("the disk is full")
+
+    loop.rows = "rows-2"
+    loop.interrupt["train"] = fail
+    with pytest.raises(DeploymentError):
+        loop.run_again()
+    [failed] = told(loop)
+    assert failed.startswith("cycle ") and failed.endswith(" failed")

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from tuneloop.errors import ConflictError, UsageError
+from tuneloop.modelfile import DataSettings, ModelSettings
+from tuneloop.monitoring.notifications import outbox
 from tuneloop.registry import audit
 from tuneloop.retraining import review
+from tuneloop.retraining.review import digest
 from tuneloop.retraining.review.stats import kappa
 from tuneloop.workspace import Workspace
 
@@ -369,3 +372,37 @@ def test_slow_reviews_are_warned_of(workspace: Workspace) -> None:
 def test_pace_counts_decided_items() -> None:
     assert review.pace([("approved", 60), ("rejected", 60), ("skipped", 999)]) == 60
     assert review.pace([]) is None
+
+
+def test_channels_hear_of_what_waits_at_most_once_a_day(workspace: Workspace, clock) -> None:
+    model = ModelSettings.model_validate(
+        {
+            "name": "router",
+            "base": "b",
+            "data": DataSettings(sources=("a",)),
+            "alerts": {"notify": ["json://127.0.0.1:1"]},
+        }
+    )
+
+    def told() -> list[str]:
+        digest.tell(workspace, model)
+        return [one.about for one in outbox.listing(workspace, "router")]
+
+    assert told() == [], "nothing waits"
+    for interaction in ("1", "2"):
+        capture(workspace, interaction)
+        edit(workspace, interaction, "right")
+    review.collect(workspace, model="router", endpoint="router")
+    assert told() == told() == ["2 answers wait for review"]
+    [first, _] = review.listing(workspace, "router")
+    review.decide(workspace, model="router", item=first.id, decision="approved", reviewer="ines")
+    clock.advance(days=1)
+    assert len(told()) == 1, "they know of the one that is left"
+    capture(workspace, "3")
+    edit(workspace, "3", "right")
+    review.collect(workspace, model="router", endpoint="router")
+    assert told() == ["2 answers wait for review"] * 2
+    for item in review.listing(workspace, "router"):
+        review.decide(workspace, model="router", item=item.id, decision="rejected", reviewer="bo")
+    clock.advance(days=9)
+    assert len(told()) == 2

@@ -19,7 +19,19 @@ from tuneloop.datasets.filters.length import TooLong, TooShort
 from tuneloop.datasets.filters.refusal import Refusal
 from tuneloop.datasets.filters.truncated import Truncated
 
-__all__ = ["KEEP", "Filter", "Verdict", "drop", "first_objection", "make_filters"]
+__all__ = [
+    "KEEP",
+    "Filter",
+    "FormCheck",
+    "Verdict",
+    "drop",
+    "first_objection",
+    "form_checks",
+    "make_filters",
+]
+
+FormCheck = SchemaBroken | PatternBroken
+"""A filter that looks at the answer alone: what the model file declares of its form."""
 
 
 def make_filters(
@@ -46,11 +58,27 @@ def make_filters(
     ]
     if language is not None:
         filters.append(WrongLanguage(language))
-    if output_schema is not None:
-        filters.append(SchemaBroken(output_schema))
-    if output_pattern is not None:
-        filters.append(PatternBroken(output_pattern))
+    filters += form_checks(output_schema=output_schema, output_pattern=output_pattern)
     return tuple(one for one in filters if one.name not in disabled)
+
+
+def form_checks(
+    *,
+    output_schema: dict[str, Any] | None,
+    output_pattern: str | None,
+    disabled: Collection[str] = (),
+) -> tuple[FormCheck, ...]:
+    """Those of `make_filters` that look at the declared form of an answer.
+
+    Raises:
+        ModelFileError: the schema is invalid.
+    """
+    checks: list[FormCheck] = []
+    if output_schema is not None:
+        checks.append(SchemaBroken(output_schema))
+    if output_pattern is not None:
+        checks.append(PatternBroken(output_pattern))
+    return tuple(one for one in checks if one.name not in disabled)
 
 
 def first_objection(filters: tuple[Filter, ...], example: Example) -> Verdict:

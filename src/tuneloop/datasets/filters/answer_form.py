@@ -37,8 +37,12 @@ class SchemaBroken:
 
     def __call__(self, example: Example) -> Verdict:
         """Parse the answer and validate it."""
+        return self.of(example.completion)
+
+    def of(self, answer: str) -> Verdict:
+        """The verdict on an answer alone."""
         try:
-            value = json.loads(example.completion)
+            value = json.loads(answer)
         except (ValueError, RecursionError) as e:
             return drop("output_not_json", f"the answer is not JSON: {e}")
         fault = jsonschema.exceptions.best_match(self._validator.iter_errors(value))
@@ -59,6 +63,10 @@ class PatternBroken:
 
     def __call__(self, example: Example) -> Verdict:
         """Match the answer in full."""
-        if self._pattern.fullmatch(example.completion):
+        return self.of(example.completion)
+
+    def of(self, answer: str) -> Verdict:
+        """The verdict on an answer alone."""
+        if self._pattern.fullmatch(answer):
             return KEEP
         return drop("output_breaks_pattern", f"the answer does not match {self._pattern.pattern!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
@@ -28,6 +28,12 @@ MonitorName = Literal[
     "vocabulary_diversity",
 ]
 """What can alert: the monitors' own names, here so that a mistaken one is found in the file."""
+
+EventKind = Literal[
+    "alerts", "approvals", "refusals", "deployments", "rollbacks", "failures", "reviews"
+]
+"""What people can be told of; see `AlertSettings.events`."""
+EVENT_KINDS: tuple[EventKind, ...] = get_args(EventKind)
 
 
 class EmbeddingEndpoint(ModelServer):
@@ -89,13 +95,29 @@ class QuietHours(Section):
     timezone: TimeZone = Field("UTC", description="Where it is that time, e.g. Europe/Berlin.")
 
 
+class ChannelGroup(Section):
+    """Channels that are told of other things than those of `alerts.notify`."""
+
+    notify: tuple[ChannelUrl, ...] = Field(description="As in alerts.notify.")
+    events: tuple[EventKind, ...] = Field(description="As in alerts.events.")
+
+
 class AlertSettings(Section):
-    """Stage 5: who is told of alerts, and when."""
+    """Stage 5: who is told of alerts and of what else happens, and when."""
 
     notify: tuple[ChannelUrl, ...] = Field(
         (),
         description="Apprise URLs, or ${NAME} for one in the environment; tried with: "
         "tuneloop alert test.",
+    )
+    events: tuple[EventKind, ...] = Field(
+        EVENT_KINDS,
+        description="What they are told of: alerts; approvals that are waited for, given or "
+        "withdrawn; refusals of a candidate by its gates or a person; deployments; rollbacks; "
+        "failures of cycles; reviews that wait, at most once a day.",
+    )
+    also: tuple[ChannelGroup, ...] = Field(
+        (), description="Other channels, each with its own notify and events."
     )
     group_minutes: Annotated[float, Field(ge=0)] = Field(
         5.0, description="What changes within this time is told in one message."

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tuneloop.modelfile import AlertSettings
-from tuneloop.monitoring.notifications import message, outbox, rules, sending
+from tuneloop.monitoring.notifications import message, news, outbox, rules, sending
+from tuneloop.monitoring.notifications.rules import Waiting, WaitingAlert, WaitingNotice
 from tuneloop.monitoring.notifications.sending import Send
 from tuneloop.workspace import Workspace
 
@@ -23,6 +24,8 @@ class Attempt:
     """As it is shown."""
     alerts: tuple[str, ...]
     """Ids of the alerts that it tells of."""
+    notices: tuple[str, ...] = ()
+    """What else it tells of."""
     error: str | None
     """Why it was not delivered."""
 
@@ -34,7 +37,7 @@ def deliver_due(
     send: Send = sending.send,
     jitter: Callable[[], float] = random.random,
 ) -> list[Attempt]:
-    """Tell people what is due of the alerts of these models; to be called every few seconds.
+    """Tell people what is due of these models; to be called every few seconds.
 
     `settings` are those of each model; events and deliveries of other models are left alone. Any
     number of processes may do this at once: none sends what another is sending. An attempt blocks
@@ -46,6 +49,7 @@ def deliver_due(
         StoreError: the records store fails; what was not noted as sent is sent again.
     """
     outbox.queue_new(workspace, settings)
+    news.queue_new(workspace, settings)
     made = []
     while claim := outbox.claim(workspace, settings):
         error = send(claim.channel, message.compose(claim.told))
@@ -59,7 +63,8 @@ def deliver_due(
         made.append(
             Attempt(
                 channel=claim.told[0].channel,
-                alerts=tuple(dict.fromkeys(one.alert for one in claim.told)),
+                alerts=_alerts(claim.told),
+                notices=_notices(claim.told),
                 error=error,
             )
         )
@@ -71,13 +76,25 @@ def try_channels(
 ) -> list[Attempt]:
     """Send a test message to every channel, whatever hour it is."""
     return [
-        Attempt(channel=name, alerts=(), error=send(url, message.trial(model)))
-        for name, url in rules.channels(settings).items()
+        Attempt(channel=name, alerts=(), error=send(channel.url, message.trial(model)))
+        for name, channel in rules.channels(settings).items()
     ]
 
 
+def _alerts(told: Sequence[Waiting]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one.alert for one in told if isinstance(one, WaitingAlert)))
+
+
+def _notices(told: Sequence[Waiting]) -> tuple[str, ...]:
+    return tuple(one.title for one in told if isinstance(one, WaitingNotice))
+
+
 def _complain(claim: outbox.Claim, error: str, *, given_up: int) -> None:
-    fields = {"channel": claim.told[0].channel, "alerts": [one.alert for one in claim.told]}
+    fields = {
+        "channel": claim.told[0].channel,
+        "alerts": _alerts(claim.told),
+        "notices": _notices(claim.told),
+    }
     if given_up:
         text = "%s: %d deliveries are given up: %s"
         _log.error(text, claim.told[0].channel, given_up, error, extra=fields)

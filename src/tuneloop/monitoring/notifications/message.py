@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tuneloop.hashing import short
-from tuneloop.monitoring.notifications.rules import Waiting
+from tuneloop.monitoring.notifications.rules import Waiting, WaitingAlert
 
 MOST_TOLD = 20
-"""Alerts in one message; of the rest it gives the number."""
+"""Alerts and notices in one message; of the rest it gives the number."""
 _AGAIN = {"opened": "opened", "repeated": "still there", "reopened": "back", "resolved": "resolved"}
 
 
@@ -27,7 +27,7 @@ def compose(told: Sequence[Waiting]) -> Message:
 
     Of an alert the newest event is told; when it opened stands there too.
     """
-    told = list({one.alert: one for one in told}.values())
+    told = list({_about(one): one for one in told}.values())
     models = list(dict.fromkeys(one.model for one in told))
     parts = []
     for model in models:
@@ -35,7 +35,9 @@ def compose(told: Sequence[Waiting]) -> Message:
         if its:
             parts.append("\n\n".join([f"Model {model}", *its]))
     if len(told) > MOST_TOLD:
-        parts.append(f"And {len(told) - MOST_TOLD} more. Look further: tuneloop alert list --all")
+        rest = told[MOST_TOLD:]
+        where = "list --all" if all(isinstance(one, WaitingAlert) for one in rest) else "deliveries"
+        parts.append(f"And {len(rest)} more. Look further: tuneloop alert {where}")
     return Message(title=_title(told, models), body="\n\n".join(parts))
 
 
@@ -43,18 +45,39 @@ def trial(model: str) -> Message:
     """What `tuneloop alert test` sends."""
     return Message(
         title=f"tuneloop: test from {model}",
-        body=f"Alerts of the model {model} reach this channel. Nothing is wrong.",
+        body=f"Messages about the model {model} reach this channel. Nothing is wrong.",
     )
+
+
+def _about(one: Waiting) -> tuple[str, str | int]:
+    """What it tells of: an alert, whose newest event is told; else itself."""
+    return ("alert", one.alert) if isinstance(one, WaitingAlert) else ("delivery", one.id)
 
 
 def _title(told: Sequence[Waiting], models: Sequence[str]) -> str:
     about = ", ".join(models) if len(models) <= 3 else f"{len(models)} models"
     if len(told) == 1:
-        return f"tuneloop: {about}: {told[0].monitor} {_AGAIN[told[0].event]}"
-    return f"tuneloop: {about}: {len(told)} alerts"
+        return f"tuneloop: {about}: {_headline(told[0])}"
+    alerts = sum(isinstance(one, WaitingAlert) for one in told)
+    counts = ((alerts, "alert"), (len(told) - alerts, "event"))
+    said = [f"{n} {what}{'s' if n > 1 else ''}" for n, what in counts if n]
+    return f"tuneloop: {about}: {', '.join(said)}"
+
+
+def _headline(one: Waiting) -> str:
+    if isinstance(one, WaitingAlert):
+        return f"{one.monitor} {_AGAIN[one.event]}"
+    return one.title
 
 
 def _paragraph(one: Waiting) -> str:
+    if isinstance(one, WaitingAlert):
+        return _of_alert(one)
+    who = f"by {one.actor}, " if one.actor else ""
+    return "\n".join([one.title, f"{who}{_moment(one.at)}", *filter(None, [one.body])])
+
+
+def _of_alert(one: WaitingAlert) -> str:
     facts = [f"since {_moment(one.opened_at)}", f"seen {one.seen} ×"]
     if one.resolved_at is not None:
         facts.append(f"over since {_moment(one.resolved_at)}")

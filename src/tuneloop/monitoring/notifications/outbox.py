@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from tuneloop.modelfile import AlertSettings, ChannelUrl
 from tuneloop.monitoring.notifications import rules
-from tuneloop.monitoring.notifications.rules import News, Waiting
+from tuneloop.monitoring.notifications.rules import News, Waiting, WaitingAlert, WaitingNotice
 from tuneloop.storage import tables
 from tuneloop.workspace import Workspace
 
@@ -29,7 +29,9 @@ _EVENTS_AT_ONCE = 500
 DeliveryStatus = Literal["waiting", "sending", "sent", "gave_up", "withdrawn"]
 
 _events, _alerts, _deliveries = tables.alert_events, tables.alerts, tables.deliveries
-_joined = _deliveries.join(_events, _events.c.id == _deliveries.c.event).join(
+_notices = tables.notices
+_of_notices = _deliveries.join(_notices, _notices.c.id == _deliveries.c.notice)
+_of_alerts = _deliveries.join(_events, _events.c.id == _deliveries.c.event).join(
     _alerts, _alerts.c.id == _events.c.alert
 )
 
@@ -45,15 +47,20 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """One event of an alert on its way to one channel."""
+    """One event of an alert, or a notice, on its way to one channel."""
 
     id: int
     model: str
-    monitor: str
-    alert: str
+    kind: str
+    """What was told: alerts, another of `alerts.events`, or test."""
+    about: str
+    """The monitor that the alert is of, or what happened."""
+    monitor: str | None
+    """None: it tells of no alert."""
+    alert: str | None
     """Its id."""
     event: str
-    """opened, repeated, reopened or resolved."""
+    """opened, repeated, reopened or resolved; of a notice its kind."""
     channel: str
     """As it is shown: no secret."""
     status: DeliveryStatus
@@ -70,7 +77,7 @@ class Delivery:
 
 
 def queue_new(workspace: Workspace, settings: Mapping[str, AlertSettings]) -> int:
-    """Make deliveries of the new events of these models, each once; how many there were."""
+    """Make deliveries of the new events of alerts of these models, each once; how many it made."""
     query = (
         sa.select(_events, _alerts.c.model)
         .join(_alerts, _alerts.c.id == _events.c.alert)
@@ -104,13 +111,15 @@ def claim(workspace: Workspace, settings: Mapping[str, AlertSettings]) -> Claim 
     by_channel: dict[ChannelUrl, list[Waiting]] = {}
     with workspace.records.begin() as tx:
         for one in _waiting(tx, settings, now):
-            url = channels[one.model].get(one.channel)
+            channel = channels[one.model].get(one.channel)
             if rules.overtaken(one):
                 _end(tx, one, "withdrawn", "The alert came back.", now)
-            elif url is None:
+            elif channel is None:
                 _end(tx, one, "gave_up", "alerts.notify no longer has this channel.", now)
+            elif one.kind not in channel.events:
+                _end(tx, one, "gave_up", f"It is no longer told of {one.kind}.", now)
             else:
-                by_channel.setdefault(url, []).append(one)
+                by_channel.setdefault(channel.url, []).append(one)
         for url, waiting in by_channel.items():
             if told := rules.together(waiting, settings, now):
                 return _claim(tx, url, told, now)
@@ -148,19 +157,36 @@ def listing(
     workspace: Workspace, model: str, *, alert: str | None = None, limit: int | None = None
 ) -> list[Delivery]:
     """The deliveries of a model, the newest first; of one alert, where it is given."""
-    query = (
+    of_alerts = (
         sa.select(_deliveries, _events.c.alert, _events.c.event.label("step"), _events.c.at)
         .add_columns(_alerts.c.model, _alerts.c.monitor)
-        .select_from(_joined)
+        .select_from(_of_alerts)
         .where(_alerts.c.model == model)
-        .order_by(_deliveries.c.id.desc())
-        .limit(limit)
     )
+    of_notices = (
+        sa.select(_deliveries, _notices.c.model, _notices.c.kind, _notices.c.title, _notices.c.at)
+        .select_from(_of_notices)
+        .where(_notices.c.model == model)
+    )
+    queries = [of_alerts, of_notices]
     if alert is not None:
-        query = query.where(_alerts.c.id == alert)
+        queries = [of_alerts.where(_alerts.c.id == alert)]
     now = workspace.now()
     with workspace.records.begin() as tx:
-        return [_delivery(row, now) for row in tx.execute(query)]
+        found = [
+            _delivery(row, now)
+            for query in queries
+            for row in tx.execute(query.order_by(_deliveries.c.id.desc()).limit(limit))
+        ]
+    return sorted(found, key=lambda one: -one.id)[:limit]
+
+
+def put(tx: sa.Connection, channels: Sequence[str], *, ready_at: datetime, **subject: int) -> int:
+    """Put deliveries of one subject, `event` or `notice`, into the queue; how many those are."""
+    row = {**subject, "status": "waiting", "attempts": 0, "last_error": "", "ready_at": ready_at}
+    if channels:
+        tx.execute(sa.insert(_deliveries), [{**row, "channel": name} for name in channels])
+    return len(channels)
 
 
 def _queue(tx: sa.Connection, event: sa.Row[Any], settings: AlertSettings) -> int:
@@ -180,59 +206,77 @@ def _queue(tx: sa.Connection, event: sa.Row[Any], settings: AlertSettings) -> in
         acknowledged=tx.execute(acknowledged.limit(1)).first() is not None,
         last_told_at=tx.execute(told).scalar(),
     )
-    channels = rules.channels(settings)
-    if not channels or not rules.worth_telling(news, settings):
+    if not rules.worth_telling(news, settings):
         return 0
-    row = {
-        "event": event.id,
-        "status": "waiting",
-        "attempts": 0,
-        "last_error": "",
-        "ready_at": rules.ready_at(news),
-    }
-    tx.execute(sa.insert(_deliveries), [{**row, "channel": name} for name in channels])
-    return len(channels)
+    channels = rules.told_of("alerts", settings)
+    return put(tx, channels, ready_at=rules.ready_at(news), event=event.id)
 
 
 def _waiting(
     tx: sa.Connection, settings: Mapping[str, AlertSettings], now: datetime
 ) -> list[Waiting]:
     """What nobody is sending at this moment, locked until the transaction ends."""
-    query = (
+    free = sa.and_(
+        _deliveries.c.status == "waiting",
+        sa.or_(_deliveries.c.claimed_until.is_(None), _deliveries.c.claimed_until <= now),
+    )
+    of_alerts = (
         sa.select(_deliveries, _events.c.alert, _events.c.event.label("step"), _events.c.at)
         .add_columns(_events.c.message, _events.c.bundle, _events.c.examples)
         .add_columns(_alerts.c.model, _alerts.c.monitor, _alerts.c.seen)
         .add_columns(_alerts.c.opened_at, _alerts.c.resolved_at)
-        .select_from(_joined)
-        .where(
-            _deliveries.c.status == "waiting",
-            sa.or_(_deliveries.c.claimed_until.is_(None), _deliveries.c.claimed_until <= now),
-            _alerts.c.model.in_(list(settings)),
-        )
-        .order_by(_deliveries.c.id)
+        .select_from(_of_alerts)
+        .where(free, _alerts.c.model.in_(list(settings)))
         .with_for_update(of=_deliveries, skip_locked=True)
     )
-    return [
-        Waiting(
-            id=row.id,
-            model=row.model,
-            monitor=row.monitor,
-            alert=row.alert,
-            event=row.step,
-            at=row.at,
-            message=row.message,
-            bundle=row.bundle,
-            examples=tuple(row.examples),
-            opened_at=row.opened_at,
-            resolved_at=row.resolved_at,
-            seen=row.seen,
-            channel=row.channel,
-            attempts=row.attempts,
-            ready_at=row.ready_at,
-            retry_at=row.retry_at,
-        )
-        for row in tx.execute(query)
-    ]
+    of_notices = (
+        sa.select(_deliveries, _notices.c.model, _notices.c.kind, _notices.c.at)
+        .add_columns(_notices.c.actor, _notices.c.title, _notices.c.body)
+        .select_from(_of_notices)
+        .where(free, _notices.c.model.in_(list(settings)))
+        .with_for_update(of=_deliveries, skip_locked=True)
+    )
+    found: list[Waiting] = [_waiting_alert(row) for row in tx.execute(of_alerts)]
+    found += [_waiting_notice(row) for row in tx.execute(of_notices)]
+    return sorted(found, key=lambda one: one.id)
+
+
+def _waiting_alert(row: sa.Row[Any]) -> WaitingAlert:
+    return WaitingAlert(
+        monitor=row.monitor,
+        alert=row.alert,
+        event=row.step,
+        message=row.message,
+        bundle=row.bundle,
+        examples=tuple(row.examples),
+        opened_at=row.opened_at,
+        resolved_at=row.resolved_at,
+        seen=row.seen,
+        **_of_delivery(row),
+    )
+
+
+def _waiting_notice(row: sa.Row[Any]) -> WaitingNotice:
+    return WaitingNotice(
+        kind=row.kind,
+        notice=row.notice,
+        actor=row.actor,
+        title=row.title,
+        body=row.body,
+        **_of_delivery(row),
+    )
+
+
+def _of_delivery(row: sa.Row[Any]) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "model": row.model,
+        "at": row.at,
+        "channel": row.channel,
+        "attempts": row.attempts,
+        "ready_at": row.ready_at,
+        "retry_at": row.retry_at,
+    }
 
 
 def _claim(tx: sa.Connection, channel: ChannelUrl, told: Sequence[Waiting], now: datetime) -> Claim:
@@ -269,12 +313,15 @@ def _end(
 
 def _delivery(row: sa.Row[Any], now: datetime) -> Delivery:
     sending = row.status == "waiting" and row.claimed_until is not None and row.claimed_until > now
+    of_alert = row.event is not None
     return Delivery(
         id=row.id,
         model=row.model,
-        monitor=row.monitor,
-        alert=row.alert,
-        event=row.step,
+        kind="alerts" if of_alert else row.kind,
+        about=row.monitor if of_alert else row.title,
+        monitor=row.monitor if of_alert else None,
+        alert=row.alert if of_alert else None,
+        event=row.step if of_alert else row.kind,
         channel=row.channel,
         status="sending" if sending else row.status,
         attempts=row.attempts,

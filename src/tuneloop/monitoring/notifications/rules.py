@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from tuneloop.modelfile import AlertSettings, ChannelUrl, QuietHours
+from tuneloop.modelfile import AlertSettings, ChannelUrl, EventKind, QuietHours
 from tuneloop.monitoring.alerts import SAME_ALERT_WITHIN
 
 FIRST_RETRY = timedelta(seconds=30)
@@ -30,17 +30,32 @@ class News:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Waiting:
+class _Waiting:
     """A delivery that has not reached its channel."""
 
     id: int
     model: str
+    kind: EventKind
+    at: datetime
+    """When what it tells of happened."""
+    channel: str
+    """As it is shown."""
+    attempts: int
+    ready_at: datetime
+    """Not told before."""
+    retry_at: datetime | None
+    """When a failed one is tried again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitingAlert(_Waiting):
+    """One that tells of an event in an alert's life."""
+
+    kind: EventKind = "alerts"
     monitor: str
     alert: str
     """Its id."""
     event: str
-    at: datetime
-    """When the event happened."""
     message: str
     """What the monitor said then."""
     bundle: str | None
@@ -53,22 +68,48 @@ class Waiting:
     """When it was, as far as it is now."""
     seen: int
     """Crossings counted until now."""
-    channel: str
-    """As it is shown."""
-    attempts: int
-    ready_at: datetime
-    """Not told before."""
-    retry_at: datetime | None
-    """When a failed one is tried again."""
 
 
-def channels(settings: AlertSettings) -> dict[str, ChannelUrl]:
+@dataclass(frozen=True, kw_only=True)
+class WaitingNotice(_Waiting):
+    """One that tells of something else, see `notices.Notice`."""
+
+    notice: int
+    """Its id."""
+    actor: str
+    title: str
+    body: str
+
+
+Waiting = WaitingAlert | WaitingNotice
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channel:
+    """Where people are told, and of what."""
+
+    url: ChannelUrl
+    events: frozenset[EventKind]
+
+
+def channels(settings: AlertSettings) -> dict[str, Channel]:
     """The channels by the names that people see; those that look alike are numbered."""
-    named: dict[str, ChannelUrl] = {}
-    for url in dict.fromkeys(settings.notify):
-        alike = sum(str(other) == str(url) for other in named.values())
-        named[f"{url} ({alike + 1})" if alike else str(url)] = url
+    told: dict[ChannelUrl, set[EventKind]] = {}
+    groups = [(settings.notify, settings.events), *((g.notify, g.events) for g in settings.also)]
+    for urls, events in groups:
+        for url in urls:
+            told.setdefault(url, set()).update(events)
+    named: dict[str, Channel] = {}
+    for url, kinds in told.items():
+        alike = sum(str(other.url) == str(url) for other in named.values())
+        name = f"{url} ({alike + 1})" if alike else str(url)
+        named[name] = Channel(url=url, events=frozenset(kinds))
     return named
+
+
+def told_of(kind: EventKind, settings: AlertSettings) -> list[str]:
+    """The names of the channels that are told of a kind of event."""
+    return [name for name, channel in channels(settings).items() if kind in channel.events]
 
 
 def worth_telling(news: News, settings: AlertSettings) -> bool:
@@ -94,7 +135,11 @@ def ready_at(news: News) -> datetime:
 
 def overtaken(waiting: Waiting) -> bool:
     """Whether it tells of an end that was none: the alert came back."""
-    return waiting.event == "resolved" and waiting.resolved_at != waiting.at
+    return (
+        isinstance(waiting, WaitingAlert)
+        and waiting.event == "resolved"
+        and waiting.resolved_at != waiting.at
+    )
 
 
 def quiet(hours: QuietHours | None, now: datetime) -> bool:
@@ -118,10 +163,7 @@ def together(
         one
         for one in waiting
         if one.ready_at <= now
-        and (
-            one.monitor in settings[one.model].urgent
-            or not quiet(settings[one.model].quiet_hours, now)
-        )
+        and (_urgent(one, settings[one.model]) or not quiet(settings[one.model].quiet_hours, now))
     ]
     return may_go if any(_due_at(one, settings[one.model]) <= now for one in may_go) else []
 
@@ -139,6 +181,10 @@ def retry_at(
         return None
     doubled = FIRST_RETRY * 2.0 ** min(waiting.attempts - 1, _DOUBLINGS)
     return now + min(LONGEST_RETRY, doubled) * (0.5 + 0.5 * jitter)
+
+
+def _urgent(waiting: Waiting, settings: AlertSettings) -> bool:
+    return isinstance(waiting, WaitingAlert) and waiting.monitor in settings.urgent
 
 
 def _due_at(waiting: Waiting, settings: AlertSettings) -> datetime:

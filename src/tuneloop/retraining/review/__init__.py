@@ -7,6 +7,7 @@ both have, independently of each other (D10).
 from tuneloop.retraining.review.conflicts import collect_contradictions
 from tuneloop.retraining.review.corrections import approved_rows, collect, reviewers_of
 from tuneloop.retraining.review.deciding import decide, undo
+from tuneloop.retraining.review.form import DeclaredForm, declared_form
 from tuneloop.retraining.review.outcome import Decision, Judgement
 from tuneloop.retraining.review.queue import (
     Kind,
@@ -22,6 +23,7 @@ from tuneloop.retraining.review.stats import ReviewStats, pace, stats
 
 __all__ = [
     "Decision",
+    "DeclaredForm",
     "Judgement",
     "Kind",
     "Proposal",
@@ -32,6 +34,7 @@ __all__ = [
     "collect_contradictions",
     "decide",
     "decided",
+    "declared_form",
     "enqueue",
     "judgements",
     "listing",

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from tuneloop.errors import ConflictError, UsageError
 from tuneloop.registry import audit, people
+from tuneloop.retraining.review.form import DeclaredForm
 from tuneloop.retraining.review.outcome import Decision, Status, outcome, same_person
 from tuneloop.retraining.review.queue import read_judgements
 from tuneloop.storage import tables
@@ -25,16 +26,20 @@ def decide(
     reviewer: str,
     final: str | None = None,
     seconds: float | None = None,
+    form: DeclaredForm | None = None,
+    anyway: bool = False,
 ) -> Status:
     """Record a person's judgement of an item; returns where the item stands now.
 
     `final` is the approved answer, the proposal by default; `seconds` is the time that the
     judgement took. Of an item that two people judge, the second judgement must be another
-    person's. A judgement of a disputed item settles it, whoever makes it.
+    person's. A judgement of a disputed item settles it, whoever makes it. An approved answer that
+    breaks the declared `form` is refused, unless it is approved `anyway`.
 
     Raises:
         NotAllowedError: people are declared, and the reviewer may not review.
-        UsageError: there is no such item, or reviewer or approved answer is empty.
+        UsageError: there is no such item, reviewer or approved answer is empty, or the answer
+            breaks the declared form.
         ConflictError: it is decided, or this person has judged it and another one must.
     """
     if final is not None and not final.strip():
@@ -61,6 +66,9 @@ def decide(
                 remedy="Another person must look at it: tuneloop review --reviewer NAME",
             )
         answer = row.proposal if final is None else final
+        fault = form.fault(answer) if form is not None and decision == "approved" else None
+        if form is not None and fault is not None and not anyway:
+            raise _breaks(item, fault, form)
         tx.execute(
             sa.insert(tables.judgements).values(
                 item=item,
@@ -77,7 +85,8 @@ def decide(
             model=model,
             actor=reviewer,
             action=f"review.{decision}",
-            detail={"item": item, "interaction": row.interaction, "status": status},
+            detail={"item": item, "interaction": row.interaction, "status": status}
+            | ({"breaks_form": fault} if fault is not None else {}),
             now=workspace.now(),
         )
     return status
@@ -122,6 +131,14 @@ def undo(workspace: Workspace, *, model: str, item: str, reviewer: str) -> Statu
             now=workspace.now(),
         )
     return status
+
+
+def _breaks(item: str, fault: str, form: DeclaredForm) -> UsageError:
+    return UsageError(
+        f"The approved answer of {item} breaks the declared form: {fault}.",
+        remedy=f"Expected {form.expected}. Say the right answer (--answer), reject the item, or "
+        "approve it all the same (--anyway): `tuneloop prepare` will leave its row out.",
+    )
 
 
 def _locked(tx: sa.Connection, model: str, item: str) -> sa.Row[Any]:
