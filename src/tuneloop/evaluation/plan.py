@@ -22,7 +22,7 @@ from tuneloop.evaluation.metrics import (
 from tuneloop.evaluation.suites import Suite, held_out_suite, load_suite
 from tuneloop.evaluation.targets import Sampling
 from tuneloop.hashing import digest_json
-from tuneloop.modelfile import EvaluationSettings, TaskSettings
+from tuneloop.modelfile import ColumnSettings, EvaluationSettings, TaskSettings
 
 HELD_OUT = "held-out"
 
@@ -86,13 +86,15 @@ def plan_evaluation(
     folder: Path,
     scorers: Sequence[str] = (),
     judge: Callable[[], Metric] | None = None,
+    columns: ColumnSettings | None = None,
 ) -> EvaluationPlan:
     """Plan from the model file.
 
     `dataset` is the folder of a dataset version (its `eval.jsonl` becomes the main suite), `folder`
     is what suite files are relative to, `scorers` names further metrics (`token_f1`,
     `module:function`, `judge`); a gate on such a metric brings it along by itself. `judge` makes
-    the metric of that name, if something asks for it.
+    the metric of that name, if something asks for it. `columns` names prompt and answer in suite
+    files.
 
     Raises:
         EvaluationError: there is no suite, a file or a gate cannot be understood, or a reference
@@ -100,12 +102,14 @@ def plan_evaluation(
     """
     suites = [held_out_suite(dataset, task=task, name=HELD_OUT)] if dataset else []
     suites += [
-        load_suite(folder / suite.file, name=suite.name, kind=suite.kind, task=task)
+        load_suite(
+            folder / suite.file, name=suite.name, kind=suite.kind, task=task, columns=columns
+        )
         for suite in settings.suites
     ]
     names = [suite.name for suite in suites]
     _check_names(names)
-    extra = [*scorers, *_metrics_in_gates(settings.gates, names)]
+    extra = [*scorers, *metrics_in_gates(settings.gates, names)]
     metrics = metrics_for(task, extra=[name for name in extra if name != judging.NAME])
     if judging.NAME in extra:
         metrics = (*metrics, _judged(judge))
@@ -190,7 +194,8 @@ def _check_names(names: Sequence[str]) -> None:
             )
 
 
-def _metrics_in_gates(conditions: Mapping[str, str], suites: Sequence[str]) -> Iterable[str]:
+def metrics_in_gates(conditions: Mapping[str, str], suites: Sequence[str]) -> Iterable[str]:
+    """The metrics that gates bring along by themselves: text metrics, a user's own, the judge."""
     for key in conditions:
         prefix, _, rest = key.partition(".")
         name = rest if prefix in suites else key

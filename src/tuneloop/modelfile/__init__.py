@@ -1,8 +1,21 @@
 """The model file: `tuneloop.yaml`, its settings, where each value came from."""
 
 from tuneloop.modelfile.channel_url import ChannelUrl
-from tuneloop.modelfile.loading import FILE_NAME, ModelFile, load, schema
-from tuneloop.modelfile.sections.data import AbstainSettings, DataSettings, TaskSettings
+from tuneloop.modelfile.loading import (
+    FILE_NAME,
+    KeyPath,
+    ModelFile,
+    load,
+    load_what_is_valid,
+    schema,
+)
+from tuneloop.modelfile.problems import Problem
+from tuneloop.modelfile.sections.data import (
+    AbstainSettings,
+    ColumnSettings,
+    DataSettings,
+    TaskSettings,
+)
 from tuneloop.modelfile.sections.deployment import EndpointSettings, ExportSettings, RolloutSettings
 from tuneloop.modelfile.sections.evaluation import (
     BenchSettings,
@@ -38,6 +51,7 @@ __all__ = [
     "AutomationSettings",
     "BenchSettings",
     "ChannelUrl",
+    "ColumnSettings",
     "DataSettings",
     "EmbeddingEndpoint",
     "EndpointSettings",
@@ -45,9 +59,11 @@ __all__ = [
     "ExportSettings",
     "GoldenSettings",
     "JudgeSettings",
+    "KeyPath",
     "ModelFile",
     "ModelSettings",
     "MonitorSettings",
+    "Problem",
     "QuietHours",
     "Role",
     "RolloutSettings",
@@ -58,5 +74,6 @@ __all__ = [
     "TrainingSettings",
     "TriggerSettings",
     "load",
+    "load_what_is_valid",
     "schema",
 ]

@@ -126,6 +126,7 @@ def plan_for(
         dataset=loop.workspace.artifacts.get(dataset.digest),
         folder=loop.model_file.folder,
         judge=lambda: declared_judge.metric(loop),
+        columns=loop.model.data.columns,
     )
 
 

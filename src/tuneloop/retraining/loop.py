@@ -55,6 +55,7 @@ class Loop:
         self.model_file = model_file
         self.progress: Progress = progress or Silent()
         self._base: BaseModel | None = None
+        self._checked: set[bool] = set()
 
     @classmethod
     def open(
@@ -83,6 +84,21 @@ class Loop:
     def close(self) -> None:
         """Give back what the stores hold open."""
         self.workspace.records.close()
+
+    def check(self, *, base: bool = False) -> None:
+        """Refuse a model file that names what is not there: files, columns, metrics, the base.
+
+        Once it was found right it is not looked at again. With `base` it must be known that the
+        base can be had.
+
+        Raises:
+            ModelFileError: with all such names at once.
+        """
+        from tuneloop.retraining import names
+
+        if not self._checked & {base, True}:
+            names.require(self.model_file, progress=self.progress, base=base)
+            self._checked.add(base)
 
     # Stage 1: prepare
 
@@ -124,11 +140,11 @@ class Loop:
 
     def base(self) -> BaseModel:
         """The base model, fetched or found, with its content hash."""
-        from tuneloop.registry.base_model import resolve_base
+        from tuneloop.registry.base_model import base_spec, resolve_base
 
         if self._base is None:
             self._base = resolve_base(
-                self._base_spec(),
+                base_spec(self.model.base, folder=self.model_file.folder),
                 cache=self.workspace.folder("cache/bases"),
                 revision=self.model.revision,
                 progress=self.progress,
@@ -139,6 +155,7 @@ class Loop:
         """Train on a dataset version; the same run on the same data is offered again (T8)."""
         from tuneloop.training import stage
 
+        self.check(base=True)
         version = dataset or self.dataset()
         with self.workspace.exclusive(f"train-{self.model.name}", doing="train"):
             return stage.train(
@@ -485,12 +502,3 @@ class Loop:
         from tuneloop.retraining.cycle import run_cycle
 
         return run_cycle(self, reason=reason, force=force)
-
-    def _base_spec(self) -> str:
-        """A relative path in the model file is relative to it."""
-        beside = self.model_file.folder / self.model.base
-        return (
-            str(beside)
-            if not self.model.base.startswith("package:") and beside.exists()
-            else (self.model.base)
-        )
