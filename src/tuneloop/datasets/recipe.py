@@ -11,6 +11,8 @@ from tuneloop.hashing import digest_json, digest_text
 from tuneloop.modelfile import DataSettings, TaskSettings
 
 _NOT_RULES = (
+    "columns.py",
+    "inferred_schema.py",
     "inspect.py",
     "names.py",
     "recipe.py",

@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from tuneloop.modelfile.sections.data import ColumnSettings
+
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
@@ -25,6 +27,8 @@ class Start:
     group_field: str | None
     notes: tuple[str, ...]
     """What was seen in the data, one line each."""
+    columns: ColumnSettings | None = None
+    """Prompt and answer, where the names of the columns do not tell."""
 
 
 def render(start: Start) -> str:
@@ -46,6 +50,7 @@ def render(start: Start) -> str:
         "",
         "data:",
         f"  sources: {json.dumps(list(start.sources), ensure_ascii=False)}",
+        *_columns(start),
         "  holdout_share: 0.1      # never trained on; stays the same in later versions",
         f"  group_field: {_scalar(start.group_field)}   # equal values stay together in the split",
         "  # retired_terms: {Old Name: New Name}",
@@ -63,7 +68,11 @@ def _form(start: Start) -> list[str]:
             "  # output_schema: {type: object, required: [intent]}   or   output_pattern: '[A-Z]+'",
         ]
     dumped = yaml.safe_dump(
-        {"output_schema": start.output_schema}, sort_keys=False, allow_unicode=True, width=96
+        {"output_schema": start.output_schema},
+        sort_keys=False,
+        allow_unicode=True,
+        width=96,
+        default_flow_style=None,  # what holds nothing nested stands on one line
     )
     return [
         "  # Inferred from the data; every answer is checked against it.",
@@ -89,6 +98,13 @@ def _gates(start: Start) -> list[str]:
     if start.abstain is not None:
         lines.append('    abstention_recall: ">= 0.85"  # of what is out of scope, handed over')
     return lines
+
+
+def _columns(start: Start) -> list[str]:
+    if start.columns is None:
+        return []
+    prompt, answer = _scalar(start.columns.prompt), _scalar(start.columns.answer)
+    return [f"  columns: {{prompt: {prompt}, answer: {answer}}}   # what is asked, what is right"]
 
 
 def _block(key: str, text: str) -> str:
