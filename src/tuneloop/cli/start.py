@@ -41,7 +41,7 @@ def init(
 
     Says what was found: rows, form, columns, fields of JSON answers, groups; and what to look at.
 
-    Example: tuneloop init messages.csv --prompt message --answer slots --base ./my-base
+    Example: tuneloop init messages.csv --prompt message --answer slots
     """
     from tuneloop.retraining import starting
 
