@@ -70,7 +70,8 @@ def init(
     out.print(f"\nWrote {written}. Look at:", markup=False)
     for text in starting.worth_a_look(started):
         out.print(f"• {text}", markup=False)
-    out.print(f"Then: [bold]{escape(next_)}[/]")
+    then = "Correct what is not there, then" if any(p.certain for p in started.problems) else "Then"
+    out.print(f"{then}: [bold]{escape(next_)}[/]")
 
 
 def run(

@@ -158,7 +158,12 @@ def _existing(path: Path, columns: Sequence[Column], name: str | None) -> str | 
 def _cannot_tell(
     path: Path, columns: Sequence[Column], prompt: str | None, answer: str | None
 ) -> DataError:
-    width = max((len(one.name) for one in columns), default=0)
+    if len(columns) < 2:
+        return DataError(
+            f"{path} has the column {columns[0].name!r} only; expected prompts and their answers.",
+            remedy='Expected rows like {"messages": […]} or {"prompt": "…", "completion": "…"}.',
+        )
+    width = max(len(one.name) for one in columns)
     listed = "\n".join(f"  {one.name:<{width}}  {one.sample}" for one in columns)
     content = [one for one in columns if one.may_be_content] or list(columns)
     # As good as any to begin with: answers are JSON or labels, prompts are long.

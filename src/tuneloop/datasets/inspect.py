@@ -149,14 +149,13 @@ def _recognised(
     path: Path, read: _Read, prompt: str | None, answer: str | None
 ) -> tuple[Chosen | None, Counter[str]]:
     """Recognise the rows by the names of their columns, else by those that are chosen."""
+    reasons = read.recognise(None)
     named = prompt is not None or answer is not None
-    if not named:
-        reasons = read.recognise(None)
-        if reasons[_UNKNOWN_FORM] <= len(read.drafts):
-            return None, reasons
-    if not read.rows:
-        return None, Counter()
+    if not named and reasons[_UNKNOWN_FORM] <= len(read.drafts):
+        return None, reasons
     columns = file_columns.look([row.value for row in read.rows])
+    if not columns:
+        return None, reasons
     chosen = file_columns.choose(path, columns, prompt=prompt, answer=answer)
     return chosen, read.recognise(chosen.columns)
 

@@ -93,6 +93,7 @@ class Loop:
 
         Raises:
             ModelFileError: with all such names at once.
+            BaseModelError: `base`, and nobody could be asked for it.
         """
         from tuneloop.retraining import names
 

@@ -39,12 +39,14 @@ def require(model_file: ModelFile, *, progress: Progress, base: bool = False) ->
 
     Raises:
         ModelFileError: with every such name, its line and the nearest one that exists.
+        BaseModelError: `base`, and nobody could be asked for it.
     """
     found = problems(model_file)
-    wrong = [one for one in found if one.certain or (base and one.at == ("base",))]
-    if wrong:
+    if wrong := [one for one in found if one.certain]:
         raise refusal(model_file, wrong)
     for one in found:
+        if base and one.at == ("base",):
+            raise BaseModelError(one.message, remedy=one.remedy)
         progress.note(f"could not be checked: {line(model_file, one)}")
 
 

@@ -130,6 +130,14 @@ def test_what_cannot_be_told_is_asked_with_the_columns_and_the_command(tmp_path:
     assert found.example == ("a longer text of words 0", "some words 0")
 
 
+def test_prompts_without_answers_are_told_as_that(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "a.jsonl", [{"prompt": f"words {n}"} for n in range(9)])
+    with pytest.raises(DataError, match="has the column 'prompt' only; expected prompts and"):
+        inspect(path)
+    with pytest.raises(DataError, match="no usable row"):
+        inspect(write_lines(tmp_path / "b.jsonl", [{}]))
+
+
 def test_one_named_column_of_two_is_enough_and_a_mistyped_one_is_told(tmp_path: Path) -> None:
     rows = [{"left": f"some words {n}", "right": f"a longer text of words {n}"} for n in range(40)]
     path = write_csv(tmp_path / "a.csv", rows)

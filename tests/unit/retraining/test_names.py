@@ -14,7 +14,7 @@ import yaml
 from typer.testing import CliRunner
 
 from tuneloop.cli.main import app
-from tuneloop.errors import ModelFileError
+from tuneloop.errors import BaseModelError, ModelFileError
 from tuneloop.modelfile import load
 from tuneloop.retraining import names
 from tuneloop.retraining.loop import Loop
@@ -193,7 +193,7 @@ def test_a_hub_that_cannot_be_asked_is_no_mistake_until_the_base_is_needed(folde
     assert not found.certain and "the Hugging Face hub did not answer" in found.message
     with Loops(path) as loop:
         assert loop.prepare().rows_train
-        with pytest.raises(ModelFileError, match="no-such-model is neither a file or folder here"):
+        with pytest.raises(BaseModelError, match="no-such-model is neither a file or folder here"):
             loop.train()
 
 

@@ -99,7 +99,7 @@ def test_the_text_says_what_was_found_and_what_to_do(folder: Path) -> None:
     assert "JSON with day, place; required: day" in flat
     assert "base: The base model ./bas does not exist" in flat and "Did you mean base?" in flat
     assert "data.columns: guessed" in flat
-    assert flat.endswith("Then: tuneloop run")
+    assert flat.endswith("Correct what is not there, then: tuneloop run")
 
 
 def test_no_file_is_overwritten_and_a_mistyped_path_offers_the_nearest(folder: Path) -> None:
