@@ -55,7 +55,7 @@ class Loop:
         self.model_file = model_file
         self.progress: Progress = progress or Silent()
         self._base: BaseModel | None = None
-        self._checked: set[bool] = set()
+        self._checked: set[tuple[bool, bool]] = set()
 
     @classmethod
     def open(
@@ -85,11 +85,11 @@ class Loop:
         """Give back what the stores hold open."""
         self.workspace.records.close()
 
-    def check(self, *, base: bool = False) -> None:
+    def check(self, *, base: bool = False, rows: bool = True) -> None:
         """Refuse a model file that names what is not there: files, columns, metrics, the base.
 
         Once it was found right it is not looked at again. With `base` it must be known that the
-        base can be had.
+        base can be had; without `rows` sources and their columns may be missing.
 
         Raises:
             ModelFileError: with all such names at once.
@@ -97,9 +97,9 @@ class Loop:
         """
         from tuneloop.retraining import names
 
-        if not self._checked & {base, True}:
-            names.require(self.model_file, progress=self.progress, base=base)
-            self._checked.add(base)
+        if not any(b >= base and r >= rows for b, r in self._checked):
+            names.require(self.model_file, progress=self.progress, base=base, rows=rows)
+            self._checked.add((base, rows))
 
     # Stage 1: prepare
 
@@ -156,7 +156,7 @@ class Loop:
         """Train on a dataset version; the same run on the same data is offered again (T8)."""
         from tuneloop.training import stage
 
-        self.check(base=True)
+        self.check(base=True, rows=False)
         version = dataset or self.dataset()
         with self.workspace.exclusive(f"train-{self.model.name}", doing="train"):
             return stage.train(

@@ -32,22 +32,27 @@ def problems(model_file: ModelFile) -> list[Problem]:
     return sorted(found, key=lambda one: model_file.line(one.at))
 
 
-def require(model_file: ModelFile, *, progress: Progress, base: bool = False) -> None:
+def require(
+    model_file: ModelFile, *, progress: Progress, base: bool = False, rows: bool = True
+) -> None:
     """Refuse a model file that names what is not there; tell what could not be looked up.
 
-    With `base` it must be known that the base can be had.
+    With `base` it must be known that the base can be had. Without `rows` a dataset version is
+    there already: files and columns that are gone since are only told.
 
     Raises:
         ModelFileError: with every such name, its line and the nearest one that exists.
         BaseModelError: `base`, and nobody could be asked for it.
     """
     found = problems(model_file)
-    if wrong := [one for one in found if one.certain]:
+    wrong = [one for one in found if one.certain]
+    if any(rows or one.at[0] != "data" for one in wrong):
         raise refusal(model_file, wrong)
     for one in found:
         if base and one.at == ("base",):
             raise BaseModelError(one.message, remedy=one.remedy)
-        progress.note(f"could not be checked: {line(model_file, one)}")
+        unsure = "warning" if one.certain else "could not be checked"
+        progress.note(f"{unsure}: {line(model_file, one)}")
 
 
 def refusal(

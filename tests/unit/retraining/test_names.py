@@ -210,6 +210,17 @@ class Loops:
         self._loop.close()
 
 
+def test_a_dataset_version_can_be_trained_on_when_its_files_are_gone(folder: Path) -> None:
+    with Loops(write(folder)) as loop:
+        made = loop.prepare()
+    (folder / "rows.jsonl").unlink()
+    with Loops(write(folder)) as loop:
+        loop.check(base=True, rows=False)
+        assert loop.dataset().digest == made.digest
+        with pytest.raises(ModelFileError, match=r"no data file at .*rows\.jsonl"):
+            loop.prepare()
+
+
 WRONG = {
     "base": "./bas",
     "data": {"sources": ["row.jsonl"]},
