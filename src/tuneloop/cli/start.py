@@ -62,7 +62,7 @@ def init(
             }
         )
         return
-    rows = table(data.name, "")
+    rows = table("found in", data.name)
     for what, text in starting.found_out(started):
         rows.add_row(what, text)
     out.print(rows)

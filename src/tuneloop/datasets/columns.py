@@ -168,20 +168,26 @@ def _cannot_tell(
     content = [one for one in columns if one.may_be_content] or list(columns)
     # As good as any to begin with: answers are JSON or labels, prompts are long.
     if answer is None:
-        rest = [one for one in content if one.name != prompt]
-        answer = (
-            max(rest, key=lambda one: (one.holds_objects, one.holds_labels, -one.characters)).name
-            if rest
-            else "ANSWER_COLUMN"
-        )
+        answer = max(
+            _others(columns, content, prompt),
+            key=lambda one: (one.holds_objects, one.holds_labels, -one.characters),
+        ).name
     if prompt is None:
-        rest = [one for one in content if one.name != answer]
-        prompt = max(rest, key=lambda one: one.characters).name if rest else "PROMPT_COLUMN"
+        prompt = max(_others(columns, content, answer), key=lambda one: one.characters).name
     flags = f"--prompt {shlex.quote(prompt)} --answer {shlex.quote(answer)}"
     return DataError(
         f"{path}: which column is asked, and which is the answer? With a value of each:\n{listed}",
         remedy=f"Name both, for example: tuneloop init {shlex.quote(str(path))} {flags}",
     )
+
+
+def _others(
+    columns: Sequence[Column], content: Sequence[Column], taken: str | None
+) -> Sequence[Column]:
+    """The columns that may be the other one of two: those with content, where there are any."""
+    return [one for one in content if one.name != taken] or [
+        one for one in columns if one.name != taken
+    ]
 
 
 def _column(name: str, values: Sequence[Any], rows: int) -> Column:
