@@ -60,8 +60,9 @@ def refusal(
 ) -> ModelFileError:
     """The error that tells of all of them, and of mistakes in the values."""
     lines = [*mistakes, *(line(model_file, one) for one in wrong)]
+    what = "has mistakes" if mistakes else "names what is not there"
     return ModelFileError(
-        f"{model_file.path} names what is not there:\n" + "\n".join(f"  {one}" for one in lines),
+        f"{model_file.path} {what}:\n" + "\n".join(f"  {one}" for one in lines),
         remedy="Correct it; `tuneloop config check` looks at it again.",
     )
 

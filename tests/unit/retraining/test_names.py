@@ -253,6 +253,7 @@ def test_the_check_tells_of_wrong_values_and_names_together(folder: Path) -> Non
     path = write(folder, **WRONG, rollout={"guards": ["erors"]}, alerts={"urgent": ["golden"]})
     done = CliRunner().invoke(app, ["config", "check"])
     message = str(done.exception)
+    assert message.startswith(f"{path} has mistakes:\n")
     assert all(one in message for one in ALL_WRONG)
     assert "found 'erors'. Did you mean 'errors'?" in message
     assert "found 'golden'. Did you mean 'golden_set'?" in message
