@@ -100,7 +100,7 @@ def _gate_problems(
     for key, condition in settings.gates.items():
         at = (*_GATES, key)
         try:
-            _bring_along(key, condition, suites, task, metrics, judge=judge)
+            _bring_along(key, suites, task, metrics, judge=judge)
             (gate,) = gates.parse_gates(
                 {key: condition},
                 metrics={suite: [*metrics, *RUN_METRICS] for suite in suites},
@@ -118,7 +118,6 @@ def _gate_problems(
 
 def _bring_along(
     key: str,
-    condition: str,
     suites: Sequence[str],
     task: TaskSettings,
     metrics: dict[str, Metric],
@@ -130,7 +129,7 @@ def _bring_along(
     Raises:
         EvaluationError: there is no such function, or no judge.
     """
-    for name in metrics_in_gates({key: condition}, suites):
+    for name in metrics_in_gates({key: ""}, suites):
         if name != judging.NAME:
             metrics |= {one.name: one for one in metrics_for(task, extra=[name])}
         elif not judge:
