@@ -29,6 +29,7 @@ _NO_TEXT = re.compile(r"[\W\d_]*|\d{4}-\d\d-\d\d.*|[0-9a-fA-F-]{32,36}", re.DOTA
 """Numbers, dates and identifiers."""
 _NOT_CONTENT = re.compile(
     r"(?:.*[_-])?(?:id|uuid|line|source|tags|group)|lang(?:uage)?|locale|split"
+    r"|customer|conversation"
 )
 
 

@@ -96,6 +96,7 @@ def test_two_columns_with_json_in_one_are_prompt_and_answer(tmp_path: Path, as_c
                 "at": f"2024-01-{n % 28 + 1:02}T00:00:00Z",
                 "score": f"{n}.5",
                 "locale": "en_GB",
+                "customer": f"Ann {chr(97 + n % 23)}",
                 "said": f"words {n} of one",
                 "route": WORDS[n % 4],
             },
