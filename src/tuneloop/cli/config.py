@@ -25,17 +25,51 @@ app = typer.Typer(no_args_is_help=True, help="Check and show the model file.")
 def check(
     file: ModelOption = DEFAULT_FILE, overrides: SetOption = None, json_: JsonOption = False
 ) -> None:
-    """Say whether the model file is valid; lists every mistake with its line.
+    """Say whether the model file is valid and what it names is there.
+
+    Lists every mistake with its line and the nearest name: keys, gates, suites, metrics, columns,
+    sources, the base. Exit code 2 if there is one.
 
     Example: tuneloop config check -f models/router/tuneloop.yaml
     """
-    from tuneloop.modelfile import load
+    from tuneloop.modelfile import load, load_what_is_valid
+    from tuneloop.retraining import names
 
-    found = load(file, overrides=overrides or ())
+    overrides = overrides or []
+    found, mistakes = load_what_is_valid(file, overrides=overrides)
+    if found is None:
+        found = load(file, overrides=overrides)  # Says what is wrong.
+    problems = names.problems(found)
+    wrong = [one for one in problems if one.certain]
     if json_:
-        print_json({"valid": True, "path": str(found.path), "name": found.settings.name})
-    else:
-        out.print(f"{found.path} is valid: the model is {found.settings.name}.")
+        print_json(
+            {
+                "valid": not mistakes and not wrong,
+                "path": str(found.path),
+                "name": found.settings.name,
+                "mistakes": mistakes,
+                "problems": [
+                    {
+                        "key": one.key,
+                        "line": found.line(one.at),
+                        "message": one.message,
+                        "remedy": one.remedy,
+                        "certain": one.certain,
+                    }
+                    for one in problems
+                ],
+            }
+        )
+        if mistakes or wrong:
+            raise typer.Exit(2)
+        return
+    if mistakes or wrong:
+        raise names.refusal(found, wrong, mistakes=mistakes)
+    for one in problems:
+        out.print(f"could not be checked: {names.line(found, one)}", markup=False)
+    out.print(
+        f"{found.path} is valid: the model is {found.settings.name}.", markup=False, soft_wrap=True
+    )
 
 
 @app.command()

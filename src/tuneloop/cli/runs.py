@@ -40,6 +40,7 @@ def train(
     Example: tuneloop train --set training.epochs=5
     """
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
+        loop.check(base=True, rows=False)
         run = loop.train(loop.dataset(dataset), force=force)
     if json_:
         print_json(run)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from tuneloop.cli.terminal import (
     DEFAULT_FILE,
@@ -16,6 +17,7 @@ from tuneloop.cli.terminal import (
     open_loop,
     out,
     print_json,
+    table,
 )
 
 
@@ -26,16 +28,50 @@ def init(
     ] = "HuggingFaceTB/SmolLM2-135M-Instruct",
     name: Annotated[str | None, typer.Option(help="The model's name.")] = None,
     file: Annotated[Path, typer.Option("--file", "-f", help="Where to write it.")] = DEFAULT_FILE,
+    prompt: Annotated[
+        str | None, typer.Option(help="Column with what is asked, where its name does not tell.")
+    ] = None,
+    answer: Annotated[
+        str | None, typer.Option(help="Column with the right answer, text or JSON.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    json_: JsonOption = False,
 ) -> None:
     """Look at a data file and write a commented model file for it.
 
-    Example: tuneloop init examples.jsonl --base ./my-base
-    """
-    from tuneloop.retraining.starting import write_model_file
+    Says what was found: rows, form, columns, fields of JSON answers, groups; and what to look at.
 
-    path = write_model_file(data, base=base, name=name, path=file, force=force)
-    out.print(f"Wrote {path}. Read it, change what is wrong, then: [bold]tuneloop run[/]")
+    Example: tuneloop init messages.csv --prompt message --answer slots
+    """
+    from tuneloop.retraining import starting
+
+    started = starting.write_model_file(
+        data, base=base, name=name, path=file, prompt=prompt, answer=answer, force=force
+    )
+    path = started.model_file.path
+    next_ = "tuneloop run" if path == DEFAULT_FILE.resolve() else f"tuneloop run -f {file}"
+    if json_:
+        print_json(
+            {
+                "path": str(path),
+                "name": started.model_file.settings.name,
+                "found": started.seen,
+                "problems": started.problems,
+                "look_at": list(starting.worth_a_look(started)),
+                "next": next_,
+            }
+        )
+        return
+    rows = table("found in", data.name)
+    for what, text in starting.found_out(started):
+        rows.add_row(what, text)
+    out.print(rows)
+    written = file / path.name if file.is_dir() else file
+    out.print(f"\nWrote {written}. Look at:", markup=False)
+    for text in starting.worth_a_look(started):
+        out.print(f"• {text}", markup=False)
+    then = "Correct what is not there, then" if any(p.certain for p in started.problems) else "Then"
+    out.print(f"{then}: [bold]{escape(next_)}[/]")
 
 
 def run(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuneloop.datasets.example import Message
+from tuneloop.modelfile import ColumnSettings
 
 # Tried in this order: the more telling name first.
 PROMPT_COLUMNS = (
@@ -53,25 +54,32 @@ class FormError(Exception):
         self.detail = detail
 
 
-def recognise(value: Mapping[str, Any]) -> Draft:
+def recognise(value: Mapping[str, Any], columns: ColumnSettings | None = None) -> Draft:
     """Prompt, answer and tags of a raw row.
+
+    `columns` names prompt and answer of the rows that have such a prompt column; others, and all
+    rows where it is None, are told by the names of their columns.
 
     Raises:
         FormError: with the reason code.
     """
-    draft = _draft(value)
+    draft = _draft(value, columns)
     texts = (*(message.content for message in draft.messages), draft.completion)
     for text in (*texts, draft.rejected or ""):
         _check_text(text)
     return draft
 
 
-def recognise_prompt(value: Mapping[str, Any]) -> tuple[Message, ...]:
+def recognise_prompt(
+    value: Mapping[str, Any], columns: ColumnSettings | None = None
+) -> tuple[Message, ...]:
     """The prompt of a test case, whose answer may be missing.
 
     Raises:
         FormError: with the reason code.
     """
+    if columns is not None and columns.prompt in value:
+        return recognise({columns.answer: "", **value}, columns).messages
     column = _first(_CHAT_COLUMNS, value)
     if column is not None:
         messages = _messages(value[column], column)
@@ -79,9 +87,14 @@ def recognise_prompt(value: Mapping[str, Any]) -> tuple[Message, ...]:
     return recognise({"completion": "", **value}).messages
 
 
-def _draft(value: Mapping[str, Any]) -> Draft:
+def _draft(value: Mapping[str, Any], columns: ColumnSettings | None) -> Draft:
+    declared = columns if columns is not None and columns.prompt in value else None
     if "chosen" in value and "rejected" in value:
-        return _preference(value)
+        return _preference(value, declared.prompt if declared else None)
+    if declared is not None:
+        if declared.answer not in value:
+            raise FormError("no_answer", f"the row has no column {declared.answer!r}")
+        return _prompt_and_completion(value, declared.prompt, declared.answer)
     prompt = _first(PROMPT_COLUMNS, value)
     answer = _first(ANSWER_COLUMNS, value)
     chat = _first(_CHAT_COLUMNS, value)
@@ -111,14 +124,14 @@ def _chat(value: Mapping[str, Any], column: str) -> Draft:
     )
 
 
-def _preference(value: Mapping[str, Any]) -> Draft:
+def _preference(value: Mapping[str, Any], prompt_column: str | None) -> Draft:
     """A preference pair: its chosen answer is an example too.
 
     Where no supervised examples are at hand, that is how the reference model of DPO is made
     (Rafailov et al. 2023, "Direct Preference Optimization", section 4).
     """
     chosen, rejected = value["chosen"], value["rejected"]
-    column = _first(_CHAT_COLUMNS, value) or _first(PROMPT_COLUMNS, value)
+    column = prompt_column or _first(_CHAT_COLUMNS, value) or _first(PROMPT_COLUMNS, value)
     if column is None:
         # TRL's implicit prompt: both are whole conversations, which differ in their last turn.
         one, other = _messages(chosen, "chosen"), _messages(rejected, "rejected")

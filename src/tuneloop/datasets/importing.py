@@ -18,6 +18,7 @@ from tuneloop.datasets.retired_terms import RetiredTerms
 from tuneloop.datasets.sources import Source
 from tuneloop.errors import DataError
 from tuneloop.hashing import digest_json
+from tuneloop.modelfile import ColumnSettings
 from tuneloop.personal_data import redacted
 from tuneloop.progress import Progress
 from tuneloop.registry import tombstones
@@ -46,6 +47,8 @@ class Cleaning:
     max_row_bytes: int
     erased: Tombstones = tombstones.NONE
     """Rows that a person asked to erase; those that were approved since are not looked up."""
+    columns: ColumnSettings | None = None
+    """Columns of prompt and answer, where the model file declares them."""
 
     def redacted(self, example: Example) -> tuple[Example, Counter[str]]:
         """The example, redacted where that is wanted, and the personal data found in it."""
@@ -153,7 +156,7 @@ def read_cases(source: Source, cleaning: Cleaning) -> list[Example]:
         if isinstance(row, BadRow):
             raise DataError(f"{source.name}, line {row.line}: {row.detail}.")
         try:
-            messages = recognise_prompt(row.value)
+            messages = recognise_prompt(row.value, cleaning.columns)
         except FormError as e:
             raise DataError(f"{source.name}, line {row.line}: {e.detail}.") from None
         case = Example(messages=messages, completion="", source=source.name, line=row.line)
@@ -221,7 +224,8 @@ def _results(
 def _example(
     row: RawRow, source: Source, cleaning: Cleaning, marks: Mapping[str, str], count: FileCount
 ) -> Example:
-    draft = recognise(row.value)
+    # Approved rows are written by tuneloop itself, in its own form.
+    draft = recognise(row.value, None if marks else cleaning.columns)
     count.forms[draft.form] += 1
     messages, tags = draft.messages, dict(draft.tags)
     if messages[0].role != "system" and cleaning.system:

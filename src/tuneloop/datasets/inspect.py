@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from tuneloop.datasets import columns as file_columns
+from tuneloop.datasets.columns import Chosen
 from tuneloop.datasets.forms import Draft, FormError, recognise
-from tuneloop.datasets.labels import json_object, label_counts
-from tuneloop.datasets.readers import BadRow, read_rows
+from tuneloop.datasets.inferred_schema import infer_schema, seen_once
+from tuneloop.datasets.labels import WHOLE_ANSWER, json_object, label_counts
+from tuneloop.datasets.readers import BadRow, RawRow, read_rows
 from tuneloop.errors import DataError
+from tuneloop.modelfile import ColumnSettings
 
-LOOKED_AT_ROWS = 5_000
+LOOKED_AT_ROWS = 20_000
 _MAX_ROW_BYTES = 4_000_000
 _JSON_SHARE = 0.9
-_ENUM_VALUES = 30
+_MOST_LINES = 5
 _OUT_OF_SCOPE_WORDS = ("out_of_scope", "out-of-scope", "oos", "none_of_these", "handoff", "other")
 _GROUP_COLUMNS = ("customer", "customer_id", "user_id", "conversation", "conversation_id", "group")
+_UNKNOWN_FORM = "unknown_form"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,71 +32,140 @@ class Inspection:
     """What the first rows of a file show."""
 
     rows: int
-    """Rows looked at, at most 5,000."""
+    """Rows looked at, at most 20,000."""
     usable: int
+    left_out: Mapping[str, int]
+    """Reason → rows that cannot be used."""
+    whole_file: bool
+    """False: there are more rows, which nobody looked at."""
     forms: tuple[str, ...]
     """The commonest first, e.g. `chat` or `question → answer`."""
+    example: tuple[str, str]
+    """What the first usable row asks, and its answer."""
+    columns: ColumnSettings | None
+    """Prompt and answer, where their names do not tell."""
+    guessed: str
+    """What the guess of `columns` rests on; empty where nothing was guessed."""
     system: str
     """The system text that all rows share, or empty."""
     output_schema: dict[str, Any] | None
-    """Inferred where nearly all answers are JSON objects."""
+    """Inferred where nearly all answers are JSON objects; every one of those fits it."""
+    no_object_lines: tuple[int, ...]
+    """The first lines whose answer is none all the same: the schema will leave them out."""
+    no_objects: int
+    """How many there are."""
+    seen_once: Mapping[str, str]
+    """Field → an enumerated value that one row of many has."""
+    labels: int
+    """Different answers, where they are labels in plain text; else 0."""
     abstain: tuple[str, str] | None
     """Field and value that look like "out of scope"."""
     abstain_rows: int | None
     """Usable rows with that value, of those looked at; None where there is no such value, and where
     not all rows were looked at."""
     group_field: str | None
+    groups: int
+    """Different values of it."""
 
 
-def inspect(path: Path) -> Inspection:
-    """Look at the first rows of a file.
+@dataclass(kw_only=True)
+class _Read:
+    """The rows of a file and what became of them."""
+
+    rows: list[RawRow] = field(default_factory=list)
+    problems: Counter[str] = field(default_factory=Counter)
+    count: int = 0
+    whole_file: bool = True
+    drafts: list[tuple[int, Draft]] = field(default_factory=list)
+    """With the line of each."""
+
+    def recognise(self, columns: ColumnSettings | None) -> Counter[str]:
+        """Fill `drafts`; the reasons of the rows that are in no form."""
+        self.drafts, reasons = [], Counter[str]()
+        for row in self.rows:
+            try:
+                self.drafts.append((row.line, recognise(row.value, columns)))
+            except FormError as e:
+                reasons[e.reason] += 1
+        return reasons
+
+
+def inspect(path: Path, *, prompt: str | None = None, answer: str | None = None) -> Inspection:
+    """Look at the first rows of a file; `prompt` and `answer` name columns where a person does.
 
     Raises:
-        DataError: the file cannot be read, or none of its rows can be used.
+        DataError: the file cannot be read, none of its rows can be used, or it cannot be told which
+            columns are prompt and answer.
     """
-    drafts, problems, groups, rows = _drafts(path)
-    if not drafts:
-        reasons = ", ".join(f"{count} × {reason}" for reason, count in problems.most_common(3))
+    read = _read(path)
+    chosen, reasons = _recognised(path, read, prompt, answer)
+    left_out = read.problems + reasons
+    if not read.drafts:
+        listed = ", ".join(f"{count} × {reason}" for reason, count in left_out.most_common(3))
         raise DataError(
-            f"{path} has no usable row: {reasons or 'it is empty'}.",
+            f"{path} has no usable row: {listed or 'it is empty'}.",
             remedy='Expected rows like {"messages": […]} or {"prompt": "…", "completion": "…"}.',
         )
+    drafts = [draft for _, draft in read.drafts]
     completions = [draft.completion for draft in drafts]
-    schema = _schema(completions)
-    abstain = _abstain(completions) if schema else None
+    objects = [value for text in completions if (value := json_object(text)) is not None]
+    is_json = len(objects) >= _JSON_SHARE * len(completions)
+    schema = infer_schema(objects) if is_json else None
+    no_objects = [line for line, d in read.drafts if json_object(d.completion) is None]
+    group_field, groups = _groups(read.rows)
+    abstain = _abstain(completions, schema) if schema else None
     return Inspection(
-        rows=rows,
+        rows=read.count,
         usable=len(drafts),
+        left_out=dict(left_out.most_common()),
+        whole_file=read.whole_file,
         forms=tuple(form for form, _ in Counter(d.form for d in drafts).most_common()),
+        example=(drafts[0].messages[-1].content, drafts[0].completion),
+        columns=chosen.columns if chosen else None,
+        guessed=chosen.why if chosen else "",
         system=_system(drafts),
         output_schema=schema,
+        no_object_lines=tuple(no_objects[:_MOST_LINES]) if is_json else (),
+        no_objects=len(no_objects) if is_json else 0,
+        seen_once=seen_once(objects, schema) if schema else {},
+        labels=0 if is_json else len(label_counts(completions).get(WHOLE_ANSWER, {})),
         abstain=abstain,
-        abstain_rows=_rows_with(abstain, completions)
-        if abstain and rows < LOOKED_AT_ROWS
-        else None,
-        group_field=next((name for name in _GROUP_COLUMNS if groups[name]), None),
+        abstain_rows=_rows_with(abstain, completions) if abstain and read.whole_file else None,
+        group_field=group_field,
+        groups=groups,
     )
 
 
-def _drafts(path: Path) -> tuple[list[Draft], Counter[str], Counter[str], int]:
-    drafts: list[Draft] = []
-    problems: Counter[str] = Counter()
-    columns: Counter[str] = Counter()
-    rows = 0
-    for row in islice(read_rows(path, max_row_bytes=_MAX_ROW_BYTES), LOOKED_AT_ROWS):
-        rows += 1
+def _read(path: Path) -> _Read:
+    read = _Read()
+    for row in islice(read_rows(path, max_row_bytes=_MAX_ROW_BYTES), LOOKED_AT_ROWS + 1):
+        if read.count == LOOKED_AT_ROWS:
+            read.whole_file = False
+            break
+        read.count += 1
         if isinstance(row, BadRow):
-            problems[row.reason] += 1
-            continue
-        columns.update(row.value.keys())
-        try:
-            drafts.append(recognise(row.value))
-        except FormError as e:
-            problems[e.reason] += 1
-    return drafts, problems, columns, rows
+            read.problems[row.reason] += 1
+        else:
+            read.rows.append(row)
+    return read
 
 
-def _system(drafts: list[Draft]) -> str:
+def _recognised(
+    path: Path, read: _Read, prompt: str | None, answer: str | None
+) -> tuple[Chosen | None, Counter[str]]:
+    """Recognise the rows by the names of their columns, else by those that are chosen."""
+    reasons = read.recognise(None)
+    named = prompt is not None or answer is not None
+    if not named and reasons[_UNKNOWN_FORM] <= len(read.drafts):
+        return None, reasons
+    columns = file_columns.look([row.value for row in read.rows])
+    if not columns:
+        return None, reasons
+    chosen = file_columns.choose(path, columns, prompt=prompt, answer=answer)
+    return chosen, read.recognise(chosen.columns)
+
+
+def _system(drafts: Sequence[Draft]) -> str:
     texts = Counter(
         draft.messages[0].content if draft.messages[0].role == "system" else ""
         for draft in drafts
@@ -99,53 +174,23 @@ def _system(drafts: list[Draft]) -> str:
     return texts.most_common(1)[0][0]
 
 
-def _schema(completions: list[str]) -> dict[str, Any] | None:
-    """Required are the keys that nearly all objects have; few short values make an enum."""
-    objects = [value for text in completions if (value := json_object(text)) is not None]
-    if len(objects) < _JSON_SHARE * len(completions):
-        return None
-    keys = Counter(key for value in objects for key in value)
-    common = [key for key, count in keys.items() if count >= _JSON_SHARE * len(objects)]
-    labels = label_counts(completions)
-    properties = {key: _property(key, objects, labels) for key in common}
-    return {"type": "object", "required": common, "properties": properties}
+def _groups(rows: Sequence[RawRow]) -> tuple[str | None, int]:
+    """The column of customers or conversations, and how many of them there are."""
+    values: dict[str, set[str]] = {}
+    for row in rows:
+        for name, value in row.value.items():
+            # A list is a conversation itself and not its name.
+            if str(name).lower() in _GROUP_COLUMNS and isinstance(value, str | int):
+                values.setdefault(str(name), set()).add(str(value))
+    found = min(values, key=lambda name: _GROUP_COLUMNS.index(name.lower()), default=None)
+    return found, len(values[found]) if found else 0
 
 
-def _property(key: str, objects: list[Any], labels: dict[str, dict[str, int]]) -> dict[str, Any]:
-    values = [value[key] for value in objects if key in value]
-    kinds = Counter(_json_type(value) for value in values)
-    kind = kinds.most_common(1)[0][0]
-    # A value seen once in hundreds of rows is more likely a slip than a label.
-    floor = 2 if len(values) >= 100 else 1
-    known = [value for value, count in labels.get(key, {}).items() if count >= floor]
-    if kind == "string" and 0 < len(known) <= _ENUM_VALUES:
-        return {"enum": sorted(known)}
-    return {"type": kind}
-
-
-def _json_type(value: object) -> str:
-    match value:
-        case bool():
-            return "boolean"
-        case int():
-            return "integer"
-        case float():
-            return "number"
-        case str():
-            return "string"
-        case list():
-            return "array"
-        case None:
-            return "null"
-        case _:
-            return "object"
-
-
-def _abstain(completions: list[str]) -> tuple[str, str] | None:
-    for field, values in label_counts(completions).items():
+def _abstain(completions: Sequence[str], schema: Mapping[str, Any]) -> tuple[str, str] | None:
+    for name, values in label_counts(completions).items():
         for value in values:
-            if value.lower() in _OUT_OF_SCOPE_WORDS:
-                return field, value
+            if name in schema.get("properties", {}) and value.lower() in _OUT_OF_SCOPE_WORDS:
+                return name, value
     return None
 
 

@@ -10,7 +10,16 @@ from typing import Any
 from tuneloop.hashing import digest_json, digest_text
 from tuneloop.modelfile import DataSettings, TaskSettings
 
-_NOT_RULES = ("inspect.py", "recipe.py", "versions.py", "sufficiency.py", "validation.py")
+_NOT_RULES = (
+    "columns.py",
+    "inferred_schema.py",
+    "inspect.py",
+    "names.py",
+    "recipe.py",
+    "versions.py",
+    "sufficiency.py",
+    "validation.py",
+)
 
 
 def recipe(data: DataSettings, task: TaskSettings) -> dict[str, Any]:

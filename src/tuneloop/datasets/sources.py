@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tuneloop.errors import DataError
 from tuneloop.hashing import digest_file, digest_json
+from tuneloop.nearest import nearest_path
 
 _GLOB_CHARACTERS = frozenset("*?[")
 
@@ -76,9 +77,9 @@ def _name(folder: Path, path: Path) -> str:
 
 
 def _suggestion(folder: Path, pattern: str) -> str:
-    parent = (folder / pattern).parent
-    names = sorted(path.name for path in parent.iterdir()) if parent.is_dir() else []
-    close = difflib.get_close_matches(Path(pattern).name, names, n=3)
-    if close:
-        return f"Did you mean {' or '.join(close)}? Check data.sources in the model file."
+    near = None if _GLOB_CHARACTERS & set(pattern) else nearest_path(folder / pattern)
+    if near is not None:
+        return (
+            f"Did you mean {os.path.relpath(near, folder)}? Check data.sources in the model file."
+        )
     return "Check data.sources in the model file; paths are relative to it."

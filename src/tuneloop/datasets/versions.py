@@ -236,6 +236,7 @@ def _cleaning(model_file: ModelFile, erased: Tombstones) -> Cleaning:
         group_field=data.group_field,
         max_row_bytes=data.max_row_bytes,
         erased=erased,
+        columns=data.columns,
     )
 
 

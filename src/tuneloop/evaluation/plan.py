@@ -22,7 +22,7 @@ from tuneloop.evaluation.metrics import (
 from tuneloop.evaluation.suites import Suite, held_out_suite, load_suite
 from tuneloop.evaluation.targets import Sampling
 from tuneloop.hashing import digest_json
-from tuneloop.modelfile import EvaluationSettings, GateSettings, TaskSettings
+from tuneloop.modelfile import ColumnSettings, EvaluationSettings, GateSettings, TaskSettings
 
 HELD_OUT = "held-out"
 
@@ -104,13 +104,15 @@ def plan_evaluation(
     folder: Path,
     scorers: Sequence[str] = (),
     judge: Callable[[], Metric] | None = None,
+    columns: ColumnSettings | None = None,
 ) -> EvaluationPlan:
     """Plan from the model file.
 
     `dataset` is the folder of a dataset version (its `eval.jsonl` becomes the main suite), `folder`
     is what suite files are relative to, `scorers` names further metrics (`token_f1`,
     `module:function`, `judge`); a gate on such a metric brings it along by itself. `judge` makes
-    the metric of that name, if something asks for it.
+    the metric of that name, if something asks for it. `columns` names prompt and answer in suite
+    files.
 
     Raises:
         EvaluationError: there is no suite, a file or a gate cannot be understood, or a reference
@@ -118,7 +120,9 @@ def plan_evaluation(
     """
     suites = [held_out_suite(dataset, task=task, name=HELD_OUT)] if dataset else []
     suites += [
-        load_suite(folder / suite.file, name=suite.name, kind=suite.kind, task=task)
+        load_suite(
+            folder / suite.file, name=suite.name, kind=suite.kind, task=task, columns=columns
+        )
         for suite in settings.suites
     ]
     names = [suite.name for suite in suites]
@@ -151,7 +155,7 @@ def metrics_of(
         EvaluationError: for a schema or a function that cannot be used, or a judge that is not
             there.
     """
-    extra = [*scorers, *_metrics_in_gates(settings.gates, suites)]
+    extra = [*scorers, *metrics_in_gates(settings.gates, suites)]
     metrics = metrics_for(task, extra=[name for name in extra if name != judging.NAME])
     return (*metrics, _judged(judge)) if judging.NAME in extra else metrics
 
@@ -228,10 +232,9 @@ def _check_names(names: Sequence[str]) -> None:
             )
 
 
-def _metrics_in_gates(
-    conditions: Mapping[str, GateSettings], suites: Sequence[str]
-) -> Iterable[str]:
-    for key in conditions:
+def metrics_in_gates(keys: Iterable[str], suites: Sequence[str]) -> Iterable[str]:
+    """The metrics that gates bring along by themselves: text metrics, a user's own, the judge."""
+    for key in keys:
         prefix, _, rest = key.partition(".")
         name = rest if prefix in suites else key
         if ":" in name or name in (*text_metric_names(), judging.NAME):

@@ -10,7 +10,8 @@ from typing import Any, Literal, get_args
 
 from tuneloop.errors import EvaluationError
 from tuneloop.hashing import digest_json
-from tuneloop.modelfile import TaskSettings
+from tuneloop.modelfile import ColumnSettings, TaskSettings
+from tuneloop.nearest import nearest_path
 
 Kind = Literal["held-out", "golden", "edge-case", "safety"]
 Messages = tuple[Mapping[str, str], ...]
@@ -96,18 +97,27 @@ def make_suite(name: str, kind: str, cases: Iterable[Case]) -> Suite:
     return Suite(name=name, kind=kind, cases=cases, digest=_digest(name, kind, cases))  # type: ignore[arg-type]
 
 
-def load_suite(path: Path, *, name: str, kind: str, task: TaskSettings) -> Suite:
+def load_suite(
+    path: Path,
+    *,
+    name: str,
+    kind: str,
+    task: TaskSettings,
+    columns: ColumnSettings | None = None,
+) -> Suite:
     """Read a suite from a JSON Lines file.
 
     A row is a dataset row (`messages` + `completion`), a chat row (`messages` that may end with the
-    assistant's answer) or a pair (`prompt` + `completion`); `id` and `tags` are optional. The
-    task's system text is put first where a row has none.
+    assistant's answer) or a pair (`prompt` + `completion`, or the two that `columns` names); `id`
+    and `tags` are optional. The task's system text is put first where a row has none.
 
     Raises:
         EvaluationError: naming file and line of the first row that cannot be used: a suite is
             curated, so a row that silently went missing would be worse than a stop.
     """
-    return make_suite(name, kind, [_case(row, where, task) for row, where in _rows(path)])
+    return make_suite(
+        name, kind, [_case(_named(row, columns), where, task) for row, where in _rows(path)]
+    )
 
 
 def held_out_suite(folder: Path, *, task: TaskSettings, name: str = "held-out") -> Suite:
@@ -164,8 +174,10 @@ def _rows(path: Path) -> Iterable[tuple[dict[str, Any], str]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as e:
+        near = nearest_path(path)
         raise EvaluationError(
-            f"The suite file {path} does not exist.", remedy="Check `evaluation.suites`."
+            f"The suite file {path} does not exist.",
+            remedy=f"Did you mean {near}?" if near else "Check `evaluation.suites`.",
         ) from e
     except UnicodeDecodeError as e:
         raise EvaluationError(
@@ -185,6 +197,17 @@ def _rows(path: Path) -> Iterable[tuple[dict[str, Any], str]]:
         if not isinstance(row, dict):
             raise EvaluationError(f"{where}: expected a JSON object, got {type(row).__name__}.")
         yield row, where
+
+
+def _named(row: Mapping[str, Any], columns: ColumnSettings | None) -> Mapping[str, Any]:
+    """The row with prompt and answer under their own names; JSON answers as text."""
+    if columns is None or columns.prompt not in row:
+        return row
+    rest: dict[str, Any] = {key: row[key] for key in ("id", "tags") if key in row}
+    expected = row.get(columns.answer)
+    if isinstance(expected, dict):
+        expected = json.dumps(expected, ensure_ascii=False)
+    return {"prompt": row[columns.prompt], "completion": expected, **rest}
 
 
 def _case(row: Mapping[str, Any], where: str, task: TaskSettings) -> Case:

@@ -1,9 +1,18 @@
 """The model file: `tuneloop.yaml`, its settings, where each value came from."""
 
 from tuneloop.modelfile.channel_url import ChannelUrl
-from tuneloop.modelfile.loading import FILE_NAME, ModelFile, load, schema
+from tuneloop.modelfile.loading import (
+    FILE_NAME,
+    KeyPath,
+    ModelFile,
+    load,
+    load_what_is_valid,
+    schema,
+)
+from tuneloop.modelfile.problems import Problem
 from tuneloop.modelfile.sections.data import (
     AbstainSettings,
+    ColumnSettings,
     DataSettings,
     SameValues,
     TaskSettings,
@@ -49,6 +58,7 @@ __all__ = [
     "BenchSettings",
     "ChannelGroup",
     "ChannelUrl",
+    "ColumnSettings",
     "DataSettings",
     "EmbeddingEndpoint",
     "EndpointSettings",
@@ -58,9 +68,11 @@ __all__ = [
     "GateSettings",
     "GoldenSettings",
     "JudgeSettings",
+    "KeyPath",
     "ModelFile",
     "ModelSettings",
     "MonitorSettings",
+    "Problem",
     "QuietHours",
     "Role",
     "RolloutSettings",
@@ -72,5 +84,6 @@ __all__ = [
     "TrainingSettings",
     "TriggerSettings",
     "load",
+    "load_what_is_valid",
     "schema",
 ]

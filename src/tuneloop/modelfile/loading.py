@@ -10,7 +10,8 @@ import difflib
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -19,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from tuneloop.errors import ModelFileError
 from tuneloop.modelfile.settings import ModelSettings
+from tuneloop.nearest import nearest, nearest_path
 
 FILE_NAME = "tuneloop.yaml"
 ENVIRONMENT_PREFIX = "TUNELOOP_SET_"
@@ -45,6 +47,8 @@ class ModelFile:
     """Dotted key → where its value came from; a key that is not here is a default."""
     overrides: tuple[str, ...] = ()
     """KEY=VALUE of the command line as it was typed: for a process that shall have the same."""
+    lines: Mapping[KeyPath, int] = field(default_factory=dict, repr=False, compare=False)
+    """Key → the line of the file that it stands on."""
 
     @property
     def folder(self) -> Path:
@@ -54,6 +58,18 @@ class ModelFile:
     def origin(self, key: str) -> Origin:
         """Where the value of a dotted key came from."""
         return self.origins.get(key, "default")
+
+    def place(self, at: KeyPath) -> str:
+        """Where a key was written, for people: a line of the file, a flag, the environment."""
+        for end in range(len(at), 0, -1):
+            key = ".".join(map(str, at[:end]))
+            if (origin := self.origin(key)) in ("flag", "environment"):
+                return f"--set {key}" if origin == "flag" else f"environment variable for {key}"
+        return f"{self.path.name}:{self.line(at)}"
+
+    def line(self, at: KeyPath) -> int:
+        """The line of a key, or of the nearest key above it."""
+        return _line(at, self.lines)
 
     def values(self) -> list[tuple[str, Any, Origin]]:
         """Every dotted key with its value and origin, in the order of the sections."""
@@ -96,6 +112,66 @@ def load(
     Raises:
         ModelFileError: with the file, line, key, and the nearest valid key.
     """
+    layers = _read_layers(path, overrides, environment)
+    try:
+        settings = ModelSettings.model_validate(layers.raw)
+    except ValidationError as e:
+        raise ModelFileError("\n".join(_explain(e, layers))) from None
+    return layers.model_file(settings, overrides)
+
+
+def load_what_is_valid(
+    path: Path, *, overrides: Sequence[str] = (), environment: Mapping[str, str] = os.environ
+) -> tuple[ModelFile | None, list[str]]:
+    """A model file without the values that are wrong, and those mistakes, one line each.
+
+    For a check that shall tell everything at once. None: too much is wrong to look any further.
+
+    Raises:
+        ModelFileError: it is no file of keys and values at all.
+    """
+    layers = _read_layers(path, overrides, environment)
+    try:
+        return layers.model_file(ModelSettings.model_validate(layers.raw), overrides), []
+    except ValidationError as e:
+        mistakes = _explain(e, layers)
+        wrong = [tuple(problem["loc"]) for problem in e.errors()]
+    try:
+        settings = ModelSettings.model_validate(_without(layers.raw, wrong))
+    except (ValidationError, LookupError, TypeError, AttributeError):
+        return None, mistakes
+    return layers.model_file(settings, overrides), mistakes
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the model file, for editors."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": FILE_NAME,
+        **ModelSettings.model_json_schema(),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Layers:
+    """File, environment and flags laid over each other, before anything is judged."""
+
+    path: Path
+    raw: dict[str, Any]
+    lines: Mapping[KeyPath, int]
+    origins: Mapping[str, Origin]
+
+    def model_file(self, settings: ModelSettings, overrides: Sequence[str]) -> ModelFile:
+        return ModelFile(
+            path=self.path,
+            settings=settings,
+            origins=self.origins,
+            overrides=tuple(overrides),
+            lines=self.lines,
+        )
+
+
+def _read_layers(path: Path, overrides: Sequence[str], environment: Mapping[str, str]) -> _Layers:
     path = path.resolve()
     if path.is_dir():
         path = path / FILE_NAME
@@ -112,28 +188,37 @@ def load(
             )
         _assign(raw, key.strip(), _yaml_value(value), source=f"--set {key.strip()}")
         origins[key.strip()] = "flag"
-    try:
-        settings = ModelSettings.model_validate(raw)
-    except ValidationError as e:
-        raise ModelFileError(_explain(e, path, lines, origins)) from None
-    return ModelFile(path=path, settings=settings, origins=origins, overrides=tuple(overrides))
+    return _Layers(path=path, raw=raw, lines=lines, origins=origins)
 
 
-def schema() -> dict[str, Any]:
-    """The JSON Schema of the model file, for editors."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": FILE_NAME,
-        **ModelSettings.model_json_schema(),
-    }
+def _without(raw: dict[str, Any], wrong: Sequence[KeyPath]) -> dict[str, Any]:
+    """A copy without the values at those places.
+
+    Raises:
+        LookupError: one stands in a list of which the rest would mean something else.
+    """
+    copy = deepcopy(raw)
+    for at in wrong:
+        if not at or at[:2] == ("evaluation", "suites"):
+            raise LookupError(at)
+        # A list with a wrong entry goes as a whole: without it, the default holds.
+        end = next((i for i, key in enumerate(at) if isinstance(key, int)), len(at))
+        here: Any = copy
+        for key in at[: end - 1]:
+            here = here[key]
+        here.pop(at[end - 1], None)
+    return copy
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
+        near = nearest_path(path)
+        hint = "" if near is None or near.is_dir() else f"Did you mean {near}? Else "
+        remedy = f"{hint}write one with: tuneloop init DATA_FILE"
         raise ModelFileError(
-            f"No model file at {path}.", remedy="Write one with: tuneloop init DATA_FILE"
+            f"No model file at {path}.", remedy=f"{remedy[0].upper()}{remedy[1:]}"
         ) from None
     except UnicodeDecodeError as e:
         raise ModelFileError(
@@ -218,21 +303,16 @@ def _assign(raw: dict[str, Any], key: str, value: Any, *, source: str) -> None:
     here[last] = value
 
 
-def _explain(
-    error: ValidationError,
-    path: Path,
-    lines: Mapping[KeyPath, int],
-    origins: Mapping[str, Origin],
-) -> str:
+def _explain(error: ValidationError, layers: _Layers) -> list[str]:
     """One line a mistake: file, line, key, what was expected, the nearest valid key."""
     messages = []
     for problem in error.errors():
         location: KeyPath = tuple(problem["loc"])
         key = ".".join(map(str, location))
-        origin = origins.get(key, "file")
-        where = f"{path}:{_line(location, lines)}" if origin == "file" else f"{origin}"
+        origin = layers.origins.get(key, "file")
+        where = f"{layers.path}:{_line(location, layers.lines)}" if origin == "file" else origin
         messages.append(f"{where}: {key or 'file'}: {_what(problem, location)}")
-    return "\n".join(messages)
+    return messages
 
 
 def _line(location: KeyPath, lines: Mapping[KeyPath, int]) -> int:
@@ -257,7 +337,15 @@ def _what(problem: Any, location: KeyPath) -> str:
     if any(location[: len(place)] == place for place in _SECRETS):
         return f"{message}."
     found = _URL.sub("://****", repr(problem.get("input")))
-    return f"{message}, found {found[:80]}."
+    return f"{message}, found {found[:80]}.{_meant(problem)}"
+
+
+def _meant(problem: Any) -> str:
+    """The nearest of the values that a key can take, e.g. the monitor that was mistyped."""
+    if problem["type"] != "literal_error" or not isinstance(problem.get("input"), str):
+        return ""
+    near = nearest(problem["input"], re.findall(r"'([^']*)'", problem["ctx"]["expected"]))
+    return f" Did you mean {near!r}?" if near else ""
 
 
 def _known_keys(location: KeyPath) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tuneloop.modelfile.sections.data import LARGEST_SHARE
+from tuneloop.modelfile.sections.data import LARGEST_SHARE, ColumnSettings
 
 _USUAL_MINIMUM = 50
 """Cases that a gate takes by default."""
@@ -36,6 +36,8 @@ class Start:
     """What was seen in the data, one line each."""
     abstain_rows: int | None = None
     """Rows with the answer that says "out of scope"; None where they were not counted."""
+    columns: ColumnSettings | None = None
+    """Prompt and answer, where the names of the columns do not tell."""
 
 
 def render(start: Start) -> str:
@@ -57,6 +59,7 @@ def render(start: Start) -> str:
         "",
         "data:",
         f"  sources: {json.dumps(list(start.sources), ensure_ascii=False)}",
+        *_columns(start),
         "  # Rows that are never trained on. auto: the smallest share from 0.1 to 0.25 that gives",
         "  # every gate its cases; a row that is held out stays so in later versions.",
         "  holdout_share: auto",
@@ -76,7 +79,11 @@ def _form(start: Start) -> list[str]:
             "  # output_schema: {type: object, required: [intent]}   or   output_pattern: '[A-Z]+'",
         ]
     dumped = yaml.safe_dump(
-        {"output_schema": start.output_schema}, sort_keys=False, allow_unicode=True, width=96
+        {"output_schema": start.output_schema},
+        sort_keys=False,
+        allow_unicode=True,
+        width=96,
+        default_flow_style=None,  # what holds nothing nested stands on one line
     )
     return [
         "  # Inferred from the data; every answer is checked against it.",
@@ -120,6 +127,13 @@ def _abstention_gate(rows: int | None) -> list[str]:
         f"    # {rows} rows cannot give {_USUAL_MINIMUM}.",
         f"    abstention_recall: {{condition: {condition}, minimum_cases: {reachable}}}",
     ]
+
+
+def _columns(start: Start) -> list[str]:
+    if start.columns is None:
+        return []
+    prompt, answer = _scalar(start.columns.prompt), _scalar(start.columns.answer)
+    return [f"  columns: {{prompt: {prompt}, answer: {answer}}}   # what is asked, what is right"]
 
 
 def _block(key: str, text: str) -> str:

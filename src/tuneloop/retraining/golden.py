@@ -195,7 +195,13 @@ def _suites(loop: Loop) -> list[Any]:
 def _measured(loop: Loop, bundle: Bundle, window: Window, url: str) -> Measurement:
     task = TaskSettings.model_validate(bundle.manifest["task"])
     suites = [
-        load_suite(loop.model_file.folder / one.file, name=one.name, kind=one.kind, task=task)
+        load_suite(
+            loop.model_file.folder / one.file,
+            name=one.name,
+            kind=one.kind,
+            task=task,
+            columns=loop.model.data.columns,
+        )
         for one in _suites(loop)
     ]
     try:

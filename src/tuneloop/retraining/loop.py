@@ -64,6 +64,7 @@ class Loop:
         self.model_file = model_file
         self.progress: Progress = progress or Silent()
         self._base: BaseModel | None = None
+        self._checked: set[tuple[bool, bool]] = set()
 
     @classmethod
     def open(
@@ -109,6 +110,22 @@ class Loop:
         """What processes are doing for this model at this moment."""
         folder = under_way.folder(self.workspace.root, self.model.name)
         return under_way.seen(folder, now=self.workspace.now())
+
+    def check(self, *, base: bool = False, rows: bool = True) -> None:
+        """Refuse a model file that names what is not there: files, columns, metrics, the base.
+
+        Once it was found right it is not looked at again. With `base` it must be known that the
+        base can be had; without `rows` sources and their columns may be missing.
+
+        Raises:
+            ModelFileError: with all such names at once.
+            BaseModelError: `base`, and nobody could be asked for it.
+        """
+        from tuneloop.retraining import names
+
+        if not any(b >= base and r >= rows for b, r in self._checked):
+            names.require(self.model_file, progress=self.progress, base=base, rows=rows)
+            self._checked.add((base, rows))
 
     # Stage 1: prepare
 
@@ -174,11 +191,11 @@ class Loop:
         Raises:
             BaseModelError: it does not exist, cannot be reached, or cannot be trained.
         """
-        from tuneloop.registry.base_model import resolve_base
+        from tuneloop.registry.base_model import base_spec, resolve_base
 
         if self._base is None:
             self._base = resolve_base(
-                self._base_spec(),
+                base_spec(self.model.base, folder=self.model_file.folder),
                 cache=self.workspace.folder("cache/bases"),
                 revision=self.model.revision,
                 progress=self.progress,
@@ -199,6 +216,7 @@ class Loop:
         from tuneloop.training import stage
 
         version = dataset or self.dataset()
+        self.check(base=True, rows=False)
         busy = self.workspace.exclusive(f"train-{self.model.name}", doing="train")
         with busy, self.telling("training"):
             return stage.train(
@@ -639,12 +657,3 @@ class Loop:
         from tuneloop.retraining.cycle import run_cycle
 
         return run_cycle(self, reason=reason, force=force)
-
-    def _base_spec(self) -> str:
-        """A relative path in the model file is relative to it."""
-        beside = self.model_file.folder / self.model.base
-        return (
-            str(beside)
-            if not self.model.base.startswith("package:") and beside.exists()
-            else (self.model.base)
-        )

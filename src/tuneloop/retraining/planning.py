@@ -39,6 +39,7 @@ def plan_for(
         dataset=loop.workspace.artifacts.get(dataset.digest),
         folder=loop.model_file.folder,
         judge=judge or (lambda: declared_judge.metric(loop)),
+        columns=loop.model.data.columns,
     )
     if run is None:
         return plan

@@ -25,10 +25,12 @@ def prepare(loop: Loop) -> DatasetVersion:
 
     Raises:
         NotAllowedError: people are declared, and whoever acts may not edit data.
+        ModelFileError: the model file names what is not there.
         DataError: the sources cannot be used.
         EvaluationError: a gate, a metric or a suite file cannot be understood.
     """
     people.allow(loop.workspace, actor(), "edit data", model=loop.model.name)
+    loop.check()
     made = versions.prepare(
         loop.workspace,
         loop.model_file,

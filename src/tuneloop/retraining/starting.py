@@ -4,36 +4,67 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tuneloop import modelfile
-from tuneloop.datasets.inspect import inspect
+from tuneloop.datasets.inspect import Inspection, inspect
 from tuneloop.errors import DataError, UsageError
+from tuneloop.modelfile import ModelFile, Problem
 from tuneloop.modelfile.starter import Start, render
+from tuneloop.nearest import nearest_path
+from tuneloop.retraining import names
+
+_SHOWN_FIELDS = 8
+_SHOWN = 60
+"""Characters of an example."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """A model file that was written, and what it rests on."""
+
+    model_file: ModelFile
+    data: Path
+    seen: Inspection
+    problems: tuple[Problem, ...]
+    """What it names and what is not there, such as the base."""
 
 
 def write_model_file(
-    data: Path, *, base: str, name: str | None, path: Path, force: bool = False
-) -> Path:
+    data: Path,
+    *,
+    base: str,
+    name: str | None,
+    path: Path,
+    prompt: str | None = None,
+    answer: str | None = None,
+    force: bool = False,
+) -> Started:
     """Look at `data` and write a model file for it at `path`.
 
+    `prompt` and `answer` name columns of the data, where their names do not tell.
+
     Raises:
-        UsageError: there is a model file already.
-        DataError: the data file cannot be used.
+        UsageError: there is a model file already, or no folder for one.
+        DataError: the data file cannot be used, or it cannot be told what is asked in it.
     """
     if path.is_dir():
         path = path / modelfile.FILE_NAME
     if path.exists() and not force:
         raise UsageError(f"{path} exists already.", remedy="Keep it, or replace it with --force.")
-    if not data.is_file():
+    if not path.parent.is_dir():
+        raise UsageError(
+            f"There is no folder {path.parent} for the model file.",
+            remedy=_meant(path.parent) or f"Make it: mkdir -p {path.parent}",
+        )
+    if not data.exists():
         raise DataError(
             f"There is no file {data}.",
-            remedy="Name a JSONL, CSV or Parquet file with examples.",
+            remedy=_meant(data) or "Name a JSONL, CSV or Parquet file with examples.",
         )
-    seen = inspect(data)
-    notes = [f"{data.name}: {seen.usable} of {seen.rows} rows usable, as {seen.forms[0]}."]
-    if seen.usable < seen.rows:
-        notes.append("`tuneloop prepare` lists every row that is left out, with the reason.")
+    seen = inspect(data, prompt=prompt, answer=answer)
     text = render(
         Start(
             name=name or _name(data),
@@ -44,12 +75,102 @@ def write_model_file(
             abstain=seen.abstain,
             abstain_rows=seen.abstain_rows,
             group_field=seen.group_field,
-            notes=tuple(notes),
+            columns=seen.columns,
+            notes=tuple(_notes(data, seen)),
         )
     )
     path.write_text(text, encoding="utf-8")
-    modelfile.load(path)
-    return path
+    model_file = modelfile.load(path)
+    return Started(
+        model_file=model_file,
+        data=data,
+        seen=seen,
+        problems=tuple(names.problems(model_file)),
+    )
+
+
+def found_out(started: Started) -> Iterator[tuple[str, str]]:
+    """What was seen in the data: a word for each thing, and what it is."""
+    seen = started.seen
+    left_out = ", ".join(f"{count} × {reason}" for reason, count in seen.left_out.items())
+    more = "" if seen.whole_file else " (the first of more)"
+    yield (
+        "rows",
+        f"{seen.rows:,}{more}, {seen.usable:,} usable"
+        + (f"; left out: {left_out}" if left_out else ""),
+    )
+    yield "form", seen.forms[0] + (f"; guessed: {seen.guessed}" if seen.guessed else "")
+    yield "example", " → ".join(map(_shortened, seen.example))
+    yield "answers", _answers(seen)
+    if seen.group_field is not None:
+        yield "groups", f"{seen.groups:,} by {seen.group_field}; each stays together in the split"
+
+
+def worth_a_look(started: Started) -> Iterator[str]:
+    """What a person should look at in the file, the most doubtful first."""
+    seen = started.seen
+    for problem in started.problems:
+        unsure = "" if problem.certain else "could not be checked: "
+        yield f"{unsure}{problem.key}: {problem.message} {problem.remedy}".rstrip()
+    if seen.guessed:
+        yield (
+            "data.columns: guessed; to name them yourself: --prompt COLUMN --answer COLUMN --force"
+        )
+    if seen.no_objects:
+        lines = _joined([str(line) for line in seen.no_object_lines], of=seen.no_objects)
+        plural = "answers are" if seen.no_objects > 1 else "answer is"
+        yield (
+            f"{seen.no_objects} {plural} no JSON object as the others are (line {lines}): "
+            "left out, because task.output_schema asks for one"
+        )
+    for field, value in seen.seen_once.items():
+        yield f"task.output_schema: {field} {value!r} is in one row only: a label, or a slip?"
+    if seen.abstain is not None:
+        yield f"task.abstain: taken from the data, {seen.abstain[0]} = {seen.abstain[1]}"
+    if not seen.system:
+        yield "task.system: empty; say there what the model is for, or leave it so"
+
+
+def _answers(seen: Inspection) -> str:
+    if seen.output_schema is None:
+        return f"{seen.labels} labels in plain text" if seen.labels else "text"
+    fields = list(seen.output_schema.get("properties", {}))
+    required = [one for one in fields if one in seen.output_schema.get("required", ())]
+    if not fields:
+        return "JSON objects"
+    always = (
+        "all required"
+        if required == fields
+        else f"required: {_joined(required, of=len(required))}"
+        if required
+        else "none required"
+    )
+    return f"JSON with {_joined(fields, of=len(fields))}; {always}"
+
+
+def _shortened(text: str) -> str:
+    one_line = " ".join(text.split())
+    return one_line if len(one_line) <= _SHOWN else f"{one_line[:_SHOWN]}…"
+
+
+def _joined(items: Sequence[str], *, of: int) -> str:
+    shown = items[:_SHOWN_FIELDS]
+    more = of - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def _notes(data: Path, seen: Inspection) -> Iterator[str]:
+    """The same for readers of the file, in few lines."""
+    yield f"{data.name}: {seen.usable} of {seen.rows} rows usable, as {seen.forms[0]}."
+    if seen.guessed:
+        yield f"The columns were guessed: {seen.guessed}."
+    if seen.usable < seen.rows:
+        yield "`tuneloop prepare` lists every row that is left out, with the reason."
+
+
+def _meant(path: Path) -> str:
+    near = nearest_path(path)
+    return f"Did you mean {near}?" if near else ""
 
 
 def _name(data: Path) -> str:

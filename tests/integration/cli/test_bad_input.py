@@ -44,7 +44,7 @@ def refused(folder: Path, *arguments: str, code: int = 1) -> str:
 
 def test_a_missing_data_file(tmp_path: Path) -> None:
     model_file(tmp_path)
-    assert "rows.jsonl" in refused(tmp_path, "prepare")
+    assert "rows.jsonl" in refused(tmp_path, "prepare", code=2)
     good_rows(tmp_path / "rows.jsonl")
     assert as_json(tmp_path, "prepare")["report"]["rows_kept"] == 60
 
@@ -81,8 +81,9 @@ def test_one_huge_row_and_nul_bytes_are_left_out_by_line(tmp_path: Path) -> None
 def test_a_base_that_does_not_exist(tmp_path: Path) -> None:
     model_file(tmp_path, base="./no-such-folder")
     good_rows(tmp_path / "rows.jsonl")
-    tuneloop(tmp_path, "prepare")
-    assert "no-such-folder" in refused(tmp_path, "train")
+    for command_ in ("prepare", "train", "run"):
+        assert "no-such-folder does not exist" in refused(tmp_path, command_, code=2)
+    assert as_json(tmp_path, "data", "list") == []
     assert as_json(tmp_path, "runs", "list") == []
 
 

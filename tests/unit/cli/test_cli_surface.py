@@ -81,7 +81,6 @@ def test_every_command_explains_itself_with_an_example(path: tuple[str, ...]) ->
 
 
 REPORTING_WITHOUT_JSON = {
-    ("init",),  # writes a file
     ("up",),  # serves
     ("worker",),  # works
     ("review",),  # asks

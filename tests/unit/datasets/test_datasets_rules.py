@@ -11,7 +11,7 @@ from tuneloop.datasets.filters import first_objection, make_filters
 from tuneloop.datasets.forms import FormError, recognise, recognise_prompt
 from tuneloop.datasets.retired_terms import RetiredTerms
 from tuneloop.errors import ModelFileError
-from tuneloop.modelfile.sections.data import FilterName
+from tuneloop.modelfile.sections.data import ColumnSettings, FilterName
 from tuneloop.personal_data import redacted
 
 SCHEMA = {
@@ -280,3 +280,22 @@ def test_retired_terms_keep_the_case_and_the_word() -> None:
     assert text == 'skerry, SKERRY, Skerry Max; tarnish and Tarns stay: {"product": "skerry"}'
     assert found == {"tarn": 3, "tarn plus": 1}
     assert RetiredTerms({}).renamed("as it is") == ("as it is", {})
+
+
+COLUMNS = ColumnSettings(prompt="said", answer="slots")
+
+
+def test_declared_columns_hold_for_the_rows_that_have_them() -> None:
+    draft = recognise({"said": "q", "slots": {"a": 1}, "intent": "x", "message": "y"}, COLUMNS)
+    assert (draft.messages[-1].content, draft.completion) == ("q", '{"a": 1}')
+    assert draft.tags == {"intent": "x", "message": "y"}
+    # Another file may be in a known form.
+    assert recognise({"prompt": "p", "completion": "c"}, COLUMNS).completion == "c"
+    assert recognise(chat(("user", "p"), ("assistant", "c")), COLUMNS).form == "chat"
+    pair = recognise({"said": "q", "chosen": "a", "rejected": "b"}, COLUMNS)
+    assert (pair.messages[-1].content, pair.rejected) == ("q", "b")
+    # No other column stands in for an answer that is missing.
+    with pytest.raises(FormError) as caught:
+        recognise({"said": "q", "intent": "x"}, COLUMNS)
+    assert caught.value.reason == "no_answer"
+    assert recognise_prompt({"said": "q"}, COLUMNS)[-1].content == "q"

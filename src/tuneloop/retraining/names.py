@@ -1,0 +1,118 @@
+"""What a model file names is there, or it is said before anything slow begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tuneloop.datasets import names as data_names
+from tuneloop.errors import BaseModelError, EvaluationError, ModelFileError
+from tuneloop.evaluation import gates
+from tuneloop.evaluation import names as evaluation_names
+from tuneloop.modelfile import BenchSettings, ModelFile, Problem
+from tuneloop.progress import Progress
+from tuneloop.registry.base_model import base_spec, check_base
+
+
+def problems(model_file: ModelFile) -> list[Problem]:
+    """All names in a model file that mean nothing, in the order in which they stand there."""
+    settings = model_file.settings
+    found = [
+        *_base_problems(model_file),
+        *data_names.problems(settings.data, settings.task, folder=model_file.folder),
+        *evaluation_names.problems(
+            settings.task,
+            settings.evaluation,
+            folder=model_file.folder,
+            columns=settings.data.columns,
+            judge=settings.judge is not None,
+        ),
+        *_bench_problems(settings.bench),
+        *_embedder_problems(model_file),
+    ]
+    return sorted(found, key=lambda one: model_file.line(one.at))
+
+
+def require(
+    model_file: ModelFile, *, progress: Progress, base: bool = False, rows: bool = True
+) -> None:
+    """Refuse a model file that names what is not there; tell what could not be looked up.
+
+    With `base` it must be known that the base can be had. Without `rows` a dataset version is
+    there already: files and columns that are gone since are only told.
+
+    Raises:
+        ModelFileError: with every such name, its line and the nearest one that exists.
+        BaseModelError: `base`, and nobody could be asked for it.
+    """
+    found = problems(model_file)
+    wrong = [one for one in found if one.certain]
+    if any(rows or one.at[0] != "data" for one in wrong):
+        raise refusal(model_file, wrong)
+    for one in found:
+        if base and one.at == ("base",):
+            raise BaseModelError(one.message, remedy=one.remedy)
+        unsure = "warning" if one.certain else "could not be checked"
+        progress.note(f"{unsure}: {line(model_file, one)}")
+
+
+def refusal(
+    model_file: ModelFile, wrong: Sequence[Problem], *, mistakes: Sequence[str] = ()
+) -> ModelFileError:
+    """The error that tells of all of them, and of mistakes in the values."""
+    lines = [*mistakes, *(line(model_file, one) for one in wrong)]
+    what = "has mistakes" if mistakes else "names what is not there"
+    return ModelFileError(
+        f"{model_file.path} {what}:\n" + "\n".join(f"  {one}" for one in lines),
+        remedy="Correct it; `tuneloop config check` looks at it again.",
+    )
+
+
+def line(model_file: ModelFile, problem: Problem) -> str:
+    """A problem on one line: where it stands, what is wrong, what to do."""
+    text = f"{model_file.place(problem.at)}: {problem.key}: {problem.message} {problem.remedy}"
+    return text.rstrip()
+
+
+def _base_problems(model_file: ModelFile) -> Iterator[Problem]:
+    base = model_file.settings.base
+    try:
+        unknown = check_base(
+            base_spec(base, folder=model_file.folder), revision=model_file.settings.revision
+        )
+    except BaseModelError as e:
+        yield Problem(at=("base",), message=e.message, remedy=e.remedy)
+        return
+    if unknown is not None:
+        yield Problem(
+            at=("base",),
+            message=f"{base} is neither a file or folder here nor in the Hugging Face cache, "
+            f"and {unknown}.",
+            remedy="Connect once to download it, or name a model folder that is here.",
+            certain=False,
+        )
+
+
+def _bench_problems(settings: BenchSettings) -> Iterator[Problem]:
+    from tuneloop.deployment.load_figures import FIGURES, RATIOS
+
+    known = (*FIGURES, *RATIOS)
+    for key, condition in settings.gates.items():
+        try:
+            (gate,) = gates.parse_gates(
+                {key: condition}, metrics={"bench": known}, main_suite="bench"
+            )
+        except EvaluationError as e:
+            yield Problem(at=("bench", "gates", key), message=e.message, remedy=e.remedy)
+            continue
+        higher = gate.metric.startswith("tokens_per_second")
+        if wrong := evaluation_names.wrong_direction(gate, higher_is_better=higher):
+            yield Problem(at=("bench", "gates", key), message=f"The gate {wrong}")
+
+
+def _embedder_problems(model_file: ModelFile) -> Iterator[Problem]:
+    from tuneloop.monitoring.embedders import embedder_of
+
+    try:
+        embedder_of(model_file.settings.monitors.embedder, folder=model_file.folder)
+    except ModelFileError as e:
+        yield Problem(at=("monitors", "embedder"), message=e.message, remedy=e.remedy)

@@ -1,0 +1,208 @@
+"""What `init` infers from a file: columns, the form of JSON answers, groups; and when it asks."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from tuneloop.datasets.inferred_schema import infer_schema
+from tuneloop.datasets.inspect import inspect
+from tuneloop.errors import DataError
+from tuneloop.modelfile import ColumnSettings
+
+WORDS = ("north", "south", "east", "west")
+
+
+def write_csv(path: Path, rows: list[dict[str, Any]]) -> Path:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def write_lines(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    return path
+
+
+def booking(n: int) -> dict[str, Any]:
+    """Slots as people fill them: every one of them optional."""
+    slots: dict[str, Any] = {}
+    if n % 2:
+        slots["people"] = str(n)
+    if n % 3 == 0:
+        slots["time"] = f"{n % 12} o'clock"
+    if n % 7 == 0:
+        slots["guest"] = {"first": f"Ann {n}", **({"last": "Lee"} if n % 2 else {})}
+    if n % 11 == 0:
+        slots["wishes"] = [f"window {n}", {"kind": "cake", "pieces": n}]
+    return slots
+
+
+def bookings(count: int = 200) -> list[dict[str, Any]]:
+    return [{"message": f"a table, number {n} please", "slots": booking(n)} for n in range(count)]
+
+
+def test_optional_fields_are_a_union_and_none_is_required(tmp_path: Path) -> None:
+    found = inspect(write_lines(tmp_path / "a.jsonl", bookings()))
+    schema = found.output_schema
+    assert schema is not None and "required" not in schema
+    assert list(schema["properties"]) == ["time", "guest", "wishes", "people"]
+    assert schema["properties"]["people"] == {"type": "string"}
+    guest = schema["properties"]["guest"]
+    assert guest["required"] == ["first"]
+    assert guest["properties"]["first"] == {"type": "string"}
+    pieces = schema["properties"]["wishes"]["items"]
+    assert set(pieces["type"]) == {"string", "object"}
+    assert pieces["properties"]["pieces"] == {"type": "integer"}
+    fits = Draft202012Validator(schema).is_valid
+    assert all(fits(row["slots"]) for row in bookings())
+    assert not fits({"people": 4}) and not fits({"guest": {"last": "Lee"}})
+
+
+@pytest.mark.parametrize("as_csv", [True, False])
+def test_two_columns_with_json_in_one_are_prompt_and_answer(tmp_path: Path, as_csv: bool) -> None:
+    """Their names need not tell: nothing else can be the answer."""
+    rows = [{"utterance_of_guest": r["message"], "slots": r["slots"]} for r in bookings(60)]
+    if as_csv:
+        texts = [{**row, "slots": json.dumps(row["slots"])} for row in rows]
+        path = write_csv(tmp_path / "a.csv", texts)
+    else:
+        path = write_lines(tmp_path / "a.jsonl", rows)
+    found = inspect(path)
+    assert found.columns == ColumnSettings(prompt="utterance_of_guest", answer="slots")
+    assert found.guessed == "slots holds JSON objects"
+    assert found.usable == 60 and found.output_schema is not None
+    assert found.example == ("a table, number 0 please", json.dumps(booking(0)))
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (lambda n: {"Message": f"words {n} of one", "wanted": f"do {n}"}, ("Message", "wanted")),
+        (lambda n: {"said": f"words {n} of one", "route": WORDS[n % 4]}, ("said", "route")),
+        (lambda n: {"route": WORDS[n % 4], "said": f"words {n} of one"}, ("said", "route")),
+        (
+            lambda n: {
+                "id": f"row {n}",
+                "at": f"2024-01-{n % 28 + 1:02}T00:00:00Z",
+                "score": f"{n}.5",
+                "locale": "en_GB",
+                "customer": f"Ann {chr(97 + n % 23)}",
+                "said": f"words {n} of one",
+                "route": WORDS[n % 4],
+            },
+            ("said", "route"),
+        ),
+    ],
+)
+def test_what_stands_beside_two_columns_of_text_does_not_hide_them(
+    tmp_path: Path, row: Any, expected: tuple[str, str]
+) -> None:
+    found = inspect(write_csv(tmp_path / "a.csv", [row(n) for n in range(40)]))
+    assert found.columns is not None
+    assert (found.columns.prompt, found.columns.answer) == expected
+
+
+def test_known_names_need_no_mapping(tmp_path: Path) -> None:
+    rows = [{"text": f"words {n} of one", "category": WORDS[n % 4]} for n in range(40)]
+    found = inspect(write_csv(tmp_path / "a.csv", rows))
+    assert found.columns is None and found.guessed == ""
+    assert found.forms == ("text → category",) and found.labels == 4
+
+
+def test_what_cannot_be_told_is_asked_with_the_columns_and_the_command(tmp_path: Path) -> None:
+    rows = [{"left": f"some words {n}", "right": f"a longer text of words {n}"} for n in range(40)]
+    path = write_csv(tmp_path / "my file.csv", rows)
+    with pytest.raises(DataError) as caught:
+        inspect(path)
+    assert "  left   some words 0\n  right  a longer text of words 0" in caught.value.message
+    assert caught.value.remedy.endswith(f"tuneloop init '{path}' --prompt right --answer left")
+    found = inspect(path, prompt="right", answer="left")
+    assert found.columns == ColumnSettings(prompt="right", answer="left")
+    assert found.example == ("a longer text of words 0", "some words 0")
+
+
+def test_prompts_without_answers_are_told_as_that(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "a.jsonl", [{"prompt": f"words {n}"} for n in range(9)])
+    with pytest.raises(DataError, match="has the column 'prompt' only; expected prompts and"):
+        inspect(path)
+    with pytest.raises(DataError, match="no usable row"):
+        inspect(write_lines(tmp_path / "b.jsonl", [{}]))
+
+
+def test_one_named_column_of_two_is_enough_and_a_mistyped_one_is_told(tmp_path: Path) -> None:
+    rows = [{"left": f"some words {n}", "right": f"a longer text of words {n}"} for n in range(40)]
+    path = write_csv(tmp_path / "a.csv", rows)
+    assert inspect(path, answer="LEFT").columns == ColumnSettings(prompt="right", answer="left")
+    with pytest.raises(DataError, match="no row has a column 'rigth'") as caught:
+        inspect(path, prompt="rigth")
+    assert caught.value.remedy == "Did you mean 'right'?"
+    with pytest.raises(DataError, match="both the column 'left'"):
+        inspect(path, prompt="left", answer="left")
+
+
+def test_labels_and_rare_values(tmp_path: Path) -> None:
+    """A value seen once among many stands in the list, or its row would break the schema."""
+    rows = [
+        {"prompt": f"words {n} of one", "completion": json.dumps({"way": WORDS[n % 4], "no": n})}
+        for n in range(150)
+    ]
+    rows[7]["completion"] = json.dumps({"way": "nroth", "no": 7.5})
+    found = inspect(write_lines(tmp_path / "a.jsonl", rows))
+    assert found.output_schema is not None
+    assert found.output_schema["properties"] == {
+        "way": {"enum": ["east", "north", "nroth", "south", "west"]},
+        "no": {"type": "number"},
+    }
+    assert found.output_schema["required"] == ["way", "no"]
+    assert found.seen_once == {"way": "nroth"}
+
+
+def test_numbers_in_text_and_sets_that_grow_are_no_labels() -> None:
+    numbers = infer_schema([{"people": str(n % 5)} for n in range(100)])
+    assert numbers["properties"]["people"] == {"type": "string"}
+    growing = infer_schema([{"place": WORDS[n % 4] if n % 9 else f"town {n}"} for n in range(100)])
+    assert growing["properties"]["place"] == {"type": "string"}
+
+
+def test_answers_that_are_no_objects_are_named_by_line(tmp_path: Path) -> None:
+    rows = [{"prompt": f"words {n}", "completion": '{"way": "north"}'} for n in range(40)]
+    rows[4]["completion"] = '{"way": "nor'
+    found = inspect(write_lines(tmp_path / "a.jsonl", rows))
+    assert found.output_schema is not None
+    assert (found.no_objects, found.no_object_lines) == (1, (5,))
+
+
+def test_groups_are_counted_and_a_conversation_is_none(tmp_path: Path) -> None:
+    rows = [{"prompt": f"words {n}", "completion": "a", "Customer": n // 2} for n in range(40)]
+    found = inspect(write_lines(tmp_path / "a.jsonl", rows))
+    assert (found.group_field, found.groups) == ("Customer", 20)
+    turns = [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]
+    found = inspect(write_lines(tmp_path / "b.jsonl", [{"conversation": turns}] * 3))
+    assert found.group_field is None and found.forms == ("chat",)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.sampled_from(WORDS),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abcdef"), inner, max_size=4)
+    ),
+    max_leaves=6,
+)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from("abcdef"), _JSON, max_size=4), min_size=1))
+def test_no_object_breaks_the_schema_inferred_from_it(objects: list[dict[str, Any]]) -> None:
+    schema = infer_schema(objects)
+    Draft202012Validator.check_schema(schema)
+    assert all(map(Draft202012Validator(schema).is_valid, objects))
+    assert set(schema.get("properties", {})) == {key for value in objects for key in value}
