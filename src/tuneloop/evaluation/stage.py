@@ -69,6 +69,7 @@ def evaluate(
     plan: EvaluationPlan,
     target: ChatTarget,
     references: Mapping[str, Subject] | None = None,
+    known: Mapping[str, Answer] | None = None,
     quantisations: QuantisationTable | None = None,
     parity: Sequence[ParityHop] = (),
     notes: Sequence[str] = (),
@@ -77,7 +78,8 @@ def evaluate(
     """Ask a candidate every case and its references (`production`, `base`) theirs, judge, store.
 
     After a kill or a failure the same call takes up the same evaluation and reuses its answers.
-    Answers of references are kept for later evaluations that ask the same.
+    Answers of references are kept for later evaluations that ask the same. `known` is what the
+    candidate answered elsewhere with the same sampling: prompt digest → answer.
 
     Raises:
         EvaluationError: the candidate samples otherwise than planned, somebody does not answer or
@@ -85,7 +87,7 @@ def evaluate(
         ConflictError: the stored gates are not those of the plan.
     """
     progress = progress or Silent()
-    subjects = {CANDIDATE: Subject(target=target), **(references or {})}
+    subjects = {CANDIDATE: Subject(target=target, known=known or {}), **(references or {})}
     _check_sampling(plan, target)
     row = _start(workspace, plan, target)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuneloop.deployment import outcomes, release, servers
@@ -13,15 +14,17 @@ from tuneloop.evaluation import stage as evaluation
 from tuneloop.evaluation.comparison import Standing
 from tuneloop.evaluation.plan import EvaluationPlan, plan_evaluation
 from tuneloop.evaluation.report import CANDIDATE
+from tuneloop.evaluation.runner import answers_kept
 from tuneloop.evaluation.stage import Evaluation
 from tuneloop.evaluation.subjects import Subject
-from tuneloop.evaluation.targets import OpenAITarget, Sampling
+from tuneloop.evaluation.targets import Answer, ChatTarget, Sampling
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
-from tuneloop.retraining import declared_judge, exporting, serving
+from tuneloop.retraining import answered, declared_judge, exporting, serving
 from tuneloop.retraining.decision import Decision, Verdict, decide
 from tuneloop.retraining.preparing import corrections_in
+from tuneloop.retraining.serving import OnDemand
 from tuneloop.workspace import Workspace, actor
 
 if TYPE_CHECKING:
@@ -59,19 +62,29 @@ def make_candidate(loop: Loop, dataset: DatasetVersion, run: TrainingRun) -> Can
 
 
 def evaluate_export(
-    loop: Loop, dataset: DatasetVersion, run: TrainingRun, exported: Exported
+    loop: Loop,
+    dataset: DatasetVersion,
+    run: TrainingRun,
+    exported: Exported,
+    *,
+    afresh: bool = False,
 ) -> Candidate:
     """Evaluate the file of an export that will be served, and register it as `candidate`.
+
+    What the same file answered before under the same conditions is scored anew and not asked again,
+    unless `afresh`.
 
     Raises:
         EvaluationError: a server does not answer.
     """
     plan = plan_for(loop, dataset)
     with ExitStack() as open_servers:
+        target = _file_target(loop, open_servers, exported, plan)
         done = evaluation.evaluate(
             loop.workspace,
             plan=plan,
-            target=_file_target(loop, open_servers, exported, plan),
+            target=target,
+            known={} if afresh else _known(loop, target),
             references=_references(loop, open_servers, plan),
             quantisations=lambda main: exporting.quantisation_table(exported, plan, main),
             parity=exported.parity,
@@ -243,18 +256,31 @@ def evaluation_settings(loop: Loop) -> dict[str, Any]:
     return loop.model.evaluation.model_dump(mode="json")
 
 
+def _known(loop: Loop, target: ChatTarget) -> dict[str, Answer]:
+    """What a file said as a candidate, and before that for the table of quantisations."""
+    in_tables = answers_kept(exporting.table_answers_folder(loop), target)
+    return in_tables | answered.by_file(loop, target.identity)
+
+
 def _file_target(
     loop: Loop, open_servers: ExitStack, exported: Exported, plan: EvaluationPlan
-) -> OpenAITarget:
+) -> OnDemand:
     """The candidate's file behind the server and settings of production."""
-    name = f"{loop.model.name}-{exported.served.digest[:12]}"
-    url = open_servers.enter_context(
-        serving.file_server(
-            loop.workspace, exported.served_path, name=name, endpoint=loop.model.endpoint
-        )
+    return _on_demand(
+        loop, open_servers, plan, exported.served_path, exported.served.digest, loop.model.name
     )
-    return OpenAITarget(
-        base_url=url, model=name, identity=exported.served.digest, sampling=plan.sampling
+
+
+def _on_demand(
+    loop: Loop, open_servers: ExitStack, plan: EvaluationPlan, path: Path, digest: str, label: str
+) -> OnDemand:
+    name = f"{label}-{digest[:12]}"
+    return OnDemand(
+        open_servers,
+        lambda: serving.file_server(loop.workspace, path, name=name, endpoint=loop.model.endpoint),
+        model=name,
+        identity=digest,
+        sampling=plan.sampling,
     )
 
 
@@ -270,23 +296,20 @@ def _references(
     alias = aliases.current(loop.workspace, loop.model.name).get("production")
     if alias is not None and (without is None or alias.bundle != without.id):
         bundle = bundles.find(loop.workspace, alias.bundle)
-        url = open_servers.enter_context(serving.bundle_server(loop.workspace, bundle))
         own = evaluation.find(loop.workspace, bundle.manifest["evaluation"]["id"])
         found["production"] = Subject(
-            target=serving.target_of(bundle, url),
+            target=OnDemand(
+                open_servers,
+                lambda: serving.bundle_server(loop.workspace, bundle),
+                model=bundle.id,
+                identity=bundle.id,
+                sampling=serving.sampling_in(bundle),
+            ),
             system=bundle.manifest["task"]["system"],
             known=evaluation.answers_of_candidate(loop.workspace, own),
         )
     base = exporting.export_base(loop)
-    name = f"base-{base.served.digest[:12]}"
-    url = open_servers.enter_context(
-        serving.file_server(
-            loop.workspace, base.served_path, name=name, endpoint=loop.model.endpoint
-        )
-    )
-    target = OpenAITarget(
-        base_url=url, model=name, identity=base.served.digest, sampling=plan.sampling
-    )
+    target = _on_demand(loop, open_servers, plan, base.path, base.digest, "base")
     found["base"] = Subject(target=target, main_suite_only=True)
     return found
 
@@ -325,10 +348,7 @@ def _manifest(
             "file": exported.served.name,
             "digest": exported.served.digest,
             "chat_template": exported.chat_template,
-            "sampling": serving.sampling_of(loop.model).as_request(),
-            "context_tokens": loop.model.endpoint.context_tokens,
-            "parallel_requests": loop.model.endpoint.parallel_requests,
-            "threads": loop.model.endpoint.threads,
+            **serving.conditions(loop.model),
             "settings": serving_settings(loop),
         },
         evaluation=_evaluation_part(loop, done),

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from tuneloop.deployment import release, servers, up
-from tuneloop.deployment.backends.llamacpp import LlamaServer, LlamaSettings, settings_of
+from tuneloop.deployment.backends.llamacpp import (
+    LlamaServer,
+    LlamaSettings,
+    server_version,
+    settings_of,
+)
 from tuneloop.deployment.smoke import Ask
-from tuneloop.evaluation.targets import OpenAITarget, Sampling
+from tuneloop.evaluation.suites import Messages
+from tuneloop.evaluation.targets import Answer, OpenAITarget, Sampling
 from tuneloop.modelfile import EndpointSettings, ModelSettings
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
@@ -34,6 +41,59 @@ def _only(schema: Mapping[str, Any] | None) -> dict[str, Any]:
         "type": "json_schema",
         "json_schema": {"name": "answer", "strict": True, "schema": schema},
     }
+
+
+def conditions(model: ModelSettings) -> dict[str, Any]:
+    """What decides, beside a file and the prompt, what its server answers and how fast.
+
+    These are fields of the `serving` part of a bundle's manifest.
+    """
+    endpoint = model.endpoint
+    return {
+        "sampling": sampling_of(model).as_request(),
+        "context_tokens": endpoint.context_tokens,
+        "parallel_requests": endpoint.parallel_requests,
+        "threads": endpoint.threads,
+        "server": server_version(),
+    }
+
+
+class OnDemand:
+    """A target whose server is started with the first question, and not where none is left."""
+
+    def __init__(
+        self,
+        open_servers: ExitStack,
+        serve: Callable[[], AbstractContextManager[str]],
+        *,
+        model: str,
+        identity: str,
+        sampling: Sampling,
+    ) -> None:
+        """`serve` gives the base URL; it is closed with `open_servers`."""
+        self.identity = identity
+        self.sampling = sampling
+        self._open_servers = open_servers
+        self._serve = serve
+        self._model = model
+        self._lock = threading.Lock()
+        self._target: OpenAITarget | None = None
+
+    def complete(self, messages: Messages) -> Answer:
+        """Answer one prompt; safe to call from many threads.
+
+        Raises:
+            DeploymentError: the server does not come up.
+        """
+        with self._lock:
+            if self._target is None:
+                self._target = OpenAITarget(
+                    base_url=self._open_servers.enter_context(self._serve()),
+                    model=self._model,
+                    identity=self.identity,
+                    sampling=self.sampling,
+                )
+        return self._target.complete(messages)
 
 
 def model_path(workspace: Workspace, bundle: Bundle) -> Path:

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,14 @@ def command(model: Path, *, served_name: str, port: int, settings: LlamaSettings
     }
     words = [str(word) for pair in flags.items() for word in pair]
     return [sys.executable, "-m", _CHILD, *words, "--until-stdin-closes"]
+
+
+def server_version() -> str:
+    """What `LlamaServer` runs by default: part of what decides an answer."""
+    try:
+        return f"xllamacpp {version('xllamacpp')}"
+    except PackageNotFoundError:
+        return "none"
 
 
 def base_url(port: int) -> str:
