@@ -24,6 +24,8 @@ from tuneloop.errors import DeploymentError, UsageError
 _MAGIC = b"GGUF"
 _ATTEMPTS = 3
 _PORT_TAKEN = "couldn't bind HTTP server socket"
+_WITHOUT_FLASH_ATTENTION = ", the CPU's flash attention off"
+"""Bundles that were evaluated before are told apart by this."""
 _CHILD = "tuneloop.deployment.backends.llamacpp_child"
 
 
@@ -97,7 +99,7 @@ def command(model: Path, *, served_name: str, port: int, settings: LlamaSettings
 def server_version() -> str:
     """What `LlamaServer` runs by default: part of what decides an answer."""
     try:
-        return f"xllamacpp {version('xllamacpp')}"
+        return f"xllamacpp {version('xllamacpp')}{_WITHOUT_FLASH_ATTENTION}"
     except PackageNotFoundError:
         return "none"
 
