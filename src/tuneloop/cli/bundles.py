@@ -66,6 +66,7 @@ def show(
 
     Example: tuneloop bundle show candidate
     """
+    from tuneloop.evaluation.repeatability import sentence
     from tuneloop.registry import bundle as bundles
 
     with finishing(open_loop(file, quiet=True)) as loop:
@@ -74,6 +75,9 @@ def show(
         print_json(_plain(found))
         return
     out.print(f"[bold]{found.model}[/] bundle {found.id}")
+    repeatability = found.manifest["evaluation"].get("repeatability")
+    if repeatability:
+        out.print(sentence(repeatability))
     rows = _keyed("value")
     for key, value in _leaves(found.manifest):
         rows.add_row(key, value if isinstance(value, str) else json.dumps(value))

@@ -9,6 +9,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tuneloop.evaluation.repeatability import sentence
+
 _COLOURS = {
     "passed": "green",
     "better": "green",
@@ -32,6 +34,9 @@ def parts(report: Mapping[str, Any]) -> list[RenderableType]:
         found.append(_figures(suite))
         found += _weak_slices(suite)
     found += [_comparison(c) for c in report["comparisons"]]
+    if report.get("repeatability"):
+        said = sentence(report["repeatability"])
+        found.append(Text(f"\n{said[0].upper()}{said[1:]}"))
     if report["quantisations"]:
         found.append(_quantisations(report["quantisations"]))
     if report["parity"]:

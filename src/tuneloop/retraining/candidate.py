@@ -14,10 +14,9 @@ from tuneloop.evaluation import stage as evaluation
 from tuneloop.evaluation.comparison import Standing
 from tuneloop.evaluation.plan import EvaluationPlan, plan_evaluation
 from tuneloop.evaluation.report import CANDIDATE
-from tuneloop.evaluation.runner import answers_kept
 from tuneloop.evaluation.stage import Evaluation
 from tuneloop.evaluation.subjects import Subject
-from tuneloop.evaluation.targets import Answer, ChatTarget, Sampling
+from tuneloop.evaluation.targets import Sampling
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
@@ -84,7 +83,8 @@ def evaluate_export(
             loop.workspace,
             plan=plan,
             target=target,
-            known={} if afresh else _known(loop, target),
+            known={} if afresh else answered.before(loop, target),
+            ask_again=lambda main: answered.again(loop, target, main, afresh=afresh),
             references=_references(loop, open_servers, plan),
             quantisations=lambda main: exporting.quantisation_table(exported, plan, main),
             parity=exported.parity,
@@ -107,11 +107,12 @@ def evaluate_bundle(loop: Loop, bundle: Bundle) -> Evaluation:
     )
     try:
         with ExitStack() as open_servers:
-            base_url = open_servers.enter_context(serving.bundle_server(loop.workspace, bundle))
+            target = _bundle_target(loop, open_servers, bundle)
             return evaluation.evaluate(
                 loop.workspace,
                 plan=plan,
-                target=serving.target_of(bundle, base_url),
+                target=target,
+                ask_again=lambda main: answered.again(loop, target, main, afresh=True),
                 references=_references(loop, open_servers, plan, without=bundle),
                 progress=loop.progress,
             )
@@ -223,14 +224,18 @@ def probes_of(workspace: Workspace, bundle: Bundle) -> list[Probe]:
         for a in answers
         if a["target"] == CANDIDATE and a["suite"] == main and a["answer"]["text"].strip()
     ]
-    step = max(1, len(mine) // QUERIES)
+    # Those that were asked again first: of them it is known what else the file may say.
+    asked_again = [a for a in mine if a.get("repeats")]
+    others = [a for a in mine if not a.get("repeats")]
+    step = max(1, len(others) // QUERIES)
     return [
         Probe(
             messages=tuple(a["messages"]),
             evaluated=a["answer"]["text"] if greedy else None,
             base=base.get(a["case"]),
+            repeats=tuple(a.get("repeats", ())) if greedy else (),
         )
-        for a in mine[::step][:QUERIES]
+        for a in [*asked_again, *others[::step]][:QUERIES]
     ]
 
 
@@ -256,18 +261,22 @@ def evaluation_settings(loop: Loop) -> dict[str, Any]:
     return loop.model.evaluation.model_dump(mode="json")
 
 
-def _known(loop: Loop, target: ChatTarget) -> dict[str, Answer]:
-    """What a file said as a candidate, and before that for the table of quantisations."""
-    in_tables = answers_kept(exporting.table_answers_folder(loop), target)
-    return in_tables | answered.by_file(loop, target.identity)
-
-
 def _file_target(
     loop: Loop, open_servers: ExitStack, exported: Exported, plan: EvaluationPlan
 ) -> OnDemand:
     """The candidate's file behind the server and settings of production."""
     return _on_demand(
         loop, open_servers, plan, exported.served_path, exported.served.digest, loop.model.name
+    )
+
+
+def _bundle_target(loop: Loop, open_servers: ExitStack, bundle: Bundle) -> OnDemand:
+    return OnDemand(
+        open_servers,
+        lambda: serving.bundle_server(loop.workspace, bundle),
+        model=bundle.id,
+        identity=bundle.id,
+        sampling=serving.sampling_in(bundle),
     )
 
 
@@ -296,21 +305,13 @@ def _references(
     alias = aliases.current(loop.workspace, loop.model.name).get("production")
     if alias is not None and (without is None or alias.bundle != without.id):
         bundle = bundles.find(loop.workspace, alias.bundle)
-        own = evaluation.find(loop.workspace, bundle.manifest["evaluation"]["id"])
-        found["production"] = Subject(
-            target=OnDemand(
-                open_servers,
-                lambda: serving.bundle_server(loop.workspace, bundle),
-                model=bundle.id,
-                identity=bundle.id,
-                sampling=serving.sampling_in(bundle),
-            ),
-            system=bundle.manifest["task"]["system"],
-            known=evaluation.answers_of_candidate(loop.workspace, own),
-        )
+        target = _bundle_target(loop, open_servers, bundle)
+        found["production"] = answered.production(loop, bundle, target)
     base = exporting.export_base(loop)
     target = _on_demand(loop, open_servers, plan, base.path, base.digest, "base")
-    found["base"] = Subject(target=target, main_suite_only=True)
+    found["base"] = Subject(
+        target=target, conditions=answered.conditions(loop), main_suite_only=True
+    )
     return found
 
 
@@ -376,6 +377,7 @@ def _evaluation_part(loop: Loop, done: Evaluation) -> dict[str, Any]:
         "latency_p95_ms": latency[0] if latency else None,
         "comparisons": done.figures["comparisons"],
         "production": report.as_json()["subjects"].get("production"),
+        **{key: done.figures[key] for key in ("repeatability",) if key in done.figures},
     }
 
 

@@ -42,7 +42,7 @@ from tuneloop.evaluation.results import SuiteResult, measure
 from tuneloop.evaluation.runner import SuiteAnswers, ask
 from tuneloop.evaluation.suites import Suite, make_suite
 from tuneloop.evaluation.targets import ChatTarget, OpenAITarget
-from tuneloop.hashing import digest_file, digest_json, short
+from tuneloop.hashing import digest_file, short
 from tuneloop.intervals import Figure
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.base_model import verify_base
@@ -271,7 +271,7 @@ def _asked(
     answers = ask(
         suite,
         target,
-        folder=table_answers_folder(loop),
+        folder=answered.tables_folder(loop),
         known=answered.by_file(loop, target.identity),
         concurrency=plan.concurrency,
         progress=loop.progress,
@@ -279,12 +279,6 @@ def _asked(
     if answers.reused:
         loop.progress.note(f"{answers.reused} of them were answered in an earlier run")
     return _measured(form, answers, plan)
-
-
-def table_answers_folder(loop: Loop) -> Path:
-    """Where the answers of forms that do not serve are kept, apart by what decides them."""
-    decided_by = short(digest_json(serving.conditions(loop.model)))
-    return loop.workspace.folder(f"work/answers/quantisations/{decided_by}")
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,7 @@ class OnDemand:
         model: str,
         identity: str,
         sampling: Sampling,
+        request_fields: Mapping[str, Any] | None = None,
     ) -> None:
         """`serve` gives the base URL; it is closed with `open_servers`."""
         self.identity = identity
@@ -76,6 +77,7 @@ class OnDemand:
         self._open_servers = open_servers
         self._serve = serve
         self._model = model
+        self._request_fields = request_fields or {}
         self._lock = threading.Lock()
         self._target: OpenAITarget | None = None
 
@@ -85,6 +87,20 @@ class OnDemand:
         Raises:
             DeploymentError: the server does not come up.
         """
+        return self._opened().complete(messages)
+
+    def without_memory(self) -> OnDemand:
+        """The same server, which reads every prompt from its first token (llama.cpp's field)."""
+        return OnDemand(
+            self._open_servers,
+            lambda: nullcontext(self._opened().base_url),
+            model=self._model,
+            identity=self.identity,
+            sampling=self.sampling,
+            request_fields={"cache_prompt": False},
+        )
+
+    def _opened(self) -> OpenAITarget:
         with self._lock:
             if self._target is None:
                 self._target = OpenAITarget(
@@ -92,8 +108,9 @@ class OnDemand:
                     model=self._model,
                     identity=self.identity,
                     sampling=self.sampling,
+                    request_fields=self._request_fields,
                 )
-        return self._target.complete(messages)
+        return self._target
 
 
 def model_path(workspace: Workspace, bundle: Bundle) -> Path:
