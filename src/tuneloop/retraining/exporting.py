@@ -59,7 +59,7 @@ UNSERVED_PARITY_PROMPTS = 4
 TABLE_CASES = 16
 """Cases that each quantisation is asked for the table; the gates see all cases."""
 _EARLIER_EXPORTS = 4
-"""So many of the same training are looked through for files that need not be made again."""
+"""So many of the same weights are looked through for files that need not be made again."""
 _TABLE_METRICS = ("correct", "accuracy", "format", "abstention_recall")
 
 
@@ -152,18 +152,24 @@ def _files(loop: Loop, run: TrainingRun, trained: Path) -> tuple[str, Export]:
 
 
 def _earlier(loop: Loop, run: TrainingRun) -> Iterator[tuple[str, Path]]:
-    """Exports of the same training that are whole in the store, the newest first."""
-    seen = set()
+    """Exports of the same weights that are whole in the store, the newest first."""
+    mine, seen = _weights(loop, str(run.artifact)), set()
     for bundle in bundles.listing(loop.workspace, model=loop.model.name):
-        artifact = bundle.manifest["artifacts"]["export"]
-        if bundle.manifest["training"].get("config") != run.config or artifact in seen:
+        artifact, trained = (bundle.manifest["artifacts"].get(k, "") for k in ("export", "trained"))
+        if artifact in seen:
             continue
         seen.add(artifact)
         try:
-            folder = loop.workspace.artifacts.get(artifact)
+            if _weights(loop, trained) == mine:
+                yield artifact, loop.workspace.artifacts.get(artifact)
         except StoreError:
             continue  # it is made again, which is how a damaged one is mended
-        yield artifact, folder
+
+
+def _weights(loop: Loop, trained: str) -> set[tuple[str, str]]:
+    """Path and digest of what a training made; its record, with its times, is left out."""
+    files = loop.workspace.artifacts.describe(trained).files
+    return {(file.path, file.digest) for file in files if "/" in file.path}
 
 
 def _work_folder(loop: Loop, run: TrainingRun) -> Path:
