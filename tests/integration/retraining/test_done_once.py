@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from typer.testing import CliRunner
 
 from tiny_desk import make_desk
+from tuneloop.cli.main import app
 from tuneloop.retraining.cycle_end import CycleResult
 from tuneloop.retraining.loop import Loop
 from tuneloop.storage import tables
@@ -104,6 +106,21 @@ def test_a_first_run_does_each_step_once(desk: Path) -> None:
         "Quantising the untuned base to Q8_0, to compare with",
         "Asking 12 cases again, alone and 1 at once",
     ]
+
+
+def test_how_well_the_answers_repeat_is_in_the_bundle_and_its_report(
+    desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(desk.parent)
+    shown = CliRunner().invoke(app, ["bundle", "show"]).stdout
+    assert "of 12 answers repeated" in " ".join(shown.split())
+    manifest = json.loads(CliRunner().invoke(app, ["bundle", "show", "--json"]).stdout)["manifest"]
+    found = manifest["evaluation"]["repeatability"]
+    assert found["n"] == 12 and found["low"] <= found["value"] <= found["high"]
+    report = json.loads(CliRunner().invoke(app, ["evaluation", "show", "latest", "--json"]).stdout)
+    assert report["repeatability"] == found
+    # One slot, one question at a time, and nothing in the cache that would decide.
+    assert found["repeated"] == 12
 
 
 def test_a_changed_gate_makes_and_asks_nothing_again(desk: Path) -> None:
