@@ -253,6 +253,8 @@ def serving_settings(loop: Loop) -> dict[str, Any]:
         "context_tokens": endpoint.context_tokens,
         "parallel_requests": endpoint.parallel_requests,
         "threads": endpoint.threads,
+        # Left out where it is off, as in bundles from before this could be said.
+        **({"flash_attention": True} if endpoint.flash_attention else {}),
     }
 
 

@@ -54,6 +54,7 @@ def conditions(model: ModelSettings) -> dict[str, Any]:
         "context_tokens": endpoint.context_tokens,
         "parallel_requests": endpoint.parallel_requests,
         "threads": endpoint.threads,
+        "flash_attention": endpoint.flash_attention,
         "server": server_version(),
     }
 
@@ -128,6 +129,7 @@ def file_server(
         context_tokens=endpoint.context_tokens,
         parallel=endpoint.parallel_requests,
         threads=endpoint.threads,
+        flash_attention=endpoint.flash_attention,
     )
     log = workspace.folder("logs") / f"server-{name[:12]}.log"
     with LlamaServer(path, served_name=name, settings=settings, log=log) as handle:
