@@ -70,11 +70,10 @@ class Repeats:
 
 def sentence(found: Mapping[str, Any]) -> str:
     """`as_json` of a repeatability in words."""
-    return (
-        f"served as evaluated: {found['repeated']} of {found['n']} answers repeated "
-        f"({found['low']:.2f}–{found['high']:.2f}); asked alone {found['alone']}, "
-        f"all at once {found['together']}"
-    )
+    share = f"{found['low']:.2f}–{found['high']:.2f}"
+    if found["repeated"] < found["n"]:
+        share += f"; alone {found['alone']}, at once {found['together']}"
+    return f"served as evaluated: {found['repeated']} of {found['n']} answers repeated ({share})"
 
 
 def repeat(

@@ -60,7 +60,12 @@ def test_an_answer_repeats_when_it_does_so_in_both_states() -> None:
     assert (found.n, found.alone, found.together, found.repeated) == (4, 3, 2, 1)
     figure = found.as_json()
     assert figure["value"] == 0.25 and figure["low"] < 0.25 < figure["high"]
-    assert sentence(figure).startswith("served as evaluated: 1 of 4 answers repeated (0.05–0.70)")
+    assert sentence(figure) == (
+        "served as evaluated: 1 of 4 answers repeated (0.05–0.70; alone 3, at once 2)"
+    )
+    assert sentence(judge(before, before, before).as_json()) == (
+        "served as evaluated: 4 of 4 answers repeated (0.51–1.00)"
+    )
 
 
 def test_cases_are_asked_alone_unremembered_and_then_together() -> None:
