@@ -55,6 +55,8 @@ class Sheet:
 
 def bundle_sheet(bundle: Bundle) -> Sheet:
     """What a bundle is: base, data, training, what serves it, what it showed."""
+    from tuneloop.evaluation.repeatability import sentence
+
     found = bundle.manifest
     data, training, serving = found["dataset"], found["training"], found["serving"]
     judged = found["evaluation"]
@@ -81,6 +83,8 @@ def bundle_sheet(bundle: Bundle) -> Sheet:
     sheet.add("gates", f"{judged['verdict']}: {judged['reason']}", style=style)
     for name, score in judged.get("scores", {}).items():
         sheet.add(f"  {name}", _score(score))
+    if repeats := judged.get("repeatability"):
+        sheet.add("repeats", sentence(repeats))
     for name, one in judged.get("comparisons", {}).items():
         verdict = str(one.get("verdict", "")).replace("_", " ")
         sheet.add(f"against {name}", f"{verdict}: {one.get('reason', '')}")

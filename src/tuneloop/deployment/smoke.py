@@ -27,6 +27,8 @@ class Probe:
     the next one may be another."""
     base: str | None
     """What the untuned base said; None when it was not asked."""
+    repeats: tuple[str, ...] = ()
+    """What the candidate said when the evaluation asked it again in other batches."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +39,7 @@ class SmokeResult:
     queries: int
     answered: int
     as_evaluated: int
-    """Answers equal to those of the evaluation."""
+    """Answers that the candidate gave in the evaluation, too."""
     compared_with_evaluation: int
     """Answers that had to be; 0 where answers are drawn at random."""
     unlike_base: int
@@ -68,13 +70,18 @@ def judge(probes: Sequence[Probe], answers: Sequence[str]) -> SmokeResult:
     """Whether the answers show a working, tuned model.
 
     Greedy answers may differ in a few cases with the batch that they were computed in, so three
-    quarters of them must equal the evaluation's; a wrong model changes nearly all. Answers drawn at
-    random say nothing here.
+    quarters of them must be the evaluation's; a wrong model changes nearly all. Where the
+    evaluation asked again and got another text, either is: both are what this very file said to
+    this very question. Answers drawn at random say nothing here.
     """
     pairs = list(zip(probes, answers, strict=True))
     answered = sum(bool(answer.strip()) for answer in answers)
-    evaluated = [(p.evaluated.strip(), a.strip()) for p, a in pairs if p.evaluated is not None]
-    as_evaluated = sum(before == now for before, now in evaluated)
+    evaluated = [
+        ({text.strip() for text in (p.evaluated, *p.repeats)}, answer.strip())
+        for p, answer in pairs
+        if p.evaluated is not None
+    ]
+    as_evaluated = sum(now in before for before, now in evaluated)
     with_base = [(p.base.strip(), answer.strip()) for p, answer in pairs if p.base is not None]
     unlike_base = sum(base != answer for base, answer in with_base)
     if not pairs:

@@ -142,6 +142,7 @@ def make_report(
     outcome: GateOutcome,
     results: Mapping[str, Sequence[SuiteResult]],
     comparisons: Sequence[Comparison] = (),
+    repeatability: Mapping[str, Any] | None = None,
     quantisations: Sequence[QuantisationRow] = (),
     parity: Sequence[ParityHop] = (),
     notes: Sequence[str] = (),
@@ -169,6 +170,7 @@ def make_report(
                     for i in range(len(mine))
                 ],
                 "comparisons": [_comparison(c, results, plan) for c in comparisons],
+                "repeatability": repeatability,
                 "quantisations": quantisations,
                 "parity": parity,
                 "notes": [*plan.notes, *notes, *_result_notes(mine)],

@@ -9,6 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from tuneloop.evaluation.repeatability import sentence
 from tuneloop.evaluation.report import CANDIDATE, fields_of, is_told_by_field
 
 _COLOURS = {
@@ -38,6 +39,9 @@ def parts(report: Mapping[str, Any]) -> list[RenderableType]:
             found.append(_Fields(suite))
         found += _weak_slices(suite)
     found += [_comparison(c) for c in report["comparisons"]]
+    if report.get("repeatability"):
+        said = sentence(report["repeatability"])
+        found.append(Text(f"\n{said[0].upper()}{said[1:]}"))
     if report["quantisations"]:
         found.append(_quantisations(report["quantisations"]))
     if report["parity"]:

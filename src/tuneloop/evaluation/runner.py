@@ -58,8 +58,8 @@ def ask(
             answers cannot be written.
     """
     progress = progress or Silent()
-    head = {"target": target.identity, "sampling": target.sampling.as_request()}
-    path = folder / f"{short(digest_json(head))}.jsonl" if folder else None
+    head = _head(target)
+    path = _file(folder, head) if folder else None
     found = {**(known or {}), **(_finished(path, head) if path else {})}
     prompts = {case.id: prompt_digest(case.messages) for case in suite.cases}
     answers = {case: found[prompt] for case, prompt in prompts.items() if prompt in found}
@@ -75,6 +75,20 @@ def ask(
             log.add(prompts[case.id], answer)
             progress.update(len(answers), len(suite.cases), suite.name)
     return SuiteAnswers(suite=suite, target=target.identity, answers=answers, reused=reused)
+
+
+def answers_kept(folder: Path, target: ChatTarget) -> dict[str, Answer]:
+    """What `ask` kept of a target in this folder: prompt digest → answer."""
+    head = _head(target)
+    return _finished(_file(folder, head), head)
+
+
+def _head(target: ChatTarget) -> dict[str, Any]:
+    return {"target": target.identity, "sampling": target.sampling.as_request()}
+
+
+def _file(folder: Path, head: Mapping[str, Any]) -> Path:
+    return folder / f"{short(digest_json(head))}.jsonl"
 
 
 def _asked(

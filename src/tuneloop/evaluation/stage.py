@@ -19,6 +19,7 @@ from tuneloop.errors import EvaluationError
 from tuneloop.evaluation import gates
 from tuneloop.evaluation.comparison import Comparison, can_compare, compare, standing
 from tuneloop.evaluation.plan import EvaluationPlan
+from tuneloop.evaluation.repeatability import Repeats
 from tuneloop.evaluation.report import (
     CANDIDATE,
     ParityHop,
@@ -39,6 +40,9 @@ ANSWERS_FILE = "answers.jsonl"
 QuantisationTable = Callable[[SuiteResult], Sequence[QuantisationRow]]
 """The candidate's result on the main suite in, a row for every exported file out."""
 
+AskAgain = Callable[[SuiteResult], Repeats | None]
+"""The candidate's result on the main suite in, what it said to some of it again out."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
@@ -58,7 +62,8 @@ class Evaluation:
     artifact: str | None
     """the report"""
     figures: Mapping[str, Any]
-    """`suites`: suite → metric → [value, low, high, n]; `comparisons`: reference → `Standing`"""
+    """`suites`: suite → metric → [value, low, high, n]; `comparisons`: reference → `Standing`;
+    `repeatability`, where it was measured: see `evaluation.repeatability`"""
     created_at: datetime
     finished_at: datetime | None
 
@@ -69,6 +74,8 @@ def evaluate(
     plan: EvaluationPlan,
     target: ChatTarget,
     references: Mapping[str, Subject] | None = None,
+    known: Mapping[str, Answer] | None = None,
+    ask_again: AskAgain | None = None,
     quantisations: QuantisationTable | None = None,
     parity: Sequence[ParityHop] = (),
     notes: Sequence[str] = (),
@@ -77,7 +84,8 @@ def evaluate(
     """Ask a candidate every case and its references (`production`, `base`) theirs, judge, store.
 
     After a kill or a failure the same call takes up the same evaluation and reuses its answers.
-    Answers of references are kept for later evaluations that ask the same.
+    Answers of references are kept for later evaluations that ask the same. `known` is what the
+    candidate answered elsewhere with the same sampling: prompt digest → answer.
 
     Raises:
         EvaluationError: the candidate samples otherwise than planned, somebody does not answer or
@@ -85,12 +93,12 @@ def evaluate(
         ConflictError: the stored gates are not those of the plan.
     """
     progress = progress or Silent()
-    subjects = {CANDIDATE: Subject(target=target), **(references or {})}
+    subjects = {CANDIDATE: Subject(target=target, known=known or {}), **(references or {})}
     _check_sampling(plan, target)
     row = _start(workspace, plan, target)
     try:
         results = {
-            label: _results(plan, label, one, _answers_folder(workspace, row, label), progress)
+            label: _results(plan, label, one, _answers_folder(workspace, row, label, one), progress)
             for label, one in subjects.items()
         }
         gates.check_lock(plan.locked(), find(workspace, row.id).gates)
@@ -100,6 +108,7 @@ def evaluate(
             sizes=plan.sizes(),
         )
         comparisons = _comparisons(plan, subjects, results)
+        again = ask_again(results[CANDIDATE][0]) if ask_again else None
         report = make_report(
             evaluation=row.id,
             created_at=row.created_at,
@@ -107,6 +116,7 @@ def evaluate(
             outcome=outcome,
             results=results,
             comparisons=comparisons,
+            repeatability=again.figure.as_json() if again else None,
             quantisations=quantisations(results[CANDIDATE][0]) if quantisations else (),
             parity=parity,
             notes=[
@@ -115,16 +125,19 @@ def evaluate(
                 *_remarks(plan, results[CANDIDATE][0]),
             ],
         )
-        artifact = _store(workspace, report, _answer_rows(plan, subjects, results))
+        artifact = _store(workspace, report, _answer_rows(plan, subjects, results, again))
     except Exception:
         _finish(workspace, row.id, status="failed")
         raise
     summary = _summary(results[CANDIDATE], comparisons)
+    if again is not None:
+        summary["repeatability"] = again.figure.as_json()
     verdict = outcome.verdict
     _finish(
         workspace, row.id, status="finished", verdict=verdict, artifact=artifact, figures=summary
     )
-    shutil.rmtree(_answers_folder(workspace, row, CANDIDATE), ignore_errors=True)
+    folder = _answers_folder(workspace, row, CANDIDATE, subjects[CANDIDATE])
+    shutil.rmtree(folder, ignore_errors=True)
     progress.note(f"{verdict}: {outcome.reason}")
     for reference, found in summary["comparisons"].items():
         for warning in found["warnings"]:
@@ -168,7 +181,8 @@ def read_report(workspace: Workspace, evaluation: Evaluation) -> Report:
 
 def read_answers(workspace: Workspace, evaluation: Evaluation) -> list[dict[str, Any]]:
     """Who answered what: `target` (candidate, production, base), `suite`, `case`, the `messages`
-    that it read, `expected`, `answer` and `scores` of each case."""
+    that it read, `expected`, `answer` and `scores` of each case; `repeats` are the texts that came
+    back where a case was asked again."""
     text = (_artifact(workspace, evaluation) / ANSWERS_FILE).read_text(encoding="utf-8")
     return [json.loads(line) for line in text.split("\n") if line]
 
@@ -231,9 +245,11 @@ def _finish(workspace: Workspace, evaluation: str, **values: Any) -> None:
         )
 
 
-def _answers_folder(workspace: Workspace, row: Evaluation, label: str) -> Path:
-    """A candidate is asked afresh in every evaluation; a reference each prompt once."""
-    return workspace.folder(f"work/answers/{row.id if label == CANDIDATE else 'references'}")
+def _answers_folder(workspace: Workspace, row: Evaluation, label: str, subject: Subject) -> Path:
+    """A candidate's answers go with its evaluation; a reference is asked each prompt once."""
+    if label == CANDIDATE:
+        return workspace.folder(f"work/answers/{row.id}")
+    return workspace.folder(f"work/answers/references/{subject.conditions}".rstrip("/"))
 
 
 def _results(
@@ -345,9 +361,12 @@ def _answer_rows(
     plan: EvaluationPlan,
     subjects: Mapping[str, Subject],
     results: Mapping[str, Sequence[SuiteResult]],
+    again: Repeats | None,
 ) -> Iterator[dict[str, Any]]:
     for label, subject in subjects.items():
         for asked, result in zip(subject.suites(plan), results[label], strict=True):
+            main = label == CANDIDATE and asked.name == plan.main_suite.name
+            repeats = again.texts if main and again else {}
             for case in asked.cases:
                 found = result.cases[case.id]
                 yield {
@@ -358,6 +377,7 @@ def _answer_rows(
                     "expected": case.expected,
                     "answer": asdict(found.answer),
                     "scores": {name: score.value for name, score in found.scores.items()},
+                    **({"repeats": list(repeats[case.id])} if case.id in repeats else {}),
                 }
 
 

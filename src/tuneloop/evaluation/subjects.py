@@ -20,6 +20,8 @@ class Subject:
     """its own system text; None: it is asked with the task's, as the candidate is"""
     known: Mapping[str, Answer] = field(default_factory=dict)
     """answers that it gave elsewhere with the same sampling: prompt digest → answer"""
+    conditions: str = ""
+    """what else decides its answers, such as its server's version: they are kept apart by it"""
     main_suite_only: bool = False
     """its answers to the other suites would decide nothing"""
     trained_on: Mapping[str, Collection[str]] = field(default_factory=dict)

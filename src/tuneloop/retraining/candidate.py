@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuneloop.deployment import outcomes, release, servers
@@ -15,14 +16,14 @@ from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.report import CANDIDATE
 from tuneloop.evaluation.stage import Evaluation
 from tuneloop.evaluation.subjects import Subject
-from tuneloop.evaluation.targets import OpenAITarget
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
-from tuneloop.retraining import exporting, serving, trained_on
+from tuneloop.retraining import answered, exporting, serving, trained_on
 from tuneloop.retraining.decision import Decision, Verdict, decide
 from tuneloop.retraining.planning import plan_for
 from tuneloop.retraining.preparing import corrections_in
+from tuneloop.retraining.serving import OnDemand
 from tuneloop.workspace import Workspace, actor
 
 if TYPE_CHECKING:
@@ -60,19 +61,30 @@ def make_candidate(loop: Loop, dataset: DatasetVersion, run: TrainingRun) -> Can
 
 
 def evaluate_export(
-    loop: Loop, dataset: DatasetVersion, run: TrainingRun, exported: Exported
+    loop: Loop,
+    dataset: DatasetVersion,
+    run: TrainingRun,
+    exported: Exported,
+    *,
+    afresh: bool = False,
 ) -> Candidate:
     """Evaluate the file of an export that will be served, and register it as `candidate`.
+
+    What the same file answered before under the same conditions is scored anew and not asked again,
+    unless `afresh`.
 
     Raises:
         EvaluationError: a server does not answer.
     """
     plan = plan_for(loop, dataset, run)
     with ExitStack() as open_servers:
+        target = _file_target(loop, open_servers, exported, plan)
         done = evaluation.evaluate(
             loop.workspace,
             plan=plan,
-            target=_file_target(loop, open_servers, exported, plan),
+            target=target,
+            known={} if afresh else answered.before(loop, target),
+            ask_again=lambda main: answered.again(loop, target, main, afresh=afresh),
             references=_references(loop, open_servers, plan),
             quantisations=lambda main: exporting.quantisation_table(exported, plan, main),
             parity=exported.parity,
@@ -102,11 +114,12 @@ def evaluate_bundle(loop: Loop, bundle: Bundle) -> Evaluation:
     plan = plan.without(trained_on.known_to_bundle(loop, bundle, plan.suites))
     try:
         with ExitStack() as open_servers:
-            base_url = open_servers.enter_context(serving.bundle_server(loop.workspace, bundle))
+            target = _bundle_target(loop, open_servers, bundle)
             return evaluation.evaluate(
                 loop.workspace,
                 plan=plan,
-                target=serving.target_of(bundle, base_url),
+                target=target,
+                ask_again=lambda main: answered.again(loop, target, main, afresh=True),
                 references=_references(loop, open_servers, plan, without=bundle),
                 progress=loop.progress,
             )
@@ -195,14 +208,18 @@ def probes_of(workspace: Workspace, bundle: Bundle) -> list[Probe]:
         for a in answers
         if a["target"] == CANDIDATE and a["suite"] == main and a["answer"]["text"].strip()
     ]
-    step = max(1, len(mine) // QUERIES)
+    # Those that were asked again first: of them it is known what else the file may say.
+    asked_again = [a for a in mine if a.get("repeats")]
+    others = [a for a in mine if not a.get("repeats")]
+    step = max(1, len(others) // QUERIES)
     return [
         Probe(
             messages=tuple(a["messages"]),
             evaluated=a["answer"]["text"] if greedy else None,
             base=base.get(a["case"]),
+            repeats=tuple(a.get("repeats", ())) if greedy else (),
         )
-        for a in mine[::step][:QUERIES]
+        for a in [*asked_again, *others[::step]][:QUERIES]
     ]
 
 
@@ -220,6 +237,8 @@ def serving_settings(loop: Loop) -> dict[str, Any]:
         "context_tokens": endpoint.context_tokens,
         "parallel_requests": endpoint.parallel_requests,
         "threads": endpoint.threads,
+        # Left out where it is off, as in bundles from before this could be said.
+        **({"flash_attention": True} if endpoint.flash_attention else {}),
     }
 
 
@@ -230,16 +249,33 @@ def evaluation_settings(loop: Loop) -> dict[str, Any]:
 
 def _file_target(
     loop: Loop, open_servers: ExitStack, exported: Exported, plan: EvaluationPlan
-) -> OpenAITarget:
+) -> OnDemand:
     """The candidate's file behind the server and settings of production."""
-    name = f"{loop.model.name}-{exported.served.digest[:12]}"
-    url = open_servers.enter_context(
-        serving.file_server(
-            loop.workspace, exported.served_path, name=name, endpoint=loop.model.endpoint
-        )
+    return _on_demand(
+        loop, open_servers, plan, exported.served_path, exported.served.digest, loop.model.name
     )
-    return OpenAITarget(
-        base_url=url, model=name, identity=exported.served.digest, sampling=plan.sampling
+
+
+def _bundle_target(loop: Loop, open_servers: ExitStack, bundle: Bundle) -> OnDemand:
+    return OnDemand(
+        open_servers,
+        lambda: serving.bundle_server(loop.workspace, bundle),
+        model=bundle.id,
+        identity=bundle.id,
+        sampling=serving.sampling_in(bundle),
+    )
+
+
+def _on_demand(
+    loop: Loop, open_servers: ExitStack, plan: EvaluationPlan, path: Path, digest: str, label: str
+) -> OnDemand:
+    name = f"{label}-{digest[:12]}"
+    return OnDemand(
+        open_servers,
+        lambda: serving.file_server(loop.workspace, path, name=name, endpoint=loop.model.endpoint),
+        model=name,
+        identity=digest,
+        sampling=plan.sampling,
     )
 
 
@@ -255,25 +291,14 @@ def _references(
     alias = aliases.current(loop.workspace, loop.model.name).get("production")
     if alias is not None and (without is None or alias.bundle != without.id):
         bundle = bundles.find(loop.workspace, alias.bundle)
-        url = open_servers.enter_context(serving.bundle_server(loop.workspace, bundle))
-        own = evaluation.find(loop.workspace, bundle.manifest["evaluation"]["id"])
-        found["production"] = Subject(
-            target=serving.target_of(bundle, url),
-            system=bundle.manifest["task"]["system"],
-            known=evaluation.answers_of_candidate(loop.workspace, own),
-            trained_on=trained_on.known_to_bundle(loop, bundle, plan.suites),
-        )
+        target = _bundle_target(loop, open_servers, bundle)
+        known = trained_on.known_to_bundle(loop, bundle, plan.suites)
+        found["production"] = replace(answered.production(loop, bundle, target), trained_on=known)
     base = exporting.export_base(loop)
-    name = f"base-{base.served.digest[:12]}"
-    url = open_servers.enter_context(
-        serving.file_server(
-            loop.workspace, base.served_path, name=name, endpoint=loop.model.endpoint
-        )
+    target = _on_demand(loop, open_servers, plan, base.path, base.digest, "base")
+    found["base"] = Subject(
+        target=target, conditions=answered.conditions(loop), main_suite_only=True
     )
-    target = OpenAITarget(
-        base_url=url, model=name, identity=base.served.digest, sampling=plan.sampling
-    )
-    found["base"] = Subject(target=target, main_suite_only=True)
     return found
 
 
@@ -311,10 +336,7 @@ def _manifest(
             "file": exported.served.name,
             "digest": exported.served.digest,
             "chat_template": exported.chat_template,
-            "sampling": serving.sampling_of(loop.model).as_request(),
-            "context_tokens": loop.model.endpoint.context_tokens,
-            "parallel_requests": loop.model.endpoint.parallel_requests,
-            "threads": loop.model.endpoint.threads,
+            **serving.conditions(loop.model),
             "settings": serving_settings(loop),
         },
         evaluation=_evaluation_part(loop, done),
@@ -342,6 +364,7 @@ def _evaluation_part(loop: Loop, done: Evaluation) -> dict[str, Any]:
         "latency_p95_ms": latency[0] if latency else None,
         "comparisons": done.figures["comparisons"],
         "production": report.as_json()["subjects"].get("production"),
+        **{key: done.figures[key] for key in ("repeatability",) if key in done.figures},
     }
 
 

@@ -51,7 +51,8 @@ if TYPE_CHECKING:
 def run_cycle(loop: Loop, *, reason: str, force: bool = False) -> CycleResult:
     """Corrections → dataset → training → candidate → decision → deployment.
 
-    With `force` also where nothing is new: trained, evaluated and deployed again.
+    With `force` also where nothing is new: trained, asked and deployed again. What is made of the
+    same weights is the same all the same, and is not made again.
 
     Raises:
         BusyError: another cycle of this model is running.
@@ -156,7 +157,7 @@ def _run(loop: Loop, cycle: CycleRecord, *, force: bool) -> CycleResult:
         if closed is not None and (closed.how in ("rolled back", "being rolled out") or not ours):
             return _nothing_new(loop, cycle, before, closed)
         cycle.step("evaluate", lambda: {"bundle": before.id})
-    bundle = _evaluated(loop, cycle, dataset, run, plan)
+    bundle = _evaluated(loop, cycle, dataset, run, plan, afresh=force)
     decision = candidates.decision_of(bundle)
     if not decision.deploy:
         return finish(
@@ -186,11 +187,13 @@ def _evaluated(
     dataset: DatasetVersion,
     run: TrainingRun,
     plan: EvaluationPlan,
+    *,
+    afresh: bool,
 ) -> Bundle:
     """The candidate, held against the gates as they are and compared with production as it is."""
     while True:
         if not cycle.made("evaluate"):
-            _export_and_evaluate(loop, cycle, dataset, run, plan)
+            _export_and_evaluate(loop, cycle, dataset, run, plan, afresh=afresh)
         bundle = loop.bundle(cycle.made("evaluate")["bundle"])
         verdict = candidates.verdict_of(bundle)
         same_gates = bundle.manifest["evaluation"]["gates"] == plan.gate_lock.digest
@@ -209,12 +212,15 @@ def _export_and_evaluate(
     dataset: DatasetVersion,
     run: TrainingRun,
     plan: EvaluationPlan,
+    *,
+    afresh: bool,
 ) -> None:
     made = cycle.step("export", lambda: exporting.make(loop, run, plan))
     exported = exporting.reopen(loop, made)
 
     def evaluate() -> dict[str, Any]:
-        return {"bundle": candidates.evaluate_export(loop, dataset, run, exported).bundle.id}
+        made = candidates.evaluate_export(loop, dataset, run, exported, afresh=afresh)
+        return {"bundle": made.bundle.id}
 
     cycle.step("evaluate", evaluate)
 

@@ -1,7 +1,8 @@
 """Exports as the cycle needs them: stored, checked at every hop, with a table of size and speed.
 
 Each form is served once for the checks: parity and, unless it is the one that will serve, the
-table. The served form's row comes from the candidate's own evaluation.
+table. The served form's row comes from the candidate's own evaluation. What an earlier export of
+the same weights made or showed is used again: files, parity, answers.
 """
 
 from __future__ import annotations
@@ -9,39 +10,44 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuneloop.deployment.backends.base import ServerHandle
+from tuneloop.deployment.export.base import BaseFile, base_file
 from tuneloop.deployment.export.parity import (
     MERGED,
     ParityVerdict,
     check_parity,
     require_parity,
 )
+from tuneloop.deployment.export.parity_record import ParityRecord
 from tuneloop.deployment.export.stage import (
     F16,
-    MANIFEST,
     SAFETENSORS,
     Export,
     ExportedForm,
     export_candidate,
     gguf_name,
+    is_export_of,
     open_export,
 )
+from tuneloop.errors import StoreError
 from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.report import ParityHop, QuantisationRow
 from tuneloop.evaluation.results import SuiteResult, measure
 from tuneloop.evaluation.runner import SuiteAnswers, ask
 from tuneloop.evaluation.suites import Suite, make_suite
-from tuneloop.evaluation.targets import OpenAITarget
-from tuneloop.hashing import digest_file
+from tuneloop.evaluation.targets import ChatTarget, OpenAITarget
+from tuneloop.hashing import digest_file, short
 from tuneloop.intervals import Figure
+from tuneloop.registry import bundle as bundles
 from tuneloop.registry.base_model import verify_base
 from tuneloop.registry.gguf_base import check_gguf_belongs
-from tuneloop.retraining import serving
+from tuneloop.retraining import answered, serving
 
 if TYPE_CHECKING:
     from tuneloop.retraining.loop import Loop
@@ -52,6 +58,8 @@ UNSERVED_PARITY_PROMPTS = 4
 """For quantisations that do not serve: their parity is told and refuses nothing."""
 TABLE_CASES = 16
 """Cases that each quantisation is asked for the table; the gates see all cases."""
+_EARLIER_EXPORTS = 4
+"""So many of the same weights are looked through for files that need not be made again."""
 _TABLE_METRICS = ("correct", "accuracy", "format", "abstention_recall")
 
 
@@ -99,23 +107,15 @@ def make(loop: Loop, run: TrainingRun, plan: EvaluationPlan) -> dict[str, Any]:
         DeploymentError: a step failed or the disk is full; finished steps are kept.
         GateError: a form diverges from the step before beyond its bound.
     """
-    base = loop.base()
-    verify_base(base, run.base)
-    forms = sorted({*loop.model.export.quantisations, loop.model.export.serve})
+    verify_base(loop.base(), run.base)
     trained = _trained_folder(loop.workspace.artifacts.get(str(run.artifact)))
-    work = loop.workspace.folder("work/exports") / run.id
-    made = export_candidate(
-        base=base,
-        trained=trained,
-        output=work,
-        quantisations=forms,
-        name=loop.model.name,
-        progress=loop.progress,
-    )
-    check_gguf_belongs(made.path(loop.model.export.serve), base.folder)
+    artifact, made = _files(loop, run, trained)
+    check_gguf_belongs(made.path(loop.model.export.serve), loop.base().folder)
     hops, rows = _check(loop, trained, made, plan)
-    loop.progress.step("Storing the export")
-    artifact = loop.workspace.artifacts.put(made.folder, kind="export")
+    if not artifact:
+        loop.progress.step("Storing the export")
+        artifact = loop.workspace.artifacts.put(made.folder, kind="export")
+    work = _work_folder(loop, run)
     shutil.rmtree(work, ignore_errors=True)
     work.with_name(f"{work.name}.progress.json").unlink(missing_ok=True)
     return {
@@ -123,6 +123,57 @@ def make(loop: Loop, run: TrainingRun, plan: EvaluationPlan) -> dict[str, Any]:
         "parity": [asdict(hop) for hop in hops],
         "unserved": [asdict(row) for row in rows],
     }
+
+
+def _files(loop: Loop, run: TrainingRun, trained: Path) -> tuple[str, Export]:
+    """The export and the artifact that it is; what was made just now is none yet."""
+    base, name = loop.base(), loop.model.name
+    forms = sorted({*loop.model.export.quantisations, loop.model.export.serve})
+    earlier = []
+    for artifact, folder in islice(_earlier(loop, run), _EARLIER_EXPORTS):
+        found = open_export(folder)
+        if is_export_of(found, base=base, trained=trained, quantisations=forms, name=name):
+            loop.progress.note(
+                f"Export {short(artifact)} holds these weights merged, and {', '.join(forms)}; "
+                "it is used again"
+            )
+            return artifact, found
+        earlier.append(folder)
+    made = export_candidate(
+        base=base,
+        trained=trained,
+        output=_work_folder(loop, run),
+        quantisations=forms,
+        name=name,
+        progress=loop.progress,
+        earlier=earlier,
+    )
+    return "", made
+
+
+def _earlier(loop: Loop, run: TrainingRun) -> Iterator[tuple[str, Path]]:
+    """Exports of the same weights that are whole in the store, the newest first."""
+    mine, seen = _weights(loop, str(run.artifact)), set()
+    for bundle in bundles.listing(loop.workspace, model=loop.model.name):
+        artifact, trained = (bundle.manifest["artifacts"].get(k, "") for k in ("export", "trained"))
+        if artifact in seen:
+            continue
+        seen.add(artifact)
+        try:
+            if _weights(loop, trained) == mine:
+                yield artifact, loop.workspace.artifacts.get(artifact)
+        except StoreError:
+            continue  # it is made again, which is how a damaged one is mended
+
+
+def _weights(loop: Loop, trained: str) -> set[tuple[str, str]]:
+    """Path and digest of what a training made; its record, with its times, is left out."""
+    files = loop.workspace.artifacts.describe(trained).files
+    return {(file.path, file.digest) for file in files if "/" in file.path}
+
+
+def _work_folder(loop: Loop, run: TrainingRun) -> Path:
+    return loop.workspace.folder("work/exports") / run.id
 
 
 def reopen(loop: Loop, made: Mapping[str, Any]) -> Exported:
@@ -141,23 +192,14 @@ def reopen(loop: Loop, made: Mapping[str, Any]) -> Exported:
     )
 
 
-def export_base(loop: Loop) -> Exported:
-    """The untuned base in the form that production serves; made once and kept in the cache."""
-    base = loop.base()
-    output = (
-        loop.workspace.folder("cache/base-exports") / f"{base.digest}-{loop.model.export.serve}"
-    )
-    if (output / MANIFEST).is_file():
-        return _exported(loop, "", open_export(output))
-    made = export_candidate(
-        base=base,
-        trained=base.folder,
-        output=output,
-        quantisations=[loop.model.export.serve],
-        name="base",
+def export_base(loop: Loop) -> BaseFile:
+    """The untuned base in the form that production serves; made once in a workspace."""
+    return base_file(
+        loop.base(),
+        loop.model.export.serve,
+        cache=loop.workspace.folder("cache/base-exports"),
         progress=loop.progress,
     )
-    return _exported(loop, "", made)
 
 
 def quantisation_table(
@@ -183,33 +225,36 @@ def _check(
     """Parity of every hop, and the table of the forms that do not serve."""
     serves = loop.model.export.serve
     forms = {made.path(name): form for name, form in made.forms.items()}
-    rows: list[QuantisationRow] = []
+    unserved = [name for name in made.forms if name not in (SAFETENSORS, serves)]
+    rows: dict[str, QuantisationRow] = {}
 
     @contextmanager
     def serve(path: Path) -> Iterator[ServerHandle]:
         form = forms[path]
-        name = f"{form.name}-{form.files[0].digest[:12]}"
-        with serving.file_server(
-            loop.workspace, path, name=name, endpoint=loop.model.endpoint
-        ) as url:
-            yield ServerHandle(base_url=url, served_name=name)
-            if form.name != serves:
-                rows.append(_asked(loop, form, url, name, plan))
+        with _server(loop, path, form) as url:
+            yield ServerHandle(base_url=url, served_name=_served_name(form))
+            if form.name in unserved:
+                rows[form.name] = _asked(loop, form, _target(form, url, plan), plan)
 
-    spot_checked = made.forms.keys() - {SAFETENSORS, F16, serves}
     verdicts = check_parity(
         base=loop.base().folder,
         trained=trained,
         export=made,
         prompts=[case.messages for case in plan.main_suite.cases[:PARITY_PROMPTS]],
-        prompts_of=dict.fromkeys(spot_checked, UNSERVED_PARITY_PROMPTS),
+        prompts_of=dict.fromkeys(set(unserved) - {F16}, UNSERVED_PARITY_PROMPTS),
         serve=serve,
         bounds={str(form): bound for form, bound in loop.model.export.parity.items()},
+        known=ParityRecord(loop.workspace.folder("cache/parity"), made),
         progress=loop.progress,
     )
     # What is not served may diverge: the report says so.
     require_parity([v for v in verdicts if v.hop in (MERGED, F16, serves)])
-    return [_hop(verdict) for verdict in verdicts], rows
+    with ExitStack() as servers:
+        for name in [name for name in unserved if name not in rows]:
+            form = made.forms[name]
+            target = _on_demand(loop, servers, made.path(name), form, plan)
+            rows[name] = _asked(loop, form, target, plan)
+    return [_hop(verdict) for verdict in verdicts], [rows[name] for name in unserved]
 
 
 def _hop(verdict: ParityVerdict) -> ParityHop:
@@ -225,21 +270,53 @@ def _hop(verdict: ParityVerdict) -> ParityHop:
 
 
 def _asked(
-    loop: Loop, form: ExportedForm, url: str, name: str, plan: EvaluationPlan
+    loop: Loop, form: ExportedForm, target: ChatTarget, plan: EvaluationPlan
 ) -> QuantisationRow:
     suite = _table_suite(plan)
     loop.progress.step(f"Measuring {form.name} on {len(suite.cases)} cases")
-    target = OpenAITarget(
-        base_url=url, model=name, identity=form.files[0].digest, sampling=plan.sampling
-    )
     answers = ask(
         suite,
         target,
-        folder=loop.workspace.folder("work/answers/quantisations"),
+        folder=answered.tables_folder(loop),
+        known=answered.by_file(loop, target.identity),
         concurrency=plan.concurrency,
         progress=loop.progress,
     )
+    if answers.reused:
+        loop.progress.note(f"{answers.reused} of them were answered in an earlier run")
     return _measured(form, answers, plan)
+
+
+@contextmanager
+def _server(loop: Loop, path: Path, form: ExportedForm) -> Iterator[str]:
+    name, endpoint = _served_name(form), loop.model.endpoint
+    with serving.file_server(loop.workspace, path, name=name, endpoint=endpoint) as url:
+        yield url
+
+
+def _served_name(form: ExportedForm) -> str:
+    return f"{form.name}-{form.files[0].digest[:12]}"
+
+
+def _target(form: ExportedForm, url: str, plan: EvaluationPlan) -> OpenAITarget:
+    return OpenAITarget(
+        base_url=url,
+        model=_served_name(form),
+        identity=form.files[0].digest,
+        sampling=plan.sampling,
+    )
+
+
+def _on_demand(
+    loop: Loop, servers: ExitStack, path: Path, form: ExportedForm, plan: EvaluationPlan
+) -> serving.OnDemand:
+    return serving.OnDemand(
+        servers,
+        lambda: _server(loop, path, form),
+        model=_served_name(form),
+        identity=form.files[0].digest,
+        sampling=plan.sampling,
+    )
 
 
 def _measured(form: ExportedForm, answers: SuiteAnswers, plan: EvaluationPlan) -> QuantisationRow:

@@ -215,8 +215,8 @@ class Loop:
         """
         from tuneloop.training import stage
 
-        version = dataset or self.dataset()
         self.check(base=True, rows=False)
+        version = dataset or self.dataset()
         busy = self.workspace.exclusive(f"train-{self.model.name}", doing="train")
         with busy, self.telling("training"):
             return stage.train(

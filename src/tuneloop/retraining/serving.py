@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from tuneloop.deployment import release, servers, up
-from tuneloop.deployment.backends.llamacpp import LlamaServer, LlamaSettings, settings_of
+from tuneloop.deployment.backends.llamacpp import (
+    LlamaServer,
+    LlamaSettings,
+    server_version,
+    settings_of,
+)
 from tuneloop.deployment.smoke import Ask
-from tuneloop.evaluation.targets import OpenAITarget, Sampling
+from tuneloop.evaluation.suites import Messages
+from tuneloop.evaluation.targets import Answer, OpenAITarget, Sampling
 from tuneloop.modelfile import EndpointSettings, ModelSettings
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
@@ -36,6 +43,77 @@ def _only(schema: Mapping[str, Any] | None) -> dict[str, Any]:
     }
 
 
+def conditions(model: ModelSettings) -> dict[str, Any]:
+    """What decides, beside a file and the prompt, what its server answers and how fast.
+
+    These are fields of the `serving` part of a bundle's manifest.
+    """
+    endpoint = model.endpoint
+    return {
+        "sampling": sampling_of(model).as_request(),
+        "context_tokens": endpoint.context_tokens,
+        "parallel_requests": endpoint.parallel_requests,
+        "threads": endpoint.threads,
+        "flash_attention": endpoint.flash_attention,
+        "server": server_version(),
+    }
+
+
+class OnDemand:
+    """A target whose server is started with the first question, and not where none is left."""
+
+    def __init__(
+        self,
+        open_servers: ExitStack,
+        serve: Callable[[], AbstractContextManager[str]],
+        *,
+        model: str,
+        identity: str,
+        sampling: Sampling,
+        request_fields: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`serve` gives the base URL; it is closed with `open_servers`."""
+        self.identity = identity
+        self.sampling = sampling
+        self._open_servers = open_servers
+        self._serve = serve
+        self._model = model
+        self._request_fields = request_fields or {}
+        self._lock = threading.Lock()
+        self._target: OpenAITarget | None = None
+
+    def complete(self, messages: Messages) -> Answer:
+        """Answer one prompt; safe to call from many threads.
+
+        Raises:
+            DeploymentError: the server does not come up.
+        """
+        return self._opened().complete(messages)
+
+    def without_memory(self) -> OnDemand:
+        """The same server, which reads every prompt from its first token (llama.cpp's field)."""
+        return OnDemand(
+            self._open_servers,
+            lambda: nullcontext(self._opened().base_url),
+            model=self._model,
+            identity=self.identity,
+            sampling=self.sampling,
+            request_fields={"cache_prompt": False},
+        )
+
+    def _opened(self) -> OpenAITarget:
+        with self._lock:
+            if self._target is None:
+                self._target = OpenAITarget(
+                    base_url=self._open_servers.enter_context(self._serve()),
+                    model=self._model,
+                    identity=self.identity,
+                    sampling=self.sampling,
+                    request_fields=self._request_fields,
+                )
+        return self._target
+
+
 def model_path(workspace: Workspace, bundle: Bundle) -> Path:
     """The verified file that a bundle serves."""
     folder = bundles.verify(workspace, bundle)["export"]
@@ -51,6 +129,7 @@ def file_server(
         context_tokens=endpoint.context_tokens,
         parallel=endpoint.parallel_requests,
         threads=endpoint.threads,
+        flash_attention=endpoint.flash_attention,
     )
     log = workspace.folder("logs") / f"server-{name[:12]}.log"
     with LlamaServer(path, served_name=name, settings=settings, log=log) as handle:

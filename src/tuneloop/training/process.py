@@ -261,6 +261,9 @@ def _environment(config: TrainingConfig) -> dict[str, str]:
     # The base is a local folder: nothing needs the network, and nobody is told what is trained.
     environment.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", DO_NOT_TRACK="1")
     environment.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # PEFT writes the names of the trained layers in the order of a set: equal trainings shall
+    # have equal files, so that what is made of them is recognised.
+    environment["PYTHONHASHSEED"] = "0"
     if config.threads is not None:
         environment["OMP_NUM_THREADS"] = str(config.threads)
     # One process trains on one GPU; TRL refuses several without a launcher.

@@ -22,6 +22,8 @@ from tuneloop.deployment.backends import llamacpp
 from tuneloop.deployment.backends.base import ServerHandle
 from tuneloop.deployment.backends.llamacpp import LlamaServer, LlamaSettings
 from tuneloop.deployment.export.convert import convert_to_gguf
+from tuneloop.deployment.export.observe import http_poster
+from tuneloop.deployment.export.quantize import quantise_gguf
 from tuneloop.deployment.gateways import GatewayPlace, Gateways
 from tuneloop.deployment.supervised import model_server
 from tuneloop.deployment.supervisor import RestartTiming, Supervisor
@@ -94,6 +96,30 @@ def test_greedy_answers_equal_those_of_the_hugging_face_model(
         expected = tokenizer.decode(new_tokens, skip_special_tokens=True)
         # Random weights may stop in the middle of a character, which only Hugging Face shows.
         assert _ask(served.base_url, prompt).rstrip("\ufffd") == expected.rstrip("\ufffd")
+
+
+@pytest.fixture
+def quantised(gguf: Path, tmp_path: Path) -> Iterator[ServerHandle]:
+    quantise_gguf(gguf, tmp_path / "q8_0.gguf", quantisation="q8_0", progress=Silent())
+    with LlamaServer(tmp_path / "q8_0.gguf", served_name="b-1", settings=SETTINGS) as handle:
+        yield handle
+
+
+def test_what_the_cache_holds_changes_no_probability(quantised: ServerHandle) -> None:
+    """The CPU's flash attention would: it rounds long pieces of a prompt otherwise than short."""
+    post = http_poster(quantised.base_url)
+    shared = post("/tokenize", {"content": "You sort messages to the support desk. " * 6})["tokens"]
+    ends = [post("/tokenize", {"content": text})["tokens"] for text in PROMPTS]
+
+    def first_token(prompt: list[int], *, remember: bool) -> dict[int, float]:
+        body = {"prompt": prompt, "n_predict": 1, "temperature": 0, "n_probs": 10}
+        answer = post("/completion", {**body, "cache_prompt": remember})
+        (step,) = answer["completion_probabilities"]
+        return {top["id"]: top["logprob"] for top in step["top_logprobs"]}
+
+    read_whole = [first_token(shared + end, remember=False) for end in ends]
+    first_token(shared, remember=True)
+    assert [first_token(shared + end, remember=True) for end in ends] == read_whole
 
 
 def test_every_slot_has_the_context_that_was_asked_for(served: ServerHandle) -> None:

@@ -12,7 +12,13 @@ import pytest
 
 import tuneloop
 from live_desk import make_loop
-from tuneloop.errors import EvaluationError, ModelFileError, TuneloopError, UsageError
+from tuneloop.errors import (
+    BaseModelError,
+    EvaluationError,
+    ModelFileError,
+    TuneloopError,
+    UsageError,
+)
 from tuneloop.retraining.loop import Loop
 from tuneloop.workspace import Workspace
 
@@ -125,7 +131,7 @@ def test_a_record_is_asked_for_with_the_methods_that_return_it(bare: Loop) -> No
     [
         (lambda x: x.dataset("nope"), UsageError),
         (lambda x: x.dataset_diff("nope", "latest"), UsageError),
-        (lambda x: x.train(), UsageError),
+        (lambda x: x.train(), BaseModelError),
         (lambda x: x.training_run("nope"), UsageError),
         (lambda x: x.evaluation("nope"), EvaluationError),
         (lambda x: x.evaluate_bundle("nope"), UsageError),

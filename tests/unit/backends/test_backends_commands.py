@@ -15,6 +15,24 @@ from tuneloop.errors import DeploymentError, UsageError
 from tuneloop.testing.upstream import ScriptedUpstream
 
 
+def test_a_bundle_is_served_with_the_attention_that_it_was_evaluated_with() -> None:
+    serving = {"context_tokens": 512, "parallel_requests": 1, "threads": 1}
+    words = {
+        stated: llamacpp.command(
+            Path("m.gguf"), served_name="b", port=1, settings=llamacpp.settings_of(manifest)
+        )
+        for stated, manifest in {
+            "before it could be said": serving,
+            "off": {**serving, "flash_attention": False},
+            "on": {**serving, "flash_attention": True},
+        }.items()
+    }
+    assert [name for name, line in words.items() if "--flash-attention" in line] == [
+        "before it could be said",
+        "on",
+    ]
+
+
 def test_every_slot_owns_its_context_and_the_bundle_its_name() -> None:
     settings = LlamaSettings(context_tokens=512, parallel=3, threads=1)
     command = llamacpp.command(

@@ -7,12 +7,13 @@ from tuneloop.deployment.smoke import Probe, SmokeResult, judge
 QUERIES = 12
 
 
-def judged(answer: str, *, greedy: bool = True) -> SmokeResult:
+def judged(answer: str, *, greedy: bool = True, repeats: tuple[str, ...] = ()) -> SmokeResult:
     probes = [
         Probe(
             messages=({"role": "user", "content": str(n)},),
             evaluated=f"tuned {n}" if greedy else None,
             base=f"base {n}",
+            repeats=tuple(text.format(n) for text in repeats),
         )
         for n in range(QUERIES)
     ]
@@ -23,6 +24,13 @@ def test_greedy_answers_must_be_those_of_the_evaluation() -> None:
     assert judged("tuned {}").passed
     other = judged("another {}")
     assert not other.passed and "only 0 of 12 answers equal the evaluation's" in other.reason
+
+
+def test_what_the_file_said_when_it_was_asked_again_is_as_evaluated_too() -> None:
+    assert judged("turned over {}", repeats=("turned over {}",)).as_evaluated == 12
+    # Another question's answer is none of this one's, and another model's is nobody's.
+    assert not judged("turned over 3", repeats=("turned over {}",)).passed
+    assert not judged("another {}", repeats=("turned over {}",)).passed
 
 
 def test_answers_drawn_at_random_are_not_compared_with_the_evaluation() -> None:

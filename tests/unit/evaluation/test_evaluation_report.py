@@ -14,6 +14,7 @@ from tuneloop.evaluation import gates
 from tuneloop.evaluation.comparison import compare
 from tuneloop.evaluation.metrics import metrics_for
 from tuneloop.evaluation.plan import make_plan
+from tuneloop.evaluation.repeatability import Repeatability
 from tuneloop.evaluation.report import ParityHop, QuantisationRow, Report, make_report
 from tuneloop.evaluation.results import measure
 from tuneloop.evaluation.targets import Answer, Sampling
@@ -64,6 +65,7 @@ def make(task: TaskSettings, parts, *, minimum_cases: int, known: tuple[str, ...
                 mine, theirs, label="production", metrics=metrics, margin=plan.margin, known=known
             )
         ],
+        repeatability=Repeatability(n=12, repeated=11, alone=12, together=11).as_json(),
         quantisations=[
             QuantisationRow(
                 name="q8_0",
@@ -113,6 +115,7 @@ def test_the_json_has_the_keys_that_readers_rely_on(report: Report) -> None:
         "plan",
         "suites",
         "comparisons",
+        "repeatability",
         "quantisations",
         "parity",
         "notes",
@@ -123,6 +126,11 @@ def test_the_json_has_the_keys_that_readers_rely_on(report: Report) -> None:
     assert data["verdict"] == "passed"
     assert data["comparisons"][0]["lost"] == 3
     assert data["suites"][0]["worst"][0]["output"].startswith("(no answer: http_500")
+
+
+def test_a_report_from_before_repeatability_was_measured_is_shown(report: Report) -> None:
+    older = {key: value for key, value in report.as_json().items() if key != "repeatability"}
+    assert "answers repeated" not in as_text(Report(older)) + Report(older).as_html()
 
 
 def test_it_comes_back_from_its_folder_as_it_was(report: Report, tmp_path: Path) -> None:
@@ -144,7 +152,14 @@ def test_the_page_holds_nothing_that_a_model_could_make_run(report: Report) -> N
 
 def test_all_three_forms_tell_the_same_story(report: Report) -> None:
     for text in (as_text(report), unescape(report.as_html())):
-        for fact in ("0.925", ">= 0.9", "production", "q8_0", "8 of 9"):
+        for fact in (
+            "0.925",
+            ">= 0.9",
+            "production",
+            "q8_0",
+            "8 of 9",
+            "11 of 12 answers repeated",
+        ):
             assert fact in text
     assert "PASSED" in as_text(report)
 

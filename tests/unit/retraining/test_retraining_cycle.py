@@ -162,7 +162,7 @@ def loop(
         assert made["artifact"] == "of the export"
         return SimpleNamespace()
 
-    def evaluate_export(_: Loop, __: Any, run: Any, ___: Any) -> Any:
+    def evaluate_export(_: Loop, __: Any, run: Any, ___: Any, *, afresh: bool) -> Any:
         played.do("evaluate")
         bundle = played.register(run.id)
         played.interrupt.pop("evaluated", lambda: None)()

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ class LlamaSettings:
     """Slots: requests that are worked on at the same time."""
     threads: int | None = None
     """None: all physical cores but one, at most 16; see `default_threads`."""
+    flash_attention: bool = False
+    """On a CPU; see docs/decisions/0014. With a GPU llama.cpp decides."""
     prompt_cache_mb: int = 512
     """Memory for the prompts of conversations that have no slot just now."""
     startup_timeout_seconds: float = 180.0
@@ -50,6 +53,8 @@ def settings_of(serving: Mapping[str, Any]) -> LlamaSettings:
         context_tokens=serving["context_tokens"],
         parallel=serving["parallel_requests"],
         threads=serving["threads"],
+        # A bundle from before this could be said was evaluated with it.
+        flash_attention=serving.get("flash_attention", True),
     )
 
 
@@ -90,7 +95,16 @@ def command(model: Path, *, served_name: str, port: int, settings: LlamaSettings
         "--prompt-cache-mb": settings.prompt_cache_mb,
     }
     words = [str(word) for pair in flags.items() for word in pair]
-    return [sys.executable, "-m", _CHILD, *words, "--until-stdin-closes"]
+    switches = ["--flash-attention"] if settings.flash_attention else []
+    return [sys.executable, "-m", _CHILD, *words, *switches, "--until-stdin-closes"]
+
+
+def server_version() -> str:
+    """What `LlamaServer` runs by default: part of what decides an answer."""
+    try:
+        return f"xllamacpp {version('xllamacpp')}"
+    except PackageNotFoundError:
+        return "none"
 
 
 def base_url(port: int) -> str:

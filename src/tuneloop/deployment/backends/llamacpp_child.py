@@ -32,6 +32,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--parallel", type=int, required=True, help="slots: requests at a time")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--prompt-cache-mb", type=int, default=512)
+    parser.add_argument("--flash-attention", action="store_true", help="on a CPU, too")
     parser.add_argument("--until-stdin-closes", action="store_true")
     return parser.parse_args(argv)
 
@@ -54,6 +55,10 @@ def parameters(chosen: argparse.Namespace) -> Any:
     params.n_threads_http = _CONNECTIONS
     params.cache_prompt = True
     params.cache_ram_mib = chosen.prompt_cache_mb  # its own default is 8 GB
+    if not chosen.flash_attention and _on_processors_alone():
+        # The CPU's flash attention rounds otherwise for a long piece of a prompt than for a short
+        # one, so that an answer would depend on what the cache holds: docs/decisions/0014.
+        params.flash_attn_type = type(params.flash_attn_type).LLAMA_FLASH_ATTN_TYPE_DISABLED
     # The model's own template; what it says stays in `content` as it said it.
     params.use_jinja = True
     params.reasoning_format = type(params.reasoning_format).COMMON_REASONING_FORMAT_NONE
@@ -63,6 +68,12 @@ def parameters(chosen: argparse.Namespace) -> Any:
     params.cors_origins = f"http://{chosen.host}:{chosen.port}"  # not any web page
     params.verbosity = 2  # warnings: a line for each request would fill the disk
     return params
+
+
+def _on_processors_alone() -> bool:
+    """Whether llama.cpp sees nothing but CPUs here."""
+    found = require("xllamacpp", extra="serve").get_device_info()
+    return all(device["type"].name.endswith("_CPU") for device in found)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

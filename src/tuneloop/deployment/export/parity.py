@@ -14,7 +14,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -31,6 +31,7 @@ from tuneloop.deployment.export.stage import F16, SAFETENSORS, Export
 from tuneloop.errors import DeploymentError, GateError
 from tuneloop.progress import Progress
 
+ADAPTER = "adapter"
 MERGED = "merged"
 DEFAULT_POSITIONS = 16
 
@@ -92,6 +93,16 @@ class Served(Protocol):
         """Its OpenAI endpoint."""
 
 
+class Known(Protocol):
+    """Verdicts of earlier checks of the same files."""
+
+    def find(self, hop: str, reference: str, *, prompts: int) -> ParityVerdict | None:
+        """What at least so many prompts showed, if any did."""
+
+    def keep(self, verdict: ParityVerdict) -> None:
+        """Remember a step that passed."""
+
+
 def check_parity(
     *,
     base: Path,
@@ -101,6 +112,7 @@ def check_parity(
     serve: Callable[[Path], AbstractContextManager[Served]],
     bounds: Mapping[str, float] | None = None,
     prompts_of: Mapping[str, int] | None = None,
+    known: Known | None = None,
     positions: int = DEFAULT_POSITIONS,
     progress: Progress,
 ) -> list[ParityVerdict]:
@@ -108,8 +120,9 @@ def check_parity(
 
     `serve` runs a GGUF file for as long as the context lasts; `bounds` replaces a step's bound: the
     largest difference for f16, the mean one for a quantisation. `prompts_of` says of how many
-    prompts, the first ones, a form is asked; default: all. Stops when merged or f16 weights
-    fail, for what follows is made from them.
+    prompts, the first ones, a form is asked; default: all. What is `known` is judged by the bounds
+    of now and not asked again. Stops when merged or f16 weights fail, for what follows is made
+    from them.
 
     Raises:
         DeploymentError: a form cannot be loaded, served or asked.
@@ -120,29 +133,95 @@ def check_parity(
     for hop, difference in (bounds or {}).items():
         bounded = "max" if hop == F16 else "mean"
         allowed[hop] = replace(allowed[hop], **{f"{bounded}_logprob_difference": difference})
-    progress.step("Parity: asking the trained and the merged weights")
-    models = [Weights(folder=export.path(SAFETENSORS))]
-    if is_adapter(trained):
-        models.append(Weights(folder=base, adapter=trained))
-    merged, *unmerged = observe_weights(models, prompts, positions=positions, progress=progress)
-    verdicts = [judge_parity(MERGED, "adapter", seen, merged, allowed[MERGED]) for seen in unmerged]
-    reference_name, reference = MERGED, merged
-    for form in export.forms:
-        if form == SAFETENSORS:
-            continue
+    look = _Look(
+        base=base,
+        trained=trained,
+        export=export,
+        prompts=prompts,
+        prompts_of=prompts_of or {},
+        serve=serve,
+        positions=positions,
+        progress=progress,
+    )
+    verdicts: list[ParityVerdict] = []
+    seen_before: list[str] = []
+    for hop, reference in _steps(export, adapted=is_adapter(trained)):
         if not all(verdict.passed for verdict in verdicts if verdict.hop in (MERGED, F16)):
             break
-        progress.step(f"Parity: asking {form}, served")
-        asked = prompts[: (prompts_of or {}).get(form)]
-        with serve(export.path(form)) as server:
-            observed = observe_server(
-                http_poster(server.base_url), asked, positions=positions, progress=progress
-            )
-        compared = reference[: len(asked)]
-        verdicts.append(judge_parity(form, reference_name, compared, observed, allowed[form]))
-        if form == F16:
-            reference_name, reference = F16, observed
+        asked = prompts[: look.prompts_of.get(hop)]
+        found = known.find(hop, reference, prompts=len(asked)) if known else None
+        if found is not None:
+            verdicts.append(judge_again(found, allowed[hop]))
+            seen_before.append(f"{reference} → {hop}")
+            continue
+        before = look.at(reference)[: len(asked)]
+        verdict = judge_parity(hop, reference, before, look.at(hop), allowed[hop])
+        verdicts.append(verdict)
+        if known and verdict.passed:
+            known.keep(verdict)
+    if seen_before:
+        progress.note(f"Parity of {', '.join(seen_before)} was shown before, for these very files")
     return verdicts
+
+
+def _steps(export: Export, *, adapted: bool) -> list[tuple[str, str]]:
+    """Each step of the export with what it is compared with."""
+    converted = F16 if F16 in export.forms else MERGED
+    forms = [form for form in export.forms if form != SAFETENSORS]
+    merged = [(MERGED, ADAPTER)] if adapted else []
+    return merged + [(form, MERGED if form == F16 else converted) for form in forms]
+
+
+@dataclass(kw_only=True)
+class _Look:
+    """What each form does with the prompts; a form is asked when that is wanted, and once."""
+
+    base: Path
+    trained: Path
+    export: Export
+    prompts: Sequence[Messages]
+    prompts_of: Mapping[str, int]
+    serve: Callable[[Path], AbstractContextManager[Served]]
+    positions: int
+    progress: Progress
+    seen: dict[str, Sequence[Observation]] = field(default_factory=dict)
+
+    def at(self, form: str) -> Sequence[Observation]:
+        """An observation for each of the prompts that the form is asked."""
+        if form not in self.seen:
+            if form in (ADAPTER, MERGED):
+                self._ask_weights([MERGED, *([ADAPTER] if form == ADAPTER else [])])
+            else:
+                self._ask_served(form)
+        return self.seen[form]
+
+    def _ask_weights(self, forms: Sequence[str]) -> None:
+        self.progress.step(
+            "Parity: asking the trained and the merged weights"
+            if ADAPTER in forms
+            else "Parity: asking the merged weights"
+        )
+        places = {
+            MERGED: Weights(folder=self.export.path(SAFETENSORS)),
+            ADAPTER: Weights(folder=self.base, adapter=self.trained),
+        }
+        observed = observe_weights(
+            [places[form] for form in forms],
+            self.prompts,
+            positions=self.positions,
+            progress=self.progress,
+        )
+        self.seen.update(zip(forms, observed, strict=True))
+
+    def _ask_served(self, form: str) -> None:
+        self.progress.step(f"Parity: asking {form}, served")
+        with self.serve(self.export.path(form)) as server:
+            self.seen[form] = observe_server(
+                http_poster(server.base_url),
+                self.prompts[: self.prompts_of.get(form)],
+                positions=self.positions,
+                progress=self.progress,
+            )
 
 
 def require_parity(verdicts: Sequence[ParityVerdict]) -> None:
@@ -194,6 +273,17 @@ def judge_parity(
         positions=positions,
         bounds=bounds,
     )
+
+
+def judge_again(found: ParityVerdict, bounds: ParityBounds) -> ParityVerdict:
+    """A verdict on what was seen earlier, by other bounds; pure."""
+    agreement, largest = found.agreement, found.largest_logprob_difference
+    mean = found.mean_logprob_difference
+    if agreement is None or largest is None or mean is None:
+        return replace(found, bounds=bounds)
+    reason = _bound_reason(agreement, largest, mean, bounds)
+    moved = f"log-probabilities moved by {mean:.2g} on average, {largest:.2g} at most"
+    return replace(found, passed=not reason, reason=reason or moved, bounds=bounds)
 
 
 def logprob_differences(reference: Observation, candidate: Observation) -> list[float]:

@@ -8,16 +8,19 @@
 
 The folder's content depends on its inputs alone, so that the same candidate has the same identity
 wherever and however often it is exported; times are kept beside it. A step whose files are whole
-is not repeated after an interruption.
+is not repeated after an interruption, and what an earlier export made of the same is taken from
+there: merged weights depend on base and adapter, a GGUF on the model's name and the converter too,
+a quantisation on the quantiser as well, and nothing on anything else.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -37,6 +40,9 @@ MANIFEST = "export.json"
 SAFETENSORS = "safetensors"
 F16 = "f16"
 _MANIFEST_VERSION = 1
+_MERGED_BY = ("base", "trained")
+_CONVERTED_BY = (*_MERGED_BY, "name", "converter")
+_QUANTISED_BY = (*_CONVERTED_BY, "quantiser")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +80,8 @@ class Export:
     folder: Path
     forms: Mapping[str, ExportedForm]
     """`safetensors` and each quantisation asked for."""
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    """What decided the bytes: digests of base and trained weights, the name, the tools."""
 
     def path(self, form: str) -> Path:
         """The GGUF file of a quantisation, or the `safetensors` folder.
@@ -102,21 +110,25 @@ def export_candidate(
     quantisations: Sequence[str],
     name: str,
     progress: Progress,
+    earlier: Iterable[Path] = (),
 ) -> Export:
     """Make `output` from a base and the trained weights: an adapter, or a whole fine-tuned model.
 
     `quantisations` are some of f16, q8_0, q5_k_m and q4_k_m; `name` goes into the files' metadata.
-    Continues an interrupted export of the same inputs, and starts afresh for others.
+    Continues an interrupted export of the same inputs, and starts afresh for others. `earlier` are
+    folders of finished exports, their bytes verified, from which is taken what is the same; they
+    are looked at one by one, until nothing is missing.
 
     Raises:
         DeploymentError: a step failed or the disk is full; finished steps are kept.
     """
     _check_names(quantisations)
     wanted = [q for q in (F16, *QUANTISATIONS) if q in quantisations]
-    inputs = _inputs(base, trained, name)
+    inputs = export_inputs(base, trained, name)
     steps = _Steps.load(output, inputs)
     output.mkdir(parents=True, exist_ok=True)
     (output / MANIFEST).unlink(missing_ok=True)
+    steps.take_over(earlier, [SAFETENSORS, *wanted], merger=_merger(trained), progress=progress)
     if not steps.done:
         require_free_bytes(output, _whole_size(base, wanted))
     safetensors, f16 = output / SAFETENSORS, output / gguf_name(F16)
@@ -124,30 +136,48 @@ def export_candidate(
     def merge() -> str:
         if is_adapter(trained):
             merge_adapter(base.folder, trained, safetensors, progress=progress)
-            return f"peft {version('peft')}"
-        copy_full_model(trained, base.folder, safetensors)
-        return "copied"
+        else:
+            copy_full_model(trained, base.folder, safetensors)
+        return _merger(trained)
 
     def convert() -> str:
         return convert_to_gguf(safetensors, f16, name=name, progress=progress)
 
-    progress.step("Merging the trained weights into the base")
-    steps.run(SAFETENSORS, safetensors, merge, progress)
+    merging = "Merging the trained weights into the base"
+    steps.run(SAFETENSORS, safetensors, merge, progress, doing=merging)
     missing = [q for q in wanted if q != F16 and not steps.is_whole(q)]
     if F16 in wanted or missing:
-        progress.step("Converting to GGUF f16")
-        steps.run(F16, f16, convert, progress)
+        steps.run(F16, f16, convert, progress, doing="Converting to GGUF f16")
     for quantisation in wanted:
         if quantisation == F16:
             continue
-        progress.step(f"Quantising to {quantisation.upper()}")
         target = output / gguf_name(quantisation)
 
         def quantise(quantisation: str = quantisation, target: Path = target) -> str:
             return quantise_gguf(f16, target, quantisation=quantisation, progress=progress)
 
-        steps.run(quantisation, target, quantise, progress)
+        doing = f"Quantising to {quantisation.upper()}"
+        steps.run(quantisation, target, quantise, progress, doing=doing)
     return _finish(output, inputs, steps, [SAFETENSORS, *wanted])
+
+
+def same_result(form: str, inputs: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
+    """Whether exports of these inputs hold the same bytes as a form; pure."""
+    keys = {SAFETENSORS: _MERGED_BY, F16: _CONVERTED_BY}.get(form, _QUANTISED_BY)
+    return all(key in inputs and inputs[key] == others.get(key) for key in keys)
+
+
+def is_export_of(
+    export: Export, *, base: BaseModel, trained: Path, quantisations: Sequence[str], name: str
+) -> bool:
+    """Whether `export_candidate` would make just this of these."""
+    inputs = export_inputs(base, trained, name)
+    merged = export.forms[SAFETENSORS]
+    return (
+        export.forms.keys() == {SAFETENSORS, *quantisations}
+        and merged.tool == _merger(trained)
+        and all(same_result(form, inputs, export.inputs) for form in export.forms)
+    )
 
 
 def open_export(folder: Path) -> Export:
@@ -169,7 +199,7 @@ def open_export(folder: Path) -> Export:
         for name in (SAFETENSORS, F16, *QUANTISATIONS)
         if name in stored
     }
-    return Export(folder=folder, forms=forms)
+    return Export(folder=folder, forms=forms, inputs=manifest["inputs"])
 
 
 class _Steps:
@@ -179,6 +209,7 @@ class _Steps:
         self._output = output
         self._inputs = inputs
         self.done = done
+        self._verified: set[str] = set()
 
     @classmethod
     def load(cls, output: Path, inputs: Mapping[str, Any]) -> _Steps:
@@ -193,11 +224,55 @@ class _Steps:
         shutil.rmtree(output, ignore_errors=True)
         return cls(output, inputs, {})
 
-    def run(self, name: str, target: Path, make: Callable[[], str], progress: Progress) -> None:
-        """Do a step, unless its files are whole."""
+    def take_over(
+        self, earlier: Iterable[Path], wanted: Sequence[str], *, merger: str, progress: Progress
+    ) -> None:
+        """Take what is missing from exports of the same, with an f16 to make the rest from."""
+        missing = [name for name in wanted if not self.is_whole(name)]
+        taken: list[str] = []
+        exports = iter(earlier)
+        while missing and (folder := next(exports, None)) is not None:
+            found = open_export(folder)
+            usable = {
+                name: form
+                for name, form in found.forms.items()
+                if same_result(name, self._inputs, found.inputs)
+                and (name != SAFETENSORS or form.tool == merger)
+            }
+            for name in [name for name in missing if name in usable]:
+                self._take(usable[name], folder)
+                taken.append(name)
+            missing = [name for name in missing if name not in taken]
+            # Not asked for, and what the missing ones are made from.
+            if missing and F16 in usable and F16 not in self.done:
+                self._take(usable[F16], folder)
+        if taken:
+            self._save()
+            named = ", ".join(taken)
+            progress.note(f"{named}: made by an earlier export of these weights; used again")
+
+    def _take(self, form: ExportedForm, folder: Path) -> None:
+        for file in form.files:
+            target = self._output / file.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+            try:
+                os.link(folder / file.path, target)
+            except OSError:
+                shutil.copyfile(folder / file.path, target)
+        self.done[form.name] = form
+        self._verified.add(form.name)
+
+    def run(
+        self, name: str, target: Path, make: Callable[[], str], progress: Progress, *, doing: str
+    ) -> None:
+        """Do a step, unless its files are whole; `doing` says what it does."""
+        if name in self._verified:
+            return
         if self.is_whole(name):
             progress.note(f"{name} is there already ({in_megabytes(self.done[name].size_bytes)})")
             return
+        progress.step(doing)
         started = time.monotonic()
         tool = make()
         seconds = time.monotonic() - started
@@ -208,6 +283,8 @@ class _Steps:
 
     def is_whole(self, name: str) -> bool:
         """Whether a step was finished and its bytes are still those."""
+        if name in self._verified:
+            return True
         return name in self.done and all(
             (self._output / file.path).is_file()
             and digest_file(self._output / file.path) == file.digest
@@ -236,11 +313,15 @@ def _finish(output: Path, inputs: Mapping[str, Any], steps: _Steps, kept: Sequen
         entries[name]["size_bytes"] = form.size_bytes
     content = {"version": _MANIFEST_VERSION, "inputs": inputs, "forms": entries}
     _write_json(output / MANIFEST, content)
-    return Export(folder=output, forms=forms)
+    return Export(folder=output, forms=forms, inputs=inputs)
 
 
-def _inputs(base: BaseModel, trained: Path, name: str) -> dict[str, Any]:
-    """Everything that decides the bytes of an export."""
+def export_inputs(base: BaseModel, trained: Path, name: str) -> dict[str, Any]:
+    """Everything that decides the bytes of an export.
+
+    Raises:
+        DeploymentError: there are no trained weights.
+    """
     files = identity_files(trained)
     if (trained / "adapter_config.json").is_file():
         files.append(trained / "adapter_config.json")
@@ -256,6 +337,11 @@ def _inputs(base: BaseModel, trained: Path, name: str) -> dict[str, Any]:
         "converter": find_converter().version,
         "quantiser": quantiser_version(),
     }
+
+
+def _merger(trained: Path) -> str:
+    """What makes the merged weights: part of what decides their bytes."""
+    return f"peft {version('peft')}" if is_adapter(trained) else "copied"
 
 
 def _check_names(quantisations: Sequence[str]) -> None:

@@ -57,6 +57,11 @@ class EndpointSettings(Section):
     context_tokens: Annotated[int, Field(ge=128)] = Field(2048, description="Per request.")
     parallel_requests: Annotated[int, Field(ge=1)] = 4
     threads: Annotated[int, Field(ge=1)] | None = None
+    flash_attention: bool = Field(
+        False,
+        description="On a CPU: reads long prompts faster, and lets the prompt cache decide between "
+        "two tokens that are nearly equally likely.",
+    )
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     max_tokens: Annotated[int, Field(ge=1)] = 256
 

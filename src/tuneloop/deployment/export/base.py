@@ -1,0 +1,101 @@
+"""The untuned base as files that can be served: each form is made once in a workspace.
+
+    base-exports/
+      <digest of what decides it>/model-q8_0.gguf   one folder a form, the f16 among them, from
+                                  base.json         which the others are made; written last
+
+No copy of the weights is kept beside them: the base's own folder is what is converted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from tuneloop.deployment.export.convert import convert_to_gguf
+from tuneloop.deployment.export.disk import partial_file
+from tuneloop.deployment.export.llama_cpp import find_converter
+from tuneloop.deployment.export.quantize import quantise_gguf, quantiser_version
+from tuneloop.deployment.export.stage import F16, MANIFEST, gguf_name, open_export
+from tuneloop.hashing import canonical_json, digest_file, digest_json, short
+from tuneloop.progress import Progress
+from tuneloop.registry.base_model import BaseModel
+
+_MANIFEST = "base.json"
+_NAME = "base"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseFile:
+    """A GGUF file of the untuned base."""
+
+    path: Path
+    digest: str
+    """SHA-256 of its bytes."""
+
+
+def base_file(base: BaseModel, form: str, *, cache: Path, progress: Progress) -> BaseFile:
+    """The base as f16, q8_0, q5_k_m or q4_k_m: from `cache` where it is there, else made.
+
+    Raises:
+        DeploymentError: a step failed or the disk is full; finished steps are kept.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / f"{short(base.digest)}.lock"):
+        found = _found(base, form, cache)
+        if found is not None:
+            progress.note(f"The untuned base as {form} is there already; it is used again")
+            return found
+        return _made(base, form, cache, progress)
+
+
+def _made(base: BaseModel, form: str, cache: Path, progress: Progress) -> BaseFile:
+    target = _folder(base, form, cache) / gguf_name(form)
+    if form == F16:
+        progress.step("Converting the untuned base to GGUF f16, to compare with")
+        convert_to_gguf(base.folder, target, name=_NAME, progress=progress)
+    else:
+        source = _found(base, F16, cache) or _made(base, F16, cache, progress)
+        progress.step(f"Quantising the untuned base to {form.upper()}, to compare with")
+        quantise_gguf(source.path, target, quantisation=form, progress=progress)
+    made = BaseFile(path=target, digest=digest_file(target))
+    text = canonical_json({"decided_by": _decided_by(base, form), "digest": made.digest}) + "\n"
+    with partial_file(target.with_name(_MANIFEST), needed_bytes=len(text)) as partial:
+        partial.write_text(text, "utf-8")
+    return made
+
+
+def _found(base: BaseModel, form: str, cache: Path) -> BaseFile | None:
+    target = _folder(base, form, cache) / gguf_name(form)
+    try:
+        manifest = json.loads(target.with_name(_MANIFEST).read_text("utf-8"))
+    except (OSError, ValueError):
+        return _of_an_older_workspace(base, form, cache)
+    return BaseFile(path=target, digest=manifest["digest"]) if target.is_file() else None
+
+
+def _of_an_older_workspace(base: BaseModel, form: str, cache: Path) -> BaseFile | None:
+    """There was one folder for each form that serves, with a copy of the weights in it."""
+    folder = cache / f"{base.digest}-{form}"
+    if not (folder / MANIFEST).is_file():
+        return None
+    export = open_export(folder)
+    decided = _decided_by(base, form)
+    if any(export.inputs.get(key) != value for key, value in decided.items() if key != "form"):
+        return None
+    return BaseFile(path=export.path(form), digest=export.forms[form].files[0].digest)
+
+
+def _folder(base: BaseModel, form: str, cache: Path) -> Path:
+    return cache / short(digest_json(_decided_by(base, form)))
+
+
+def _decided_by(base: BaseModel, form: str) -> Mapping[str, Any]:
+    """Everything that decides the bytes of a form."""
+    by = {"base": base.digest, "name": _NAME, "form": form, "converter": find_converter().version}
+    return by if form == F16 else {**by, "quantiser": quantiser_version()}

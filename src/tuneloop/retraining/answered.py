@@ -1,0 +1,115 @@
+"""What a served file answered in earlier evaluations, so that it is not asked the same again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuneloop.deployment.backends.llamacpp import server_version
+from tuneloop.errors import EvaluationError, StoreError
+from tuneloop.evaluation import repeatability
+from tuneloop.evaluation import stage as evaluation
+from tuneloop.evaluation.repeatability import Repeatability, Repeats
+from tuneloop.evaluation.results import SuiteResult
+from tuneloop.evaluation.runner import answers_kept
+from tuneloop.evaluation.subjects import Subject
+from tuneloop.evaluation.targets import Answer, ChatTarget
+from tuneloop.hashing import digest_json, digest_text, short
+from tuneloop.registry import bundle as bundles
+from tuneloop.registry.bundle import Bundle
+from tuneloop.retraining import serving
+
+if TYPE_CHECKING:
+    from tuneloop.retraining.loop import Loop
+
+
+def by_file(loop: Loop, digest: str) -> dict[str, Answer]:
+    """What the file with this digest said, served as the model file says now: prompt → answer.
+
+    Latencies come along, so all that decides them must be the same: sampling, server, slots,
+    threads, and how many questions were asked at a time. Gates, margin and suites decide nothing.
+    """
+    known: dict[str, Answer] = {}
+    for bundle in reversed(bundles.listing(loop.workspace, model=loop.model.name)):
+        if _served_alike(loop, bundle, digest):
+            try:
+                done = evaluation.find(loop.workspace, bundle.manifest["evaluation"]["id"])
+                known |= evaluation.answers_of_candidate(loop.workspace, done)
+            except (EvaluationError, StoreError):
+                continue  # the answers are gone or damaged: they are asked for again
+    return known
+
+
+def before(loop: Loop, target: ChatTarget) -> dict[str, Answer]:
+    """What a file said as a candidate, and earlier for a table of quantisations."""
+    in_tables = answers_kept(tables_folder(loop), target)
+    return in_tables | by_file(loop, target.identity)
+
+
+def production(loop: Loop, bundle: Bundle, target: ChatTarget) -> Subject:
+    """A bundle as it is served; what it said as a candidate counts if the server is still the same.
+
+    Raises:
+        EvaluationError: its own evaluation is not there.
+    """
+    server, known = server_version(), {}
+    if bundle.manifest["serving"].get("server") == server:
+        own = evaluation.find(loop.workspace, bundle.manifest["evaluation"]["id"])
+        known = evaluation.answers_of_candidate(loop.workspace, own)
+    return Subject(
+        target=target,
+        system=bundle.manifest["task"]["system"],
+        known=known,
+        conditions=short(digest_text(server)),
+    )
+
+
+def tables_folder(loop: Loop) -> Path:
+    """Where the answers of forms that do not serve are kept, apart by what decides them."""
+    return loop.workspace.folder(f"work/answers/quantisations/{conditions(loop)}")
+
+
+def conditions(loop: Loop) -> str:
+    """What decides answers beside file and prompt, as one short digest."""
+    return short(digest_json(serving.conditions(loop.model)))
+
+
+def again(
+    loop: Loop, target: ChatTarget, main: SuiteResult, *, afresh: bool = False
+) -> Repeats | None:
+    """How well a file's answers repeat: as it was measured before, unless `afresh`, or now."""
+    known = None if afresh else _repeats_of(loop, target.identity)
+    if known is not None:
+        loop.progress.note("how well its answers repeat was measured before; used again")
+        return known
+    found = repeatability.repeat(
+        main, target, concurrency=loop.model.endpoint.parallel_requests, progress=loop.progress
+    )
+    if found is not None:
+        loop.progress.note(repeatability.sentence(found.figure.as_json()))
+    return found
+
+
+def _repeats_of(loop: Loop, digest: str) -> Repeats | None:
+    for bundle in bundles.listing(loop.workspace, model=loop.model.name):
+        figure = bundle.manifest["evaluation"].get("repeatability")
+        if figure is None or not _served_alike(loop, bundle, digest):
+            continue
+        try:
+            done = evaluation.find(loop.workspace, bundle.manifest["evaluation"]["id"])
+            rows = evaluation.read_answers(loop.workspace, done)
+        except (EvaluationError, StoreError):
+            continue
+        counts = {key: figure[key] for key in ("n", "repeated", "alone", "together")}
+        texts = {row["case"]: row["repeats"] for row in rows if "repeats" in row}
+        return Repeats(figure=Repeatability(**counts), texts=texts)
+    return None
+
+
+def _served_alike(loop: Loop, bundle: Bundle, digest: str) -> bool:
+    served, held_to = bundle.manifest["serving"], bundle.manifest["evaluation"]["settings"]
+    return (
+        served.get("digest") == digest
+        and all(served.get(key) == value for key, value in serving.conditions(loop.model).items())
+        and held_to.get("concurrency") == loop.model.evaluation.concurrency
+    )

@@ -1,0 +1,207 @@
+"""What is done once is not done twice: the work of cycles that change one setting, counted.
+
+The tests tell one story on one workspace. The model is tiny and every step real.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from typer.testing import CliRunner
+
+from tiny_desk import make_desk
+from tuneloop.cli.main import app
+from tuneloop.retraining.cycle_end import CycleResult
+from tuneloop.retraining.loop import Loop
+from tuneloop.storage import tables
+
+pytestmark = pytest.mark.timeout(300)
+
+WORK = (
+    "Training",
+    "Merging",
+    "Converting",
+    "Quantising",
+    "Parity",
+    "Measuring",
+    "Storing the exp",
+    "Asking 12",
+)
+"""How the steps begin that repeat nothing where nothing of theirs has changed."""
+SUITE = 'evaluation.suites=[{"name": "golden", "file": "golden.jsonl"}]'
+BOTH_FORMS = ('export.quantisations=["q8_0","q4_k_m"]', 'export.parity={"q4_k_m":3}')
+
+
+@dataclass
+class Heard:
+    """A progress that remembers what it is told."""
+
+    steps: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def step(self, text: str) -> None:
+        """Keep."""
+        self.steps.append(text)
+
+    def update(self, done: float, total: float, detail: str = "") -> None:
+        """Ignore."""
+
+    def note(self, text: str) -> None:
+        """Keep."""
+        self.notes.append(text)
+
+    @property
+    def work(self) -> list[str]:
+        """The steps that make something, without what changes from run to run."""
+        return [step.split(" on ")[0] for step in self.steps if step.startswith(WORK)]
+
+    def said(self, what: str) -> list[str]:
+        """The notes with these words."""
+        return [note for note in self.notes if what in note]
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    yield make_desk(tmp_path_factory.mktemp("desk"))
+    if before is None:
+        del os.environ["OMP_NUM_THREADS"]
+
+
+def run(desk: Path, *changes: str, **options: Any) -> tuple[CycleResult, Heard]:
+    heard = Heard()
+    loop = Loop.open(desk, overrides=changes, progress=heard)
+    try:
+        return loop.run(**options), heard
+    finally:
+        loop.close()
+
+
+def servers_started(desk: Path) -> int:
+    """Lines of model servers that came up, over all logs."""
+    logs = (desk.parent / ".tuneloop/logs").glob("server-*.log")
+    return sum(log.read_text().count("tuneloop: serving") for log in logs)
+
+
+def test_a_first_run_does_each_step_once(desk: Path) -> None:
+    done, heard = run(desk)
+    assert done.deployed, done.outcome
+    assert heard.work == [
+        "Training",
+        "Merging the trained weights into the base",
+        "Converting to GGUF f16",
+        "Quantising to Q8_0",
+        "Parity: asking the trained and the merged weights",
+        "Parity: asking q8_0, served",
+        "Storing the export",
+        "Converting the untuned base to GGUF f16, to compare with",
+        "Quantising the untuned base to Q8_0, to compare with",
+        "Asking 12 cases again, alone and 1 at once",
+    ]
+
+
+def test_how_well_the_answers_repeat_is_in_the_bundle_and_its_report(
+    desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(desk.parent)
+    shown = CliRunner().invoke(app, ["bundle", "show"]).stdout
+    assert "of 12 answers repeated" in " ".join(shown.split())
+    manifest = json.loads(CliRunner().invoke(app, ["bundle", "show", "--json"]).stdout)["manifest"]
+    found = manifest["evaluation"]["repeatability"]
+    assert found["n"] == 12 and found["low"] <= found["value"] <= found["high"]
+    report = json.loads(CliRunner().invoke(app, ["evaluation", "show", "latest", "--json"]).stdout)
+    assert report["repeatability"] == found
+    # One slot, one question at a time, and nothing in the cache that would decide.
+    assert found["repeated"] == 12
+
+
+def test_a_changed_gate_makes_and_asks_nothing_again(desk: Path) -> None:
+    before = servers_started(desk)
+    changed = ('evaluation.gates={"error_share": "<= 0.2"}', "evaluation.margin=0.25")
+    done, heard = run(desk, *changed, reason="another gate")
+    assert done.deployed, done.outcome
+    assert heard.work == []
+    assert servers_started(desk) == before + 1, "the smoke test's alone"
+    for reused in (
+        "did exactly this already",
+        "holds these weights merged",
+        "was shown before",
+        "answers repeat was measured before",
+    ):
+        assert len(heard.said(reused)) == 1, reused
+    assert len(heard.said("untuned base as q8_0 is there already")) == 1
+    assert len(heard.said("43 of them were answered in an earlier run")) == 3, "all three"
+    gates = [one["gates"] for one in _evaluations(desk)]
+    assert len(gates) == 2 and gates[0] != gates[1], "scored anew, under the new gates"
+
+
+def test_a_changed_suite_is_asked_what_is_new_in_it(desk: Path) -> None:
+    row = {"prompt": "Sing of lighthouses!", "completion": '{"intent": "out_of_scope"}'}
+    (desk.parent / "golden.jsonl").write_text(json.dumps(row) + "\n")
+    done, heard = run(desk, SUITE)
+    assert done.deployed, done.outcome
+    # A version of the rows says which suites no row gives away; whether the training on it is
+    # another is the training's business. What is made of equal weights is not made again.
+    assert set(heard.work) <= {"Training"}
+    assert "Asking the candidate 1 cases of suite 'golden'" in heard.steps
+    assert len(heard.said("43 of them were answered in an earlier run")) == 3
+
+
+def test_monitors_and_reasons_decide_nothing(desk: Path) -> None:
+    done, heard = run(desk, SUITE, "monitors.minimum_samples=12", reason="another monitor")
+    assert done.outcome.startswith("Nothing new")
+    assert heard.work == []
+
+
+def test_another_quantisation_is_made_from_what_is_there(desk: Path) -> None:
+    done, heard = run(desk, *BOTH_FORMS, "export.serve=q4_k_m")
+    assert done.deployed, done.outcome
+    # The f16 is made again: it was not asked for, so it was not kept. Its reference is the merged
+    # weights, which are asked for the new file's sake, without the adapter.
+    assert heard.work == [
+        "Converting to GGUF f16",
+        "Quantising to Q4_K_M",
+        "Parity: asking the merged weights",
+        "Parity: asking q4_k_m, served",
+        "Measuring q8_0",
+        "Storing the export",
+        "Quantising the untuned base to Q4_K_M, to compare with",
+        "Asking 12 cases again, alone and 1 at once",
+    ]
+    assert heard.said("safetensors, q8_0: made by an earlier export of these weights")
+    assert heard.said("Parity of adapter → merged, merged → q8_0 was shown before")
+    assert heard.said("16 of them were answered in an earlier run"), "q8_0 was the candidate"
+
+
+def test_going_back_to_the_first_finds_everything(desk: Path) -> None:
+    before = servers_started(desk)
+    done, heard = run(desk, *BOTH_FORMS, 'evaluation.gates={"error_share": "<= 0.3"}')
+    assert done.deployed, done.outcome
+    assert heard.work == ["Measuring q4_k_m"]
+    assert len(heard.said("answered in an earlier run")) == 4, "the table, and all three"
+    assert servers_started(desk) == before + 1
+
+
+def test_forced_trains_and_asks_again_and_makes_no_equal_file_again(desk: Path) -> None:
+    done, heard = run(desk, force=True)
+    assert done.deployed, done.outcome
+    assert heard.work == ["Training", "Asking 12 cases again, alone and 1 at once"]
+    assert len(heard.said("43 of them were answered")) == 2, (
+        "production and base, not the candidate"
+    )
+
+
+def _evaluations(desk: Path) -> list[dict[str, Any]]:
+    loop = Loop.open(desk)
+    with loop.workspace.records.begin() as tx:
+        found = [dict(row) for row in tx.execute(sa.select(tables.evaluations)).mappings()]
+    loop.close()
+    return found
