@@ -46,11 +46,11 @@ class Heard:
     steps: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def step(self, text: str) -> None:
+    def step(self, text: str, *, keeps: str = "") -> None:
         """Keep."""
         self.steps.append(text)
 
-    def update(self, done: float, total: float, detail: str = "") -> None:
+    def update(self, done: float, total: float | None, detail: str = "") -> None:
         """Ignore."""
 
     def note(self, text: str) -> None:

@@ -30,7 +30,7 @@ class Listener(Silent):
     def note(self, text: str) -> None:
         self.notes.append(text)
 
-    def update(self, done: float, total: float, detail: str = "") -> None:
+    def update(self, done: float, total: float | None, detail: str = "") -> None:
         self.updates.append((done, total, detail))
 
 
