@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 _sessions: set[int] = set()
 
 
-@contextmanager
-def resting_with_us(session: int) -> Iterator[None]:
-    """While it lasts, the child that leads `session` rests when this process does."""
+def rest_with_us(session: int) -> None:
+    """From now on the child that leads `session` rests when this process does."""
     _sessions.add(session)
-    try:
-        yield
-    finally:
-        _sessions.discard(session)
+
+
+def forget(session: int) -> None:
+    """It has ended."""
+    _sessions.discard(session)
 
 
 def rest() -> None:

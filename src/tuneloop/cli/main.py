@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 from collections.abc import Callable
@@ -127,6 +128,8 @@ def main() -> None:
     | 130 | Ctrl-C |
     """
     sys.unraisablehook = _not_swallowed
+    # SQLAlchemy logs a Ctrl-C that meets it while it closes, with a traceback, and raises it again.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     if draws(err):
         signal.signal(signal.SIGTSTP, _rest)
     sys.exit(_code_of(app))

@@ -75,6 +75,7 @@ class TrainingProcess:
             # Ctrl-C reaches only us; we then tell the child in our own words.
             start_new_session=True,
         )
+        foreground.rest_with_us(self._process.pid)
         self._lines: queue.Queue[bytes | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -133,6 +134,7 @@ class TrainingProcess:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        foreground.forget(self._process.pid)
         self._reader.join(timeout=5)
         for stream in (self._process.stdout, self._process.stderr):
             if stream is not None:
@@ -173,14 +175,13 @@ def run_training(
         progress.note("It had finished, only its result was not stored yet; taking that.")
         return read_output(spec.output_folder)
     process = TrainingProcess(spec)
-    with foreground.resting_with_us(process.pid):
-        for event in process.events(cancelled=cancelled):
-            _tell(event, progress)
-            if event["event"] == "cancelled":
-                raise TrainingError(
-                    "Training was cancelled.",
-                    remedy="Run the same command again to continue from the last checkpoint.",
-                )
+    for event in process.events(cancelled=cancelled):
+        _tell(event, progress)
+        if event["event"] == "cancelled":
+            raise TrainingError(
+                "Training was cancelled.",
+                remedy="Run the same command again to continue from the last checkpoint.",
+            )
     return read_output(spec.output_folder)
 
 
