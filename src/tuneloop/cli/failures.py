@@ -23,9 +23,9 @@ _LOG = "errors.log"
 
 def tell(message: str, remedy: str) -> None:
     """A mistake or a fault that the user can do something about."""
-    err.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+    err.print(f"[bold red]error:[/] {escape(message)}")
     if remedy:
-        err.print(f"[bold]→[/] {escape(remedy)}", soft_wrap=True)
+        err.print(f"[bold]→[/] {escape(remedy)}")
 
 
 def tell_unexpected(error: Exception) -> None:

@@ -137,7 +137,7 @@ def main() -> None:
 
 def _stopped(message: str) -> int:
     # The terminal has echoed `^C`.
-    err.print(f"\n{message}" if err.is_terminal else message, markup=False, soft_wrap=True)
+    err.print(f"\n{message}" if err.is_terminal else message, markup=False)
     return failures.INTERRUPTED
 
 

@@ -43,14 +43,15 @@ def up(
             return
         loop.progress.step("Starting the gateway and the model servers")
         url = loop.up_detached()
-        out.print(f"Serving at [bold]{url}[/] as model {loop.model.endpoint_name!r}.")
-        for server in servers.not_ready(loop.workspace)[1]:
-            out.print(
-                f"The model server of {short(server.bundle)}, kept warm for a rollback, is not "
-                f"ready: {server.status}. {server.detail}",
-                style="yellow",
-                markup=False,
-            )
+        behind = servers.not_ready(loop.workspace)[1]
+    out.print(f"Serving at [bold]{url}[/] as model {loop.model.endpoint_name!r}.")
+    for server in behind:
+        out.print(
+            f"The model server of {short(server.bundle)}, kept warm for a rollback, is not "
+            f"ready: {server.status}. {server.detail}",
+            style="yellow",
+            markup=False,
+        )
 
 
 def restart(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:

@@ -96,7 +96,7 @@ def run(
     if json_:
         print_json(result)
     else:
-        out.print(result.outcome, style="bold", soft_wrap=True, markup=False)
+        out.print(result.outcome, style="bold", markup=False)
         if result.waits_for_people:
             out.print("Once that is done, the worker goes on, or you: tuneloop run")
     if result.refused:

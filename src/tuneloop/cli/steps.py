@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from tuneloop.cli.durations import Durations
@@ -75,9 +75,19 @@ class Steps:
         before = self.durations.of(text) if self.durations else None
         self.current = Step(text=text, keeps=keeps, pace=Pace(now), seconds_before=before)
         self._line_at = now
-        self._console.print(f"[bold cyan]▸[/] {escape(text)}")
+        self._announce(text)
         if draws(self._console):
             self._bar = _Bar(self._console, self.current)
+
+    def _announce(self, text: str) -> None:
+        """Below its first line a long text stands under itself."""
+        mark = Text("▸", style="bold cyan")
+        if self._console.is_terminal:
+            line = Table.grid(padding=(0, 1, 0, 0))
+            line.add_row(mark, Text(text))
+            self._console.print(line)
+        else:
+            self._console.print(Text.assemble(mark, " ", text), soft_wrap=True)
 
     def update(self, done: float, total: float | None, detail: str = "") -> None:
         """Move the current step's bar; in a log, a line at most every ten seconds."""

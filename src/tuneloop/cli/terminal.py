@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # In a pipe nothing is wrapped or cut: a program reads it, or another terminal wraps it.
 out = Console(highlight=False, emoji=False, soft_wrap=not sys.stdout.isatty())
-err = Console(stderr=True, highlight=False, emoji=False)
+err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=not sys.stderr.isatty())
 
 ModelOption = Annotated[
     Path,

@@ -38,12 +38,13 @@ def parts(report: Mapping[str, Any]) -> list[RenderableType]:
         if fields_of(suite, CANDIDATE):
             found.append(_Fields(suite))
         found += _weak_slices(suite)
-    found += [_comparison(c) for c in report["comparisons"]]
+    by_name = {suite["name"]: suite for suite in report["suites"]}
+    found += [_comparison(c, by_name.get(c["suite"], {})) for c in report["comparisons"]]
     if report.get("repeatability"):
         said = sentence(report["repeatability"])
         found.append(Text(f"\n{said[0].upper()}{said[1:]}"))
     if report["quantisations"]:
-        found.append(_quantisations(report["quantisations"]))
+        found.append(_Quantisations(report["quantisations"]))
     if report["parity"]:
         found.append(_parity(report["parity"]))
     for suite in report["suites"]:
@@ -163,7 +164,7 @@ def _weak_slices(suite: Mapping[str, Any]) -> list[RenderableType]:
     return [table]
 
 
-def _comparison(comparison: Mapping[str, Any]) -> RenderableType:
+def _comparison(comparison: Mapping[str, Any], suite: Mapping[str, Any]) -> RenderableType:
     table = _table(
         f"\nAgainst {comparison['reference']} on suite {comparison['suite']!r}: "
         f"{comparison['verdict'].replace('_', ' ')} (margin {comparison['margin']:g})",
@@ -174,7 +175,12 @@ def _comparison(comparison: Mapping[str, Any]) -> RenderableType:
         "p",
         "verdict",
     )
-    told = [m for m in comparison["metrics"] if m.get("decides", True) or _is_clear(m)]
+    fields = {f"json_field.{name}" for name in fields_of(suite, CANDIDATE)} if suite else set()
+    told = [
+        m
+        for m in comparison["metrics"]
+        if m.get("decides", True) or (m["metric"] in fields and _is_clear(m))
+    ]
     for one in told:
         table.add_row(
             Text(one["metric"]),
@@ -198,22 +204,29 @@ def _comparison(comparison: Mapping[str, Any]) -> RenderableType:
 
 
 def _is_clear(one: Mapping[str, Any]) -> bool:
-    """A field that moved for sure; the others are in the JSON and HTML."""
+    """Whether it moved for sure; other fields, and precision and recall, are in JSON and HTML."""
     return one["verdict"] in ("better", "worse")
 
 
-def _quantisations(rows: Sequence[Mapping[str, Any]]) -> Table:
-    metrics = list(dict.fromkeys(metric for row in rows for metric in row["figures"]))
-    table = _table("\nQuantisations", "file", "MB", "tokens/s", *metrics)
-    for row in rows:
-        speed = row["tokens_per_second"]
-        table.add_row(
-            Text(row["name"]),
-            f"{row['size_bytes'] / 1e6:.0f}",
-            "-" if speed is None else f"{speed:.0f}",
-            *(figure(row["figures"].get(metric), metric) for metric in metrics),
-        )
-    return table
+class _Quantisations:
+    """The exported files side by side; with intervals where they fit."""
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        self._rows = rows
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        wide = options.max_width >= _WITH_INTERVALS
+        metrics = list(dict.fromkeys(metric for row in self._rows for metric in row["figures"]))
+        table = _table("\nQuantisations", "file", "MB", "tokens/s", *metrics)
+        for row in self._rows:
+            speed = row["tokens_per_second"]
+            table.add_row(
+                Text(row["name"]),
+                f"{row['size_bytes'] / 1e6:.0f}",
+                "-" if speed is None else f"{speed:.0f}",
+                *(_measured(row["figures"].get(metric), interval=wide) for metric in metrics),
+            )
+        yield table
 
 
 def _parity(hops: Sequence[Mapping[str, Any]]) -> Table:
@@ -233,14 +246,15 @@ def _parity(hops: Sequence[Mapping[str, Any]]) -> Table:
 def _worst(suite: Mapping[str, Any]) -> list[RenderableType]:
     if not suite["worst"]:
         return []
-    text = Text(f"\nWorst of {suite['wrong']} wrong answers in {suite['name']}", style="italic")
+    rows = Table.grid(padding=(0, 2))
     for case in suite["worst"][:_SHOWN_WORST]:
-        text.append("\n")
-        text.append(f"  asked     {_short(case['messages'][-1]['content'])}\n", style="not italic")
-        text.append(f"  answered  {_short(case['output'])}\n", style="not italic red")
+        rows.add_row("  asked", Text(_short(case["messages"][-1]["content"])))
+        rows.add_row("  answered", Text(_short(case["output"]), style="red"))
         if case["expected"] is not None:
-            text.append(f"  expected  {_short(case['expected'])}\n", style="not italic green")
-    return [text]
+            rows.add_row("  expected", Text(_short(case["expected"]), style="green"))
+        rows.add_row("", "")
+    title = f"\nWorst of {suite['wrong']} wrong answers in {suite['name']}"
+    return [Text(title, style="italic"), rows]
 
 
 def _short(value: str) -> str:
