@@ -19,37 +19,42 @@ if TYPE_CHECKING:
 
 _LINES = 2
 """At most so many for one value."""
+_WHOLE = 1_000
+"""Lines of a value that is not shortened."""
 _CURVE = "▁▂▃▄▅▆▇█"
 _CURVE_WIDTH = 24
 
 
 class Sheet:
-    """A heading, then names with values; a long value is shortened in its middle."""
+    """A heading, then names with values; a value longer than `lines` is shortened in its middle."""
 
-    def __init__(self, heading: str) -> None:
-        """Nothing below the heading yet."""
+    def __init__(self, heading: str | None = None, *, lines: int | None = _LINES) -> None:
+        """Nothing below the heading yet; `lines` None: every value is whole."""
         self._heading = heading
+        self._lines = lines
         self._rows: list[tuple[str, Text]] = []
 
-    def add(self, name: str, value: object, *, style: str = "") -> None:
-        """A line; one without a value (None, empty) is left out."""
-        if value not in (None, "", (), [], {}):
-            self._rows.append((name, Text(" ".join(str(value).split()), style=style)))
+    def add(self, name: str, *values: object, style: str = "") -> None:
+        """A line for each value, the name before the first; None and what is empty is left out."""
+        given = [value for value in values if value not in (None, "", (), [], {})]
+        for value, shown in zip(given, (name, *[""] * len(given)), strict=False):
+            self._rows.append((shown, Text(" ".join(str(value).split()), style=style)))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw it in the width that there is; in a pipe every value is a line."""
-        yield Text(self._heading, style="bold")
+        if self._heading is not None:
+            yield Text(self._heading, style="bold")
         names = max((len(name) for name, _ in self._rows), default=0)
         if not console.is_terminal:
             for name, value in self._rows:
                 yield Text(f"{name:<{names}}  ") + value
             return
-        room = max(10, options.max_width - names - 2)
+        room = max(10, options.max_width - names - 2) * (self._lines or _WHOLE)
         rows = Table.grid(padding=(0, 2, 0, 0))
         rows.add_column(style="bold", no_wrap=True)
         rows.add_column(overflow="fold")
         for name, value in self._rows:
-            rows.add_row(name, Text(shortened(value.plain, room * _LINES), style=value.style))
+            rows.add_row(name, Text(shortened(value.plain, room), style=value.style))
         yield rows
 
 

@@ -44,53 +44,42 @@ def status(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
 
 
 def _print(found: Status, now: datetime) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
+    from tuneloop.cli.sheets import Sheet
     from tuneloop.hashing import short
 
-    rows = Table.grid(padding=(0, 2))
-    rows.add_column(style="bold", no_wrap=True)
-    rows.add_column(overflow="fold")
-    colour = _COLOURS[found.health]
-    rows.add_row(found.model, f"[{colour}]● {found.health}[/]")
+    sheet = Sheet(lines=None)
+    sheet.add(found.model, f"● {found.health}", style=_COLOURS[found.health])
     if found.live is not None:
         live = found.live
-        rows.add_row(
+        sheet.add(
             "live",
             f"{short(live.bundle)} ({live.quantisation}) since {live.since:%Y-%m-%d %H:%M}"
             f" ({ago(live.since, now)})",
         )
-        rows.add_row("trained on", live.dataset)
-        rows.add_row("evaluated", _scores(live.scores))
+        sheet.add("trained on", live.dataset)
+        sheet.add("evaluated", _scores(live.scores))
         served = f"as model '{found.endpoint}' (model server {live.server})"
         if found.gateway_url is None:
             served = f"no; `tuneloop up` serves it as model '{found.endpoint}'"
-        rows.add_row("served", f"{found.gateway_url or ''} {served}".strip())
-    rows.add_row("previous", short(found.previous) if found.previous else "–")
+        sheet.add("served", f"{found.gateway_url or ''} {served}".strip())
+    sheet.add("previous", short(found.previous) if found.previous else "–")
     if found.candidate:
         stands = f" ({found.candidate_standing})" if found.candidate_standing else ""
-        rows.add_row("candidate", escape(short(found.candidate) + stands))
-    if found.rollout:
-        rows.add_row("rollout", escape(found.rollout))
-    for number, alert in enumerate(found.alerts):
-        rows.add_row("alerts" if number == 0 else "", f"[yellow]{escape(_headline(alert))}[/]")
+        sheet.add("candidate", short(found.candidate) + stands)
+    sheet.add("rollout", found.rollout)
+    sheet.add("alerts", *map(_headline, found.alerts), style="yellow")
     if found.open_reviews or found.approved_corrections:
-        rows.add_row(
+        sheet.add(
             "corrections",
             f"{found.open_reviews} to review, {found.approved_corrections} approved for retraining",
         )
-    for number, one in enumerate(found.under_way):
-        rows.add_row("under way" if number == 0 else "", f"[cyan]{escape(str(one))}[/]")
-    if found.cycle:
-        rows.add_row("last cycle", escape(found.cycle))
-    rows.add_row("worker", ", ".join(found.workers) or "none; `tuneloop up` starts one")
-    rows.add_row("automation", escape(str(found.automation)))
-    if found.people:
-        rows.add_row("people", f"[yellow]{escape(found.people)}[/]")
-    for number, step in enumerate(found.next_steps):
-        rows.add_row("next" if number == 0 else "", escape(step))
-    page(rows)
+    sheet.add("under way", *found.under_way, style="cyan")
+    sheet.add("last cycle", found.cycle)
+    sheet.add("worker", ", ".join(found.workers) or "none; `tuneloop up` starts one")
+    sheet.add("automation", found.automation)
+    sheet.add("people", found.people, style="yellow")
+    sheet.add("next", *found.next_steps)
+    page(sheet)
 
 
 def _scores(scores: object) -> str:

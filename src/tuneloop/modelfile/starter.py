@@ -14,6 +14,8 @@ _USUAL_MINIMUM = 50
 """Cases that a gate takes by default."""
 _SAFE_SHARE = 0.15
 """Groups differ in size: what this share gives on average the largest one gives nearly always."""
+_FEW_ROWS = 1_000
+"""Below them a step of 16 rows leaves too few steps (docs/experiments.md)."""
 _FEWEST_CASES = 3
 """A gate on fewer says nothing."""
 
@@ -38,6 +40,8 @@ class Start:
     """Rows with the answer that says "out of scope"; None where they were not counted."""
     columns: ColumnSettings | None = None
     """Prompt and answer, where the names of the columns do not tell."""
+    rows: int | None = None
+    """Usable rows; None where they were not counted."""
 
 
 def render(start: Start) -> str:
@@ -65,7 +69,8 @@ def render(start: Start) -> str:
         "  holdout_share: auto",
         f"  group_field: {_scalar(start.group_field)}   # equal values stay together in the split",
         "  # retired_terms: {Old Name: New Name}",
-        _TRAINING,
+        *_training(start.rows),
+        _EVALUATION,
         *_gates(start),
         _REST,
     ]
@@ -129,6 +134,20 @@ def _abstention_gate(rows: int | None) -> list[str]:
     ]
 
 
+def _training(rows: int | None) -> list[str]:
+    few = rows is not None and rows < _FEW_ROWS
+    batch = "8            # few rows: smaller steps, more of them" if few else "16"
+    return [
+        "",
+        "training:",
+        "  method: lora             # lora, qlora or full",
+        "  epochs: 3",
+        f"  batch_size: {batch}",
+        "  seed: 0",
+        "",
+    ]
+
+
 def _columns(start: Start) -> list[str]:
     if start.columns is None:
         return []
@@ -151,14 +170,7 @@ _HEADER = """\
 # The model file: everything that tuneloop needs to keep this model.
 # Check it with `tuneloop config check`; see every key with `tuneloop config schema`."""
 
-_TRAINING = """\
-
-training:
-  method: lora             # lora, qlora or full
-  epochs: 3
-  batch_size: 16
-  seed: 0
-
+_EVALUATION = """\
 evaluation:
   # Locked by hash before an evaluation starts; a candidate that misses one is not deployed."""
 

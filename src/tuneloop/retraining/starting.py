@@ -74,6 +74,7 @@ def write_model_file(
             output_schema=seen.output_schema,
             abstain=seen.abstain,
             abstain_rows=seen.abstain_rows,
+            rows=seen.usable if seen.whole_file else None,
             group_field=seen.group_field,
             columns=seen.columns,
             notes=tuple(_notes(data, seen)),

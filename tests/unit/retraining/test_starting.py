@@ -121,3 +121,11 @@ def test_a_mistyped_model_file_offers_the_nearest(folder: Path) -> None:
     init("tables.jsonl", "--base", "base")
     done = CliRunner().invoke(app, ["config", "check", "-f", "tunelop.yaml"])
     assert f"Did you mean {folder / 'tuneloop.yaml'}?" in str(done.exception)
+
+
+@pytest.mark.parametrize(("count", "batch"), [(60, 8), (1_200, 16)])
+def test_few_rows_are_trained_in_small_steps(folder: Path, count: int, batch: int) -> None:
+    rows = [{"prompt": f"Where is parcel {n}?", "completion": f"At {n}."} for n in range(count)]
+    (folder / "parcels.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    init("parcels.jsonl", "--base", "base")
+    assert load(folder / "tuneloop.yaml", environment={}).settings.training.batch_size == batch
