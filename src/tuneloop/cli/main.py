@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import logging
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -44,6 +46,8 @@ from tuneloop.cli.help import SectionedGroup, add_group
 from tuneloop.cli.steps import draws
 from tuneloop.cli.terminal import StoppedError, err
 from tuneloop.errors import TuneloopError
+
+_MOMENT_SECONDS = 0.05
 
 app = typer.Typer(
     name="tuneloop",
@@ -132,7 +136,10 @@ def main() -> None:
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     if draws(err):
         signal.signal(signal.SIGTSTP, _rest)
-    sys.exit(_code_of(app))
+    code = _code_of(app)
+    # From here on nobody can say anything; a Ctrl-C ends the process without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(code)
 
 
 def _stopped(message: str) -> int:
@@ -144,7 +151,8 @@ def _stopped(message: str) -> int:
 def _not_swallowed(lost: sys.UnraisableHookArgs) -> None:
     """A Ctrl-C that met code which may raise nothing is said again; the rest is told as ever."""
     if issubclass(lost.exc_type, KeyboardInterrupt):
-        signal.raise_signal(signal.SIGINT)
+        # A moment later: raised in here it would be lost again.
+        threading.Timer(_MOMENT_SECONDS, _thread.interrupt_main).start()
     else:
         sys.__unraisablehook__(lost)
 
