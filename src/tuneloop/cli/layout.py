@@ -124,7 +124,8 @@ def shared_out(natural: Sequence[int], width: int) -> list[int]:
         return given
     floor = max(1, min(_NARROWEST, room // len(natural)))
     # The first column is kept whole as long as the others stay readable.
-    first = min(natural[0], max(floor, room - floor * (len(natural) - 1)))
+    others = sum(min(wanted, floor) for wanted in natural[1:])
+    first = min(natural[0], max(floor, room - others))
     widths, left = {0: first}, room - first
     waiting = sorted(range(1, len(natural)), key=lambda at: natural[at])
     while waiting:
