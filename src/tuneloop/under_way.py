@@ -1,7 +1,9 @@
 """What a process is doing for a model at this moment, for all others to see.
 
 A process that works tells a small file in the workspace; `status`, `cycle show` and `runs show`
-read it. The file goes when the work ends, and is not believed once its process is dead.
+read it. The file goes when the work ends. Beside it lies a lock that its process holds: the system
+frees it when the process dies, so a file without a held lock is what a killed process left behind.
+(A process id would not do: in a container every `tuneloop` has the same one.)
 """
 
 from __future__ import annotations
@@ -10,11 +12,14 @@ import json
 import os
 import platform
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from tuneloop.progress import Pace, Progress, duration
 
@@ -30,7 +35,7 @@ class UnderWay:
     what: str
     """The whole, e.g. `a cycle`."""
     step: str
-    """The piece, in one line."""
+    """The piece, in one line; empty before the first."""
     done: float
     total: float | None
     """Units of the piece, as far as they are known."""
@@ -48,9 +53,10 @@ class UnderWay:
 
     def __str__(self) -> str:
         """One line."""
+        doing = self.step or self.what
         left = f"{duration(self.seconds_left)} left" if self.seconds_left is not None else ""
         parts = ", ".join(part for part in (self.count, self.detail, left) if part)
-        return f"{self.step}: {parts}" if parts else self.step
+        return f"{doing}: {parts}" if parts else doing
 
 
 def folder(workspace: Path, model: str) -> Path:
@@ -69,35 +75,57 @@ def told(
     if isinstance(progress, _Told):
         yield progress
         return
-    teller = _Told(progress, folder / f"{os.getpid()}.json", what=what, now=now)
-    try:
-        yield teller
-    finally:
-        teller.end()
+    file = folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}.json"
+    with _claimed(file):
+        yield _Told(progress, file, what=what, now=now)
 
 
 def seen(folder: Path, *, now: datetime) -> list[UnderWay]:
-    """What is under way, the longest piece first; files of dead processes are passed over."""
+    """What is under way, the longest piece first; what killed processes left behind is removed."""
     found = []
     for file in sorted(folder.glob("*.json")):
         with suppress(OSError, ValueError, TypeError, KeyError):
             row = json.loads(file.read_text(encoding="utf-8"))
             for moment in ("began_at", "told_at"):
                 row[moment] = datetime.fromisoformat(row[moment])
-            found.append(UnderWay(**row))
-    return sorted((one for one in found if _lives(one, now)), key=lambda one: one.began_at)
+            one = UnderWay(**row)
+            if _lives(one, file, now):
+                found.append(one)
+    return sorted(found, key=lambda one: one.began_at)
 
 
-def _lives(one: UnderWay, now: datetime) -> bool:
+@contextmanager
+def _claimed(file: Path) -> Iterator[None]:
+    """Hold the lock beside a file that tells; both go at the end, however it comes."""
+    lock = FileLock(file.with_suffix(".lock"))
+    # That others can look is never worth failing for.
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        _remove(file)
+        lock.release()
+
+
+def _lives(one: UnderWay, file: Path, now: datetime) -> bool:
     if one.host != platform.node():
         return now - one.told_at < timedelta(minutes=_SILENT_MINUTES)
+    lock = FileLock(file.with_suffix(".lock"))
     try:
-        os.kill(one.process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
+        lock.acquire(blocking=False)
+    except Timeout:
         return True
-    return True
+    _remove(file)
+    lock.release()
+    return False
+
+
+def _remove(file: Path) -> None:
+    for one in (file, file.with_suffix(".lock")):
+        with suppress(OSError):
+            one.unlink(missing_ok=True)
 
 
 class _Told:
@@ -114,6 +142,7 @@ class _Told:
         self._began_at = now()
         self._pace = Pace(time.monotonic())
         self._written = 0.0
+        self._write()
 
     def step(self, text: str, *, keeps: str = "") -> None:
         """A new piece of work begins."""
@@ -134,11 +163,6 @@ class _Told:
         """Passed on."""
         self._inner.note(text)
 
-    def end(self) -> None:
-        """The work is over, however it ended."""
-        with suppress(OSError):
-            self._file.unlink(missing_ok=True)
-
     def _write(self) -> None:
         self._written = time.monotonic()
         pace = self._pace
@@ -156,8 +180,6 @@ class _Told:
             host=platform.node(),
         )
         partial = self._file.with_suffix(".part")
-        # That others can look is never worth failing for.
         with suppress(OSError):
-            self._file.parent.mkdir(parents=True, exist_ok=True)
             partial.write_text(json.dumps(asdict(row), default=datetime.isoformat), "utf-8")
             partial.replace(self._file)

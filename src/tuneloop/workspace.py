@@ -105,17 +105,6 @@ class Workspace:
             holder.unlink(missing_ok=True)
             lock.release()
 
-    def at_work(self, name: str) -> bool:
-        """Whether a process of this machine holds the lock `name`; nobody is kept from it."""
-        try:
-            told = (self.root / "locks" / f"{name}.holder").read_text()
-            os.kill(int(told.split()[1]), 0)
-        except PermissionError:
-            return True
-        except (OSError, ValueError, IndexError):
-            return False
-        return True
-
 
 def actor() -> str:
     """Who is acting: TUNELOOP_ACTOR, else the system's user name."""

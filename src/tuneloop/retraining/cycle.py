@@ -109,7 +109,7 @@ def _alone(loop: Loop) -> Iterator[None]:
     """One cycle of a model at a time, and others can see how far it is."""
     name = loop.model.name
     busy = loop.workspace.exclusive(f"cycle-{name}", doing=f"run a cycle of {name}")
-    with busy, loop.telling("a cycle"):
+    with busy, loop.telling(cycles.UNDER_WAY):
         yield
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Status = Literal["asked", "running", "waiting", "finished", "stopped", "failed", "cancelled"]
 OPEN: tuple[Status, ...] = ("asked", "running", "waiting")
 """A cycle that has not come to its end."""
+UNDER_WAY = "a cycle"
+"""What a process that is at a cycle tells others (`under_way`)."""
 UNSAID = "started by hand"
 """The reason of a person who gave none."""
 _NUMBER_DIGITS = 6

@@ -34,6 +34,7 @@ from tuneloop.retraining.facts import (
     Served,
 )
 from tuneloop.storage import tables
+from tuneloop.under_way import UnderWay
 from tuneloop.workspace import Workspace
 
 Names = Mapping[str, Alias]
@@ -49,6 +50,7 @@ def gather(
     live: Served | None,
     gateway_runs: bool,
     workers: Sequence[str],
+    under_way: Sequence[UnderWay],
 ) -> Facts:
     """Everything that advice stands on.
 
@@ -65,7 +67,7 @@ def gather(
         alerts=_open_alerts(workspace, model.name, names),
         candidate=_candidate(workspace, model, names),
         rollout=_last_rollout(workspace, rollouts.listing(workspace, model.name)),
-        cycle=_last_cycle(workspace, past[0] if past else None),
+        cycle=_last_cycle(past[0] if past else None, under_way),
         erased=_erased(workspace, names),
         open_reviews=reviews.get("open", 0) + reviews.get("second", 0),
         disputed_reviews=reviews.get("disputed", 0),
@@ -179,7 +181,7 @@ def _last_rollout(workspace: Workspace, found: Sequence[Rollout]) -> LastRollout
     )
 
 
-def _last_cycle(workspace: Workspace, cycle: Cycle | None) -> LastCycle | None:
+def _last_cycle(cycle: Cycle | None, under_way: Sequence[UnderWay]) -> LastCycle | None:
     """The newest cycle as advice needs it."""
     if cycle is None:
         return None
@@ -189,7 +191,7 @@ def _last_cycle(workspace: Workspace, cycle: Cycle | None) -> LastCycle | None:
         status=cycle.status,
         outcome=cycle.outcome,
         bundle=short(bundle) if bundle else None,
-        at_work=workspace.at_work(f"cycle-{cycle.model}"),
+        at_work=any(one.what == cycles.UNDER_WAY for one in under_way),
     )
 
 

@@ -82,9 +82,11 @@ def status(workspace: Workspace, model: ModelSettings, *, gateway_url: str | Non
     """Read it all from the records store."""
     names = aliases.current(workspace, model.name)
     live, workers = _live(workspace, model.name), tuple(presence.alive(workspace))
+    doing = under_way.seen(under_way.folder(workspace.root, model.name), now=workspace.now())
     facts = situation.gather(
         workspace,
         model,
+        under_way=doing,
         live=_served(live) if live else None,
         gateway_runs=gateway_url is not None,
         workers=workers,
@@ -104,9 +106,7 @@ def status(workspace: Workspace, model: ModelSettings, *, gateway_url: str | Non
         open_reviews=facts.open_reviews + facts.disputed_reviews,
         approved_corrections=max(0, facts.approved_corrections - trained),
         rollout=_rollout(workspace, model.name),
-        under_way=tuple(
-            under_way.seen(under_way.folder(workspace.root, model.name), now=workspace.now())
-        ),
+        under_way=tuple(doing),
         cycle=_cycle(facts, cycles.newest(workspace, model.name)),
         workers=workers,
         automation=automation.reached(workspace, model),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +17,20 @@ from on_terminal import OnTerminal
 from tuneloop import under_way
 from tuneloop.cli.steps import Steps
 from tuneloop.progress import Pace, Silent, duration
+
+TELLS = """
+import sys, time
+from datetime import UTC, datetime
+from pathlib import Path
+from tuneloop import under_way
+from tuneloop.progress import Silent
+
+now = lambda: datetime.now(UTC)
+with under_way.told(Silent(), Path(sys.argv[1]), what="a cycle", now=now) as progress:
+    progress.step("Training")
+    print("told", flush=True)
+    time.sleep(60)
+"""
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 WORK = """
@@ -105,28 +121,49 @@ def test_durations_are_said_in_one_unit(seconds: float, said: str) -> None:
     assert duration(seconds) == said
 
 
-def test_others_see_what_is_under_way_as_long_as_its_process_lives(
-    tmp_path: Path,
-) -> None:
+def test_others_see_what_is_under_way(tmp_path: Path) -> None:
     folder = under_way.folder(tmp_path, "router")
     with under_way.told(Silent(), folder, what="a cycle", now=lambda: NOON) as progress:
-        progress.step("Training", keeps="its last checkpoint")
         (seen,) = under_way.seen(folder, now=NOON)
-        assert (seen.what, seen.step, seen.process) == ("a cycle", "Training", os.getpid())
-        assert str(seen) == "Training"
+        assert (seen.what, seen.process, str(seen)) == ("a cycle", os.getpid(), "a cycle")
+        progress.step("Training", keeps="its last checkpoint")
+        progress.update(3, 10, "loss 0.5")
+        (seen,) = under_way.seen(folder, now=NOON)
+        assert str(seen) == "Training", "the count is told at most once a second"
         with under_way.told(progress, folder, what="training", now=lambda: NOON) as inner:
             assert inner is progress, "the outermost names the work"
+    assert under_way.seen(folder, now=NOON) == []
+    assert list(folder.iterdir()) == []
+
+
+def test_what_a_killed_process_told_is_not_believed(tmp_path: Path) -> None:
+    """Nor what one told whose number another process has now, as in every container."""
+    folder = under_way.folder(tmp_path, "router")
+    killed = subprocess.Popen(
+        [sys.executable, "-c", TELLS, str(folder)], stdout=subprocess.PIPE, text=True
+    )
+    assert killed.stdout is not None and killed.stdout.readline() == "told\n"
+    (seen,) = under_way.seen(folder, now=datetime.now(UTC))
+    assert (seen.process, seen.step) == (killed.pid, "Training")
+    killed.kill()
+    killed.communicate()
+    (left,) = folder.glob("*.json")
+    told = json.loads(left.read_text())
+    left.write_text(json.dumps(told | {"process": os.getpid()}))
+    assert under_way.seen(folder, now=datetime.now(UTC)) == []
+    assert list(folder.iterdir()) == [], "it is removed"
+
+
+def test_what_another_machine_told_is_believed_for_ten_minutes(tmp_path: Path) -> None:
+    folder = under_way.folder(tmp_path, "router")
+    with under_way.told(Silent(), folder, what="a cycle", now=lambda: NOON):
         (file,) = folder.glob("*.json")
-        dead = json.loads(file.read_text()) | {"process": 2**22 + 1}
-        (folder / "dead.json").write_text(json.dumps(dead))
         away = json.loads(file.read_text()) | {"host": "elsewhere", "step": "Far away"}
         (folder / "away.json").write_text(json.dumps(away))
         (folder / "torn.json").write_text('{"what": "a cy')
-        assert {one.step for one in under_way.seen(folder, now=NOON)} == {"Training", "Far away"}
+        assert {one.step for one in under_way.seen(folder, now=NOON)} == {"", "Far away"}
         later = NOON + timedelta(minutes=11)
-        assert [one.step for one in under_way.seen(folder, now=later)] == ["Training"]
-        (folder / "away.json").unlink()
-    assert under_way.seen(folder, now=NOON) == []
+        assert [one.step for one in under_way.seen(folder, now=later)] == [""]
 
 
 def test_work_that_fails_is_not_under_way_any_more(tmp_path: Path) -> None:

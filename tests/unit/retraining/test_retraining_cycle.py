@@ -35,7 +35,7 @@ from tuneloop.retraining import candidate as candidates
 from tuneloop.retraining import exporting, held_out, planning
 from tuneloop.retraining.cycle import go_on, run_cycle
 from tuneloop.retraining.cycle_end import WORKER, CycleResult, may_go_on
-from tuneloop.retraining.cycles import Cycle, ask, find
+from tuneloop.retraining.cycles import UNDER_WAY, Cycle, ask, find
 from tuneloop.retraining.loop import Loop
 from tuneloop.retraining.status import status
 from tuneloop.storage import tables
@@ -658,7 +658,7 @@ def test_status_says_how_a_failed_or_killed_cycle_goes_on(loop: PlayedLoop) -> N
     with pytest.raises(Killed):
         loop.run_again()
     assert "was interrupted: go on where it was: tuneloop run" in advised(loop)
-    with loop.workspace.exclusive("cycle-router", doing="run a cycle"):
+    with loop.telling(UNDER_WAY):
         assert "is running. See how it goes" in advised(loop)
     loop.run_again()
     assert "interrupted" not in advised(loop)
