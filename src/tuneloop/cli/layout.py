@@ -13,6 +13,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from tuneloop.foreign_text import one_line
+
 _GAP = 2
 _LINES = 3
 """At most so many for one cell."""
@@ -38,16 +40,15 @@ class Rows:
     it alone would fill the line.
     """
 
-    def __init__(self, *columns: str, optional: Sequence[str] = (), title: str = "") -> None:
+    def __init__(self, *columns: str, optional: Sequence[str] = ()) -> None:
         """`optional`: columns that give way where there is no room, the first one first."""
         self._columns = columns
         self._optional = optional
-        self._title = title
         self._rows: list[tuple[Text, ...]] = []
 
     def add_row(self, *cells: str | Text) -> None:
         """Add a row with a cell for each column."""
-        made = [Text(" ".join(cell.split())) if isinstance(cell, str) else cell for cell in cells]
+        made = [Text(one_line(cell)) if isinstance(cell, str) else cell for cell in cells]
         self._rows.append(tuple(made + [Text()] * (len(self._columns) - len(made))))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -69,8 +70,6 @@ class Rows:
 
     def _whole(self, natural: Sequence[int]) -> RenderResult:
         """A line for each row, whatever its length."""
-        if self._title:
-            yield Text(self._title)
         for row in ([Text(name) for name in self._columns], *self._rows):
             cells = [
                 cell + Text(" " * (to - cell_len(cell.plain)))
@@ -81,14 +80,7 @@ class Rows:
             yield line
 
     def _fitted(self, shown: Sequence[int], widths: Sequence[int], console: Console) -> Table:
-        made = Table(
-            box=None,
-            pad_edge=False,
-            padding=(0, _GAP, 0, 0),
-            header_style="bold",
-            title=self._title or None,
-            title_justify="left",
-        )
+        made = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
         for at, width in zip(shown, widths, strict=True):
             made.add_column(self._columns[at], width=width, overflow="fold")
         for row in self._rows:
@@ -98,9 +90,9 @@ class Rows:
         return made
 
 
-def table(*columns: str, optional: Sequence[str] = (), title: str = "") -> Rows:
+def table(*columns: str, optional: Sequence[str] = ()) -> Rows:
     """A table of these columns; see `Rows`."""
-    return Rows(*columns, optional=optional, title=title)
+    return Rows(*columns, optional=optional)
 
 
 def fitting(natural: Sequence[int], optional: Sequence[int], width: int) -> list[int]:

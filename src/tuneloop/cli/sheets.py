@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tuneloop.cli.layout import shortened
+from tuneloop.foreign_text import one_line
 from tuneloop.hashing import short
 from tuneloop.progress import duration
 
@@ -38,7 +39,7 @@ class Sheet:
         """A line for each value, the name before the first; None and what is empty is left out."""
         given = [value for value in values if value not in (None, "", (), [], {})]
         for value, shown in zip(given, (name, *[""] * len(given)), strict=False):
-            self._rows.append((shown, Text(" ".join(str(value).split()), style=style)))
+            self._rows.append((shown, Text(one_line(str(value)), style=style)))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw it in the width that there is; in a pipe every value is a line."""

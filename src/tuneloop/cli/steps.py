@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from tuneloop.cli.durations import Durations
 from tuneloop.cli.layout import shortened
+from tuneloop.foreign_text import inert
 from tuneloop.progress import Pace, duration
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Steps:
         if self.current is None:
             return
         now, pace = self._clock(), self.current.pace
-        pace.update(now, done, total, detail)
+        pace.update(now, done, total, inert(detail))
         if self._bar is not None:
             self._bar.move()
         elif now - self._line_at >= SECONDS_BETWEEN_LINES:
@@ -153,11 +154,13 @@ def _columns(console: Console, step: Step) -> Bars:
     from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn
     from rich.table import Column
 
-    class Length(BarColumn):
+    bar = BarColumn(bar_width=30 if console.width >= _WIDE_COLUMNS else 12)
+
+    class Length(ProgressColumn):
         """Nothing before the length is known."""
 
-        def render(self, task: Task) -> Text:  # type: ignore[override]
-            return Text("") if task.total is None else super().render(task)  # type: ignore[return-value]
+        def render(self, task: Task) -> RenderableType:
+            return "" if task.total is None else bar.render(task)
 
     class Count(ProgressColumn):
         def render(self, task: Task) -> Text:
@@ -176,7 +179,7 @@ def _columns(console: Console, step: Step) -> Bars:
     fixed = Column(no_wrap=True)
     return Progress(
         SpinnerColumn(table_column=fixed),
-        Length(bar_width=30 if console.width >= _WIDE_COLUMNS else 12, table_column=fixed),
+        Length(table_column=fixed),
         Count(table_column=Column(no_wrap=True)),
         Detail(table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
         Clock(table_column=Column(no_wrap=True, justify="right")),

@@ -18,8 +18,10 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 
 from tuneloop.cli.durations import Durations
+from tuneloop.cli.inert import Inert
 from tuneloop.cli.layout import table as table
 from tuneloop.cli.steps import SECONDS_BETWEEN_LINES, Step, Steps, draws, how_far
+from tuneloop.foreign_text import inert
 
 if TYPE_CHECKING:
     from tuneloop.retraining.loop import Loop
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 # In a pipe nothing is wrapped or cut: a program reads it, or another terminal wraps it.
 out = Console(highlight=False, emoji=False, soft_wrap=not sys.stdout.isatty())
 err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=not sys.stderr.isatty())
+for console in (out, err):
+    console.push_render_hook(Inert())
 
 ModelOption = Annotated[
     Path,
@@ -101,7 +105,7 @@ def followed(look: Callable[[], T], *, say: Callable[[T], str], until: Callable[
         with err.status("") as line:
             while not until(seen := look()):
                 text, now = say(seen), time.monotonic()
-                line.update(escape(text))
+                line.update(escape(inert(text)))
                 if text != said and now - said_at >= SECONDS_BETWEEN_LINES and not draws(err):
                     err.print(text, markup=False, soft_wrap=True)
                     said, said_at = text, now

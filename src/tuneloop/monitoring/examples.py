@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tuneloop.foreign_text import one_line
 from tuneloop.personal_data import redacted
 
 MOST = 3
@@ -22,7 +23,7 @@ def quotable(detail: Mapping[str, Any]) -> list[str]:
 def _quoted(detail: Mapping[str, Any]) -> Iterator[str]:
     for example in detail.get("examples", ()):
         text = example if isinstance(example, str) else _text(example)
-        text = " ".join(redacted(text)[0].split())
+        text = one_line(redacted(text)[0])
         text = text.translate(_DISARMED).replace("://", ":/ /")
         if text:
             yield text if len(text) <= CHARACTERS else f"{text[: CHARACTERS - 1]}…"

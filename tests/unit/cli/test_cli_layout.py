@@ -72,6 +72,15 @@ def test_a_clients_text_is_no_markup() -> None:
     assert "[/b] [red]:fire:[/red]" in drawn(made, width=80)[1]
 
 
+def test_a_clients_text_does_nothing_to_the_terminal() -> None:
+    made = table("id", "text")
+    made.add_row("1", "\x1b]0;owned\x07\x1b[2J\x9b31m safe \u202eevil\u202c नमस्ते\u200d")
+    for terminal in (True, False):
+        line = drawn(made, width=80, terminal=terminal)[1]
+        assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(line)
+        assert "safe" in line and "नमस्ते\u200d" in line
+
+
 def test_a_text_is_shortened_in_its_middle() -> None:
     assert shortened("0123456789", 10) == "0123456789"
     assert shortened("0123456789abcdef", 7) == "012…def"

@@ -1,0 +1,23 @@
+"""Text of others does nothing where it is shown: what would act is shown as `�`.
+
+Control characters begin the sequences that move a terminal's cursor, clear its screen or set its
+title; the marks that turn the direction of writing make a text look like another one.
+"""
+
+from __future__ import annotations
+
+_KEPT = {ord("\n"), ord("\t")}
+_ACTING = dict.fromkeys(
+    {*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)} - _KEPT,
+    "\ufffd",
+)
+
+
+def inert(text: str) -> str:
+    """The text with `�` for every character that acts; line ends and tabs stay."""
+    return text.translate(_ACTING)
+
+
+def one_line(text: str) -> str:
+    """The text on one line, inert: nothing in it can look like a line of ours."""
+    return inert(" ".join(text.split()))
