@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import tempfile
 import traceback
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.markup import escape
 
 from tuneloop.cli.terminal import err
+from tuneloop.foreign_text import one_line
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT."""
@@ -30,7 +33,7 @@ def tell(message: str, remedy: str) -> None:
 
 def tell_unexpected(error: Exception) -> None:
     """An error that nobody foresaw: two lines here, the traceback in a log."""
-    first = next(iter(str(error).splitlines()), "")
+    first = one_line(next(iter(str(error).splitlines()), ""))
     log = _write_down(error)
     where = f"the details are in {log}" if log else "its details could not be written anywhere"
     tell(
@@ -42,29 +45,39 @@ def tell_unexpected(error: Exception) -> None:
 
 def _write_down(error: Exception) -> Path | None:
     """Append the traceback to the workspace's log, else to one among the temporary files."""
-    arguments = " ".join(sys.argv[1:])
     text = "".join(traceback.format_exception(error))
-    entry = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} tuneloop {arguments}\n{text}\n"
-    private = Path(tempfile.gettempdir()) / f"tuneloop-{os.getuid()}"
-    for folder in (_workspace_logs(), private):
-        if folder is None:
-            continue
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with (folder / _LOG).open("a", encoding="utf-8") as file:
+    entry = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} tuneloop {_command()}\n{text}\n"
+    for folder in (_workspace_logs, _private_folder):
+        with suppress(OSError):
+            log = folder() / _LOG
+            log.parent.mkdir(parents=True, exist_ok=True)
+            with log.open("a", encoding="utf-8") as file:
                 file.write(entry)
-        except OSError:
-            continue
-        return folder / _LOG
+            return log
     return None
 
 
-def _workspace_logs() -> Path | None:
-    """The logs of the workspace that the command most likely worked on, if there is one."""
+def _command() -> str:
+    """The words of the command without its values, among which there may be a key or a person."""
+    words = itertools.takewhile(lambda word: not word.startswith("-"), sys.argv[1:3])
+    return " ".join(word for word in words if word.isalpha())
+
+
+def _private_folder() -> Path:
+    """A new folder that only we can read: a known name among the temporary files is anybody's."""
+    return Path(tempfile.mkdtemp(prefix="tuneloop-"))
+
+
+def _workspace_logs() -> Path:
+    """The logs of the workspace that the command most likely worked on.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
     try:
         from tuneloop.workspace import FOLDER
-    except ImportError:  # Which may be the very error that is to be told.
-        return None
+    except ImportError as e:  # Which may be the very error that is to be told.
+        raise FileNotFoundError from e
     named = os.environ.get("TUNELOOP_WORKSPACE")
     model_file = Path(os.environ.get("TUNELOOP_FILE", "."))
     for flag, value in zip(sys.argv, sys.argv[1:], strict=False):
@@ -72,4 +85,6 @@ def _workspace_logs() -> Path | None:
             model_file = Path(value)
     beside = model_file if model_file.is_dir() else model_file.parent
     workspace = Path(named) if named else beside / FOLDER
-    return workspace / "logs" if workspace.is_dir() else None
+    if not workspace.is_dir():
+        raise FileNotFoundError(workspace)
+    return workspace / "logs"

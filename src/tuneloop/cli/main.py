@@ -128,6 +128,7 @@ def main() -> None:
     | 1 | an error that the message explains |
     | 2 | the request cannot be understood, or the model file is wrong |
     | 3 | refused by a gate |
+    | 4 | `run`: the candidate waits for an approval |
     | 70 | tuneloop itself failed (EX_SOFTWARE of sysexits.h); the message names the log |
     | 130 | Ctrl-C |
     """
