@@ -72,14 +72,14 @@ class OnTerminal:
         """Everything that was written, without escapes."""
         return ESCAPE.sub("", self.raw).replace("\r\n", "\n")
 
-    def wait_for(self, *texts: str, seconds: float = 60) -> None:
-        """Read until one of the texts was written.
+    def wait_for(self, *texts: str, seconds: float = 60, since: int = 0) -> None:
+        """Read until one of the texts was written, after the first `since` characters.
 
         Raises:
             AssertionError: the time is over, or the command ended without it.
         """
         deadline = time.monotonic() + seconds
-        while not any(text in self.text for text in texts):
+        while not any(text in self.text[since:] for text in texts):
             assert time.monotonic() < deadline, f"no {texts} in:\n{self.text}"
             assert self._read(), f"ended without {texts}:\n{self.text}"
 
@@ -126,9 +126,17 @@ class OnTerminal:
         return True
 
 
-def tuneloop(*arguments: str, cwd: Path, **options: object) -> OnTerminal:
+def tuneloop(
+    *arguments: str,
+    cwd: Path,
+    columns: int = 80,
+    rows: int = 24,
+    term: str = "xterm-256color",
+    **environment: str,
+) -> OnTerminal:
     """A `tuneloop` command at a terminal."""
-    return OnTerminal("-m", "tuneloop.cli", *arguments, cwd=cwd, **options)  # type: ignore[arg-type]
+    size = {"columns": columns, "rows": rows}
+    return OnTerminal("-m", "tuneloop.cli", *arguments, cwd=cwd, **size, term=term, **environment)
 
 
 def shell(*, cwd: Path) -> OnTerminal:

@@ -45,12 +45,13 @@ class CycleRunner:
                 cycle = cycles.find(loop.workspace, loop.model.name, identity)
                 if not may_go_on(loop, cycle):
                     return cycle.status
-                exit_code, last_words = self._run(loop, cycle)
+                exit_code, log = self._run(loop, cycle)
                 if exit_code == 0:
                     return cycles.find(loop.workspace, cycle.model, identity).status
                 crashes = 0 if exit_code == cycle_process.TRY_AGAIN else crashes + 1
                 if crashes == _CRASHES:
-                    why = f"its process ended {crashes} times (code {exit_code}): {last_words}"
+                    # What a library printed last may quote rows; the outcome is told to channels.
+                    why = f"its process ended {crashes} times (code {exit_code}); see {log}"
                     cycles.fail(loop.workspace, cycle, why, actor=WORKER)
                     return "failed"
             except (TuneloopError, OSError) as e:  # a store is away, or a disk is full
@@ -58,8 +59,8 @@ class CycleRunner:
             time.sleep(pause)
             pause = min(2 * pause, self.longest_pause_seconds)
 
-    def _run(self, loop: Loop, cycle: Cycle) -> tuple[int, str]:
-        """The exit code and the last words of a process that works on a cycle."""
+    def _run(self, loop: Loop, cycle: Cycle) -> tuple[int, Path]:
+        """The exit code and the log of a process that works on a cycle."""
         child = ChildProcess(
             self.command(loop.model_file.path, self.overrides, cycle.id),
             log=loop.workspace.folder("logs") / f"cycle-{cycle.model}.log",
@@ -73,7 +74,7 @@ class CycleRunner:
                     break
         finally:
             child.stop(grace_seconds=_STOP_SECONDS)
-        return child.exit_code or 0, " ".join(child.log_tail(2))
+        return child.exit_code or 0, child.log
 
 
 def _is_open(loop: Loop, cycle: Cycle) -> bool:

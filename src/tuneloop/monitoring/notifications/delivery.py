@@ -24,8 +24,6 @@ class Attempt:
     """As it is shown."""
     alerts: tuple[str, ...]
     """Ids of the alerts that it tells of."""
-    notices: tuple[str, ...] = ()
-    """What else it tells of."""
     error: str | None
     """Why it was not delivered."""
 
@@ -64,7 +62,6 @@ def deliver_due(
             Attempt(
                 channel=claim.told[0].channel,
                 alerts=_alerts(claim.told),
-                notices=_notices(claim.told),
                 error=error,
             )
         )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from tuneloop.foreign_text import one_line
 from tuneloop.hashing import short
 from tuneloop.modelfile import EventKind
 from tuneloop.registry.audit import AuditEvent
@@ -45,30 +46,31 @@ class Queue:
 
 
 def notice_of(event: AuditEvent) -> Notice | None:
-    """What people are told of an event of the audit log; None: nothing."""
+    """What people are told of an event of the audit log; None: nothing.
+
+    Reasons and names are what somebody typed: each is one line, and none can look like ours.
+    """
     tell = _TELLERS.get(event.action)
     told = None if tell is None else tell(event)
     if told is None:
         return None
-    why = f"why: {told.why.strip()[:_MOST_CHARACTERS]}" if told.why.strip() else ""
+    why = f"why: {one_line(told.why)[:_MOST_CHARACTERS]}" if told.why.strip() else ""
     return Notice(
         kind=told.kind,
-        title=told.title,
-        body="\n".join(filter(None, [why, f"next: {told.next}"])),
+        title=one_line(told.title),
+        body="\n".join(filter(None, [why, f"next: {one_line(told.next)}"])),
         actor=event.actor,
         at=event.at,
     )
 
 
 def reviews_due(
-    queue: Queue | None, *, told_at: datetime | None, now: datetime, repeat: timedelta
+    queue: Queue, *, told_at: datetime | None, now: datetime, repeat: timedelta
 ) -> bool:
     """Whether people are told of the reviews that wait: of new ones once a day.
 
     Of those that they were told of at `told_at` they are reminded after `repeat`.
     """
-    if queue is None:
-        return False
     if told_at is None:
         return True
     wait = DIGEST_EVERY if queue.newest > told_at else max(DIGEST_EVERY, repeat)

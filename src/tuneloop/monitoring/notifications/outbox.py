@@ -259,7 +259,6 @@ def _waiting_alert(row: sa.Row[Any]) -> WaitingAlert:
 def _waiting_notice(row: sa.Row[Any]) -> WaitingNotice:
     return WaitingNotice(
         kind=row.kind,
-        notice=row.notice,
         actor=row.actor,
         title=row.title,
         body=row.body,

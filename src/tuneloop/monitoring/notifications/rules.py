@@ -74,8 +74,6 @@ class WaitingAlert(_Waiting):
 class WaitingNotice(_Waiting):
     """One that tells of something else, see `notices.Notice`."""
 
-    notice: int
-    """Its id."""
     actor: str
     title: str
     body: str

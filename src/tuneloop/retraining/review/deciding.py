@@ -86,7 +86,8 @@ def decide(
             actor=reviewer,
             action=f"review.{decision}",
             detail={"item": item, "interaction": row.interaction, "status": status}
-            | ({"breaks_form": fault} if fault is not None else {}),
+            # Not how: that quotes the answer, and this log forgets nothing.
+            | ({"breaks_form": True} if fault is not None else {}),
             now=workspace.now(),
         )
     return status
