@@ -10,19 +10,21 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from difflib import get_close_matches
 from hashlib import sha256
 from typing import Any
 
 import sqlalchemy as sa
 
 from tuneloop.errors import UsageError
+from tuneloop.nearest import nearest
 from tuneloop.registry import audit
 from tuneloop.registry.routes import KEY_PREFIX, Key
 from tuneloop.storage import tables
 from tuneloop.workspace import Workspace
 
 _NAME_BYTES = 4
+_SHORTEST = 4
+"""Characters of an id that mean a key, at least: a revoked key is gone for good."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,13 +123,13 @@ def meant(keys: Sequence[ApiKey], reference: str) -> ApiKey:
     for found in (
         [key for key in keys if key.name == reference],
         [key for key in keys if key.owner == reference],
-        [key for key in keys if reference and key.name.startswith(reference)],
+        [key for key in keys if len(reference) >= _SHORTEST and key.name.startswith(reference)],
     ):
         if found:
             return _one_of(found, reference)
-    near = get_close_matches(reference, [key.owner for key in keys], n=1)
+    near = nearest(reference, (key.owner for key in keys))
     raise UsageError(
-        f"There is no API key {reference!r}.{f' Did you mean {near[0]!r}?' if near else ''}",
+        f"There is no API key {reference!r}.{f' Did you mean {near!r}?' if near else ''}",
         remedy="See names and ids with: tuneloop key list",
     )
 

@@ -28,12 +28,15 @@ def test_what_creates_a_key_revokes_it(workspace: Workspace) -> None:
     assert [one.name for one in keys.listing(workspace) if one.active] == [shop]
 
 
-def test_an_id_and_its_beginning_mean_a_key_as_they_did(workspace: Workspace) -> None:
+def test_an_id_or_a_good_part_of_it_means_a_key(workspace: Workspace) -> None:
     first, second = make(workspace, "help-desk"), make(workspace, "help-desk")
     assert not keys.revoke(workspace, first, actor="ana").active
     # Of the two that share the name one is left, so the name is enough again.
     assert keys.revoke(workspace, "help-desk", actor="ana").name == second
     third = make(workspace, "help-desk")
+    for little in ("", third[:1], third[:3]):
+        with pytest.raises(UsageError, match="There is no API key"):
+            keys.revoke(workspace, little, actor="ana")
     assert keys.revoke(workspace, third[:7], actor="ana").name == third
 
 
