@@ -119,7 +119,8 @@ def approve(
     """Approve items by id, or all open ones after you have read them with `review list`.
 
     Two people judge an item of status `second`; whoever judges a disputed one settles it. An answer
-    that breaks the schema or pattern that the model file declares is not approved (exit code 1).
+    that breaks the schema or pattern that the model file declares is not approved: of several items
+    the others are (exit code 1), one alone is refused (2).
 
     Example: tuneloop review approve 1f0c5d2a9b77 --reviewer Ines
     """
@@ -241,9 +242,9 @@ def _decide_many(
         raise UsageError("Which items?", remedy="Name their ids, or say --all.")
     if answer is not None and len(items) != 1:
         raise UsageError(f"--answer is for one item, found {len(items)}.")
-    # Of many the others are approved; of one it is said why not.
-    broken = _broken(loop, items) if len(items) > 1 and decision == "approved" else {}
-    left = {} if anyway else broken
+    # Of many the others are approved; of one that was named it is said why not.
+    many = all_ or len(items) > 1
+    left = _broken(loop, items) if many and decision == "approved" and not anyway else {}
     standing = [
         review.decide(
             loop.workspace,
