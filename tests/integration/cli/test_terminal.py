@@ -75,8 +75,7 @@ def test_a_training_tells_how_far_it_is_rests_and_is_interrupted(desk: Path) -> 
 def test_what_trains_rests_with_ctrl_z_and_goes_on(desk: Path) -> None:
     with shell(cwd=desk) as terminal:
         terminal.press(f"{shlex.join(command('train', *LONG_TRAINING))}\r")
-        terminal.wait_for("Continuing from checkpoint-", seconds=120)
-        terminal.wait_for(" of 4,000")
+        terminal.wait_for(" of 4,000", seconds=120)
         (us,) = psutil.Process(terminal.pid).children()
         (child,) = us.children()
         terminal.press(CTRL_Z)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -279,13 +278,8 @@ def test_a_file_that_is_right_is_valid(folder: Path) -> None:
     assert found["valid"] is True and found["problems"] == []
 
 
-def test_the_check_loads_no_model_library_and_takes_no_second(folder: Path) -> None:
+def test_the_check_loads_no_model_library(folder: Path) -> None:
     path = write(folder)
-    model_file = load(path, environment={})
-    names.problems(model_file)
-    began = time.perf_counter()
-    names.problems(model_file)
-    assert time.perf_counter() - began < 0.5
     script = (
         "import sys; from pathlib import Path\n"
         "from tuneloop.modelfile import load; from tuneloop.retraining import names\n"
