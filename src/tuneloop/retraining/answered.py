@@ -66,7 +66,7 @@ def production(loop: Loop, bundle: Bundle, target: ChatTarget) -> Subject:
 
 def tables_folder(loop: Loop) -> Path:
     """Where the answers of forms that do not serve are kept, apart by what decides them."""
-    return loop.workspace.folder(f"work/answers/quantisations/{conditions(loop)}")
+    return loop.workspace.folder(f"{evaluation.ANSWERS_FOLDER}/quantisations/{conditions(loop)}")
 
 
 def conditions(loop: Loop) -> str:
