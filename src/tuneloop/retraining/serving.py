@@ -49,14 +49,20 @@ def conditions(model: ModelSettings) -> dict[str, Any]:
 
     These are fields of the `serving` part of a bundle's manifest.
     """
-    endpoint = model.endpoint
     return {
         "sampling": sampling_of(model).as_request(),
+        **served_with(model.endpoint),
+        "server": server_version(),
+    }
+
+
+def served_with(endpoint: EndpointSettings) -> dict[str, Any]:
+    """The settings of `file_server` that decide what a file answers and how fast."""
+    return {
         "context_tokens": endpoint.context_tokens,
         "parallel_requests": endpoint.parallel_requests,
         "threads": endpoint.threads,
         "flash_attention": endpoint.flash_attention,
-        "server": server_version(),
     }
 
 
