@@ -70,8 +70,9 @@ def tables_folder(loop: Loop) -> Path:
 
 
 def conditions(loop: Loop) -> str:
-    """What decides answers beside file and prompt, as one short digest."""
-    return short(digest_json(serving.conditions(loop.model)))
+    """What decides answers and their latencies beside file and prompt, as one short digest."""
+    at_once = {"concurrency": loop.model.evaluation.concurrency}
+    return short(digest_json(serving.conditions(loop.model) | at_once))
 
 
 def again(
