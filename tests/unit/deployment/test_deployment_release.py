@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tuneloop.deployment import endpoints, release, servers, taking_effect
+from tuneloop.deployment import endpoints, release, rollouts, servers, taking_effect
+from tuneloop.deployment.rollout_plan import Guard, RolloutPlan
 from tuneloop.deployment.smoke import Probe, judge
 from tuneloop.deployment.supervisor import Supervisor
 from tuneloop.errors import (
@@ -67,6 +68,7 @@ def deploy(
     starts: bool = True,
     model: ModelSettings = MODEL,
     expected: str | release.AsFound | None = release.AsFound.AS_FOUND,
+    **patience: float,
 ) -> release.Release:
     @contextmanager
     def serve(one: Bundle) -> Iterator[str]:
@@ -92,6 +94,7 @@ def deploy(
         reason="test",
         progress=Silent(),
         expected=expected,
+        **patience,
     )
 
 
@@ -383,8 +386,42 @@ def test_a_rollback_is_in_effect_when_every_gateway_that_lives_has_the_route(
     has_it.join()
     assert done.seconds is not None and done.seconds >= 0.2
     assert "measured" in str(done)
-    again = deploy(workspace, new).effect
+    again = deploy(workspace, new, effect_timeout_seconds=0.1).effect
     assert again.seconds is None, "another route, and nobody has taken it over yet"
+
+
+def test_who_was_overtaken_is_told_so_at_once(
+    workspace: Workspace,
+    two: tuple[Bundle, Bundle],
+    up_runs: None,
+    gateways: tuple[RoutesSeen, RoutesSeen],
+    tmp_path: Path,
+) -> None:
+    """And not, after five seconds, that a model server is not ready."""
+    _, new = two
+    moved = release.roll_back(workspace, model="router", actor="bob", reason="wrong")
+    undone = threading.Timer(
+        0.2, release.roll_back, (workspace,), {"model": "router", "actor": "ann", "reason": "no"}
+    )
+    began = time.monotonic()
+    undone.start()
+    found = taking_effect.wait(workspace, moved, since=began)
+    undone.join()
+    assert found.seconds is None and time.monotonic() - began < 3
+    assert f"somebody else moved router on: {new.short} is in production" in str(found)
+
+    moved = release.roll_back(workspace, model="router", actor="bob", reason="wrong")
+    begun = rollouts.start(
+        workspace,
+        model="router",
+        endpoint="router",
+        candidate=make_bundle(workspace, tmp_path / "newest").id,
+        production=moved.bundle or "",
+        plan=RolloutPlan(guards=(Guard(name="errors"),), steps=(0.5,)),
+        actor="ann",
+    )
+    found = taking_effect.wait(workspace, moved, since=time.monotonic())
+    assert f"somebody began rollout {begun.id}" in str(found)
 
 
 DIES = """
