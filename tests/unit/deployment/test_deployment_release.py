@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -403,11 +404,10 @@ def test_who_was_overtaken_is_told_so_at_once(
     undone = threading.Timer(
         0.2, release.roll_back, (workspace,), {"model": "router", "actor": "ann", "reason": "no"}
     )
-    began = time.monotonic()
     undone.start()
-    found = taking_effect.wait(workspace, moved, since=began)
+    found = taking_effect.wait(workspace, moved, since=time.monotonic())
     undone.join()
-    assert found.seconds is None and time.monotonic() - began < 3
+    assert found.seconds is None
     assert f"somebody else moved router on: {new.short} is in production" in str(found)
 
     moved = release.roll_back(workspace, model="router", actor="bob", reason="wrong")
@@ -460,22 +460,25 @@ def test_nobody_waits_for_a_gateway_that_was_killed(
     assert found.seconds is not None, str(found)
 
 
+@pytest.fixture
+def no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever sleeps, fails."""
+    monkeypatch.setattr(taking_effect, "time", SimpleNamespace(monotonic=time.monotonic))
+
+
 def test_what_is_not_served_is_not_waited_for(
-    workspace: Workspace, two: tuple[Bundle, Bundle]
+    workspace: Workspace, two: tuple[Bundle, Bundle], no_wait: None
 ) -> None:
     moved = release.roll_back(workspace, model="router", actor="bob", reason="wrong")
-    began = time.monotonic()
-    found = taking_effect.wait(workspace, moved, since=began)
+    found = taking_effect.wait(workspace, moved, since=time.monotonic())
     assert found.seconds is None and "tuneloop up" in str(found)
-    assert time.monotonic() - began < 1
 
 
 def test_a_bundle_whose_server_fails_is_not_waited_for(
-    workspace: Workspace, two: tuple[Bundle, Bundle], up_runs: None
+    workspace: Workspace, two: tuple[Bundle, Bundle], up_runs: None, no_wait: None
 ) -> None:
     old, _ = two
     servers.report(workspace, old.id, "failed")
     moved = release.roll_back(workspace, model="router", actor="bob", reason="bad", force=True)
-    began = time.monotonic()
-    found = taking_effect.wait(workspace, moved, since=began)
-    assert "once its model server is ready" in str(found) and time.monotonic() - began < 1
+    found = taking_effect.wait(workspace, moved, since=time.monotonic())
+    assert "once its model server is ready" in str(found)
