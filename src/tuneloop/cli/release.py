@@ -78,6 +78,7 @@ def rollback(
     import time
 
     from tuneloop.deployment import endpoints, release, rollouts, taking_effect
+    from tuneloop.hashing import short
 
     with finishing(open_loop(file, quiet=json_)) as loop:
         under_way = rollouts.active(loop.workspace, loop.model.name)
@@ -91,7 +92,8 @@ def rollback(
     out.print(endpoints.describe(endpoint), markup=False)
     out.print(str(effect), markup=False)
     if under_way is None:
-        out.print("Undo with: tuneloop rollback")
+        undo = f"Undo with: tuneloop rollback --from {short(endpoint.bundle or '')}"
+        out.print(undo, markup=False)
     else:
         out.print(f"Rollout {under_way.id} is ended. Begin another: tuneloop rollout start")
 

@@ -20,6 +20,9 @@ from tuneloop.registry import aliases, audit
 from tuneloop.storage import tables
 from tuneloop.workspace import Workspace
 
+_MOVED = "endpoint.move"
+"""The event of the audit log."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
@@ -48,6 +51,27 @@ def listing(workspace: Workspace) -> list[Endpoint]:
     query = sa.select(tables.endpoints).order_by(tables.endpoints.c.name)
     with workspace.records.begin() as tx:
         return [_record(row) for row in tx.execute(query)]
+
+
+def came_by_rollback(workspace: Workspace, model: str) -> bool:
+    """Whether the bundle in production was gone back to: drills are no moves of anybody's.
+
+    False also where the move is of before tuneloop kept how a bundle came into production.
+    """
+    endpoint = find(workspace, model)
+    if endpoint is None:
+        return False
+    table = tables.audit_events
+    query = (
+        sa.select(table.c.detail)
+        .where(table.c.model == model, table.c.action == _MOVED)
+        .order_by(table.c.id.desc())
+    )
+    with workspace.records.begin() as tx:
+        moves = tx.execute(query).scalars()
+        brought = (one for one in moves if one["to"] == endpoint.bundle and not one.get("drill"))
+        last: dict[str, Any] = next(brought, {})
+    return bool(last.get("rollback"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,7 +282,7 @@ def _apply(tx: sa.Connection, move: Move, before: Endpoint | None, now: datetime
         tx,
         model=move.model,
         actor=move.actor,
-        action="endpoint.move",
+        action=_MOVED,
         detail={
             "endpoint": move.endpoint,
             "from": before.bundle if before else None,

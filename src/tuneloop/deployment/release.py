@@ -65,10 +65,12 @@ def deploy(
     reason: str,
     progress: Progress,
     expected: str | AsFound | None = AsFound.AS_FOUND,
+    effect_timeout_seconds: float = taking_effect.WAIT_SECONDS,
 ) -> Release:
     """Put a bundle into production, all at once.
 
     `expected` is the bundle that must be in production when the route moves, None: nothing.
+    `effect_timeout_seconds`: how long to wait, after that, until every gateway has it.
 
     Raises:
         NotAllowedError: people are declared, and `actor` may not deploy.
@@ -108,7 +110,9 @@ def deploy(
         endpoint=endpoint,
         smoke=smoke,
         serving=server is not None and server.status == "ready",
-        effect=taking_effect.wait(workspace, endpoint, since=moved_at),
+        effect=taking_effect.wait(
+            workspace, endpoint, since=moved_at, timeout_seconds=effect_timeout_seconds
+        ),
     )
 
 

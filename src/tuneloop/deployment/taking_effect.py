@@ -9,13 +9,14 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from tuneloop.deployment import servers, up
+from tuneloop.deployment import endpoints, rollouts, servers, up
 from tuneloop.deployment.endpoints import Endpoint
 from tuneloop.gateway import routes_seen
+from tuneloop.hashing import short
 from tuneloop.workspace import Workspace
 
 WAIT_SECONDS = 5.0
-_LOOK_SECONDS = 0.01
+_LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +49,15 @@ def wait(
     """Wait until every gateway process sends the endpoint's requests to the bundle in production.
 
     `since`: when the move began, by `time.monotonic`. Where nothing is served, or the bundle's
-    server has failed, nothing is waited for.
+    server has failed, nothing is waited for; nor where somebody moved the endpoint meanwhile.
     """
     if not up.is_running(workspace):
         return NOT_SERVED
     deadline = time.monotonic() + timeout_seconds
     while True:
+        meanwhile = _meanwhile(workspace, endpoint)
+        if meanwhile:
+            return Effect(seconds=None, waits_for=meanwhile)
         # The route first: a server that is ready has its route before anybody can take it over.
         routed = servers.routed(workspace, endpoint.name) == {endpoint.bundle}
         late = _late(workspace) if routed else None
@@ -65,6 +69,23 @@ def wait(
         if now >= deadline or (not routed and _failed(workspace, endpoint)):
             return Effect(seconds=None, waits_for=_why(late))
         time.sleep(_LOOK_SECONDS)
+
+
+def _meanwhile(workspace: Workspace, moved: Endpoint) -> str:
+    """What somebody did with the endpoint since it was moved, in a sentence; empty: nothing."""
+    now = endpoints.find(workspace, moved.model)
+    if now is not None and now.bundle != moved.bundle:
+        return (
+            f"Meanwhile somebody else moved {now.name} on: {short(now.bundle or '')} is in "
+            "production now. See: tuneloop history"
+        )
+    rollout = rollouts.active(workspace, moved.model)
+    if rollout is not None:
+        return (
+            f"Meanwhile somebody began rollout {rollout.id} of {short(rollout.candidate)}, which "
+            "decides where requests go. See: tuneloop rollout status"
+        )
+    return ""
 
 
 _SILENT = (

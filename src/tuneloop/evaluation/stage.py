@@ -36,6 +36,8 @@ from tuneloop.storage import tables
 from tuneloop.workspace import Workspace
 
 ANSWERS_FILE = "answers.jsonl"
+ANSWERS_FOLDER = "work/answers"
+"""In the workspace: what targets said, so that they are not asked the same again."""
 
 QuantisationTable = Callable[[SuiteResult], Sequence[QuantisationRow]]
 """The candidate's result on the main suite in, a row for every exported file out."""
@@ -248,8 +250,8 @@ def _finish(workspace: Workspace, evaluation: str, **values: Any) -> None:
 def _answers_folder(workspace: Workspace, row: Evaluation, label: str, subject: Subject) -> Path:
     """A candidate's answers go with its evaluation; a reference is asked each prompt once."""
     if label == CANDIDATE:
-        return workspace.folder(f"work/answers/{row.id}")
-    return workspace.folder(f"work/answers/references/{subject.conditions}".rstrip("/"))
+        return workspace.folder(f"{ANSWERS_FOLDER}/{row.id}")
+    return workspace.folder(f"{ANSWERS_FOLDER}/references/{subject.conditions}".rstrip("/"))
 
 
 def _results(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from tuneloop.intervals import Figure
 from tuneloop.monitoring.measurement import Limit, show, tell
@@ -62,7 +63,9 @@ def suite_limit(suite: SuiteNow) -> SuiteLimit:
 def pooled(suites: Sequence[SuiteNow]) -> Limit:
     """The limit of all suites together, each by its number of cases."""
     cases = sum(suite.cases for suite in suites)
-    threshold = sum(suite_limit(suite).threshold * suite.cases for suite in suites) / cases
+    # In fractions: as floats, 0.68 of 75 cases is a little more than 51.
+    wanted = sum(_written(suite_limit(suite).threshold) * suite.cases for suite in suites)
+    threshold = float(wanted / cases)
     rates = [one.released.value * one.cases for one in suites if one.released is not None]
     best = None
     if len(rates) == len(suites):  # What to come back to is known, and may be less than all.
@@ -72,7 +75,13 @@ def pooled(suites: Sequence[SuiteNow]) -> Limit:
 
 def below(suites: Sequence[SuiteNow]) -> list[SuiteNow]:
     """The suites that are below their own limits, which all together may hide."""
-    return [one for one in suites if one.passed < suite_limit(one).threshold * one.cases]
+    # A share is divided to the float that stands for the same decimal in a gate.
+    return [one for one in suites if one.passed / one.cases < suite_limit(one).threshold]
+
+
+def _written(share: float) -> Fraction:
+    """The decimal that a person wrote."""
+    return Fraction(str(share))
 
 
 def explained(suites: Sequence[SuiteNow]) -> str:

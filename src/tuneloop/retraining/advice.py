@@ -88,7 +88,8 @@ def _alerts(facts: Facts) -> Iterable[Advice]:
     if _going_back_may_help(facts):
         yield Advice(
             text=f"Go back to {facts.previous} if the new bundle is to blame",
-            command="tuneloop rollback",
+            # By its name: who reads this late does not undo what a colleague has done since.
+            command=f"tuneloop rollback --from {live}",
         )
 
 
@@ -98,9 +99,14 @@ def of_another(alert: OpenAlert, live: str | None) -> bool:
 
 
 def _going_back_may_help(facts: Facts) -> bool:
-    """Only if the alert came with the bundle in production, and the one before is not as bad."""
+    """Only if the alert came with the bundle in production, and the one before is not as bad.
+
+    What was gone back from is: its alerts may be resolved, for it is measured no more.
+    """
     live, previous = facts.live, facts.previous
     if live is None or previous is None or _under_way(facts.rollout):
+        return False
+    if facts.came_by_rollback:
         return False
     if any(previous in one.measured for one in facts.alerts):
         return False

@@ -66,12 +66,13 @@ def production(loop: Loop, bundle: Bundle, target: ChatTarget) -> Subject:
 
 def tables_folder(loop: Loop) -> Path:
     """Where the answers of forms that do not serve are kept, apart by what decides them."""
-    return loop.workspace.folder(f"work/answers/quantisations/{conditions(loop)}")
+    return loop.workspace.folder(f"{evaluation.ANSWERS_FOLDER}/quantisations/{conditions(loop)}")
 
 
 def conditions(loop: Loop) -> str:
-    """What decides answers beside file and prompt, as one short digest."""
-    return short(digest_json(serving.conditions(loop.model)))
+    """What decides answers and their latencies beside file and prompt, as one short digest."""
+    at_once = {"concurrency": loop.model.evaluation.concurrency}
+    return short(digest_json(serving.conditions(loop.model) | at_once))
 
 
 def again(

@@ -23,12 +23,13 @@ from tuneloop.datasets.example import Example
 from tuneloop.datasets.forms import FormError, recognise_prompt
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.errors import UsageError
+from tuneloop.evaluation import stage as evaluation
 from tuneloop.gateway.routing import conversation_of
 from tuneloop.monitoring import quotations
 from tuneloop.progress import Progress, Silent
 from tuneloop.registry import audit, people, tombstones
 from tuneloop.registry.lineage import reach
-from tuneloop.retraining.declared_judge import ANSWERS_FOLDER
+from tuneloop.retraining import declared_judge as judges
 from tuneloop.retraining.erasure_record import (
     ApprovedRow,
     Erasure,
@@ -134,8 +135,10 @@ def _delete(
                 now=now,
             )
         (workspace.folder("work/corrections") / CORRECTIONS_FILE).unlink(missing_ok=True)
-        # What a judge said may quote an answer; whoever misses it asks again.
-        shutil.rmtree(workspace.root / ANSWERS_FOLDER, ignore_errors=True)
+        # An answer may quote a person, and what a judge said of it too; whoever misses one asks
+        # again.
+        for folder in (evaluation.ANSWERS_FOLDER, judges.ANSWERS_FOLDER):
+            shutil.rmtree(workspace.root / folder, ignore_errors=True)
         quotations.erase(workspace, interactions)
         workspace.records.free("review_items", "judgements", "alert_events")
         captured.remove(workspace.traffic, "shadows", found.shadows)

@@ -244,7 +244,11 @@ def _check(
         prompts_of=dict.fromkeys(set(unserved) - {F16}, UNSERVED_PARITY_PROMPTS),
         serve=serve,
         bounds={str(form): bound for form, bound in loop.model.export.parity.items()},
-        known=ParityRecord(loop.workspace.folder("cache/parity"), made),
+        known=ParityRecord(
+            loop.workspace.folder("cache/parity"),
+            made,
+            served_with=serving.served_with(loop.model.endpoint),
+        ),
         progress=loop.progress,
     )
     # What is not served may diverge: the report says so.

@@ -99,6 +99,8 @@ class Facts:
 
     live: Served | None = None
     previous: str | None = None
+    came_by_rollback: bool = False
+    """Whether the bundle in production was gone back to; somebody took `previous` out then."""
     gateway_runs: bool = True
     alerts: tuple[OpenAlert, ...] = ()
     candidate: Candidate | None = None

@@ -16,6 +16,7 @@ from tuneloop.deployment.backends.llamacpp import (
     settings_of,
 )
 from tuneloop.deployment.smoke import Ask
+from tuneloop.errors import TuneloopError
 from tuneloop.evaluation.suites import Messages
 from tuneloop.evaluation.targets import Answer, OpenAITarget, Sampling
 from tuneloop.modelfile import EndpointSettings, ModelSettings
@@ -48,14 +49,20 @@ def conditions(model: ModelSettings) -> dict[str, Any]:
 
     These are fields of the `serving` part of a bundle's manifest.
     """
-    endpoint = model.endpoint
     return {
         "sampling": sampling_of(model).as_request(),
+        **served_with(model.endpoint),
+        "server": server_version(),
+    }
+
+
+def served_with(endpoint: EndpointSettings) -> dict[str, Any]:
+    """The settings of `file_server` that decide what a file answers and how fast."""
+    return {
         "context_tokens": endpoint.context_tokens,
         "parallel_requests": endpoint.parallel_requests,
         "threads": endpoint.threads,
         "flash_attention": endpoint.flash_attention,
-        "server": server_version(),
     }
 
 
@@ -81,12 +88,13 @@ class OnDemand:
         self._request_fields = request_fields or {}
         self._lock = threading.Lock()
         self._target: OpenAITarget | None = None
+        self._failed: TuneloopError | None = None
 
     def complete(self, messages: Messages) -> Answer:
         """Answer one prompt; safe to call from many threads.
 
         Raises:
-            DeploymentError: the server does not come up.
+            DeploymentError: the server does not come up; it is tried once, for all threads.
         """
         return self._opened().complete(messages)
 
@@ -103,15 +111,24 @@ class OnDemand:
 
     def _opened(self) -> OpenAITarget:
         with self._lock:
+            if self._failed is not None:  # Those who waited would each sit out its start again.
+                raise self._failed
             if self._target is None:
                 self._target = OpenAITarget(
-                    base_url=self._open_servers.enter_context(self._serve()),
+                    base_url=self._base_url(),
                     model=self._model,
                     identity=self.identity,
                     sampling=self.sampling,
                     request_fields=self._request_fields,
                 )
         return self._target
+
+    def _base_url(self) -> str:
+        try:
+            return self._open_servers.enter_context(self._serve())
+        except TuneloopError as e:
+            self._failed = e
+            raise
 
 
 def model_path(workspace: Workspace, bundle: Bundle) -> Path:

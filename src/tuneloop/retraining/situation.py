@@ -8,7 +8,7 @@ from contextlib import suppress
 import sqlalchemy as sa
 
 from tuneloop.datasets import versions
-from tuneloop.deployment import rollouts
+from tuneloop.deployment import endpoints, rollouts
 from tuneloop.deployment.rollouts import Rollout
 from tuneloop.errors import UsageError
 from tuneloop.evaluation.comparison import Standing
@@ -63,6 +63,7 @@ def gather(
     return Facts(
         live=live,
         previous=short(names["previous"].bundle) if "previous" in names else None,
+        came_by_rollback=endpoints.came_by_rollback(workspace, model.name),
         gateway_runs=gateway_runs,
         alerts=_open_alerts(workspace, model.name, names),
         candidate=_candidate(workspace, model, names),

@@ -56,7 +56,7 @@ def test_where_nothing_is_served_it_says_when_it_will_take_effect(desk: Loop) ->
     said = rollback()
     assert f"desk: {old} is in production now, {new} was before." in said
     assert "takes effect with the next `tuneloop up`" in said and "serves" not in said
-    assert "Undo with: tuneloop rollback" in said
+    assert f"Undo with: tuneloop rollback --from {old}" in said
     found = json.loads(rollback("--json"))
     assert (found["took_effect_seconds"], found["in_effect"]) == (None, False)
 

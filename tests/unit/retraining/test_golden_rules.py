@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import product
 
 import pytest
 
 from tuneloop.evaluation.suites import Case
+from tuneloop.intervals import share
 from tuneloop.modelfile import GoldenSettings
+from tuneloop.monitoring.golden_limit import SuiteNow, below, pooled
 from tuneloop.monitoring.measurement import Measurement
 from tuneloop.monitoring.window import Window
 from tuneloop.retraining.golden import Outcome, golden_measurement, pass_bound
@@ -81,6 +84,48 @@ def test_the_gate_on_the_suite_is_the_limit() -> None:
     found = measured((17, True, None), (3, False, None), gate=0.85)
     assert (found.verdict, found.limit and found.limit.threshold) == ("ok", 0.85)
     assert "its gate" in found.message
+
+
+def test_just_at_the_gate_is_good_whatever_floats_make_of_it() -> None:
+    """51 of 75 is 0.68, and 0.68 * 75 is a little more than 51."""
+    wrong = []
+    for cases, percent in product(range(1, 101), range(1, 101)):
+        suites = [
+            SuiteNow(name="golden", passed=n, cases=cases, bound=percent / 100, released=None)
+            for n in range(cases + 1)
+        ]
+        low = {one.passed for one in below(suites)}
+        limit = pooled(suites[:1])
+        for n in range(cases + 1):
+            seen = (n in low, limit.crossed(n / cases))
+            if seen != (100 * n < percent * cases,) * 2:
+                wrong.append((n, cases, percent, seen))
+    assert wrong == []
+
+
+def test_two_suites_just_at_their_gates_are_good_together() -> None:
+    """And good enough for an alert to end, where the bundle did no better at release."""
+    wrong = []
+    sizes = range(1, 101, 3)
+    for first, second, percent in product(sizes, sizes, range(1, 101)):
+        passed, rest = divmod(percent * (first + second), 100)
+        if rest:
+            continue
+        suites = [
+            SuiteNow(
+                name="golden",
+                passed=0,
+                cases=cases,
+                bound=percent / 100,
+                released=None if percent * cases % 100 else share(percent * cases // 100, cases),
+            )
+            for cases in (first, second)
+        ]
+        limit, rate = pooled(suites), passed / (first + second)
+        ends = limit.best is None or limit.cleared(rate)
+        if limit.crossed(rate) or not ends or not limit.crossed((passed - 1) / (first + second)):
+            wrong.append((first, second, percent))
+    assert wrong == []
 
 
 def test_without_a_gate_the_evaluation_is_the_limit() -> None:

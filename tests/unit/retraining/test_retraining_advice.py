@@ -65,7 +65,14 @@ CASES: dict[str, tuple[Facts, list[str]]] = {
     ),
     "an alert came with the new bundle": (
         replace(WELL, alerts=(ON_NEW,)),
-        ["tuneloop alert list", "Go back to old if the new bundle is to blame: tuneloop rollback"],
+        [
+            "tuneloop alert list",
+            "Go back to old if the new bundle is to blame: tuneloop rollback --from new",
+        ],
+    ),
+    "an alert on a bundle that was gone back to": (
+        replace(WELL, alerts=(ON_NEW,), came_by_rollback=True),
+        ["tuneloop alert list"],
     ),
     "an alert of the bundle before": (
         replace(WELL, alerts=(ON_OLD,)),
@@ -313,6 +320,42 @@ def test_an_alert_knows_which_bundle_it_is_about(
     last = put_into_production(loop, "last")
     clock.advance(hours=1)
     crossed(loop, "cost", last)
-    assert f"Go back to {another.short} if the new bundle is to blame: tuneloop rollback" in (
-        seen().next_steps
-    )
+    assert (
+        f"Go back to {another.short} if the new bundle is to blame: "
+        f"tuneloop rollback --from {last.short}"
+    ) in seen().next_steps
+
+
+def test_nobody_is_sent_back_to_what_was_gone_back_from(
+    workspace: Workspace, tmp_path: Path, clock: Any
+) -> None:
+    """Its alert is resolved by then: it is measured no more."""
+    loop = make_loop(workspace, tmp_path / "desk", schedule={"golden": "never"})
+
+    def back(*, drill: bool = False) -> None:
+        clock.advance(hours=1)
+        endpoints.roll_back(
+            workspace, model=loop.model.name, actor="ann", reason="test", drill=drill
+        )
+
+    def advised() -> list[str]:
+        found = status(workspace, loop.model, gateway_url="http://127.0.0.1:1/v1")
+        return [step for step in found.next_steps if "rollback" in step]
+
+    good = put_into_production(loop, "good")
+    clock.advance(hours=1)
+    bad = put_into_production(loop, "bad")
+    back()
+    clock.advance(hours=1)
+    crossed(loop, "edit_rate", good)
+    assert advised() == []
+    back(drill=True)
+    back(drill=True)
+    assert advised() == [], "a drill ends where it began"
+    clock.advance(hours=1)
+    put_into_production(loop, "next")
+    clock.advance(hours=1)
+    put_into_production(loop, "bad")
+    clock.advance(hours=1)
+    crossed(loop, "cost", bad)
+    assert len(advised()) == 1, "deployed again, it did not come by the rollback"

@@ -227,6 +227,19 @@ def test_the_bytes_are_gone(trained: Loop) -> None:
     assert files_with("alice", *folders) == []
 
 
+def test_answers_that_would_be_used_again_are_asked_again(trained: Loop) -> None:
+    """They may quote a person: what a model said, and what a judge said of it."""
+    root = trained.workspace.root
+    kept = ("work/answers/e1", "work/answers/references/c1", "work/answers/quantisations/c1")
+    for folder in (*kept, "cache/judge"):
+        (root / folder).mkdir(parents=True)
+        (root / folder / "answers.jsonl").write_text(f'{{"text": "Dear {SECRET}"}}')
+    erase(trained, dry_run=True)
+    assert len(files_with(SECRET, root / "cache/judge", root / "work/answers")) == 4
+    erase(trained)
+    assert files_with(SECRET, root / "cache/judge", root / "work") == []
+
+
 def test_a_dry_run_says_the_same_and_changes_nothing(trained: Loop) -> None:
     before = len(audit.listing(trained.workspace, None))
     told = erase(trained, dry_run=True)

@@ -71,12 +71,21 @@ def _made(base: BaseModel, form: str, cache: Path, progress: Progress) -> BaseFi
 
 
 def _found(base: BaseModel, form: str, cache: Path) -> BaseFile | None:
+    """The file, if it is there with the bytes that were made."""
+    found = _known(base, form, cache)
+    try:
+        return found if found and digest_file(found.path) == found.digest else None
+    except OSError:
+        return None
+
+
+def _known(base: BaseModel, form: str, cache: Path) -> BaseFile | None:
     target = _folder(base, form, cache) / gguf_name(form)
     try:
         manifest = json.loads(target.with_name(_MANIFEST).read_text("utf-8"))
     except (OSError, ValueError):
         return _of_an_older_workspace(base, form, cache)
-    return BaseFile(path=target, digest=manifest["digest"]) if target.is_file() else None
+    return BaseFile(path=target, digest=manifest["digest"])
 
 
 def _of_an_older_workspace(base: BaseModel, form: str, cache: Path) -> BaseFile | None:

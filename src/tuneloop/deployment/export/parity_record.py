@@ -1,8 +1,9 @@
 """Parity that was shown before, kept under the identity of what was compared.
 
-That identity holds the files on both sides and what read them, not the prompts: they are the sample
-by which two files are compared, and what they showed stays true of the files. Bounds are no part of
-it either, for the figures are kept, and judged by the bounds of the day.
+That identity holds the files on both sides, what read them and how they were served, not the
+prompts: they are the sample by which two files are compared, and what they showed stays true of the
+files. Bounds are no part of it either, for the figures are kept, and judged by the bounds of the
+day.
 """
 
 from __future__ import annotations
@@ -30,10 +31,14 @@ from tuneloop.hashing import canonical_json, digest_json, short
 class ParityRecord:
     """What is known of one export's files."""
 
-    def __init__(self, folder: Path, export: Export) -> None:
-        """`folder` holds a small file for each step that passed."""
+    def __init__(self, folder: Path, export: Export, *, served_with: Mapping[str, Any]) -> None:
+        """`folder` holds a small file for each step that passed.
+
+        `served_with`: the settings of the server, which reads every form but the merged weights.
+        """
         self._folder = folder
         self._export = export
+        self._served_with = served_with
 
     def find(self, hop: str, reference: str, *, prompts: int) -> ParityVerdict | None:
         """What at least so many prompts showed; its bounds are none."""
@@ -64,6 +69,8 @@ class ParityRecord:
             "positions": DEFAULT_POSITIONS,
             "read_by": [server_version(), *(f"{name} {version(name)}" for name in _READERS)],
         }
+        if hop != MERGED:
+            compared["served_with"] = dict(self._served_with)
         return self._folder / f"{short(digest_json(compared))}.json"
 
     def _identity(self, form: str) -> Mapping[str, Any] | Sequence[str]:

@@ -1,0 +1,38 @@
+"""What a file answered before counts only where it would answer as fast now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from live_desk import make_loop
+from tuneloop.evaluation.runner import ask
+from tuneloop.evaluation.suites import Case, Messages, make_suite
+from tuneloop.evaluation.targets import Answer, Sampling
+from tuneloop.retraining import answered
+from tuneloop.workspace import Workspace
+
+
+class Slow:
+    """A file that is served."""
+
+    identity = "d" * 64
+    sampling = Sampling()
+
+    def complete(self, messages: Messages) -> Answer:
+        """Answer."""
+        return Answer(text="yes", latency_ms=900.0)
+
+
+def test_answers_of_another_concurrency_are_asked_again(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """Their latencies are of another load, and a gate may be on those."""
+    four, again, eight = (
+        make_loop(workspace, tmp_path / name, evaluation={"concurrency": at_once})
+        for name, at_once in (("four", 4), ("again", 4), ("eight", 8))
+    )
+    case = Case(id="1", messages=({"role": "user", "content": "Is it late?"},))
+    suite = make_suite("main", "golden", (case,))
+    ask(suite, Slow(), folder=answered.tables_folder(four))
+    assert [one.latency_ms for one in answered.before(again, Slow()).values()] == [900.0]
+    assert answered.before(eight, Slow()) == {}
