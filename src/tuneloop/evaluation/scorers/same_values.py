@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tuneloop.hashing import canonical_json
@@ -63,7 +63,7 @@ class _Writer:
         flags = re.IGNORECASE if rule.ignore_case else re.NOFLAG
         self._ignored = None if rule.ignore is None else re.compile(rule.ignore, flags)
         self._groups: list[list[Any]] = []
-        self._groups = [[self(value) for value in group] for group in rule.equal]
+        self._groups = _merged([[self(value) for value in group] for group in rule.equal])
 
     def __call__(self, value: Any) -> Any:
         written = self._written(value)
@@ -89,6 +89,20 @@ class _Writer:
         if self._ignored is not None:
             text = _text(self._ignored.sub(" ", text))
         return text.casefold() if self._rule.ignore_case else text
+
+
+def _merged(groups: Sequence[list[Any]]) -> list[list[Any]]:
+    """Groups with a member in common are one: what means the same as the same means the same."""
+    found: list[list[Any]] = []
+    for group in groups:
+        apart = []
+        for other in found:
+            if any(same(member, one) for member in other for one in group):
+                group = [*other, *group]
+            else:
+                apart.append(other)
+        found = [*apart, group]
+    return found
 
 
 def _text(value: str) -> str:
