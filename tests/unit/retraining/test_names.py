@@ -170,6 +170,22 @@ def test_a_name_of_nothing(folder: Path, sections: dict[str, Any], says: str) ->
     assert says in the_one(folder, **sections)
 
 
+@pytest.mark.parametrize(
+    "task",
+    [
+        {"output_schema": {"properties": 5}, "same_values": {"people": {"ignore_case": True}}},
+        {"output_schema": {"properties": {"intent": {"enum": 5}}}},
+        {"output_schema": {"properties": 5}, "abstain": None},
+        {"output_schema": {"properties": {"people": True, "intent": 5}}, "abstain": None},
+    ],
+)
+def test_a_schema_that_is_none_is_told_by_its_own_check(folder: Path, task: dict[str, Any]) -> None:
+    says = "The task's output schema is not a valid JSON Schema: 5 is"
+    found = the_one(folder, task=task, evaluation={"suites": []})
+    assert f"task.output_schema: {says}" in found
+    assert all(says in one for one in told(folder, task=task)), "with a suite file as well"
+
+
 def test_without_a_schema_the_abstention_is_looked_for_in_the_answers(folder: Path) -> None:
     plain = {"gates": {"accuracy": ">= 0.9"}}
     task = {"output_schema": None}
