@@ -179,9 +179,6 @@ def _need(requirement: Requirement, task: TaskSettings) -> Need:
 
 
 def _uncalled_judge(loop: Loop) -> Metric:
-    """The metric `judge` where nothing is judged: its API key may be on another machine."""
     if loop.model.judge is None:
         return declared_judge.metric(loop)  # which says what to declare
-    return Metric(
-        name=judging.NAME, about="", scorer=lambda case, output: None, source_digest=judging.NAME
-    )
+    return judging.uncalled()

@@ -126,6 +126,15 @@ def test_a_gate_on_abstention_needs_one_declared(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "gate", ["json_field.people", "held-out.json_field.people", "golden.json_field.correct"]
+)
+def test_a_gate_on_a_field_needs_a_schema(folder: Path, gate: str) -> None:
+    gates = {"gates": {gate: ">= 0.9"}}
+    found = the_one(folder, task={"output_schema": None, "abstain": None}, evaluation=gates)
+    assert "Fields are measured where `task.output_schema` declares them." in found
+
+
+@pytest.mark.parametrize(
     ("suite", "says"),
     [
         ({"file": "goldn.jsonl"}, "Did you mean {folder}/golden.jsonl?"),
