@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -132,7 +132,8 @@ def _fits(kind: str, value: Any) -> bool:
         case "Progress":
             return all(callable(getattr(value, name, None)) for name in ("step", "update", "note"))
         case "Sequence" | "Collection":
-            listed = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
+            # What can be gone through once would be used up by looking at it here.
+            listed = isinstance(value, Collection) and not isinstance(value, str | bytes | Mapping)
             return listed and all(_fits(item, one) for one in value)
         case "Literal":
             return value in _choices(item)

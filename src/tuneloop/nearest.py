@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 _ALIKE = 0.6
@@ -34,7 +34,9 @@ def nearest_path(path: Path) -> Path | None:
     found = _mended(path)
     if found is not None:
         return found
-    beside = sorted(_safely(path.parent.glob(f"*/{path.name}"))) if _is_plain(path.name) else []
+    if not _is_plain(path.name):
+        return None
+    beside = _safely(lambda: path.parent.glob(f"*/{path.name}"))
     return beside[0] if beside else None
 
 
@@ -43,7 +45,7 @@ def _mended(path: Path) -> Path | None:
     for part in path.parts[1:] if path.is_absolute() else path.parts:
         below = here / part
         if part != ".." and not below.exists():
-            near = nearest(part, (one.name for one in _safely(here.iterdir())))
+            near = nearest(part, (one.name for one in _safely(here.iterdir)))
             if near is None:
                 return None
             below = here / near
@@ -55,9 +57,9 @@ def _is_plain(name: str) -> bool:
     return bool(name) and not set(name) & set("*?[")
 
 
-def _safely(paths: Iterable[Path]) -> list[Path]:
-    """What can be listed; a folder that may not be read has nothing to offer."""
+def _safely(listed: Callable[[], Iterable[Path]]) -> list[Path]:
+    """What can be listed, in order; a folder that may not be read has nothing to offer."""
     try:
-        return sorted(paths)
+        return sorted(listed())
     except OSError:
         return []

@@ -17,6 +17,8 @@ _NEW_SHARE = 0.01
 """More chance than this that the next value is a new one: no closed set."""
 _MOST_FIELDS = 60
 """An object with more keys is a table by key, whose keys say nothing of the next one."""
+_DEEPEST = 8
+"""Levels that are described; what is nested deeper may be anything."""
 _NUMBER = re.compile(r"[+-]?[\d.,:/%\s-]+")
 _MANY = 100
 """So many values, and one that is seen once may be a slip."""
@@ -27,7 +29,8 @@ def infer_schema(objects: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
     A key is required where every object has it. Texts become an enumeration where few short values
     come again and again and hardly any is seen once (the chance that the next value is a new one is
-    the share of values seen once: Good 1953, "The population frequencies of species").
+    the share of values seen once: Good 1953, "The population frequencies of species"). Eight levels
+    are described.
     """
     schema = _infer(objects)
     # A safeguard: what is written down must hold for what it was made of.
@@ -47,17 +50,19 @@ def seen_once(objects: Sequence[Mapping[str, Any]], schema: Mapping[str, Any]) -
     return found
 
 
-def _infer(values: Sequence[Any]) -> dict[str, Any]:
+def _infer(values: Sequence[Any], level: int = 0) -> dict[str, Any]:
+    if level == _DEEPEST:
+        return {}
     kinds = Counter(_json_type(value) for value in values)
     types = _types(kinds)
     if set(types) <= {"string", "null"} and (labels := _labels(values)):
         return {"enum": [*labels, *([None] if "null" in types else [])]}
     schema: dict[str, Any] = {"type": types[0] if len(types) == 1 else types}
     if "object" in types:
-        schema |= _of_objects([value for value in values if isinstance(value, Mapping)])
+        schema |= _of_objects([value for value in values if isinstance(value, Mapping)], level)
     if "array" in types:
         items = [item for value in values if isinstance(value, list) for item in value]
-        schema |= {"items": _infer(items)} if items else {}
+        schema |= {"items": _infer(items, level + 1)} if items else {}
     return schema
 
 
@@ -68,12 +73,14 @@ def _types(kinds: Counter[str]) -> list[str]:
     return [kind for kind, _ in kinds.most_common()]
 
 
-def _of_objects(objects: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _of_objects(objects: Sequence[Mapping[str, Any]], level: int) -> dict[str, Any]:
     counts = Counter(key for value in objects for key in value)
     if len(counts) > _MOST_FIELDS:
         return {}
     required = [key for key, count in counts.items() if count == len(objects)]
-    properties = {key: _infer([value[key] for value in objects if key in value]) for key in counts}
+    properties = {
+        key: _infer([value[key] for value in objects if key in value], level + 1) for key in counts
+    }
     return {**({"required": required} if required else {}), "properties": properties}
 
 

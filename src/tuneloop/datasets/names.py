@@ -50,7 +50,7 @@ def _abstain_problems(abstain: AbstainSettings, fields: Mapping[str, Any]) -> It
         )
         return
     values = fields[abstain.field].get("enum") if isinstance(fields[abstain.field], dict) else None
-    if values is not None and abstain.value not in values:
+    if isinstance(values, list) and abstain.value not in values:
         yield Problem(
             at=("task", "abstain", "value"),
             message=f"task.output_schema allows no {abstain.value!r} in {abstain.field}.",

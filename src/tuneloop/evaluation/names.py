@@ -16,7 +16,7 @@ from tuneloop.evaluation.metrics import (
     text_metric_names,
     unfit_references,
 )
-from tuneloop.evaluation.plan import HELD_OUT, metrics_in_gates
+from tuneloop.evaluation.plan import HELD_OUT, metric_in, metrics_in_gates
 from tuneloop.evaluation.suites import load_suite
 from tuneloop.modelfile import ColumnSettings, EvaluationSettings, KeyPath, Problem, TaskSettings
 
@@ -107,7 +107,7 @@ def _gate_problems(
                 main_suite=HELD_OUT,
             )
         except EvaluationError as e:
-            yield Problem(at=at, message=e.message, remedy=_needed(key, task) or e.remedy)
+            yield Problem(at=at, message=e.message, remedy=_needed(key, suites, task) or e.remedy)
             continue
         # Which way a team's own metric goes is theirs to say.
         if ":" not in gate.metric and (
@@ -138,19 +138,18 @@ def _bring_along(
                 remedy="Add a `judge` section with `base_url` and `model`, or remove the gate.",
             )
         else:
-            # The judge itself is not asked for: its key may be on another machine.
-            metrics[name] = Metric(name=name, about="", scorer=lambda _case, _output: None)
+            metrics[name] = judging.uncalled()
 
 
 def _higher_is_better(gate: Gate, metrics: Mapping[str, Metric]) -> bool:
     return gate.metric not in RUN_METRICS and metrics[gate.metric].higher_is_better
 
 
-def _needed(key: str, task: TaskSettings) -> str:
+def _needed(key: str, suites: Sequence[str], task: TaskSettings) -> str:
     """What a model file must declare for a metric that a task may have, and this one has not."""
-    name = key.rpartition(".")[2]
+    name = metric_in(key, suites)
     if name in _NEEDS_ABSTAIN and task.abstain is None:
         return f"{name} needs `task.abstain`: declare it, or remove the gate."
-    if key.startswith(_FIELD) and task.output_schema is None:
+    if name.startswith(_FIELD) and task.output_schema is None:
         return "Fields are measured where `task.output_schema` declares them."
     return ""

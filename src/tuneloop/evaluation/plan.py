@@ -232,11 +232,16 @@ def _check_names(names: Sequence[str]) -> None:
             )
 
 
+def metric_in(key: str, suites: Sequence[str]) -> str:
+    """The metric that a gate's key names, alone or as `SUITE.METRIC`."""
+    prefix, _, rest = key.partition(".")
+    return rest if prefix in suites else key
+
+
 def metrics_in_gates(keys: Iterable[str], suites: Sequence[str]) -> Iterable[str]:
     """The metrics that gates bring along by themselves: text metrics, a user's own, the judge."""
     for key in keys:
-        prefix, _, rest = key.partition(".")
-        name = rest if prefix in suites else key
+        name = metric_in(key, suites)
         if ":" in name or name in (*text_metric_names(), judging.NAME):
             yield name
 

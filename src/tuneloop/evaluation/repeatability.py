@@ -9,7 +9,7 @@ nothing remembered, and all at once, with everything remembered.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -126,8 +126,8 @@ def judge(
 
 def spread(cases: Sequence[Case], limit: int) -> list[Case]:
     """At most `limit` of the cases, from all over them; pure."""
-    step = max(1, len(cases) // limit) if limit else len(cases) + 1
-    return list(cases[::step][:limit])
+    limit = min(limit, len(cases))
+    return [cases[i * len(cases) // limit] for i in range(limit)]
 
 
 def _same(before: Answer, again: Answer) -> bool:
@@ -135,8 +135,5 @@ def _same(before: Answer, again: Answer) -> bool:
 
 
 def _ask(cases: Sequence[Case], target: ChatTarget, at_once: int) -> list[Answer]:
-    def answers() -> Iterator[Answer]:
-        with ThreadPoolExecutor(at_once, thread_name_prefix="again") as pool:
-            yield from pool.map(target.complete, [case.messages for case in cases])
-
-    return list(answers())
+    with ThreadPoolExecutor(at_once, thread_name_prefix="again") as pool:
+        return list(pool.map(target.complete, [case.messages for case in cases]))

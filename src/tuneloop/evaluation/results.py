@@ -74,7 +74,8 @@ def measure(
 ) -> SuiteResult:
     """Score every answer and sum up; pure and repeatable.
 
-    `known` are cases that the target was trained on: they are scored and stand in no figure.
+    `known` are cases that the target was trained on: they are scored, and stand in no figure but
+    those of the run itself (`RUN_METRICS`).
     """
     suite = answers.suite
     cases = {

@@ -1,7 +1,12 @@
-"""How many cases each gate can stand on: known before anything is trained or asked."""
+"""How many cases each gate can stand on: known before anything is trained or asked.
+
+The references give a number, which a share is chosen for and a person is warned by. A model may add
+to it: a field that it invents is counted as well. Only what no answers could mend is refused.
+"""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,7 +35,7 @@ class Requirement:
     """cases that the metric must count for the gate to pass, at least 1"""
 
     def counts(self, case: Case) -> bool:
-        """Whether the metric can count a case.
+        """Whether the metric counts a case that is answered as its reference is.
 
         What depends on the answer (`abstention_precision`, a judge, a team's own function) may
         count any case of its scope: a requirement never asks for more than an evaluation does.
@@ -44,6 +49,18 @@ class Requirement:
             return True
         return metric.score(case, case.expected or "") is not None
 
+    def may_count(self, case: Case) -> bool:
+        """Whether some answer has the metric count a case: one that gives a field unasked, too.
+
+        So a field's metrics may count every case in scope, but for its recall.
+        """
+        if self.counts(case):
+            return True
+        metric = self.metric
+        if metric is None or not metric.field:
+            return False
+        return metric.score(case, json.dumps({metric.field: None})) is not None
+
 
 @dataclass(frozen=True, kw_only=True)
 class GateSize:
@@ -51,7 +68,9 @@ class GateSize:
 
     gate: Gate
     counted: int
-    """cases of its suite that its metric can count"""
+    """cases of its suite that its metric counts by their references"""
+    at_most: int
+    """the same, and those that it counts only where a model's answer gives the field unasked"""
     minimum: int
     rows: int | None = None
     """rows of the dataset version, trained and held out, that the metric counts; None: its suite
@@ -59,8 +78,13 @@ class GateSize:
 
     @property
     def enough(self) -> bool:
-        """Whether the gate can pass at all."""
+        """Whether the gate has its cases, whatever a model answers."""
         return self.counted >= self.minimum
+
+    @property
+    def possible(self) -> bool:
+        """Whether the gate can pass at all."""
+        return self.at_most >= self.minimum
 
 
 def held_out_requirements(
@@ -101,6 +125,7 @@ def gate_sizes(plan: EvaluationPlan, *, trained: Sequence[Case] = ()) -> tuple[G
             GateSize(
                 gate=gate,
                 counted=counted,
+                at_most=sum(map(wanted.may_count, suite.cases)),
                 minimum=wanted.minimum,
                 rows=counted + sum(map(wanted.counts, trained)) if held_out else None,
             )
@@ -111,11 +136,10 @@ def gate_sizes(plan: EvaluationPlan, *, trained: Sequence[Case] = ()) -> tuple[G
 def what_is_missing(size: GateSize) -> str:
     """A sentence on a gate that stands on too few cases."""
     cases = "held-out cases" if size.rows is not None else f"cases of suite {size.gate.suite!r}"
-    return (
-        f"{size.gate.name} counts {size.counted} {cases} and needs {size.minimum}"
-        if size.counted
-        else f"{size.gate.name} counts none of the {cases} and needs {size.minimum}"
-    )
+    counted = f"{size.counted} {cases}" if size.counted else f"none of the {cases}"
+    if size.at_most > size.counted:
+        counted += f", at most {size.at_most} with values that a model invents,"
+    return f"{size.gate.name} counts {counted} and needs {size.minimum}"
 
 
 LIFTS = (

@@ -47,7 +47,8 @@ class Subject:
         for suite, cases in self.trained_on.items():
             if cases:
                 notes.append(
-                    f"{label} was trained on {len(cases)} cases of suite {suite!r}: they stand in "
-                    "none of its figures, and it is not compared on them"
+                    f"{label} was trained on {len(cases)} cases of suite {suite!r}: no score of "
+                    "its answers counts them, though its latency and error_share do, and it is "
+                    "not compared on them"
                 )
         return notes

@@ -279,12 +279,8 @@ def _messages(value: Any, where: str) -> Messages:
 
 
 def _label(expected: str, task: TaskSettings) -> dict[str, str]:
-    """The field that names the kind of request: the abstention's, else the schema's first enum."""
-    fields = (task.output_schema or {}).get("properties", {})
-    name = task.abstain.field if task.abstain else None
-    if name is None:
-        enums = (key for key, value in fields.items() if "enum" in value)
-        name = next(enums, None)
+    """The kind of request, by the field that names it."""
+    name = task.kind_field
     if name is None:
         return {}
     try:

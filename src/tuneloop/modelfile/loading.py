@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -61,11 +62,10 @@ class ModelFile:
 
     def place(self, at: KeyPath) -> str:
         """Where a key was written, for people: a line of the file, a flag, the environment."""
-        for end in range(len(at), 0, -1):
-            key = ".".join(map(str, at[:end]))
-            if (origin := self.origin(key)) in ("flag", "environment"):
-                return f"--set {key}" if origin == "flag" else f"environment variable for {key}"
-        return f"{self.path.name}:{self.line(at)}"
+        origin, key = _given(at, self.origins)
+        if origin == "file":
+            return f"{self.path.name}:{self.line(at)}"
+        return f"--set {key}" if origin == "flag" else f"environment variable for {key}"
 
     def line(self, at: KeyPath) -> int:
         """The line of a key, or of the nearest key above it."""
@@ -199,14 +199,15 @@ def _without(raw: dict[str, Any], wrong: Sequence[KeyPath]) -> dict[str, Any]:
     """
     copy = deepcopy(raw)
     for at in wrong:
-        if not at or at[:2] == ("evaluation", "suites"):
-            raise LookupError(at)
         # A list with a wrong entry goes as a whole: without it, the default holds.
-        end = next((i for i, key in enumerate(at) if isinstance(key, int)), len(at))
-        here: Any = copy
-        for key in at[: end - 1]:
-            here = here[key]
-        here.pop(at[end - 1], None)
+        keys = [str(key) for key in takewhile(lambda key: not isinstance(key, int), at)]
+        if not keys or keys[:2] == ["evaluation", "suites"]:
+            raise LookupError(at)
+        here = copy
+        # So does what was judged as the section that it is short for, e.g. a gate's condition.
+        while len(keys) > 1 and isinstance(here.get(keys[0]), dict):
+            here = here[keys.pop(0)]
+        here.pop(keys[0], None)
     return copy
 
 
@@ -309,10 +310,22 @@ def _explain(error: ValidationError, layers: _Layers) -> list[str]:
     for problem in error.errors():
         location: KeyPath = tuple(problem["loc"])
         key = ".".join(map(str, location))
-        origin = layers.origins.get(key, "file")
+        origin, _ = _given(location, layers.origins)
         where = f"{layers.path}:{_line(location, layers.lines)}" if origin == "file" else origin
         messages.append(f"{where}: {key or 'file'}: {_what(problem, location)}")
     return messages
+
+
+def _given(at: KeyPath, origins: Mapping[str, Origin]) -> tuple[Origin, str]:
+    """Who is answerable for a key, with the key that they gave: it, or the nearest one above it.
+
+    It is the file where it was neither a flag nor the environment.
+    """
+    for end in range(len(at), 0, -1):
+        key = ".".join(map(str, at[:end]))
+        if (origin := origins.get(key, "default")) in ("flag", "environment"):
+            return origin, key
+    return "file", ".".join(map(str, at))
 
 
 def _line(location: KeyPath, lines: Mapping[KeyPath, int]) -> int:

@@ -35,7 +35,7 @@ class Start:
     """Field and value of the answer that says "out of scope"."""
     group_field: str | None
     notes: tuple[str, ...]
-    """What was seen in the data, one line each."""
+    """What was seen in the data, one line each; names of columns in them may hold anything."""
     abstain_rows: int | None = None
     """Rows with the answer that says "out of scope"; None where they were not counted."""
     columns: ColumnSettings | None = None
@@ -48,7 +48,7 @@ def render(start: Start) -> str:
     """The text of `tuneloop.yaml`."""
     parts = [
         _HEADER,
-        *(f"# {note}" for note in start.notes),
+        *(f"# {_on_one_line(note)}" for note in start.notes),
         "",
         f"name: {_scalar(start.name)}",
         "",
@@ -75,6 +75,11 @@ def render(start: Start) -> str:
         _REST,
     ]
     return "\n".join(parts)
+
+
+def _on_one_line(note: str) -> str:
+    """A note quotes the data: what ended its line would go on as keys of the file."""
+    return " ".join("".join(c if c.isprintable() else " " for c in note).split())
 
 
 def _form(start: Start) -> list[str]:

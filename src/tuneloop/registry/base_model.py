@@ -24,7 +24,7 @@ from tuneloop.errors import BaseModelError, require
 from tuneloop.hashing import digest_file, digest_json, short
 from tuneloop.nearest import nearest, nearest_path
 from tuneloop.progress import Progress
-from tuneloop.registry.gguf_base import dequantised_folder
+from tuneloop.registry.gguf_base import check_gguf_begins, dequantised_folder
 
 PACKAGE_PREFIX = "package:"
 _WEIGHTS = "*.safetensors"
@@ -101,13 +101,15 @@ def check_base(spec: str, *, revision: str | None = None) -> str | None:
     Returns what kept it from being looked up, where that is so: the hub cannot be asked.
 
     Raises:
-        BaseModelError: it does not exist, is incomplete, pickled or quantised.
+        BaseModelError: it does not exist, is no GGUF file, incomplete, pickled or quantised.
     """
     found = _on_this_machine(spec, revision)
     if found is None:
         return _ask_hub(spec, revision)
     if found.is_dir():
         _check_folder(found)
+    else:
+        check_gguf_begins(found)
     return None
 
 
@@ -159,8 +161,13 @@ def _on_this_machine(spec: str, revision: str | None) -> Path | None:
         )
     if spec.startswith(PACKAGE_PREFIX):
         return _gguf_in_package(spec)
-    if local.exists():
+    if local.is_dir() or local.is_file():
         return local.resolve()
+    if local.exists():  # What else there is, a pipe or a device, may never come to an end.
+        raise BaseModelError(
+            f"The base model {spec} is neither a folder nor a regular file.",
+            remedy=f"Correct `base` in tuneloop.yaml: {_KINDS}.",
+        )
     if _is_local(spec):
         near = nearest_path(local)
         meant = f"Did you mean {near}? " if near else ""

@@ -23,6 +23,7 @@ from tuneloop.hashing import canonical_json, digest_file, short
 from tuneloop.progress import Progress
 
 _MANIFEST = "base.json"
+_MAGIC = b"GGUF"
 _SHOWN_LINES = 8
 # Hugging Face's model_type → GGUF's general.architecture, where they differ by more than signs.
 _ARCHITECTURES = {"mistral": "llama", "mixtral": "llama", "codellama": "llama"}
@@ -72,6 +73,24 @@ def open_gguf(path: Path, *, error: type[TuneloopError] = BaseModelError) -> Any
         raise error(
             f"{path} is not a complete GGUF file: {e}.", remedy="Get or make the file again."
         ) from e
+
+
+def check_gguf_begins(path: Path) -> None:
+    """Refuse a file that is no GGUF by its first bytes; what follows them is not read.
+
+    Raises:
+        BaseModelError: it begins otherwise, or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            begin = file.read(len(_MAGIC))
+    except OSError as e:
+        raise BaseModelError(f"{path} cannot be read: {e.strerror}.") from e
+    if begin != _MAGIC:
+        raise BaseModelError(
+            f"{path} is not a GGUF file: it does not begin with {_MAGIC.decode()}.",
+            remedy="Name a .gguf file or a model folder as `base`.",
+        )
 
 
 def check_gguf_belongs(file: Path, base_folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -46,8 +46,13 @@ class HeldOut:
 
     @property
     def short(self) -> tuple[GateSize, ...]:
-        """The gates that cannot pass."""
+        """The gates that have too few cases, unless a model's answers add to them."""
         return tuple(size for size in self.gates if not size.enough)
+
+    @property
+    def impossible(self) -> tuple[GateSize, ...]:
+        """Of those, the gates that cannot pass, whatever a model answers."""
+        return tuple(size for size in self.gates if not size.possible)
 
     @property
     def why(self) -> str:
@@ -72,7 +77,7 @@ class HeldOut:
         return what_helps(size, share=self.declared, automatic_up_to=LARGEST_SHARE)
 
     def warnings(self) -> list[str]:
-        """What is missing and what helps, a text for each gate that cannot pass."""
+        """What is missing and what helps, a text for each gate that has too few cases."""
         return [
             f"{what_is_missing(size)}. What helps: {self.help_for(size)}" for size in self.short
         ]
@@ -80,13 +85,12 @@ class HeldOut:
     @property
     def lifts(self) -> str:
         """What helps all of them, knowingly; empty where it would not."""
-        general = any(size.counted and size.gate.minimum_cases is None for size in self.short)
-        return f"{LIFTS}." if general else ""
+        return _lifts(self.short)
 
     def remedy(self) -> str:
-        """What helps, for all of them together."""
-        told = [f"For {size.gate.name}: {self.help_for(size)}." for size in self.short]
-        return " ".join([*told, self.lifts]).strip()
+        """What helps, for all gates together that cannot pass."""
+        told = [f"For {size.gate.name}: {self.help_for(size)}." for size in self.impossible]
+        return " ".join([*told, _lifts(self.impossible)]).strip()
 
     def as_row(self) -> dict[str, Any]:
         """In JSON form."""
@@ -99,6 +103,7 @@ class HeldOut:
                     "gate": size.gate.name,
                     "condition": size.gate.condition,
                     "cases": size.counted,
+                    "at_most": size.at_most,
                     "minimum_cases": size.minimum,
                     "enough": size.enough,
                     "helps": "" if size.enough else self.help_for(size),
@@ -146,18 +151,24 @@ def check(loop: Loop, version: DatasetVersion) -> None:
     """Refuse to train what could not pass.
 
     Raises:
-        GateError: a gate stands on too few cases; says which, on how many, and what helps.
+        GateError: a gate has too few cases, whatever is answered; says which, on how many, and
+            what helps.
         EvaluationError: a gate, a metric or a suite file cannot be understood.
         UsageError: a gate needs a judge, and there is none that could be asked.
     """
     found = held_out(loop, version, judge=lambda: declared_judge.metric(loop))
-    if found.short:
+    if found.impossible:
         raise GateError(
             "Nothing was trained, since no candidate could pass: "
-            + "; ".join(map(what_is_missing, found.short))
+            + "; ".join(map(what_is_missing, found.impossible))
             + ".",
             remedy=found.remedy(),
         )
+
+
+def _lifts(sizes: Sequence[GateSize]) -> str:
+    general = any(size.counted and size.gate.minimum_cases is None for size in sizes)
+    return f"{LIFTS}." if general else ""
 
 
 def _need(requirement: Requirement, task: TaskSettings) -> Need:
@@ -168,9 +179,6 @@ def _need(requirement: Requirement, task: TaskSettings) -> Need:
 
 
 def _uncalled_judge(loop: Loop) -> Metric:
-    """The metric `judge` where nothing is judged: its API key may be on another machine."""
     if loop.model.judge is None:
         return declared_judge.metric(loop)  # which says what to declare
-    return Metric(
-        name=judging.NAME, about="", scorer=lambda case, output: None, source_digest=judging.NAME
-    )
+    return judging.uncalled()

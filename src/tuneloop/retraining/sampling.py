@@ -118,10 +118,7 @@ def draw(slices: Mapping[str, str], size: int, *, week: str) -> list[Drawn]:
 
 def slice_of(answer: str, task: TaskSettings) -> str:
     """What kind of request an answer takes it for: the task's own label; else "other"."""
-    fields = (task.output_schema or {}).get("properties", {})
-    name = task.abstain.field if task.abstain else None
-    if name is None:
-        name = next((key for key, value in fields.items() if "enum" in value), None)
+    name = task.kind_field
     try:
         value = json.loads(answer)
     except (ValueError, RecursionError):

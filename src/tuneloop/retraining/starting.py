@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tuneloop import modelfile
 from tuneloop.datasets.inspect import Inspection, inspect
-from tuneloop.errors import DataError, UsageError
+from tuneloop.errors import DataError, ModelFileError, UsageError
 from tuneloop.modelfile import ModelFile, Problem
 from tuneloop.modelfile.starter import Start, render
 from tuneloop.nearest import nearest_path
@@ -49,6 +49,7 @@ def write_model_file(
     Raises:
         UsageError: there is a model file already, or no folder for one.
         DataError: the data file cannot be used, or it cannot be told what is asked in it.
+        ModelFileError: what was written could not be read; what was there before stays.
     """
     if path.is_dir():
         path = path / modelfile.FILE_NAME
@@ -80,14 +81,31 @@ def write_model_file(
             notes=tuple(_notes(data, seen)),
         )
     )
-    path.write_text(text, encoding="utf-8")
-    model_file = modelfile.load(path)
+    model_file = _written(path.resolve(), text)
     return Started(
         model_file=model_file,
         data=data,
         seen=seen,
         problems=tuple(names.problems(model_file)),
     )
+
+
+def _written(path: Path, text: str) -> ModelFile:
+    """Write a model file that can be read, or none: one that is there already stays until then."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        model_file = modelfile.load(partial)
+        partial.replace(path)
+    except ModelFileError as e:
+        raise ModelFileError(
+            f"No model file was written, as it would not be valid:\n"
+            f"{e.message.replace(str(partial), str(path))}",
+            remedy=e.remedy,
+        ) from None
+    finally:
+        partial.unlink(missing_ok=True)
+    return replace(model_file, path=path)
 
 
 def found_out(started: Started) -> Iterator[tuple[str, str]]:

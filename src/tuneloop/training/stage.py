@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -290,20 +291,17 @@ def _on_equal_rows(
 ) -> TrainingRun | None:
     """A finished run with these settings whose dataset version holds the same rows."""
     wanted = {"config_digest": config.digest(), "start_run": start.id if start else ""}
-    rows = ""
+    # Reading rows takes time: those of a version once, and only where a run can be used again.
+    digest = cache(lambda version: rows_digest(workspace.artifacts.get(version), config))
     for run in listing(workspace, model):
-        found = {key: run.record.get(key, "") for key in wanted}
         if (
-            run.base != base.digest
-            or found != wanted
-            or not workspace.artifacts.exists(run.dataset)
+            run.base == base.digest
+            and {key: run.record.get(key, "") for key in wanted} == wanted
+            and _finished(workspace, [run]) is not None
+            and workspace.artifacts.exists(run.dataset)
+            and digest(run.dataset) == digest(dataset)
         ):
-            continue
-        rows = rows or rows_digest(workspace.artifacts.get(dataset), config)
-        if rows_digest(workspace.artifacts.get(run.dataset), config) == rows:
-            known = _finished(workspace, [run])
-            if known is not None:
-                return known
+            return run
     return None
 
 

@@ -59,6 +59,10 @@ def test_an_argument_that_a_method_does_not_have_is_named(bare: Loop, name: str)
             "expected a list of texts, such as ['training.epochs=5'].",
         ),
         (lambda p: tuneloop.open(p, overrides=[5]), "expected a list of texts."),
+        (
+            lambda p: tuneloop.open(p, overrides=(one for one in ["training.epochs=5"])),
+            "overrides of tuneloop.open is a generator; expected a list of texts.",
+        ),
         (lambda p: tuneloop.open(p, progress=print), "with the methods step, update and note"),
     ],
 )

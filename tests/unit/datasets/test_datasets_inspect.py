@@ -174,6 +174,21 @@ def test_numbers_in_text_and_sets_that_grow_are_no_labels() -> None:
     assert growing["properties"]["place"] == {"type": "string"}
 
 
+@pytest.mark.parametrize(("left", "right"), [("[", "]"), ('{"a": ', "}")])
+def test_an_answer_without_end_of_nesting_is_described_for_some_levels(
+    tmp_path: Path, left: str, right: str
+) -> None:
+    deep = '{"way": ' + left * 150 + "1" + right * 150 + "}"
+    rows = [{"prompt": f"words {n}", "completion": deep} for n in range(20)]
+    schema = inspect(write_lines(tmp_path / "a.jsonl", rows)).output_schema
+    assert schema is not None and Draft202012Validator(schema).is_valid(json.loads(deep))
+    levels = 0
+    while schema:
+        below = [schema.get("items"), *schema.get("properties", {}).values()]
+        schema, levels = next(filter(None, below), {}), levels + 1
+    assert levels == 8
+
+
 def test_answers_that_are_no_objects_are_named_by_line(tmp_path: Path) -> None:
     rows = [{"prompt": f"words {n}", "completion": '{"way": "north"}'} for n in range(40)]
     rows[4]["completion"] = '{"way": "nor'

@@ -75,7 +75,8 @@ def test_cases_are_asked_alone_unremembered_and_then_together() -> None:
     server.company = threading.Barrier(4)  # a question waits until there are four of them
     found = repeat(main, server, concurrency=4, limit=12)
     assert found is not None and found.figure.repeated == 12
-    again = [CASES[i].messages[-1]["content"] for i in range(0, 24, 2)]
+    spread_over_all = (0, 2, 5, 7, 10, 12, 15, 17, 20, 22, 25, 27)
+    again = [CASES[i].messages[-1]["content"] for i in spread_over_all]
     assert server.asked[:12] == [(question, False) for question in again]
     assert sorted(server.asked[12:]) == sorted((question, True) for question in again)
 
@@ -113,4 +114,6 @@ def test_answers_drawn_at_random_are_not_expected_to_repeat() -> None:
 def test_few_cases_are_all_asked_and_many_are_spread() -> None:
     assert spread(CASES[:3], 12) == CASES[:3]
     assert [case.id for case in spread(CASES, 3)] == ["00", "10", "20"]
-    assert spread(CASES, 0) == []
+    assert spread(CASES, 0) == [] and spread([], 12) == []
+    some = [int(case.id) for case in spread(CASES[:23], 12)]
+    assert some == [0, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21], "not the first twelve"

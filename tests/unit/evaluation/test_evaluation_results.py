@@ -2,9 +2,10 @@ from dataclasses import replace
 
 from tuneloop import intervals
 from tuneloop.evaluation import gates
-from tuneloop.evaluation.metrics import metrics_for
+from tuneloop.evaluation.metrics import RUN_METRICS, metrics_for
 from tuneloop.evaluation.plan import make_plan
 from tuneloop.evaluation.results import FieldCounts, measure
+from tuneloop.evaluation.subjects import Subject
 from tuneloop.evaluation.targets import Answer, Sampling
 from tuneloop.modelfile import SameValues, TaskSettings
 
@@ -45,6 +46,22 @@ def test_each_metric_counts_exactly_its_cases(task: TaskSettings, parts) -> None
         "latency_p50_ms": (10.0, 7),
         "latency_p95_ms": (10.0, 7),
     }
+
+
+def test_what_a_reader_is_told_of_known_cases_is_so(task: TaskSettings, parts) -> None:
+    right = parts.answer_text("refund")
+    suite = parts.suite([parts.case(str(i), right) for i in range(4)])
+    metrics = metrics_for(task)
+    answers = parts.answers(suite, dict.fromkeys("0123", right))
+    found = measure(answers, metrics, known={"0"}).figures
+    assert {name for name, figure in found.items() if figure.n == 4} == set(RUN_METRICS)
+    assert found["accuracy"].n == 3
+    plan = make_plan(
+        model="desk", suites=[suite], metrics=metrics, conditions={}, sampling=Sampling()
+    )
+    old = parts.target(lambda question: right)
+    (note,) = Subject(target=old, trained_on={"held-out": {"0"}}).differences("old", plan)
+    assert "no score of its answers counts them, though its latency and error_share do" in note
 
 
 def test_requests_without_an_answer_count_as_wrong(task: TaskSettings, parts) -> None:

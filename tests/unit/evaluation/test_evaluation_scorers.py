@@ -61,6 +61,7 @@ def test_json_values_are_equal_when_a_program_would_treat_them_alike(
         '{"intent": "refund", "extra": 1}',
         '["refund"]',
         '{"intent": NaN}',
+        '{"intent": 1e999}',
         "",
         "[" * 100_000,
     ],
@@ -112,6 +113,12 @@ def test_a_field_that_nobody_speaks_of_is_not_counted() -> None:
         ({"equal": [["4", "4 people"]]}, "5", "5 people", False),
         ({"equal": [["4", 4], ["5", 5]]}, 4, "4", True),
         ({"equal": [["4", 4], ["5", 5]]}, 4, "5", False),
+        ({"equal": [["4", "four"], ["four", "vier"]]}, "four", "vier", True),
+        ({"equal": [["4", "four"], ["four", "vier"]]}, "4", "vier", True),
+        ({"equal": [["4", "four"], ["5", "five"], ["vier", "four"]]}, "vier", "5", False),
+        ({"equal": [["a", "b"], ["c", "d"], ["e", "f"], ["d", "a"]]}, "c", "b", True),
+        ({"equal": [["a", "b"], ["c", "d"], ["e", "f"], ["d", "a"]]}, "c", "f", False),
+        ({"equal": [["4", "four"], ["Four", "vier"]], "ignore_case": True}, "4", "VIER", True),
         ({"ignore": "people|persons"}, "5 people", "5", True),
         ({"ignore": "people|persons"}, "5 people", "6 persons", False),
         ({"ignore": "people"}, "5 People", "5", False),
@@ -139,6 +146,28 @@ def test_values_are_the_same_by_the_rules_that_the_task_declares(
     compare = by_rules({"people": SameValues(**rule)})
     assert compare("people", left, right) is compare("people", right, left) is equal
     assert compare("time", left, right) is same(left, right)
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        '{"people": [1e999]}',
+        '{"people": -1e999}',
+        '{"people": ' + "[" * 400 + "]" * 400 + "}",
+        '{"people": ' + '{"a": ' * 400 + "1" + "}" * 401,
+    ],
+)
+@pytest.mark.parametrize("rule", [None, {"any_order": True}, {"ignore_case": True}])
+def test_an_answer_that_cannot_be_compared_is_wrong_and_ends_no_evaluation(
+    output: str, rule: dict[str, Any] | None
+) -> None:
+    task = TaskSettings(
+        output_schema={"properties": {"people": {}}},
+        same_values={} if rule is None else {"people": SameValues.model_validate(rule)},
+    )
+    by_name = {metric.name: metric for metric in metrics_for(task)}
+    for name in ("accuracy", "json_field.people", "json_field.people.recall"):
+        assert value(by_name[name].score(one('{"people": [[1]]}'), output)) == 0
 
 
 def test_declared_rules_are_in_force_in_every_metric_of_the_task_and_in_its_definition() -> None:

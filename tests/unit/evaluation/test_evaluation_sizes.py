@@ -80,6 +80,35 @@ def test_what_is_short_here_is_refused_after_an_evaluation_and_nothing_else(
         ]
 
 
+def test_a_field_may_count_what_a_model_invents_but_its_recall_may_not(
+    task: TaskSettings, parts: Any, cases: list[Case]
+) -> None:
+    """Which figures that can be is what an evaluation shows whose answers all have the field."""
+    names = ["", ".precision", ".recall", ".f1"]
+    conditions = {f"json_field.urgent{name}": ">= 0.5" for name in names}
+    plan = make_plan(
+        model="desk",
+        suites=[parts.suite(cases)],
+        metrics=metrics_for(task),
+        conditions={**conditions, "accuracy": ">= 0.5", "abstention_recall": ">= 0.5"},
+        sampling=Sampling(),
+        minimum_cases=35,
+    )
+    sizes = {size.gate.metric: size for size in gate_sizes(plan)}
+    invented = parts.answers(plan.main_suite, {case.id: FIELDS for case in cases})
+    figures = measure(invented, plan.metrics).figures
+    assert {name: size.at_most for name, size in sizes.items()} == {
+        name: figures[name].n for name in sizes
+    }
+    assert {sizes[name].counted for name in conditions} == {30}
+    possible = [name for name in names if sizes[f"json_field.urgent{name}"].possible]
+    assert possible == ["", ".precision", ".f1"] and not sizes["json_field.urgent"].enough
+    assert what_is_missing(sizes["json_field.urgent"]) == (
+        "held-out.json_field.urgent counts 30 held-out cases, at most 40 with values that a model "
+        "invents, and needs 35"
+    )
+
+
 def test_what_depends_on_the_answers_is_not_counted_too_low(
     task: TaskSettings, parts: Any, cases: list[Case]
 ) -> None:
@@ -141,7 +170,7 @@ def size(counted: int, rows: int, **gate: Any) -> GateSize:
         metrics={"held-out": ["accuracy"]},
         main_suite="held-out",
     )
-    return GateSize(gate=parsed, counted=counted, minimum=50, rows=rows)
+    return GateSize(gate=parsed, counted=counted, at_most=counted, minimum=50, rows=rows)
 
 
 @pytest.mark.parametrize(

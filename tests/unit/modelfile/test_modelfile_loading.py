@@ -9,7 +9,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from tuneloop.errors import ModelFileError
-from tuneloop.modelfile import load, schema
+from tuneloop.modelfile import load, load_what_is_valid, schema
 from tuneloop.modelfile.starter import Start, render
 
 GOOD = """\
@@ -105,6 +105,29 @@ def test_bad_override_is_not_blamed_on_the_file(tmp_path: Path) -> None:
     message = refused(tmp_path, GOOD, overrides=["training.rank=none-such"])
     assert message.startswith("flag: training.rank")
     assert "expected KEY=VALUE" in refused(tmp_path, GOOD, overrides=["training.rank"])
+
+
+def test_a_value_is_blamed_on_who_gave_the_section_that_it_is_in(tmp_path: Path) -> None:
+    text = GOOD + 'evaluation:\n  gates: {accuracy: ">= 0.9"}\n'
+    message = refused(tmp_path, text, overrides=["evaluation.gates.accuracy=bad"])
+    assert message.startswith("flag: evaluation.gates.accuracy.condition: expected a condition")
+    message = refused(tmp_path, text, overrides=["evaluation={gates: {accuracy: bad}}"])
+    assert message.startswith("flag: evaluation.gates.accuracy.condition: expected a condition")
+    with pytest.raises(ModelFileError, match=r"^environment: evaluation\.gates\.format"):
+        load(
+            write(tmp_path, text), environment={"TUNELOOP_SET_EVALUATION__GATES__FORMAT": "about 1"}
+        )
+
+
+def test_what_is_valid_is_looked_at_without_a_condition_that_is_none(tmp_path: Path) -> None:
+    gates = '{accuracy: "> = 0.9", format: {condition: ">= 0.9", minimum_cases: 0}, exact: "> 0.5"}'
+    text = GOOD + f"evaluation:\n  gates: {gates}\n"
+    found, mistakes = load_what_is_valid(write(tmp_path, text), environment={})
+    assert len(mistakes) == 2 and "found '> = 0.9'" in mistakes[0]
+    assert found is not None and found.settings.evaluation.gates.keys() == {"format", "exact"}
+    for hopeless in (f"5: x\n{GOOD}", GOOD.replace("name: support-router\n", "")):
+        found, mistakes = load_what_is_valid(write(tmp_path, hopeless), environment={})
+        assert found is None and mistakes
 
 
 def test_gate_conditions_are_checked(tmp_path: Path) -> None:

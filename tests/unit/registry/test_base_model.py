@@ -169,6 +169,27 @@ def test_a_base_is_checked_without_being_hashed(tmp_path: Path) -> None:
         check_base(str(tmp_path / "nowhere"))
 
 
+def test_a_file_that_is_no_gguf_is_refused_by_the_check(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    for content in (b'{"prompt": "how"}', b"GGU", b""):
+        file.write_bytes(content)
+        with pytest.raises(BaseModelError, match=r"rows\.jsonl is not a GGUF file") as caught:
+            check_base(str(file))
+        assert caught.value.remedy
+    assert check_base(str(gguf_file(tmp_path / "base.gguf"))) is None
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe"])
+def test_what_has_no_end_is_no_base(tmp_path: Path, kind: str) -> None:
+    path = Path("/dev/zero")
+    if kind == "pipe":
+        path = tmp_path / "pipe.gguf"
+        os.mkfifo(path)
+    assert "is neither a folder nor a regular file" in refusal(path, tmp_path)
+    with pytest.raises(BaseModelError, match="neither a folder nor a regular file"):
+        check_base(str(path))
+
+
 def test_a_hub_that_does_not_answer_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Resolving a name can take minutes and heeds no time-out."""
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *_, **__: time.sleep(60))

@@ -71,6 +71,22 @@ def test_too_few_rows_are_refused_before_training_with_numbers(start: Callable[.
     held_out.check(small, version)
 
 
+def test_what_a_model_could_still_give_is_warned_of_and_not_refused(
+    start: Callable[..., Loop],
+) -> None:
+    """A field that few references have: an answer that invents it counts as well."""
+    share = "data.holdout_share=0.2"
+    schema = "task.output_schema={type: object, properties: {intent: {}, place: {}}}"
+    loop = start(420, schema, share, "evaluation.gates={json_field.place: '>= 0.9'}")
+    version = preparing.prepare(loop)
+    (warning,) = held_out.held_out(loop, version).warnings()
+    assert "json_field.place counts none of the held-out cases, at most" in warning
+    held_out.check(loop, version)
+    loop = start(420, schema, share, "evaluation.gates={json_field.place.recall: '>= 0.9'}")
+    with pytest.raises(GateError, match=r"no candidate could pass: held-out\.json_field\.place\.r"):
+        held_out.check(loop, version)
+
+
 def test_a_fixed_share_that_is_too_small_names_the_one_that_chooses(
     start: Callable[..., Loop],
 ) -> None:

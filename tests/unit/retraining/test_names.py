@@ -126,6 +126,15 @@ def test_a_gate_on_abstention_needs_one_declared(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "gate", ["json_field.people", "held-out.json_field.people", "golden.json_field.correct"]
+)
+def test_a_gate_on_a_field_needs_a_schema(folder: Path, gate: str) -> None:
+    gates = {"gates": {gate: ">= 0.9"}}
+    found = the_one(folder, task={"output_schema": None, "abstain": None}, evaluation=gates)
+    assert "Fields are measured where `task.output_schema` declares them." in found
+
+
+@pytest.mark.parametrize(
     ("suite", "says"),
     [
         ({"file": "goldn.jsonl"}, "Did you mean {folder}/golden.jsonl?"),
@@ -168,6 +177,22 @@ def test_a_suite_that_cannot_be_asked(folder: Path, suite: dict[str, str], says:
 )
 def test_a_name_of_nothing(folder: Path, sections: dict[str, Any], says: str) -> None:
     assert says in the_one(folder, **sections)
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        {"output_schema": {"properties": 5}, "same_values": {"people": {"ignore_case": True}}},
+        {"output_schema": {"properties": {"intent": {"enum": 5}}}},
+        {"output_schema": {"properties": 5}, "abstain": None},
+        {"output_schema": {"properties": {"people": True, "intent": 5}}, "abstain": None},
+    ],
+)
+def test_a_schema_that_is_none_is_told_by_its_own_check(folder: Path, task: dict[str, Any]) -> None:
+    says = "The task's output schema is not a valid JSON Schema: 5 is"
+    found = the_one(folder, task=task, evaluation={"suites": []})
+    assert f"task.output_schema: {says}" in found
+    assert all(says in one for one in told(folder, task=task)), "with a suite file as well"
 
 
 def test_without_a_schema_the_abstention_is_looked_for_in_the_answers(folder: Path) -> None:

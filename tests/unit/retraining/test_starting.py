@@ -13,7 +13,7 @@ from on_terminal import tuneloop
 from tuneloop.cli.main import app
 from tuneloop.datasets import versions
 from tuneloop.datasets.recipe import recipe
-from tuneloop.errors import DataError, UsageError
+from tuneloop.errors import DataError, ModelFileError, UsageError
 from tuneloop.modelfile import load
 from tuneloop.retraining.loop import Loop
 
@@ -115,6 +115,30 @@ def test_no_file_is_overwritten_and_a_mistyped_path_offers_the_nearest(folder: P
     with pytest.raises(UsageError) as refused:
         init("tables.jsonl", "-f", "modles/tuneloop.yaml")
     assert refused.value.remedy == "Did you mean models?"
+
+
+@pytest.mark.parametrize(
+    "column", ["Customer\nmessage", 'ask\nalerts: {notify: ["json://x"]}\n#', "ask\x0b\u2028\x00it"]
+)
+def test_a_name_of_a_column_writes_no_line_of_the_model_file(folder: Path, column: str) -> None:
+    rows = [{column: f"a table for {n * 7919}", "slots": {"day": str(n)}} for n in range(60)]
+    (folder / "tables.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert init("tables.jsonl", "--base", "base")["found"]["columns"]["prompt"] == column
+    found = load(folder / "tuneloop.yaml", environment={}).settings
+    assert found.data.columns is not None and found.data.columns.prompt == column
+    assert found.alerts.notify == ()
+
+
+def test_a_model_file_that_could_not_be_read_is_not_left(folder: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"No model file was written.*\n.*name: .*'Bad Name'"):
+        init("tables.jsonl", "--base", "base", "--name", "Bad Name")
+    assert not list(folder.glob("*tuneloop.yaml*"))
+    init("tables.jsonl", "--base", "base")
+    before = (folder / "tuneloop.yaml").read_bytes()
+    with pytest.raises(ModelFileError):
+        init("tables.jsonl", "--base", "base", "--name", "Bad Name", "--force")
+    assert (folder / "tuneloop.yaml").read_bytes() == before
+    assert [one.name for one in folder.glob("*tuneloop.yaml*")] == ["tuneloop.yaml"]
 
 
 def test_a_mistyped_model_file_offers_the_nearest(folder: Path) -> None:

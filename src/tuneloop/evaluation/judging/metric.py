@@ -22,6 +22,14 @@ _UNJUDGED_SHARE = 0.1
 """More answers without a verdict than this are no measurement any more."""
 
 
+def uncalled() -> Metric:
+    """The metric where nothing is judged: the judge's API key may be on another machine.
+
+    It may count any case, as a judge's verdicts may.
+    """
+    return Metric(name=NAME, about="", scorer=lambda case, output: None, source_digest=NAME)
+
+
 @dataclass(frozen=True, kw_only=True)
 class JudgedAnswers:
     """The judge's verdicts on the answers of one evaluation; the metric `judge` reads them."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tuneloop.hashing import canonical_json
@@ -34,20 +34,25 @@ def same(left: Any, right: Any) -> bool:
     return bool(left == right)
 
 
-def as_written(field: str, left: Any, right: Any) -> bool:
-    """Equal JSON values, for a task that declares nothing else."""
-    return same(left, right)
-
-
 def by_rules(rules: Mapping[str, SameValues]) -> Equal:
-    """Compare the fields that have a rule after writing both values as the rule says."""
+    """Compare the fields that have a rule after writing both values as the rule says.
+
+    What is nested deeper than can be compared, as brackets without end are, equals nothing.
+    """
     writers = {field: _Writer(rule) for field, rule in rules.items()}
 
     def equal(field: str, left: Any, right: Any) -> bool:
         write = writers.get(field)
-        return same(left, right) if write is None else same(write(left), write(right))
+        try:
+            return same(left, right) if write is None else same(write(left), write(right))
+        except RecursionError:
+            return False
 
     return equal
+
+
+as_written = by_rules({})
+"""Equal JSON values, for a task that declares nothing else."""
 
 
 class _Writer:
@@ -58,7 +63,7 @@ class _Writer:
         flags = re.IGNORECASE if rule.ignore_case else re.NOFLAG
         self._ignored = None if rule.ignore is None else re.compile(rule.ignore, flags)
         self._groups: list[list[Any]] = []
-        self._groups = [[self(value) for value in group] for group in rule.equal]
+        self._groups = _merged([[self(value) for value in group] for group in rule.equal])
 
     def __call__(self, value: Any) -> Any:
         written = self._written(value)
@@ -84,6 +89,20 @@ class _Writer:
         if self._ignored is not None:
             text = _text(self._ignored.sub(" ", text))
         return text.casefold() if self._rule.ignore_case else text
+
+
+def _merged(groups: Sequence[list[Any]]) -> list[list[Any]]:
+    """Groups with a member in common are one: what means the same as the same means the same."""
+    found: list[list[Any]] = []
+    for group in groups:
+        apart = []
+        for other in found:
+            if any(same(member, one) for member in other for one in group):
+                group = [*other, *group]
+            else:
+                apart.append(other)
+        found = [*apart, group]
+    return found
 
 
 def _text(value: str) -> str:

@@ -7,6 +7,7 @@ aside, must be the JSON value. JSON inside a code fence or a sentence does not c
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any, NoReturn
 
@@ -24,10 +25,11 @@ def parse(text: str) -> Any:
     """The JSON value of an answer.
 
     Raises:
-        NotJsonError: the text holds something else, or NaN and Infinity, which JSON does not have.
+        NotJsonError: the text holds something else, NaN and Infinity, which JSON does not have, or
+            a number like 1e999, which no program could tell from another one of that size.
     """
     try:
-        return json.loads(text.strip(), parse_constant=_no_constant)
+        return json.loads(text.strip(), parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as e:
         raise NotJsonError(str(e)) from e
 
@@ -161,6 +163,11 @@ def _expected_object(case: Case) -> dict[str, Any] | None:
         f"The reference answer of case {case.id} is not a JSON object: {case.expected[:80]!r}.",
         remedy="The task declares JSON answers: correct the row, or remove `task.output_schema`.",
     )
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    return value if math.isfinite(value) else _no_constant(number)
 
 
 def _no_constant(name: str) -> NoReturn:

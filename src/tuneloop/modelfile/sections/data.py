@@ -95,6 +95,8 @@ class TaskSettings(Section):
         cls, rules: dict[str, SameValues], info: ValidationInfo
     ) -> dict[str, SameValues]:
         fields = (info.data.get("output_schema") or {}).get("properties", {})
+        if not isinstance(fields, dict):  # Whoever checks the schema says what is wrong with it.
+            return rules
         for name in rules:
             if name not in fields:
                 known = ", ".join(fields) or "none"
@@ -108,6 +110,17 @@ class TaskSettings(Section):
         if not self.same_values:
             found.pop("same_values", None)
         return found
+
+    @property
+    def kind_field(self) -> str | None:
+        """The field that names the kind of request: the abstention's, else the first enumerated."""
+        if self.abstain is not None:
+            return self.abstain.field
+        fields = (self.output_schema or {}).get("properties", {})
+        if not isinstance(fields, dict):
+            return None
+        # `true` is a schema too, of any value.
+        return next((k for k, v in fields.items() if isinstance(v, dict) and "enum" in v), None)
 
     def is_abstention(self, answer: str) -> bool:
         """Whether an answer says that the request is out of scope."""
