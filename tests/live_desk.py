@@ -10,9 +10,10 @@ from typing import Any
 import yaml
 
 from tuneloop import modelfile
+from tuneloop.loop import Loop
+from tuneloop.project import Project
 from tuneloop.registry import aliases, bundle
 from tuneloop.registry.bundle import Bundle
-from tuneloop.retraining.loop import Loop
 from tuneloop.storage.spool import new_id
 from tuneloop.workspace import Workspace
 
@@ -29,7 +30,8 @@ def make_loop(workspace: Workspace, folder: Path, **sections: Any) -> Loop:
     content = {"name": "desk", "base": "base", "data": {"sources": ["rows.jsonl"]}} | sections
     path = folder / "tuneloop.yaml"
     path.write_text(yaml.safe_dump(content))
-    return Loop(workspace, modelfile.load(path, environment={}))
+    model_file = modelfile.load(path, environment={})
+    return Loop(Project(workspace=workspace, model_file=model_file, actor="ann"))
 
 
 def put_live(loop: Loop, *, evaluation: str = "", system: str = "") -> Bundle:

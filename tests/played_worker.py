@@ -1,7 +1,7 @@
 """A worker whose cycles are played: a real worker and real processes, no training.
 
 python played_worker.py FILE ...        works for these model files
-python played_worker.py --cycle FILE ID plays a cycle; steps last PLAYED_SECONDS, and for as
+python played_worker.py --cycle FILE ID WHO plays a cycle; steps last PLAYED_SECONDS, and for as
                                         long as there is a file PLAYED_HOLD
 
 What happens is appended to the file PLAYED_LOG: model, step and the worker's process id.
@@ -21,8 +21,8 @@ from tuneloop import logs
 STEPS = ("prepare", "train", "evaluate")
 
 
-def command(file: Path, overrides: Sequence[str], cycle: str) -> tuple[str, ...]:
-    return (sys.executable, __file__, "--cycle", str(file), cycle)
+def command(file: Path, overrides: Sequence[str], cycle: str, actor: str) -> tuple[str, ...]:
+    return (sys.executable, __file__, "--cycle", str(file), cycle, actor)
 
 
 def say(*words: str) -> None:
@@ -30,18 +30,18 @@ def say(*words: str) -> None:
         log.write(" ".join(words) + "\n")
 
 
-def play(file: Path, cycle: str) -> int:
+def play(file: Path, cycle: str, actor: str) -> int:
     """One cycle: each step says when it begins and when it is done."""
     from tuneloop.errors import BusyError
+    from tuneloop.project import Project
     from tuneloop.retraining import cycles
     from tuneloop.retraining.cycle_process import TRY_AGAIN
     from tuneloop.retraining.cycle_record import CycleRecord
-    from tuneloop.retraining.loop import Loop
 
     worker = str(os.getppid())
     threading.Thread(target=end_with_stdin, daemon=True).start()
-    loop = Loop.open(file)
-    name = loop.model.name
+    project = Project.open(file, actor=actor)
+    name = project.model.name
 
     def work(step: str) -> dict[str, str]:
         say(name, step, "begins", worker)
@@ -52,8 +52,8 @@ def play(file: Path, cycle: str) -> int:
         return {"made": step}
 
     try:
-        with loop.workspace.exclusive(f"cycle-{name}", doing="play"):
-            record = CycleRecord.start(loop, cycles.UNSAID)
+        with project.workspace.exclusive(f"cycle-{name}", doing="play"):
+            record = CycleRecord.start(project, cycles.UNSAID)
             assert record.id == cycle
             for step in STEPS:
                 record.step(step, lambda step=step: work(step))
@@ -70,14 +70,14 @@ def end_with_stdin() -> None:
 
 
 def work(files: Sequence[Path]) -> None:
+    from tuneloop.project import Project
     from tuneloop.retraining.cycle_runner import CycleRunner
-    from tuneloop.retraining.loop import Loop
     from tuneloop.retraining.presence import announced
     from tuneloop.retraining.worker import Worker
 
-    loops = [Loop.open(file) for file in files]
-    with announced(loops[0].workspace) as presence:
-        worker = Worker(loops, presence, CycleRunner(command=command, first_pause_seconds=0.5))
+    projects = [Project.open(file, actor="worker") for file in files]
+    with announced(projects[0].workspace) as presence:
+        worker = Worker(projects, presence, CycleRunner(command=command, first_pause_seconds=0.5))
         worker.launch()
         say("worker", "ready", str(os.getpid()))
         while True:
@@ -88,5 +88,5 @@ def work(files: Sequence[Path]) -> None:
 if __name__ == "__main__":
     logs.configure()
     if sys.argv[1] == "--cycle":
-        sys.exit(play(Path(sys.argv[2]), sys.argv[3]))
+        sys.exit(play(Path(sys.argv[2]), sys.argv[3], sys.argv[4]))
     work([Path(name) for name in sys.argv[1:]])

@@ -15,7 +15,7 @@ from types import FunctionType
 from typing import Any
 
 import tuneloop
-from tuneloop.retraining import loop as loops
+from tuneloop import loop as loops
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "python.md"
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import yaml
 
 from tiny_desk import EXAMPLE, make_desk
+from tuneloop.loop import Loop
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.retraining import cycles
-from tuneloop.retraining.loop import Loop
 
 Reached = Callable[["Desk"], bool]
 

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from tuneloop.loop import Loop
     from tuneloop.progress import Progress
-    from tuneloop.retraining.loop import Loop
 
 
 @checked
@@ -35,6 +35,6 @@ def open(
         ModelFileError: the file is missing or wrong.
         StoreError: the workspace cannot be used.
     """
-    from tuneloop.retraining.loop import Loop
+    from tuneloop.loop import Loop
 
     return Loop.open(path, overrides=overrides, progress=progress)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -104,14 +103,3 @@ class Workspace:
         finally:
             holder.unlink(missing_ok=True)
             lock.release()
-
-
-def actor() -> str:
-    """Who is acting: TUNELOOP_ACTOR, else the system's user name."""
-    named = os.environ.get("TUNELOOP_ACTOR")
-    if named:
-        return named
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"

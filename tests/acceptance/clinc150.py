@@ -22,15 +22,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tuneloop.cli.terminal import Terminal
+from tuneloop.cli.steps import Steps
+from tuneloop.cli.terminal import err
 from tuneloop.evaluation.hf_target import HFTarget
 from tuneloop.evaluation.metrics import metrics_for
 from tuneloop.evaluation.results import measure
 from tuneloop.evaluation.runner import ask
 from tuneloop.evaluation.suites import Suite, load_suite
 from tuneloop.evaluation.targets import ChatTarget, OpenAITarget, Sampling
+from tuneloop.loop import Loop
 from tuneloop.retraining import exporting, serving
-from tuneloop.retraining.loop import Loop
 from tuneloop.retraining.planning import plan_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,12 +51,12 @@ def main() -> int:
         print(f"skipped: the public data is not at {DATA}")
         return 0
     began = time.monotonic()
-    progress = Terminal()
+    progress = Steps(err)
     write_inputs(other_intents=options.other_intents)
     loop = Loop.open(FOLDER / "tuneloop.yaml", overrides=options.set, progress=progress)
     dataset = loop.prepare()
     run = loop.train(dataset)
-    exported = exporting.export(loop, run, plan_for(loop, dataset))
+    exported = exporting.export(loop.project, run, plan_for(loop.project, dataset))
     suite = load_suite(FOLDER / "test.jsonl", name="test", kind="golden", task=loop.model.task)
     scores = {
         "base": _ask_weights(loop, suite, loop.base().folder, "base"),

@@ -123,7 +123,6 @@ def test(
     from tuneloop.errors import UsageError
     from tuneloop.monitoring.notifications import news, rules
     from tuneloop.monitoring.notifications.delivery import try_channels
-    from tuneloop.workspace import actor
 
     with finishing(open_loop(file, overrides, quiet=True)) as loop:
         name, settings = loop.model.name, loop.model.alerts
@@ -131,7 +130,7 @@ def test(
             raise UsageError("The model file names no channel.", remedy=_NAME_ONE)
         attempts = try_channels(name, settings)
         errors = {one.channel: one.error for one in attempts}
-        news.record_trial(loop.workspace, name, errors, actor=actor())
+        news.record_trial(loop.workspace, name, errors, actor=loop.actor)
     if json_:
         print_json([{"channel": one.channel, "error": one.error} for one in attempts])
     else:

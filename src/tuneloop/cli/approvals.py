@@ -126,7 +126,6 @@ def withdraw(
     Example: tuneloop approvals withdraw candidate -m "the refund was right"
     """
     from tuneloop.registry import approvals
-    from tuneloop.workspace import actor
 
     with finishing(open_loop(file, quiet=True)) as loop:
         standing = approvals.withdraw(
@@ -134,7 +133,7 @@ def withdraw(
             loop.model,
             loop.bundle(bundle),
             _kind(kind),
-            actor=actor(),
+            actor=loop.actor,
             reason=reason,
             of=of,
         )
@@ -150,7 +149,6 @@ def _decide(
     json_: bool,
 ) -> None:
     from tuneloop.registry import approvals
-    from tuneloop.workspace import actor
 
     with finishing(open_loop(file, quiet=True)) as loop:
         bundle = loop.bundle(reference)
@@ -161,16 +159,24 @@ def _decide(
             bundle,
             _kind(kind),
             event,
-            actor=actor(),
+            actor=loop.actor,
             reason=reason,
             saw=saw,
         )
     if json_:
         print_json(
-            {"bundle": bundle.id, "event": event, "by": actor(), "saw": saw, "standing": standing}
+            {
+                "bundle": bundle.id,
+                "event": event,
+                "by": loop.actor,
+                "saw": saw,
+                "standing": standing,
+            }
         )
         return
-    out.print(f"{actor()} {event} bundle {bundle.short}, having seen: {_told(saw)}", markup=False)
+    out.print(
+        f"{loop.actor} {event} bundle {bundle.short}, having seen: {_told(saw)}", markup=False
+    )
     _print([standing])
 
 

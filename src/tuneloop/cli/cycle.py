@@ -42,10 +42,9 @@ def start(
     Example: tuneloop cycle start -m "the corrections of May"
     """
     from tuneloop.retraining import cycles, presence
-    from tuneloop.workspace import actor
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        asked = cycles.ask(loop, reason=reason, actor=actor())
+        asked = cycles.ask(loop.project, reason=reason, actor=loop.actor)
         workers = presence.alive(loop.workspace)
     if json_:
         print_json(asked)
@@ -129,10 +128,9 @@ def cancel(
     Example: tuneloop cycle cancel latest
     """
     from tuneloop.retraining import cycles
-    from tuneloop.workspace import actor
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        ended = cycles.cancel(loop.workspace, loop.model.name, cycle, actor=actor())
+        ended = cycles.cancel(loop.workspace, loop.model.name, cycle, actor=loop.actor)
     if json_:
         print_json(ended)
     else:

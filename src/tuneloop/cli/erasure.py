@@ -39,7 +39,6 @@ def erase(
     Example: tuneloop erase --user customer-4711 --dry-run
     """
     from tuneloop.retraining import erasure
-    from tuneloop.workspace import actor
 
     by, value = _one(user, conversation, interaction)
     with finishing(open_loop(file, quiet=json_)) as loop:
@@ -47,7 +46,7 @@ def erase(
             loop.workspace,
             by,
             value,
-            actor=actor(),
+            actor=loop.actor,
             dry_run=dry_run,
             progress=loop.progress,
         )

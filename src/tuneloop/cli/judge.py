@@ -43,7 +43,7 @@ def run(
     from tuneloop.retraining import judging
 
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
-        found = judging.judge_traffic(loop, loop.workspace.now())
+        found = judging.judge_traffic(loop.project, loop.workspace.now())
     if found is None:
         raise UsageError(
             "The model file declares no judge.",
@@ -88,9 +88,9 @@ def calibrate(
         if labels is not None:
             labelled = calibrating.labelled_in(labels)
         else:
-            sampling.record_labels(loop, now)
-            labelled = calibrating.labelled_in_traffic(loop, now)
-        found = calibrating.run(loop, labelled, now)
+            sampling.record_labels(loop.project, now)
+            labelled = calibrating.labelled_in_traffic(loop.project, now)
+        found = calibrating.run(loop.project, labelled, now)
     if json_:
         print_json(_calibration(found))
     else:
@@ -107,9 +107,9 @@ def show(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     from tuneloop.retraining.declared_judge import calibrations
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        found = judged.summaries(loop, loop.workspace.now())
+        found = judged.summaries(loop.project, loop.workspace.now())
         known = calibrations(loop.workspace, loop.model.name)
-        people = sampling.accuracy(loop)
+        people = sampling.accuracy(loop.project)
     if json_:
         print_json(
             {
@@ -152,7 +152,7 @@ def compare(
     from tuneloop.retraining import judged
 
     with finishing(open_loop(file, quiet=json_)) as loop:
-        found = judged.compare(loop, loop.evaluation(evaluation), limit=limit)
+        found = judged.compare(loop.project, loop.evaluation(evaluation), limit=limit)
     if json_:
         print_json(asdict(found))
         return
@@ -182,7 +182,7 @@ def golden_run(
     from tuneloop.retraining.golden import run_golden
 
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
-        found = run_golden(loop, loop.workspace.now())
+        found = run_golden(loop.project, loop.workspace.now())
     if found is None:
         raise UsageError(
             "The model file names no golden suite.",
@@ -210,7 +210,7 @@ def sample(
     from tuneloop.retraining.sampling import queue_sample
 
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
-        found = queue_sample(loop, loop.workspace.now())
+        found = queue_sample(loop.project, loop.workspace.now())
     if json_:
         print_json(found)
         return

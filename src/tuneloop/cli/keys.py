@@ -52,7 +52,6 @@ def create(
     """
     from tuneloop.deployment import servers
     from tuneloop.registry import keys
-    from tuneloop.workspace import actor
 
     grant = keys.Grant(
         owner=name,
@@ -62,7 +61,7 @@ def create(
         concurrent_requests=concurrency,
     )
     with finishing(open_loop(file, quiet=True)) as loop:
-        key, text = keys.create(loop.workspace, grant, actor=actor())
+        key, text = keys.create(loop.workspace, grant, actor=loop.actor)
         servers.publish(loop.workspace)
     if json_:
         print_json({"id": key.name, "name": key.name, "owner": key.owner, "key": text})
@@ -127,10 +126,9 @@ def revoke(
     """
     from tuneloop.deployment import servers
     from tuneloop.registry import keys
-    from tuneloop.workspace import actor
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        closed = keys.revoke(loop.workspace, key, actor=actor())
+        closed = keys.revoke(loop.workspace, key, actor=loop.actor)
         servers.publish(loop.workspace)
     if json_:
         print_json(_plain(closed))

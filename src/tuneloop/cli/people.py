@@ -50,7 +50,6 @@ def add(
     Example: tuneloop people add ines --role expert --role curator
     """
     from tuneloop.registry import people
-    from tuneloop.workspace import actor
 
     with finishing(open_loop(file, quiet=True)) as loop:
         found = people.add(
@@ -58,7 +57,7 @@ def add(
             name,
             _roles(role),
             model=loop.model.name if this_model else people.EVERY_MODEL,
-            actor=actor(),
+            actor=loop.actor,
         )
     print_json(found) if json_ else _print(found)
 
@@ -96,7 +95,6 @@ def remove(
     Example: tuneloop people remove ines --role curator
     """
     from tuneloop.registry import people
-    from tuneloop.workspace import actor
 
     with finishing(open_loop(file, quiet=True)) as loop:
         gone = people.remove(
@@ -104,7 +102,7 @@ def remove(
             name,
             _roles(role),
             model=loop.model.name if this_model else people.EVERY_MODEL,
-            actor=actor(),
+            actor=loop.actor,
         )
     if json_:
         print_json({"removed": gone})

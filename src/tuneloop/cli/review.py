@@ -19,7 +19,7 @@ from tuneloop.cli.terminal import (
 )
 
 if TYPE_CHECKING:
-    from tuneloop.retraining.loop import Loop
+    from tuneloop.loop import Loop
     from tuneloop.retraining.review import Decision, ReviewStats
 
 app = typer.Typer(
@@ -44,11 +44,10 @@ def walk(
     if context.invoked_subcommand is not None:
         return
     from tuneloop.cli import reviewing
-    from tuneloop.workspace import actor
 
     with finishing(open_loop(file, quiet=True)) as loop:
         loop.collect_corrections()
-        spent = reviewing.walk(loop, reviewer or actor())
+        spent = reviewing.walk(loop, reviewer or loop.actor)
     _summary(spent)
 
 
@@ -158,11 +157,10 @@ def undo(
     Example: tuneloop review undo 1f0c5d2a9b77
     """
     from tuneloop.retraining import review
-    from tuneloop.workspace import actor
 
     with finishing(open_loop(file, quiet=True)) as loop:
         status = review.undo(
-            loop.workspace, model=loop.model.name, item=item, reviewer=reviewer or actor()
+            loop.workspace, model=loop.model.name, item=item, reviewer=reviewer or loop.actor
         )
     if json_:
         print_json({"item": item, "status": status})
@@ -233,7 +231,6 @@ def _decide_many(
 ) -> None:
     from tuneloop.errors import UsageError
     from tuneloop.retraining import review
-    from tuneloop.workspace import actor
 
     # Nothing is collected here: what is approved is what `review list` has shown.
     if all_:
@@ -251,7 +248,7 @@ def _decide_many(
             model=loop.model.name,
             item=item,
             decision=decision,
-            reviewer=reviewer or actor(),
+            reviewer=reviewer or loop.actor,
             final=answer,
             form=review.declared_form(loop.model),
             anyway=anyway,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tuneloop.cli.terminal import out
 
 if TYPE_CHECKING:
-    from tuneloop.retraining.loop import Loop
+    from tuneloop.loop import Loop
     from tuneloop.retraining.review import Decision, DeclaredForm, Judgement, ReviewItem
 
 _KEYS = {

@@ -24,7 +24,7 @@ from tuneloop.cli.steps import SECONDS_BETWEEN_LINES, Step, Steps, draws, how_fa
 from tuneloop.foreign_text import inert
 
 if TYPE_CHECKING:
-    from tuneloop.retraining.loop import Loop
+    from tuneloop.loop import Loop
 
 # In a pipe nothing is wrapped or cut: a program reads it, or another terminal wraps it.
 out = Console(highlight=False, emoji=False, soft_wrap=not sys.stdout.isatty())
@@ -52,8 +52,8 @@ _LOOK_SECONDS = 2.0
 
 def open_loop(file: Path, overrides: list[str] | None = None, *, quiet: bool = False) -> Loop:
     """The loop of one model file, reporting to the terminal."""
+    from tuneloop.loop import Loop
     from tuneloop.progress import Silent
-    from tuneloop.retraining.loop import Loop
 
     # Bars are on standard error and harm no JSON; lines in a log might.
     steps = None if quiet and not draws(err) else Steps(err)

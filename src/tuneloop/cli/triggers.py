@@ -51,7 +51,7 @@ def check(
     from tuneloop.retraining import deciding
 
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
-        _report(deciding.decide(loop), loop.model, json_)
+        _report(deciding.decide(loop.project), loop.model, json_)
 
 
 @app.command()

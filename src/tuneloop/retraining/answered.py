@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tuneloop.deployment.backends.llamacpp import server_version
 from tuneloop.errors import EvaluationError, StoreError
@@ -15,38 +14,36 @@ from tuneloop.evaluation.runner import answers_kept
 from tuneloop.evaluation.subjects import Subject
 from tuneloop.evaluation.targets import Answer, ChatTarget
 from tuneloop.hashing import digest_json, digest_text, short
+from tuneloop.project import Project
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 from tuneloop.retraining import serving
 
-if TYPE_CHECKING:
-    from tuneloop.retraining.loop import Loop
 
-
-def by_file(loop: Loop, digest: str) -> dict[str, Answer]:
+def by_file(project: Project, digest: str) -> dict[str, Answer]:
     """What the file with this digest said, served as the model file says now: prompt → answer.
 
     Latencies come along, so all that decides them must be the same: sampling, server, slots,
     threads, and how many questions were asked at a time. Gates, margin and suites decide nothing.
     """
     known: dict[str, Answer] = {}
-    for bundle in reversed(bundles.listing(loop.workspace, model=loop.model.name)):
-        if _served_alike(loop, bundle, digest):
+    for bundle in reversed(bundles.listing(project.workspace, model=project.model.name)):
+        if _served_alike(project, bundle, digest):
             try:
-                done = evaluation.find(loop.workspace, bundle.manifest["evaluation"]["id"])
-                known |= evaluation.answers_of_candidate(loop.workspace, done)
+                done = evaluation.find(project.workspace, bundle.manifest["evaluation"]["id"])
+                known |= evaluation.answers_of_candidate(project.workspace, done)
             except (EvaluationError, StoreError):
                 continue  # the answers are gone or damaged: they are asked for again
     return known
 
 
-def before(loop: Loop, target: ChatTarget) -> dict[str, Answer]:
+def before(project: Project, target: ChatTarget) -> dict[str, Answer]:
     """What a file said as a candidate, and earlier for a table of quantisations."""
-    in_tables = answers_kept(tables_folder(loop), target)
-    return in_tables | by_file(loop, target.identity)
+    in_tables = answers_kept(tables_folder(project), target)
+    return in_tables | by_file(project, target.identity)
 
 
-def production(loop: Loop, bundle: Bundle, target: ChatTarget) -> Subject:
+def production(project: Project, bundle: Bundle, target: ChatTarget) -> Subject:
     """A bundle as it is served; what it said as a candidate counts if the server is still the same.
 
     Raises:
@@ -54,8 +51,8 @@ def production(loop: Loop, bundle: Bundle, target: ChatTarget) -> Subject:
     """
     server, known = server_version(), {}
     if bundle.manifest["serving"].get("server") == server:
-        own = evaluation.find(loop.workspace, bundle.manifest["evaluation"]["id"])
-        known = evaluation.answers_of_candidate(loop.workspace, own)
+        own = evaluation.find(project.workspace, bundle.manifest["evaluation"]["id"])
+        known = evaluation.answers_of_candidate(project.workspace, own)
     return Subject(
         target=target,
         system=bundle.manifest["task"]["system"],
@@ -64,41 +61,46 @@ def production(loop: Loop, bundle: Bundle, target: ChatTarget) -> Subject:
     )
 
 
-def tables_folder(loop: Loop) -> Path:
+def tables_folder(project: Project) -> Path:
     """Where the answers of forms that do not serve are kept, apart by what decides them."""
-    return loop.workspace.folder(f"{evaluation.ANSWERS_FOLDER}/quantisations/{conditions(loop)}")
+    return project.workspace.folder(
+        f"{evaluation.ANSWERS_FOLDER}/quantisations/{conditions(project)}"
+    )
 
 
-def conditions(loop: Loop) -> str:
+def conditions(project: Project) -> str:
     """What decides answers and their latencies beside file and prompt, as one short digest."""
-    at_once = {"concurrency": loop.model.evaluation.concurrency}
-    return short(digest_json(serving.conditions(loop.model) | at_once))
+    at_once = {"concurrency": project.model.evaluation.concurrency}
+    return short(digest_json(serving.conditions(project.model) | at_once))
 
 
 def again(
-    loop: Loop, target: ChatTarget, main: SuiteResult, *, afresh: bool = False
+    project: Project, target: ChatTarget, main: SuiteResult, *, afresh: bool = False
 ) -> Repeats | None:
     """How well a file's answers repeat: as it was measured before, unless `afresh`, or now."""
-    known = None if afresh else _repeats_of(loop, target.identity)
+    known = None if afresh else _repeats_of(project, target.identity)
     if known is not None:
-        loop.progress.note("how well its answers repeat was measured before; used again")
+        project.progress.note("how well its answers repeat was measured before; used again")
         return known
     found = repeatability.repeat(
-        main, target, concurrency=loop.model.endpoint.parallel_requests, progress=loop.progress
+        main,
+        target,
+        concurrency=project.model.endpoint.parallel_requests,
+        progress=project.progress,
     )
     if found is not None:
-        loop.progress.note(repeatability.sentence(found.figure.as_json()))
+        project.progress.note(repeatability.sentence(found.figure.as_json()))
     return found
 
 
-def _repeats_of(loop: Loop, digest: str) -> Repeats | None:
-    for bundle in bundles.listing(loop.workspace, model=loop.model.name):
+def _repeats_of(project: Project, digest: str) -> Repeats | None:
+    for bundle in bundles.listing(project.workspace, model=project.model.name):
         figure = bundle.manifest["evaluation"].get("repeatability")
-        if figure is None or not _served_alike(loop, bundle, digest):
+        if figure is None or not _served_alike(project, bundle, digest):
             continue
         try:
-            done = evaluation.find(loop.workspace, bundle.manifest["evaluation"]["id"])
-            rows = evaluation.read_answers(loop.workspace, done)
+            done = evaluation.find(project.workspace, bundle.manifest["evaluation"]["id"])
+            rows = evaluation.read_answers(project.workspace, done)
         except (EvaluationError, StoreError):
             continue
         counts = {key: figure[key] for key in ("n", "repeated", "alone", "together")}
@@ -107,10 +109,12 @@ def _repeats_of(loop: Loop, digest: str) -> Repeats | None:
     return None
 
 
-def _served_alike(loop: Loop, bundle: Bundle, digest: str) -> bool:
+def _served_alike(project: Project, bundle: Bundle, digest: str) -> bool:
     served, held_to = bundle.manifest["serving"], bundle.manifest["evaluation"]["settings"]
     return (
         served.get("digest") == digest
-        and all(served.get(key) == value for key, value in serving.conditions(loop.model).items())
-        and held_to.get("concurrency") == loop.model.evaluation.concurrency
+        and all(
+            served.get(key) == value for key, value in serving.conditions(project.model).items()
+        )
+        and held_to.get("concurrency") == project.model.evaluation.concurrency
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from tuneloop.answer_form import declared_form
 from tuneloop.datasets import versions
@@ -13,12 +12,10 @@ from tuneloop.deployment.backtest import Answer, Backtest, Pair, Replayed, judge
 from tuneloop.deployment.replay import Asking, Captured
 from tuneloop.errors import UsageError
 from tuneloop.modelfile import EndpointSettings
+from tuneloop.project import Project
 from tuneloop.registry.bundle import Bundle
 from tuneloop.retraining import review, serving
 from tuneloop.storage.messages import prompt_of
-
-if TYPE_CHECKING:
-    from tuneloop.retraining.loop import Loop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +31,7 @@ class _Traffic:
     captured: Captured
 
 
-def backtest(loop: Loop, bundle: Bundle, *, since: timedelta, limit: int) -> Backtest:
+def backtest(project: Project, bundle: Bundle, *, since: timedelta, limit: int) -> Backtest:
     """Ask a bundle what production was asked in the time `since`, and score both answers.
 
     Raises:
@@ -42,26 +39,26 @@ def backtest(loop: Loop, bundle: Bundle, *, since: timedelta, limit: int) -> Bac
         DeploymentError: the bundle's server does not come up.
         StoreError: the captured traffic cannot be read.
     """
-    loop.ingest()
-    traffic = _traffic(loop, since=loop.workspace.now() - since, limit=limit)
+    project.ingest()
+    traffic = _traffic(project, since=project.workspace.now() - since, limit=limit)
     rows = traffic.captured.rows
-    loop.progress.step(f"Asking {bundle.short} what production was asked: {len(rows)} requests")
+    project.progress.step(f"Asking {bundle.short} what production was asked: {len(rows)} requests")
     try:
-        answers = _ask(loop, bundle, traffic)
+        answers = _ask(project, bundle, traffic)
     finally:
-        servers.release_unused(loop.workspace, keep=set())
-    return _judged(loop, bundle, traffic, answers)
+        servers.release_unused(project.workspace, keep=set())
+    return _judged(project, bundle, traffic, answers)
 
 
-def _traffic(loop: Loop, *, since: datetime, limit: int) -> _Traffic:
-    endpoint = endpoints.find(loop.workspace, loop.model.name)
+def _traffic(project: Project, *, since: datetime, limit: int) -> _Traffic:
+    endpoint = endpoints.find(project.workspace, project.model.name)
     if endpoint is None or endpoint.bundle is None:
         raise UsageError(
-            f"Nothing is in production of {loop.model.name}, so nothing can be replayed.",
+            f"Nothing is in production of {project.model.name}, so nothing can be replayed.",
             remedy="Deploy a first bundle with: tuneloop run",
         )
     captured = replay.captured(
-        loop.workspace.traffic,
+        project.workspace.traffic,
         endpoint=endpoint.name,
         bundle=endpoint.bundle,
         since=since,
@@ -85,20 +82,20 @@ def _traffic(loop: Loop, *, since: datetime, limit: int) -> _Traffic:
     )
 
 
-def _ask(loop: Loop, bundle: Bundle, traffic: _Traffic) -> list[Answer]:
+def _ask(project: Project, bundle: Bundle, traffic: _Traffic) -> list[Answer]:
     asking = Asking(
         at_a_time=min(replay.AT_A_TIME, bundle.manifest["serving"]["parallel_requests"]),
         total_seconds=traffic.settings.total_seconds,
         redact=traffic.settings.redact,
     )
-    with serving.bundle_server(loop.workspace, bundle) as base_url:
+    with serving.bundle_server(project.workspace, bundle) as base_url:
         target = servers.target(bundle.id, bundle.manifest, base_url)
-        return replay.ask(target, traffic.captured.rows, asking, progress=loop.progress)
+        return replay.ask(target, traffic.captured.rows, asking, progress=project.progress)
 
 
-def _judged(loop: Loop, bundle: Bundle, traffic: _Traffic, answers: list[Answer]) -> Backtest:
-    store, fits = loop.workspace.traffic, declared_form(bundle.manifest["task"])
-    rows, rollout = traffic.captured.rows, loop.model.rollout
+def _judged(project: Project, bundle: Bundle, traffic: _Traffic, answers: list[Answer]) -> Backtest:
+    store, fits = project.workspace.traffic, declared_form(bundle.manifest["task"])
+    rows, rollout = traffic.captured.rows, project.model.rollout
     corrections = replay.corrections(
         store, [row["id"] for row in rows], since=traffic.since, fits=fits
     )
@@ -117,7 +114,7 @@ def _judged(loop: Loop, bundle: Bundle, traffic: _Traffic, answers: list[Answer]
         rollout,
         endpoint=traffic.endpoint,
         bundle=traffic.production,
-        now=loop.workspace.now(),
+        now=project.workspace.now(),
     )
     return judge(
         shadow_first(plan, pairs=rollout.shadow_pairs),
@@ -131,14 +128,16 @@ def _judged(loop: Loop, bundle: Bundle, traffic: _Traffic, answers: list[Answer]
             left_out=traffic.captured.left_out,
             redacted=traffic.settings.redact,
         ),
-        trained_on=_trained_on(loop, bundle) if corrections else frozenset(),
+        trained_on=_trained_on(project, bundle) if corrections else frozenset(),
     )
 
 
-def _trained_on(loop: Loop, bundle: Bundle) -> frozenset[str]:
+def _trained_on(project: Project, bundle: Bundle) -> frozenset[str]:
     """The interactions whose approved correction is among the bundle's training rows."""
-    version = loop.dataset(bundle.manifest["dataset"]["digest"])
-    rows = versions.read_examples(loop.workspace, version, "train")
+    version = versions.load(
+        project.workspace, project.model.name, bundle.manifest["dataset"]["digest"]
+    )
+    rows = versions.read_examples(project.workspace, version, "train")
     reviewed = {row.tags["review"] for row in rows if "review" in row.tags}
-    items = review.listing(loop.workspace, loop.model.name, status="approved")
+    items = review.listing(project.workspace, project.model.name, status="approved")
     return frozenset(one.interaction for one in items if one.id in reviewed and one.interaction)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from tuneloop.deployment import load, servers
 from tuneloop.deployment.load import Load, Question
@@ -20,14 +19,12 @@ from tuneloop.evaluation import stage as evaluation
 from tuneloop.evaluation.gates import GateLock, GateOutcome, SuiteSize
 from tuneloop.evaluation.report import CANDIDATE
 from tuneloop.modelfile import BenchSettings, ModelSettings
+from tuneloop.project import Project
 from tuneloop.registry import aliases
 from tuneloop.registry.bundle import Bundle
 from tuneloop.registry.routes import Target
 from tuneloop.retraining import serving
 from tuneloop.workspace import Workspace
-
-if TYPE_CHECKING:
-    from tuneloop.retraining.loop import Loop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,29 +49,29 @@ def declared_loads(settings: BenchSettings) -> tuple[Load, ...]:
     )
 
 
-def bench(loop: Loop, bundle: Bundle, *, against: str | None, loads: Sequence[Load]) -> Bench:
+def bench(project: Project, bundle: Bundle, *, against: str | None, loads: Sequence[Load]) -> Bench:
     """Measure a bundle under each load, in turns with the one that `against` names.
 
     Raises:
         UsageError: it was never evaluated, so there is nothing to ask it.
         DeploymentError: a server does not come up.
     """
-    other = _other(loop, bundle, against)
-    questions = _questions(loop.workspace, bundle)
+    other = _other(project, bundle, against)
+    questions = _questions(project.workspace, bundle)
     try:
         with ExitStack() as open_servers:
-            mine = _target(loop.workspace, bundle, open_servers)
-            theirs = _target(loop.workspace, other, open_servers) if other else None
+            mine = _target(project.workspace, bundle, open_servers)
+            theirs = _target(project.workspace, other, open_servers) if other else None
             return Bench(
                 bundle=bundle.id,
                 against=other.id if other else None,
-                loads=tuple(_measured(loop, mine, theirs, questions, one) for one in loads),
+                loads=tuple(_measured(project, mine, theirs, questions, one) for one in loads),
             )
     finally:
-        servers.release_unused(loop.workspace, keep=set())
+        servers.release_unused(project.workspace, keep=set())
 
 
-def gate(loop: Loop, bundle: Bundle, *, against: str | None) -> Bench:
+def gate(project: Project, bundle: Bundle, *, against: str | None) -> Bench:
     """Hold a bundle against the latency gates of the model file, under its loads.
 
     Raises:
@@ -82,10 +79,10 @@ def gate(loop: Loop, bundle: Bundle, *, against: str | None) -> Bench:
         EvaluationError: a gate cannot be understood; nothing was asked.
         DeploymentError: as `bench`.
     """
-    loads = declared_loads(loop.model.bench)
-    locked = lock(loop.model, loads)
-    done = bench(loop, bundle, against=against, loads=loads)
-    outcome = judge(locked, done.loads, minimum_requests=_minimum(loop.model))
+    loads = declared_loads(project.model.bench)
+    locked = lock(project.model, loads)
+    done = bench(project, bundle, against=against, loads=loads)
+    outcome = judge(locked, done.loads, minimum_requests=_minimum(project.model))
     return replace(done, gates=outcome, lock=locked.digest)
 
 
@@ -130,23 +127,27 @@ def judge(
     )
 
 
-def _other(loop: Loop, bundle: Bundle, against: str | None) -> Bundle | None:
+def _other(project: Project, bundle: Bundle, against: str | None) -> Bundle | None:
     """None where there is nothing to compare with: not yet, or it is the same bundle."""
-    live = aliases.current(loop.workspace, loop.model.name)
+    live = aliases.current(project.workspace, project.model.name)
     if against is None or (against == "production" and "production" not in live):
         return None
-    found = loop.bundle(against)
+    found = project.bundle(against)
     return None if found.id == bundle.id else found
 
 
 def _measured(
-    loop: Loop, bundle: Target, against: Target | None, questions: Sequence[Question], under: Load
+    project: Project,
+    bundle: Target,
+    against: Target | None,
+    questions: Sequence[Question],
+    under: Load,
 ) -> LoadComparison:
     turns = " in turns with the other one" if against else ""
-    loop.progress.step(
+    project.progress.step(
         f"Asking {under.rate_per_second:g} times a second for {under.seconds:g} s{turns}"
     )
-    return load.measure(bundle, against, questions, under, progress=loop.progress)
+    return load.measure(bundle, against, questions, under, progress=project.progress)
 
 
 def _target(workspace: Workspace, bundle: Bundle, open_servers: ExitStack) -> Target:

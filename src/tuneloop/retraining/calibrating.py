@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tuneloop.answer_form import confirms
 from tuneloop.errors import DataError, EvaluationError, UsageError
@@ -20,12 +19,10 @@ from tuneloop.evaluation.judging.judge import Unjudged, Verdict
 from tuneloop.evaluation.judging.prompt import Exchange
 from tuneloop.monitoring import series
 from tuneloop.monitoring.measurement import Measurement
+from tuneloop.project import Project
 from tuneloop.registry.bundle import Bundle
 from tuneloop.retraining.captured import exchange_of, system_texts, whole_answers
 from tuneloop.retraining.declared_judge import CALIBRATION, declared_judge
-
-if TYPE_CHECKING:
-    from tuneloop.retraining.loop import Loop
 
 LABELS = 500
 """The newest labels that `--from-labels` takes."""
@@ -40,21 +37,21 @@ class Labelled:
     right: bool
 
 
-def run(loop: Loop, labelled: Sequence[Labelled], now: datetime) -> Calibration:
+def run(project: Project, labelled: Sequence[Labelled], now: datetime) -> Calibration:
     """Ask the judge about answers that people judged, and store how far they agree.
 
     Raises:
         UsageError: no judge is declared, or nothing is labelled.
         EvaluationError: the judge does not answer, gives no verdict at all, or changed meanwhile.
     """
-    judge = declared_judge(loop, remember=True)
+    judge = declared_judge(project, remember=True)
     if not labelled:
         raise UsageError(
             "There is no labelled answer to calibrate the judge on.",
             remedy="Decide some samples (tuneloop review), or name a file of labelled answers.",
         )
-    loop.progress.step(f"Asking {judge.settings.model} about {len(labelled)} labelled answers")
-    said = judge.score_all([one.exchange for one in labelled], loop.progress)
+    project.progress.step(f"Asking {judge.settings.model} about {len(labelled)} labelled answers")
+    said = judge.score_all([one.exchange for one in labelled], project.progress)
     judged = [
         (one.right, verdict)
         for one, verdict in zip(labelled, said, strict=True)
@@ -65,8 +62,8 @@ def run(loop: Loop, labelled: Sequence[Labelled], now: datetime) -> Calibration:
         judge=_one_version(judged, said),
         unjudged=len(said) - len(judged),
     )
-    _store(loop, found, now)
-    loop.progress.note(f"{found.judge}: {found.summary}")
+    _store(project, found, now)
+    project.progress.note(f"{found.judge}: {found.summary}")
     return found
 
 
@@ -90,27 +87,27 @@ def labelled_in(path: Path) -> list[Labelled]:
     ]
 
 
-def labelled_in_traffic(loop: Loop, now: datetime) -> list[Labelled]:
+def labelled_in_traffic(project: Project, now: datetime) -> list[Labelled]:
     """The newest captured answers with a label, of people in the review queue or of clients."""
     import polars as pl
 
-    loop.ingest()
+    project.ingest()
     labels = (
-        loop.workspace.traffic.scan("feedback", since=now - _LABEL_AGE)
+        project.workspace.traffic.scan("feedback", since=now - _LABEL_AGE)
         .filter(pl.col("kind") == "label")
         .sort("time", "id")
         .unique("interaction", keep="last", maintain_order=True)
         .select("interaction", pl.col("value").alias("label"), pl.col("time").alias("labelled"))
     )
     rows = (
-        whole_answers(loop, since=now - _LABEL_AGE, until=now)
+        whole_answers(project, since=now - _LABEL_AGE, until=now)
         .join(labels, left_on="id", right_on="interaction")
         .sort("labelled", "id", descending=True)
         .head(LABELS)
         .select("bundle", "messages", "response", "label")
         .collect()
     )
-    systems = system_texts(loop)
+    systems = system_texts(project)
     return [
         Labelled(exchange=exchange, right=confirms(row["label"], row["response"]))
         for row in rows.iter_rows(named=True)
@@ -129,7 +126,7 @@ def _one_version(judged: Sequence[tuple[bool, Verdict]], said: Sequence[Verdict 
     raise EvaluationError(problem, remedy="Name another, or a dated, model in judge.model.")
 
 
-def _store(loop: Loop, found: Calibration, now: datetime) -> None:
+def _store(project: Project, found: Calibration, now: datetime) -> None:
     measurement = Measurement(
         monitor=CALIBRATION,
         window_start=now,
@@ -142,12 +139,12 @@ def _store(loop: Loop, found: Calibration, now: datetime) -> None:
         message=f"judge {found.judge} is {found.summary}",
         detail=found.as_json(),
     )
-    of_no_bundle = Bundle(id="", model=loop.model.name, manifest={}, created_at=now)
+    of_no_bundle = Bundle(id="", model=project.model.name, manifest={}, created_at=now)
     series.store(
-        loop.workspace,
+        project.workspace,
         [measurement],
         bundle=of_no_bundle,
-        endpoint=loop.model.endpoint_name,
+        endpoint=project.model.endpoint_name,
         now=now,
     )
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tuneloop.datasets import versions
+from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.deployment import outcomes, release, servers
 from tuneloop.deployment.release import AsFound, Release
+from tuneloop.deployment.rollouts import Rollout
 from tuneloop.deployment.smoke import QUERIES, Probe
 from tuneloop.evaluation import stage as evaluation
 from tuneloop.evaluation.comparison import Standing
@@ -16,22 +19,18 @@ from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.report import CANDIDATE
 from tuneloop.evaluation.stage import Evaluation
 from tuneloop.evaluation.subjects import Subject
+from tuneloop.project import Project
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 from tuneloop.retraining import answered, exporting, serving, trained_on
 from tuneloop.retraining.decision import Decision, Verdict, decide
+from tuneloop.retraining.exporting import Exported
 from tuneloop.retraining.planning import plan_for
 from tuneloop.retraining.preparing import corrections_in
 from tuneloop.retraining.serving import OnDemand
-from tuneloop.workspace import Workspace, actor
-
-if TYPE_CHECKING:
-    from tuneloop.datasets.versions import DatasetVersion
-    from tuneloop.deployment.rollouts import Rollout
-    from tuneloop.retraining.exporting import Exported
-    from tuneloop.retraining.loop import Loop
-    from tuneloop.training.stage import TrainingRun
+from tuneloop.training.stage import TrainingRun
+from tuneloop.workspace import Workspace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +47,7 @@ class Candidate:
         return self.decision.deploy
 
 
-def make_candidate(loop: Loop, dataset: DatasetVersion, run: TrainingRun) -> Candidate:
+def make_candidate(project: Project, dataset: DatasetVersion, run: TrainingRun) -> Candidate:
     """Export, check, evaluate what will be served, and register it as `candidate`.
 
     Raises:
@@ -56,12 +55,12 @@ def make_candidate(loop: Loop, dataset: DatasetVersion, run: TrainingRun) -> Can
         GateError: a file diverges from the step before beyond its bound.
         EvaluationError: a server does not answer.
     """
-    exported = exporting.export(loop, run, plan_for(loop, dataset, run))
-    return evaluate_export(loop, dataset, run, exported)
+    exported = exporting.export(project, run, plan_for(project, dataset, run))
+    return evaluate_export(project, dataset, run, exported)
 
 
 def evaluate_export(
-    loop: Loop,
+    project: Project,
     dataset: DatasetVersion,
     run: TrainingRun,
     exported: Exported,
@@ -76,27 +75,27 @@ def evaluate_export(
     Raises:
         EvaluationError: a server does not answer.
     """
-    plan = plan_for(loop, dataset, run)
+    plan = plan_for(project, dataset, run)
     with ExitStack() as open_servers:
-        target = _file_target(loop, open_servers, exported, plan)
+        target = _file_target(project, open_servers, exported, plan)
         done = evaluation.evaluate(
-            loop.workspace,
+            project.workspace,
             plan=plan,
             target=target,
-            known={} if afresh else answered.before(loop, target),
-            ask_again=lambda main: answered.again(loop, target, main, afresh=afresh),
-            references=_references(loop, open_servers, plan),
+            known={} if afresh else answered.before(project, target),
+            ask_again=lambda main: answered.again(project, target, main, afresh=afresh),
+            references=_references(project, open_servers, plan),
             quantisations=lambda main: exporting.quantisation_table(exported, plan, main),
             parity=exported.parity,
-            progress=loop.progress,
+            progress=project.progress,
         )
-    bundle = bundles.register(loop.workspace, _manifest(loop, dataset, run, exported, done))
-    _name_candidate(loop, bundle)
-    loop.progress.note(f"bundle {bundle.short}")
+    bundle = bundles.register(project.workspace, _manifest(project, dataset, run, exported, done))
+    _name_candidate(project, bundle)
+    project.progress.note(f"bundle {bundle.short}")
     return Candidate(bundle=bundle, evaluation=done, decision=decision_of(bundle))
 
 
-def evaluate_bundle(loop: Loop, bundle: Bundle) -> Evaluation:
+def evaluate_bundle(project: Project, bundle: Bundle) -> Evaluation:
     """A new evaluation of a bundle as it is served, on the suites and gates of the model file.
 
     Cases that it was trained on, as those of a suite that was written since may be, are left out.
@@ -104,27 +103,29 @@ def evaluate_bundle(loop: Loop, bundle: Bundle) -> Evaluation:
     Raises:
         EvaluationError: it was trained on every case of a suite, or a server does not answer.
     """
-    dataset = loop.dataset(bundle.manifest["dataset"]["digest"])
+    dataset = versions.load(
+        project.workspace, project.model.name, bundle.manifest["dataset"]["digest"]
+    )
     plan = plan_for(
-        loop,
+        project,
         dataset,
         system=bundle.manifest["task"]["system"],
         sampling=serving.sampling_in(bundle),
     )
-    plan = plan.without(trained_on.known_to_bundle(loop, bundle, plan.suites))
+    plan = plan.without(trained_on.known_to_bundle(project, bundle, plan.suites))
     try:
         with ExitStack() as open_servers:
-            target = _bundle_target(loop, open_servers, bundle)
+            target = _bundle_target(project, open_servers, bundle)
             return evaluation.evaluate(
-                loop.workspace,
+                project.workspace,
                 plan=plan,
                 target=target,
-                ask_again=lambda main: answered.again(loop, target, main, afresh=True),
-                references=_references(loop, open_servers, plan, without=bundle),
-                progress=loop.progress,
+                ask_again=lambda main: answered.again(project, target, main, afresh=True),
+                references=_references(project, open_servers, plan, without=bundle),
+                progress=project.progress,
             )
     finally:
-        servers.release_unused(loop.workspace, keep=set())
+        servers.release_unused(project.workspace, keep=set())
 
 
 def decision_of(bundle: Bundle) -> Decision:
@@ -150,7 +151,7 @@ def verdict_of(bundle: Bundle) -> Verdict:
 
 
 def deploy(
-    loop: Loop,
+    project: Project,
     bundle: Bundle,
     *,
     reason: str,
@@ -158,41 +159,41 @@ def deploy(
 ) -> Release:
     """Verify, load, smoke-test and switch; `expected` and errors are `release.deploy`'s."""
     return release.deploy(
-        loop.workspace,
-        model=loop.model,
+        project.workspace,
+        model=project.model,
         bundle=bundle,
-        probes=probes_of(loop.workspace, bundle),
-        serve=lambda one: serving.bundle_server(loop.workspace, one),
+        probes=probes_of(project.workspace, bundle),
+        serve=lambda one: serving.bundle_server(project.workspace, one),
         ask_at=serving.ask_at,
-        actor=actor(),
+        actor=project.actor,
         reason=reason,
-        progress=loop.progress,
+        progress=project.progress,
         expected=expected,
     )
 
 
-def roll_out(loop: Loop, bundle: Bundle) -> Rollout:
+def roll_out(project: Project, bundle: Bundle) -> Rollout:
     """Verify, load, smoke-test and begin a rollout on the model file's plan."""
-    workspace, name = loop.workspace, loop.model.endpoint_name
-    loop.ingest()
-    production = aliases.current(workspace, loop.model.name).get("production")
+    workspace, name = project.workspace, project.model.endpoint_name
+    project.ingest()
+    production = aliases.current(workspace, project.model.name).get("production")
     plan = outcomes.plan_for(
         workspace.traffic,
-        loop.model.rollout,
+        project.model.rollout,
         endpoint=name,
         bundle=production.bundle if production else "",
         now=workspace.now(),
     )
     return release.roll_out(
         workspace,
-        model=loop.model,
+        model=project.model,
         bundle=bundle,
         plan=plan,
         probes=probes_of(workspace, bundle),
         serve=lambda one: serving.bundle_server(workspace, one),
         ask_at=serving.ask_at,
-        actor=actor(),
-        progress=loop.progress,
+        actor=project.actor,
+        progress=project.progress,
     )
 
 
@@ -223,17 +224,17 @@ def probes_of(workspace: Workspace, bundle: Bundle) -> list[Probe]:
     ]
 
 
-def task_part(loop: Loop) -> dict[str, Any]:
+def task_part(project: Project) -> dict[str, Any]:
     """The part of a manifest that says what the model is for."""
-    return loop.model.task.model_dump(mode="json")
+    return project.model.task.model_dump(mode="json")
 
 
-def serving_settings(loop: Loop) -> dict[str, Any]:
+def serving_settings(project: Project) -> dict[str, Any]:
     """The settings that decide how a bundle is exported and run."""
-    endpoint = loop.model.endpoint
+    endpoint = project.model.endpoint
     return {
-        "serve": loop.model.export.serve,
-        "sampling": serving.sampling_of(loop.model).as_request(),
+        "serve": project.model.export.serve,
+        "sampling": serving.sampling_of(project.model).as_request(),
         "context_tokens": endpoint.context_tokens,
         "parallel_requests": endpoint.parallel_requests,
         "threads": endpoint.threads,
@@ -242,24 +243,29 @@ def serving_settings(loop: Loop) -> dict[str, Any]:
     }
 
 
-def evaluation_settings(loop: Loop) -> dict[str, Any]:
+def evaluation_settings(project: Project) -> dict[str, Any]:
     """The settings that an evaluation is held to."""
-    return loop.model.evaluation.model_dump(mode="json")
+    return project.model.evaluation.model_dump(mode="json")
 
 
 def _file_target(
-    loop: Loop, open_servers: ExitStack, exported: Exported, plan: EvaluationPlan
+    project: Project, open_servers: ExitStack, exported: Exported, plan: EvaluationPlan
 ) -> OnDemand:
     """The candidate's file behind the server and settings of production."""
     return _on_demand(
-        loop, open_servers, plan, exported.served_path, exported.served.digest, loop.model.name
+        project,
+        open_servers,
+        plan,
+        exported.served_path,
+        exported.served.digest,
+        project.model.name,
     )
 
 
-def _bundle_target(loop: Loop, open_servers: ExitStack, bundle: Bundle) -> OnDemand:
+def _bundle_target(project: Project, open_servers: ExitStack, bundle: Bundle) -> OnDemand:
     return OnDemand(
         open_servers,
-        lambda: serving.bundle_server(loop.workspace, bundle),
+        lambda: serving.bundle_server(project.workspace, bundle),
         model=bundle.id,
         identity=bundle.id,
         sampling=serving.sampling_in(bundle),
@@ -267,12 +273,19 @@ def _bundle_target(loop: Loop, open_servers: ExitStack, bundle: Bundle) -> OnDem
 
 
 def _on_demand(
-    loop: Loop, open_servers: ExitStack, plan: EvaluationPlan, path: Path, digest: str, label: str
+    project: Project,
+    open_servers: ExitStack,
+    plan: EvaluationPlan,
+    path: Path,
+    digest: str,
+    label: str,
 ) -> OnDemand:
     name = f"{label}-{digest[:12]}"
     return OnDemand(
         open_servers,
-        lambda: serving.file_server(loop.workspace, path, name=name, endpoint=loop.model.endpoint),
+        lambda: serving.file_server(
+            project.workspace, path, name=name, endpoint=project.model.endpoint
+        ),
         model=name,
         identity=digest,
         sampling=plan.sampling,
@@ -280,7 +293,11 @@ def _on_demand(
 
 
 def _references(
-    loop: Loop, open_servers: ExitStack, plan: EvaluationPlan, *, without: Bundle | None = None
+    project: Project,
+    open_servers: ExitStack,
+    plan: EvaluationPlan,
+    *,
+    without: Bundle | None = None,
 ) -> dict[str, Subject]:
     """Production, if there is one, as it is served; and the untuned base, asked as the candidate.
 
@@ -288,30 +305,32 @@ def _references(
     other suites are compared with nobody.
     """
     found: dict[str, Subject] = {}
-    alias = aliases.current(loop.workspace, loop.model.name).get("production")
+    alias = aliases.current(project.workspace, project.model.name).get("production")
     if alias is not None and (without is None or alias.bundle != without.id):
-        bundle = bundles.find(loop.workspace, alias.bundle)
-        target = _bundle_target(loop, open_servers, bundle)
-        known = trained_on.known_to_bundle(loop, bundle, plan.suites)
-        found["production"] = replace(answered.production(loop, bundle, target), trained_on=known)
-    base = exporting.export_base(loop)
-    target = _on_demand(loop, open_servers, plan, base.path, base.digest, "base")
+        bundle = bundles.find(project.workspace, alias.bundle)
+        target = _bundle_target(project, open_servers, bundle)
+        known = trained_on.known_to_bundle(project, bundle, plan.suites)
+        found["production"] = replace(
+            answered.production(project, bundle, target), trained_on=known
+        )
+    base = exporting.export_base(project)
+    target = _on_demand(project, open_servers, plan, base.path, base.digest, "base")
     found["base"] = Subject(
-        target=target, conditions=answered.conditions(loop), main_suite_only=True
+        target=target, conditions=answered.conditions(project), main_suite_only=True
     )
     return found
 
 
 def _manifest(
-    loop: Loop,
+    project: Project,
     dataset: DatasetVersion,
     run: TrainingRun,
     exported: Exported,
     done: Evaluation,
 ) -> dict[str, Any]:
-    base = loop.base()
+    base = project.base()
     return bundles.manifest(
-        model=loop.model.name,
+        model=project.model.name,
         base={"spec": base.spec, "revision": base.revision, "digest": base.digest},
         artifacts={
             "dataset": dataset.digest,
@@ -329,26 +348,26 @@ def _manifest(
             "corrections": corrections_in(dataset),
         },
         training={"run": run.id, "config": run.config, "hyperparameters": run.hyperparameters},
-        task=task_part(loop),
+        task=task_part(project),
         serving={
             "backend": "llama.cpp",
-            "quantisation": loop.model.export.serve,
+            "quantisation": project.model.export.serve,
             "file": exported.served.name,
             "digest": exported.served.digest,
             "chat_template": exported.chat_template,
-            **serving.conditions(loop.model),
-            "settings": serving_settings(loop),
+            **serving.conditions(project.model),
+            "settings": serving_settings(project),
         },
-        evaluation=_evaluation_part(loop, done),
+        evaluation=_evaluation_part(project, done),
         routing={
-            "endpoint": loop.model.endpoint_name,
-            "rollout": loop.model.rollout.model_dump(mode="json"),
+            "endpoint": project.model.endpoint_name,
+            "rollout": project.model.rollout.model_dump(mode="json"),
         },
     )
 
 
-def _evaluation_part(loop: Loop, done: Evaluation) -> dict[str, Any]:
-    report = evaluation.read_report(loop.workspace, done)
+def _evaluation_part(project: Project, done: Evaluation) -> dict[str, Any]:
+    report = evaluation.read_report(project.workspace, done)
     main = next(iter(done.figures["suites"].values()))
     latency = main.get("latency_p95_ms")
     return {
@@ -357,7 +376,7 @@ def _evaluation_part(loop: Loop, done: Evaluation) -> dict[str, Any]:
         "reason": report.reason,
         "gates": done.gates,
         "suites": done.suites,
-        "settings": evaluation_settings(loop),
+        "settings": evaluation_settings(project),
         "scores": {
             name: figure for name, figure in main.items() if not name.startswith(_RUN_FIGURES)
         },
@@ -371,18 +390,18 @@ def _evaluation_part(loop: Loop, done: Evaluation) -> dict[str, Any]:
 _RUN_FIGURES = ("latency", "tokens", "error")
 
 
-def _name_candidate(loop: Loop, bundle: Bundle) -> None:
-    known = aliases.current(loop.workspace, loop.model.name)
+def _name_candidate(project: Project, bundle: Bundle) -> None:
+    known = aliases.current(project.workspace, project.model.name)
     if "production" in known and known["production"].bundle == bundle.id:
         return
-    with loop.workspace.records.begin() as tx:
+    with project.workspace.records.begin() as tx:
         aliases.move(
             tx,
-            model=loop.model.name,
+            model=project.model.name,
             name="candidate",
             bundle=bundle.id,
             expected=known.get("candidate"),
-            actor=actor(),
+            actor=project.actor,
             reason="evaluated",
-            now=loop.workspace.now(),
+            now=project.workspace.now(),
         )

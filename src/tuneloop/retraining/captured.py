@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from tuneloop.evaluation.judging.prompt import Exchange
 from tuneloop.monitoring.window import PROBE_TAG
+from tuneloop.project import Project
 from tuneloop.registry import bundle as bundles
 from tuneloop.storage.messages import text_of
 
 if TYPE_CHECKING:
     import polars as pl
-
-    from tuneloop.retraining.loop import Loop
 
 
 def exchange_of(row: Mapping[str, Any], *, system: str) -> Exchange | None:
@@ -30,13 +29,13 @@ def exchange_of(row: Mapping[str, Any], *, system: str) -> Exchange | None:
     return Exchange(messages=tuple(messages), answer=row["response"])
 
 
-def whole_answers(loop: Loop, *, since: datetime, until: datetime) -> pl.LazyFrame:
+def whole_answers(project: Project, *, since: datetime, until: datetime) -> pl.LazyFrame:
     """Captured answers in text that a client of this endpoint got whole; probes left out."""
     import polars as pl
 
     return (
-        loop.workspace.traffic.scan("interactions", since=since, until=until)
-        .filter(pl.col("endpoint") == loop.model.endpoint_name)
+        project.workspace.traffic.scan("interactions", since=since, until=until)
+        .filter(pl.col("endpoint") == project.model.endpoint_name)
         .filter(pl.col("operation").fill_null("chat") == "chat")
         .filter(pl.col("status") == 200, pl.col("error").is_null(), pl.col("tool_calls").is_null())
         .filter(pl.col("response").fill_null("").str.strip_chars() != "")
@@ -44,7 +43,7 @@ def whole_answers(loop: Loop, *, since: datetime, until: datetime) -> pl.LazyFra
     )
 
 
-def system_texts(loop: Loop) -> dict[str, str]:
+def system_texts(project: Project) -> dict[str, str]:
     """Bundle → the system text that it puts before a conversation without one."""
-    known = bundles.listing(loop.workspace, model=loop.model.name)
+    known = bundles.listing(project.workspace, model=project.model.name)
     return {bundle.id: bundle.manifest["task"]["system"] for bundle in known}

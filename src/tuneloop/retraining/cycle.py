@@ -14,8 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tuneloop.datasets import versions
+from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.deployment import rollouts
 from tuneloop.errors import (
     BusyError,
@@ -25,11 +27,21 @@ from tuneloop.errors import (
     TuneloopError,
 )
 from tuneloop.evaluation.plan import EvaluationPlan
+from tuneloop.project import Project
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 from tuneloop.retraining import candidate as candidates
-from tuneloop.retraining import cycles, exporting, held_out, planning
+from tuneloop.retraining import (
+    cycles,
+    exporting,
+    held_out,
+    names,
+    planning,
+    preparing,
+    review,
+    training,
+)
 from tuneloop.retraining.cycle_end import (
     CycleResult,
     after_rollout,
@@ -41,14 +53,11 @@ from tuneloop.retraining.cycle_end import (
 )
 from tuneloop.retraining.cycle_record import CycleRecord
 from tuneloop.retraining.decision import Settled, settled
-
-if TYPE_CHECKING:
-    from tuneloop.datasets.versions import DatasetVersion
-    from tuneloop.retraining.loop import Loop
-    from tuneloop.training.stage import TrainingRun
+from tuneloop.training import stage as runs
+from tuneloop.training.stage import TrainingRun
 
 
-def run_cycle(loop: Loop, *, reason: str, force: bool = False) -> CycleResult:
+def run_cycle(project: Project, *, reason: str, force: bool = False) -> CycleResult:
     """Corrections → dataset → training → candidate → decision → deployment.
 
     With `force` also where nothing is new: trained, asked and deployed again. What is made of the
@@ -59,25 +68,25 @@ def run_cycle(loop: Loop, *, reason: str, force: bool = False) -> CycleResult:
         ModelFileError: it names what is not there; no cycle was begun.
         TuneloopError: a step failed; production is unchanged, the next run continues.
     """
-    with _alone(loop):
-        resting = CycleRecord.resting(loop)
+    with _alone(project) as project:
+        resting = CycleRecord.resting(project)
         if resting is not None:
-            after = after_rollout(loop, resting)
+            after = after_rollout(project, resting)
             if after.status == "waiting":
                 return after
-        loop.check(base=True)
-        cycle = CycleRecord.start(loop, reason, afresh=force)
+        names.check(project, base=True)
+        cycle = CycleRecord.start(project, reason, afresh=force)
         try:
-            return _noted(loop, _run(loop, cycle, force=force))
+            return _noted(project, _run(project, cycle, force=force))
         except GateError as e:
             refused = finish(cycle, "stopped", _said(e), refused=True, news="refused")
-            return _noted(loop, refused)
+            return _noted(project, refused)
         except TuneloopError as e:
             cycle.close("failed", e.message)
             raise
 
 
-def go_on(loop: Loop, identity: str) -> None:
+def go_on(project: Project, identity: str) -> None:
     """Take a cycle as far as it gets, as the worker does.
 
     What may pass by itself leaves the cycle open; it is to be tried again.
@@ -86,16 +95,16 @@ def go_on(loop: Loop, identity: str) -> None:
         BusyError: somebody else is at it, or at one of its steps.
         StoreError: a store fails.
     """
-    with _alone(loop):
-        if not may_go_on(loop, cycles.find(loop.workspace, loop.model.name, identity)):
+    with _alone(project) as project:
+        if not may_go_on(project, cycles.find(project.workspace, project.model.name, identity)):
             return
-        resting = CycleRecord.resting(loop)
+        resting = CycleRecord.resting(project)
         if resting is not None:
-            after_rollout(loop, resting)
+            after_rollout(project, resting)
             return
-        cycle = CycleRecord.start(loop, cycles.UNSAID)
+        cycle = CycleRecord.start(project, cycles.UNSAID)
         try:
-            _noted(loop, _run(loop, cycle, force=False))
+            _noted(project, _run(project, cycle, force=False))
         except GateError as e:
             finish(cycle, "stopped", _said(e), refused=True, news="refused")
         except TuneloopError as e:
@@ -105,12 +114,12 @@ def go_on(loop: Loop, identity: str) -> None:
 
 
 @contextmanager
-def _alone(loop: Loop) -> Iterator[None]:
+def _alone(project: Project) -> Iterator[Project]:
     """One cycle of a model at a time, and others can see how far it is."""
-    name = loop.model.name
-    busy = loop.workspace.exclusive(f"cycle-{name}", doing=f"run a cycle of {name}")
-    with busy, loop.telling(cycles.UNDER_WAY):
-        yield
+    name = project.model.name
+    busy = project.workspace.exclusive(f"cycle-{name}", doing=f"run a cycle of {name}")
+    with busy, project.telling(cycles.UNDER_WAY) as telling:
+        yield telling
 
 
 def _passes(error: TuneloopError) -> bool:
@@ -123,66 +132,66 @@ def _said(error: GateError) -> str:
     return f"{error.message} {error.remedy}".strip()
 
 
-def _noted(loop: Loop, result: CycleResult) -> CycleResult:
-    loop.progress.note(
+def _noted(project: Project, result: CycleResult) -> CycleResult:
+    project.progress.note(
         ", ".join(f"{step} {made['seconds']:.0f} s" for step, made in result.steps.items())
     )
     return result
 
 
-def _run(loop: Loop, cycle: CycleRecord, *, force: bool) -> CycleResult:
-    new = loop.collect_corrections()
+def _run(project: Project, cycle: CycleRecord, *, force: bool) -> CycleResult:
+    new = review.collect_corrections(project)
     if new:
-        loop.progress.note(f"{new} new corrections wait for review: tuneloop review")
-    prepared = cycle.renew("prepare", lambda: {"dataset": loop.prepare().digest})
-    dataset = loop.dataset(prepared["dataset"])
-    held_out.check(loop, dataset)
-    trained = cycle.step("train", lambda: {"run": loop.train(dataset, force=force).id})
-    run = loop.training_run(trained["run"])
-    plan = planning.plan_for(loop, dataset, run)
-    before = None if force else _equal_candidate(loop, run, plan)
+        project.progress.note(f"{new} new corrections wait for review: tuneloop review")
+    prepared = cycle.renew("prepare", lambda: {"dataset": preparing.prepare(project).digest})
+    dataset = versions.load(project.workspace, project.model.name, prepared["dataset"])
+    held_out.check(project, dataset)
+    trained = cycle.step("train", lambda: {"run": training.train(project, dataset, force=force).id})
+    run = runs.run_of(project.workspace, project.model.name, trained["run"])
+    plan = planning.plan_for(project, dataset, run)
+    before = None if force else _equal_candidate(project, run, plan)
     if before is not None:
         closed = settled(
             candidates.verdict_of(before),
-            production=production(loop),
-            moves=aliases.history(loop.workspace, loop.model.name),
-            rollouts=loop.rollouts(),
+            production=production(project),
+            moves=aliases.history(project.workspace, project.model.name),
+            rollouts=rollouts.listing(project.workspace, project.model.name),
         )
         # What this very cycle made before it was interrupted is news all the same.
         ours = cycle.made("evaluate").get("bundle") == before.id
-        under_way = rollouts.active(loop.workspace, loop.model.name)
+        under_way = rollouts.active(project.workspace, project.model.name)
         if ours and under_way is not None and under_way.candidate == before.id:
             cycle.step("rollout", lambda: {"rollout": under_way.id})
-            return after_rollout(loop, cycle)
+            return after_rollout(project, cycle)
         if closed is not None and (closed.how in ("rolled back", "being rolled out") or not ours):
-            return _nothing_new(loop, cycle, before, closed)
+            return _nothing_new(project, cycle, before, closed)
         cycle.step("evaluate", lambda: {"bundle": before.id})
-    bundle = _evaluated(loop, cycle, dataset, run, plan, afresh=force)
+    bundle = _evaluated(project, cycle, dataset, run, plan, afresh=force)
     decision = candidates.decision_of(bundle)
     if not decision.deploy:
         return finish(
             cycle,
             "stopped",
-            f"Candidate {bundle.short} is not deployed: {decision.reason}. {stays(loop)}",
+            f"Candidate {bundle.short} is not deployed: {decision.reason}. {stays(project)}",
             bundle=bundle,
             refused=True,
             news="refused",
         )
-    kept_back = held_back(loop, cycle, bundle, decision.reason)
+    kept_back = held_back(project, cycle, bundle, decision.reason)
     if kept_back is not None:
         return kept_back
     # It is there already where the cycle was killed just after it had been deployed.
-    if loop.model.rollout.automatic and production(loop) not in (None, bundle.id):
-        cycle.step("rollout", lambda: {"rollout": candidates.roll_out(loop, bundle).id})
-        return after_rollout(loop, cycle)
-    cycle.step("deploy", lambda: _deploy(loop, bundle, decision.reason))
+    if project.model.rollout.automatic and production(project) not in (None, bundle.id):
+        cycle.step("rollout", lambda: {"rollout": candidates.roll_out(project, bundle).id})
+        return after_rollout(project, cycle)
+    cycle.step("deploy", lambda: _deploy(project, bundle, decision.reason))
     return finish(
         cycle, "finished", f"{bundle.short} is in production: {decision.reason}", bundle=bundle
     )
 
 
 def _evaluated(
-    loop: Loop,
+    project: Project,
     cycle: CycleRecord,
     dataset: DatasetVersion,
     run: TrainingRun,
@@ -193,13 +202,13 @@ def _evaluated(
     """The candidate, held against the gates as they are and compared with production as it is."""
     while True:
         if not cycle.made("evaluate"):
-            _export_and_evaluate(loop, cycle, dataset, run, plan, afresh=afresh)
-        bundle = loop.bundle(cycle.made("evaluate")["bundle"])
+            _export_and_evaluate(project, cycle, dataset, run, plan, afresh=afresh)
+        bundle = project.bundle(cycle.made("evaluate")["bundle"])
         verdict = candidates.verdict_of(bundle)
         same_gates = bundle.manifest["evaluation"]["gates"] == plan.gate_lock.digest
-        if same_gates and production(loop) in (bundle.id, verdict.compared_with):
+        if same_gates and production(project) in (bundle.id, verdict.compared_with):
             return bundle
-        loop.progress.note(
+        project.progress.note(
             f"{bundle.short} was evaluated against other gates or another bundle in production "
             "than there are now: it is evaluated again"
         )
@@ -207,7 +216,7 @@ def _evaluated(
 
 
 def _export_and_evaluate(
-    loop: Loop,
+    project: Project,
     cycle: CycleRecord,
     dataset: DatasetVersion,
     run: TrainingRun,
@@ -215,37 +224,39 @@ def _export_and_evaluate(
     *,
     afresh: bool,
 ) -> None:
-    made = cycle.step("export", lambda: exporting.make(loop, run, plan))
-    exported = exporting.reopen(loop, made)
+    made = cycle.step("export", lambda: exporting.make(project, run, plan))
+    exported = exporting.reopen(project, made)
 
     def evaluate() -> dict[str, Any]:
-        made = candidates.evaluate_export(loop, dataset, run, exported, afresh=afresh)
+        made = candidates.evaluate_export(project, dataset, run, exported, afresh=afresh)
         return {"bundle": made.bundle.id}
 
     cycle.step("evaluate", evaluate)
 
 
-def _deploy(loop: Loop, bundle: Bundle, reason: str) -> dict[str, Any]:
+def _deploy(project: Project, bundle: Bundle, reason: str) -> dict[str, Any]:
     compared_with = candidates.verdict_of(bundle).compared_with
-    release = candidates.deploy(loop, bundle, reason=reason, expected=compared_with)
+    release = candidates.deploy(project, bundle, reason=reason, expected=compared_with)
     return {"endpoint": release.endpoint.name, "revision": release.endpoint.revision}
 
 
-def _equal_candidate(loop: Loop, run: TrainingRun, plan: EvaluationPlan) -> Bundle | None:
+def _equal_candidate(project: Project, run: TrainingRun, plan: EvaluationPlan) -> Bundle | None:
     """The newest bundle that was made of this run, with these settings, for these gates."""
     made = (
         bundle
-        for bundle in bundles.listing(loop.workspace, model=loop.model.name)
+        for bundle in bundles.listing(project.workspace, model=project.model.name)
         if bundle.manifest["training"]["run"] == run.id
-        and bundle.manifest["task"] == candidates.task_part(loop)
-        and bundle.manifest["serving"]["settings"] == candidates.serving_settings(loop)
-        and bundle.manifest["evaluation"]["settings"] == candidates.evaluation_settings(loop)
+        and bundle.manifest["task"] == candidates.task_part(project)
+        and bundle.manifest["serving"]["settings"] == candidates.serving_settings(project)
+        and bundle.manifest["evaluation"]["settings"] == candidates.evaluation_settings(project)
         and bundle.manifest["evaluation"]["gates"] == plan.gate_lock.digest
     )
     return next(made, None)
 
 
-def _nothing_new(loop: Loop, cycle: CycleRecord, before: Bundle, closed: Settled) -> CycleResult:
+def _nothing_new(
+    project: Project, cycle: CycleRecord, before: Bundle, closed: Settled
+) -> CycleResult:
     if closed.how == "being rolled out":
         outcome = f"Nothing new: {before.short} {closed.reason}."
     elif closed.how == "in production":
@@ -256,7 +267,7 @@ def _nothing_new(loop: Loop, cycle: CycleRecord, before: Bundle, closed: Settled
     else:
         outcome = (
             f"Nothing new: candidate {before.short}, made of these rows with these settings, "
-            f"{closed.reason}. {stays(loop)} To try it all the same: tuneloop run --force"
+            f"{closed.reason}. {stays(project)} To try it all the same: tuneloop run --force"
         )
     refused = closed.how == "refused"
     return finish(

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from tuneloop.deployment import rollouts
+from tuneloop.deployment.rollouts import Rollout
 from tuneloop.hashing import short
+from tuneloop.project import Project
 from tuneloop.registry import aliases, approvals
 from tuneloop.registry.bundle import Bundle
 from tuneloop.registry.standing import KINDS
 from tuneloop.retraining import cycles, levels
 from tuneloop.retraining.cycle_record import CycleRecord
 from tuneloop.retraining.cycles import Cycle
-from tuneloop.workspace import actor
-
-if TYPE_CHECKING:
-    from tuneloop.retraining.loop import Loop
 
 WORKER = "worker"
 """Who acts where nobody asked."""
@@ -44,7 +43,7 @@ class CycleResult:
         return self.status == "waiting" and "rollout" not in self.steps
 
 
-def may_go_on(loop: Loop, cycle: Cycle) -> bool:
+def may_go_on(project: Project, cycle: Cycle) -> bool:
     """Whether there is something to do for a cycle: it is wanted, and what it waits for has come.
 
     Raises:
@@ -53,20 +52,25 @@ def may_go_on(loop: Loop, cycle: Cycle) -> bool:
     if cycle.status != "waiting":
         return cycle.status in cycles.OPEN
     if "rollout" in cycle.steps:
-        return not loop.rollout(cycle.steps["rollout"]["rollout"]).active
-    bundle = loop.bundle(cycle.steps["evaluate"]["bundle"])
-    standings = [approvals.granted(loop.workspace, loop.model, bundle, kind) for kind in KINDS]
+        return not _rollout(project, cycle.steps).active
+    bundle = project.bundle(cycle.steps["evaluate"]["bundle"])
+    standings = [
+        approvals.granted(project.workspace, project.model, bundle, kind) for kind in KINDS
+    ]
     return all(one.granted for one in standings) or any(one.rejected_by for one in standings)
 
 
-def held_back(loop: Loop, cycle: CycleRecord, bundle: Bundle, reason: str) -> CycleResult | None:
+def held_back(
+    project: Project, cycle: CycleRecord, bundle: Bundle, reason: str
+) -> CycleResult | None:
     """What keeps an accepted candidate from production: people; None where nothing does."""
     standings = [
-        approvals.request(loop.workspace, loop.model, bundle, kind, actor=actor()) for kind in KINDS
+        approvals.request(project.workspace, project.model, bundle, kind, actor=project.actor)
+        for kind in KINDS
     ]
     rejected = next((one for one in standings if one.rejected_by), None)
     if rejected is not None:
-        outcome = f"Candidate {bundle.short} is not deployed: {rejected.reason}. {stays(loop)}"
+        outcome = f"Candidate {bundle.short} is not deployed: {rejected.reason}. {stays(project)}"
         return finish(cycle, "stopped", outcome, bundle=bundle, refused=True)
     missing = [one for one in standings if not one.granted]
     if missing:
@@ -80,8 +84,10 @@ def held_back(loop: Loop, cycle: CycleRecord, bundle: Bundle, reason: str) -> Cy
             f"reject it ({give})"
         )
         return wait(cycle, outcome, bundle)
-    asked_by = cycles.asked_by(loop.workspace, cycles.find(loop.workspace, bundle.model, cycle.id))
-    if asked_by == WORKER and not levels.allowed(loop.model).may_begin_rollout:
+    asked_by = cycles.asked_by(
+        project.workspace, cycles.find(project.workspace, bundle.model, cycle.id)
+    )
+    if asked_by == WORKER and not levels.allowed(project.model).may_begin_rollout:
         outcome = (
             f"Candidate {bundle.short} may go into production: {reason}. Nobody asked for this "
             f"cycle, so a person decides: tuneloop deploy {bundle.short}"
@@ -90,10 +96,10 @@ def held_back(loop: Loop, cycle: CycleRecord, bundle: Bundle, reason: str) -> Cy
     return None
 
 
-def after_rollout(loop: Loop, cycle: CycleRecord) -> CycleResult:
+def after_rollout(project: Project, cycle: CycleRecord) -> CycleResult:
     """Where the rollout that a cycle began has got to."""
-    rollout = loop.rollout(cycle.made("rollout")["rollout"])
-    bundle = loop.bundle(rollout.candidate)
+    rollout = _rollout(project, cycle.steps)
+    bundle = project.bundle(rollout.candidate)
     if rollout.active:
         outcome = (
             f"{bundle.short} is being rolled out ({rollout.id}). "
@@ -104,18 +110,23 @@ def after_rollout(loop: Loop, cycle: CycleRecord) -> CycleResult:
         outcome = f"{bundle.short} is in production: rollout {rollout.id} got to its end"
         return finish(cycle, "finished", outcome, bundle=bundle)
     outcome = f"{bundle.short} was taken back by rollout {rollout.id} ({rollout.detail})"
-    return finish(cycle, "stopped", f"{outcome}. {stays(loop)}", bundle=bundle, refused=True)
+    return finish(cycle, "stopped", f"{outcome}. {stays(project)}", bundle=bundle, refused=True)
 
 
-def production(loop: Loop) -> str | None:
+def _rollout(project: Project, steps: Mapping[str, Mapping[str, Any]]) -> Rollout:
+    """The rollout that a cycle began."""
+    return rollouts.find(project.workspace, project.model.name, steps["rollout"]["rollout"])
+
+
+def production(project: Project) -> str | None:
     """The bundle in production."""
-    alias = aliases.current(loop.workspace, loop.model.name).get("production")
+    alias = aliases.current(project.workspace, project.model.name).get("production")
     return alias.bundle if alias else None
 
 
-def stays(loop: Loop) -> str:
+def stays(project: Project) -> str:
     """What is in production all the same, in a sentence."""
-    live = production(loop)
+    live = production(project)
     return f"{short(live)} stays in production." if live else "Nothing is in production."
 
 

@@ -1,6 +1,6 @@
 """The process that takes one cycle as far as it gets; the worker starts it and restarts it.
 
-python -m tuneloop.retraining.cycle_process --file FILE --cycle ID
+python -m tuneloop.retraining.cycle_process --file FILE --cycle ID --actor NAME
 
 A process of its own, because a training that runs out of memory must not take the worker with it,
 and one that is cancelled must end at once. It runs at a low priority: serving goes first.
@@ -18,8 +18,8 @@ from pathlib import Path
 
 from tuneloop import logs
 from tuneloop.errors import TuneloopError
+from tuneloop.project import Project
 from tuneloop.retraining.cycle import go_on
-from tuneloop.retraining.loop import Loop
 
 # By name: as a program this module is called __main__.
 _log = logging.getLogger("tuneloop.retraining.cycle_process")
@@ -44,14 +44,15 @@ class _Logged:
         _log.info("%s", text)
 
 
-def command(file: Path, overrides: Sequence[str], cycle: str) -> tuple[str, ...]:
-    """The command line for a cycle of a model file."""
+def command(file: Path, overrides: Sequence[str], cycle: str, actor: str) -> tuple[str, ...]:
+    """The command line for a cycle of a model file, in somebody's name."""
     return (
         sys.executable,
         "-m",
         "tuneloop.retraining.cycle_process",
         f"--file={file}",
         f"--cycle={cycle}",
+        f"--actor={actor}",
         *(f"--set={override}" for override in overrides),
     )
 
@@ -61,14 +62,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--file", type=Path, required=True)
     parser.add_argument("--cycle", required=True)
+    parser.add_argument("--actor", required=True, help="who asked for the cycle")
     parser.add_argument("--set", action="append", default=[])
     chosen = parser.parse_args(argv)
     logs.configure()
     os.nice(_NICENESS)
     threading.Thread(target=_end_with_the_worker, daemon=True).start()
     try:
-        loop = Loop.open(chosen.file, overrides=chosen.set, progress=_Logged())
-        go_on(loop, chosen.cycle)
+        project = Project.open(
+            chosen.file, actor=chosen.actor, overrides=chosen.set, progress=_Logged()
+        )
+        go_on(project, chosen.cycle)
     except TuneloopError as e:
         _log.warning("Cycle %s: %s It is tried again.", chosen.cycle, e.message)
         return TRY_AGAIN

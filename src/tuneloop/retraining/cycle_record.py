@@ -4,46 +4,41 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
 
 from tuneloop.errors import ConflictError
 from tuneloop.hashing import digest_json
-from tuneloop.progress import Progress
+from tuneloop.project import Project
 from tuneloop.registry import audit
 from tuneloop.retraining.cycles import UNSAID, Status, close_open, new_row
 from tuneloop.storage import tables
-from tuneloop.workspace import Workspace, actor
-
-if TYPE_CHECKING:
-    from tuneloop.retraining.loop import Loop
 
 
 class CycleRecord:
     """One cycle of a model, in memory and in the records store."""
 
-    def __init__(self, workspace: Workspace, row: Mapping[str, Any], progress: Progress) -> None:
+    def __init__(self, project: Project, row: Mapping[str, Any]) -> None:
         """`row` is one of the table `cycles`."""
-        self._workspace = workspace
-        self._progress = progress
-        self._model = str(row["model"])
+        self._project = project
+        self._workspace = project.workspace
         self.id = str(row["id"])
         self.steps: dict[str, dict[str, Any]] = dict(row["steps"])
         """Step → what it made, and its seconds."""
 
     @classmethod
-    def start(cls, loop: Loop, reason: str, *, afresh: bool = False) -> CycleRecord:
+    def start(cls, project: Project, reason: str, *, afresh: bool = False) -> CycleRecord:
         """Take up the last cycle if it did not get to its end and the model file is the same.
 
         One that is only asked for is taken up whatever the model file says now. One that is taken
         up has the newest reason that a person gave. With `afresh` one that was killed is taken up,
         and one that failed is not.
         """
-        table, workspace = tables.cycles, loop.workspace
-        settings = digest_json(loop.model.model_dump(mode="json"))
+        table, workspace = tables.cycles, project.workspace
+        settings = digest_json(project.model.model_dump(mode="json"))
         with workspace.records.begin() as tx:
-            last = _newest(tx, loop.model.name)
+            last = _newest(tx, project.model.name)
             if last is not None and _goes_on(last, settings, afresh=afresh):
                 row = last | {"reason": last["reason"] if reason == UNSAID else reason}
                 changes = {"status": "running", "reason": row["reason"], "finished_at": None}
@@ -55,7 +50,7 @@ class CycleRecord:
                 first = last["status"] == "asked" and not last["steps"]
                 action = "cycle.start" if first else "cycle.resume"
                 if not first:
-                    loop.progress.note(f"Going on with cycle {row['id']}.")
+                    project.progress.note(f"Going on with cycle {row['id']}.")
             else:
                 if last is not None:
                     changed = last["settings"] != settings
@@ -65,27 +60,27 @@ class CycleRecord:
                         else "given up for a cycle that begins afresh"
                     )
                     close_open(tx, str(last["id"]), "stopped", outcome, workspace.now())
-                row = new_row(loop, reason, status="running")
+                row = new_row(project, reason, status="running")
                 tx.execute(sa.insert(table).values(**row))
                 action = "cycle.start"
             audit.record(
                 tx,
-                model=loop.model.name,
-                actor=actor(),
+                model=project.model.name,
+                actor=project.actor,
                 action=action,
                 detail={"cycle": row["id"], "reason": row["reason"]},
                 now=workspace.now(),
             )
-        return cls(workspace, row, loop.progress)
+        return cls(project, row)
 
     @classmethod
-    def resting(cls, loop: Loop) -> CycleRecord | None:
+    def resting(cls, project: Project) -> CycleRecord | None:
         """The last cycle if it waits for the end of a rollout."""
-        with loop.workspace.records.begin() as tx:
-            last = _newest(tx, loop.model.name)
+        with project.workspace.records.begin() as tx:
+            last = _newest(tx, project.model.name)
         if last is None or last["status"] != "waiting" or "rollout" not in last["steps"]:
             return None
-        return cls(loop.workspace, last, loop.progress)
+        return cls(project, last)
 
     def made(self, name: str) -> Mapping[str, Any]:
         """What a step made; empty before it is finished."""
@@ -102,7 +97,9 @@ class CycleRecord:
         before, made = self.made(name), _timed(work)
         same = {**before, "seconds": 0} == {**made, "seconds": 0}
         if before and not same:
-            self._progress.note(f"{name} found something new: the steps after it begin again")
+            self._project.progress.note(
+                f"{name} found something new: the steps after it begin again"
+            )
         self._keep({**(self.steps if same else {}), name: made})
         return made
 
@@ -150,8 +147,8 @@ class CycleRecord:
     def _record(self, tx: sa.Connection, action: str, detail: dict[str, Any]) -> None:
         audit.record(
             tx,
-            model=self._model,
-            actor=actor(),
+            model=self._project.model.name,
+            actor=self._project.actor,
             action=action,
             detail={"cycle": self.id, **detail},
             now=self._workspace.now(),

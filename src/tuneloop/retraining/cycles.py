@@ -10,18 +10,16 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
 from tuneloop.errors import BusyError, UsageError
 from tuneloop.hashing import digest_json
+from tuneloop.project import Project
 from tuneloop.registry import audit
 from tuneloop.storage import tables
 from tuneloop.workspace import Workspace
-
-if TYPE_CHECKING:
-    from tuneloop.retraining.loop import Loop
 
 Status = Literal["asked", "running", "waiting", "finished", "stopped", "failed", "cancelled"]
 OPEN: tuple[Status, ...] = ("asked", "running", "waiting")
@@ -51,13 +49,13 @@ class Cycle:
     finished_at: datetime | None
 
 
-def ask(loop: Loop, *, reason: str, actor: str) -> Cycle:
+def ask(project: Project, *, reason: str, actor: str) -> Cycle:
     """Ask the worker for a cycle; it begins as soon as a worker has a hand free.
 
     Raises:
         BusyError: one is under way.
     """
-    now, workspace, model = loop.workspace.now(), loop.workspace, loop.model.name
+    now, workspace, model = project.workspace.now(), project.workspace, project.model.name
     with workspace.records.begin() as tx:
         # Two who ask at the same moment: the second waits here and finds the first one's.
         tx.execute(sa.select(tables.audit_head).with_for_update()).one()
@@ -68,7 +66,7 @@ def ask(loop: Loop, *, reason: str, actor: str) -> Cycle:
                 remedy=f"See it: tuneloop cycle show {last.id}. Nobody works on it? "
                 f"tuneloop run goes on with it, tuneloop cycle cancel {last.id} ends it.",
             )
-        row = new_row(loop, reason, status="asked")
+        row = new_row(project, reason, status="asked")
         tx.execute(sa.insert(tables.cycles).values(**row))
         detail = {"cycle": row["id"], "reason": reason}
         audit.record(tx, model=model, actor=actor, action="cycle.ask", detail=detail, now=now)
@@ -166,16 +164,16 @@ def asked_by(workspace: Workspace, cycle: Cycle) -> str | None:
     return None
 
 
-def new_row(loop: Loop, reason: str, *, status: Status) -> dict[str, Any]:
+def new_row(project: Project, reason: str, *, status: Status) -> dict[str, Any]:
     """A row of the table `cycles` for a cycle that nobody has worked on."""
-    now = loop.workspace.now()
+    now = project.workspace.now()
     return {
         "id": f"{now:%Y%m%d}-{uuid.uuid4().hex[:_NUMBER_DIGITS]}",
-        "model": loop.model.name,
+        "model": project.model.name,
         "status": status,
         "reason": reason,
         "outcome": "",
-        "settings": digest_json(loop.model.model_dump(mode="json")),
+        "settings": digest_json(project.model.model_dump(mode="json")),
         "steps": {},
         "created_at": now,
     }

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from tuneloop.errors import ConflictError
 from tuneloop.hashing import digest_json
-from tuneloop.retraining import triggers
+from tuneloop.project import Project
+from tuneloop.retraining import review, triggers
 from tuneloop.retraining.evidence import gather
 from tuneloop.retraining.triggers import RetrainDecision
 from tuneloop.storage import tables
@@ -20,13 +21,12 @@ from tuneloop.workspace import Workspace
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-    from tuneloop.retraining.loop import Loop
 
 _ID_DIGITS = 12
 _RETRIES = 10
 
 
-def decide(loop: Loop, now: datetime | None = None) -> RetrainDecision:
+def decide(project: Project, now: datetime | None = None) -> RetrainDecision:
     """Decide on what is known now, and keep the decision if it is news or the first of the day.
 
     New corrections are put into the review queue first. Deciding does nothing else: whoever asked
@@ -36,10 +36,10 @@ def decide(loop: Loop, now: datetime | None = None) -> RetrainDecision:
         StoreError: a store fails.
         BusyError: another process has been moving the captured traffic for a minute.
     """
-    loop.collect_corrections()
-    at = now or loop.workspace.now()
-    decision = triggers.decide(gather(loop, now=at), loop.model.triggers)
-    return _keep(loop.workspace, loop.model.name, decision)
+    review.collect_corrections(project)
+    at = now or project.workspace.now()
+    decision = triggers.decide(gather(project, now=at), project.model.triggers)
+    return _keep(project.workspace, project.model.name, decision)
 
 
 def listing(workspace: Workspace, model: str, *, limit: int | None = None) -> list[RetrainDecision]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from tuneloop.errors import UsageError
 from tuneloop.evaluation.judging.answers import JudgeAnswers
@@ -13,10 +12,8 @@ from tuneloop.evaluation.judging.metric import judge_metric
 from tuneloop.evaluation.metrics import Metric
 from tuneloop.modelfile import JudgeSettings
 from tuneloop.monitoring import series
-
-if TYPE_CHECKING:
-    from tuneloop.retraining.loop import Loop
-    from tuneloop.workspace import Workspace
+from tuneloop.project import Project
+from tuneloop.workspace import Workspace
 
 CALIBRATION = "judge_calibration"
 """The name that calibrations are stored under, as measurements."""
@@ -24,31 +21,31 @@ ANSWERS_FOLDER = "cache/judge"
 """In the workspace: what judges answered."""
 
 
-def declared_judge(loop: Loop, *, remember: bool = False) -> Judge:
+def declared_judge(project: Project, *, remember: bool = False) -> Judge:
     """The model file's judge; with `remember` it keeps its answers for evaluations to come.
 
     Raises:
         UsageError: none is declared, or its API key is not in the environment.
     """
-    settings = loop.model.judge
+    settings = project.model.judge
     if settings is None:
         raise UsageError(
             "The model file declares no judge.",
             remedy="Add a `judge` section with `base_url` and `model`.",
         )
-    answers = loop.workspace.root / ANSWERS_FOLDER / f"{loop.model.name}.jsonl"
+    answers = project.workspace.root / ANSWERS_FOLDER / f"{project.model.name}.jsonl"
     known = JudgeAnswers(answers) if remember else None
     return Judge(settings, api_key=_api_key(settings), known=known)
 
 
-def metric(loop: Loop) -> Metric:
+def metric(project: Project) -> Metric:
     """The metric `judge` of evaluations.
 
     Raises:
         UsageError: no judge is declared, or its API key is not in the environment.
     """
-    known = calibrations(loop.workspace, loop.model.name)
-    return judge_metric(declared_judge(loop, remember=True), known)
+    known = calibrations(project.workspace, project.model.name)
+    return judge_metric(declared_judge(project, remember=True), known)
 
 
 def calibrations(workspace: Workspace, model: str) -> list[Calibration]:

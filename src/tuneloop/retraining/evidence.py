@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from tuneloop.datasets import versions
 from tuneloop.datasets.sources import find_sources
+from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.deployment import rollouts
 from tuneloop.errors import DataError, EvaluationError, UsageError
 from tuneloop.evaluation import stage as evaluation
@@ -15,6 +15,7 @@ from tuneloop.hashing import short
 from tuneloop.modelfile import ModelSettings
 from tuneloop.monitoring import stage as monitoring
 from tuneloop.monitoring.measurement import Measurement
+from tuneloop.project import Project
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
@@ -23,20 +24,16 @@ from tuneloop.retraining.cycles import Cycle
 from tuneloop.retraining.triggers import Benchmark, Evidence, Material, PastCycle
 from tuneloop.workspace import Workspace
 
-if TYPE_CHECKING:
-    from tuneloop.datasets.versions import DatasetVersion
-    from tuneloop.retraining.loop import Loop
-
 _WAITING = ("open", "second", "disputed")
 
 
-def gather(loop: Loop, *, now: datetime) -> Evidence:
+def gather(project: Project, *, now: datetime) -> Evidence:
     """Everything that a decision stands on, read from the stores.
 
     Raises:
         StoreError: a store fails.
     """
-    workspace, model = loop.workspace, loop.model
+    workspace, model = project.workspace, project.model
     alias = aliases.current(workspace, model.name).get("production")
     bundle = bundles.find(workspace, alias.bundle) if alias else None
     since = alias.moved_at if alias else None
@@ -47,7 +44,7 @@ def gather(loop: Loop, *, now: datetime) -> Evidence:
         production_since=since,
         under_way=_under_way(workspace, model.name, past),
         last_cycle=next(_ended(past), None),
-        material=_material(loop, bundle, past),
+        material=_material(project, bundle, past),
         benchmark=benchmark(workspace, model, bundle),
         measurements=_measurements(workspace, model, since=since, now=now) if since else {},
     )
@@ -84,40 +81,40 @@ def _under_way(workspace: Workspace, model: str, past: Sequence[Cycle]) -> str |
     return None
 
 
-def _material(loop: Loop, bundle: Bundle | None, past: Sequence[Cycle]) -> Material:
+def _material(project: Project, bundle: Bundle | None, past: Sequence[Cycle]) -> Material:
     """What is new since the newest dataset that production or the last verdict stands on."""
-    name = loop.model.name
-    approved = len(review.approved_rows(loop.workspace, name))
-    items = review.listing(loop.workspace, name, status=None)
+    name = project.model.name
+    approved = len(review.approved_rows(project.workspace, name))
+    items = review.listing(project.workspace, name, status=None)
     trained = int(bundle.manifest["dataset"].get("corrections", 0)) if bundle else 0
     judged = next((one for one in past if one.status in ("finished", "stopped")), None)
-    seen = _version(loop, judged.steps.get("prepare", {}).get("dataset") if judged else None)
+    seen = _version(project, judged.steps.get("prepare", {}).get("dataset") if judged else None)
     if seen is not None:
         trained = max(trained, preparing.corrections_in(seen))
     elif bundle is not None:
-        seen = _version(loop, bundle.manifest["dataset"].get("digest"))
+        seen = _version(project, bundle.manifest["dataset"].get("digest"))
     return Material(
         approved=max(0, approved - trained),
         waiting=sum(item.status in _WAITING for item in items),
-        changed_sources=_changed_sources(loop, seen),
+        changed_sources=_changed_sources(project, seen),
     )
 
 
-def _version(loop: Loop, digest: str | None) -> DatasetVersion | None:
+def _version(project: Project, digest: str | None) -> DatasetVersion | None:
     if digest is None:
         return None
     try:
-        return versions.load(loop.workspace, loop.model.name, digest)
+        return versions.load(project.workspace, project.model.name, digest)
     except UsageError:  # It came from elsewhere, or was removed.
         return None
 
 
-def _changed_sources(loop: Loop, seen: DatasetVersion | None) -> tuple[str, ...]:
+def _changed_sources(project: Project, seen: DatasetVersion | None) -> tuple[str, ...]:
     if seen is None:
         return ()
     known = {source["source"]: source["digest"] for source in seen.report["sources"]}
     try:
-        now = find_sources(loop.model_file.folder, loop.model.data.sources)
+        now = find_sources(project.model_file.folder, project.model.data.sources)
         return tuple(one.name for one in now if known.get(one.name) != one.digest())
     except DataError:  # The files are on another machine: nothing new can be read here.
         return ()

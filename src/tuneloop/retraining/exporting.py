@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tuneloop.deployment.backends.base import ServerHandle
 from tuneloop.deployment.export.base import BaseFile, base_file
@@ -44,14 +44,12 @@ from tuneloop.evaluation.suites import Suite, make_suite
 from tuneloop.evaluation.targets import ChatTarget, OpenAITarget
 from tuneloop.hashing import digest_file, short
 from tuneloop.intervals import Figure
+from tuneloop.project import Project
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.base_model import verify_base
 from tuneloop.registry.gguf_base import check_gguf_belongs
 from tuneloop.retraining import answered, serving
-
-if TYPE_CHECKING:
-    from tuneloop.retraining.loop import Loop
-    from tuneloop.training.stage import TrainingRun
+from tuneloop.training.stage import TrainingRun
 
 PARITY_PROMPTS = 8
 UNSERVED_PARITY_PROMPTS = 4
@@ -92,12 +90,12 @@ class Exported:
         return self.export.folder / self.served.name
 
 
-def export(loop: Loop, run: TrainingRun, plan: EvaluationPlan) -> Exported:
+def export(project: Project, run: TrainingRun, plan: EvaluationPlan) -> Exported:
     """Export a run and open what was made; see `make`."""
-    return reopen(loop, make(loop, run, plan))
+    return reopen(project, make(project, run, plan))
 
 
-def make(loop: Loop, run: TrainingRun, plan: EvaluationPlan) -> dict[str, Any]:
+def make(project: Project, run: TrainingRun, plan: EvaluationPlan) -> dict[str, Any]:
     """Export a run in the forms of the model file, and check every hop on cases of the plan.
 
     Returns the JSON value by which `reopen` finds it again in another process.
@@ -107,15 +105,15 @@ def make(loop: Loop, run: TrainingRun, plan: EvaluationPlan) -> dict[str, Any]:
         DeploymentError: a step failed or the disk is full; finished steps are kept.
         GateError: a form diverges from the step before beyond its bound.
     """
-    verify_base(loop.base(), run.base)
-    trained = _trained_folder(loop.workspace.artifacts.get(str(run.artifact)))
-    artifact, made = _files(loop, run, trained)
-    check_gguf_belongs(made.path(loop.model.export.serve), loop.base().folder)
-    hops, rows = _check(loop, trained, made, plan)
+    verify_base(project.base(), run.base)
+    trained = _trained_folder(project.workspace.artifacts.get(str(run.artifact)))
+    artifact, made = _files(project, run, trained)
+    check_gguf_belongs(made.path(project.model.export.serve), project.base().folder)
+    hops, rows = _check(project, trained, made, plan)
     if not artifact:
-        loop.progress.step("Storing the export")
-        artifact = loop.workspace.artifacts.put(made.folder, kind="export")
-    work = _work_folder(loop, run)
+        project.progress.step("Storing the export")
+        artifact = project.workspace.artifacts.put(made.folder, kind="export")
+    work = _work_folder(project, run)
     shutil.rmtree(work, ignore_errors=True)
     work.with_name(f"{work.name}.progress.json").unlink(missing_ok=True)
     return {
@@ -125,15 +123,15 @@ def make(loop: Loop, run: TrainingRun, plan: EvaluationPlan) -> dict[str, Any]:
     }
 
 
-def _files(loop: Loop, run: TrainingRun, trained: Path) -> tuple[str, Export]:
+def _files(project: Project, run: TrainingRun, trained: Path) -> tuple[str, Export]:
     """The export and the artifact that it is; what was made just now is none yet."""
-    base, name = loop.base(), loop.model.name
-    forms = sorted({*loop.model.export.quantisations, loop.model.export.serve})
+    base, name = project.base(), project.model.name
+    forms = sorted({*project.model.export.quantisations, project.model.export.serve})
     earlier = []
-    for artifact, folder in islice(_earlier(loop, run), _EARLIER_EXPORTS):
+    for artifact, folder in islice(_earlier(project, run), _EARLIER_EXPORTS):
         found = open_export(folder)
         if is_export_of(found, base=base, trained=trained, quantisations=forms, name=name):
-            loop.progress.note(
+            project.progress.note(
                 f"Export {short(artifact)} holds these weights merged, and {', '.join(forms)}; "
                 "it is used again"
             )
@@ -142,41 +140,41 @@ def _files(loop: Loop, run: TrainingRun, trained: Path) -> tuple[str, Export]:
     made = export_candidate(
         base=base,
         trained=trained,
-        output=_work_folder(loop, run),
+        output=_work_folder(project, run),
         quantisations=forms,
         name=name,
-        progress=loop.progress,
+        progress=project.progress,
         earlier=earlier,
     )
     return "", made
 
 
-def _earlier(loop: Loop, run: TrainingRun) -> Iterator[tuple[str, Path]]:
+def _earlier(project: Project, run: TrainingRun) -> Iterator[tuple[str, Path]]:
     """Exports of the same weights that are whole in the store, the newest first."""
-    mine, seen = _weights(loop, str(run.artifact)), set()
-    for bundle in bundles.listing(loop.workspace, model=loop.model.name):
+    mine, seen = _weights(project, str(run.artifact)), set()
+    for bundle in bundles.listing(project.workspace, model=project.model.name):
         artifact, trained = (bundle.manifest["artifacts"].get(k, "") for k in ("export", "trained"))
         if artifact in seen:
             continue
         seen.add(artifact)
         try:
-            if _weights(loop, trained) == mine:
-                yield artifact, loop.workspace.artifacts.get(artifact)
+            if _weights(project, trained) == mine:
+                yield artifact, project.workspace.artifacts.get(artifact)
         except StoreError:
             continue  # it is made again, which is how a damaged one is mended
 
 
-def _weights(loop: Loop, trained: str) -> set[tuple[str, str]]:
+def _weights(project: Project, trained: str) -> set[tuple[str, str]]:
     """Path and digest of what a training made; its record, with its times, is left out."""
-    files = loop.workspace.artifacts.describe(trained).files
+    files = project.workspace.artifacts.describe(trained).files
     return {(file.path, file.digest) for file in files if "/" in file.path}
 
 
-def _work_folder(loop: Loop, run: TrainingRun) -> Path:
-    return loop.workspace.folder("work/exports") / run.id
+def _work_folder(project: Project, run: TrainingRun) -> Path:
+    return project.workspace.folder("work/exports") / run.id
 
 
-def reopen(loop: Loop, made: Mapping[str, Any]) -> Exported:
+def reopen(project: Project, made: Mapping[str, Any]) -> Exported:
     """The export that `make` described.
 
     Raises:
@@ -184,21 +182,21 @@ def reopen(loop: Loop, made: Mapping[str, Any]) -> Exported:
         CorruptArtifactError: its bytes have changed.
     """
     return _exported(
-        loop,
+        project,
         made["artifact"],
-        open_export(loop.workspace.artifacts.get(made["artifact"])),
+        open_export(project.workspace.artifacts.get(made["artifact"])),
         parity=tuple(ParityHop(**hop) for hop in made["parity"]),
         unserved=tuple(_row(row) for row in made["unserved"]),
     )
 
 
-def export_base(loop: Loop) -> BaseFile:
+def export_base(project: Project) -> BaseFile:
     """The untuned base in the form that production serves; made once in a workspace."""
     return base_file(
-        loop.base(),
-        loop.model.export.serve,
-        cache=loop.workspace.folder("cache/base-exports"),
-        progress=loop.progress,
+        project.base(),
+        project.model.export.serve,
+        cache=project.workspace.folder("cache/base-exports"),
+        progress=project.progress,
     )
 
 
@@ -220,10 +218,10 @@ def quantisation_table(
 
 
 def _check(
-    loop: Loop, trained: Path, made: Export, plan: EvaluationPlan
+    project: Project, trained: Path, made: Export, plan: EvaluationPlan
 ) -> tuple[list[ParityHop], list[QuantisationRow]]:
     """Parity of every hop, and the table of the forms that do not serve."""
-    serves = loop.model.export.serve
+    serves = project.model.export.serve
     forms = {made.path(name): form for name, form in made.forms.items()}
     unserved = [name for name in made.forms if name not in (SAFETENSORS, serves)]
     rows: dict[str, QuantisationRow] = {}
@@ -231,33 +229,33 @@ def _check(
     @contextmanager
     def serve(path: Path) -> Iterator[ServerHandle]:
         form = forms[path]
-        with _server(loop, path, form) as url:
+        with _server(project, path, form) as url:
             yield ServerHandle(base_url=url, served_name=_served_name(form))
             if form.name in unserved:
-                rows[form.name] = _asked(loop, form, _target(form, url, plan), plan)
+                rows[form.name] = _asked(project, form, _target(form, url, plan), plan)
 
     verdicts = check_parity(
-        base=loop.base().folder,
+        base=project.base().folder,
         trained=trained,
         export=made,
         prompts=[case.messages for case in plan.main_suite.cases[:PARITY_PROMPTS]],
         prompts_of=dict.fromkeys(set(unserved) - {F16}, UNSERVED_PARITY_PROMPTS),
         serve=serve,
-        bounds={str(form): bound for form, bound in loop.model.export.parity.items()},
+        bounds={str(form): bound for form, bound in project.model.export.parity.items()},
         known=ParityRecord(
-            loop.workspace.folder("cache/parity"),
+            project.workspace.folder("cache/parity"),
             made,
-            served_with=serving.served_with(loop.model.endpoint),
+            served_with=serving.served_with(project.model.endpoint),
         ),
-        progress=loop.progress,
+        progress=project.progress,
     )
     # What is not served may diverge: the report says so.
     require_parity([v for v in verdicts if v.hop in (MERGED, F16, serves)])
     with ExitStack() as servers:
         for name in [name for name in unserved if name not in rows]:
             form = made.forms[name]
-            target = _on_demand(loop, servers, made.path(name), form, plan)
-            rows[name] = _asked(loop, form, target, plan)
+            target = _on_demand(project, servers, made.path(name), form, plan)
+            rows[name] = _asked(project, form, target, plan)
     return [_hop(verdict) for verdict in verdicts], [rows[name] for name in unserved]
 
 
@@ -274,27 +272,27 @@ def _hop(verdict: ParityVerdict) -> ParityHop:
 
 
 def _asked(
-    loop: Loop, form: ExportedForm, target: ChatTarget, plan: EvaluationPlan
+    project: Project, form: ExportedForm, target: ChatTarget, plan: EvaluationPlan
 ) -> QuantisationRow:
     suite = _table_suite(plan)
-    loop.progress.step(f"Measuring {form.name} on {len(suite.cases)} cases")
+    project.progress.step(f"Measuring {form.name} on {len(suite.cases)} cases")
     answers = ask(
         suite,
         target,
-        folder=answered.tables_folder(loop),
-        known=answered.by_file(loop, target.identity),
+        folder=answered.tables_folder(project),
+        known=answered.by_file(project, target.identity),
         concurrency=plan.concurrency,
-        progress=loop.progress,
+        progress=project.progress,
     )
     if answers.reused:
-        loop.progress.note(f"{answers.reused} of them were answered in an earlier run")
+        project.progress.note(f"{answers.reused} of them were answered in an earlier run")
     return _measured(form, answers, plan)
 
 
 @contextmanager
-def _server(loop: Loop, path: Path, form: ExportedForm) -> Iterator[str]:
-    name, endpoint = _served_name(form), loop.model.endpoint
-    with serving.file_server(loop.workspace, path, name=name, endpoint=endpoint) as url:
+def _server(project: Project, path: Path, form: ExportedForm) -> Iterator[str]:
+    name, endpoint = _served_name(form), project.model.endpoint
+    with serving.file_server(project.workspace, path, name=name, endpoint=endpoint) as url:
         yield url
 
 
@@ -312,11 +310,11 @@ def _target(form: ExportedForm, url: str, plan: EvaluationPlan) -> OpenAITarget:
 
 
 def _on_demand(
-    loop: Loop, servers: ExitStack, path: Path, form: ExportedForm, plan: EvaluationPlan
+    project: Project, servers: ExitStack, path: Path, form: ExportedForm, plan: EvaluationPlan
 ) -> serving.OnDemand:
     return serving.OnDemand(
         servers,
-        lambda: _server(loop, path, form),
+        lambda: _server(project, path, form),
         model=_served_name(form),
         identity=form.files[0].digest,
         sampling=plan.sampling,
@@ -344,14 +342,14 @@ def _row(row: Mapping[str, Any]) -> QuantisationRow:
 
 
 def _exported(
-    loop: Loop,
+    project: Project,
     artifact: str,
     made: Export,
     *,
     parity: tuple[ParityHop, ...] = (),
     unserved: tuple[QuantisationRow, ...] = (),
 ) -> Exported:
-    serve = loop.model.export.serve
+    serve = project.model.export.serve
     form = made.forms[serve]
     template = made.folder / SAFETENSORS / "chat_template.jinja"
     return Exported(

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tuneloop import intervals
 from tuneloop.deployment import rollouts, up
@@ -30,11 +30,9 @@ from tuneloop.monitoring import alerts, golden_limit, series
 from tuneloop.monitoring.golden_limit import SuiteNow
 from tuneloop.monitoring.measurement import Limit, Measurement, judge, not_measured
 from tuneloop.monitoring.window import PROBE_TAG, Window
+from tuneloop.project import Project
 from tuneloop.registry.bundle import Bundle
 from tuneloop.retraining import serving
-
-if TYPE_CHECKING:
-    from tuneloop.retraining.loop import Loop
 
 MONITOR = "golden_set"
 KEY_VARIABLE = "TUNELOOP_API_KEY"
@@ -54,7 +52,7 @@ class Outcome:
     """whether the bundle passed the same case in its evaluation; None: it was not asked"""
 
 
-def run_golden(loop: Loop, now: datetime, *, url: str | None = None) -> Measurement | None:
+def run_golden(project: Project, now: datetime, *, url: str | None = None) -> Measurement | None:
     """Ask every golden case, store the pass rate, move its alert; None without golden suites.
 
     `url` is the gateway's, up to and with `/v1`; by default where `tuneloop up` serves.
@@ -63,26 +61,30 @@ def run_golden(loop: Loop, now: datetime, *, url: str | None = None) -> Measurem
         UsageError: nothing is in production.
         EvaluationError: a suite file cannot be used.
     """
-    if not _suites(loop):
+    if not _suites(project):
         return None
-    bundle = loop.bundle("production")
-    window = Window(endpoint=loop.model.endpoint_name, bundle=bundle.id, start=now, end=now)
-    url = url or up.gateway_url(loop.workspace)
+    bundle = project.bundle("production")
+    window = Window(endpoint=project.model.endpoint_name, bundle=bundle.id, start=now, end=now)
+    url = url or up.gateway_url(project.workspace)
     if url is None:
         measurement = not_measured(MONITOR, window, "nothing is being served")
     else:
-        measurement = _measured(loop, bundle, window, url)
+        measurement = _measured(project, bundle, window, url)
     series.store(
-        loop.workspace, [measurement], bundle=bundle, endpoint=loop.model.endpoint_name, now=now
+        project.workspace,
+        [measurement],
+        bundle=bundle,
+        endpoint=project.model.endpoint_name,
+        now=now,
     )
     alerts.apply(
-        loop.workspace,
-        model=loop.model.name,
+        project.workspace,
+        model=project.model.name,
         measurements=[measurement],
         now=now,
         bundle=bundle.id,
     )
-    loop.progress.note(f"{MONITOR}: {measurement.message}")
+    project.progress.note(f"{MONITOR}: {measurement.message}")
     return measurement
 
 
@@ -188,34 +190,36 @@ def _told(before: Paired) -> dict[str, Any]:
     }
 
 
-def _suites(loop: Loop) -> list[Any]:
-    return [suite for suite in loop.model.evaluation.suites if suite.kind == "golden"]
+def _suites(project: Project) -> list[Any]:
+    return [suite for suite in project.model.evaluation.suites if suite.kind == "golden"]
 
 
-def _measured(loop: Loop, bundle: Bundle, window: Window, url: str) -> Measurement:
+def _measured(project: Project, bundle: Bundle, window: Window, url: str) -> Measurement:
     task = TaskSettings.model_validate(bundle.manifest["task"])
     suites = [
         load_suite(
-            loop.model_file.folder / one.file,
+            project.model_file.folder / one.file,
             name=one.name,
             kind=one.kind,
             task=task,
-            columns=loop.model.data.columns,
+            columns=project.model.data.columns,
         )
-        for one in _suites(loop)
+        for one in _suites(project)
     ]
     try:
-        answers = [_asked(loop, bundle, suite, task, url) for suite in suites]
+        answers = [_asked(project, bundle, suite, task, url) for suite in suites]
     except EvaluationError as e:
         return not_measured(MONITOR, window, e.message)
-    outcomes = [one for given in answers for one in _outcomes(loop, bundle, given, task)]
-    running = [one for one in rollouts.listing(loop.workspace, loop.model.name) if _mixes(one)]
+    outcomes = [one for given in answers for one in _outcomes(project, bundle, given, task)]
+    running = [
+        one for one in rollouts.listing(project.workspace, project.model.name) if _mixes(one)
+    ]
     return golden_measurement(
         window,
         outcomes,
-        loop.model.golden,
-        margin=loop.model.evaluation.margin,
-        bounds=_bounds(loop, bundle),
+        project.model.golden,
+        margin=project.model.evaluation.margin,
+        bounds=_bounds(project, bundle),
         mixed_by=running[0].id if running else None,
     )
 
@@ -224,27 +228,31 @@ def _mixes(rollout: Rollout) -> bool:
     return rollout.active and rollout.stage.name == "canary"
 
 
-def _asked(loop: Loop, bundle: Bundle, suite: Suite, task: TaskSettings, url: str) -> SuiteAnswers:
+def _asked(
+    project: Project, bundle: Bundle, suite: Suite, task: TaskSettings, url: str
+) -> SuiteAnswers:
     target = OpenAITarget(
         base_url=url,
-        model=loop.model.endpoint_name,
+        model=project.model.endpoint_name,
         identity=bundle.id,
         sampling=serving.sampling_in(bundle),
         api_key=os.environ.get(KEY_VARIABLE),
         headers={TAGS_HEADER: f"{PROBE_TAG}=golden"},
     )
-    loop.progress.step(f"Asking {loop.model.endpoint_name} {len(suite.cases)} golden cases")
+    project.progress.step(f"Asking {project.model.endpoint_name} {len(suite.cases)} golden cases")
     # As a client that sends no system text: the endpoint puts the bundle's before it.
     asked = as_served(suite, task_system=task.system, system="")
     answers = ask(
-        asked, target, concurrency=loop.model.evaluation.concurrency, progress=loop.progress
+        asked, target, concurrency=project.model.evaluation.concurrency, progress=project.progress
     )
     return replace(answers, suite=suite)
 
 
-def _outcomes(loop: Loop, bundle: Bundle, given: SuiteAnswers, task: TaskSettings) -> list[Outcome]:
+def _outcomes(
+    project: Project, bundle: Bundle, given: SuiteAnswers, task: TaskSettings
+) -> list[Outcome]:
     suite, found = given.suite, measure(given, metrics_for(task))
-    then = _at_release(loop, bundle, suite)
+    then = _at_release(project, bundle, suite)
     return [
         Outcome(
             suite=suite.name,
@@ -257,13 +265,13 @@ def _outcomes(loop: Loop, bundle: Bundle, given: SuiteAnswers, task: TaskSetting
     ]
 
 
-def _at_release(loop: Loop, bundle: Bundle, suite: Suite) -> dict[str, bool]:
+def _at_release(project: Project, bundle: Bundle, suite: Suite) -> dict[str, bool]:
     """Case → whether the bundle's evaluation passed it; a case changed since is another one."""
     cases = {case.id: case for case in suite.cases}
-    row = evaluation.find(loop.workspace, bundle.manifest["evaluation"]["id"])
+    row = evaluation.find(project.workspace, bundle.manifest["evaluation"]["id"])
     return {
         answer["case"]: _passes(answer["scores"])
-        for answer in evaluation.read_answers(loop.workspace, row)
+        for answer in evaluation.read_answers(project.workspace, row)
         if answer["target"] == CANDIDATE
         and answer["suite"] == suite.name
         and (case := cases.get(answer["case"])) is not None
@@ -272,16 +280,16 @@ def _at_release(loop: Loop, bundle: Bundle, suite: Suite) -> dict[str, bool]:
     }
 
 
-def _bounds(loop: Loop, bundle: Bundle) -> dict[str, float]:
+def _bounds(project: Project, bundle: Bundle) -> dict[str, float]:
     """Suite → the pass rate that a gate asks for: one that the bundle was held against, else one
     that the model file declares."""
-    row = evaluation.find(loop.workspace, bundle.manifest["evaluation"]["id"])
-    declared = dict(loop.model.evaluation.gates)
+    row = evaluation.find(project.workspace, bundle.manifest["evaluation"]["id"])
+    declared = dict(project.model.evaluation.gates)
     held = {
         f"{gate['suite']}.{gate['metric']}": gate["condition"]
-        for gate in evaluation.read_report(loop.workspace, row).as_json()["gates"]
+        for gate in evaluation.read_report(project.workspace, row).as_json()["gates"]
     }
-    names = [suite.name for suite in _suites(loop)]
+    names = [suite.name for suite in _suites(project)]
     found = {name: pass_bound(held, name) or pass_bound(declared, name) for name in names}
     return {name: bound for name, bound in found.items() if bound is not None}
 

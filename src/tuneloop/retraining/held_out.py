@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tuneloop.datasets import versions
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.holdout import Need
+from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.errors import GateError
 from tuneloop.evaluation.judging import metric as judging
 from tuneloop.evaluation.metrics import Metric
@@ -24,12 +25,9 @@ from tuneloop.evaluation.sizes import (
 from tuneloop.evaluation.suites import case_of
 from tuneloop.modelfile import TaskSettings
 from tuneloop.modelfile.sections.data import AUTO, LARGEST_SHARE, SMALLEST_SHARE
+from tuneloop.project import Project
 from tuneloop.retraining import declared_judge
 from tuneloop.retraining.planning import plan_for
-
-if TYPE_CHECKING:
-    from tuneloop.datasets.versions import DatasetVersion
-    from tuneloop.retraining.loop import Loop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,41 +111,41 @@ class HeldOut:
         }
 
 
-def needs(loop: Loop) -> tuple[Need, ...]:
+def needs(project: Project) -> tuple[Need, ...]:
     """What the declared gates ask of the held-out cases of the version to be made.
 
     Raises:
         EvaluationError: a gate or a metric cannot be understood.
     """
-    task = loop.model.task
+    task = project.model.task
     requirements = held_out_requirements(
-        task, loop.model.evaluation, judge=lambda: _uncalled_judge(loop)
+        task, project.model.evaluation, judge=lambda: _uncalled_judge(project)
     )
     return tuple(_need(requirement, task) for requirement in requirements)
 
 
 def held_out(
-    loop: Loop, version: DatasetVersion, *, judge: Callable[[], Metric] | None = None
+    project: Project, version: DatasetVersion, *, judge: Callable[[], Metric] | None = None
 ) -> HeldOut:
     """Count what every gate of the model file would stand on; `judge` is not called.
 
     Raises:
         EvaluationError: a gate, a metric or a suite file cannot be understood.
     """
-    declared, task = loop.model.data.holdout_share, loop.model.task
-    trained = versions.read_examples(loop.workspace, version, "train")
+    declared, task = project.model.data.holdout_share, project.model.task
+    trained = versions.read_examples(project.workspace, version, "train")
     return HeldOut(
         declared=None if isinstance(declared, str) else declared,
         share=versions.share_of(version),
         chosen=version.report["recipe"]["data"]["holdout_share"] == AUTO,
         gates=gate_sizes(
-            plan_for(loop, version, judge=judge or (lambda: _uncalled_judge(loop))),
+            plan_for(project, version, judge=judge or (lambda: _uncalled_judge(project))),
             trained=[case_of(example.as_row(), task=task) for example in trained],
         ),
     )
 
 
-def check(loop: Loop, version: DatasetVersion) -> None:
+def check(project: Project, version: DatasetVersion) -> None:
     """Refuse to train what could not pass.
 
     Raises:
@@ -156,7 +154,7 @@ def check(loop: Loop, version: DatasetVersion) -> None:
         EvaluationError: a gate, a metric or a suite file cannot be understood.
         UsageError: a gate needs a judge, and there is none that could be asked.
     """
-    found = held_out(loop, version, judge=lambda: declared_judge.metric(loop))
+    found = held_out(project, version, judge=lambda: declared_judge.metric(project))
     if found.impossible:
         raise GateError(
             "Nothing was trained, since no candidate could pass: "
@@ -178,7 +176,7 @@ def _need(requirement: Requirement, task: TaskSettings) -> Need:
     return Need(gate=requirement.gate.name, minimum=requirement.minimum, counts=counts)
 
 
-def _uncalled_judge(loop: Loop) -> Metric:
-    if loop.model.judge is None:
-        return declared_judge.metric(loop)  # which says what to declare
+def _uncalled_judge(project: Project) -> Metric:
+    if project.model.judge is None:
+        return declared_judge.metric(project)  # which says what to declare
     return judging.uncalled()

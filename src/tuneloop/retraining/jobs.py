@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from tuneloop.errors import BusyError
 from tuneloop.modelfile import ScheduleSettings
-from tuneloop.retraining import cycles
+from tuneloop.monitoring.monitors import table
+from tuneloop.monitoring.monitors.table import Every
+from tuneloop.project import Project
+from tuneloop.retraining import cycles, deciding, golden, judging, levels, measuring, sampling
 from tuneloop.retraining.cycle_end import WORKER
-
-if TYPE_CHECKING:
-    from tuneloop.monitoring.monitors.table import Every
-    from tuneloop.retraining.loop import Loop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,49 +25,39 @@ class Job:
 
     name: str
     cadence: Callable[[ScheduleSettings], str]
-    run: Callable[[Loop], str]
+    run: Callable[[Project], str]
     """Does it; says what came of it, in one line for the log."""
     on_deployment: bool = False
     """Also as soon as another bundle is in production."""
 
 
-def _monitor(every: Every, loop: Loop) -> str:
-    from tuneloop.monitoring.monitors import table
-
-    found = loop.monitor(only=table.due(every))
+def _monitor(every: Every, project: Project) -> str:
+    found = measuring.measure(project, only=table.due(every))
     crossed = [one.monitor for one in found if one.verdict == "alert"]
     return f"{len(found)} measurements, beyond their limits: {', '.join(crossed) or 'none'}"
 
 
-def _ask_golden(loop: Loop) -> str:
-    from tuneloop.retraining import golden
-
-    measured = golden.run_golden(loop, loop.workspace.now())
+def _ask_golden(project: Project) -> str:
+    measured = golden.run_golden(project, project.workspace.now())
     return "no golden suite" if measured is None else measured.message
 
 
-def _judge(loop: Loop) -> str:
-    from tuneloop.retraining import judging
-
-    run = judging.judge_traffic(loop, loop.workspace.now())
+def _judge(project: Project) -> str:
+    run = judging.judge_traffic(project, project.workspace.now())
     return "no judge is declared" if run is None else run.standing
 
 
-def _sample(loop: Loop) -> str:
-    from tuneloop.retraining import sampling
-
-    sample = sampling.queue_sample(loop, loop.workspace.now())
+def _sample(project: Project) -> str:
+    sample = sampling.queue_sample(project, project.workspace.now())
     return f"{sample.new} answers of {sample.week} were put into the review queue"
 
 
-def _decide(loop: Loop) -> str:
-    from tuneloop.retraining import deciding, levels
-
-    decision = deciding.decide(loop)
-    if not levels.starts_cycle(decision, loop.model):
+def _decide(project: Project) -> str:
+    decision = deciding.decide(project)
+    if not levels.starts_cycle(decision, project.model):
         return f"{decision.action}: {decision.reason}"
     try:
-        cycle = cycles.ask(loop, reason=decision.reason, actor=WORKER)
+        cycle = cycles.ask(project, reason=decision.reason, actor=WORKER)
     except BusyError as e:
         return f"no other cycle: {e.message}"
     return f"cycle {cycle.id}: {decision.reason}"

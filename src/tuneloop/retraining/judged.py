@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tuneloop import intervals
 from tuneloop.errors import UsageError
@@ -17,12 +17,10 @@ from tuneloop.evaluation.judging.prompt import Exchange
 from tuneloop.evaluation.report import CANDIDATE
 from tuneloop.evaluation.stage import Evaluation
 from tuneloop.intervals import Figure
+from tuneloop.project import Project
 from tuneloop.retraining.captured import whole_answers
 from tuneloop.retraining.declared_judge import calibrations, declared_judge
 from tuneloop.retraining.judging import KIND
-
-if TYPE_CHECKING:
-    from tuneloop.retraining.loop import Loop
 
 _WEEK = timedelta(days=7)
 
@@ -45,7 +43,7 @@ class Judged:
     tokens: int
 
 
-def summaries(loop: Loop, now: datetime) -> list[Judged]:
+def summaries(project: Project, now: datetime) -> list[Judged]:
     """By bundle and judge.
 
     Raises:
@@ -55,7 +53,7 @@ def summaries(loop: Loop, now: datetime) -> list[Judged]:
 
     value = pl.col("value")
     verdicts = (
-        loop.workspace.traffic.scan("feedback", since=now - _WEEK)
+        project.workspace.traffic.scan("feedback", since=now - _WEEK)
         .filter(pl.col("kind") == KIND)
         .select(
             "interaction",
@@ -66,7 +64,7 @@ def summaries(loop: Loop, now: datetime) -> list[Judged]:
         )
     )
     rows = (
-        whole_answers(loop, since=now - 2 * _WEEK, until=now)
+        whole_answers(project, since=now - 2 * _WEEK, until=now)
         .select("id", "bundle")
         .join(verdicts, left_on="id", right_on="interaction")
         .group_by("bundle", "judge")
@@ -74,19 +72,19 @@ def summaries(loop: Loop, now: datetime) -> list[Judged]:
         .sort("bundle", "judge")
         .collect()
     )
-    known = calibrations(loop.workspace, loop.model.name)
+    known = calibrations(project.workspace, project.model.name)
     return [_judged(row, known) for row in rows.iter_rows(named=True)]
 
 
-def compare(loop: Loop, done: Evaluation, *, limit: int) -> Preferences:
+def compare(project: Project, done: Evaluation, *, limit: int) -> Preferences:
     """Which answers to the main suite the judge prefers: the candidate's or production's.
 
     Raises:
         UsageError: no judge is declared, or production was not asked in the evaluation.
         EvaluationError: the judge does not answer.
     """
-    judge = declared_judge(loop, remember=True)
-    rows = evaluation.read_answers(loop.workspace, done)
+    judge = declared_judge(project, remember=True)
+    rows = evaluation.read_answers(project.workspace, done)
     mine, theirs = _answered(rows, CANDIDATE), _answered(rows, "production")
     pairs = [
         (_exchange(mine[case]), theirs[case]["answer"]["text"])
@@ -97,8 +95,8 @@ def compare(loop: Loop, done: Evaluation, *, limit: int) -> Preferences:
             f"Production was not asked in evaluation {done.id}: there is nothing to compare.",
             remedy="Deploy a bundle, then evaluate another one: tuneloop run",
         )
-    loop.progress.step(f"Judging {len(pairs)} pairs in both orders with {judge.settings.model}")
-    return summary(prefer_all(judge, pairs, loop.progress))
+    project.progress.step(f"Judging {len(pairs)} pairs in both orders with {judge.settings.model}")
+    return summary(prefer_all(judge, pairs, project.progress))
 
 
 def _answered(rows: Sequence[dict[str, Any]], target: str) -> dict[str, dict[str, Any]]:

@@ -12,20 +12,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tuneloop.datasets.split import hash_share
 from tuneloop.evaluation.judging.judge import Judge, Unjudged, Verdict
 from tuneloop.evaluation.judging.metric import standing
 from tuneloop.evaluation.judging.prompt import Exchange
 from tuneloop.hashing import canonical_json, short
+from tuneloop.project import Project
 from tuneloop.retraining.captured import exchange_of, system_texts, whole_answers
 from tuneloop.retraining.declared_judge import calibrations, declared_judge
 from tuneloop.storage.ingest import moving
 from tuneloop.storage.spool import new_id
-
-if TYPE_CHECKING:
-    from tuneloop.retraining.loop import Loop
 
 KIND = "judgement"
 JUDGE = "judge"
@@ -59,7 +57,7 @@ class JudgingRun:
     """how far the judge agrees with people, or that nobody knows"""
 
 
-def judge_traffic(loop: Loop, now: datetime) -> JudgingRun | None:
+def judge_traffic(project: Project, now: datetime) -> JudgingRun | None:
     """Judge the day's share of captured answers; None where no judge is declared.
 
     Safe to repeat: what this version has judged is not judged again.
@@ -69,25 +67,25 @@ def judge_traffic(loop: Loop, now: datetime) -> JudgingRun | None:
         EvaluationError: the judge does not answer.
         BusyError: another process is at it.
     """
-    if loop.model.judge is None:
+    if project.model.judge is None:
         return None
-    judge = declared_judge(loop)
-    with loop.workspace.exclusive(f"judge-{loop.model.name}", doing="judge answers"):
-        loop.ingest()
-        return _judge_traffic(loop, judge, now)
+    judge = declared_judge(project)
+    with project.workspace.exclusive(f"judge-{project.model.name}", doing="judge answers"):
+        project.ingest()
+        return _judge_traffic(project, judge, now)
 
 
-def _judge_traffic(loop: Loop, judge: Judge, now: datetime) -> JudgingRun:
-    past = _Past.read(loop, judge, now)
-    chosen = _chosen(loop, judge.settings.share, now)
+def _judge_traffic(project: Project, judge: Judge, now: datetime) -> JudgingRun:
+    past = _Past.read(project, judge, now)
+    chosen = _chosen(project, judge.settings.share, now)
     open_ = [one for one in chosen if (one, past.version) not in past.judged]
     room = max(0, judge.settings.daily_limit - past.today)
     found: list[tuple[str, Verdict]] = []
     unjudged: Counter[str] = Counter()
     todo = open_[:room]
     if todo:
-        loop.progress.step(f"Judging {len(todo)} answers with {judge.settings.model}")
-    for batch in _batches(loop, todo, now):
+        project.progress.step(f"Judging {len(todo)} answers with {judge.settings.model}")
+    for batch in _batches(project, todo, now):
         rows = [row for row, exchange in batch if exchange is not None]
         unjudged["no_text"] += len(batch) - len(rows)
         verdicts = judge.score_all([exchange for _, exchange in batch if exchange is not None])
@@ -98,10 +96,10 @@ def _judge_traffic(loop: Loop, judge: Judge, now: datetime) -> JudgingRun:
             elif (row["id"], verdict.judge) not in past.judged:
                 new.append((row["id"], verdict))
                 found.append((row["bundle"], verdict))
-        _store(loop, judge, new, now)
-        loop.progress.update(len(found) + unjudged.total(), len(todo))
-    run = _report(loop, judge, past, found, unjudged, over_limit=len(open_) - len(todo))
-    _tell(loop, run)
+        _store(project, judge, new, now)
+        project.progress.update(len(found) + unjudged.total(), len(todo))
+    run = _report(project, judge, past, found, unjudged, over_limit=len(open_) - len(todo))
+    _tell(project, run)
     return run
 
 
@@ -117,12 +115,12 @@ class _Past:
     """judgements of any rubric since midnight, UTC"""
 
     @classmethod
-    def read(cls, loop: Loop, judge: Judge, now: datetime) -> _Past:
+    def read(cls, project: Project, judge: Judge, now: datetime) -> _Past:
         import polars as pl
 
         rows = (
-            loop.workspace.traffic.scan("feedback", since=now - _REMEMBER)
-            .filter(pl.col("kind") == KIND, pl.col("endpoint") == loop.model.endpoint_name)
+            project.workspace.traffic.scan("feedback", since=now - _REMEMBER)
+            .filter(pl.col("kind") == KIND, pl.col("endpoint") == project.model.endpoint_name)
             .select("interaction", "time", pl.col("value").str.json_path_match("$.judge"))
             .sort("time")
             .collect()
@@ -136,22 +134,22 @@ class _Past:
         )
 
 
-def _chosen(loop: Loop, share: float, now: datetime) -> list[str]:
+def _chosen(project: Project, share: float, now: datetime) -> list[str]:
     """Ids of the recent answers that the hash picks, in its order: a limit leaves a fair sample."""
-    ids = whole_answers(loop, since=now - LOOK_BACK, until=now).select("id").collect()["id"]
+    ids = whole_answers(project, since=now - LOOK_BACK, until=now).select("id").collect()["id"]
     picked = ((rank, one) for one in ids if (rank := hash_share(f"judge:{one}")) < share)
     return [one for _, one in sorted(picked)]
 
 
 def _batches(
-    loop: Loop, ids: Sequence[str], now: datetime
+    project: Project, ids: Sequence[str], now: datetime
 ) -> Iterator[list[tuple[dict[str, Any], Exchange | None]]]:
     import polars as pl
 
-    systems, waiting = system_texts(loop), iter(ids)
+    systems, waiting = system_texts(project), iter(ids)
     while batch := list(islice(waiting, _BATCH)):
         rows = (
-            whole_answers(loop, since=now - LOOK_BACK, until=now)
+            whole_answers(project, since=now - LOOK_BACK, until=now)
             .filter(pl.col("id").is_in(batch))
             .select("id", "bundle", "messages", "response")
             .collect()
@@ -163,7 +161,7 @@ def _batches(
 
 
 def _store(
-    loop: Loop, judge: Judge, verdicts: Sequence[tuple[str, Verdict]], now: datetime
+    project: Project, judge: Judge, verdicts: Sequence[tuple[str, Verdict]], now: datetime
 ) -> None:
     time_ns = int(now.timestamp() * 1_000_000) * 1_000
     rows = [
@@ -171,7 +169,7 @@ def _store(
             "id": new_id(time_ns),
             "time": now,
             "interaction": interaction,
-            "endpoint": loop.model.endpoint_name,
+            "endpoint": project.model.endpoint_name,
             "kind": KIND,
             "value": canonical_json(
                 {
@@ -187,12 +185,12 @@ def _store(
         }
         for interaction, verdict in verdicts
     ]
-    with moving(loop.workspace.folder("spool")):  # a clean-up must not meet a half-written file
-        loop.workspace.traffic.append("feedback", rows)
+    with moving(project.workspace.folder("spool")):  # a clean-up must not meet a half-written file
+        project.workspace.traffic.append("feedback", rows)
 
 
 def _report(
-    loop: Loop,
+    project: Project,
     judge: Judge,
     past: _Past,
     found: Sequence[tuple[str, Verdict]],
@@ -202,7 +200,7 @@ def _report(
 ) -> JudgingRun:
     version = found[-1][1].judge if found else past.version
     changed = past.version is not None and version != past.version
-    known = calibrations(loop.workspace, loop.model.name)
+    known = calibrations(project.workspace, project.model.name)
     return JudgingRun(
         judge=version,
         changed_from=past.version if changed else None,
@@ -216,8 +214,8 @@ def _report(
     )
 
 
-def _tell(loop: Loop, run: JudgingRun) -> None:
-    note = loop.progress.note
+def _tell(project: Project, run: JudgingRun) -> None:
+    note = project.progress.note
     tokens = run.prompt_tokens + run.completion_tokens
     note(f"{sum(run.judged.values())} answers judged, {tokens} tokens; {run.standing}")
     if run.changed_from is not None:

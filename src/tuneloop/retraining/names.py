@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tuneloop.datasets import names as data_names
+from tuneloop.deployment.load_figures import FIGURES, RATIOS
 from tuneloop.errors import BaseModelError, EvaluationError, ModelFileError
 from tuneloop.evaluation import gates
 from tuneloop.evaluation import names as evaluation_names
 from tuneloop.modelfile import BenchSettings, ModelFile, Problem
+from tuneloop.monitoring.embedders import embedder_of
 from tuneloop.progress import Progress
+from tuneloop.project import Project
 from tuneloop.registry.base_model import base_spec, check_base
 
 
@@ -55,6 +58,18 @@ def require(
         progress.note(f"{unsure}: {line(model_file, one)}")
 
 
+def check(project: Project, *, base: bool = False, rows: bool = True) -> None:
+    """`require` for a project, which is asked once.
+
+    Raises:
+        ModelFileError, BaseModelError: as `require`.
+    """
+    project.once(
+        ("names", base, rows),
+        lambda: require(project.model_file, progress=project.progress, base=base, rows=rows),
+    )
+
+
 def refusal(
     model_file: ModelFile, wrong: Sequence[Problem], *, mistakes: Sequence[str] = ()
 ) -> ModelFileError:
@@ -93,8 +108,6 @@ def _base_problems(model_file: ModelFile) -> Iterator[Problem]:
 
 
 def _bench_problems(settings: BenchSettings) -> Iterator[Problem]:
-    from tuneloop.deployment.load_figures import FIGURES, RATIOS
-
     known = (*FIGURES, *RATIOS)
     for key, condition in settings.gates.items():
         try:
@@ -110,8 +123,6 @@ def _bench_problems(settings: BenchSettings) -> Iterator[Problem]:
 
 
 def _embedder_problems(model_file: ModelFile) -> Iterator[Problem]:
-    from tuneloop.monitoring.embedders import embedder_of
-
     try:
         embedder_of(model_file.settings.monitors.embedder, folder=model_file.folder)
     except ModelFileError as e:

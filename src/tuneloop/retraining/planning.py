@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.evaluation.metrics import Metric
 from tuneloop.evaluation.plan import EvaluationPlan, plan_evaluation
 from tuneloop.evaluation.targets import Sampling
+from tuneloop.project import Project
 from tuneloop.retraining import declared_judge, serving, trained_on
-
-if TYPE_CHECKING:
-    from tuneloop.datasets.versions import DatasetVersion
-    from tuneloop.retraining.loop import Loop
-    from tuneloop.training.stage import TrainingRun
+from tuneloop.training.stage import TrainingRun
 
 
 def plan_for(
-    loop: Loop,
+    project: Project,
     dataset: DatasetVersion,
     run: TrainingRun | None = None,
     *,
@@ -30,17 +27,17 @@ def plan_for(
     `run` made what is asked: cases that it was trained on are left out. `system` and `sampling`
     are those of what is asked, `judge` makes the metric of that name; None: the model file's.
     """
-    task = loop.model.task
+    task = project.model.task
     plan = plan_evaluation(
-        model=loop.model.name,
+        model=project.model.name,
         task=task if system is None else task.model_copy(update={"system": system}),
-        settings=loop.model.evaluation,
-        sampling=sampling or serving.sampling_of(loop.model),
-        dataset=loop.workspace.artifacts.get(dataset.digest),
-        folder=loop.model_file.folder,
-        judge=judge or (lambda: declared_judge.metric(loop)),
-        columns=loop.model.data.columns,
+        settings=project.model.evaluation,
+        sampling=sampling or serving.sampling_of(project.model),
+        dataset=project.workspace.artifacts.get(dataset.digest),
+        folder=project.model_file.folder,
+        judge=judge or (lambda: declared_judge.metric(project)),
+        columns=project.model.data.columns,
     )
     if run is None:
         return plan
-    return plan.without(trained_on.known_to_run(loop, run, dataset.digest, plan.suites))
+    return plan.without(trained_on.known_to_run(project, run, dataset.digest, plan.suites))

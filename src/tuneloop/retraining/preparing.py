@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion, Extras
 from tuneloop.evaluation.sizes import what_is_missing
+from tuneloop.project import Project
 from tuneloop.registry import people
-from tuneloop.retraining import held_out, review
+from tuneloop.retraining import held_out, names, review
 from tuneloop.retraining.held_out import HeldOut
-from tuneloop.workspace import actor
-
-if TYPE_CHECKING:
-    from tuneloop.retraining.loop import Loop
 
 CORRECTIONS_FILE = "approved.jsonl"
 
 
-def prepare(loop: Loop) -> DatasetVersion:
+def prepare(project: Project) -> DatasetVersion:
     """Make a dataset version, or find the one that is equal; its contradictions go to review.
 
     Raises:
@@ -29,44 +26,44 @@ def prepare(loop: Loop) -> DatasetVersion:
         DataError: the sources cannot be used.
         EvaluationError: a gate, a metric or a suite file cannot be understood.
     """
-    people.allow(loop.workspace, actor(), "edit data", model=loop.model.name)
-    loop.check()
+    people.allow(project.workspace, project.actor, "edit data", model=project.model.name)
+    names.check(project)
     made = versions.prepare(
-        loop.workspace,
-        loop.model_file,
-        extras=_approved(loop),
-        needs=held_out.needs(loop),
-        progress=loop.progress,
+        project.workspace,
+        project.model_file,
+        extras=_approved(project),
+        needs=held_out.needs(project),
+        progress=project.progress,
     )
-    for note in [*_notes(made), *_on_gates(held_out.held_out(loop, made))]:
-        loop.progress.note(note)
+    for note in [*_notes(made), *_on_gates(held_out.held_out(project, made))]:
+        project.progress.note(note)
     new = review.collect_contradictions(
-        loop.workspace,
+        project.workspace,
         made,
-        system=loop.model.task.system,
-        double_share=loop.model.review.double_share,
+        system=project.model.task.system,
+        double_share=project.model.review.double_share,
     )
     if new:
-        loop.progress.note(
+        project.progress.note(
             f"Contradictions that wait for a person's choice: {new}. Choose: tuneloop review"
         )
     return made
 
 
-def _approved(loop: Loop) -> Extras:
+def _approved(project: Project) -> Extras:
     """What people have approved, as a file beside the sources."""
-    rows = review.approved_rows(loop.workspace, loop.model.name)
+    rows = review.approved_rows(project.workspace, project.model.name)
     if not rows:
         return Extras()
-    file = loop.workspace.folder("work/corrections") / CORRECTIONS_FILE
+    file = project.workspace.folder("work/corrections") / CORRECTIONS_FILE
     file.write_text(
         "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
     )
-    loop.progress.note(f"{len(rows)} approved answers go into the dataset")
+    project.progress.note(f"{len(rows)} approved answers go into the dataset")
     items = tuple(row["tags"]["review"] for row in rows)
     return Extras(
         corrections=(file,),
-        reviewers=review.reviewers_of(loop.workspace, loop.model.name, items),
+        reviewers=review.reviewers_of(project.workspace, project.model.name, items),
         review_items=items,
     )
 

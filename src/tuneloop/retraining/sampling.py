@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from tuneloop import intervals
 from tuneloop.answer_form import WRONG
@@ -22,14 +22,12 @@ from tuneloop.datasets.split import hash_share
 from tuneloop.hashing import canonical_json
 from tuneloop.intervals import Figure
 from tuneloop.modelfile import TaskSettings
+from tuneloop.project import Project
 from tuneloop.retraining import review
 from tuneloop.retraining.captured import whole_answers
 from tuneloop.retraining.review import Proposal, ReviewItem
 from tuneloop.storage.ingest import moving
 from tuneloop.storage.spool import new_id
-
-if TYPE_CHECKING:
-    from tuneloop.retraining.loop import Loop
 
 KIND: Final = "sample"
 _WEEK = timedelta(days=7)
@@ -61,7 +59,7 @@ class Drawn:
     """answers of its slice that it stands for"""
 
 
-def queue_sample(loop: Loop, now: datetime) -> Sample:
+def queue_sample(project: Project, now: datetime) -> Sample:
     """Put the last whole week's sample into the review queue, and turn decided ones into labels.
 
     Safe to repeat: the week (Monday to Sunday, UTC) is over, so the draw is always the same.
@@ -70,22 +68,24 @@ def queue_sample(loop: Loop, now: datetime) -> Sample:
         StoreError: a store fails.
         BusyError: another process has been moving the captured traffic for a minute.
     """
-    loop.ingest()
-    labels = record_labels(loop, now)
+    project.ingest()
+    labels = record_labels(project, now)
     end = _monday(now)
     start = end - _WEEK
     year, number, _ = start.isocalendar()
     week = f"{year}-W{number:02d}"
-    frame = whole_answers(loop, since=start, until=end).select("id", "response").collect()
-    slices = {row[0]: slice_of(row[1], loop.model.task) for row in frame.iter_rows()}
-    drawn = draw(slices, loop.model.sample.per_week, week=week)
+    frame = whole_answers(project, since=start, until=end).select("id", "response").collect()
+    slices = {row[0]: slice_of(row[1], project.model.task) for row in frame.iter_rows()}
+    drawn = draw(slices, project.model.sample.per_week, week=week)
     new = review.enqueue(
-        loop.workspace,
-        _proposals(loop, drawn, week, start, end),
-        model=loop.model.name,
-        double_share=loop.model.review.double_share,
+        project.workspace,
+        _proposals(project, drawn, week, start, end),
+        model=project.model.name,
+        double_share=project.model.review.double_share,
     )
-    loop.progress.note(f"{week}: {len(drawn)} of {len(slices)} answers drawn, {new} new in review")
+    project.progress.note(
+        f"{week}: {len(drawn)} of {len(slices)} answers drawn, {new} new in review"
+    )
     return Sample(
         week=week,
         answers=len(slices),
@@ -127,7 +127,7 @@ def slice_of(answer: str, task: TaskSettings) -> str:
     return label if isinstance(label, str) else "other"
 
 
-def record_labels(loop: Loop, now: datetime) -> int:
+def record_labels(project: Project, now: datetime) -> int:
     """Write what people decided about samples as feedback of kind `label`; how many are new.
 
     A label is the right answer, or `answer_form.WRONG` where nobody said it. Safe to repeat; a
@@ -136,14 +136,14 @@ def record_labels(loop: Loop, now: datetime) -> int:
     import polars as pl
 
     known = dict(
-        loop.workspace.traffic.scan("feedback")
+        project.workspace.traffic.scan("feedback")
         .filter(pl.col("kind") == "label")
         .sort("time", "id")
         .select("interaction", "value")
         .collect()
         .iter_rows()
     )
-    items = review.decided(loop.workspace, loop.model.name, kind=KIND)
+    items = review.decided(project.workspace, project.model.name, kind=KIND)
     new = [item for item in items if known.get(str(item.interaction)) != _label(item)]
     time_ns = int(now.timestamp() * 1_000_000) * 1_000
     rows = [
@@ -151,21 +151,21 @@ def record_labels(loop: Loop, now: datetime) -> int:
             "id": new_id(time_ns),
             "time": now,
             "interaction": item.interaction,
-            "endpoint": loop.model.endpoint_name,
+            "endpoint": project.model.endpoint_name,
             "kind": "label",
             "value": _label(item),
             "user": item.reviewer,
         }
         for item in new
     ]
-    with moving(loop.workspace.folder("spool")):  # a clean-up must not meet a half-written file
-        loop.workspace.traffic.append("feedback", rows)
+    with moving(project.workspace.folder("spool")):  # a clean-up must not meet a half-written file
+        project.workspace.traffic.append("feedback", rows)
     return len(rows)
 
 
-def accuracy(loop: Loop) -> Figure | None:
+def accuracy(project: Project) -> Figure | None:
     """The share of right answers that the decided samples of a model tell of."""
-    return sampled_accuracy(review.decided(loop.workspace, loop.model.name, kind=KIND))
+    return sampled_accuracy(review.decided(project.workspace, project.model.name, kind=KIND))
 
 
 def sampled_accuracy(items: Iterable[ReviewItem]) -> Figure | None:
@@ -198,13 +198,13 @@ def _monday(now: datetime) -> datetime:
 
 
 def _proposals(
-    loop: Loop, drawn: Sequence[Drawn], week: str, start: datetime, end: datetime
+    project: Project, drawn: Sequence[Drawn], week: str, start: datetime, end: datetime
 ) -> list[Proposal]:
     import polars as pl
 
     by_id = {one.id: one for one in drawn}
     rows: Iterable[dict[str, Any]] = (
-        whole_answers(loop, since=start, until=end)
+        whole_answers(project, since=start, until=end)
         .filter(pl.col("id").is_in(list(by_id)))
         .select("id", "messages", "response")
         .sort("id")

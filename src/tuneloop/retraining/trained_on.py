@@ -8,22 +8,19 @@ is not scored on it.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
 
 from tuneloop.datasets import leaks, versions
 from tuneloop.datasets.example import Example, Message
 from tuneloop.errors import TrainingError
 from tuneloop.evaluation.suites import Case, Suite
+from tuneloop.project import Project
 from tuneloop.registry.bundle import Bundle
 from tuneloop.training import stage as training
-
-if TYPE_CHECKING:
-    from tuneloop.retraining.loop import Loop
-    from tuneloop.training.stage import TrainingRun
+from tuneloop.training.stage import TrainingRun
 
 
 def known_to_bundle(
-    loop: Loop, bundle: Bundle, suites: Sequence[Suite]
+    project: Project, bundle: Bundle, suites: Sequence[Suite]
 ) -> dict[str, frozenset[str]]:
     """Suite → ids of its cases that the bundle was trained on, or on a row alike to them.
 
@@ -33,24 +30,24 @@ def known_to_bundle(
         StoreError: the rows cannot be read.
     """
     datasets = [bundle.manifest["dataset"]["digest"]]
-    datasets += datasets_of(loop, bundle.manifest["training"]["run"])
-    return _known(loop, bundle.short, dict.fromkeys(datasets), suites)
+    datasets += datasets_of(project, bundle.manifest["training"]["run"])
+    return _known(project, bundle.short, dict.fromkeys(datasets), suites)
 
 
 def known_to_run(
-    loop: Loop, run: TrainingRun, dataset: str, suites: Sequence[Suite]
+    project: Project, run: TrainingRun, dataset: str, suites: Sequence[Suite]
 ) -> dict[str, frozenset[str]]:
     """The same of a training run, which need not have trained on the version `dataset`.
 
     Where it has, preparing that version has kept its rows and all cases apart.
     """
-    datasets = datasets_of(loop, run.id)
+    datasets = datasets_of(project, run.id)
     if datasets == [dataset]:
         return {}
-    return _known(loop, f"training run {run.id}", datasets, suites)
+    return _known(project, f"training run {run.id}", datasets, suites)
 
 
-def datasets_of(loop: Loop, run: str) -> list[str]:
+def datasets_of(project: Project, run: str) -> list[str]:
     """Digests of the dataset versions that went into what a run made.
 
     Preference training goes on from an earlier run, which may have had another version. Nothing is
@@ -59,7 +56,7 @@ def datasets_of(loop: Loop, run: str) -> list[str]:
     found: list[str] = []
     while run:
         try:
-            one = training.find(loop.workspace, run)
+            one = training.find(project.workspace, run)
         except TrainingError:
             break
         found.append(one.dataset)
@@ -68,22 +65,24 @@ def datasets_of(loop: Loop, run: str) -> list[str]:
 
 
 def _known(
-    loop: Loop, who: str, datasets: Collection[str], suites: Sequence[Suite]
+    project: Project, who: str, datasets: Collection[str], suites: Sequence[Suite]
 ) -> dict[str, frozenset[str]]:
-    kept = [one for one in datasets if loop.workspace.artifacts.exists(one)]
+    kept = [one for one in datasets if project.workspace.artifacts.exists(one)]
     if len(kept) < len(datasets):
-        loop.progress.note(
+        project.progress.note(
             f"warning: not all rows that {who} was trained on are kept here, so cases that it "
             "knows may count in its favour"
         )
     rows = [
-        row for one in kept for row in versions.read_trained(loop.workspace, loop.model_file, one)
+        row
+        for one in kept
+        for row in versions.read_trained(project.workspace, project.model_file, one)
     ]
     asked = [(suite.name, case) for suite in suites for case in suite.cases]
     found = leaks.known_cases(
         rows,
         [_example(case) for _, case in asked],
-        similarity=loop.model.data.near_duplicate_similarity,
+        similarity=project.model.data.near_duplicate_similarity,
     )
     return {
         suite.name: frozenset(asked[at][1].id for at in found if asked[at][0] == suite.name)

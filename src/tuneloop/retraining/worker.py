@@ -19,6 +19,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -28,14 +29,14 @@ from dbos import DBOS, SetEnqueueOptions, SetWorkflowID
 from tuneloop import modelfile
 from tuneloop.errors import StoreError, TuneloopError, UsageError
 from tuneloop.monitoring.notifications import delivery
+from tuneloop.project import Project
 from tuneloop.registry import aliases
 from tuneloop.retraining import cycles, queues, schedule
 from tuneloop.retraining.complaints import Complaints
-from tuneloop.retraining.cycle_end import may_go_on
+from tuneloop.retraining.cycle_end import WORKER, may_go_on
 from tuneloop.retraining.cycle_runner import CycleRunner
 from tuneloop.retraining.housekeeping import Housekeeping
 from tuneloop.retraining.jobs import JOBS, Job
-from tuneloop.retraining.loop import Loop
 from tuneloop.retraining.presence import Presence, announced
 from tuneloop.retraining.review import digest
 
@@ -57,17 +58,17 @@ def work(files: Sequence[Path], overrides: Sequence[str], *, stopping: threading
         BusyError: there is a worker already, and the records are in SQLite.
         StoreError: the database cannot be reached.
     """
-    loops = [Loop.open(file, overrides=overrides) for file in files]
-    workspace = loops[0].workspace
-    if {loop.workspace.root for loop in loops} != {workspace.root}:
+    projects = [Project.open(file, overrides=overrides, actor=WORKER) for file in files]
+    workspace = projects[0].workspace
+    if {project.workspace.root for project in projects} != {workspace.root}:
         raise UsageError(
             "These model files have workspaces of their own, and a worker has one.",
             remedy="Start a worker for each, or set TUNELOOP_WORKSPACE for all of them.",
         )
     with announced(workspace) as presence:
-        worker = Worker(loops, presence, CycleRunner(overrides=overrides))
+        worker = Worker(projects, presence, CycleRunner(overrides=overrides))
         worker.launch()
-        names = ", ".join(loop.model.name for loop in loops)
+        names = ", ".join(project.model.name for project in projects)
         _log.info("Worker %s works for %s.", presence.name, names)
         exit_code = 0
         try:
@@ -83,11 +84,13 @@ def work(files: Sequence[Path], overrides: Sequence[str], *, stopping: threading
 class Worker:
     """What a worker knows; the truth is in the stores."""
 
-    def __init__(self, loops: Sequence[Loop], presence: Presence, runner: CycleRunner) -> None:
-        self._loops = {loop.model.name: loop for loop in loops}
+    def __init__(
+        self, projects: Sequence[Project], presence: Presence, runner: CycleRunner
+    ) -> None:
+        self._projects = {project.model.name: project for project in projects}
         self._presence = presence
         self._runner = runner
-        self._workspace = loops[0].workspace
+        self._workspace = projects[0].workspace
         self._hand = threading.Semaphore(1)
         """Free while no cycle runs: two trainings would fight for the machine."""
         self._done: dict[tuple[str, str], datetime] = {}
@@ -100,7 +103,7 @@ class Worker:
         Raises:
             StoreError: the database cannot be used.
         """
-        queues.configure(self._workspace, self._presence.name, self._loops)
+        queues.configure(self._workspace, self._presence.name, self._projects)
 
         @DBOS.workflow(name="cycle", max_recovery_attempts=None)
         def cycle(model: str, identity: str) -> str:
@@ -111,7 +114,7 @@ class Worker:
             return self._do(model, name)
 
         self._cycle, self._job = cycle, job
-        queues.launch(self._loops)
+        queues.launch(self._projects)
         self._begin_chores()
 
     def look(self) -> None:
@@ -124,41 +127,41 @@ class Worker:
         if self._presence.name not in alive:
             raise StoreError("The database does not know this worker any more.")
         self._complaints.heard("recovery", partial(queues.take_over, alive))
-        for loop in self._loops.values():
-            name = loop.model.name
-            self._complaints.heard(f"model file of {name}", partial(self._read_again, loop))
-            self._complaints.heard(f"schedule of {name}", partial(self._hand_out_jobs, loop))
-            self._complaints.heard(f"cycles of {name}", partial(self._hand_out_cycle, loop))
+        for name in self._projects:
+            self._complaints.heard(f"model file of {name}", partial(self._read_again, name))
+            project = self._projects[name]
+            self._complaints.heard(f"schedule of {name}", partial(self._hand_out_jobs, project))
+            self._complaints.heard(f"cycles of {name}", partial(self._hand_out_cycle, project))
 
-    def _hand_out_jobs(self, loop: Loop) -> None:
-        production = aliases.current(self._workspace, loop.model.name).get("production")
+    def _hand_out_jobs(self, project: Project) -> None:
+        production = aliases.current(self._workspace, project.model.name).get("production")
         if production is None:
             return
         for job in JOBS:
-            key = (loop.model.name, job.name)
+            key = (project.model.name, job.name)
             since = self._done.get(key) or queues.last_moment(*key)
-            moment = self._due(loop, job, since, deployed_at=production.moved_at)
+            moment = self._due(project, job, since, deployed_at=production.moved_at)
             if moment is not None:
                 with SetWorkflowID(queues.job_id(*key, moment)):
-                    DBOS.enqueue_workflow(queues.jobs_of(loop.model.name), self._job, *key)
-            self._done[key] = moment or since or _live_since(loop)
+                    DBOS.enqueue_workflow(queues.jobs_of(project.model.name), self._job, *key)
+            self._done[key] = moment or since or _live_since(project)
 
     def _due(
-        self, loop: Loop, job: Job, since: datetime | None, *, deployed_at: datetime
+        self, project: Project, job: Job, since: datetime | None, *, deployed_at: datetime
     ) -> datetime | None:
         """The moment that a job is due for, after the last one; None: it is not due."""
         if job.on_deployment and (since is None or deployed_at > since):
             return deployed_at
         return schedule.due(
-            job.cadence(loop.model.schedule),
-            since=since or _live_since(loop),
+            job.cadence(project.model.schedule),
+            since=since or _live_since(project),
             now=self._workspace.now(),
         )
 
-    def _hand_out_cycle(self, loop: Loop) -> None:
+    def _hand_out_cycle(self, project: Project) -> None:
         """Once only: a running one is being seen through, by us or by `tuneloop run`."""
-        cycle = cycles.newest(self._workspace, loop.model.name)
-        if cycle is None or cycle.status == "running" or not may_go_on(loop, cycle):
+        cycle = cycles.newest(self._workspace, project.model.name)
+        if cycle is None or cycle.status == "running" or not may_go_on(project, cycle):
             return
         if self._hand.acquire(blocking=False):  # else a worker whose hand is free will do it
             self._hand.release()
@@ -176,7 +179,7 @@ class Worker:
             cycles.put_back(self._workspace, identity)
             return "put back"
         try:
-            return self._runner.see_through(self._loops[model], identity)
+            return self._runner.see_through(self._projects[model], identity)
         finally:
             self._hand.release()
 
@@ -185,7 +188,7 @@ class Worker:
         job = next(one for one in JOBS if one.name == name)
         for left in reversed(range(_JOB_TRIES)):
             try:
-                said = job.run(self._loops[model])
+                said = job.run(self._projects[model])
                 _log.info("%s of %s: %s", name, model, said)
                 return said
             except TuneloopError as e:
@@ -197,7 +200,7 @@ class Worker:
     def _begin_chores(self) -> None:
         chores: list[tuple[str, float, Callable[[], object]]] = [
             ("housekeeping", _LOOK_SECONDS, Housekeeping(self._workspace).step),
-            ("ingest", _INGEST_SECONDS, next(iter(self._loops.values())).ingest),
+            ("ingest", _INGEST_SECONDS, next(iter(self._projects.values())).ingest),
             ("alerts", _DELIVER_SECONDS, self._deliver),
             ("reviews", _REVIEWS_SECONDS, self._tell_of_reviews),
         ]
@@ -209,16 +212,17 @@ class Worker:
             ).start()
 
     def _deliver(self) -> None:
-        settings = {name: loop.model.alerts for name, loop in self._loops.items()}
+        settings = {name: project.model.alerts for name, project in self._projects.items()}
         delivery.deliver_due(self._workspace, settings)
 
     def _tell_of_reviews(self) -> None:
-        for loop in self._loops.values():
-            digest.tell(self._workspace, loop.model)
+        for project in self._projects.values():
+            digest.tell(self._workspace, project.model)
 
-    def _read_again(self, loop: Loop) -> None:
+    def _read_again(self, name: str) -> None:
         """Take over what was changed in the model file since."""
-        file, name = loop.model_file, loop.model.name
+        project = self._projects[name]
+        file = project.model_file
         changed_at = file.path.stat().st_mtime_ns
         if self._read_at.setdefault(name, changed_at) == changed_at:
             return
@@ -227,7 +231,8 @@ class Worker:
             raise UsageError(
                 f"{file.path} is of {found.settings.name} now; this worker works for {name}."
             )
-        loop.model_file, self._read_at[name] = found, changed_at
+        self._projects[name] = replace(project, model_file=found)
+        self._read_at[name] = changed_at
 
 
 def again_and_again(name: str, seconds: float, action: Callable[[], object]) -> None:
@@ -240,7 +245,7 @@ def again_and_again(name: str, seconds: float, action: Callable[[], object]) -> 
         time.sleep(seconds)
 
 
-def _live_since(loop: Loop) -> datetime:
+def _live_since(project: Project) -> datetime:
     """When there was first something in production to look after."""
-    moves = aliases.history(loop.workspace, loop.model.name)
+    moves = aliases.history(project.workspace, project.model.name)
     return min(move.at for move in moves if move.name == "production")

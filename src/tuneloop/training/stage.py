@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tuneloop.errors import TrainingError, TuneloopError
+from tuneloop.errors import TrainingError, TuneloopError, UsageError
 from tuneloop.hashing import digest_json, short
 from tuneloop.modelfile import ModelFile
 from tuneloop.progress import Progress
@@ -262,6 +262,25 @@ def find(workspace: Workspace, run: str) -> TrainingRun:
     if row is None:
         raise TrainingError(f"There is no training run {run!r}.", remedy="See: tuneloop runs list")
     return TrainingRun(**row)
+
+
+def run_of(workspace: Workspace, model: str, reference: str = "latest") -> TrainingRun:
+    """A run by id, its beginning, or `latest` (the newest finished one).
+
+    Raises:
+        UsageError: none, or more than one, is meant.
+    """
+    runs = listing(workspace, model)
+    if reference == "latest":
+        found = [run for run in runs if run.status == "finished"][:1]
+    else:
+        found = [run for run in runs if run.id.startswith(reference)]
+    if len(found) != 1:
+        raise UsageError(
+            f"{reference!r} names {len(found)} training runs; expected one.",
+            remedy="See them with `tuneloop runs list`; start one with `tuneloop train`.",
+        )
+    return found[0]
 
 
 def listing(workspace: Workspace, model: str) -> list[TrainingRun]:

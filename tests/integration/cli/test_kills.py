@@ -16,9 +16,9 @@ import sqlalchemy as sa
 
 import tuneloop as package
 from tiny_desk import as_json, command, make_desk
+from tuneloop.loop import Loop
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
-from tuneloop.retraining.loop import Loop
 from tuneloop.storage import tables
 
 Reached = Callable[[Path, str], bool]

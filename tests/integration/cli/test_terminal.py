@@ -212,7 +212,7 @@ def test_a_cycle_is_followed_until_somebody_stops_looking(desk: Path) -> None:
 
 BROKEN = """
 from tuneloop.cli import main
-from tuneloop.retraining.loop import Loop
+from tuneloop.loop import Loop
 
 def broken(self):
     raise KeyError("detail")

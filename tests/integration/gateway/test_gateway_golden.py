@@ -21,13 +21,13 @@ from tuneloop.evaluation import stage as evaluation
 from tuneloop.evaluation.judging.prompt import Exchange
 from tuneloop.evaluation.plan import plan_evaluation
 from tuneloop.evaluation.targets import OpenAITarget, Sampling
+from tuneloop.loop import Loop
 from tuneloop.monitoring import alerts, series
 from tuneloop.monitoring.window import Window
 from tuneloop.registry.bundle import Bundle
 from tuneloop.retraining import calibrating, judging
 from tuneloop.retraining.calibrating import Labelled
 from tuneloop.retraining.golden import run_golden
-from tuneloop.retraining.loop import Loop
 from tuneloop.storage import spool
 from tuneloop.testing.upstream import Received, Reply, ScriptedUpstream
 from tuneloop.workspace import Workspace
@@ -129,7 +129,7 @@ def test_the_live_endpoint_is_asked_as_a_client_asks_and_compared_with_the_relea
     loop: Loop, released: Bundle, gateway: RunningGateway, model: Model, clock
 ) -> None:
     url = f"{gateway.url}/v1"
-    found = run_golden(loop, clock(), url=url)
+    found = run_golden(loop.project, clock(), url=url)
     assert found is not None
     assert (found.verdict, found.value, found.n) == ("ok", 1.0, CASES)
     assert found.limit is not None and found.limit.threshold == 0.9
@@ -138,7 +138,7 @@ def test_the_live_endpoint_is_asked_as_a_client_asks_and_compared_with_the_relea
     assert found.detail["at_release"]["difference"][3] == CASES, "the same cases, each with itself"
     clock.advance(hours=25)
     model.script = forgot_refunds
-    worse = run_golden(loop, clock(), url=url)
+    worse = run_golden(loop.project, clock(), url=url)
     assert worse is not None
     assert (worse.verdict, worse.value) == ("alert", pytest.approx(8 / 12))
     assert len(worse.detail["failed"]) == 4
@@ -146,7 +146,7 @@ def test_the_live_endpoint_is_asked_as_a_client_asks_and_compared_with_the_relea
     assert [one.monitor for one in alerts.listing(loop.workspace, "desk")] == ["golden_set"]
     clock.advance(hours=1)
     model.script = knows
-    run_golden(loop, clock(), url=url)
+    run_golden(loop.project, clock(), url=url)
     assert alerts.listing(loop.workspace, "desk") == []
     stored = series.history(loop.workspace, model="desk", monitor="golden_set")
     assert [one.verdict for one in stored] == ["ok", "alert", "ok"]
@@ -155,7 +155,7 @@ def test_the_live_endpoint_is_asked_as_a_client_asks_and_compared_with_the_relea
 def test_its_requests_are_captured_as_probes_and_counted_nowhere(
     loop: Loop, released: Bundle, gateway: RunningGateway, clock
 ) -> None:
-    run_golden(loop, clock(), url=f"{gateway.url}/v1")
+    run_golden(loop.project, clock(), url=f"{gateway.url}/v1")
     captured = gateway.interactions()
     assert len(captured) == CASES
     assert {one.tags["probe"] for one in captured} == {"golden"}
@@ -173,11 +173,11 @@ def test_its_requests_are_captured_as_probes_and_counted_nowhere(
 def test_an_endpoint_that_is_down_is_not_measured_and_alerts_nobody(
     loop: Loop, released: Bundle, clock
 ) -> None:
-    found = run_golden(loop, clock())
+    found = run_golden(loop.project, clock())
     assert found is not None
     assert (found.verdict, found.n) == ("not_measured", 0)
     assert "nothing is being served" in found.message
-    found = run_golden(loop, clock(), url=f"http://127.0.0.1:{free_port()}/v1")
+    found = run_golden(loop.project, clock(), url=f"http://127.0.0.1:{free_port()}/v1")
     assert found is not None
     assert found.verdict == "not_measured"
     assert "all failed" in found.message
@@ -206,7 +206,7 @@ def test_a_real_server_with_a_random_model_never_gets_a_verdict_guessed(
         live = put_live(loop)
         capture(loop, 2, bundle=live.id, at=clock())
         clock.advance(hours=1)
-        found = judging.judge_traffic(loop, clock())
+        found = judging.judge_traffic(loop.project, clock())
         assert found is not None
         assert (found.judged, found.unjudged) == ({}, {"http_400": 2}), "the prompt is too long"
 
@@ -215,7 +215,7 @@ def test_a_real_server_with_a_random_model_never_gets_a_verdict_guessed(
             tmp_path / "desk",
             judge=common | {"base_url": large.base_url, "model": "tiny"},
         )
-        found = judging.judge_traffic(loop, clock())
+        found = judging.judge_traffic(loop.project, clock())
         assert found is not None
         given = feedback(loop, "judgement")
         assert len(given) + sum(found.unjudged.values()) == 2
@@ -253,7 +253,7 @@ def test_a_model_that_follows_a_schema_judges_and_is_calibrated(
             for n in range(1, 3)
             for right in (True, False)
         ]
-        found = calibrating.run(loop, labelled, clock())
+        found = calibrating.run(loop.project, labelled, clock())
     assert found.n + found.unjudged == 4
     assert found.judge.startswith("smollm2@")
     assert not found.corrects, "four labels correct nothing"

@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 
 from tiny_desk import make_desk
 from tuneloop.cli.main import app
+from tuneloop.loop import Loop
 from tuneloop.retraining.cycle_end import CycleResult
-from tuneloop.retraining.loop import Loop
 from tuneloop.storage import tables
 
 pytestmark = pytest.mark.timeout(300)

@@ -22,9 +22,9 @@ import yaml
 import played_worker
 from tuneloop.deployment import endpoints
 from tuneloop.errors import BusyError
+from tuneloop.project import Project
 from tuneloop.registry import bundle as bundles
 from tuneloop.retraining import cycles, presence
-from tuneloop.retraining.loop import Loop
 from tuneloop.workspace import Workspace
 
 pytestmark = pytest.mark.timeout(300)
@@ -46,7 +46,9 @@ class Office:
         self.log.touch()
         self.hold = folder / "hold"
         self.workspace = Workspace.open(folder / "workspace", records_url=records_url)
-        self.loops = {name: self._loop(file) for name, file in zip(names, self.files, strict=True)}
+        self.projects = {
+            name: self._project(file) for name, file in zip(names, self.files, strict=True)
+        }
         self._folder = folder
         self.workers: list[subprocess.Popen[bytes]] = []
 
@@ -57,10 +59,10 @@ class Office:
         path.write_text(yaml.safe_dump(settings))
         return path
 
-    def _loop(self, file: Path) -> Loop:
+    def _project(self, file: Path) -> Project:
         from tuneloop import modelfile
 
-        return Loop(self.workspace, modelfile.load(file))
+        return Project(workspace=self.workspace, model_file=modelfile.load(file), actor="ann")
 
     def start(self, count: int = 1) -> None:
         for number in range(count):
@@ -95,7 +97,7 @@ class Office:
         return cycles.find(self.workspace, name).status
 
     def ask(self, name: str) -> None:
-        cycles.ask(self.loops[name], reason="test", actor="ann")
+        cycles.ask(self.projects[name], reason="test", actor="ann")
 
     def close(self) -> None:
         for worker in self.workers:
@@ -209,12 +211,12 @@ def test_two_workers_share_cycles_and_one_takes_over_from_the_other(
     at.start(2)
     assert len(presence.alive(at.workspace)) == 2
     at.hold.touch()
-    for name in at.loops:
+    for name in at.projects:
         at.ask(name)
-    at.wait_for(lambda: {model for model, *_ in at.steps()} == at.loops.keys())
+    at.wait_for(lambda: {model for model, *_ in at.steps()} == at.projects.keys())
     at.hold.unlink()
-    at.wait_for(lambda: all(at.status(name) == "finished" for name in at.loops))
-    workers_of = {name: {w for m, *_, w in at.steps() if m == name} for name in at.loops}
+    at.wait_for(lambda: all(at.status(name) == "finished" for name in at.projects))
+    workers_of = {name: {w for m, *_, w in at.steps() if m == name} for name in at.projects}
     assert all(len(workers) == 1 for workers in workers_of.values()), "one sees a cycle through"
     assert workers_of["router"] != workers_of["triage"], "the other one has its hand free"
     done = Counter((m, s) for m, s, what, _ in at.steps() if what == "done")
@@ -250,7 +252,7 @@ def test_a_moment_fires_once_however_many_workers_look(office: Opened, empty_pos
     )
     endpoints.point(
         at.workspace,
-        model=at.loops["router"].model,
+        model=at.projects["router"].model,
         bundle=bundles.register(at.workspace, content).id,
         expected=None,
         actor="ann",

@@ -20,12 +20,12 @@ from monitoring_data import LetterEmbedder
 from tuneloop.modelfile import DataSettings, ModelFile, ModelSettings
 from tuneloop.monitoring import alerts, stage
 from tuneloop.progress import Silent
+from tuneloop.project import Project
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 from tuneloop.retraining import automation, deciding, levels, review
 from tuneloop.retraining.cycle_record import CycleRecord
-from tuneloop.retraining.loop import Loop
 from tuneloop.retraining.triggers import RetrainDecision
 from tuneloop.storage import tables
 from tuneloop.storage.spool import new_id
@@ -64,7 +64,7 @@ class Desk:
             }
         )
         file = ModelFile(path=folder / "tuneloop.yaml", settings=settings, origins={})
-        self.loop = Loop(workspace, file)
+        self.project = Project(workspace=workspace, model_file=file, actor="bob")
         self.workspace, self.clock, self.folder = workspace, clock, folder
         self.random = random.Random(20)
         self.production = self.release(FAMILIAR)
@@ -146,16 +146,16 @@ class Desk:
         """What the worker does every day: measure, decide, and begin a cycle if it may."""
         stage.run_monitors(
             self.workspace,
-            model_file=self.loop.model_file,
+            model_file=self.project.model_file,
             bundle=self.production,
             endpoint="desk",
             only=only,
             embedder=LetterEmbedder(),
             progress=Silent(),
         )
-        decision = deciding.decide(self.loop)
+        decision = deciding.decide(self.project)
         self.decisions.append(decision)
-        if levels.starts_cycle(decision, self.loop.model):
+        if levels.starts_cycle(decision, self.project.model):
             self.cycles.append(day)
         return decision
 
@@ -180,7 +180,7 @@ def test_a_quiet_month_alerts_nobody_and_retrains_nothing(desk: Desk) -> None:
     for day in range(DAYS):
         desk.serve(desk.random.choices(FAMILIAR, k=40), edit_rate=lambda _: 0.01)
         if day in REVIEWED_ON:
-            desk.loop.collect_corrections()
+            review.collect_corrections(desk.project)
             desk.review_all()
         decision = desk.evening(day, only=None)
         assert decision.action == "do_not", (day, decision.reason)
@@ -209,12 +209,12 @@ def test_a_real_drift_retrains_once_cools_down_and_is_quiet_when_learned(desk: D
     for day in range(DAYS):
         serve_with_drift(desk, day, learned=False)
         if day in REVIEWED_ON:
-            desk.loop.collect_corrections()
+            review.collect_corrections(desk.project)
             desk.review_all()
         decision = desk.evening(day)
         if desk.cycles == [day]:
-            cycle = CycleRecord.start(desk.loop, decision.reason)
-            assert deciding.decide(desk.loop).because == "under_way"
+            cycle = CycleRecord.start(desk.project, decision.reason)
+            assert deciding.decide(desk.project).because == "under_way"
             desk.clock.advance(hours=3)
             cycle.close("stopped", "a person must judge the candidate")
     begun = REVIEWED_ON[-1]
@@ -256,7 +256,7 @@ def open_alerts(desk: Desk) -> list[alerts.Alert]:
 
 
 def test_the_level_that_is_reached_says_what_the_next_one_needs(desk: Desk) -> None:
-    found = automation.reached(desk.workspace, desk.loop.model)
+    found = automation.reached(desk.workspace, desk.project.model)
     assert (found.level, found.declared) == (1, 3)
     assert found.next_needs == (
         "a golden suite: no golden suite in evaluation.suites",

@@ -14,11 +14,11 @@ from typer.testing import CliRunner
 
 from tuneloop.cli import main as cli
 from tuneloop.modelfile import DataSettings, ModelFile, ModelSettings
+from tuneloop.project import Project
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.retraining import cycles, deciding, evidence, review
 from tuneloop.retraining.cycle_record import CycleRecord
-from tuneloop.retraining.loop import Loop
 from tuneloop.retraining.review import Proposal
 from tuneloop.storage import tables
 from tuneloop.workspace import Workspace
@@ -31,17 +31,21 @@ def records_url(either_records: str | None) -> str | None:
 
 
 @pytest.fixture
-def loop(workspace: Workspace, tmp_path: Path) -> Loop:
+def project(workspace: Workspace, tmp_path: Path) -> Project:
     settings = ModelSettings(name="desk", base="b", data=DataSettings(sources=("a.jsonl",)))
     path = tmp_path / "tuneloop.yaml"
-    made = Loop(workspace, ModelFile(path=path, settings=settings, origins={}))
+    made = Project(
+        workspace=workspace,
+        model_file=ModelFile(path=path, settings=settings, origins={}),
+        actor="bob",
+    )
     release(made, corrections=0)
     return made
 
 
-def release(loop: Loop, *, corrections: int, **evaluation: Any) -> None:
+def release(project: Project, *, corrections: int, **evaluation: Any) -> None:
     made = bundles.register(
-        loop.workspace,
+        project.workspace,
         bundles.manifest(
             model="desk",
             base={},
@@ -54,7 +58,7 @@ def release(loop: Loop, *, corrections: int, **evaluation: Any) -> None:
             routing={},
         ),
     )
-    with loop.workspace.records.begin() as tx:
+    with project.workspace.records.begin() as tx:
         aliases.move(
             tx,
             model="desk",
@@ -63,11 +67,11 @@ def release(loop: Loop, *, corrections: int, **evaluation: Any) -> None:
             expected=aliases.read(tx, "desk").get("production"),
             actor="test",
             reason="release",
-            now=loop.workspace.now(),
+            now=project.workspace.now(),
         )
 
 
-def approve(loop: Loop, count: int, *, first: int = 0) -> None:
+def approve(project: Project, count: int, *, first: int = 0) -> None:
     proposals = [
         Proposal(
             kind="correction",
@@ -78,32 +82,32 @@ def approve(loop: Loop, count: int, *, first: int = 0) -> None:
         )
         for number in range(first, first + count)
     ]
-    review.enqueue(loop.workspace, proposals, model="desk", double_share=0.0)
-    for item in review.listing(loop.workspace, "desk"):
+    review.enqueue(project.workspace, proposals, model="desk", double_share=0.0)
+    for item in review.listing(project.workspace, "desk"):
         review.decide(
-            loop.workspace, model="desk", item=item.id, decision="approved", reviewer="ann"
+            project.workspace, model="desk", item=item.id, decision="approved", reviewer="ann"
         )
 
 
-def test_the_same_decision_is_kept_once_a_day(loop: Loop, clock: Any) -> None:
-    first = deciding.decide(loop)
+def test_the_same_decision_is_kept_once_a_day(project: Project, clock: Any) -> None:
+    first = deciding.decide(project)
     clock.advance(hours=1)
-    assert deciding.decide(loop).id == first.id
-    approve(loop, 25)
-    news = deciding.decide(loop)
+    assert deciding.decide(project).id == first.id
+    approve(project, 25)
+    news = deciding.decide(project)
     assert (news.action, news.fired) == ("retrain", ("corrections",))
     clock.advance(days=1)
-    tomorrow = deciding.decide(loop)
-    kept = deciding.listing(loop.workspace, "desk")
+    tomorrow = deciding.decide(project)
+    kept = deciding.listing(project.workspace, "desk")
     assert [one.id for one in kept] == [tomorrow.id, news.id, first.id]
     assert len({one.id for one in kept}) == 3
     assert kept[0] == tomorrow
-    assert deciding.listing(loop.workspace, "desk", limit=1) == [tomorrow]
-    assert deciding.listing(loop.workspace, "other") == []
+    assert deciding.listing(project.workspace, "desk", limit=1) == [tomorrow]
+    assert deciding.listing(project.workspace, "other") == []
 
 
 def test_another_process_that_decides_the_same_meanwhile_changes_nothing(
-    loop: Loop, monkeypatch: pytest.MonkeyPatch
+    project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     append = deciding._append
 
@@ -116,44 +120,47 @@ def test_another_process_that_decides_the_same_meanwhile_changes_nothing(
             tx.execute(sa.insert(tables.retraining_decisions).values(**row))
 
     monkeypatch.setattr(deciding, "_append", beaten)
-    decided = deciding.decide(loop)
-    assert [one.id for one in deciding.listing(loop.workspace, "desk")] == [decided.id]
+    decided = deciding.decide(project)
+    assert [one.id for one in deciding.listing(project.workspace, "desk")] == [decided.id]
 
 
-def test_a_cycle_that_a_person_asked_for_is_under_way_until_its_end(loop: Loop, clock: Any) -> None:
-    cycles.ask(loop, reason="the new catalogue", actor="ann")
-    asked = deciding.decide(loop)
+def test_a_cycle_that_a_person_asked_for_is_under_way_until_its_end(
+    project: Project, clock: Any
+) -> None:
+    cycles.ask(project, reason="the new catalogue", actor="ann")
+    asked = deciding.decide(project)
     assert asked.because == "under_way" and "the new catalogue" in asked.reason
-    CycleRecord.start(loop, "the new catalogue").close("finished", "better")
+    CycleRecord.start(project, "the new catalogue").close("finished", "better")
     clock.advance(hours=1)
-    assert deciding.decide(loop).because == "quiet"
+    assert deciding.decide(project).because == "quiet"
 
 
-def test_what_a_refused_candidate_was_made_of_is_nothing_new(loop: Loop, clock: Any) -> None:
-    approve(loop, 25)
-    assert material(loop) == (25, 0)
-    release(loop, corrections=25)
-    assert material(loop) == (0, 0)
-    approve(loop, 3, first=100)
-    assert material(loop) == (3, 0)
+def test_what_a_refused_candidate_was_made_of_is_nothing_new(project: Project, clock: Any) -> None:
+    approve(project, 25)
+    assert material(project) == (25, 0)
+    release(project, corrections=25)
+    assert material(project) == (0, 0)
+    approve(project, 3, first=100)
+    assert material(project) == (3, 0)
 
 
-def material(loop: Loop) -> tuple[int, int]:
-    found = evidence.gather(loop, now=loop.workspace.now()).material
+def material(project: Project) -> tuple[int, int]:
+    found = evidence.gather(project, now=project.workspace.now()).material
     return found.approved, found.waiting
 
 
 def test_a_golden_suite_that_production_answered_is_a_stable_benchmark(
-    loop: Loop, clock: Any
+    project: Project, clock: Any
 ) -> None:
     golden = ModelSettings.model_validate(
-        loop.model.model_dump() | {"evaluation": {"suites": [{"name": "gold", "file": "g.jsonl"}]}}
+        project.model.model_dump()
+        | {"evaluation": {"suites": [{"name": "gold", "file": "g.jsonl"}]}}
     )
-    loop.model_file = replace(loop.model_file, settings=golden)
-    assert not evidence.gather(loop, now=clock.time).benchmark.stable
+    project = replace(project, model_file=replace(project.model_file, settings=golden))
+    assert not evidence.gather(project, now=clock.time).benchmark.stable
     for cases, stable in ((30, False), (60, True)):
         figures = {"suites": {"gold": {"accuracy": [0.9, 0.8, 1.0, cases]}}}
-        with loop.workspace.records.begin() as tx:
+        with project.workspace.records.begin() as tx:
             tx.execute(
                 sa.insert(tables.evaluations).values(
                     id=f"e{cases}",
@@ -167,17 +174,17 @@ def test_a_golden_suite_that_production_answered_is_a_stable_benchmark(
                     finished_at=clock.time,
                 )
             )
-        release(loop, corrections=0, id=f"e{cases}")
-        found = evidence.gather(loop, now=clock.time).benchmark
+        release(project, corrections=0, id=f"e{cases}")
+        found = evidence.gather(project, now=clock.time).benchmark
         assert found.stable == stable
         assert f"{cases} golden cases of at least 50" in found.reason
 
 
-def test_a_cycle_that_failed_is_told_with_its_outcome(loop: Loop, clock: Any) -> None:
-    approve(loop, 25)
-    CycleRecord.start(loop, "first").close("failed", "the disk is full")
+def test_a_cycle_that_failed_is_told_with_its_outcome(project: Project, clock: Any) -> None:
+    approve(project, 25)
+    CycleRecord.start(project, "first").close("failed", "the disk is full")
     clock.advance(days=1)
-    decision = deciding.decide(loop)
+    decision = deciding.decide(project)
     assert decision.because == "failed_cycle" and "the disk is full" in decision.reason
     assert decision.earliest == clock.time + timedelta(days=29)
 

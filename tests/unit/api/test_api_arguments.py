@@ -19,7 +19,7 @@ from tuneloop.errors import (
     TuneloopError,
     UsageError,
 )
-from tuneloop.retraining.loop import Loop
+from tuneloop.loop import Loop
 from tuneloop.workspace import Workspace
 
 METHODS = [

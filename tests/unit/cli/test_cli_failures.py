@@ -10,7 +10,7 @@ from on_terminal import OnTerminal
 
 BROKEN = """
 from tuneloop.cli import main
-from tuneloop.retraining.loop import Loop
+from tuneloop.loop import Loop
 
 def broken(self, **options):
     raise KeyError("detail\\x1b]0;owned\\x07")

@@ -18,7 +18,7 @@ from tuneloop.evaluation.plan import plan_evaluation
 from tuneloop.evaluation.stage import evaluate
 from tuneloop.evaluation.subjects import Subject
 from tuneloop.evaluation.targets import OpenAITarget, Sampling
-from tuneloop.retraining.loop import Loop
+from tuneloop.loop import Loop
 from tuneloop.testing.judge import judge_script, verdict
 from tuneloop.testing.upstream import Received, Reply, ScriptedUpstream
 from tuneloop.workspace import Workspace

@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from tuneloop.cli import main as cli
 from tuneloop.errors import NotAllowedError, TuneloopError, UsageError
+from tuneloop.loop import Loop
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.retraining.cycle_end import CycleResult
-from tuneloop.retraining.loop import Loop
 
 Run = Callable[..., Any]
 

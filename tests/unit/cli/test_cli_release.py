@@ -13,9 +13,9 @@ from live_desk import make_loop
 from tuneloop.cli import main as cli
 from tuneloop.deployment import endpoints, rollouts
 from tuneloop.deployment.rollout_plan import Guard, RolloutPlan
+from tuneloop.loop import Loop
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
-from tuneloop.retraining.loop import Loop
 from tuneloop.workspace import FOLDER, Workspace
 
 

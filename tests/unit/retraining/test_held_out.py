@@ -16,8 +16,9 @@ import pytest
 from tuneloop import modelfile
 from tuneloop.datasets import versions
 from tuneloop.errors import GateError, UsageError
+from tuneloop.loop import Loop
+from tuneloop.project import Project
 from tuneloop.retraining import held_out, preparing, starting, trained_on
-from tuneloop.retraining.loop import Loop
 from tuneloop.retraining.planning import plan_for
 from tuneloop.workspace import Workspace
 
@@ -40,7 +41,8 @@ def start(workspace: Workspace, tmp_path: Path) -> Callable[..., Loop]:
         data.write_text("".join(json.dumps(row(n)) + "\n" for n in range(rows)))
         file = tmp_path / "tuneloop.yaml"
         starting.write_model_file(data, base="b", name=None, path=file, force=True)
-        return Loop(workspace, modelfile.load(file, overrides=overrides, environment={}))
+        model_file = modelfile.load(file, overrides=overrides, environment={})
+        return Loop(Project(workspace=workspace, model_file=model_file, actor="ann"))
 
     return make
 
@@ -48,9 +50,9 @@ def start(workspace: Workspace, tmp_path: Path) -> Callable[..., Loop]:
 @pytest.mark.parametrize("rows", [400, 420])
 def test_what_init_writes_can_pass(start: Callable[..., Loop], rows: int) -> None:
     loop = start(rows)
-    version = preparing.prepare(loop)
-    held_out.check(loop, version)
-    found = held_out.held_out(loop, version)
+    version = preparing.prepare(loop.project)
+    held_out.check(loop.project, version)
+    found = held_out.held_out(loop.project, version)
     assert found.declared is None and found.share is not None and 0.1 <= found.share <= 0.25
     sizes = {size.gate.metric: size for size in found.gates}
     assert sizes["accuracy"].counted >= 50 and sizes["accuracy"].minimum == 50
@@ -60,15 +62,15 @@ def test_what_init_writes_can_pass(start: Callable[..., Loop], rows: int) -> Non
 
 def test_too_few_rows_are_refused_before_training_with_numbers(start: Callable[..., Loop]) -> None:
     loop = start(144)
-    version = preparing.prepare(loop)
+    version = preparing.prepare(loop.project)
     with pytest.raises(GateError) as refused:
-        held_out.check(loop, version)
+        held_out.check(loop.project, version)
     assert "held-out.accuracy counts" in refused.value.message
     assert "and needs 50" in refused.value.message
     assert "add about 78 rows that it counts" in refused.value.remedy, "of 132 in scope"
     assert "allow_small_suite: true" in refused.value.remedy
     small = start(144, "evaluation.allow_small_suite=true", "evaluation.gates={accuracy: '>= 0.9'}")
-    held_out.check(small, version)
+    held_out.check(small.project, version)
 
 
 def test_what_a_model_could_still_give_is_warned_of_and_not_refused(
@@ -78,27 +80,28 @@ def test_what_a_model_could_still_give_is_warned_of_and_not_refused(
     share = "data.holdout_share=0.2"
     schema = "task.output_schema={type: object, properties: {intent: {}, place: {}}}"
     loop = start(420, schema, share, "evaluation.gates={json_field.place: '>= 0.9'}")
-    version = preparing.prepare(loop)
-    (warning,) = held_out.held_out(loop, version).warnings()
+    version = preparing.prepare(loop.project)
+    (warning,) = held_out.held_out(loop.project, version).warnings()
     assert "json_field.place counts none of the held-out cases, at most" in warning
-    held_out.check(loop, version)
+    held_out.check(loop.project, version)
     loop = start(420, schema, share, "evaluation.gates={json_field.place.recall: '>= 0.9'}")
     with pytest.raises(GateError, match=r"no candidate could pass: held-out\.json_field\.place\.r"):
-        held_out.check(loop, version)
+        held_out.check(loop.project, version)
 
 
 def test_a_fixed_share_that_is_too_small_names_the_one_that_chooses(
     start: Callable[..., Loop],
 ) -> None:
     loop = start(420, "data.holdout_share=0.05")
-    version = preparing.prepare(loop)
+    version = preparing.prepare(loop.project)
     with pytest.raises(GateError, match="counts") as refused:
-        held_out.check(loop, version)
+        held_out.check(loop.project, version)
     assert "set data.holdout_share: auto" in refused.value.remedy
     assert (
-        held_out.held_out(start(420), version).why == "holdout_share 0.05, as the model file said"
+        held_out.held_out(start(420).project, version).why
+        == "holdout_share 0.05, as the model file said"
     )
-    held_out.check(start(420), preparing.prepare(start(420)))
+    held_out.check(start(420).project, preparing.prepare(start(420).project))
 
 
 def test_the_judge_is_not_called_to_count_cases(
@@ -111,11 +114,11 @@ def test_the_judge_is_not_called_to_count_cases(
         "evaluation.gates={judge: '>= 0.9'}",
         "judge={base_url: 'http://127.0.0.1:9/v1', model: m, api_key_env: NO_SUCH_KEY}",
     )
-    version = preparing.prepare(loop)
-    (size,) = held_out.held_out(loop, version).gates
+    version = preparing.prepare(loop.project)
+    (size,) = held_out.held_out(loop.project, version).gates
     assert size.counted == version.rows_eval >= 50
     with pytest.raises(UsageError, match="NO_SUCH_KEY"):
-        held_out.check(loop, version)
+        held_out.check(loop.project, version)
 
 
 def bundle(dataset: str, run: str = "made elsewhere") -> Any:
@@ -127,10 +130,10 @@ def test_a_case_that_a_bundle_was_trained_on_is_known(
     start: Callable[..., Loop], clock: Any, tmp_path: Path
 ) -> None:
     loop = start(420, "data.holdout_share=0.1")
-    first = preparing.prepare(loop)
+    first = preparing.prepare(loop.project)
     clock.advance(minutes=1)
     loop = start(420, "data.holdout_share=0.2")
-    second = preparing.prepare(loop)
+    second = preparing.prepare(loop.project)
     golden = tmp_path / "golden.jsonl"
     trained = versions.read_examples(loop.workspace, first, "train")
     seen = {"prompt": trained[-1].question.upper(), "completion": trained[-1].completion}
@@ -139,9 +142,9 @@ def test_a_case_that_a_bundle_was_trained_on_is_known(
     loop = start(
         420, "data.holdout_share=0.2", "evaluation.suites=[{name: golden, file: golden.jsonl}]"
     )
-    plan = plan_for(loop, second)
+    plan = plan_for(loop.project, second)
 
-    known = trained_on.known_to_bundle(loop, bundle(first.digest), plan.suites)
+    known = trained_on.known_to_bundle(loop.project, bundle(first.digest), plan.suites)
     held = {one.id: one.input_key for one in versions.read_examples(loop.workspace, second, "eval")}
     was_trained = {one.input_key for one in trained}
     moved = {case for case, key in held.items() if key in was_trained}
@@ -149,7 +152,7 @@ def test_a_case_that_a_bundle_was_trained_on_is_known(
     assert [case.question for case in plan.suites[1].cases if case.id in known["golden"]] == [
         seen["prompt"]
     ]
-    newer = trained_on.known_to_bundle(loop, bundle(second.digest), plan.suites)
+    newer = trained_on.known_to_bundle(loop.project, bundle(second.digest), plan.suites)
     assert newer["held-out"] == frozenset(), "the candidate was not trained on them"
 
     asked = plan.without(known)

@@ -11,10 +11,10 @@ import pytest
 from live_desk import capture, feedback, make_loop, put_live
 from tuneloop.errors import BusyError, DataError, EvaluationError, UsageError
 from tuneloop.evaluation.judging.judge import rubric_digest
+from tuneloop.loop import Loop
 from tuneloop.retraining import calibrating, judged, judging
 from tuneloop.retraining.declared_judge import calibrations, declared_judge
 from tuneloop.retraining.judging import JudgingRun
-from tuneloop.retraining.loop import Loop
 from tuneloop.testing.judge import judge_script, verdict
 from tuneloop.testing.upstream import Received, Reply, ScriptedUpstream
 from tuneloop.workspace import Workspace
@@ -57,7 +57,7 @@ def with_judge(loop: Loop, **changes: object) -> Loop:
 
 
 def run(loop: Loop) -> JudgingRun:
-    found = judging.judge_traffic(loop, loop.workspace.now())
+    found = judging.judge_traffic(loop.project, loop.workspace.now())
     assert found is not None
     return found
 
@@ -146,7 +146,7 @@ def test_another_version_is_said_and_begins_a_new_baseline(
     server.model = "judge-1"
     assert run(loop).judged == {}
     assert len(feedback(loop, "judgement")) == 6
-    found = judged.summaries(loop, clock())
+    found = judged.summaries(loop.project, clock())
     assert {one.judge[:7]: one.score.n for one in found} == {"judge-1": 2, "judge-2": 4}
 
 
@@ -184,9 +184,9 @@ def test_a_judge_that_is_not_there_is_an_error_and_loses_nothing(
 
 def test_without_a_judge_nothing_happens(workspace: Workspace, tmp_path: Path, clock) -> None:
     loop = make_loop(workspace, tmp_path / "desk")
-    assert judging.judge_traffic(loop, clock()) is None
+    assert judging.judge_traffic(loop.project, clock()) is None
     with pytest.raises(UsageError, match="declares no judge"):
-        declared_judge(loop)
+        declared_judge(loop.project)
 
 
 def test_the_key_comes_from_the_environment_and_is_stored_nowhere(
@@ -223,13 +223,13 @@ def test_calibration_on_a_file_stands_beside_what_the_judge_says(
     rows += [{"prompt": f"odd {n}", "answer": "fine", "correct": False} for n in range(2)]
     path = tmp_path / "labelled.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
-    found = calibrating.run(loop, calibrating.labelled_in(path), clock())
+    found = calibrating.run(loop.project, calibrating.labelled_in(path), clock())
     assert (found.n, found.unjudged, found.corrects) == (53, 0, True)
     assert found.sensitivity is not None
     assert found.specificity is not None
     assert (found.sensitivity.value, found.specificity.value) == (25 / 26, 25 / 27)
     assert calibrations(loop.workspace, "desk") == [found]
-    (week,) = judged.summaries(loop, clock())
+    (week,) = judged.summaries(loop.project, clock())
     assert (week.passed.value, week.passed.n, week.tokens) == (0.8, 10, 1_000)
     assert week.corrected is not None
     se, sp = 25 / 26, 25 / 27
@@ -260,14 +260,14 @@ def test_calibration_on_the_labels_of_captured_answers(loop: Loop, clock) -> Non
     ]
     loop.workspace.traffic.append("feedback", rows[:3])
     clock.advance(hours=1)
-    labelled = calibrating.labelled_in_traffic(loop, clock())
+    labelled = calibrating.labelled_in_traffic(loop.project, clock())
     assert sorted(one.right for one in labelled) == [False, False, True]
     loop.workspace.traffic.append("feedback", [rows[3] | {"time": clock()}])
     clock.advance(hours=1)
-    labelled = calibrating.labelled_in_traffic(loop, clock())
+    labelled = calibrating.labelled_in_traffic(loop.project, clock())
     assert sum(one.right for one in labelled) == 0, "the last label counts"
     with pytest.raises(UsageError, match="no labelled answer"):
-        calibrating.run(loop, [], clock())
+        calibrating.run(loop.project, [], clock())
 
 
 @pytest.mark.parametrize(

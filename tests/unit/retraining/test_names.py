@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from tuneloop.cli.main import app
 from tuneloop.errors import BaseModelError, ModelFileError
+from tuneloop.loop import Loop
 from tuneloop.modelfile import load
 from tuneloop.retraining import names
-from tuneloop.retraining.loop import Loop
 
 SCHEMA = {
     "type": "object",

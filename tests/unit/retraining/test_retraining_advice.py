@@ -11,6 +11,7 @@ import pytest
 from live_desk import make_loop
 from tuneloop import intervals
 from tuneloop.deployment import endpoints
+from tuneloop.loop import Loop
 from tuneloop.monitoring import alerts
 from tuneloop.monitoring.measurement import Limit, judge
 from tuneloop.monitoring.window import Window
@@ -26,7 +27,6 @@ from tuneloop.retraining.facts import (
     OpenAlert,
     Served,
 )
-from tuneloop.retraining.loop import Loop
 from tuneloop.retraining.status import Status, status
 from tuneloop.workspace import Workspace
 

@@ -28,17 +28,27 @@ from tuneloop.modelfile import (
 )
 from tuneloop.monitoring.notifications import outbox
 from tuneloop.monitoring.notifications.delivery import deliver_due
+from tuneloop.project import Project
 from tuneloop.registry import aliases, approvals, audit, people
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 from tuneloop.retraining import candidate as candidates
-from tuneloop.retraining import exporting, held_out, planning
+from tuneloop.retraining import (
+    cycle,
+    exporting,
+    held_out,
+    names,
+    planning,
+    preparing,
+    review,
+    training,
+)
 from tuneloop.retraining.cycle import go_on, run_cycle
 from tuneloop.retraining.cycle_end import WORKER, CycleResult, may_go_on
 from tuneloop.retraining.cycles import UNDER_WAY, Cycle, ask, find
-from tuneloop.retraining.loop import Loop
 from tuneloop.retraining.status import status
 from tuneloop.storage import tables
+from tuneloop.training import stage as runs
 from tuneloop.workspace import Workspace
 
 
@@ -46,13 +56,13 @@ class Killed(BaseException):
     """What a kill looks like from inside: nothing gets to clean up."""
 
 
-class PlayedLoop(Loop):
-    """A loop whose stages take no time; `did` lists what was done."""
+class Played:
+    """A project whose stages take no time; `did` lists what was done."""
 
     def __init__(self, workspace: Workspace, folder: Path, clock: Any) -> None:
         settings = ModelSettings(name="router", base="b", data=DataSettings(sources=("a",)))
         file = ModelFile(path=folder / "tuneloop.yaml", settings=settings, origins={})
-        super().__init__(workspace, file)
+        self.project = Project(workspace=workspace, model_file=file, actor="ann")
         self.clock = clock
         self.did: list[str] = []
         self.rows = "rows-1"
@@ -65,8 +75,21 @@ class PlayedLoop(Loop):
         """Step → what happens before it; `evaluated`, `rolled out`: after it."""
 
     def roll_out_automatically(self) -> None:
-        changed = self.model.model_copy(update={"rollout": RolloutSettings(automatic=True)})
-        self.model_file = replace(self.model_file, settings=changed)
+        self.change(rollout=RolloutSettings(automatic=True))
+
+    @property
+    def workspace(self) -> Workspace:
+        return self.project.workspace
+
+    @property
+    def model(self) -> ModelSettings:
+        return self.project.model
+
+    def change(self, **settings: Any) -> None:
+        """Write other settings into the model file."""
+        changed = self.model.model_copy(update=settings)
+        file = replace(self.project.model_file, settings=changed)
+        self.project = replace(self.project, model_file=file)
 
     def do(self, step: str) -> None:
         self.clock.advance(minutes=1)
@@ -76,27 +99,15 @@ class PlayedLoop(Loop):
     def run_again(self, **options: Any) -> CycleResult:
         """Run a cycle; `did` is what this one did."""
         self.did.clear()
-        return run_cycle(self, **{"reason": "started by hand", **options})
-
-    def check(self, *, base: bool = False, rows: bool = True) -> None:
-        """What its model file names is played, too."""
-
-    def collect_corrections(self) -> int:
-        return 0
+        return run_cycle(self.project, **{"reason": "started by hand", **options})
 
     def prepare(self) -> Any:
         self.do("prepare")
         return SimpleNamespace(digest=self.rows)
 
-    def dataset(self, reference: str = "latest") -> Any:
-        return SimpleNamespace(digest=reference)
-
-    def train(self, dataset: Any = None, *, force: bool = False) -> Any:
+    def train(self, dataset: Any) -> Any:
         self.do("train")
         return SimpleNamespace(id=f"run of {dataset.digest}")
-
-    def training_run(self, reference: str = "latest") -> Any:
-        return SimpleNamespace(id=reference)
 
     def live(self) -> str | None:
         found = endpoints.find(self.workspace, "router")
@@ -129,14 +140,14 @@ class PlayedLoop(Loop):
             artifacts={"export": self.workspace.artifacts.put(folder, kind="export")},
             dataset={},
             training={"run": run},
-            task=candidates.task_part(self),
-            serving={"settings": candidates.serving_settings(self)},
+            task=candidates.task_part(self.project),
+            serving={"settings": candidates.serving_settings(self.project)},
             evaluation={
                 "id": str(len(bundles.listing(self.workspace))),
                 "verdict": self.verdict,
                 "reason": "accuracy is 0.5",
                 "gates": self.gates,
-                "settings": candidates.evaluation_settings(self),
+                "settings": candidates.evaluation_settings(self.project),
                 "comparisons": {"production": compared} if production else {},
                 "production": production,
             },
@@ -148,8 +159,8 @@ class PlayedLoop(Loop):
 @pytest.fixture
 def loop(
     workspace: Workspace, clock: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> PlayedLoop:
-    played = PlayedLoop(workspace, tmp_path, clock)
+) -> Played:
+    played = Played(workspace, tmp_path, clock)
 
     def plan_for(*_: object) -> Any:
         return SimpleNamespace(gate_lock=SimpleNamespace(digest=played.gates))
@@ -158,17 +169,17 @@ def loop(
         played.do("export")
         return {"artifact": "of the export"}
 
-    def reopen(_: Loop, made: dict[str, Any]) -> Any:
+    def reopen(_: Project, made: dict[str, Any]) -> Any:
         assert made["artifact"] == "of the export"
         return SimpleNamespace()
 
-    def evaluate_export(_: Loop, __: Any, run: Any, ___: Any, *, afresh: bool) -> Any:
+    def evaluate_export(_: Project, __: Any, run: Any, ___: Any, *, afresh: bool) -> Any:
         played.do("evaluate")
         bundle = played.register(run.id)
         played.interrupt.pop("evaluated", lambda: None)()
         return SimpleNamespace(bundle=bundle)
 
-    def deploy(_: Loop, bundle: Bundle, *, reason: str, expected: str | None) -> Any:
+    def deploy(_: Project, bundle: Bundle, *, reason: str, expected: str | None) -> Any:
         played.do("deploy")
         if not played.smoke:
             raise GateError("the smoke test fails")
@@ -185,11 +196,19 @@ def loop(
     def check(*_: object) -> None:
         played.interrupt.pop("checked", lambda: None)()
 
+    monkeypatch.setattr(names, "check", lambda *_, **__: None)
+    monkeypatch.setattr(review, "collect_corrections", lambda _: 0)
+    monkeypatch.setattr(preparing, "prepare", lambda _: played.prepare())
+    # Only where the cycle asks: status reads the stored versions.
+    stored = SimpleNamespace(load=lambda _, __, reference: SimpleNamespace(digest=reference))
+    monkeypatch.setattr(cycle, "versions", stored)
+    monkeypatch.setattr(training, "train", lambda _, dataset, **__: played.train(dataset))
+    monkeypatch.setattr(runs, "run_of", lambda _, __, reference: SimpleNamespace(id=reference))
     monkeypatch.setattr(held_out, "check", check)
     monkeypatch.setattr(planning, "plan_for", plan_for)
     monkeypatch.setattr(candidates, "evaluate_export", evaluate_export)
 
-    def roll_out(_: Loop, bundle: Bundle) -> Any:
+    def roll_out(_: Project, bundle: Bundle) -> Any:
         played.do("rollout")
         live = played.live()
         assert live is not None
@@ -219,12 +238,12 @@ def killed() -> None:
 ALL = ["prepare", "train", "export", "evaluate", "deploy"]
 
 
-def cycles(loop: Loop) -> list[Any]:
+def cycles(loop: Played) -> list[Any]:
     with loop.workspace.records.begin() as tx:
         return list(tx.execute(sa.select(tables.cycles).order_by(tables.cycles.c.created_at)))
 
 
-def test_the_same_again_is_nothing_new_unless_forced(loop: PlayedLoop) -> None:
+def test_the_same_again_is_nothing_new_unless_forced(loop: Played) -> None:
     assert loop.run_again().deployed and loop.did == ALL
     again = loop.run_again()
     assert again.outcome.startswith("Nothing new") and not again.deployed and not again.refused
@@ -232,7 +251,7 @@ def test_the_same_again_is_nothing_new_unless_forced(loop: PlayedLoop) -> None:
     assert loop.run_again(force=True).deployed and loop.did == ALL
 
 
-def test_what_cannot_pass_is_not_trained(loop: PlayedLoop) -> None:
+def test_what_cannot_pass_is_not_trained(loop: Played) -> None:
     """Told before the training, with what helps; `run` ends as it does for a refused candidate."""
 
     def refuse() -> None:
@@ -246,7 +265,7 @@ def test_what_cannot_pass_is_not_trained(loop: PlayedLoop) -> None:
     assert loop.run_again().deployed, "with more rows it goes on"
 
 
-def test_other_gates_are_something_new(loop: PlayedLoop) -> None:
+def test_other_gates_are_something_new(loop: Played) -> None:
     """A suite file may change while the model file says the same."""
     loop.run_again()
     loop.gates = "gates-2"
@@ -254,7 +273,7 @@ def test_other_gates_are_something_new(loop: PlayedLoop) -> None:
 
 
 @pytest.mark.parametrize("why", ["a gate", "production"])
-def test_a_refused_candidate_is_not_made_again(loop: PlayedLoop, why: str) -> None:
+def test_a_refused_candidate_is_not_made_again(loop: Played, why: str) -> None:
     loop.run_again()
     live, loop.rows = loop.live(), "rows-2"
     if why == "a gate":
@@ -273,7 +292,7 @@ def test_a_refused_candidate_is_not_made_again(loop: PlayedLoop, why: str) -> No
     assert loop.run_again(force=True).deployed
 
 
-def test_a_candidate_that_lost_to_what_is_gone_gets_another_chance(loop: PlayedLoop) -> None:
+def test_a_candidate_that_lost_to_what_is_gone_gets_another_chance(loop: Played) -> None:
     loop.run_again()
     loop.rows, loop.difference = "rows-2", -0.2
     loop.run_again()
@@ -283,7 +302,7 @@ def test_a_candidate_that_lost_to_what_is_gone_gets_another_chance(loop: PlayedL
     assert loop.did == ["prepare", "train", "export", "evaluate", "deploy"]
 
 
-def test_a_rollback_is_not_undone_by_the_next_cycle(loop: PlayedLoop) -> None:
+def test_a_rollback_is_not_undone_by_the_next_cycle(loop: Played) -> None:
     loop.run_again()
     first, loop.rows = loop.live(), "rows-2"
     second = loop.run_again()
@@ -296,7 +315,7 @@ def test_a_rollback_is_not_undone_by_the_next_cycle(loop: PlayedLoop) -> None:
     assert loop.run_again().deployed, "new rows are something new"
 
 
-def test_a_failed_smoke_test_does_not_make_the_candidate_again(loop: PlayedLoop) -> None:
+def test_a_failed_smoke_test_does_not_make_the_candidate_again(loop: Played) -> None:
     loop.smoke = False
     assert loop.run_again().refused
     made = len(bundles.listing(loop.workspace))
@@ -317,7 +336,7 @@ def test_a_failed_smoke_test_does_not_make_the_candidate_again(loop: PlayedLoop)
 )
 @pytest.mark.parametrize("how", [Killed, DeploymentError])
 def test_what_was_interrupted_goes_on_where_it_was(
-    loop: PlayedLoop, at: str, left: list[str], how: type[BaseException]
+    loop: Played, at: str, left: list[str], how: type[BaseException]
 ) -> None:
     def stop() -> None:
         raise how("stopped")
@@ -333,7 +352,7 @@ def test_what_was_interrupted_goes_on_where_it_was(
     assert actions.count("cycle.resume") == 1
 
 
-def test_a_cycle_that_is_taken_up_has_the_newest_reason(loop: PlayedLoop) -> None:
+def test_a_cycle_that_is_taken_up_has_the_newest_reason(loop: Played) -> None:
     loop.interrupt["evaluate"] = killed
     with pytest.raises(Killed):
         loop.run_again(reason="corrections of May")
@@ -341,7 +360,7 @@ def test_a_cycle_that_is_taken_up_has_the_newest_reason(loop: PlayedLoop) -> Non
     assert cycles(loop)[0].reason == "corrections of June"
 
 
-def test_what_was_interrupted_takes_in_rows_that_are_new_since(loop: PlayedLoop) -> None:
+def test_what_was_interrupted_takes_in_rows_that_are_new_since(loop: Played) -> None:
     loop.interrupt["evaluate"] = killed
     with pytest.raises(Killed):
         loop.run_again()
@@ -354,7 +373,7 @@ def test_what_was_interrupted_takes_in_rows_that_are_new_since(loop: PlayedLoop)
 
 
 def test_a_comparison_with_what_is_no_longer_in_production_is_made_again(
-    loop: PlayedLoop,
+    loop: Played,
 ) -> None:
     loop.run_again()
     loop.rows = "rows-2"
@@ -370,7 +389,7 @@ def test_a_comparison_with_what_is_no_longer_in_production_is_made_again(
     assert bundles.find(loop.workspace, live).manifest["evaluation"]["production"] == other.id
 
 
-def test_gates_that_changed_meanwhile_are_asked(loop: PlayedLoop) -> None:
+def test_gates_that_changed_meanwhile_are_asked(loop: Played) -> None:
     loop.interrupt["deploy"] = killed
     with pytest.raises(Killed):
         loop.run_again()
@@ -379,7 +398,7 @@ def test_gates_that_changed_meanwhile_are_asked(loop: PlayedLoop) -> None:
     assert loop.did == ["prepare", "evaluate"]
 
 
-def test_production_that_moves_during_the_evaluation(loop: PlayedLoop) -> None:
+def test_production_that_moves_during_the_evaluation(loop: Played) -> None:
     loop.run_again()
     loop.rows = "rows-2"
     other = loop.register("another run")
@@ -388,7 +407,7 @@ def test_production_that_moves_during_the_evaluation(loop: PlayedLoop) -> None:
     assert loop.did == ["prepare", "train", "export", "evaluate", "evaluate", "deploy"]
 
 
-def test_production_that_moves_during_the_deployment(loop: PlayedLoop) -> None:
+def test_production_that_moves_during_the_deployment(loop: Played) -> None:
     loop.run_again()
     loop.rows = "rows-2"
     other = loop.register("another run")
@@ -400,7 +419,7 @@ def test_production_that_moves_during_the_deployment(loop: PlayedLoop) -> None:
     assert loop.did == ["prepare", "evaluate", "deploy"]
 
 
-def test_a_kill_after_the_switch_still_ends_as_a_deployment(loop: PlayedLoop) -> None:
+def test_a_kill_after_the_switch_still_ends_as_a_deployment(loop: Played) -> None:
     loop.interrupt["deploy"] = killed
     with pytest.raises(Killed):
         loop.run_again()
@@ -410,7 +429,7 @@ def test_a_kill_after_the_switch_still_ends_as_a_deployment(loop: PlayedLoop) ->
     assert done.deployed and "is in production" in done.outcome and loop.live() == bundle.id
 
 
-def test_what_was_rolled_back_before_the_cycle_ended_stays_out(loop: PlayedLoop) -> None:
+def test_what_was_rolled_back_before_the_cycle_ended_stays_out(loop: Played) -> None:
     loop.run_again()
     first, loop.rows = loop.live(), "rows-2"
     loop.interrupt["deploy"] = killed
@@ -423,7 +442,7 @@ def test_what_was_rolled_back_before_the_cycle_ended_stays_out(loop: PlayedLoop)
 
 @pytest.mark.parametrize("end", ["rolled_back", "aborted"])
 def test_a_candidate_is_rolled_out_and_its_rollout_has_the_last_word(
-    loop: PlayedLoop, end: rollouts.Status
+    loop: Played, end: rollouts.Status
 ) -> None:
     loop.roll_out_automatically()
     assert loop.run_again().deployed  # with nothing to compare it with
@@ -450,7 +469,7 @@ def test_a_candidate_is_rolled_out_and_its_rollout_has_the_last_word(
     assert f"was taken back by rollout {under_way.id} (format got worse)" in after.outcome
 
 
-def test_a_rollout_that_could_not_begin_is_begun_by_the_next_run(loop: PlayedLoop) -> None:
+def test_a_rollout_that_could_not_begin_is_begun_by_the_next_run(loop: Played) -> None:
     loop.roll_out_automatically()
     loop.run_again()
     loop.rows = "rows-2"
@@ -465,34 +484,33 @@ def test_a_rollout_that_could_not_begin_is_begun_by_the_next_run(loop: PlayedLoo
     assert loop.did == ["prepare", "rollout"]
 
 
-def waiting_for_approval(loop: PlayedLoop) -> Cycle:
+def waiting_for_approval(loop: Played) -> Cycle:
     """A cycle that ann asked for and that wants bob's approval."""
     rule = ApprovalRule(roles=("expert",), not_author=False)
-    changed = loop.model.model_copy(update={"approvals": ApprovalSettings(deploy=rule)})
-    loop.model_file = replace(loop.model_file, settings=changed)
+    loop.change(approvals=ApprovalSettings(deploy=rule))
     people.add(loop.workspace, "bob", ["admin", "expert"], actor="bob")
-    asked = ask(loop, reason="drift", actor="ann")
-    go_on(loop, asked.id)
+    asked = ask(loop.project, reason="drift", actor="ann")
+    go_on(loop.project, asked.id)
     return find(loop.workspace, "router", asked.id)
 
 
-def decide(loop: PlayedLoop, event: Any) -> None:
+def decide(loop: Played, event: Any) -> None:
     (bundle,) = bundles.listing(loop.workspace)
     approvals.decide(
         loop.workspace, loop.model, bundle, "deploy", event, actor="bob", reason="I read it"
     )
 
 
-def test_a_cycle_waits_for_an_approval_and_goes_on_from_there(loop: PlayedLoop) -> None:
+def test_a_cycle_waits_for_an_approval_and_goes_on_from_there(loop: Played) -> None:
     waiting = waiting_for_approval(loop)
     assert waiting.status == "waiting" and "tuneloop approve" in waiting.outcome
-    assert not may_go_on(loop, waiting) and loop.live() is None
+    assert not may_go_on(loop.project, waiting) and loop.live() is None
     done = list(loop.did)
-    go_on(loop, waiting.id)
+    go_on(loop.project, waiting.id)
     assert loop.did == done, "nothing is done before it is granted"
     decide(loop, "approved")
-    assert may_go_on(loop, waiting)
-    go_on(loop, waiting.id)
+    assert may_go_on(loop.project, waiting)
+    go_on(loop.project, waiting.id)
     after = find(loop.workspace, "router", waiting.id)
     assert after.status == "finished" and loop.live() == bundles.listing(loop.workspace)[0].id
     assert [step for step in loop.did if step != "prepare"] == [
@@ -503,47 +521,47 @@ def test_a_cycle_waits_for_an_approval_and_goes_on_from_there(loop: PlayedLoop) 
     ]
 
 
-def test_a_rejected_candidate_ends_its_cycle(loop: PlayedLoop) -> None:
+def test_a_rejected_candidate_ends_its_cycle(loop: Played) -> None:
     waiting = waiting_for_approval(loop)
     decide(loop, "rejected")
-    go_on(loop, waiting.id)
+    go_on(loop.project, waiting.id)
     after = find(loop.workspace, "router", waiting.id)
     assert (after.status, loop.live()) == ("stopped", None)
     assert "bob rejected it" in after.outcome
 
 
-def test_what_nobody_asked_for_is_not_deployed_below_the_highest_level(loop: PlayedLoop) -> None:
-    asked = ask(loop, reason="drift", actor=WORKER)
-    go_on(loop, asked.id)
+def test_what_nobody_asked_for_is_not_deployed_below_the_highest_level(loop: Played) -> None:
+    asked = ask(loop.project, reason="drift", actor=WORKER)
+    go_on(loop.project, asked.id)
     after = find(loop.workspace, "router", asked.id)
     assert (after.status, loop.live()) == ("finished", None)
     assert "a person decides: tuneloop deploy" in after.outcome
 
 
-def test_what_may_pass_leaves_a_worker_s_cycle_open(loop: PlayedLoop) -> None:
+def test_what_may_pass_leaves_a_worker_s_cycle_open(loop: Played) -> None:
     def fails(error: Exception) -> Callable[[], None]:
         def fail() -> None:
             raise error
 
         return fail
 
-    asked = ask(loop, reason="drift", actor="ann")
+    asked = ask(loop.project, reason="drift", actor="ann")
     loop.interrupt["train"] = fails(StoreError("The bucket is away."))
     with pytest.raises(StoreError):
-        go_on(loop, asked.id)
+        go_on(loop.project, asked.id)
     assert find(loop.workspace, "router").status == "running"
     loop.interrupt["train"] = fails(DeploymentError("It does not start."))
-    go_on(loop, asked.id)
+    go_on(loop.project, asked.id)
     assert find(loop.workspace, "router").status == "failed"
 
 
-def test_a_rollout_that_ended_ends_its_cycle(loop: PlayedLoop) -> None:
+def test_a_rollout_that_ended_ends_its_cycle(loop: Played) -> None:
     loop.roll_out_automatically()
     loop.run_again()
     loop.rows = "rows-2"
     begun = loop.run_again()
     waiting = find(loop.workspace, "router", begun.id)
-    assert waiting.status == "waiting" and not may_go_on(loop, waiting)
+    assert waiting.status == "waiting" and not may_go_on(loop.project, waiting)
     under_way = rollouts.active(loop.workspace, "router")
     assert under_way is not None
     rollouts.move(
@@ -555,13 +573,13 @@ def test_a_rollout_that_ended_ends_its_cycle(loop: PlayedLoop) -> None:
         reason="all is well",
     )
     loop.did.clear()
-    assert may_go_on(loop, waiting)
-    go_on(loop, begun.id)
+    assert may_go_on(loop.project, waiting)
+    go_on(loop.project, begun.id)
     after = find(loop.workspace, "router", begun.id)
     assert after.status == "finished" and "got to its end" in after.outcome and loop.did == []
 
 
-def test_a_cycle_killed_as_its_rollout_began_waits_for_that_rollout(loop: PlayedLoop) -> None:
+def test_a_cycle_killed_as_its_rollout_began_waits_for_that_rollout(loop: Played) -> None:
     loop.roll_out_automatically()
     loop.run_again()
     loop.rows = "rows-2"
@@ -571,11 +589,13 @@ def test_a_cycle_killed_as_its_rollout_began_waits_for_that_rollout(loop: Played
         loop.run_again()
     assert "rollout" not in find(loop.workspace, "router").steps
     again = loop.run_again()
-    assert again.status == "waiting" and len(loop.rollouts()) == 1
-    assert find(loop.workspace, "router").steps["rollout"]["rollout"] == (loop.rollouts()[0].id)
+    assert again.status == "waiting" and len(rollouts.listing(loop.workspace, "router")) == 1
+    assert find(loop.workspace, "router").steps["rollout"]["rollout"] == (
+        rollouts.listing(loop.workspace, "router")[0].id
+    )
 
 
-def test_a_first_bundle_that_was_just_deployed_is_not_rolled_out(loop: PlayedLoop) -> None:
+def test_a_first_bundle_that_was_just_deployed_is_not_rolled_out(loop: Played) -> None:
     loop.roll_out_automatically()
 
     def deployed_and_killed() -> None:
@@ -587,17 +607,17 @@ def test_a_first_bundle_that_was_just_deployed_is_not_rolled_out(loop: PlayedLoo
         loop.run_again()
     assert "deploy" not in find(loop.workspace, "router").steps
     again = loop.run_again()
-    assert again.deployed and loop.rollouts() == []
+    assert again.deployed and rollouts.listing(loop.workspace, "router") == []
 
 
-def advised(loop: PlayedLoop) -> str:
+def advised(loop: Played) -> str:
     """What `tuneloop status` says while the gateway runs and no worker does."""
     found = status(loop.workspace, loop.model, gateway_url="http://127.0.0.1:1/v1")
     assert found.next_steps == tuple(map(str, found.advice))
     return "\n".join(found.next_steps)
 
 
-def name_candidate(loop: PlayedLoop, bundle: Bundle) -> None:
+def name_candidate(loop: Played, bundle: Bundle) -> None:
     with loop.workspace.records.begin() as tx:
         aliases.move(
             tx,
@@ -611,7 +631,7 @@ def name_candidate(loop: PlayedLoop, bundle: Bundle) -> None:
         )
 
 
-def test_status_says_look_and_approve_and_not_retrain(loop: PlayedLoop) -> None:
+def test_status_says_look_and_approve_and_not_retrain(loop: Played) -> None:
     waiting_for_approval(loop)
     name_candidate(loop, bundles.listing(loop.workspace)[0])
     said = advised(loop)
@@ -626,7 +646,7 @@ def test_status_says_look_and_approve_and_not_retrain(loop: PlayedLoop) -> None:
     assert found.cycle is not None and "is in production, deployed by hand" in found.cycle
 
 
-def test_status_does_not_advise_what_was_rejected(loop: PlayedLoop) -> None:
+def test_status_does_not_advise_what_was_rejected(loop: Played) -> None:
     waiting_for_approval(loop)
     name_candidate(loop, bundles.listing(loop.workspace)[0])
     decide(loop, "rejected")
@@ -636,7 +656,7 @@ def test_status_does_not_advise_what_was_rejected(loop: PlayedLoop) -> None:
     assert "approve" not in advised(loop) and "deploy candidate" not in advised(loop)
 
 
-def test_status_says_what_a_refused_candidate_missed(loop: PlayedLoop) -> None:
+def test_status_says_what_a_refused_candidate_missed(loop: Played) -> None:
     loop.run_again()
     loop.rows, loop.verdict = "rows-2", "failed"
     loop.run_again()
@@ -646,7 +666,7 @@ def test_status_says_what_a_refused_candidate_missed(loop: PlayedLoop) -> None:
     assert "Read its report: tuneloop evaluation show 1" in said
 
 
-def test_status_says_how_a_failed_or_killed_cycle_goes_on(loop: PlayedLoop) -> None:
+def test_status_says_how_a_failed_or_killed_cycle_goes_on(loop: Played) -> None:
     def fail() -> None:
         raise DeploymentError("The disk is full.")
 
@@ -658,13 +678,13 @@ def test_status_says_how_a_failed_or_killed_cycle_goes_on(loop: PlayedLoop) -> N
     with pytest.raises(Killed):
         loop.run_again()
     assert "was interrupted: go on where it was: tuneloop run" in advised(loop)
-    with loop.telling(UNDER_WAY):
+    with loop.project.telling(UNDER_WAY):
         assert "is running. See how it goes" in advised(loop)
     loop.run_again()
     assert "interrupted" not in advised(loop)
 
 
-def test_status_says_what_a_paused_or_ended_rollout_wants(loop: PlayedLoop) -> None:
+def test_status_says_what_a_paused_or_ended_rollout_wants(loop: Played) -> None:
     loop.roll_out_automatically()
     loop.run_again()
     loop.rows = "rows-2"
@@ -682,7 +702,7 @@ def test_status_says_what_a_paused_or_ended_rollout_wants(loop: PlayedLoop) -> N
     assert "deploy candidate" not in said
 
 
-def told(loop: PlayedLoop) -> list[str]:
+def told(loop: Played) -> list[str]:
     """What the channels are told of that they were not told before."""
     settings = AlertSettings.model_validate({"notify": ["json://127.0.0.1:1"], "group_minutes": 0})
     before = {one.id for one in outbox.listing(loop.workspace, "router")}
@@ -691,18 +711,18 @@ def told(loop: PlayedLoop) -> list[str]:
     return [one.about for one in reversed(new)]
 
 
-def test_the_channels_hear_of_a_cycle_what_people_must_know(loop: PlayedLoop) -> None:
+def test_the_channels_hear_of_a_cycle_what_people_must_know(loop: Played) -> None:
     waiting = waiting_for_approval(loop)
     short = bundles.listing(loop.workspace)[0].short
     assert told(loop) == [f"bundle {short} waits for its deploy approval"]
-    go_on(loop, waiting.id)
+    go_on(loop.project, waiting.id)
     assert told(loop) == [], "waiting is told once"
     decide(loop, "approved")
-    go_on(loop, waiting.id)
+    go_on(loop.project, waiting.id)
     assert told(loop) == [f"bob approved bundle {short} (deploy)", f"{short} is in production"]
 
 
-def test_the_channels_hear_once_of_a_refusal(loop: PlayedLoop) -> None:
+def test_the_channels_hear_once_of_a_refusal(loop: Played) -> None:
     loop.verdict = "failed"
     loop.run_again()
     short = bundles.listing(loop.workspace)[0].short
@@ -711,20 +731,20 @@ def test_the_channels_hear_once_of_a_refusal(loop: PlayedLoop) -> None:
     assert told(loop) == [], "the same candidate again is no news"
 
 
-def test_a_person_s_refusal_is_told_as_theirs_alone(loop: PlayedLoop) -> None:
+def test_a_person_s_refusal_is_told_as_theirs_alone(loop: Played) -> None:
     waiting = waiting_for_approval(loop)
     told(loop)
     decide(loop, "rejected")
-    go_on(loop, waiting.id)
+    go_on(loop.project, waiting.id)
     short = bundles.listing(loop.workspace)[0].short
     assert told(loop) == [f"bob rejected bundle {short} (deploy)"]
 
 
 def test_the_channels_hear_what_a_person_has_to_decide_and_of_what_failed(
-    loop: PlayedLoop,
+    loop: Played,
 ) -> None:
-    asked = ask(loop, reason="drift", actor=WORKER)
-    go_on(loop, asked.id)
+    asked = ask(loop.project, reason="drift", actor=WORKER)
+    go_on(loop.project, asked.id)
     short = bundles.listing(loop.workspace)[0].short
     assert told(loop) == [f"candidate {short} waits for a person's decision"]
 

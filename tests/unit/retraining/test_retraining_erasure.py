@@ -15,15 +15,16 @@ from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.deployment import endpoints
 from tuneloop.errors import NotAllowedError, UsageError
 from tuneloop.gateway.routing import conversation_of
+from tuneloop.loop import Loop
 from tuneloop.modelfile import DataSettings, ModelFile, ModelSettings
 from tuneloop.monitoring import series
 from tuneloop.monitoring.measurement import Measurement
+from tuneloop.project import Project
 from tuneloop.registry import audit, people
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 from tuneloop.retraining import erasure, review
 from tuneloop.retraining.erasure_record import Erasure
-from tuneloop.retraining.loop import Loop
 from tuneloop.retraining.status import status
 from tuneloop.storage import spool, tables
 from tuneloop.storage.spool import Interaction, Spool, SpoolLimits
@@ -55,7 +56,7 @@ def desk(workspace: Workspace, tmp_path: Path) -> Loop:
     write(tmp_path / "rows.jsonl", rows)
     settings = ModelSettings(name="router", base="b", data=DataSettings(sources=("*.jsonl",)))
     file = ModelFile(path=tmp_path / "tuneloop.yaml", settings=settings, origins={})
-    return Loop(workspace, file)
+    return Loop(Project(workspace=workspace, model_file=file, actor="ann"))
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:

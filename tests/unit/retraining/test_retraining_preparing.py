@@ -12,12 +12,13 @@ import pytest
 from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.errors import ConflictError
+from tuneloop.loop import Loop
 from tuneloop.modelfile import DataSettings, EvaluationSettings, ModelFile, ModelSettings
 from tuneloop.modelfile.sections.data import TaskSettings
 from tuneloop.modelfile.sections.evaluation import SuiteSettings
 from tuneloop.modelfile.sections.retraining import ReviewSettings
+from tuneloop.project import Project
 from tuneloop.retraining import preparing, review
-from tuneloop.retraining.loop import Loop
 from tuneloop.workspace import Workspace
 
 PLACES = ("garage", "cellar", "attic", "kitchen", "garden", "office", "tower", "bridge", "museum")
@@ -57,7 +58,7 @@ def desk(workspace: Workspace, tmp_path: Path) -> Callable[..., Loop]:
             review=ReviewSettings(double_share=double_share),
         )
         file = ModelFile(path=tmp_path / "tuneloop.yaml", settings=settings, origins={})
-        return Loop(workspace, file)
+        return Loop(Project(workspace=workspace, model_file=file, actor="ann"))
 
     return make
 
@@ -147,7 +148,7 @@ def test_nothing_but_what_was_approved_is_anywhere_in_a_version(desk: Callable[.
                 review.undo(loop.workspace, model="router", item=ids[name], reviewer=by)
             else:
                 decide(loop, ids[name], step, by)
-    version = preparing.prepare(loop)
+    version = preparing.prepare(loop.project)
     stored = texts(loop, version)
     everything = "".join(stored.values())
     good = {"approved", "settled_for"}
@@ -170,10 +171,10 @@ def test_an_approved_answer_replaces_the_old_one(
     old, new = answers
     asked = "is the shop open on Sunday afternoons"
     loop = desk([{"prompt": f"{asked}?", "completion": old}])
-    assert trained(loop, preparing.prepare(loop))[f"{asked}?"] == old
+    assert trained(loop, preparing.prepare(loop.project))[f"{asked}?"] == old
     ids = corrected(loop, one=(asked, old, new))
     decide(loop, ids["one"], "approved")
-    version = preparing.prepare(loop)
+    version = preparing.prepare(loop.project)
     assert [a for q, a in trained(loop, version).items() if q.startswith(asked)] == [new]
     assert left_out(loop, version)[f"{asked}?"] == "outdated"
     (shown,) = version.report["outdated"]["shown"]
@@ -189,9 +190,9 @@ def test_contradictions_go_to_a_person_and_the_choice_holds(desk: Callable[..., 
         {"prompt": f"please, {asked}", "completion": "place"},
     ]
     loop = desk(more)
-    first = preparing.prepare(loop)
+    first = preparing.prepare(loop.project)
     assert sorted(left_out(loop, first).values()) == ["contradiction"] * 3
-    preparing.prepare(loop)
+    preparing.prepare(loop.project)
     (item,) = items(loop, kind="contradiction")
     assert [(one["answer"], len(one["rows"])) for one in item.detail["answers"]] == [
         ("place", 2),
@@ -200,14 +201,14 @@ def test_contradictions_go_to_a_person_and_the_choice_holds(desk: Callable[..., 
     assert item.proposal == "place"
     assert [message["role"] for message in item.messages] == ["user"], "the system text is ours"
     decide(loop, item.id, "approved", final="hours")
-    version = preparing.prepare(loop)
+    version = preparing.prepare(loop.project)
     assert {a for q, a in trained(loop, version).items() if asked in q} == {"hours"}
     assert version.report["preferences"]["train"] == 0, "no model said the other answer"
     # Two corrections that contradict each other must be chosen between again.
     ids = corrected(loop, one=(asked, "x", "place"), two=(asked, "x", "phone"))
     for name in ("one", "two"):
         decide(loop, ids[name], "approved")
-    version = preparing.prepare(loop)
+    version = preparing.prepare(loop.project)
     assert {a for q, a in trained(loop, version).items() if asked in q} == {"hours"}
 
 
@@ -219,11 +220,11 @@ def test_contradictory_corrections_are_chosen_between(
     ids = corrected(loop, one=(asked, "x", "place"), two=(f"{asked}?", "x", "phone"))
     for name in ids:
         decide(loop, ids[name], "approved")
-    assert asked not in trained(loop, preparing.prepare(loop))
+    assert asked not in trained(loop, preparing.prepare(loop.project))
     (item,) = items(loop, kind="contradiction")
     clock.advance(minutes=1)
     decide(loop, item.id, "approved", final="phone")
-    version = preparing.prepare(loop)
+    version = preparing.prepare(loop.project)
     assert {a for q, a in trained(loop, version).items() if asked in q} == {"phone"}
     pairs = [json.loads(line) for line in pair_lines(loop, version)]
     assert {pair["chosen"] for pair in pairs} == {"phone"}
@@ -265,7 +266,7 @@ def test_edits_make_preference_pairs(desk: Callable[..., Loop]) -> None:
         True,
     ]
 
-    version = preparing.prepare(loop)
+    version = preparing.prepare(loop.project)
     pairs = {
         pair["messages"][-1]["content"]: (pair["chosen"], pair["rejected"])
         for pair in map(json.loads, pair_lines(loop, version))
@@ -284,7 +285,9 @@ def test_edits_make_preference_pairs(desk: Callable[..., Loop]) -> None:
 def test_no_test_case_is_learned_by_way_of_production(desk: Callable[..., Loop]) -> None:
     loop = desk()
     golden, other = GOLDEN
-    held_out = versions.read_examples(loop.workspace, preparing.prepare(loop), "eval")[0].question
+    held_out = versions.read_examples(loop.workspace, preparing.prepare(loop.project), "eval")[
+        0
+    ].question
     ids = corrected(
         loop,
         same=(golden, "x", "press it"),
@@ -294,7 +297,7 @@ def test_no_test_case_is_learned_by_way_of_production(desk: Callable[..., Loop])
     )
     for name in ids:
         decide(loop, ids[name], "approved")
-    version = preparing.prepare(loop)
+    version = preparing.prepare(loop.project)
     stored = texts(loop, version)
     for file in ("train.jsonl", "preferences.jsonl"):
         assert "blinking" not in stored[file]
@@ -317,7 +320,7 @@ def test_a_decision_that_a_version_used_is_not_undone(desk: Callable[..., Loop])
     for name in ids:
         decide(loop, ids[name], "approved")
     review.undo(loop.workspace, model="router", item=ids["two"], reviewer="ann")
-    version = preparing.prepare(loop)
+    version = preparing.prepare(loop.project)
     assert question(101) not in trained(loop, version)
     with pytest.raises(ConflictError, match=version.label):
         review.undo(loop.workspace, model="router", item=ids["one"], reviewer="ann")
@@ -329,25 +332,27 @@ def test_a_version_is_validated_against_the_last(desk: Callable[..., Loop], cloc
         for n in range(100, 400)
     ]
     loop = desk(labels)
-    first = preparing.prepare(loop)
+    first = preparing.prepare(loop.project)
     assert first.validation is None
-    assert preparing.prepare(loop).validation is None, "it is the same version"
+    assert preparing.prepare(loop.project).validation is None, "it is the same version"
     shifted = [
         {"prompt": question(n) + " and so on" * 9, "completion": '{"intent": "a"}'}
         for n in range(400, 700)
     ]
     clock.advance(days=1)
-    second = preparing.prepare(desk([*labels, *shifted]))
+    second = preparing.prepare(desk([*labels, *shifted]).project)
     assert second.validation is not None
     assert second.validation["against"] == first.label
     changed = {c["name"] for c in second.validation["checks"] if c["verdict"] == "changed"}
     assert changed == {"answer key: ok", "length of the prompts", "length of the answers",
                        "answers: intent"}  # fmt: skip
     clock.advance(days=1)
-    third = preparing.prepare(desk([*labels, *shifted, {"prompt": "one more", "completion": "x"}]))
+    third = preparing.prepare(
+        desk([*labels, *shifted, {"prompt": "one more", "completion": "x"}]).project
+    )
     assert third.validation is not None
     assert third.validation["changed"] == 0
     clock.advance(days=1)
-    fewer = preparing.prepare(desk(labels[:20])).validation
+    fewer = preparing.prepare(desk(labels[:20]).project).validation
     assert fewer is not None
     assert "rows" in {c["name"] for c in fewer["checks"] if c["verdict"] == "changed"}

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from live_desk import SCHEMA, capture, feedback, make_loop, put_live
 from tuneloop.answer_form import confirms
+from tuneloop.loop import Loop
 from tuneloop.modelfile import AbstainSettings, TaskSettings
 from tuneloop.retraining import review, sampling
-from tuneloop.retraining.loop import Loop
 from tuneloop.retraining.review import ReviewItem
 from tuneloop.retraining.sampling import draw, queue_sample, slice_of
 from tuneloop.workspace import Workspace
@@ -50,9 +50,9 @@ def test_last_weeks_answers_are_queued_once(loop: Loop, clock) -> None:
     for intent, count in (("refund", 40), ("delivery", 20), ("human", 1)):
         capture(loop, count, bundle=live.id, at=clock(), response=answer(intent))
     capture(loop, 5, bundle=live.id, at=clock(), tags='{"probe": "golden"}')
-    assert queue_sample(loop, clock()).answers == 0, "this week is not over"
+    assert queue_sample(loop.project, clock()).answers == 0, "this week is not over"
     clock.advance(days=5)  # Monday
-    found = queue_sample(loop, clock())
+    found = queue_sample(loop.project, clock())
     assert (found.week, found.answers, found.new, found.labels) == ("2026-W10", 61, 6, 0)
     assert found.slices["human"] == 1, "the one answer of a small slice is seen"
     assert sum(found.slices.values()) == 6
@@ -66,24 +66,24 @@ def test_last_weeks_answers_are_queued_once(loop: Loop, clock) -> None:
     assert dict(weights) == {"refund": 40, "delivery": 20, "human": 1}
 
     clock.advance(days=3)
-    again = queue_sample(loop, clock())
+    again = queue_sample(loop.project, clock())
     assert (again.new, again.week) == (0, found.week)
     clock.advance(days=4)
-    assert queue_sample(loop, clock()).answers == 0
+    assert queue_sample(loop.project, clock()).answers == 0
 
 
 def test_what_people_decide_becomes_a_label(loop: Loop, clock) -> None:
     live = put_live(loop)
     capture(loop, 6, bundle=live.id, at=clock(), response=answer("refund"))
     clock.advance(days=7)
-    queue_sample(loop, clock())
+    queue_sample(loop.project, clock())
     items = review.listing(loop.workspace, "desk", kind="sample")
     decide(loop, items[0], "approved")
     decide(loop, items[1], "approved", answer("delivery"))
     decide(loop, items[2], "rejected")
     decide(loop, items[3], "skipped")
-    assert queue_sample(loop, clock()).labels == 3
-    assert queue_sample(loop, clock()).labels == 0
+    assert queue_sample(loop.project, clock()).labels == 3
+    assert queue_sample(loop.project, clock()).labels == 0
     labels = {row["interaction"]: row for row in feedback(loop, "label")}
     assert labels[items[0].interaction]["value"] == answer("refund")
     assert labels[items[1].interaction]["value"] == answer("delivery")
@@ -99,17 +99,17 @@ def test_what_people_decide_becomes_a_label(loop: Loop, clock) -> None:
     clock.advance(minutes=1)
     review.undo(loop.workspace, model="desk", item=items[2].id, reviewer="ines")
     decide(loop, items[2], "approved")
-    assert queue_sample(loop, clock()).labels == 1
-    assert queue_sample(loop, clock()).labels == 0
+    assert queue_sample(loop.project, clock()).labels == 1
+    assert queue_sample(loop.project, clock()).labels == 0
     last = {row["interaction"]: row["value"] for row in feedback(loop, "label")}
     assert last[items[2].interaction] == answer("refund"), "the last decision counts"
-    figure = sampling.accuracy(loop)
+    figure = sampling.accuracy(loop.project)
     assert figure is not None
     assert (figure.value, figure.n) == (pytest.approx(2 / 3), 3)
 
 
 def test_nothing_sampled_tells_nothing(loop: Loop) -> None:
-    assert sampling.accuracy(loop) is None
+    assert sampling.accuracy(loop.project) is None
 
 
 @given(

@@ -14,8 +14,8 @@ from tuneloop.cli.main import app
 from tuneloop.datasets import versions
 from tuneloop.datasets.recipe import recipe
 from tuneloop.errors import DataError, ModelFileError, UsageError
+from tuneloop.loop import Loop
 from tuneloop.modelfile import load
-from tuneloop.retraining.loop import Loop
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_columns_are_written_and_every_stage_reads_them(folder: Path) -> None:
         assert made.report["recipe"]["data"]["columns"] == {"prompt": "said", "answer": "slots"}
         from tuneloop.retraining.candidate import plan_for
 
-        golden = plan_for(loop, made).suites[1]
+        golden = plan_for(loop.project, made).suites[1]
         assert [case.question for case in golden.cases][:1] == ["chairs by 0"]
         assert json.loads(golden.cases[0].expected or "") == {"day": "0"}
     finally:

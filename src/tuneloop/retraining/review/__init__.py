@@ -5,7 +5,12 @@ both have, independently of each other (D10).
 """
 
 from tuneloop.retraining.review.conflicts import collect_contradictions
-from tuneloop.retraining.review.corrections import approved_rows, collect, reviewers_of
+from tuneloop.retraining.review.corrections import (
+    approved_rows,
+    collect,
+    collect_corrections,
+    reviewers_of,
+)
 from tuneloop.retraining.review.deciding import decide, undo
 from tuneloop.retraining.review.form import DeclaredForm, declared_form
 from tuneloop.retraining.review.outcome import Decision, Judgement
@@ -32,6 +37,7 @@ __all__ = [
     "approved_rows",
     "collect",
     "collect_contradictions",
+    "collect_corrections",
     "decide",
     "decided",
     "declared_form",

@@ -10,12 +10,28 @@ import sqlalchemy as sa
 
 from tuneloop.answer_form import edited_text
 from tuneloop.datasets.importing import CORRECTION
+from tuneloop.project import Project
 from tuneloop.retraining.review.queue import Proposal, ReviewItem, listing, put, storable
 from tuneloop.retraining.review.queue import judgements as all_judgements
 from tuneloop.storage import tables
 from tuneloop.workspace import Workspace
 
 _UNJUDGED = ("open", "skipped")
+
+
+def collect_corrections(project: Project) -> int:
+    """Put new edits from production into the review queue; how many were new.
+
+    Raises:
+        BusyError: another process has been moving the captured traffic for a minute.
+    """
+    project.ingest()
+    return collect(
+        project.workspace,
+        model=project.model.name,
+        endpoint=project.model.endpoint_name,
+        double_share=project.model.review.double_share,
+    )
 
 
 def collect(workspace: Workspace, *, model: str, endpoint: str, double_share: float = 0.0) -> int:

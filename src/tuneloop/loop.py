@@ -6,44 +6,66 @@ stores, so a new process goes on where this one stopped.
 
 from __future__ import annotations
 
+import getpass
 import os
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from tuneloop import modelfile, under_way
+from tuneloop import modelfile
 from tuneloop.arguments import checked_methods
+from tuneloop.datasets import diff, versions
+from tuneloop.datasets.diff import DatasetDiff
+from tuneloop.datasets.versions import DatasetVersion
+from tuneloop.deployment import controller, drill, endpoints, release, rollouts, up
+from tuneloop.deployment.backtest import Backtest
+from tuneloop.deployment.drill import DrillReport
+from tuneloop.deployment.endpoints import Endpoint
+from tuneloop.deployment.load import Load
+from tuneloop.deployment.release import Release
+from tuneloop.deployment.rollouts import Rollout
 from tuneloop.errors import UsageError
+from tuneloop.evaluation import stage as evaluations
+from tuneloop.evaluation.report import Report
+from tuneloop.evaluation.stage import Evaluation
 from tuneloop.modelfile import ModelFile, ModelSettings
-from tuneloop.progress import Progress, Silent
-from tuneloop.workspace import FOLDER, Workspace, actor
-
-if TYPE_CHECKING:
-    from tuneloop.datasets.diff import DatasetDiff
-    from tuneloop.datasets.versions import DatasetVersion
-    from tuneloop.deployment.backtest import Backtest
-    from tuneloop.deployment.drill import DrillReport
-    from tuneloop.deployment.endpoints import Endpoint
-    from tuneloop.deployment.load import Load
-    from tuneloop.deployment.release import Release
-    from tuneloop.deployment.rollouts import Rollout
-    from tuneloop.evaluation.report import Report
-    from tuneloop.evaluation.stage import Evaluation
-    from tuneloop.monitoring.alerts import Alert
-    from tuneloop.monitoring.measurement import Measurement
-    from tuneloop.registry.base_model import BaseModel
-    from tuneloop.registry.bundle import Bundle
-    from tuneloop.retraining.benching import Bench
-    from tuneloop.retraining.candidate import Candidate
-    from tuneloop.retraining.cycle_end import CycleResult
-    from tuneloop.retraining.held_out import HeldOut
-    from tuneloop.retraining.status import Status
-    from tuneloop.storage.ingest import IngestReport
-    from tuneloop.storage.retention import Pruned
-    from tuneloop.training.stage import TrainingRun
-    from tuneloop.under_way import UnderWay
+from tuneloop.monitoring import alerts
+from tuneloop.monitoring import stage as monitoring
+from tuneloop.monitoring.alerts import Alert
+from tuneloop.monitoring.measurement import Measurement
+from tuneloop.monitoring.monitors import table
+from tuneloop.progress import Progress
+from tuneloop.project import Project
+from tuneloop.registry.base_model import BaseModel
+from tuneloop.registry.bundle import Bundle
+from tuneloop.retraining import (
+    backtesting,
+    benching,
+    candidate,
+    held_out,
+    housekeeping,
+    measuring,
+    names,
+    preparing,
+    review,
+    status,
+    tracing,
+    training,
+    worker_process,
+)
+from tuneloop.retraining.benching import Bench
+from tuneloop.retraining.candidate import Candidate
+from tuneloop.retraining.cycle import run_cycle
+from tuneloop.retraining.cycle_end import CycleResult
+from tuneloop.retraining.held_out import HeldOut
+from tuneloop.retraining.status import Status
+from tuneloop.storage.ingest import IngestReport
+from tuneloop.storage.retention import Pruned
+from tuneloop.training import stage as runs
+from tuneloop.training.stage import TrainingRun
+from tuneloop.under_way import UnderWay
+from tuneloop.workspace import Workspace
 
 LATEST = "latest"
 
@@ -57,14 +79,8 @@ class Loop:
     and whoever acts may not do it. All are a TuneloopError, with what to do in `remedy`.
     """
 
-    def __init__(
-        self, workspace: Workspace, model_file: ModelFile, progress: Progress | None = None
-    ) -> None:
-        self.workspace = workspace
-        self.model_file = model_file
-        self.progress: Progress = progress or Silent()
-        self._base: BaseModel | None = None
-        self._checked: set[tuple[bool, bool]] = set()
+    def __init__(self, project: Project) -> None:
+        self.project = project
 
     @classmethod
     def open(
@@ -73,6 +89,7 @@ class Loop:
         *,
         overrides: Sequence[str] = (),
         progress: Progress | None = None,
+        actor: str | None = None,
     ) -> Loop:
         """What `tuneloop.open` does.
 
@@ -81,35 +98,44 @@ class Loop:
             ModelFileError: the file is missing or wrong.
             StoreError: the workspace cannot be used.
         """
-        found = modelfile.load(Path(path), overrides=overrides)
-        root = os.environ.get("TUNELOOP_WORKSPACE")
-        workspace = Workspace.open(Path(root) if root else found.folder / FOLDER)
-        return cls(workspace, found, progress)
+        return cls(
+            Project.open(
+                Path(path), actor=actor or whoever_acts(), overrides=overrides, progress=progress
+            )
+        )
+
+    @property
+    def workspace(self) -> Workspace:
+        """The three stores, and the clock."""
+        return self.project.workspace
+
+    @property
+    def model_file(self) -> ModelFile:
+        """The model file as it was read, with where each value comes from."""
+        return self.project.model_file
 
     @property
     def model(self) -> ModelSettings:
         """The model file's settings with defaults and overrides applied."""
-        return self.model_file.settings
+        return self.project.model
+
+    @property
+    def progress(self) -> Progress:
+        """What is told what long steps do."""
+        return self.project.progress
+
+    @property
+    def actor(self) -> str:
+        """Who acts, as the audit log names them."""
+        return self.project.actor
 
     def close(self) -> None:
         """Give back what the stores hold open; the loop cannot be used afterwards."""
-        self.workspace.records.close()
-
-    @contextmanager
-    def telling(self, what: str) -> Iterator[None]:
-        """While it lasts, other processes can see what this one is doing (`under_way`)."""
-        inner = self.progress
-        folder = under_way.folder(self.workspace.root, self.model.name)
-        with under_way.told(inner, folder, what=what, now=self.workspace.now) as self.progress:
-            try:
-                yield
-            finally:
-                self.progress = inner
+        self.project.close()
 
     def under_way(self) -> list[UnderWay]:
         """What processes are doing for this model at this moment."""
-        folder = under_way.folder(self.workspace.root, self.model.name)
-        return under_way.seen(folder, now=self.workspace.now())
+        return self.project.under_way()
 
     def check(self, *, base: bool = False, rows: bool = True) -> None:
         """Refuse a model file that names what is not there: files, columns, metrics, the base.
@@ -121,11 +147,7 @@ class Loop:
             ModelFileError: with all such names at once.
             BaseModelError: `base`, and nobody could be asked for it.
         """
-        from tuneloop.retraining import names
-
-        if not any(b >= base and r >= rows for b, r in self._checked):
-            names.require(self.model_file, progress=self.progress, base=base, rows=rows)
-            self._checked.add((base, rows))
+        names.check(self.project, base=base, rows=rows)
 
     # Stage 1: prepare
 
@@ -137,9 +159,8 @@ class Loop:
         Raises:
             DataError: the sources cannot be used, or too little is left of them.
         """
-        from tuneloop.retraining import preparing
 
-        return preparing.prepare(self)
+        return preparing.prepare(self.project)
 
     def dataset(self, reference: str = LATEST) -> DatasetVersion:
         """A dataset version by digest, its beginning, label, or `latest`.
@@ -147,13 +168,11 @@ class Loop:
         Raises:
             UsageError: none, or more than one, is meant.
         """
-        from tuneloop.datasets import versions
 
         return versions.load(self.workspace, self.model.name, reference)
 
     def dataset_versions(self) -> list[DatasetVersion]:
         """All versions of this model, the newest first."""
-        from tuneloop.datasets import versions
 
         return versions.list_versions(self.workspace, self.model.name)
 
@@ -163,15 +182,13 @@ class Loop:
         Raises:
             CorruptArtifactError: the stored bytes have changed.
         """
-        from tuneloop.datasets import versions
 
         return versions.read_left_out(self.workspace, version)
 
     def held_out(self, version: DatasetVersion) -> HeldOut:
         """The held-out cases of a version against the gates of the model file as it is now."""
-        from tuneloop.retraining import held_out
 
-        return held_out.held_out(self, version)
+        return held_out.held_out(self.project, version)
 
     def dataset_diff(self, before: str, after: str) -> DatasetDiff:
         """What changed between two dataset versions, named as for `dataset`.
@@ -179,9 +196,8 @@ class Loop:
         Raises:
             UsageError: none, or more than one, is meant by a name.
         """
-        from tuneloop.datasets.diff import diff
 
-        return diff(self.workspace, self.dataset(before), self.dataset(after))
+        return diff.diff(self.workspace, self.dataset(before), self.dataset(after))
 
     # Stage 2: train
 
@@ -191,16 +207,7 @@ class Loop:
         Raises:
             BaseModelError: it does not exist, cannot be reached, or cannot be trained.
         """
-        from tuneloop.registry.base_model import base_spec, resolve_base
-
-        if self._base is None:
-            self._base = resolve_base(
-                base_spec(self.model.base, folder=self.model_file.folder),
-                cache=self.workspace.folder("cache/bases"),
-                revision=self.model.revision,
-                progress=self.progress,
-            )
-        return self._base
+        return self.project.base()
 
     def train(self, dataset: DatasetVersion | None = None, *, force: bool = False) -> TrainingRun:
         """Train on a dataset version, by default the latest.
@@ -213,26 +220,12 @@ class Loop:
             TrainingError: it cannot start or did not finish; it can be continued.
             BusyError: another process is training this model.
         """
-        from tuneloop.training import stage
-
-        self.check(base=True, rows=False)
-        version = dataset or self.dataset()
-        busy = self.workspace.exclusive(f"train-{self.model.name}", doing="train")
-        with busy, self.telling("training"):
-            return stage.train(
-                self.workspace,
-                model=self.model_file,
-                dataset=version.digest,
-                base=self.base(),
-                force=force,
-                progress=self.progress,
-            )
+        return training.train(self.project, dataset, force=force)
 
     def training_runs(self) -> list[TrainingRun]:
         """All runs of this model, the newest first."""
-        from tuneloop.training import stage
 
-        return stage.listing(self.workspace, self.model.name)
+        return runs.listing(self.workspace, self.model.name)
 
     def training_run(self, reference: str = LATEST) -> TrainingRun:
         """A run by id, its beginning, or `latest` (the newest finished one).
@@ -240,17 +233,7 @@ class Loop:
         Raises:
             UsageError: none, or more than one, is meant.
         """
-        runs = self.training_runs()
-        if reference == LATEST:
-            found = [run for run in runs if run.status == "finished"][:1]
-        else:
-            found = [run for run in runs if run.id.startswith(reference)]
-        if len(found) != 1:
-            raise UsageError(
-                f"{reference!r} names {len(found)} training runs; expected one.",
-                remedy="See them with `tuneloop runs list`; start one with `tuneloop train`.",
-            )
-        return found[0]
+        return runs.run_of(self.workspace, self.model.name, reference)
 
     # Stage 3: evaluate
 
@@ -262,9 +245,8 @@ class Loop:
             GateError: a file diverges from the step before beyond its bound.
             EvaluationError: a server does not answer, or a gate or suite cannot be understood.
         """
-        from tuneloop.retraining.candidate import make_candidate
 
-        return make_candidate(self, dataset, run)
+        return candidate.make_candidate(self.project, dataset, run)
 
     def evaluate_bundle(self, reference: str) -> Evaluation:
         """Evaluate a bundle again, on the suites and gates of the model file as it is now.
@@ -273,15 +255,13 @@ class Loop:
             UsageError: no bundle, or more than one, is meant.
             EvaluationError: a server does not answer, or a gate or suite cannot be understood.
         """
-        from tuneloop.retraining.candidate import evaluate_bundle
 
-        return evaluate_bundle(self, self.bundle(reference))
+        return candidate.evaluate_bundle(self.project, self.bundle(reference))
 
     def evaluations(self) -> list[Evaluation]:
         """All evaluations of this model, the newest first."""
-        from tuneloop.evaluation import stage
 
-        return stage.find_all(self.workspace, model=self.model.name)
+        return evaluations.find_all(self.workspace, model=self.model.name)
 
     def evaluation(self, reference: str = LATEST) -> Evaluation:
         """An evaluation by id, or `latest` (the newest finished one).
@@ -290,10 +270,9 @@ class Loop:
             UsageError: `latest`, and none is finished.
             EvaluationError: there is none with this id.
         """
-        from tuneloop.evaluation import stage
 
         if reference != LATEST:
-            return stage.find(self.workspace, reference)
+            return evaluations.find(self.workspace, reference)
         finished = [one for one in self.evaluations() if one.status == "finished"]
         if not finished:
             raise UsageError("There is no finished evaluation.", remedy="Make one: tuneloop run")
@@ -305,9 +284,8 @@ class Loop:
         Raises:
             EvaluationError: it is not finished.
         """
-        from tuneloop.evaluation import stage
 
-        return stage.read_report(self.workspace, evaluation)
+        return evaluations.read_report(self.workspace, evaluation)
 
     # Stage 4: deploy
 
@@ -318,9 +296,8 @@ class Loop:
             UsageError: none, or more than one, is meant.
             CorruptArtifactError: the stored manifest does not match its id.
         """
-        from tuneloop.registry import bundle as bundles
 
-        return bundles.find(self.workspace, reference, model=self.model.name)
+        return self.project.bundle(reference)
 
     def deploy(self, bundle: Bundle | str = "candidate", *, reason: str) -> Release:
         """Put a bundle into production after verifying and smoke-testing it.
@@ -331,10 +308,9 @@ class Loop:
             UsageError: no bundle, or more than one, is meant.
             GateError: its gates did not pass, or the smoke test fails; production is unchanged.
         """
-        from tuneloop.retraining.candidate import deploy
 
         found = self.bundle(bundle) if isinstance(bundle, str) else bundle
-        return deploy(self, found, reason=reason)
+        return candidate.deploy(self.project, found, reason=reason)
 
     def roll_out(self, bundle: Bundle | str = "candidate") -> Rollout:
         """Begin to move the endpoint to a bundle step by step: shadow, canary, full.
@@ -344,10 +320,9 @@ class Loop:
             UsageError: nothing is in production, or nothing is being served.
             BusyError: a rollout is under way.
         """
-        from tuneloop.retraining.candidate import roll_out
 
         found = self.bundle(bundle) if isinstance(bundle, str) else bundle
-        return roll_out(self, found)
+        return candidate.roll_out(self.project, found)
 
     def rollout(self, reference: str = LATEST) -> Rollout:
         """A rollout by id, its beginning, or `latest`.
@@ -355,13 +330,11 @@ class Loop:
         Raises:
             UsageError: none, or more than one, is meant.
         """
-        from tuneloop.deployment import rollouts
 
         return rollouts.find(self.workspace, self.model.name, reference)
 
     def rollouts(self) -> list[Rollout]:
         """All rollouts of this model, the newest first."""
-        from tuneloop.deployment import rollouts
 
         return rollouts.listing(self.workspace, self.model.name)
 
@@ -375,10 +348,9 @@ class Loop:
             GateError: it cannot go on, since somebody rejected the candidate.
             ConflictError: it was moved meanwhile.
         """
-        from tuneloop.deployment import controller
 
         return controller.steer(
-            self.workspace, self.model.name, command, actor=actor(), reason=reason
+            self.workspace, self.model.name, command, actor=self.actor, reason=reason
         )
 
     def roll_back(
@@ -393,12 +365,11 @@ class Loop:
             ConflictError: another bundle than `expected` is in production; nothing changed.
             DeploymentError: its server fails, and `force` is not set; nothing changed.
         """
-        from tuneloop.deployment import release
 
         return release.roll_back(
             self.workspace,
             model=self.model.name,
-            actor=actor(),
+            actor=self.actor,
             reason=reason,
             force=force,
             expected=self.bundle(expected).id if expected else None,
@@ -416,9 +387,8 @@ class Loop:
             UsageError: nothing is in production, or nothing that it answered was captured.
             DeploymentError: the bundle's server does not come up.
         """
-        from tuneloop.retraining import backtesting
 
-        return backtesting.backtest(self, self.bundle(bundle), since=since, limit=limit)
+        return backtesting.backtest(self.project, self.bundle(bundle), since=since, limit=limit)
 
     def bench(
         self,
@@ -439,13 +409,12 @@ class Loop:
             EvaluationError: `gate`, and one of them cannot be understood.
             DeploymentError: a server does not come up.
         """
-        from tuneloop.retraining import benching
 
         found = self.bundle(bundle)
         if gate:
-            return benching.gate(self, found, against=against)
+            return benching.gate(self.project, found, against=against)
         declared = benching.declared_loads(self.model.bench)
-        return benching.bench(self, found, against=against, loads=loads or declared)
+        return benching.bench(self.project, found, against=against, loads=loads or declared)
 
     def drill(
         self, *, repeats: int = 3, connections: int = 16, key: str | None = None
@@ -459,7 +428,6 @@ class Loop:
             UsageError: nothing is being served, or there is no previous bundle.
             DeploymentError: a switch does not take effect.
         """
-        from tuneloop.deployment import drill, up
 
         url = up.gateway_url(self.workspace)
         if url is None:
@@ -476,7 +444,7 @@ class Loop:
             probing,
             model=self.model.name,
             repeats=repeats,
-            actor=actor(),
+            actor=self.actor,
             progress=self.progress,
         )
 
@@ -490,10 +458,8 @@ class Loop:
             BusyError: it is running already.
             DeploymentError: a server does not come up.
         """
-        from tuneloop.deployment import endpoints, up
-        from tuneloop.retraining import worker_process
 
-        endpoints.take_over_settings(self.workspace, model=self.model, actor=actor())
+        endpoints.take_over_settings(self.workspace, model=self.model, actor=self.actor)
         up.serve_until_told(
             self.workspace,
             host=self.model.endpoint.host,
@@ -511,23 +477,19 @@ class Loop:
             BusyError: it is running already.
             DeploymentError: it is not ready in time; it is stopped again.
         """
-        from tuneloop.deployment import up
 
         flags = [f"--set={flag}" for flag in self.model_file.overrides]
         return up.start_detached(self.workspace, ["-f", str(self.model_file.path), *flags])
 
     def down(self) -> bool:
         """Stop serving; whether it was running."""
-        from tuneloop.deployment import up
 
         return up.stop(self.workspace)
 
     def status(self) -> Status:
         """What is live, since when, is it healthy, what next."""
-        from tuneloop.deployment import up
-        from tuneloop.retraining.status import status
 
-        return status(self.workspace, self.model, gateway_url=up.gateway_url(self.workspace))
+        return status.status(self.workspace, self.model, gateway_url=up.gateway_url(self.workspace))
 
     # Stage 5: monitor
 
@@ -539,9 +501,8 @@ class Loop:
         Raises:
             BusyError: another process has been moving the captured traffic for a minute.
         """
-        from tuneloop.storage.ingest import ingest
 
-        return ingest(self.workspace.folder("spool"), self.workspace.traffic)
+        return self.project.ingest()
 
     def monitor(self, *, only: Collection[str] | None = None) -> list[Measurement]:
         """Measure the last window of traffic of the bundle in production.
@@ -552,16 +513,7 @@ class Loop:
             UsageError: nothing is in production, or there is no such monitor.
             BusyError: another process has been moving the captured traffic for a minute.
         """
-        from tuneloop.monitoring import stage
-
-        return stage.run_monitors(
-            self.workspace,
-            model_file=self.model_file,
-            bundle=self.bundle("production"),
-            endpoint=self.model.endpoint_name,
-            only=only,
-            progress=self.progress,
-        )
+        return measuring.measure(self.project, only=only)
 
     def measurements(
         self, *, monitor: str | None = None, limit: int | None = None
@@ -571,18 +523,15 @@ class Loop:
         Raises:
             UsageError: nothing was measured by this name, and there is no such monitor.
         """
-        from tuneloop.monitoring import stage
-        from tuneloop.monitoring.monitors import table
 
         name = self.model.name
-        found = stage.history(self.workspace, model=name, monitor=monitor, limit=limit)
+        found = monitoring.history(self.workspace, model=name, monitor=monitor, limit=limit)
         if monitor is not None and not found:
             table.chosen([monitor])
         return found
 
     def alerts(self, *, all_: bool = False) -> list[Alert]:
         """Alerts that are not resolved, or all, the newest first."""
-        from tuneloop.monitoring import alerts
 
         return alerts.listing(self.workspace, self.model.name, unresolved_only=not all_)
 
@@ -592,9 +541,8 @@ class Loop:
         Raises:
             UsageError: there is no such alert, or it is resolved.
         """
-        from tuneloop.monitoring import alerts
 
-        alerts.acknowledge(self.workspace, alert, actor=actor())
+        alerts.acknowledge(self.workspace, alert, actor=self.actor)
 
     def prune(self, *, older_than: timedelta | None = None, dry_run: bool = False) -> Pruned:
         """Remove captured traffic that is older than that, else than `endpoint.retention_days`.
@@ -602,19 +550,17 @@ class Loop:
         Raises:
             UsageError: neither says how long it is kept.
         """
-        from tuneloop.retraining import housekeeping
 
         return housekeeping.prune(
             self.workspace,
             model=self.model.name,
             older_than=housekeeping.kept_for(self.model) if older_than is None else older_than,
-            actor=actor(),
+            actor=self.actor,
             dry_run=dry_run,
         )
 
     def interactions(self, *, limit: int = 20) -> list[dict[str, Any]]:
         """Captured interactions of this endpoint, the newest first; at most `limit`."""
-        from tuneloop.retraining import tracing
 
         self.ingest()
         return tracing.interactions(self.workspace, self.model.endpoint_name, limit=limit)
@@ -625,7 +571,6 @@ class Loop:
         Raises:
             UsageError: it was not captured.
         """
-        from tuneloop.retraining import tracing
 
         self.ingest()
         return tracing.trace(self.workspace, interaction)
@@ -634,15 +579,7 @@ class Loop:
 
     def collect_corrections(self) -> int:
         """Put new edits from production into the review queue; how many were new."""
-        from tuneloop.retraining import review
-
-        self.ingest()
-        return review.collect(
-            self.workspace,
-            model=self.model.name,
-            endpoint=self.model.endpoint_name,
-            double_share=self.model.review.double_share,
-        )
+        return review.collect_corrections(self.project)
 
     def run(self, *, reason: str = "started by hand", force: bool = False) -> CycleResult:
         """One cycle: prepare, train, evaluate, decide, deploy.
@@ -654,6 +591,16 @@ class Loop:
             BusyError: another cycle of this model is running.
             TuneloopError: a step failed; production is unchanged, the next call continues.
         """
-        from tuneloop.retraining.cycle import run_cycle
 
-        return run_cycle(self, reason=reason, force=force)
+        return run_cycle(self.project, reason=reason, force=force)
+
+
+def whoever_acts() -> str:
+    """Who is acting: TUNELOOP_ACTOR, else the system's user name."""
+    named = os.environ.get("TUNELOOP_ACTOR")
+    if named:
+        return named
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

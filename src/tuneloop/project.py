@@ -1,0 +1,135 @@
+"""A model and its workspace, and who works on it: what everything above the stages receives.
+
+A stage takes what it needs and knows no project. What composes stages takes a `Project` and hands
+them their parts. Who acts is a part of it and is read from no environment below: a web process acts
+for many people at once, each with `project.as_(name)`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tuneloop import modelfile, under_way
+from tuneloop.modelfile import ModelFile, ModelSettings
+from tuneloop.progress import Progress, Silent
+from tuneloop.registry import bundle as bundles
+from tuneloop.registry.base_model import BaseModel, base_spec, resolve_base
+from tuneloop.registry.bundle import Bundle
+from tuneloop.storage.ingest import IngestReport, ingest
+from tuneloop.under_way import UnderWay
+from tuneloop.workspace import FOLDER, Workspace
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """One model of a workspace."""
+
+    workspace: Workspace
+    model_file: ModelFile
+    actor: str
+    """Who acts; it stands in the audit log, and is asked for permission."""
+    progress: Progress = field(default_factory=Silent)
+    _seen: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
+    """What `once` found, shared with the projects that were made of this one."""
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        actor: str,
+        overrides: Sequence[str] = (),
+        progress: Progress | None = None,
+    ) -> Project:
+        """The project of a model file, or of the folder that it is in.
+
+        Its workspace is the folder `.tuneloop` beside it, or what TUNELOOP_WORKSPACE names.
+
+        Raises:
+            ModelFileError: the file is missing or wrong.
+            StoreError: the workspace cannot be used.
+        """
+        model_file = modelfile.load(path, overrides=overrides)
+        root = os.environ.get("TUNELOOP_WORKSPACE")
+        workspace = Workspace.open(Path(root) if root else model_file.folder / FOLDER)
+        return cls(
+            workspace=workspace,
+            model_file=model_file,
+            actor=actor,
+            progress=progress or Silent(),
+        )
+
+    @property
+    def model(self) -> ModelSettings:
+        """The model file's settings with defaults and overrides applied."""
+        return self.model_file.settings
+
+    def as_(self, actor: str) -> Project:
+        """The same project, where somebody else acts."""
+        return replace(self, actor=actor)
+
+    def close(self) -> None:
+        """Give back what the stores hold open; the project cannot be used afterwards."""
+        self.workspace.records.close()
+
+    def once(self, key: Hashable, find: Callable[[], T]) -> T:
+        """What `find` returned the first time that it was asked for under this key."""
+        if key not in self._seen:
+            self._seen[key] = find()
+        found: T = self._seen[key]
+        return found
+
+    def bundle(self, reference: str = "production") -> Bundle:
+        """A bundle by id, the beginning of it, or alias: production, previous, candidate.
+
+        Raises:
+            UsageError: none, or more than one, is meant.
+            CorruptArtifactError: the stored manifest does not match its id.
+        """
+        return bundles.find(self.workspace, reference, model=self.model.name)
+
+    def base(self) -> BaseModel:
+        """The base model, fetched or found, with its content hash.
+
+        Raises:
+            BaseModelError: it does not exist, cannot be reached, or cannot be trained.
+        """
+        return self.once(
+            ("base", self.model.base, self.model.revision),
+            lambda: resolve_base(
+                base_spec(self.model.base, folder=self.model_file.folder),
+                cache=self.workspace.folder("cache/bases"),
+                revision=self.model.revision,
+                progress=self.progress,
+            ),
+        )
+
+    def ingest(self) -> IngestReport:
+        """Move what the gateway captured into the traffic tables.
+
+        Raises:
+            BusyError: another process has been moving the captured traffic for a minute.
+        """
+        return ingest(self.workspace.folder("spool"), self.workspace.traffic)
+
+    @contextmanager
+    def telling(self, what: str) -> Iterator[Project]:
+        """A project whose work other processes can see while it lasts (`under_way`)."""
+        folder, now = self._under_way, self.workspace.now
+        with under_way.told(self.progress, folder, what=what, now=now) as progress:
+            yield replace(self, progress=progress)
+
+    def under_way(self) -> list[UnderWay]:
+        """What processes are doing for this model at this moment."""
+        return under_way.seen(self._under_way, now=self.workspace.now())
+
+    @property
+    def _under_way(self) -> Path:
+        return under_way.folder(self.workspace.root, self.model.name)

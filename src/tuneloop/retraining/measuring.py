@@ -1,0 +1,28 @@
+"""Stage 5 as the worker and people start it: what is in production, measured."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from tuneloop.monitoring import stage
+from tuneloop.monitoring.measurement import Measurement
+from tuneloop.project import Project
+
+
+def measure(project: Project, *, only: Collection[str] | None = None) -> list[Measurement]:
+    """Measure the last window of traffic of the bundle in production.
+
+    `only`: names of monitors, such as `["format_compliance"]`; None: all.
+
+    Raises:
+        UsageError: nothing is in production, or there is no such monitor.
+        BusyError: another process has been moving the captured traffic for a minute.
+    """
+    return stage.run_monitors(
+        project.workspace,
+        model_file=project.model_file,
+        bundle=project.bundle("production"),
+        endpoint=project.model.endpoint_name,
+        only=only,
+        progress=project.progress,
+    )
