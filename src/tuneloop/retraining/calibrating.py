@@ -23,6 +23,7 @@ from tuneloop.monitoring.measurement import Measurement
 from tuneloop.registry.bundle import Bundle
 from tuneloop.retraining.captured import exchange_of, system_texts, whole_answers
 from tuneloop.retraining.declared_judge import CALIBRATION, declared_judge
+from tuneloop.storage.captured import feedback, last_said
 
 if TYPE_CHECKING:
     from tuneloop.retraining.loop import Loop
@@ -95,12 +96,9 @@ def labelled_in_traffic(loop: Loop, now: datetime) -> list[Labelled]:
     import polars as pl
 
     loop.ingest()
-    labels = (
-        loop.workspace.traffic.scan("feedback", since=now - _LABEL_AGE)
-        .filter(pl.col("kind") == "label")
-        .sort("time", "id")
-        .unique("interaction", keep="last", maintain_order=True)
-        .select("interaction", pl.col("value").alias("label"), pl.col("time").alias("labelled"))
+    said = feedback(loop.workspace.traffic, "label", since=now - _LABEL_AGE)
+    labels = last_said(said).select(
+        "interaction", pl.col("value").alias("label"), pl.col("time").alias("labelled")
     )
     rows = (
         whole_answers(loop, since=now - _LABEL_AGE, until=now)
