@@ -164,7 +164,7 @@ def record_of(
     Raises:
         KeyError: neither the row nor `fields` has the value of a field.
     """
-    columns = row._mapping
+    columns = row._asdict()
     values = {
         name: columns[name]
         for name, has_default in _fields(kind)
