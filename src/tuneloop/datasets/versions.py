@@ -32,6 +32,7 @@ from tuneloop.progress import Progress, Silent
 from tuneloop.registry import tombstones
 from tuneloop.registry.tombstones import Tombstones
 from tuneloop.storage import tables
+from tuneloop.storage.records import record_of
 from tuneloop.workspace import Workspace
 
 _MIN_PREFIX = 4
@@ -350,18 +351,8 @@ def _record(
     return _version(found)
 
 
-def _version(row: Any) -> DatasetVersion:
-    return DatasetVersion(
-        digest=row.digest,
-        model=row.model,
-        label=row.label,
-        previous=row.previous,
-        rows_train=row.rows_train,
-        rows_eval=row.rows_eval,
-        report=row.manifest,
-        validation=row.validation,
-        created_at=row.created_at,
-    )
+def _version(row: sa.Row[Any]) -> DatasetVersion:
+    return record_of(DatasetVersion, row, report=row.manifest)
 
 
 def _read_rows(path: Path) -> Iterable[dict[str, Any]]:

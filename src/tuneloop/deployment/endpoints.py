@@ -18,6 +18,7 @@ from tuneloop.hashing import short
 from tuneloop.modelfile import ModelSettings
 from tuneloop.registry import aliases, audit
 from tuneloop.storage import tables
+from tuneloop.storage.records import record_of
 from tuneloop.workspace import Workspace
 
 _MOVED = "endpoint.move"
@@ -50,7 +51,7 @@ def listing(workspace: Workspace) -> list[Endpoint]:
     """All endpoints, by name."""
     query = sa.select(tables.endpoints).order_by(tables.endpoints.c.name)
     with workspace.records.begin() as tx:
-        return [_record(row) for row in tx.execute(query)]
+        return [record_of(Endpoint, row) for row in tx.execute(query)]
 
 
 def came_by_rollback(workspace: Workspace, model: str) -> bool:
@@ -332,18 +333,7 @@ def _refuse_taken(tx: sa.Connection, wanted: Endpoint) -> None:
 
 def _read(tx: sa.Connection, model: str) -> Endpoint | None:
     row = tx.execute(sa.select(tables.endpoints).where(tables.endpoints.c.model == model)).first()
-    return None if row is None else _record(row)
-
-
-def _record(row: sa.Row[Any]) -> Endpoint:
-    return Endpoint(
-        name=row.name,
-        model=row.model,
-        bundle=row.bundle,
-        previous=row.previous,
-        settings=row.settings,
-        revision=row.revision,
-    )
+    return None if row is None else record_of(Endpoint, row)
 
 
 def describe(endpoint: Endpoint) -> str:

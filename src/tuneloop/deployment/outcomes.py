@@ -15,6 +15,7 @@ from tuneloop.deployment.rollout_plan import Guard, GuardName, RolloutPlan, Shad
 from tuneloop.deployment.rollouts import Rollout, RolloutEvent
 from tuneloop.intervals import order_statistic
 from tuneloop.modelfile import RolloutSettings
+from tuneloop.storage import captured
 from tuneloop.storage.traffic import Traffic
 
 Fits = Callable[[str], bool]
@@ -28,16 +29,13 @@ _COLUMNS = (
     "time",
     "bundle",
     "failover_from",
-    "operation",
     "status",
     "error",
     "response",
     "latency_ms",
     "completion_tokens",
     "conversation",
-    "tags",
 )
-_CLIENT_LEFT = 499
 _BASELINE = timedelta(days=7)
 _BASELINE_ANSWERS = 100
 _LENGTH_MARGIN = 1.25
@@ -82,17 +80,17 @@ def observe(
     ]
     copies = _copies(traffic, rollout) if rollout.plan.shadow else {}
     names = rollout.plan.guard_names
-    edits = _feedback(traffic, rollout, "edit") if "edits" in names else {}
-    judgements = _feedback(traffic, rollout, "judgement") if "judge" in names else {}
+    edits = _edits(traffic, rollout) if "edits" in names else {}
+    judgements = _judgements(traffic, rollout) if "judge" in names else {}
     wait = timedelta(minutes=rollout.plan.edit_minutes)
     found = []
     for row in _first_of_each(traffic, rollout):
-        if row["status"] == _CLIENT_LEFT or 400 <= row["status"] < 500:
-            continue  # what the client did says nothing about a bundle
+        if 400 <= row["status"] < 500:
+            continue  # what the client did, leaving (499) too, says nothing about a bundle
         if now - row["time"] >= wait:
             row["edited"] = _edited(row, edits.get(row["id"], ()), until=row["time"] + wait)
         if said := judgements.get(row["id"]):
-            row["judged_bad"] = not json.loads(max(said)[1])["passed"]
+            row["judged_bad"] = not json.loads(said)["passed"]
         observation = _observation(row, _at(steps, row["time"]), copies, rollout, fits)
         if observation is not None:
             found.append(observation)
@@ -136,16 +134,8 @@ def _answers_of(
     traffic: Traffic, endpoint: str, bundle: str, *, since: datetime, until: datetime
 ) -> list[tuple[float, int | None]]:
     """Latency in ms and tokens of whole answers."""
-    import polars as pl
-
-    frame = (
-        traffic.scan("interactions", since=since, until=until)
-        .filter(pl.col("endpoint") == endpoint, pl.col("bundle") == bundle)
-        .filter(pl.col("operation").fill_null("chat") == "chat")
-        .filter(pl.col("status") == 200, pl.col("error").is_null())
-        .select("latency_ms", "completion_tokens")
-        .collect()
-    )
+    chats = captured.chats(traffic, endpoint=endpoint, bundle=bundle, since=since, until=until)
+    frame = chats.filter(captured.whole()).select("latency_ms", "completion_tokens").collect()
     return list(frame.iter_rows())
 
 
@@ -201,18 +191,10 @@ def _value(guard: Guard, row: Mapping[str, Any], fits: Fits) -> float | None:
 
 
 def _first_of_each(traffic: Traffic, rollout: Rollout) -> Iterator[dict[str, Any]]:
-    import polars as pl
-
-    frame = (
-        traffic.scan("interactions", since=rollout.created_at, until=rollout.finished_at)
-        .filter(pl.col("endpoint") == rollout.endpoint)
-        .filter(pl.col("operation").fill_null("chat") == "chat")
-        .filter(~pl.col("tags").fill_null("").str.contains('"probe"'))
-        .select(_COLUMNS)
-        .sort("id")
-        .unique("conversation", keep="first", maintain_order=True)
-        .collect()
+    chats = captured.chats(
+        traffic, endpoint=rollout.endpoint, since=rollout.created_at, until=rollout.finished_at
     )
+    frame = captured.first_of_conversations(chats.select(_COLUMNS)).collect()
     yield from frame.iter_rows(named=True)
 
 
@@ -229,22 +211,19 @@ def _copies(traffic: Traffic, rollout: Rollout) -> dict[str, dict[str, Any]]:
     return {row["interaction"]: row for row in frame.iter_rows(named=True)}
 
 
-def _feedback(
-    traffic: Traffic, rollout: Rollout, kind: str
-) -> dict[str, list[tuple[datetime, str]]]:
-    """Interaction → when feedback of a kind came, and what it says as JSON."""
-    import polars as pl
+def _edits(traffic: Traffic, rollout: Rollout) -> dict[str, list[tuple[datetime, str]]]:
+    """Interaction → when it was edited, and the edits as JSON."""
+    said = captured.feedback(traffic, "edit", since=rollout.created_at)
+    edits: dict[str, list[tuple[datetime, str]]] = {}
+    for interaction, time, value in said.select("interaction", "time", "value").collect().rows():
+        edits.setdefault(interaction, []).append((time, value))
+    return edits
 
-    frame = (
-        traffic.scan("feedback", since=rollout.created_at)
-        .filter(pl.col("kind") == kind)
-        .select("interaction", "time", "value")
-        .collect()
-    )
-    found: dict[str, list[tuple[datetime, str]]] = {}
-    for interaction, time, value in frame.iter_rows():
-        found.setdefault(interaction, []).append((time, value))
-    return found
+
+def _judgements(traffic: Traffic, rollout: Rollout) -> dict[str, str]:
+    """Interaction → the judge's last verdict as JSON."""
+    said = captured.feedback(traffic, "judgement", since=rollout.created_at)
+    return dict(captured.last_said(said).select("interaction", "value").collect().iter_rows())
 
 
 def _edited(

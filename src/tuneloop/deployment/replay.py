@@ -21,6 +21,7 @@ from tuneloop.gateway.upstream import Request, Upstream
 from tuneloop.personal_data import redacted, redacted_value
 from tuneloop.progress import Progress
 from tuneloop.registry.routes import Target
+from tuneloop.storage.captured import chats, feedback, first_of_conversations, probe, whole
 from tuneloop.storage.traffic import Traffic
 
 AT_A_TIME = 2
@@ -88,29 +89,22 @@ def captured(
     import polars as pl
 
     reason = (
-        pl.when(pl.col("tags").fill_null("").str.contains('"probe"', literal=True))
+        pl.when(probe())
         .then(pl.lit("probe"))
         .when(pl.col("failover_from").is_not_null())
         .then(pl.lit("failover"))
         .when(pl.col("bundle") != bundle)
         .then(pl.lit("other_bundle"))
-        .when((pl.col("status") != 200) | pl.col("error").is_not_null())
+        .when(~whole())
         .then(pl.lit("not_answered"))
         .alias("reason")
     )
-    chats = (
-        traffic.scan("interactions", since=since)
-        .filter(pl.col("endpoint") == endpoint)
-        .filter(pl.col("operation").fill_null("chat") == "chat")
-        .select("id", "conversation", reason)
-    )
-    usable = chats.filter(pl.col("reason").is_null())
+    every_chat = chats(traffic, endpoint=endpoint, since=since, probes=True)
+    sorted_out = every_chat.select("id", "conversation", reason)
+    usable = sorted_out.filter(pl.col("reason").is_null())
     # Texts are read for the chosen ones only: a week of traffic may not fit into memory.
     counted, first = pl.collect_all(
-        [
-            chats.group_by("reason").len(),
-            usable.sort("id").unique("conversation", keep="first").select("id").sort("id"),
-        ]
+        [sorted_out.group_by("reason").len(), first_of_conversations(usable).select("id")]
     )
     counts = dict(counted.iter_rows())
     answered = counts.pop(None, 0)
@@ -120,8 +114,7 @@ def captured(
         "beyond_limit": len(first) - len(chosen),
     }
     rows = (
-        traffic.scan("interactions", since=since)
-        .filter(pl.col("id").is_in(chosen.to_list()))
+        every_chat.filter(pl.col("id").is_in(chosen.to_list()))
         .select(_COLUMNS)
         .sort("id")
         .collect()
@@ -144,9 +137,8 @@ def corrections(
     import polars as pl
 
     said = (
-        traffic.scan("feedback", since=since)
+        feedback(traffic, "edit", "label", since=since)
         .filter(pl.col("interaction").is_in(list(interactions)))
-        .filter(pl.col("kind").is_in(["edit", "label"]))
         .sort(pl.col("kind") == "edit", "time", "id")
         .select("interaction", "kind", "value")
         .collect()

@@ -14,6 +14,7 @@ from tuneloop.deployment.rollout_plan import RolloutPlan, Stage
 from tuneloop.errors import BusyError, ConflictError, UsageError
 from tuneloop.registry import audit
 from tuneloop.storage import tables
+from tuneloop.storage.records import record_of
 from tuneloop.workspace import Workspace
 
 Status = Literal["running", "paused", "finished", "rolled_back", "aborted"]
@@ -144,10 +145,7 @@ def events(workspace: Workspace, rollout: str) -> list[RolloutEvent]:
     table = tables.rollout_events
     query = sa.select(table).where(table.c.rollout == rollout).order_by(table.c.id)
     with workspace.records.begin() as tx:
-        return [
-            RolloutEvent(event=row.event, actor=row.actor, detail=row.detail, at=row.at)
-            for row in tx.execute(query)
-        ]
+        return [record_of(RolloutEvent, row) for row in tx.execute(query)]
 
 
 def move(
@@ -241,18 +239,4 @@ def _row(rollout: Rollout) -> dict[str, Any]:
 
 def _record(row: sa.Row[Any]) -> Rollout:
     plan = RolloutPlan.from_json(row.plan)
-    return Rollout(
-        id=row.id,
-        model=row.model,
-        endpoint=row.endpoint,
-        candidate=row.candidate,
-        production=row.production,
-        plan=plan,
-        stage=plan.stages[row.step],
-        status=row.status,
-        detail=row.detail,
-        revision=row.revision,
-        created_at=row.created_at,
-        step_since=row.step_since,
-        finished_at=row.finished_at,
-    )
+    return record_of(Rollout, row, plan=plan, stage=plan.stages[row.step])

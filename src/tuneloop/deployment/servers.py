@@ -22,6 +22,7 @@ from tuneloop.errors import StoreError
 from tuneloop.modelfile import EndpointSettings
 from tuneloop.registry import keys, routes
 from tuneloop.storage import tables
+from tuneloop.storage.records import record_of
 from tuneloop.workspace import Workspace
 
 ROUTES_FILE = "routes.json"
@@ -44,7 +45,7 @@ class ModelServer:
 def listing(workspace: Workspace) -> list[ModelServer]:
     """Every bundle that has or had a server."""
     with workspace.records.begin() as tx:
-        return [_record(row) for row in tx.execute(sa.select(tables.model_servers))]
+        return [record_of(ModelServer, row) for row in tx.execute(sa.select(tables.model_servers))]
 
 
 def find(workspace: Workspace, bundle: str) -> ModelServer | None:
@@ -293,14 +294,3 @@ def _last(path: Path) -> routes.RouteSnapshot:
     except StoreError:
         found = None
     return found or routes.RouteSnapshot(version=0)
-
-
-def _record(row: sa.Row[Any]) -> ModelServer:
-    return ModelServer(
-        bundle=row.bundle,
-        wanted=row.wanted,
-        base_url=row.base_url,
-        status=row.status,
-        detail=row.detail,
-        changed_at=row.changed_at,
-    )

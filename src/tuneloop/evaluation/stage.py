@@ -33,6 +33,7 @@ from tuneloop.evaluation.subjects import Subject
 from tuneloop.evaluation.targets import Answer, ChatTarget
 from tuneloop.progress import Progress, Silent
 from tuneloop.storage import tables
+from tuneloop.storage.records import record_of
 from tuneloop.workspace import Workspace
 
 ANSWERS_FILE = "answers.jsonl"
@@ -155,12 +156,12 @@ def find(workspace: Workspace, evaluation: str) -> Evaluation:
     """
     table = tables.evaluations
     with workspace.records.begin() as tx:
-        row = tx.execute(sa.select(table).where(table.c.id == evaluation)).mappings().first()
+        row = tx.execute(sa.select(table).where(table.c.id == evaluation)).first()
     if row is None:
         raise EvaluationError(
             f"There is no evaluation {evaluation!r}.", remedy="List them: tuneloop evaluation list"
         )
-    return Evaluation(**row)
+    return record_of(Evaluation, row)
 
 
 def find_all(workspace: Workspace, *, model: str) -> list[Evaluation]:
@@ -168,8 +169,8 @@ def find_all(workspace: Workspace, *, model: str) -> list[Evaluation]:
     table = tables.evaluations
     query = sa.select(table).where(table.c.model == model)
     with workspace.records.begin() as tx:
-        rows = tx.execute(query.order_by(table.c.created_at.desc(), table.c.id)).mappings().all()
-    return [Evaluation(**row) for row in rows]
+        rows = tx.execute(query.order_by(table.c.created_at.desc(), table.c.id)).all()
+    return [record_of(Evaluation, row) for row in rows]
 
 
 def read_report(workspace: Workspace, evaluation: Evaluation) -> Report:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import msgspec
 
 from tuneloop.gateway.capture import Exchange
-from tuneloop.gateway.relay import CLIENT_LEFT
+from tuneloop.storage.spool import CLIENT_LEFT
 
 _log = logging.getLogger(__name__)
 

@@ -21,9 +21,7 @@ from tuneloop.gateway.routing import Route
 from tuneloop.gateway.rsgi import HTTPProtocol, ProtocolClosed
 from tuneloop.gateway.sweep import Sweep
 from tuneloop.gateway.upstream import Answer, EventStream, Request, Upstream
-
-CLIENT_LEFT = 499
-"""The status that captures and metrics show when the client left first (nginx's number)."""
+from tuneloop.storage.spool import CLIENT_LEFT
 
 
 class End(msgspec.Struct, frozen=True):

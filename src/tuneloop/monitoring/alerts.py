@@ -24,6 +24,7 @@ from tuneloop.hashing import digest_json
 from tuneloop.monitoring.examples import quotable
 from tuneloop.monitoring.measurement import Measurement
 from tuneloop.storage import tables
+from tuneloop.storage.records import record_of
 from tuneloop.workspace import Workspace
 
 Status = Literal["open", "acknowledged", "resolved"]
@@ -136,7 +137,7 @@ def listing(workspace: Workspace, model: str, *, unresolved_only: bool = True) -
     if unresolved_only:
         query = query.where(table.c.status.in_(_UNRESOLVED))
     with workspace.records.begin() as tx:
-        return [_alert(row) for row in tx.execute(query)]
+        return [record_of(Alert, row) for row in tx.execute(query)]
 
 
 def events(workspace: Workspace, alert: str) -> list[AlertEvent]:
@@ -144,17 +145,7 @@ def events(workspace: Workspace, alert: str) -> list[AlertEvent]:
     table = tables.alert_events
     query = sa.select(table).where(table.c.alert == alert).order_by(table.c.id)
     with workspace.records.begin() as tx:
-        return [
-            AlertEvent(
-                event=row.event,
-                actor=row.actor,
-                message=row.message,
-                bundle=row.bundle,
-                examples=tuple(row.examples),
-                at=row.at,
-            )
-            for row in tx.execute(query)
-        ]
+        return [record_of(AlertEvent, row) for row in tx.execute(query)]
 
 
 def find(workspace: Workspace, alert: str) -> Alert:
@@ -286,7 +277,7 @@ def _newest(tx: sa.Connection, model: str, monitor: str) -> Alert | None:
         .order_by(sa.case((table.c.status == "resolved", 1), else_=0), table.c.resolved_at.desc())
         .limit(1)
     ).first()
-    return None if row is None else _alert(row)
+    return None if row is None else record_of(Alert, row)
 
 
 def _was_acknowledged(tx: sa.Connection, alert: str) -> bool:
@@ -302,25 +293,11 @@ def _find(tx: sa.Connection, alert: str) -> Alert:
             f"There is no alert {alert!r}.",
             remedy="See the open ones with: tuneloop alert list",
         )
-    return _alert(row)
+    return record_of(Alert, row)
 
 
 def _conflict(monitor: str) -> ConflictError:
     return ConflictError(
         f"The alert of the monitor '{monitor}' was moved by somebody else meanwhile.",
         remedy="Look with `tuneloop status` and run the command again.",
-    )
-
-
-def _alert(row: sa.Row[Any]) -> Alert:
-    return Alert(
-        id=row.id,
-        model=row.model,
-        monitor=row.monitor,
-        status=row.status,
-        message=row.message,
-        seen=row.seen,
-        opened_at=row.opened_at,
-        last_seen_at=row.last_seen_at,
-        resolved_at=row.resolved_at,
     )

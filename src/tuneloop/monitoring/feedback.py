@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tuneloop.monitoring.window import BATCH_ROWS, Window
+from tuneloop.storage import captured
 from tuneloop.storage.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -49,27 +50,20 @@ def sample_feedback(
 ) -> FeedbackSample:
     """The feedback of these kinds that came during the window, the last of each kind counting.
 
-    What it is about is found out when it is joined: feedback need not name its endpoint.
-
     Raises:
         StoreError: the table cannot be read.
     """
     import polars as pl
 
     frame = (
-        traffic.scan("feedback", since=window.start, until=window.end)
-        .filter(pl.col("kind").is_in(list(kinds)))
+        captured.feedback(traffic, *kinds, since=window.start, until=window.end)
         .filter(pl.col("endpoint").fill_null(window.endpoint) == window.endpoint)
         .select("interaction", "kind", "value", "time", "id")
     )
     share = 1.0
     kept = pl.DataFrame(schema=frame.collect_schema())
     for batch in frame.collect_batches(chunk_size=BATCH_ROWS, maintain_order=False):
-        kept = (
-            pl.concat([kept, batch])
-            .sort("time", "id")
-            .unique(subset=["interaction", "kind"], keep="last", maintain_order=True)
-        )
+        kept = captured.last_said(pl.concat([kept, batch]).lazy()).collect()
         while True:
             kept = kept.filter(_hash("interaction") < _below(share)) if share < 1 else kept
             if kept["interaction"].n_unique() <= most:

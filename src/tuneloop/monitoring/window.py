@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from tuneloop.storage import captured
 from tuneloop.storage.messages import prompt_of
 from tuneloop.storage.traffic import Traffic
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import polars as pl
 
-PROBE_TAG = "probe"
-"""Requests tagged so are ours: smoke tests, golden sets. They say nothing about production."""
 BATCH_ROWS = 32_768
 """About as many interactions are looked at together; 384-dimensional vectors of them take 50 MB."""
 
@@ -57,16 +56,13 @@ class Window:
         Raises:
             StoreError: the table cannot be read.
         """
-        import polars as pl
-
-        return (
-            traffic.scan("interactions", since=self.start, until=self.end)
-            .filter(pl.col("endpoint") == self.endpoint, pl.col("bundle") == self.bundle)
-            # Embeddings are no answers; what an earlier version captured was all chat.
-            .filter(pl.col("operation").fill_null("chat") == "chat")
-            .filter(pl.col("tags").str.json_path_match(f"$.{PROBE_TAG}").is_null())
-            .select(_COLUMNS)
-        )
+        return captured.chats(
+            traffic,
+            endpoint=self.endpoint,
+            bundle=self.bundle,
+            since=self.start,
+            until=self.end,
+        ).select(_COLUMNS)
 
     def embeddings(self, traffic: Traffic, embedder: str) -> pl.LazyFrame:
         """Stored vectors of the window's prompts: id, time, vector.
@@ -96,8 +92,8 @@ class Window:
             return
         vectors = self.embeddings(traffic, embedder).select("id", "time", "vector")
         for start, end in _slices(interactions):
-            captured, stored = _between(interactions, start, end), _between(vectors, start, end)
-            yield Batch(captured.join(stored.drop("time"), on="id", how="left").collect())
+            asked, stored = _between(interactions, start, end), _between(vectors, start, end)
+            yield Batch(asked.join(stored.drop("time"), on="id", how="left").collect())
 
 
 def _slices(interactions: pl.LazyFrame) -> Iterator[tuple[datetime, datetime]]:
@@ -131,17 +127,12 @@ class Batch:
     @cached_property
     def answers(self) -> pl.DataFrame:
         """The interactions whose client got a whole answer."""
-        import polars as pl
-
-        return self.interactions.filter(pl.col("status") == 200, pl.col("error").is_null())
+        return self.interactions.filter(captured.whole())
 
     @cached_property
     def texts(self) -> pl.DataFrame:
         """Whole answers that are text, for a call of a tool has another form: id, response."""
-        import polars as pl
-
-        rows = self.answers.filter(pl.col("tool_calls").is_null())
-        return rows.select("id", pl.col("response").fill_null(""))
+        return self.answers.filter(captured.in_text()).select("id", captured.text())
 
     @cached_property
     def different_texts(self) -> pl.DataFrame:

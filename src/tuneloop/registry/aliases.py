@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from tuneloop.errors import ConflictError
 from tuneloop.storage import tables
+from tuneloop.storage.records import record_of
 from tuneloop.workspace import Workspace
 
 AliasName = Literal["production", "previous", "candidate"]
@@ -50,12 +51,7 @@ def current(workspace: Workspace, model: str) -> dict[str, Alias]:
 def read(tx: sa.Connection, model: str) -> dict[str, Alias]:
     """`current` inside a transaction."""
     rows = tx.execute(sa.select(tables.aliases).where(tables.aliases.c.model == model))
-    return {
-        row.name: Alias(
-            name=row.name, bundle=row.bundle, revision=row.revision, moved_at=row.moved_at
-        )
-        for row in rows
-    }
+    return {row.name: record_of(Alias, row) for row in rows}
 
 
 def move(
@@ -128,15 +124,4 @@ def history(workspace: Workspace, model: str) -> list[Move]:
     table = tables.alias_events
     query = sa.select(table).where(table.c.model == model).order_by(table.c.id.desc())
     with workspace.records.begin() as tx:
-        return [
-            Move(
-                name=row.name,
-                from_bundle=row.from_bundle,
-                to_bundle=row.to_bundle,
-                actor=row.actor,
-                reason=row.reason,
-                drill=row.drill,
-                at=row.at,
-            )
-            for row in tx.execute(query)
-        ]
+        return [record_of(Move, row) for row in tx.execute(query)]

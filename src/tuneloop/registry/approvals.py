@@ -18,6 +18,7 @@ from tuneloop.registry import audit, people
 from tuneloop.registry.bundle import Bundle
 from tuneloop.registry.standing import KINDS, Entry, Event, Kind, Seen, Standing, judge, one_of
 from tuneloop.storage import tables
+from tuneloop.storage.records import record_of
 from tuneloop.workspace import Workspace
 
 
@@ -199,21 +200,7 @@ def history(
     if bundle is not None:
         query = query.where(table.c.bundle == bundle)
     with workspace.records.begin() as tx:
-        return [
-            Entry(
-                model=row.model,
-                bundle=row.bundle,
-                kind=row.kind,
-                event=row.event,
-                person=row.person,
-                roles=tuple(row.roles),
-                reason=row.reason,
-                seen=row.seen,
-                seen_digest=row.seen_digest,
-                at=row.at,
-            )
-            for row in tx.execute(query)
-        ]
+        return [record_of(Entry, row) for row in tx.execute(query)]
 
 
 def _rule(model: ModelSettings, kind: Kind) -> ApprovalRule | None:

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from tuneloop.hashing import digest_json
 from tuneloop.storage import tables
+from tuneloop.storage.records import record_of
 from tuneloop.workspace import Workspace
 
 GENESIS = "0" * 64
@@ -102,7 +103,7 @@ def head(workspace: Workspace) -> Head:
     heads = tables.audit_head
     with workspace.records.begin() as tx:
         row = tx.execute(sa.select(heads.c.event, heads.c.digest)).one()
-    return Head(event=row.event, digest=row.digest)
+    return record_of(Head, row)
 
 
 def listing(workspace: Workspace, model: str | None, *, limit: int = 100) -> list[AuditEvent]:
@@ -112,7 +113,7 @@ def listing(workspace: Workspace, model: str | None, *, limit: int = 100) -> lis
     if model is not None:
         query = query.where(table.c.model == model)
     with workspace.records.begin() as tx:
-        return [_event(row) for row in tx.execute(query)]
+        return [record_of(AuditEvent, row) for row in tx.execute(query)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +150,7 @@ def after(tx: sa.Connection, model: str, event: int, *, limit: int) -> list[Audi
         .order_by(table.c.id)
         .limit(limit)
     )
-    return [_event(row) for row in tx.execute(query)]
+    return [record_of(AuditEvent, row) for row in tx.execute(query)]
 
 
 def every(workspace: Workspace) -> Iterator[AuditEvent]:
@@ -161,18 +162,5 @@ def every(workspace: Workspace) -> Iterator[AuditEvent]:
             rows = tx.execute(page.where(table.c.id > last)).all()
         if not rows:
             return
-        yield from map(_event, rows)
+        yield from (record_of(AuditEvent, row) for row in rows)
         last = rows[-1].id
-
-
-def _event(row: sa.Row[Any]) -> AuditEvent:
-    return AuditEvent(
-        id=row.id,
-        model=row.model,
-        at=row.at,
-        actor=row.actor,
-        action=row.action,
-        detail=row.detail,
-        previous=row.previous,
-        digest=row.digest,
-    )

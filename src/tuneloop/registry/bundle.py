@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from tuneloop.errors import CorruptArtifactError, UsageError
 from tuneloop.hashing import digest_json, short
 from tuneloop.storage import tables
+from tuneloop.storage.records import record_of
 from tuneloop.workspace import Workspace
 
 MANIFEST_VERSION = 1
@@ -181,4 +182,4 @@ def _checked(row: sa.Row[Any]) -> Bundle:
             f"The manifest of bundle {short(row.id)} does not match its id.",
             remedy="The records store was changed by hand or damaged: restore it from a backup.",
         )
-    return Bundle(id=row.id, model=row.model, manifest=row.manifest, created_at=row.created_at)
+    return record_of(Bundle, row)

@@ -20,6 +20,7 @@ from tuneloop.nearest import nearest
 from tuneloop.registry import audit
 from tuneloop.registry.routes import KEY_PREFIX, Key
 from tuneloop.storage import tables
+from tuneloop.storage.records import record_of
 from tuneloop.workspace import Workspace
 
 _NAME_BYTES = 4
@@ -149,7 +150,7 @@ def listing(workspace: Workspace) -> list[ApiKey]:
     """All keys, the newest first."""
     query = sa.select(tables.api_keys).order_by(tables.api_keys.c.created_at.desc())
     with workspace.records.begin() as tx:
-        return [_record(row) for row in tx.execute(query)]
+        return [record_of(ApiKey, row) for row in tx.execute(query)]
 
 
 def for_gateway(tx: sa.Connection) -> dict[str, Key] | None:
@@ -160,18 +161,7 @@ def for_gateway(tx: sa.Connection) -> dict[str, Key] | None:
     rows = tx.execute(sa.select(tables.api_keys)).all()
     if not rows:
         return None
-    return {
-        row.name: Key(
-            digest=row.digest,
-            owner=row.owner,
-            endpoints=tuple(row.endpoints),
-            feedback_for_all=row.feedback_for_all,
-            requests_per_minute=row.requests_per_minute,
-            concurrent_requests=row.concurrent_requests,
-        )
-        for row in rows
-        if row.revoked_at is None
-    }
+    return {row.name: record_of(Key, row) for row in rows if row.revoked_at is None}
 
 
 def gateway_secret(tx: sa.Connection) -> str:
@@ -201,16 +191,3 @@ def _audit(
     tx: sa.Connection, workspace: Workspace, actor: str, action: str, detail: dict[str, Any]
 ) -> None:
     audit.record(tx, model="", actor=actor, action=action, detail=detail, now=workspace.now())
-
-
-def _record(row: sa.Row[Any]) -> ApiKey:
-    return ApiKey(
-        name=row.name,
-        owner=row.owner,
-        endpoints=tuple(row.endpoints),
-        feedback_for_all=row.feedback_for_all,
-        requests_per_minute=row.requests_per_minute,
-        concurrent_requests=row.concurrent_requests,
-        created_at=row.created_at,
-        revoked_at=row.revoked_at,
-    )

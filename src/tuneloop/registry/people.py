@@ -19,6 +19,7 @@ from tuneloop.errors import NotAllowedError, UsageError
 from tuneloop.modelfile import Role
 from tuneloop.registry import audit
 from tuneloop.storage import tables
+from tuneloop.storage.records import record_of
 from tuneloop.workspace import Workspace
 
 Action = Literal[
@@ -239,9 +240,7 @@ def _read(tx: sa.Connection, *, lock: bool = False) -> list[Person]:
     table = tables.people
     query = sa.select(table).order_by(table.c.name, table.c.model, table.c.role)
     rows = tx.execute(query.with_for_update() if lock else query)
-    return [
-        Person(name=row.name, role=row.role, model=row.model, added_at=row.added_at) for row in rows
-    ]
+    return [record_of(Person, row) for row in rows]
 
 
 def _audit(

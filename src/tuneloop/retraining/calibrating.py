@@ -23,6 +23,7 @@ from tuneloop.project import Project
 from tuneloop.registry.bundle import Bundle
 from tuneloop.retraining.captured import exchange_of, system_texts, whole_answers
 from tuneloop.retraining.declared_judge import CALIBRATION, declared_judge
+from tuneloop.storage.captured import feedback, last_said
 
 LABELS = 500
 """The newest labels that `--from-labels` takes."""
@@ -92,12 +93,9 @@ def labelled_in_traffic(project: Project, now: datetime) -> list[Labelled]:
     import polars as pl
 
     project.ingest()
-    labels = (
-        project.workspace.traffic.scan("feedback", since=now - _LABEL_AGE)
-        .filter(pl.col("kind") == "label")
-        .sort("time", "id")
-        .unique("interaction", keep="last", maintain_order=True)
-        .select("interaction", pl.col("value").alias("label"), pl.col("time").alias("labelled"))
+    said = feedback(project.workspace.traffic, "label", since=now - _LABEL_AGE)
+    labels = last_said(said).select(
+        "interaction", pl.col("value").alias("label"), pl.col("time").alias("labelled")
     )
     rows = (
         whole_answers(project, since=now - _LABEL_AGE, until=now)

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from tuneloop.evaluation.judging.prompt import Exchange
-from tuneloop.monitoring.window import PROBE_TAG
 from tuneloop.project import Project
 from tuneloop.registry import bundle as bundles
+from tuneloop.storage import captured
 from tuneloop.storage.messages import text_of
 
 if TYPE_CHECKING:
@@ -31,16 +31,11 @@ def exchange_of(row: Mapping[str, Any], *, system: str) -> Exchange | None:
 
 def whole_answers(project: Project, *, since: datetime, until: datetime) -> pl.LazyFrame:
     """Captured answers in text that a client of this endpoint got whole; probes left out."""
-    import polars as pl
-
-    return (
-        project.workspace.traffic.scan("interactions", since=since, until=until)
-        .filter(pl.col("endpoint") == project.model.endpoint_name)
-        .filter(pl.col("operation").fill_null("chat") == "chat")
-        .filter(pl.col("status") == 200, pl.col("error").is_null(), pl.col("tool_calls").is_null())
-        .filter(pl.col("response").fill_null("").str.strip_chars() != "")
-        .filter(pl.col("tags").fill_null("{}").str.json_path_match(f"$.{PROBE_TAG}").is_null())
+    chats = captured.chats(
+        project.workspace.traffic, endpoint=project.model.endpoint_name, since=since, until=until
     )
+    said_something = captured.text().str.strip_chars() != ""
+    return chats.filter(captured.whole(), captured.in_text(), said_something)
 
 
 def system_texts(project: Project) -> dict[str, str]:

@@ -12,7 +12,7 @@ from tuneloop.errors import ConflictError
 from tuneloop.hashing import digest_json
 from tuneloop.project import Project
 from tuneloop.registry import audit
-from tuneloop.retraining.cycles import UNSAID, Status, close_open, new_row
+from tuneloop.retraining.cycles import UNSAID, Status, close_open, new_row, newest_row
 from tuneloop.storage import tables
 
 
@@ -156,10 +156,7 @@ class CycleRecord:
 
 
 def _newest(tx: sa.Connection, model: str) -> dict[str, Any] | None:
-    table = tables.cycles
-    query = sa.select(table).where(table.c.model == model)
-    last_first = query.order_by(table.c.created_at.desc(), table.c.id.desc())
-    row = tx.execute(last_first.limit(1)).first()
+    row = newest_row(tx, model)
     return dict(row._mapping) if row else None
 
 

@@ -190,8 +190,13 @@ def close_open(tx: sa.Connection, cycle: str, status: Status, outcome: str, now:
     return bool(changed.rowcount)
 
 
+def newest_row(tx: sa.Connection, model: str) -> sa.Row[Any] | None:
+    """The row of a model's last cycle; None before its first."""
+    return tx.execute(_of(model).limit(1)).first()
+
+
 def _newest(tx: sa.Connection, model: str) -> Cycle | None:
-    row = tx.execute(_of(model).limit(1)).first()
+    row = newest_row(tx, model)
     return _cycle(row) if row else None
 
 

@@ -29,10 +29,11 @@ from tuneloop.modelfile import GateSettings, GoldenSettings, TaskSettings
 from tuneloop.monitoring import alerts, golden_limit, series
 from tuneloop.monitoring.golden_limit import SuiteNow
 from tuneloop.monitoring.measurement import Limit, Measurement, judge, not_measured
-from tuneloop.monitoring.window import PROBE_TAG, Window
+from tuneloop.monitoring.window import Window
 from tuneloop.project import Project
 from tuneloop.registry.bundle import Bundle
 from tuneloop.retraining import serving
+from tuneloop.storage.captured import PROBE_TAG
 
 MONITOR = "golden_set"
 KEY_VARIABLE = "TUNELOOP_API_KEY"

@@ -21,6 +21,7 @@ from tuneloop.project import Project
 from tuneloop.retraining.captured import whole_answers
 from tuneloop.retraining.declared_judge import calibrations, declared_judge
 from tuneloop.retraining.judging import KIND
+from tuneloop.storage.captured import feedback
 
 _WEEK = timedelta(days=7)
 
@@ -52,16 +53,12 @@ def summaries(project: Project, now: datetime) -> list[Judged]:
     import polars as pl
 
     value = pl.col("value")
-    verdicts = (
-        project.workspace.traffic.scan("feedback", since=now - _WEEK)
-        .filter(pl.col("kind") == KIND)
-        .select(
-            "interaction",
-            judge=value.str.json_path_match("$.judge"),
-            score=value.str.json_path_match("$.score").cast(pl.Float64),
-            passed=value.str.json_path_match("$.passed") == "true",
-            tokens=value.str.json_path_match("$.tokens").cast(pl.Int64),
-        )
+    verdicts = feedback(project.workspace.traffic, KIND, since=now - _WEEK).select(
+        "interaction",
+        judge=value.str.json_path_match("$.judge"),
+        score=value.str.json_path_match("$.score").cast(pl.Float64),
+        passed=value.str.json_path_match("$.passed") == "true",
+        tokens=value.str.json_path_match("$.tokens").cast(pl.Int64),
     )
     rows = (
         whole_answers(project, since=now - 2 * _WEEK, until=now)

@@ -22,6 +22,7 @@ from tuneloop.hashing import canonical_json, short
 from tuneloop.project import Project
 from tuneloop.retraining.captured import exchange_of, system_texts, whole_answers
 from tuneloop.retraining.declared_judge import calibrations, declared_judge
+from tuneloop.storage.captured import feedback
 from tuneloop.storage.ingest import moving
 from tuneloop.storage.spool import new_id
 
@@ -119,8 +120,8 @@ class _Past:
         import polars as pl
 
         rows = (
-            project.workspace.traffic.scan("feedback", since=now - _REMEMBER)
-            .filter(pl.col("kind") == KIND, pl.col("endpoint") == project.model.endpoint_name)
+            feedback(project.workspace.traffic, KIND, since=now - _REMEMBER)
+            .filter(pl.col("endpoint") == project.model.endpoint_name)
             .select("interaction", "time", pl.col("value").str.json_path_match("$.judge"))
             .sort("time")
             .collect()

@@ -26,6 +26,7 @@ from tuneloop.project import Project
 from tuneloop.retraining import review
 from tuneloop.retraining.captured import whole_answers
 from tuneloop.retraining.review import Proposal, ReviewItem
+from tuneloop.storage.captured import feedback, last_said
 from tuneloop.storage.ingest import moving
 from tuneloop.storage.spool import new_id
 
@@ -133,16 +134,8 @@ def record_labels(project: Project, now: datetime) -> int:
     A label is the right answer, or `answer_form.WRONG` where nobody said it. Safe to repeat; a
     sample that was decided otherwise meanwhile gets a new label, and the last one counts.
     """
-    import polars as pl
-
-    known = dict(
-        project.workspace.traffic.scan("feedback")
-        .filter(pl.col("kind") == "label")
-        .sort("time", "id")
-        .select("interaction", "value")
-        .collect()
-        .iter_rows()
-    )
+    labels = last_said(feedback(project.workspace.traffic, "label"))
+    known = dict(labels.select("interaction", "value").collect().iter_rows())
     items = review.decided(project.workspace, project.model.name, kind=KIND)
     new = [item for item in items if known.get(str(item.interaction)) != _label(item)]
     time_ns = int(now.timestamp() * 1_000_000) * 1_000

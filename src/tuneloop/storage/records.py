@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import cache
+from inspect import Parameter, signature
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import sqlalchemy as sa
@@ -17,6 +19,7 @@ HEAD = "0008"
 _ALEMBIC = sa.table("alembic_version", sa.column("version_num"))
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_TIMEOUT_MS = 15_000
+_Record = TypeVar("_Record")
 
 
 class Records:
@@ -147,6 +150,35 @@ class Records:
     def _failure(self, error: sa.exc.DBAPIError, remedy: str) -> StoreError:
         where = self.url.render_as_string()
         return StoreError(f"The records store {where} failed: {_first_line(error)}.", remedy=remedy)
+
+
+def record_of(
+    kind: Callable[..., _Record], row: sa.Row[*tuple[Any, ...]], /, **fields: Any
+) -> _Record:
+    """A row as a frozen record: each of its fields has the value of the column of its name.
+
+    A list, which JSON makes of a tuple, is a tuple again. `fields` are those whose value is no
+    column's, or that of a column of another name; columns that the record has no field for are left
+    out, and fields with a default may have no column.
+
+    Raises:
+        KeyError: neither the row nor `fields` has the value of a field.
+    """
+    columns = row._asdict()
+    values = {
+        name: columns[name]
+        for name, has_default in _fields(kind)
+        if name not in fields and (name in columns or not has_default)
+    }
+    frozen = {name: tuple(it) if isinstance(it, list) else it for name, it in values.items()}
+    return kind(**frozen, **fields)
+
+
+@cache
+def _fields(kind: Callable[..., object]) -> tuple[tuple[str, bool], ...]:
+    """The names of a record's fields, and whether they have a default."""
+    parameters = signature(kind).parameters.values()
+    return tuple((one.name, one.default is not Parameter.empty) for one in parameters)
 
 
 def _engine(url: sa.URL) -> sa.Engine:

@@ -21,6 +21,7 @@ from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.base_model import BaseModel
 from tuneloop.storage import tables
+from tuneloop.storage.records import record_of
 from tuneloop.training.config import TrainingConfig
 from tuneloop.training.pairs import read_pairs, require_pairs
 from tuneloop.training.process import run_training
@@ -258,10 +259,10 @@ def find(workspace: Workspace, run: str) -> TrainingRun:
     """
     table = tables.training_runs
     with workspace.records.begin() as tx:
-        row = tx.execute(sa.select(table).where(table.c.id == run)).mappings().first()
+        row = tx.execute(sa.select(table).where(table.c.id == run)).first()
     if row is None:
         raise TrainingError(f"There is no training run {run!r}.", remedy="See: tuneloop runs list")
-    return TrainingRun(**row)
+    return record_of(TrainingRun, row)
 
 
 def run_of(workspace: Workspace, model: str, reference: str = "latest") -> TrainingRun:
@@ -288,7 +289,7 @@ def listing(workspace: Workspace, model: str) -> list[TrainingRun]:
     table = tables.training_runs
     query = sa.select(table).where(table.c.model == model).order_by(table.c.created_at.desc())
     with workspace.records.begin() as tx:
-        return [TrainingRun(**row) for row in tx.execute(query).mappings()]
+        return [record_of(TrainingRun, row) for row in tx.execute(query)]
 
 
 def _finished(workspace: Workspace, runs: Sequence[TrainingRun]) -> TrainingRun | None:

@@ -8,7 +8,7 @@ import pytest
 from finished_exchange import finished
 
 from tuneloop.gateway.failure_log import EVERY_SECONDS, FailureLog
-from tuneloop.gateway.relay import CLIENT_LEFT
+from tuneloop.storage.spool import CLIENT_LEFT
 
 
 def test_a_flood_is_one_line_a_second_for_each_reason(caplog: pytest.LogCaptureFixture) -> None:

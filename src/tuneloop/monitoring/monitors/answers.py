@@ -10,8 +10,8 @@ from tuneloop.monitoring.shift import Margin, judge_shift
 from tuneloop.monitoring.sketches import Counts, Examples, Share, Sketch
 from tuneloop.monitoring.window import Batch, Window
 from tuneloop.refusal import refusal_in
+from tuneloop.storage.spool import CLIENT_LEFT
 
-_CLIENT_LEFT = 499
 _FIRST_ERRORS_ABOVE = 0.05
 """The limit of the share of failures while there is no baseline that one could trust."""
 
@@ -125,7 +125,7 @@ class Errors(Tally):
         failed = rows.filter((status >= 500) | ((status == 200) & error.is_not_null()))
         reasons = failed["error"].fill_null("unknown").value_counts()
         self.failed.add(failed.height, rows.height)
-        self.left.add(rows.filter(status == _CLIENT_LEFT).height, rows.height)
+        self.left.add(rows.filter(status == CLIENT_LEFT).height, rows.height)
         self.reasons.add(dict(reasons.iter_rows()))
 
     @property

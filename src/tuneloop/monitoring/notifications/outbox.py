@@ -20,6 +20,7 @@ from tuneloop.modelfile import AlertSettings, ChannelUrl
 from tuneloop.monitoring.notifications import rules
 from tuneloop.monitoring.notifications.rules import News, Waiting, WaitingAlert, WaitingNotice
 from tuneloop.storage import tables
+from tuneloop.storage.records import record_of
 from tuneloop.workspace import Workspace
 
 LEASE = timedelta(minutes=5)
@@ -236,46 +237,11 @@ def _waiting(
         .where(free, _notices.c.model.in_(list(settings)))
         .with_for_update(of=_deliveries, skip_locked=True)
     )
-    found: list[Waiting] = [_waiting_alert(row) for row in tx.execute(of_alerts)]
-    found += [_waiting_notice(row) for row in tx.execute(of_notices)]
-    return sorted(found, key=lambda one: one.id)
-
-
-def _waiting_alert(row: sa.Row[Any]) -> WaitingAlert:
-    return WaitingAlert(
-        monitor=row.monitor,
-        alert=row.alert,
-        event=row.step,
-        message=row.message,
-        bundle=row.bundle,
-        examples=tuple(row.examples),
-        opened_at=row.opened_at,
-        resolved_at=row.resolved_at,
-        seen=row.seen,
-        **_of_delivery(row),
-    )
-
-
-def _waiting_notice(row: sa.Row[Any]) -> WaitingNotice:
-    return WaitingNotice(
-        kind=row.kind,
-        actor=row.actor,
-        title=row.title,
-        body=row.body,
-        **_of_delivery(row),
-    )
-
-
-def _of_delivery(row: sa.Row[Any]) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "model": row.model,
-        "at": row.at,
-        "channel": row.channel,
-        "attempts": row.attempts,
-        "ready_at": row.ready_at,
-        "retry_at": row.retry_at,
-    }
+    waiting: list[Waiting] = [
+        record_of(WaitingAlert, row, event=row.step) for row in tx.execute(of_alerts)
+    ]
+    waiting += [record_of(WaitingNotice, row) for row in tx.execute(of_notices)]
+    return sorted(waiting, key=lambda one: one.id)
 
 
 def _claim(tx: sa.Connection, channel: ChannelUrl, told: Sequence[Waiting], now: datetime) -> Claim:
@@ -313,20 +279,13 @@ def _end(
 def _delivery(row: sa.Row[Any], now: datetime) -> Delivery:
     sending = row.status == "waiting" and row.claimed_until is not None and row.claimed_until > now
     of_alert = row.event is not None
-    return Delivery(
-        id=row.id,
-        model=row.model,
+    return record_of(
+        Delivery,
+        row,
         kind="alerts" if of_alert else row.kind,
         about=row.monitor if of_alert else row.title,
         monitor=row.monitor if of_alert else None,
         alert=row.alert if of_alert else None,
         event=row.step if of_alert else row.kind,
-        channel=row.channel,
         status="sending" if sending else row.status,
-        attempts=row.attempts,
-        last_error=row.last_error,
-        at=row.at,
-        ready_at=row.ready_at,
-        retry_at=row.retry_at,
-        finished_at=row.finished_at,
     )

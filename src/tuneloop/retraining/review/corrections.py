@@ -14,6 +14,7 @@ from tuneloop.project import Project
 from tuneloop.retraining.review.queue import Proposal, ReviewItem, listing, put, storable
 from tuneloop.retraining.review.queue import judgements as all_judgements
 from tuneloop.storage import tables
+from tuneloop.storage.captured import chats, feedback, last_said
 from tuneloop.workspace import Workspace
 
 _UNJUDGED = ("open", "skipped")
@@ -66,20 +67,10 @@ def collect(workspace: Workspace, *, model: str, endpoint: str, double_share: fl
 
 
 def _edited(workspace: Workspace, endpoint: str) -> Iterator[Proposal]:
-    """Captured interactions with the last edit of each."""
-    import polars as pl
-
-    edits = (
-        workspace.traffic.scan("feedback")
-        .filter(pl.col("kind") == "edit")
-        .sort("time", "id")
-        .group_by("interaction", maintain_order=True)
-        .last()
-        .select("interaction", "value")
-    )
+    """Captured chats of clients with the last edit of each; a probe is nobody's to learn from."""
+    edits = last_said(feedback(workspace.traffic, "edit")).select("interaction", "value")
     joined = (
-        workspace.traffic.scan("interactions")
-        .filter(pl.col("endpoint") == endpoint)
+        chats(workspace.traffic, endpoint=endpoint)
         .join(edits, left_on="id", right_on="interaction")
         .select("id", "messages", "response", "value", "time")
         .sort("time", "id")

@@ -13,6 +13,7 @@ a torn last line off and seals it.
 """
 
 from tuneloop.storage.spool.records import (
+    CLIENT_LEFT,
     Feedback,
     Interaction,
     Record,
@@ -32,6 +33,7 @@ from tuneloop.storage.spool.segments import (
 from tuneloop.storage.spool.writer import DropReason, Spool, SpoolLimits
 
 __all__ = [
+    "CLIENT_LEFT",
     "DropReason",
     "Feedback",
     "Interaction",

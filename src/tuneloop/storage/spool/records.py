@@ -8,6 +8,9 @@ from functools import lru_cache
 
 import msgspec
 
+CLIENT_LEFT = 499
+"""The status that captures and metrics show when the client left first (nginx's number)."""
+
 
 class Interaction(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="interaction"):
     """One request that was routed to a bundle, with what came back."""
@@ -26,7 +29,7 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True, tag_field="record",
     owner: str = ""
     """Of the API key that it came with."""
     status: int
-    """The HTTP status that the client got; 499 when it left before the answer was complete."""
+    """The HTTP status that the client got; `CLIENT_LEFT` before the answer was complete."""
     error: str | None = None
     """Reason code of a failure."""
     streamed: bool = False

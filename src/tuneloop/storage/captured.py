@@ -1,0 +1,104 @@
+"""What clients asked and were answered: the one reading of captured chats and of what was said.
+
+Frames are lazy: a week of traffic may not fit into memory.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from tuneloop.storage.traffic import Traffic
+
+if TYPE_CHECKING:
+    import polars as pl
+
+PROBE_TAG = "probe"
+"""A request with a tag of this name, whatever its value, is ours: a smoke test, a golden case. It
+says nothing about production."""
+
+
+def probe() -> pl.Expr:
+    """Whether the tags of a row of the interactions table mark a probe."""
+    import polars as pl
+
+    return pl.col("tags").str.json_path_match(f"$.{PROBE_TAG}").is_not_null()
+
+
+def whole() -> pl.Expr:
+    """Whether the client got a whole answer."""
+    import polars as pl
+
+    return (pl.col("status") == 200) & pl.col("error").is_null()
+
+
+def in_text() -> pl.Expr:
+    """Whether an answer is text, and no call of a tool."""
+    import polars as pl
+
+    return pl.col("tool_calls").is_null()
+
+
+def text() -> pl.Expr:
+    """What was answered, in words; empty where there are none. The column keeps its name."""
+    import polars as pl
+
+    return pl.col("response").fill_null("")
+
+
+def chats(
+    traffic: Traffic,
+    *,
+    endpoint: str,
+    bundle: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    probes: bool = False,
+) -> pl.LazyFrame:
+    """Rows of the interactions table: an endpoint's chats, those that failed among them.
+
+    `since` <= time < `until`; of one bundle, where it is named; with `probes`, those too.
+
+    Raises:
+        StoreError: the table cannot be read.
+    """
+    frame = traffic.scan("interactions", since=since, until=until)
+    import polars as pl
+
+    # Embeddings are no answers; what an earlier version captured was all chat.
+    chat = pl.col("operation").fill_null("chat") == "chat"
+    frame = frame.filter(pl.col("endpoint") == endpoint, chat)
+    if bundle is not None:
+        frame = frame.filter(pl.col("bundle") == bundle)
+    return frame if probes else frame.filter(~probe())
+
+
+def first_of_conversations(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """The first of these interactions in each conversation, in the order in which they began."""
+    return rows.sort("id").unique("conversation", keep="first", maintain_order=True)
+
+
+def feedback(
+    traffic: Traffic,
+    *kinds: str,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> pl.LazyFrame:
+    """Rows of the feedback table: what was said of these kinds, `since` <= time < `until`.
+
+    What it is about is found out when it is joined: feedback need not name its endpoint.
+
+    Raises:
+        StoreError: the table cannot be read.
+    """
+    frame = traffic.scan("feedback", since=since, until=until)
+    import polars as pl
+
+    return frame.filter(pl.col("kind").is_in(kinds))
+
+
+def last_said(feedback: pl.LazyFrame) -> pl.LazyFrame:
+    """The last feedback of each kind on each interaction, which is the one that counts."""
+    return feedback.sort("time", "id").unique(
+        ["interaction", "kind"], keep="last", maintain_order=True
+    )
