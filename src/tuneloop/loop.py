@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from tuneloop import modelfile
+from tuneloop import modelfile, review
 from tuneloop.arguments import checked_methods
 from tuneloop.datasets import diff, versions
 from tuneloop.datasets.diff import DatasetDiff
@@ -48,7 +48,6 @@ from tuneloop.retraining import (
     measuring,
     names,
     preparing,
-    review,
     status,
     tracing,
     training,

@@ -20,7 +20,7 @@ from tuneloop.cli.terminal import (
 
 if TYPE_CHECKING:
     from tuneloop.loop import Loop
-    from tuneloop.retraining.review import Decision, ReviewStats
+    from tuneloop.review import Decision, ReviewStats
 
 app = typer.Typer(
     no_args_is_help=False,
@@ -52,7 +52,7 @@ def walk(
 
 
 def _summary(spent: list[tuple[str, float]]) -> None:
-    from tuneloop.retraining import review
+    from tuneloop import review
 
     if not spent:
         out.print("Nothing to review.")
@@ -77,7 +77,7 @@ def list_(
 
     Example: tuneloop review list --status approved --limit 20
     """
-    from tuneloop.retraining import review
+    from tuneloop import review
 
     with finishing(open_loop(file, quiet=True)) as loop:
         loop.collect_corrections()
@@ -156,7 +156,7 @@ def undo(
 
     Example: tuneloop review undo 1f0c5d2a9b77
     """
-    from tuneloop.retraining import review
+    from tuneloop import review
 
     with finishing(open_loop(file, quiet=True)) as loop:
         status = review.undo(
@@ -174,7 +174,7 @@ def stats(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
 
     Example: tuneloop review stats --json
     """
-    from tuneloop.retraining import review
+    from tuneloop import review
 
     with finishing(open_loop(file, quiet=True)) as loop:
         loop.collect_corrections()
@@ -229,8 +229,8 @@ def _decide_many(
     answer: str | None = None,
     anyway: bool = False,
 ) -> None:
+    from tuneloop import review
     from tuneloop.errors import UsageError
-    from tuneloop.retraining import review
 
     # Nothing is collected here: what is approved is what `review list` has shown.
     if all_:
@@ -268,7 +268,7 @@ def _decide_many(
 
 def _broken(loop: Loop, items: list[str]) -> dict[str, str]:
     """Which of these items propose an answer that breaks the declared form, and how."""
-    from tuneloop.retraining import review
+    from tuneloop import review
 
     form = review.declared_form(loop.model)
     found = review.listing(loop.workspace, loop.model.name, status=None)

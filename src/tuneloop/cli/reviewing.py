@@ -14,7 +14,7 @@ from tuneloop.cli.terminal import out
 
 if TYPE_CHECKING:
     from tuneloop.loop import Loop
-    from tuneloop.retraining.review import Decision, DeclaredForm, Judgement, ReviewItem
+    from tuneloop.review import Decision, DeclaredForm, Judgement, ReviewItem
 
 _KEYS = {
     "a": "[a]pprove",
@@ -39,7 +39,7 @@ class _Chosen:
 
 def walk(loop: Loop, reviewer: str) -> list[tuple[str, float]]:
     """Ask about every item that waits for this person; decision and seconds of each."""
-    from tuneloop.retraining import review
+    from tuneloop import review
 
     items = review.waiting(loop.workspace, loop.model.name, reviewer)
     # Polars, once loaded, catches SIGINT so that a read goes on: Ctrl-C would wait for Enter.
@@ -74,7 +74,7 @@ def walk(loop: Loop, reviewer: str) -> list[tuple[str, float]]:
 
 def _disagreement(loop: Loop, item: ReviewItem) -> Sequence[Judgement]:
     """What two people said about a disputed item; nothing about any other."""
-    from tuneloop.retraining import review
+    from tuneloop import review
 
     if item.status != "disputed":
         return ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from tuneloop import review
 from tuneloop.answer_form import declared_form
 from tuneloop.datasets import versions
 from tuneloop.deployment import endpoints, outcomes, replay, servers
@@ -14,7 +15,7 @@ from tuneloop.errors import UsageError
 from tuneloop.modelfile import EndpointSettings
 from tuneloop.project import Project
 from tuneloop.registry.bundle import Bundle
-from tuneloop.retraining import review, serving
+from tuneloop.retraining import serving
 from tuneloop.storage.messages import prompt_of
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tuneloop import review
 from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.deployment import rollouts
@@ -32,16 +33,7 @@ from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 from tuneloop.retraining import candidate as candidates
-from tuneloop.retraining import (
-    cycles,
-    exporting,
-    held_out,
-    names,
-    planning,
-    preparing,
-    review,
-    training,
-)
+from tuneloop.retraining import cycles, exporting, held_out, names, planning, preparing, training
 from tuneloop.retraining.cycle_end import (
     CycleResult,
     after_rollout,

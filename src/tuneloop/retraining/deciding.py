@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from tuneloop import review
 from tuneloop.errors import ConflictError
 from tuneloop.hashing import digest_json
 from tuneloop.project import Project
-from tuneloop.retraining import review, triggers
+from tuneloop.retraining import triggers
 from tuneloop.retraining.evidence import gather
 from tuneloop.retraining.triggers import RetrainDecision
 from tuneloop.storage import tables

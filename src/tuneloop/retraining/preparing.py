@@ -6,12 +6,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from tuneloop import review
 from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion, Extras
 from tuneloop.evaluation.sizes import what_is_missing
 from tuneloop.project import Project
 from tuneloop.registry import people
-from tuneloop.retraining import held_out, names, review
+from tuneloop.retraining import held_out, names
 from tuneloop.retraining.held_out import HeldOut
 
 CORRECTIONS_FILE = "approved.jsonl"

@@ -16,16 +16,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from tuneloop import intervals
+from tuneloop import intervals, review
 from tuneloop.answer_form import WRONG
 from tuneloop.datasets.split import hash_share
 from tuneloop.hashing import canonical_json
 from tuneloop.intervals import Figure
 from tuneloop.modelfile import TaskSettings
 from tuneloop.project import Project
-from tuneloop.retraining import review
 from tuneloop.retraining.captured import whole_answers
-from tuneloop.retraining.review import Proposal, ReviewItem
+from tuneloop.review import Proposal, ReviewItem
 from tuneloop.storage.captured import feedback, last_said
 from tuneloop.storage.ingest import moving
 from tuneloop.storage.spool import new_id

@@ -38,7 +38,7 @@ from tuneloop.retraining.cycle_runner import CycleRunner
 from tuneloop.retraining.housekeeping import Housekeeping
 from tuneloop.retraining.jobs import JOBS, Job
 from tuneloop.retraining.presence import Presence, announced
-from tuneloop.retraining.review import digest
+from tuneloop.review import digest
 
 _log = logging.getLogger(__name__)
 

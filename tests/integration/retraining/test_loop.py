@@ -25,8 +25,8 @@ from typer.testing import CliRunner
 
 import tuneloop as package
 from tiny_desk import as_json, command, make_desk, tuneloop
+from tuneloop import review
 from tuneloop.cli.main import app
-from tuneloop.retraining import review
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -17,6 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from monitoring_data import LetterEmbedder
+from tuneloop import review
 from tuneloop.modelfile import DataSettings, ModelFile, ModelSettings
 from tuneloop.monitoring import alerts, stage
 from tuneloop.progress import Silent
@@ -24,7 +25,7 @@ from tuneloop.project import Project
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
-from tuneloop.retraining import automation, deciding, levels, review
+from tuneloop.retraining import automation, deciding, levels
 from tuneloop.retraining.cycle_record import CycleRecord
 from tuneloop.retraining.triggers import RetrainDecision
 from tuneloop.storage import tables

@@ -12,14 +12,15 @@ import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner
 
+from tuneloop import review
 from tuneloop.cli import main as cli
 from tuneloop.modelfile import DataSettings, ModelFile, ModelSettings
 from tuneloop.project import Project
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
-from tuneloop.retraining import cycles, deciding, evidence, review
+from tuneloop.retraining import cycles, deciding, evidence
 from tuneloop.retraining.cycle_record import CycleRecord
-from tuneloop.retraining.review import Proposal
+from tuneloop.review import Proposal
 from tuneloop.storage import tables
 from tuneloop.workspace import Workspace
 

@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 
 import played_worker
-from tuneloop import modelfile
+from tuneloop import modelfile, review
 from tuneloop.deployment import endpoints
 from tuneloop.monitoring.notifications import outbox
 from tuneloop.registry import people
-from tuneloop.retraining import review
 from tuneloop.workspace import Workspace
 from webhook import Server, running
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
-from tuneloop.retraining import review
+from tuneloop import review
 from tuneloop.storage import records as stores
 from tuneloop.storage.records import Records
 from tuneloop.workspace import Workspace

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from tuneloop import review
 from tuneloop.cli.main import app
-from tuneloop.retraining import review
 from tuneloop.workspace import Workspace
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

@@ -11,12 +11,12 @@ import pytest
 from typer.testing import CliRunner
 
 from on_terminal import OnTerminal, tuneloop
+from tuneloop import review
 from tuneloop.cli.main import app
 from tuneloop.datasets.filters import make_filters
 from tuneloop.errors import UsageError
 from tuneloop.modelfile import load
 from tuneloop.registry import audit
-from tuneloop.retraining import review
 from tuneloop.workspace import Workspace
 
 SCHEMA = "{type: object, required: [intent], properties: {intent: {enum: [billing, outage]}}}"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from tuneloop import review
 from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.deployment import endpoints
@@ -23,7 +24,7 @@ from tuneloop.project import Project
 from tuneloop.registry import audit, people
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
-from tuneloop.retraining import erasure, review
+from tuneloop.retraining import erasure
 from tuneloop.retraining.erasure_record import Erasure
 from tuneloop.retraining.status import status
 from tuneloop.storage import spool, tables

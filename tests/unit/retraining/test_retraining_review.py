@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from tuneloop import review
 from tuneloop.errors import ConflictError, UsageError
 from tuneloop.modelfile import DataSettings, ModelSettings
 from tuneloop.monitoring.notifications import outbox
 from tuneloop.registry import audit
-from tuneloop.retraining import review
-from tuneloop.retraining.review import digest
-from tuneloop.retraining.review.stats import kappa
+from tuneloop.review import digest
+from tuneloop.review.stats import kappa
 from tuneloop.workspace import Workspace
 
 

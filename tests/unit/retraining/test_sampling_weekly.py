@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from live_desk import SCHEMA, capture, feedback, make_loop, put_live
+from tuneloop import review
 from tuneloop.answer_form import confirms
 from tuneloop.loop import Loop
 from tuneloop.modelfile import AbstainSettings, TaskSettings
-from tuneloop.retraining import review, sampling
-from tuneloop.retraining.review import ReviewItem
+from tuneloop.retraining import sampling
 from tuneloop.retraining.sampling import draw, queue_sample, slice_of
+from tuneloop.review import ReviewItem
 from tuneloop.workspace import Workspace
 
 TASK = TaskSettings(output_schema=SCHEMA, abstain=AbstainSettings(field="intent", value="human"))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from live_desk import make_loop
+from tuneloop import review
 from tuneloop.answer_form import declared_form
 from tuneloop.deployment import outcomes, replay
 from tuneloop.deployment.rollout_plan import Guard, RolloutPlan
@@ -16,7 +17,6 @@ from tuneloop.deployment.rollouts import Rollout, RolloutEvent
 from tuneloop.loop import Loop
 from tuneloop.modelfile import RolloutSettings
 from tuneloop.monitoring.window import Window
-from tuneloop.retraining import review
 from tuneloop.retraining.captured import whole_answers
 from tuneloop.storage.spool import new_id
 from tuneloop.workspace import Workspace

@@ -8,9 +8,9 @@ import sqlalchemy as sa
 
 from tuneloop.errors import ConflictError, UsageError
 from tuneloop.registry import audit, people
-from tuneloop.retraining.review.form import DeclaredForm
-from tuneloop.retraining.review.outcome import Decision, Status, outcome, same_person
-from tuneloop.retraining.review.queue import read_judgements
+from tuneloop.review.form import DeclaredForm
+from tuneloop.review.outcome import Decision, Status, outcome, same_person
+from tuneloop.review.queue import read_judgements
 from tuneloop.storage import tables
 from tuneloop.workspace import Workspace
 

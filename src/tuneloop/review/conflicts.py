@@ -9,7 +9,7 @@ from typing import Any
 from tuneloop.datasets import versions
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.versions import DatasetVersion
-from tuneloop.retraining.review.queue import Proposal, enqueue
+from tuneloop.review.queue import Proposal, enqueue
 from tuneloop.workspace import Workspace
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from tuneloop.hashing import digest_json
-from tuneloop.retraining.review.outcome import Judgement, judges, same_person
+from tuneloop.review.outcome import Judgement, judges, same_person
 from tuneloop.storage import tables
 from tuneloop.storage.messages import last_user_text
 from tuneloop.workspace import Workspace

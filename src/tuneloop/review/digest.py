@@ -7,7 +7,7 @@ from collections import Counter
 from tuneloop.modelfile import ModelSettings
 from tuneloop.monitoring.notifications import news
 from tuneloop.monitoring.notifications.notices import Queue
-from tuneloop.retraining.review.queue import listing
+from tuneloop.review.queue import listing
 from tuneloop.workspace import Workspace
 
 _WAITING = ("open", "second", "disputed")

@@ -12,9 +12,9 @@ from typing import Literal
 from tuneloop import intervals
 from tuneloop.errors import require
 from tuneloop.intervals import Figure
-from tuneloop.retraining.review import queue
-from tuneloop.retraining.review.outcome import Judgement, agree, same_person
-from tuneloop.retraining.review.queue import ReviewItem
+from tuneloop.review import queue
+from tuneloop.review.outcome import Judgement, agree, same_person
+from tuneloop.review.queue import ReviewItem
 from tuneloop.workspace import Workspace
 
 SLOW_SECONDS = 180.0

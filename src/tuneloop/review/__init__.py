@@ -4,17 +4,17 @@ Nothing of it reaches a dataset before a person has approved it (D11); where two
 both have, independently of each other (D10).
 """
 
-from tuneloop.retraining.review.conflicts import collect_contradictions
-from tuneloop.retraining.review.corrections import (
+from tuneloop.review.conflicts import collect_contradictions
+from tuneloop.review.corrections import (
     approved_rows,
     collect,
     collect_corrections,
     reviewers_of,
 )
-from tuneloop.retraining.review.deciding import decide, undo
-from tuneloop.retraining.review.form import DeclaredForm, declared_form
-from tuneloop.retraining.review.outcome import Decision, Judgement
-from tuneloop.retraining.review.queue import (
+from tuneloop.review.deciding import decide, undo
+from tuneloop.review.form import DeclaredForm, declared_form
+from tuneloop.review.outcome import Decision, Judgement
+from tuneloop.review.queue import (
     Kind,
     Proposal,
     ReviewItem,
@@ -24,7 +24,7 @@ from tuneloop.retraining.review.queue import (
     listing,
     waiting,
 )
-from tuneloop.retraining.review.stats import ReviewStats, pace, stats
+from tuneloop.review.stats import ReviewStats, pace, stats
 
 __all__ = [
     "Decision",
