@@ -35,6 +35,7 @@ from tuneloop.monitoring import stage as monitoring
 from tuneloop.monitoring.alerts import Alert
 from tuneloop.monitoring.measurement import Measurement
 from tuneloop.monitoring.monitors import table
+from tuneloop.online_evaluation import measuring
 from tuneloop.progress import Progress
 from tuneloop.project import Project
 from tuneloop.registry.base_model import BaseModel
@@ -45,7 +46,6 @@ from tuneloop.retraining import (
     candidate,
     held_out,
     housekeeping,
-    measuring,
     names,
     preparing,
     status,

@@ -40,7 +40,7 @@ def run(
     Example: tuneloop judge run --set judge.share=0.05
     """
     from tuneloop.errors import UsageError
-    from tuneloop.retraining import judging
+    from tuneloop.online_evaluation import judging
 
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
         found = judging.judge_traffic(loop.project, loop.workspace.now())
@@ -77,7 +77,7 @@ def calibrate(
     Example: tuneloop judge calibrate labelled.jsonl
     """
     from tuneloop.errors import UsageError
-    from tuneloop.retraining import calibrating, sampling
+    from tuneloop.online_evaluation import calibrating, sampling
 
     if (labels is None) != from_labels:
         raise UsageError(
@@ -103,8 +103,8 @@ def show(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
 
     Example: tuneloop judge show --json
     """
-    from tuneloop.retraining import judged, sampling
-    from tuneloop.retraining.declared_judge import calibrations
+    from tuneloop.online_evaluation import judged, sampling
+    from tuneloop.online_evaluation.declared_judge import calibrations
 
     with finishing(open_loop(file, quiet=True)) as loop:
         found = judged.summaries(loop.project, loop.workspace.now())
@@ -149,7 +149,7 @@ def compare(
 
     Example: tuneloop judge compare latest --limit 50
     """
-    from tuneloop.retraining import judged
+    from tuneloop.online_evaluation import judged
 
     with finishing(open_loop(file, quiet=json_)) as loop:
         found = judged.compare(loop.project, loop.evaluation(evaluation), limit=limit)
@@ -179,7 +179,7 @@ def golden_run(
     Example: tuneloop golden run --set golden.pass_rate_below=0.95
     """
     from tuneloop.errors import UsageError
-    from tuneloop.retraining.golden import run_golden
+    from tuneloop.online_evaluation.golden import run_golden
 
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
         found = run_golden(loop.project, loop.workspace.now())
@@ -207,7 +207,7 @@ def sample(
 
     Example: tuneloop review sample --set sample.per_week=40
     """
-    from tuneloop.retraining.sampling import queue_sample
+    from tuneloop.online_evaluation.sampling import queue_sample
 
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
         found = queue_sample(loop.project, loop.workspace.now())

@@ -26,10 +26,10 @@ from tuneloop.errors import UsageError
 from tuneloop.evaluation import stage as evaluation
 from tuneloop.gateway.routing import conversation_of
 from tuneloop.monitoring import quotations
+from tuneloop.online_evaluation import declared_judge as judges
 from tuneloop.progress import Progress, Silent
 from tuneloop.registry import audit, people, tombstones
 from tuneloop.registry.lineage import reach
-from tuneloop.retraining import declared_judge as judges
 from tuneloop.retraining.erasure_record import (
     ApprovedRow,
     Erasure,

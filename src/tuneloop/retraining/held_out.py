@@ -25,8 +25,8 @@ from tuneloop.evaluation.sizes import (
 from tuneloop.evaluation.suites import case_of
 from tuneloop.modelfile import TaskSettings
 from tuneloop.modelfile.sections.data import AUTO, LARGEST_SHARE, SMALLEST_SHARE
+from tuneloop.online_evaluation import declared_judge
 from tuneloop.project import Project
-from tuneloop.retraining import declared_judge
 from tuneloop.retraining.planning import plan_for
 
 

@@ -10,8 +10,9 @@ from tuneloop.errors import BusyError
 from tuneloop.modelfile import ScheduleSettings
 from tuneloop.monitoring.monitors import table
 from tuneloop.monitoring.monitors.table import Every
+from tuneloop.online_evaluation import golden, judging, measuring, sampling
 from tuneloop.project import Project
-from tuneloop.retraining import cycles, deciding, golden, judging, levels, measuring, sampling
+from tuneloop.retraining import cycles, deciding, levels
 from tuneloop.retraining.cycle_end import WORKER
 
 

@@ -8,8 +8,9 @@ from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.evaluation.metrics import Metric
 from tuneloop.evaluation.plan import EvaluationPlan, plan_evaluation
 from tuneloop.evaluation.targets import Sampling
+from tuneloop.online_evaluation import declared_judge
 from tuneloop.project import Project
-from tuneloop.retraining import declared_judge, serving, trained_on
+from tuneloop.retraining import serving, trained_on
 from tuneloop.training.stage import TrainingRun
 
 

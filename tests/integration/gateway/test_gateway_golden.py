@@ -24,10 +24,10 @@ from tuneloop.evaluation.targets import OpenAITarget, Sampling
 from tuneloop.loop import Loop
 from tuneloop.monitoring import alerts, series
 from tuneloop.monitoring.window import Window
+from tuneloop.online_evaluation import calibrating, judging
+from tuneloop.online_evaluation.calibrating import Labelled
+from tuneloop.online_evaluation.golden import run_golden
 from tuneloop.registry.bundle import Bundle
-from tuneloop.retraining import calibrating, judging
-from tuneloop.retraining.calibrating import Labelled
-from tuneloop.retraining.golden import run_golden
 from tuneloop.storage import spool
 from tuneloop.testing.upstream import Received, Reply, ScriptedUpstream
 from tuneloop.workspace import Workspace

@@ -27,7 +27,7 @@ from tuneloop.monitoring.monitors.usage import (
     VocabularyDiversity,
 )
 from tuneloop.monitoring.novelty import novelty_reference
-from tuneloop.retraining import golden
+from tuneloop.online_evaluation import golden
 
 SCHEMA = {
     "type": "object",

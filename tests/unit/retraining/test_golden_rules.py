@@ -14,7 +14,7 @@ from tuneloop.modelfile import GoldenSettings
 from tuneloop.monitoring.golden_limit import SuiteNow, below, pooled
 from tuneloop.monitoring.measurement import Measurement
 from tuneloop.monitoring.window import Window
-from tuneloop.retraining.golden import Outcome, golden_measurement, pass_bound
+from tuneloop.online_evaluation.golden import Outcome, golden_measurement, pass_bound
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 

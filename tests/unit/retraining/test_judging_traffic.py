@@ -12,9 +12,9 @@ from live_desk import capture, feedback, make_loop, put_live
 from tuneloop.errors import BusyError, DataError, EvaluationError, UsageError
 from tuneloop.evaluation.judging.judge import rubric_digest
 from tuneloop.loop import Loop
-from tuneloop.retraining import calibrating, judged, judging
-from tuneloop.retraining.declared_judge import calibrations, declared_judge
-from tuneloop.retraining.judging import JudgingRun
+from tuneloop.online_evaluation import calibrating, judged, judging
+from tuneloop.online_evaluation.declared_judge import calibrations, declared_judge
+from tuneloop.online_evaluation.judging import JudgingRun
 from tuneloop.testing.judge import judge_script, verdict
 from tuneloop.testing.upstream import Received, Reply, ScriptedUpstream
 from tuneloop.workspace import Workspace

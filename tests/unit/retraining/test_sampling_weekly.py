@@ -15,8 +15,8 @@ from tuneloop import review
 from tuneloop.answer_form import confirms
 from tuneloop.loop import Loop
 from tuneloop.modelfile import AbstainSettings, TaskSettings
-from tuneloop.retraining import sampling
-from tuneloop.retraining.sampling import draw, queue_sample, slice_of
+from tuneloop.online_evaluation import sampling
+from tuneloop.online_evaluation.sampling import draw, queue_sample, slice_of
 from tuneloop.review import ReviewItem
 from tuneloop.workspace import Workspace
 

@@ -17,7 +17,7 @@ from tuneloop.deployment.rollouts import Rollout, RolloutEvent
 from tuneloop.loop import Loop
 from tuneloop.modelfile import RolloutSettings
 from tuneloop.monitoring.window import Window
-from tuneloop.retraining.captured import whole_answers
+from tuneloop.online_evaluation.exchanges import whole_answers
 from tuneloop.storage.spool import new_id
 from tuneloop.workspace import Workspace
 

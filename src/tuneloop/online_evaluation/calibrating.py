@@ -19,10 +19,10 @@ from tuneloop.evaluation.judging.judge import Unjudged, Verdict
 from tuneloop.evaluation.judging.prompt import Exchange
 from tuneloop.monitoring import series
 from tuneloop.monitoring.measurement import Measurement
+from tuneloop.online_evaluation.declared_judge import CALIBRATION, declared_judge
+from tuneloop.online_evaluation.exchanges import exchange_of, system_texts, whole_answers
 from tuneloop.project import Project
 from tuneloop.registry.bundle import Bundle
-from tuneloop.retraining.captured import exchange_of, system_texts, whole_answers
-from tuneloop.retraining.declared_judge import CALIBRATION, declared_judge
 from tuneloop.storage.captured import feedback, last_said
 
 LABELS = 500

@@ -22,8 +22,8 @@ from tuneloop.datasets.split import hash_share
 from tuneloop.hashing import canonical_json
 from tuneloop.intervals import Figure
 from tuneloop.modelfile import TaskSettings
+from tuneloop.online_evaluation.exchanges import whole_answers
 from tuneloop.project import Project
-from tuneloop.retraining.captured import whole_answers
 from tuneloop.review import Proposal, ReviewItem
 from tuneloop.storage.captured import feedback, last_said
 from tuneloop.storage.ingest import moving

@@ -17,10 +17,10 @@ from tuneloop.evaluation.judging.prompt import Exchange
 from tuneloop.evaluation.report import CANDIDATE
 from tuneloop.evaluation.stage import Evaluation
 from tuneloop.intervals import Figure
+from tuneloop.online_evaluation.declared_judge import calibrations, declared_judge
+from tuneloop.online_evaluation.exchanges import whole_answers
+from tuneloop.online_evaluation.judging import KIND
 from tuneloop.project import Project
-from tuneloop.retraining.captured import whole_answers
-from tuneloop.retraining.declared_judge import calibrations, declared_judge
-from tuneloop.retraining.judging import KIND
 from tuneloop.storage.captured import feedback
 
 _WEEK = timedelta(days=7)

@@ -19,9 +19,9 @@ from tuneloop.evaluation.judging.judge import Judge, Unjudged, Verdict
 from tuneloop.evaluation.judging.metric import standing
 from tuneloop.evaluation.judging.prompt import Exchange
 from tuneloop.hashing import canonical_json, short
+from tuneloop.online_evaluation.declared_judge import calibrations, declared_judge
+from tuneloop.online_evaluation.exchanges import exchange_of, system_texts, whole_answers
 from tuneloop.project import Project
-from tuneloop.retraining.captured import exchange_of, system_texts, whole_answers
-from tuneloop.retraining.declared_judge import calibrations, declared_judge
 from tuneloop.storage.captured import feedback
 from tuneloop.storage.ingest import moving
 from tuneloop.storage.spool import new_id

@@ -1,0 +1,1 @@
+"""Quality of what is live: the golden set, the judge, the weekly sample, the monitors."""
