@@ -46,7 +46,6 @@ from tuneloop.retraining import (
     candidate,
     held_out,
     housekeeping,
-    names,
     preparing,
     status,
     tracing,
@@ -59,6 +58,7 @@ from tuneloop.retraining.cycle import run_cycle
 from tuneloop.retraining.cycle_end import CycleResult
 from tuneloop.retraining.held_out import HeldOut
 from tuneloop.retraining.status import Status
+from tuneloop.setup import names
 from tuneloop.storage.ingest import IngestReport
 from tuneloop.storage.retention import Pruned
 from tuneloop.training import stage as runs

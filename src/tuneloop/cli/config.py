@@ -33,7 +33,7 @@ def check(
     Example: tuneloop config check -f models/router/tuneloop.yaml
     """
     from tuneloop.modelfile import load, load_what_is_valid
-    from tuneloop.retraining import names
+    from tuneloop.setup import names
 
     overrides = overrides or []
     found, mistakes = load_what_is_valid(file, overrides=overrides)

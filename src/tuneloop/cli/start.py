@@ -43,7 +43,7 @@ def init(
 
     Example: tuneloop init messages.csv --prompt message --answer slots
     """
-    from tuneloop.retraining import starting
+    from tuneloop.setup import starting
 
     started = starting.write_model_file(
         data, base=base, name=name, path=file, prompt=prompt, answer=answer, force=force

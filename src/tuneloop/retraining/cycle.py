@@ -33,7 +33,7 @@ from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 from tuneloop.retraining import candidate as candidates
-from tuneloop.retraining import cycles, exporting, held_out, names, planning, preparing, training
+from tuneloop.retraining import cycles, exporting, held_out, planning, preparing, training
 from tuneloop.retraining.cycle_end import (
     CycleResult,
     after_rollout,
@@ -45,6 +45,7 @@ from tuneloop.retraining.cycle_end import (
 )
 from tuneloop.retraining.cycle_record import CycleRecord
 from tuneloop.retraining.decision import Settled, settled
+from tuneloop.setup import names
 from tuneloop.training import stage as runs
 from tuneloop.training.stage import TrainingRun
 

@@ -12,8 +12,9 @@ from tuneloop.datasets.versions import DatasetVersion, Extras
 from tuneloop.evaluation.sizes import what_is_missing
 from tuneloop.project import Project
 from tuneloop.registry import people
-from tuneloop.retraining import held_out, names
+from tuneloop.retraining import held_out
 from tuneloop.retraining.held_out import HeldOut
+from tuneloop.setup import names
 
 CORRECTIONS_FILE = "approved.jsonl"
 

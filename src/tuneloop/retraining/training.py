@@ -5,7 +5,7 @@ from __future__ import annotations
 from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.project import Project
-from tuneloop.retraining import names
+from tuneloop.setup import names
 from tuneloop.training import stage
 from tuneloop.training.stage import TrainingRun
 

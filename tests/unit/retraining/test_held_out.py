@@ -18,8 +18,9 @@ from tuneloop.datasets import versions
 from tuneloop.errors import GateError, UsageError
 from tuneloop.loop import Loop
 from tuneloop.project import Project
-from tuneloop.retraining import held_out, preparing, starting, trained_on
+from tuneloop.retraining import held_out, preparing, trained_on
 from tuneloop.retraining.planning import plan_for
+from tuneloop.setup import starting
 from tuneloop.workspace import Workspace
 
 WORDS = ("lamp", "kettle", "ladder", "invoice", "parcel", "museum", "garden", "office", "bridge")

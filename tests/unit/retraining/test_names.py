@@ -16,7 +16,7 @@ from tuneloop.cli.main import app
 from tuneloop.errors import BaseModelError, ModelFileError
 from tuneloop.loop import Loop
 from tuneloop.modelfile import load
-from tuneloop.retraining import names
+from tuneloop.setup import names
 
 SCHEMA = {
     "type": "object",

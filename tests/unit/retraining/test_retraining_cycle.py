@@ -34,11 +34,12 @@ from tuneloop.registry import aliases, approvals, audit, people
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 from tuneloop.retraining import candidate as candidates
-from tuneloop.retraining import cycle, exporting, held_out, names, planning, preparing, training
+from tuneloop.retraining import cycle, exporting, held_out, planning, preparing, training
 from tuneloop.retraining.cycle import go_on, run_cycle
 from tuneloop.retraining.cycle_end import WORKER, CycleResult, may_go_on
 from tuneloop.retraining.cycles import UNDER_WAY, Cycle, ask, find
 from tuneloop.retraining.status import status
+from tuneloop.setup import names
 from tuneloop.storage import tables
 from tuneloop.training import stage as runs
 from tuneloop.workspace import Workspace

@@ -14,7 +14,7 @@ from tuneloop.errors import DataError, ModelFileError, UsageError
 from tuneloop.modelfile import ModelFile, Problem
 from tuneloop.modelfile.starter import Start, render
 from tuneloop.nearest import nearest_path
-from tuneloop.retraining import names
+from tuneloop.setup import names
 
 _SHOWN_FIELDS = 8
 _SHOWN = 60

@@ -1,0 +1,1 @@
+"""Before the first stage: a model file for new rows, and what it names looked up."""
