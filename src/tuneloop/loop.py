@@ -15,6 +15,10 @@ from typing import Any, Literal
 
 from tuneloop import modelfile, review
 from tuneloop.arguments import checked_methods
+from tuneloop.candidates import backtesting, benching, candidate, held_out, preparing, training
+from tuneloop.candidates.benching import Bench
+from tuneloop.candidates.candidate import Candidate
+from tuneloop.candidates.held_out import HeldOut
 from tuneloop.datasets import diff, versions
 from tuneloop.datasets.diff import DatasetDiff
 from tuneloop.datasets.versions import DatasetVersion
@@ -40,23 +44,9 @@ from tuneloop.progress import Progress
 from tuneloop.project import Project
 from tuneloop.registry.base_model import BaseModel
 from tuneloop.registry.bundle import Bundle
-from tuneloop.retraining import (
-    backtesting,
-    benching,
-    candidate,
-    held_out,
-    housekeeping,
-    preparing,
-    status,
-    tracing,
-    training,
-    worker_process,
-)
-from tuneloop.retraining.benching import Bench
-from tuneloop.retraining.candidate import Candidate
+from tuneloop.retraining import housekeeping, status, tracing, worker_process
 from tuneloop.retraining.cycle import run_cycle
 from tuneloop.retraining.cycle_end import CycleResult
-from tuneloop.retraining.held_out import HeldOut
 from tuneloop.retraining.status import Status
 from tuneloop.setup import names
 from tuneloop.storage.ingest import IngestReport

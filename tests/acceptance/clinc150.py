@@ -22,6 +22,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tuneloop.candidates import exporting
+from tuneloop.candidates.planning import plan_for
 from tuneloop.cli.steps import Steps
 from tuneloop.cli.terminal import err
 from tuneloop.evaluation.hf_target import HFTarget
@@ -31,8 +33,7 @@ from tuneloop.evaluation.runner import ask
 from tuneloop.evaluation.suites import Suite, load_suite
 from tuneloop.evaluation.targets import ChatTarget, OpenAITarget, Sampling
 from tuneloop.loop import Loop
-from tuneloop.retraining import exporting, serving
-from tuneloop.retraining.planning import plan_for
+from tuneloop.retraining import serving
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data" / "clinc150"

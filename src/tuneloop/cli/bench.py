@@ -21,11 +21,11 @@ from tuneloop.cli.terminal import (
 from tuneloop.errors import UsageError
 
 if TYPE_CHECKING:
+    from tuneloop.candidates.benching import Bench
     from tuneloop.deployment.load import Load
     from tuneloop.deployment.load_figures import LoadComparison
     from tuneloop.intervals import Figure
     from tuneloop.modelfile import BenchSettings
-    from tuneloop.retraining.benching import Bench
 
 
 def bench(

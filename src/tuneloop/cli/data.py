@@ -22,9 +22,9 @@ from tuneloop.cli.terminal import (
 )
 
 if TYPE_CHECKING:
+    from tuneloop.candidates.held_out import HeldOut
     from tuneloop.datasets.diff import DatasetDiff
     from tuneloop.datasets.versions import DatasetVersion
-    from tuneloop.retraining.held_out import HeldOut
 
 app = typer.Typer(no_args_is_help=True, help="Dataset versions: list, show, compare.")
 Reference = Annotated[str, typer.Argument(help="Digest, its beginning, label, or `latest`.")]

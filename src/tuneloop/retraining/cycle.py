@@ -17,6 +17,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from tuneloop import review
+from tuneloop.candidates import candidate as candidates
+from tuneloop.candidates import exporting, held_out, planning, preparing, training
+from tuneloop.candidates.decision import Settled, settled
 from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.deployment import rollouts
@@ -32,8 +35,7 @@ from tuneloop.project import Project
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
-from tuneloop.retraining import candidate as candidates
-from tuneloop.retraining import cycles, exporting, held_out, planning, preparing, training
+from tuneloop.retraining import cycles
 from tuneloop.retraining.cycle_end import (
     CycleResult,
     after_rollout,
@@ -44,7 +46,6 @@ from tuneloop.retraining.cycle_end import (
     stays,
 )
 from tuneloop.retraining.cycle_record import CycleRecord
-from tuneloop.retraining.decision import Settled, settled
 from tuneloop.setup import names
 from tuneloop.training import stage as runs
 from tuneloop.training.stage import TrainingRun

@@ -18,6 +18,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from tuneloop.candidates.preparing import CORRECTIONS_FILE
 from tuneloop.datasets import versions
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.forms import FormError, recognise_prompt
@@ -38,7 +39,6 @@ from tuneloop.retraining.erasure_record import (
     remains,
     to_do,
 )
-from tuneloop.retraining.preparing import CORRECTIONS_FILE
 from tuneloop.storage import erasure as captured
 from tuneloop.storage import tables
 from tuneloop.storage.erasure import By, Captured

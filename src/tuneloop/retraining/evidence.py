@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from tuneloop import review
+from tuneloop.candidates import preparing
 from tuneloop.datasets import versions
 from tuneloop.datasets.sources import find_sources
 from tuneloop.datasets.versions import DatasetVersion
@@ -20,7 +21,7 @@ from tuneloop.project import Project
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
-from tuneloop.retraining import cycles, preparing
+from tuneloop.retraining import cycles
 from tuneloop.retraining.cycles import Cycle
 from tuneloop.retraining.triggers import Benchmark, Evidence, Material, PastCycle
 from tuneloop.workspace import Workspace

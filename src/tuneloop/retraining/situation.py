@@ -8,6 +8,8 @@ from contextlib import suppress
 import sqlalchemy as sa
 
 from tuneloop import review
+from tuneloop.candidates import preparing
+from tuneloop.candidates.decision import decide
 from tuneloop.datasets import versions
 from tuneloop.deployment import endpoints, rollouts
 from tuneloop.deployment.rollouts import Rollout
@@ -21,9 +23,8 @@ from tuneloop.registry import bundle as bundles
 from tuneloop.registry.aliases import Alias
 from tuneloop.registry.bundle import Bundle
 from tuneloop.registry.standing import KINDS
-from tuneloop.retraining import cycles, preparing
+from tuneloop.retraining import cycles
 from tuneloop.retraining.cycles import Cycle
-from tuneloop.retraining.decision import decide
 from tuneloop.retraining.facts import (
     Candidate,
     Erased,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from live_desk import make_loop
+from tuneloop.candidates import answered
 from tuneloop.evaluation.runner import ask
 from tuneloop.evaluation.suites import Case, Messages, make_suite
 from tuneloop.evaluation.targets import Answer, Sampling
-from tuneloop.retraining import answered
 from tuneloop.workspace import Workspace
 
 

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from tuneloop import modelfile
+from tuneloop.candidates import held_out, preparing, trained_on
+from tuneloop.candidates.planning import plan_for
 from tuneloop.datasets import versions
 from tuneloop.errors import GateError, UsageError
 from tuneloop.loop import Loop
 from tuneloop.project import Project
-from tuneloop.retraining import held_out, preparing, trained_on
-from tuneloop.retraining.planning import plan_for
 from tuneloop.setup import starting
 from tuneloop.workspace import Workspace
 

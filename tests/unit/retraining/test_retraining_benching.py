@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from tuneloop.candidates.benching import declared_loads, judge, lock
 from tuneloop.deployment.load_figures import LoadComparison, LoadReport
 from tuneloop.errors import EvaluationError, UsageError
 from tuneloop.evaluation.gates import GateOutcome
 from tuneloop.intervals import Figure
 from tuneloop.modelfile import BenchSettings, DataSettings, ModelSettings
-from tuneloop.retraining.benching import declared_loads, judge, lock
 
 
 def model(**bench: object) -> ModelSettings:

@@ -15,6 +15,8 @@ import pytest
 import sqlalchemy as sa
 
 from tuneloop import review
+from tuneloop.candidates import candidate as candidates
+from tuneloop.candidates import exporting, held_out, planning, preparing, training
 from tuneloop.deployment import endpoints, rollouts
 from tuneloop.deployment.rollout_plan import Guard, RolloutPlan
 from tuneloop.errors import ConflictError, DeploymentError, GateError, StoreError
@@ -33,8 +35,7 @@ from tuneloop.project import Project
 from tuneloop.registry import aliases, approvals, audit, people
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
-from tuneloop.retraining import candidate as candidates
-from tuneloop.retraining import cycle, exporting, held_out, planning, preparing, training
+from tuneloop.retraining import cycle
 from tuneloop.retraining.cycle import go_on, run_cycle
 from tuneloop.retraining.cycle_end import WORKER, CycleResult, may_go_on
 from tuneloop.retraining.cycles import UNDER_WAY, Cycle, ask, find

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tuneloop.candidates.decision import Decision, Verdict, decide, settled
 from tuneloop.evaluation import comparison
 from tuneloop.evaluation.comparison import Standing
 from tuneloop.registry.aliases import Move
-from tuneloop.retraining.decision import Decision, Verdict, decide, settled
 
 
 def compared(verdict: comparison.Verdict, difference: float = 0.0) -> Standing:

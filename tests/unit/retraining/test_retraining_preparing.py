@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tuneloop import review
+from tuneloop.candidates import preparing
 from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.errors import ConflictError
@@ -19,7 +20,6 @@ from tuneloop.modelfile.sections.data import TaskSettings
 from tuneloop.modelfile.sections.evaluation import SuiteSettings
 from tuneloop.modelfile.sections.retraining import ReviewSettings
 from tuneloop.project import Project
-from tuneloop.retraining import preparing
 from tuneloop.workspace import Workspace
 
 PLACES = ("garage", "cellar", "attic", "kitchen", "garden", "office", "tower", "bridge", "museum")

@@ -67,7 +67,7 @@ def test_columns_are_written_and_every_stage_reads_them(folder: Path) -> None:
         assert one.question == "a table on the 7919th in bbbb"
         assert json.loads(one.completion) == {"day": "7919", "place": "inside"}
         assert made.report["recipe"]["data"]["columns"] == {"prompt": "said", "answer": "slots"}
-        from tuneloop.retraining.candidate import plan_for
+        from tuneloop.candidates.candidate import plan_for
 
         golden = plan_for(loop.project, made).suites[1]
         assert [case.question for case in golden.cases][:1] == ["chairs by 0"]

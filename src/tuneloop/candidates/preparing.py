@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuneloop import review
+from tuneloop.candidates import held_out
+from tuneloop.candidates.held_out import HeldOut
 from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion, Extras
 from tuneloop.evaluation.sizes import what_is_missing
 from tuneloop.project import Project
 from tuneloop.registry import people
-from tuneloop.retraining import held_out
-from tuneloop.retraining.held_out import HeldOut
 from tuneloop.setup import names
 
 CORRECTIONS_FILE = "approved.jsonl"

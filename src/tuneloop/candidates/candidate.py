@@ -7,6 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tuneloop.candidates import answered, exporting, trained_on
+from tuneloop.candidates.decision import Decision, Verdict, decide
+from tuneloop.candidates.exporting import Exported
+from tuneloop.candidates.planning import plan_for
+from tuneloop.candidates.preparing import corrections_in
 from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.deployment import outcomes, release, servers
@@ -23,11 +28,7 @@ from tuneloop.project import Project
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
-from tuneloop.retraining import answered, exporting, serving, trained_on
-from tuneloop.retraining.decision import Decision, Verdict, decide
-from tuneloop.retraining.exporting import Exported
-from tuneloop.retraining.planning import plan_for
-from tuneloop.retraining.preparing import corrections_in
+from tuneloop.retraining import serving
 from tuneloop.retraining.serving import OnDemand
 from tuneloop.training.stage import TrainingRun
 from tuneloop.workspace import Workspace

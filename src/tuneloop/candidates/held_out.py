@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tuneloop.candidates.planning import plan_for
 from tuneloop.datasets import versions
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.holdout import Need
@@ -27,7 +28,6 @@ from tuneloop.modelfile import TaskSettings
 from tuneloop.modelfile.sections.data import AUTO, LARGEST_SHARE, SMALLEST_SHARE
 from tuneloop.online_evaluation import declared_judge
 from tuneloop.project import Project
-from tuneloop.retraining.planning import plan_for
 
 
 @dataclass(frozen=True, kw_only=True)

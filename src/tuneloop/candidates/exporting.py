@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from tuneloop.candidates import answered
 from tuneloop.deployment.backends.base import ServerHandle
 from tuneloop.deployment.export.base import BaseFile, base_file
 from tuneloop.deployment.export.parity import (
@@ -48,7 +49,7 @@ from tuneloop.project import Project
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.base_model import verify_base
 from tuneloop.registry.gguf_base import check_gguf_belongs
-from tuneloop.retraining import answered, serving
+from tuneloop.retraining import serving
 from tuneloop.training.stage import TrainingRun
 
 PARITY_PROMPTS = 8

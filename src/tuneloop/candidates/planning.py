@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tuneloop.candidates import trained_on
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.evaluation.metrics import Metric
 from tuneloop.evaluation.plan import EvaluationPlan, plan_evaluation
 from tuneloop.evaluation.targets import Sampling
 from tuneloop.online_evaluation import declared_judge
 from tuneloop.project import Project
-from tuneloop.retraining import serving, trained_on
+from tuneloop.retraining import serving
 from tuneloop.training.stage import TrainingRun
 
 
