@@ -33,6 +33,7 @@ from tuneloop.errors import UsageError
 from tuneloop.evaluation import stage as evaluations
 from tuneloop.evaluation.report import Report
 from tuneloop.evaluation.stage import Evaluation
+from tuneloop.lineage import tracing
 from tuneloop.modelfile import ModelFile, ModelSettings
 from tuneloop.monitoring import alerts
 from tuneloop.monitoring import stage as monitoring
@@ -44,7 +45,7 @@ from tuneloop.progress import Progress
 from tuneloop.project import Project
 from tuneloop.registry.base_model import BaseModel
 from tuneloop.registry.bundle import Bundle
-from tuneloop.retraining import housekeeping, status, tracing, worker_process
+from tuneloop.retraining import housekeeping, status, worker_process
 from tuneloop.retraining.cycle import run_cycle
 from tuneloop.retraining.cycle_end import CycleResult
 from tuneloop.retraining.status import Status

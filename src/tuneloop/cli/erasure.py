@@ -17,7 +17,7 @@ from tuneloop.cli.terminal import (
 )
 
 if TYPE_CHECKING:
-    from tuneloop.retraining.erasure_record import Erasure
+    from tuneloop.lineage.erasure_record import Erasure
     from tuneloop.storage.erasure import By
 
 
@@ -38,7 +38,7 @@ def erase(
 
     Example: tuneloop erase --user customer-4711 --dry-run
     """
-    from tuneloop.retraining import erasure
+    from tuneloop.lineage import erasure
 
     by, value = _one(user, conversation, interaction)
     with finishing(open_loop(file, quiet=json_)) as loop:

@@ -16,6 +16,8 @@ from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.deployment import endpoints
 from tuneloop.errors import NotAllowedError, UsageError
 from tuneloop.gateway.routing import conversation_of
+from tuneloop.lineage import erasure
+from tuneloop.lineage.erasure_record import Erasure
 from tuneloop.loop import Loop
 from tuneloop.modelfile import DataSettings, ModelFile, ModelSettings
 from tuneloop.monitoring import series
@@ -24,8 +26,6 @@ from tuneloop.project import Project
 from tuneloop.registry import audit, people
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
-from tuneloop.retraining import erasure
-from tuneloop.retraining.erasure_record import Erasure
 from tuneloop.retraining.status import status
 from tuneloop.storage import spool, tables
 from tuneloop.storage.spool import Interaction, Spool, SpoolLimits

@@ -26,12 +26,7 @@ from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.errors import UsageError
 from tuneloop.evaluation import stage as evaluation
 from tuneloop.gateway.routing import conversation_of
-from tuneloop.monitoring import quotations
-from tuneloop.online_evaluation import declared_judge as judges
-from tuneloop.progress import Progress, Silent
-from tuneloop.registry import audit, people, tombstones
-from tuneloop.registry.lineage import reach
-from tuneloop.retraining.erasure_record import (
+from tuneloop.lineage.erasure_record import (
     ApprovedRow,
     Erasure,
     ReachedVersion,
@@ -39,6 +34,11 @@ from tuneloop.retraining.erasure_record import (
     remains,
     to_do,
 )
+from tuneloop.monitoring import quotations
+from tuneloop.online_evaluation import declared_judge as judges
+from tuneloop.progress import Progress, Silent
+from tuneloop.registry import audit, people, tombstones
+from tuneloop.registry.lineage import reach
 from tuneloop.storage import erasure as captured
 from tuneloop.storage import tables
 from tuneloop.storage.erasure import By, Captured

@@ -1,0 +1,1 @@
+"""What came of a request or a row, and how it is removed."""
