@@ -135,9 +135,7 @@ def worker_of_up(desk: Desk) -> psutil.Process:
     def found() -> psutil.Process | None:
         for process in psutil.process_iter(["cmdline"]):
             words = process.info["cmdline"] or []
-            if "tuneloop.retraining.worker_process" in words and str(desk.folder) in " ".join(
-                words
-            ):
+            if "tuneloop.worker.process" in words and str(desk.folder) in " ".join(words):
                 return process
         return None
 

@@ -35,8 +35,8 @@ def play(file: Path, cycle: str, actor: str) -> int:
     from tuneloop.errors import BusyError
     from tuneloop.project import Project
     from tuneloop.retraining import cycles
-    from tuneloop.retraining.cycle_process import TRY_AGAIN
     from tuneloop.retraining.cycle_record import CycleRecord
+    from tuneloop.worker.cycle_process import TRY_AGAIN
 
     worker = str(os.getppid())
     threading.Thread(target=end_with_stdin, daemon=True).start()
@@ -71,9 +71,9 @@ def end_with_stdin() -> None:
 
 def work(files: Sequence[Path]) -> None:
     from tuneloop.project import Project
-    from tuneloop.retraining.cycle_runner import CycleRunner
-    from tuneloop.retraining.presence import announced
-    from tuneloop.retraining.worker import Worker
+    from tuneloop.worker.cycle_runner import CycleRunner
+    from tuneloop.worker.presence import announced
+    from tuneloop.worker.worker import Worker
 
     projects = [Project.open(file, actor="worker") for file in files]
     with announced(projects[0].workspace) as presence:

@@ -18,7 +18,7 @@ _BROKEN_OFF = {"upstream_reset", "upstream_truncated"}
 _SERVER = "tuneloop.deployment.backends.llamacpp_child"
 _LOOK_SECONDS = 1.0
 """In which `tuneloop up` looks at the database several times."""
-_WORKERS = ("tuneloop.deployment.controller_process", "tuneloop.retraining.worker_process")
+_WORKERS = ("tuneloop.deployment.controller_process", "tuneloop.worker.process")
 
 
 def model_server_killed(trial: Trial, place: Place) -> None:

@@ -45,7 +45,7 @@ from tuneloop.progress import Progress
 from tuneloop.project import Project
 from tuneloop.registry.base_model import BaseModel
 from tuneloop.registry.bundle import Bundle
-from tuneloop.retraining import housekeeping, status, worker_process
+from tuneloop.retraining import status
 from tuneloop.retraining.cycle import run_cycle
 from tuneloop.retraining.cycle_end import CycleResult
 from tuneloop.retraining.status import Status
@@ -55,6 +55,8 @@ from tuneloop.storage.retention import Pruned
 from tuneloop.training import stage as runs
 from tuneloop.training.stage import TrainingRun
 from tuneloop.under_way import UnderWay
+from tuneloop.worker import housekeeping
+from tuneloop.worker import process as worker_process
 from tuneloop.workspace import Workspace
 
 LATEST = "latest"

@@ -41,7 +41,8 @@ def start(
 
     Example: tuneloop cycle start -m "the corrections of May"
     """
-    from tuneloop.retraining import cycles, presence
+    from tuneloop.retraining import cycles
+    from tuneloop.worker import presence
 
     with finishing(open_loop(file, quiet=True)) as loop:
         asked = cycles.ask(loop.project, reason=reason, actor=loop.actor)

@@ -27,7 +27,7 @@ def worker(files: FilesOption = None, overrides: SetOption = None) -> None:
     Example: tuneloop worker -f router/tuneloop.yaml -f triage/tuneloop.yaml
     """
     from tuneloop import logs
-    from tuneloop.retraining import worker_process
+    from tuneloop.worker import process as worker_process
 
     logs.configure()
     stopping = threading.Event()

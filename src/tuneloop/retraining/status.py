@@ -13,12 +13,13 @@ from tuneloop.hashing import short
 from tuneloop.modelfile import ModelSettings
 from tuneloop.registry import aliases, people
 from tuneloop.registry import bundle as bundles
-from tuneloop.retraining import automation, cycles, presence, situation
+from tuneloop.retraining import automation, cycles, situation
 from tuneloop.retraining.advice import Advice, advise, of_another
 from tuneloop.retraining.cycles import Cycle
 from tuneloop.retraining.facts import Candidate, Facts, OpenAlert, Served
 from tuneloop.retraining.levels import Reached
 from tuneloop.under_way import UnderWay
+from tuneloop.worker import presence
 from tuneloop.workspace import Workspace
 
 Health = Literal["healthy", "alerts", "switching", "down", "not deployed"]

@@ -24,7 +24,8 @@ from tuneloop.deployment import endpoints
 from tuneloop.errors import BusyError
 from tuneloop.project import Project
 from tuneloop.registry import bundle as bundles
-from tuneloop.retraining import cycles, presence
+from tuneloop.retraining import cycles
+from tuneloop.worker import presence
 from tuneloop.workspace import Workspace
 
 pytestmark = pytest.mark.timeout(300)
@@ -179,7 +180,7 @@ def test_a_cancelled_cycle_ends_its_process(office: Opened) -> None:
 def test_a_chore_goes_on_after_a_failure_that_nobody_foresaw(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    from tuneloop.retraining.worker import again_and_again
+    from tuneloop.worker.worker import again_and_again
 
     told: list[str] = []
 

@@ -19,10 +19,10 @@ from tuneloop.modelfile import ModelSettings
 from tuneloop.monitoring import alerts
 from tuneloop.monitoring.capture_drops import QUIET
 from tuneloop.registry import audit
-from tuneloop.retraining import housekeeping
-from tuneloop.retraining.housekeeping import Housekeeping, kept_for, prune
 from tuneloop.storage import tables
 from tuneloop.storage.records import Records
+from tuneloop.worker import housekeeping
+from tuneloop.worker.housekeeping import Housekeeping, kept_for, prune
 from tuneloop.workspace import Workspace
 
 BUNDLE = "b" * 64

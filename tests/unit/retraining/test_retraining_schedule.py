@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tuneloop.errors import ModelFileError
 from tuneloop.modelfile import ScheduleSettings
-from tuneloop.retraining.schedule import due
+from tuneloop.worker.schedule import due
 
 BEGAN = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

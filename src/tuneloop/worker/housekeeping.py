@@ -21,10 +21,10 @@ from tuneloop.modelfile import ModelSettings
 from tuneloop.monitoring import alerts, capture_drops
 from tuneloop.monitoring.capture_drops import Spell
 from tuneloop.registry import audit
-from tuneloop.retraining.complaints import Complaints
 from tuneloop.storage import retention, tables
 from tuneloop.storage.retention import Pruned
 from tuneloop.storage.spool import DropReason
+from tuneloop.worker.complaints import Complaints
 from tuneloop.workspace import Workspace
 
 _log = logging.getLogger(__name__)

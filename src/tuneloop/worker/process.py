@@ -1,6 +1,6 @@
 """The worker as a program of its own.
 
-python -m tuneloop.retraining.worker_process --file FILE
+python -m tuneloop.worker.process --file FILE
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tuneloop.errors import MissingExtraError, TuneloopError
 from tuneloop.workspace import Workspace
 
 # By name: as a program this module is called __main__.
-_log = logging.getLogger("tuneloop.retraining.worker_process")
+_log = logging.getLogger("tuneloop.worker.process")
 
 NAME = "worker"
 _MISSING = MissingExtraError(
@@ -36,7 +36,7 @@ def beside(workspace: Workspace, file: Path, overrides: Sequence[str]) -> list[P
     command = (
         sys.executable,
         "-m",
-        "tuneloop.retraining.worker_process",
+        "tuneloop.worker.process",
         f"--file={file}",
         *(f"--set={override}" for override in overrides),
     )
@@ -58,7 +58,7 @@ def run(files: Sequence[Path], overrides: Sequence[str], *, stopping: threading.
     """
     if not is_installed():
         raise _MISSING
-    from tuneloop.retraining import worker  # takes seconds
+    from tuneloop.worker import worker
 
     worker.work(files, overrides, stopping=stopping)
 

@@ -1,6 +1,6 @@
 """The process that takes one cycle as far as it gets; the worker starts it and restarts it.
 
-python -m tuneloop.retraining.cycle_process --file FILE --cycle ID --actor NAME
+python -m tuneloop.worker.cycle_process --file FILE --cycle ID --actor NAME
 
 A process of its own, because a training that runs out of memory must not take the worker with it,
 and one that is cancelled must end at once. It runs at a low priority: serving goes first.
@@ -22,7 +22,7 @@ from tuneloop.project import Project
 from tuneloop.retraining.cycle import go_on
 
 # By name: as a program this module is called __main__.
-_log = logging.getLogger("tuneloop.retraining.cycle_process")
+_log = logging.getLogger("tuneloop.worker.cycle_process")
 
 TRY_AGAIN = 75
 """Exit code: something is in the way that may pass by itself (EX_TEMPFAIL of sysexits.h)."""
@@ -49,7 +49,7 @@ def command(file: Path, overrides: Sequence[str], cycle: str, actor: str) -> tup
     return (
         sys.executable,
         "-m",
-        "tuneloop.retraining.cycle_process",
+        "tuneloop.worker.cycle_process",
         f"--file={file}",
         f"--cycle={cycle}",
         f"--actor={actor}",

@@ -31,14 +31,15 @@ from tuneloop.errors import StoreError, TuneloopError, UsageError
 from tuneloop.monitoring.notifications import delivery
 from tuneloop.project import Project
 from tuneloop.registry import aliases
-from tuneloop.retraining import cycles, queues, schedule
-from tuneloop.retraining.complaints import Complaints
+from tuneloop.retraining import cycles
 from tuneloop.retraining.cycle_end import WORKER, may_go_on
-from tuneloop.retraining.cycle_runner import CycleRunner
-from tuneloop.retraining.housekeeping import Housekeeping
-from tuneloop.retraining.jobs import JOBS, Job
-from tuneloop.retraining.presence import Presence, announced
 from tuneloop.review import digest
+from tuneloop.worker import queues, schedule
+from tuneloop.worker.complaints import Complaints
+from tuneloop.worker.cycle_runner import CycleRunner
+from tuneloop.worker.housekeeping import Housekeeping
+from tuneloop.worker.jobs import JOBS, Job
+from tuneloop.worker.presence import Presence, announced
 
 _log = logging.getLogger(__name__)
 

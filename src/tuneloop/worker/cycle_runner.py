@@ -11,9 +11,10 @@ from pathlib import Path
 from tuneloop.deployment.processes import ChildProcess
 from tuneloop.errors import StoreError, TuneloopError
 from tuneloop.project import Project
-from tuneloop.retraining import cycle_process, cycles
+from tuneloop.retraining import cycles
 from tuneloop.retraining.cycle_end import WORKER, may_go_on
 from tuneloop.retraining.cycles import Cycle
+from tuneloop.worker import cycle_process
 
 _log = logging.getLogger(__name__)
 
