@@ -45,11 +45,11 @@ from tuneloop.progress import Progress
 from tuneloop.project import Project
 from tuneloop.registry.base_model import BaseModel
 from tuneloop.registry.bundle import Bundle
-from tuneloop.retraining import status
 from tuneloop.retraining.cycle import run_cycle
 from tuneloop.retraining.cycle_end import CycleResult
-from tuneloop.retraining.status import Status
 from tuneloop.setup import names
+from tuneloop.status import screen as status
+from tuneloop.status.screen import Status
 from tuneloop.storage.ingest import IngestReport
 from tuneloop.storage.retention import Pruned
 from tuneloop.training import stage as runs

@@ -18,7 +18,7 @@ from tuneloop.cli.terminal import (
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from tuneloop.retraining.status import Status
+    from tuneloop.status.screen import Status
 
 _SHOWN_SCORES = ("accuracy", "format", "abstention_recall")
 _COLOURS = {

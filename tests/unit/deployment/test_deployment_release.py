@@ -32,7 +32,7 @@ from tuneloop.progress import Silent
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry import routes
 from tuneloop.registry.bundle import Bundle
-from tuneloop.retraining.status import status
+from tuneloop.status.screen import status
 from tuneloop.workspace import Workspace
 
 MODEL = ModelSettings(name="router", base="b", data=DataSettings(sources=("a",)))

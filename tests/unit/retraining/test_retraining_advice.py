@@ -17,8 +17,8 @@ from tuneloop.monitoring.measurement import Limit, judge
 from tuneloop.monitoring.window import Window
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
-from tuneloop.retraining.advice import advise
-from tuneloop.retraining.facts import (
+from tuneloop.status.advice import advise
+from tuneloop.status.facts import (
     Candidate,
     Erased,
     Facts,
@@ -27,7 +27,7 @@ from tuneloop.retraining.facts import (
     OpenAlert,
     Served,
 )
-from tuneloop.retraining.status import Status, status
+from tuneloop.status.screen import Status, status
 from tuneloop.workspace import Workspace
 
 WELL = Facts(live=Served(bundle="new"), previous="old")

@@ -39,8 +39,8 @@ from tuneloop.retraining import cycle
 from tuneloop.retraining.cycle import go_on, run_cycle
 from tuneloop.retraining.cycle_end import WORKER, CycleResult, may_go_on
 from tuneloop.retraining.cycles import UNDER_WAY, Cycle, ask, find
-from tuneloop.retraining.status import status
 from tuneloop.setup import names
+from tuneloop.status.screen import status
 from tuneloop.storage import tables
 from tuneloop.training import stage as runs
 from tuneloop.workspace import Workspace

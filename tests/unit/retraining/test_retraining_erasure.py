@@ -26,7 +26,7 @@ from tuneloop.project import Project
 from tuneloop.registry import audit, people
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
-from tuneloop.retraining.status import status
+from tuneloop.status.screen import status
 from tuneloop.storage import spool, tables
 from tuneloop.storage.spool import Interaction, Spool, SpoolLimits
 from tuneloop.workspace import Workspace

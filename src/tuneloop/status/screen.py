@@ -13,11 +13,12 @@ from tuneloop.hashing import short
 from tuneloop.modelfile import ModelSettings
 from tuneloop.registry import aliases, people
 from tuneloop.registry import bundle as bundles
-from tuneloop.retraining import automation, cycles, situation
-from tuneloop.retraining.advice import Advice, advise, of_another
+from tuneloop.retraining import automation, cycles
 from tuneloop.retraining.cycles import Cycle
-from tuneloop.retraining.facts import Candidate, Facts, OpenAlert, Served
 from tuneloop.retraining.levels import Reached
+from tuneloop.status import situation
+from tuneloop.status.advice import Advice, advise, of_another
+from tuneloop.status.facts import Candidate, Facts, OpenAlert, Served
 from tuneloop.under_way import UnderWay
 from tuneloop.worker import presence
 from tuneloop.workspace import Workspace

@@ -25,7 +25,7 @@ from tuneloop.registry.bundle import Bundle
 from tuneloop.registry.standing import KINDS
 from tuneloop.retraining import cycles
 from tuneloop.retraining.cycles import Cycle
-from tuneloop.retraining.facts import (
+from tuneloop.status.facts import (
     Candidate,
     Erased,
     Facts,

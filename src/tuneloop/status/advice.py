@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 
-from tuneloop.retraining.facts import (
+from tuneloop.status.facts import (
     Candidate,
     CandidateStanding,
     Facts,

@@ -1,0 +1,1 @@
+"""What one screen says of a model, and what it advises."""
