@@ -33,7 +33,7 @@ from tuneloop.errors import UsageError
 from tuneloop.evaluation import stage as evaluations
 from tuneloop.evaluation.report import Report
 from tuneloop.evaluation.stage import Evaluation
-from tuneloop.lineage import tracing
+from tuneloop.lineage import retention, tracing
 from tuneloop.modelfile import ModelFile, ModelSettings
 from tuneloop.monitoring import alerts
 from tuneloop.monitoring import stage as monitoring
@@ -55,7 +55,6 @@ from tuneloop.storage.retention import Pruned
 from tuneloop.training import stage as runs
 from tuneloop.training.stage import TrainingRun
 from tuneloop.under_way import UnderWay
-from tuneloop.worker import housekeeping
 from tuneloop.worker import process as worker_process
 from tuneloop.workspace import Workspace
 
@@ -543,10 +542,10 @@ class Loop:
             UsageError: neither says how long it is kept.
         """
 
-        return housekeeping.prune(
+        return retention.prune(
             self.workspace,
             model=self.model.name,
-            older_than=housekeeping.kept_for(self.model) if older_than is None else older_than,
+            older_than=retention.kept_for(self.model) if older_than is None else older_than,
             actor=self.actor,
             dry_run=dry_run,
         )

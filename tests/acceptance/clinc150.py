@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tuneloop import asking
 from tuneloop.candidates import exporting
 from tuneloop.candidates.planning import plan_for
 from tuneloop.cli.steps import Steps
@@ -33,7 +34,6 @@ from tuneloop.evaluation.runner import ask
 from tuneloop.evaluation.suites import Suite, load_suite
 from tuneloop.evaluation.targets import ChatTarget, OpenAITarget, Sampling
 from tuneloop.loop import Loop
-from tuneloop.retraining import serving
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data" / "clinc150"
@@ -154,7 +154,7 @@ def _ask_server(
 ) -> dict[str, list[float]]:
     path = exported.export.path(form)
     digest = exported.export.forms[form].files[0].digest
-    with serving.file_server(
+    with asking.file_server(
         loop.workspace, path, name=f"{form}-{digest[:12]}", endpoint=loop.model.endpoint
     ) as url:
         target = OpenAITarget(

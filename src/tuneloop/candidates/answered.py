@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tuneloop import asking
 from tuneloop.deployment.backends.llamacpp import server_version
 from tuneloop.errors import EvaluationError, StoreError
 from tuneloop.evaluation import repeatability
@@ -17,7 +18,6 @@ from tuneloop.hashing import digest_json, digest_text, short
 from tuneloop.project import Project
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
-from tuneloop.retraining import serving
 
 
 def by_file(project: Project, digest: str) -> dict[str, Answer]:
@@ -71,7 +71,7 @@ def tables_folder(project: Project) -> Path:
 def conditions(project: Project) -> str:
     """What decides answers and their latencies beside file and prompt, as one short digest."""
     at_once = {"concurrency": project.model.evaluation.concurrency}
-    return short(digest_json(serving.conditions(project.model) | at_once))
+    return short(digest_json(asking.conditions(project.model) | at_once))
 
 
 def again(
@@ -113,8 +113,6 @@ def _served_alike(project: Project, bundle: Bundle, digest: str) -> bool:
     served, held_to = bundle.manifest["serving"], bundle.manifest["evaluation"]["settings"]
     return (
         served.get("digest") == digest
-        and all(
-            served.get(key) == value for key, value in serving.conditions(project.model).items()
-        )
+        and all(served.get(key) == value for key, value in asking.conditions(project.model).items())
         and held_to.get("concurrency") == project.model.evaluation.concurrency
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tuneloop import review
+from tuneloop import asking, review
 from tuneloop.answer_form import declared_form
 from tuneloop.datasets import versions
 from tuneloop.deployment import endpoints, outcomes, replay, servers
@@ -15,7 +15,6 @@ from tuneloop.errors import UsageError
 from tuneloop.modelfile import EndpointSettings
 from tuneloop.project import Project
 from tuneloop.registry.bundle import Bundle
-from tuneloop.retraining import serving
 from tuneloop.storage.messages import prompt_of
 
 
@@ -84,14 +83,14 @@ def _traffic(project: Project, *, since: datetime, limit: int) -> _Traffic:
 
 
 def _ask(project: Project, bundle: Bundle, traffic: _Traffic) -> list[Answer]:
-    asking = Asking(
+    how = Asking(
         at_a_time=min(replay.AT_A_TIME, bundle.manifest["serving"]["parallel_requests"]),
         total_seconds=traffic.settings.total_seconds,
         redact=traffic.settings.redact,
     )
-    with serving.bundle_server(project.workspace, bundle) as base_url:
+    with asking.bundle_server(project.workspace, bundle) as base_url:
         target = servers.target(bundle.id, bundle.manifest, base_url)
-        return replay.ask(target, traffic.captured.rows, asking, progress=project.progress)
+        return replay.ask(target, traffic.captured.rows, how, progress=project.progress)
 
 
 def _judged(project: Project, bundle: Bundle, traffic: _Traffic, answers: list[Answer]) -> Backtest:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
+from tuneloop import asking
 from tuneloop.deployment import load, servers
 from tuneloop.deployment.load import Load, Question
 from tuneloop.deployment.load_figures import FIGURES, RATIOS, LoadComparison
@@ -23,7 +24,6 @@ from tuneloop.project import Project
 from tuneloop.registry import aliases
 from tuneloop.registry.bundle import Bundle
 from tuneloop.registry.routes import Target
-from tuneloop.retraining import serving
 from tuneloop.workspace import Workspace
 
 
@@ -151,7 +151,7 @@ def _measured(
 
 
 def _target(workspace: Workspace, bundle: Bundle, open_servers: ExitStack) -> Target:
-    base_url = open_servers.enter_context(serving.bundle_server(workspace, bundle))
+    base_url = open_servers.enter_context(asking.bundle_server(workspace, bundle))
     return servers.target(bundle.id, bundle.manifest, base_url)
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tuneloop import asking
+from tuneloop.asking import OnDemand
 from tuneloop.candidates import answered, exporting, trained_on
 from tuneloop.candidates.decision import Decision, Verdict, decide
 from tuneloop.candidates.exporting import Exported
@@ -28,8 +30,6 @@ from tuneloop.project import Project
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
-from tuneloop.retraining import serving
-from tuneloop.retraining.serving import OnDemand
 from tuneloop.training.stage import TrainingRun
 from tuneloop.workspace import Workspace
 
@@ -111,7 +111,7 @@ def evaluate_bundle(project: Project, bundle: Bundle) -> Evaluation:
         project,
         dataset,
         system=bundle.manifest["task"]["system"],
-        sampling=serving.sampling_in(bundle),
+        sampling=asking.sampling_in(bundle),
     )
     plan = plan.without(trained_on.known_to_bundle(project, bundle, plan.suites))
     try:
@@ -164,8 +164,8 @@ def deploy(
         model=project.model,
         bundle=bundle,
         probes=probes_of(project.workspace, bundle),
-        serve=lambda one: serving.bundle_server(project.workspace, one),
-        ask_at=serving.ask_at,
+        serve=lambda one: asking.bundle_server(project.workspace, one),
+        ask_at=asking.ask_at,
         actor=project.actor,
         reason=reason,
         progress=project.progress,
@@ -191,8 +191,8 @@ def roll_out(project: Project, bundle: Bundle) -> Rollout:
         bundle=bundle,
         plan=plan,
         probes=probes_of(workspace, bundle),
-        serve=lambda one: serving.bundle_server(workspace, one),
-        ask_at=serving.ask_at,
+        serve=lambda one: asking.bundle_server(workspace, one),
+        ask_at=asking.ask_at,
         actor=project.actor,
         progress=project.progress,
     )
@@ -200,7 +200,7 @@ def roll_out(project: Project, bundle: Bundle) -> Rollout:
 
 def probes_of(workspace: Workspace, bundle: Bundle) -> list[Probe]:
     """Queries for the smoke test, spread over the cases that the bundle was evaluated on."""
-    greedy = serving.sampling_in(bundle).temperature == 0
+    greedy = asking.sampling_in(bundle).temperature == 0
     row = evaluation.find(workspace, bundle.manifest["evaluation"]["id"])
     answers = evaluation.read_answers(workspace, row)
     main = answers[0]["suite"] if answers else ""
@@ -235,7 +235,7 @@ def serving_settings(project: Project) -> dict[str, Any]:
     endpoint = project.model.endpoint
     return {
         "serve": project.model.export.serve,
-        "sampling": serving.sampling_of(project.model).as_request(),
+        "sampling": asking.sampling_of(project.model).as_request(),
         "context_tokens": endpoint.context_tokens,
         "parallel_requests": endpoint.parallel_requests,
         "threads": endpoint.threads,
@@ -266,10 +266,10 @@ def _file_target(
 def _bundle_target(project: Project, open_servers: ExitStack, bundle: Bundle) -> OnDemand:
     return OnDemand(
         open_servers,
-        lambda: serving.bundle_server(project.workspace, bundle),
+        lambda: asking.bundle_server(project.workspace, bundle),
         model=bundle.id,
         identity=bundle.id,
-        sampling=serving.sampling_in(bundle),
+        sampling=asking.sampling_in(bundle),
     )
 
 
@@ -284,7 +284,7 @@ def _on_demand(
     name = f"{label}-{digest[:12]}"
     return OnDemand(
         open_servers,
-        lambda: serving.file_server(
+        lambda: asking.file_server(
             project.workspace, path, name=name, endpoint=project.model.endpoint
         ),
         model=name,
@@ -356,7 +356,7 @@ def _manifest(
             "file": exported.served.name,
             "digest": exported.served.digest,
             "chat_template": exported.chat_template,
-            **serving.conditions(project.model),
+            **asking.conditions(project.model),
             "settings": serving_settings(project),
         },
         evaluation=_evaluation_part(project, done),

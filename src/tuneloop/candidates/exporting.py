@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from tuneloop import asking
 from tuneloop.candidates import answered
 from tuneloop.deployment.backends.base import ServerHandle
 from tuneloop.deployment.export.base import BaseFile, base_file
@@ -49,7 +50,6 @@ from tuneloop.project import Project
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.base_model import verify_base
 from tuneloop.registry.gguf_base import check_gguf_belongs
-from tuneloop.retraining import serving
 from tuneloop.training.stage import TrainingRun
 
 PARITY_PROMPTS = 8
@@ -246,7 +246,7 @@ def _check(
         known=ParityRecord(
             project.workspace.folder("cache/parity"),
             made,
-            served_with=serving.served_with(project.model.endpoint),
+            served_with=asking.served_with(project.model.endpoint),
         ),
         progress=project.progress,
     )
@@ -293,7 +293,7 @@ def _asked(
 @contextmanager
 def _server(project: Project, path: Path, form: ExportedForm) -> Iterator[str]:
     name, endpoint = _served_name(form), project.model.endpoint
-    with serving.file_server(project.workspace, path, name=name, endpoint=endpoint) as url:
+    with asking.file_server(project.workspace, path, name=name, endpoint=endpoint) as url:
         yield url
 
 
@@ -312,8 +312,8 @@ def _target(form: ExportedForm, url: str, plan: EvaluationPlan) -> OpenAITarget:
 
 def _on_demand(
     project: Project, servers: ExitStack, path: Path, form: ExportedForm, plan: EvaluationPlan
-) -> serving.OnDemand:
-    return serving.OnDemand(
+) -> asking.OnDemand:
+    return asking.OnDemand(
         servers,
         lambda: _server(project, path, form),
         model=_served_name(form),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from tuneloop import intervals
+from tuneloop import asking, intervals
 from tuneloop.deployment import rollouts, up
 from tuneloop.deployment.rollouts import Rollout
 from tuneloop.errors import EvaluationError
@@ -32,7 +32,6 @@ from tuneloop.monitoring.measurement import Limit, Measurement, judge, not_measu
 from tuneloop.monitoring.window import Window
 from tuneloop.project import Project
 from tuneloop.registry.bundle import Bundle
-from tuneloop.retraining import serving
 from tuneloop.storage.captured import PROBE_TAG
 
 MONITOR = "golden_set"
@@ -236,7 +235,7 @@ def _asked(
         base_url=url,
         model=project.model.endpoint_name,
         identity=bundle.id,
-        sampling=serving.sampling_in(bundle),
+        sampling=asking.sampling_in(bundle),
         api_key=os.environ.get(KEY_VARIABLE),
         headers={TAGS_HEADER: f"{PROBE_TAG}=golden"},
     )

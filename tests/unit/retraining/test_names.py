@@ -307,7 +307,7 @@ def test_the_check_loads_no_model_library(folder: Path) -> None:
     path = write(folder)
     script = (
         "import sys; from pathlib import Path\n"
-        "from tuneloop.modelfile import load; from tuneloop.retraining import names\n"
+        "from tuneloop.modelfile import load; from tuneloop.setup import names\n"
         "assert names.problems(load(Path(sys.argv[1]))) == []\n"
         "print(sorted({'torch', 'transformers', 'trl'} & set(sys.modules)))\n"
     )

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from tuneloop.errors import StoreError, UsageError
 from tuneloop.gateway.metrics import Metrics
 from tuneloop.gateway.shared_counts import SharedCounts
+from tuneloop.lineage.retention import kept_for, prune
 from tuneloop.modelfile import ModelSettings
 from tuneloop.monitoring import alerts
 from tuneloop.monitoring.capture_drops import QUIET
@@ -22,7 +23,7 @@ from tuneloop.registry import audit
 from tuneloop.storage import tables
 from tuneloop.storage.records import Records
 from tuneloop.worker import housekeeping
-from tuneloop.worker.housekeeping import Housekeeping, kept_for, prune
+from tuneloop.worker.housekeeping import Housekeeping
 from tuneloop.workspace import Workspace
 
 BUNDLE = "b" * 64

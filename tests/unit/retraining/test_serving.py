@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from tuneloop.asking import OnDemand
 from tuneloop.errors import DeploymentError
 from tuneloop.evaluation.targets import Sampling
-from tuneloop.retraining.serving import OnDemand
 
 
 def test_a_server_that_does_not_come_up_is_tried_once_for_all_who_wait() -> None:
