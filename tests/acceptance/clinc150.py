@@ -28,7 +28,7 @@ from tuneloop.evaluation.metrics import metrics_for
 from tuneloop.evaluation.results import measure
 from tuneloop.evaluation.runner import ask
 from tuneloop.evaluation.suites import Suite, load_suite
-from tuneloop.evaluation.targets import ChatTarget, OpenAITarget, Sampling
+from tuneloop.evaluation.targets import ChatTarget, Sampling
 from tuneloop.retraining import exporting, serving
 from tuneloop.retraining.loop import Loop
 from tuneloop.retraining.planning import plan_for
@@ -154,10 +154,8 @@ def _ask_server(
     digest = exported.export.forms[form].files[0].digest
     with serving.file_server(
         loop.workspace, path, name=f"{form}-{digest[:12]}", endpoint=loop.model.endpoint
-    ) as url:
-        target = OpenAITarget(
-            base_url=url, model=f"{form}-{digest[:12]}", identity=digest, sampling=SAMPLING
-        )
+    ) as server:
+        target = serving.target_at(server, identity=digest, sampling=SAMPLING)
         return _scores(loop, suite, target, form)
 
 

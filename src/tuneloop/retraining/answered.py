@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuneloop.deployment.backends.llamacpp import server_version
+from tuneloop.deployment.backends.base import Backend, Proof
+from tuneloop.deployment.backends.table import backend_of
 from tuneloop.errors import EvaluationError, StoreError
 from tuneloop.evaluation import repeatability
 from tuneloop.evaluation import stage as evaluation
@@ -23,15 +24,17 @@ if TYPE_CHECKING:
     from tuneloop.retraining.loop import Loop
 
 
-def by_file(loop: Loop, digest: str) -> dict[str, Answer]:
+def by_file(loop: Loop, digest: str, backend: Backend) -> dict[str, Answer]:
     """What the file with this digest said, served as the model file says now: prompt → answer.
+
+    Nothing where somebody else serves it, for nobody knows what has changed there since.
 
     Latencies come along, so all that decides them must be the same: sampling, server, slots,
     threads, and how many questions were asked at a time. Gates, margin and suites decide nothing.
     """
     known: dict[str, Answer] = {}
     for bundle in reversed(bundles.listing(loop.workspace, model=loop.model.name)):
-        if _served_alike(loop, bundle, digest):
+        if _served_alike(loop, bundle, digest, backend):
             try:
                 done = evaluation.find(loop.workspace, bundle.manifest["evaluation"]["id"])
                 known |= evaluation.answers_of_candidate(loop.workspace, done)
@@ -40,10 +43,13 @@ def by_file(loop: Loop, digest: str) -> dict[str, Answer]:
     return known
 
 
-def before(loop: Loop, target: ChatTarget) -> dict[str, Answer]:
+def before(loop: Loop, target: ChatTarget, digest: str) -> dict[str, Answer]:
     """What a file said as a candidate, and earlier for a table of quantisations."""
-    in_tables = answers_kept(tables_folder(loop), target)
-    return in_tables | by_file(loop, target.identity)
+    backend = serving.backend_of(loop.model)
+    in_tables = {}
+    if backend is serving.reader():
+        in_tables = answers_kept(tables_folder(loop), target)
+    return in_tables | by_file(loop, digest, backend)
 
 
 def production(loop: Loop, bundle: Bundle, target: ChatTarget) -> Subject:
@@ -52,8 +58,10 @@ def production(loop: Loop, bundle: Bundle, target: ChatTarget) -> Subject:
     Raises:
         EvaluationError: its own evaluation is not there.
     """
-    server, known = server_version(), {}
-    if bundle.manifest["serving"].get("server") == server:
+    served, known = bundle.manifest["serving"], {}
+    backend = backend_of(served)
+    server = backend.version()
+    if served.get("server") == server and backend.proof is Proof.FILE:
         own = evaluation.find(loop.workspace, bundle.manifest["evaluation"]["id"])
         known = evaluation.answers_of_candidate(loop.workspace, own)
     return Subject(
@@ -70,31 +78,32 @@ def tables_folder(loop: Loop) -> Path:
 
 
 def conditions(loop: Loop) -> str:
-    """What decides answers and their latencies beside file and prompt, as one short digest."""
+    """What decides, beside file and prompt, how a server of ours answers, as one short digest."""
     at_once = {"concurrency": loop.model.evaluation.concurrency}
-    return short(digest_json(serving.conditions(loop.model) | at_once))
+    served = serving.conditions(loop.model, serving.reader(), digest="")
+    return short(digest_json(served | at_once))
 
 
 def again(
-    loop: Loop, target: ChatTarget, main: SuiteResult, *, afresh: bool = False
+    loop: Loop, target: ChatTarget, main: SuiteResult, *, known: Repeats | None
 ) -> Repeats | None:
-    """How well a file's answers repeat: as it was measured before, unless `afresh`, or now."""
-    known = None if afresh else _repeats_of(loop, target.identity)
+    """How well answers repeat: as is `known`, or as is measured now."""
     if known is not None:
         loop.progress.note("how well its answers repeat was measured before; used again")
         return known
-    found = repeatability.repeat(
-        main, target, concurrency=loop.model.endpoint.parallel_requests, progress=loop.progress
-    )
+    at_once = serving.concurrency(loop.model)
+    found = repeatability.repeat(main, target, concurrency=at_once, progress=loop.progress)
     if found is not None:
         loop.progress.note(repeatability.sentence(found.figure.as_json()))
     return found
 
 
-def _repeats_of(loop: Loop, digest: str) -> Repeats | None:
+def repeats_of(loop: Loop, digest: str) -> Repeats | None:
+    """How well the answers of a file with this digest repeated when that was measured."""
+    backend = serving.backend_of(loop.model)
     for bundle in bundles.listing(loop.workspace, model=loop.model.name):
         figure = bundle.manifest["evaluation"].get("repeatability")
-        if figure is None or not _served_alike(loop, bundle, digest):
+        if figure is None or not _served_alike(loop, bundle, digest, backend):
             continue
         try:
             done = evaluation.find(loop.workspace, bundle.manifest["evaluation"]["id"])
@@ -107,10 +116,12 @@ def _repeats_of(loop: Loop, digest: str) -> Repeats | None:
     return None
 
 
-def _served_alike(loop: Loop, bundle: Bundle, digest: str) -> bool:
+def _served_alike(loop: Loop, bundle: Bundle, digest: str, backend: Backend) -> bool:
     served, held_to = bundle.manifest["serving"], bundle.manifest["evaluation"]["settings"]
+    now = serving.conditions(loop.model, backend, digest=digest)
     return (
-        served.get("digest") == digest
-        and all(served.get(key) == value for key, value in serving.conditions(loop.model).items())
+        backend.proof is Proof.FILE
+        and served.get("digest") == digest
+        and all(served.get(key) == value for key, value in now.items())
         and held_to.get("concurrency") == loop.model.evaluation.concurrency
     )

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from tuneloop.answer_form import declared_form
 from tuneloop.datasets import versions
-from tuneloop.deployment import endpoints, outcomes, replay, servers
+from tuneloop.deployment import bundle_server, endpoints, outcomes, replay, servers
+from tuneloop.deployment.backends.table import backend_of
 from tuneloop.deployment.backtest import Answer, Backtest, Pair, Replayed, judge, shadow_first
 from tuneloop.deployment.replay import Asking, Captured
 from tuneloop.errors import UsageError
 from tuneloop.modelfile import EndpointSettings
 from tuneloop.registry.bundle import Bundle
-from tuneloop.retraining import review, serving
+from tuneloop.retraining import review
 from tuneloop.storage.messages import prompt_of
 
 if TYPE_CHECKING:
@@ -86,13 +87,14 @@ def _traffic(loop: Loop, *, since: datetime, limit: int) -> _Traffic:
 
 
 def _ask(loop: Loop, bundle: Bundle, traffic: _Traffic) -> list[Answer]:
+    served = bundle.manifest["serving"]
     asking = Asking(
-        at_a_time=min(replay.AT_A_TIME, bundle.manifest["serving"]["parallel_requests"]),
+        at_a_time=min(replay.AT_A_TIME, backend_of(served).concurrency(served)),
         total_seconds=traffic.settings.total_seconds,
         redact=traffic.settings.redact,
     )
-    with serving.bundle_server(loop.workspace, bundle) as base_url:
-        target = servers.target(bundle.id, bundle.manifest, base_url)
+    with bundle_server.opened(loop.workspace, bundle) as server:
+        target = servers.target(bundle.id, bundle.manifest, server.base_url)
         return replay.ask(target, traffic.captured.rows, asking, progress=loop.progress)
 
 

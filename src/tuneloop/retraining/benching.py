@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tuneloop.deployment import load, servers
+from tuneloop.deployment import bundle_server, load, servers
 from tuneloop.deployment.load import Load, Question
 from tuneloop.deployment.load_figures import FIGURES, RATIOS, LoadComparison
 from tuneloop.errors import UsageError
@@ -23,7 +23,6 @@ from tuneloop.modelfile import BenchSettings, ModelSettings
 from tuneloop.registry import aliases
 from tuneloop.registry.bundle import Bundle
 from tuneloop.registry.routes import Target
-from tuneloop.retraining import serving
 from tuneloop.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -150,8 +149,8 @@ def _measured(
 
 
 def _target(workspace: Workspace, bundle: Bundle, open_servers: ExitStack) -> Target:
-    base_url = open_servers.enter_context(serving.bundle_server(workspace, bundle))
-    return servers.target(bundle.id, bundle.manifest, base_url)
+    server = open_servers.enter_context(bundle_server.opened(workspace, bundle))
+    return servers.target(bundle.id, bundle.manifest, server.base_url)
 
 
 def _questions(workspace: Workspace, bundle: Bundle) -> list[Question]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuneloop.deployment import outcomes, release, servers
+from tuneloop.deployment import bundle_server, outcomes, release, servers
+from tuneloop.deployment.backends.base import Backend, Proof
+from tuneloop.deployment.backends.table import backend_of
 from tuneloop.deployment.release import AsFound, Release
 from tuneloop.deployment.smoke import QUERIES, Probe
 from tuneloop.evaluation import stage as evaluation
@@ -16,10 +19,11 @@ from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.report import CANDIDATE
 from tuneloop.evaluation.stage import Evaluation
 from tuneloop.evaluation.subjects import Subject
+from tuneloop.hashing import digest_json
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
-from tuneloop.retraining import answered, exporting, serving, trained_on
+from tuneloop.retraining import answered, exporting, proving, serving, trained_on
 from tuneloop.retraining.decision import Decision, Verdict, decide
 from tuneloop.retraining.planning import plan_for
 from tuneloop.retraining.preparing import corrections_in
@@ -76,21 +80,26 @@ def evaluate_export(
     Raises:
         EvaluationError: a server does not answer.
     """
-    plan = plan_for(loop, dataset, run)
+    plan, file = plan_for(loop, dataset, run), exported.served.digest
     with ExitStack() as open_servers:
         target = _file_target(loop, open_servers, exported, plan)
+        proof = proving.prove(
+            loop.workspace, loop.model, exported, plan.main_suite, target, progress=loop.progress
+        )
         done = evaluation.evaluate(
             loop.workspace,
             plan=plan,
             target=target,
-            known={} if afresh else answered.before(loop, target),
-            ask_again=lambda main: answered.again(loop, target, main, afresh=afresh),
+            known={} if afresh else answered.before(loop, target, file),
+            ask_again=lambda main: answered.again(
+                loop, target, main, known=None if afresh else answered.repeats_of(loop, file)
+            ),
             references=_references(loop, open_servers, plan),
             quantisations=lambda main: exporting.quantisation_table(exported, plan, main),
             parity=exported.parity,
             progress=loop.progress,
         )
-    bundle = bundles.register(loop.workspace, _manifest(loop, dataset, run, exported, done))
+    bundle = bundles.register(loop.workspace, _manifest(loop, dataset, run, exported, done, proof))
     _name_candidate(loop, bundle)
     loop.progress.note(f"bundle {bundle.short}")
     return Candidate(bundle=bundle, evaluation=done, decision=decision_of(bundle))
@@ -119,7 +128,7 @@ def evaluate_bundle(loop: Loop, bundle: Bundle) -> Evaluation:
                 loop.workspace,
                 plan=plan,
                 target=target,
-                ask_again=lambda main: answered.again(loop, target, main, afresh=True),
+                ask_again=lambda main: answered.again(loop, target, main, known=None),
                 references=_references(loop, open_servers, plan, without=bundle),
                 progress=loop.progress,
             )
@@ -162,8 +171,6 @@ def deploy(
         model=loop.model,
         bundle=bundle,
         probes=probes_of(loop.workspace, bundle),
-        serve=lambda one: serving.bundle_server(loop.workspace, one),
-        ask_at=serving.ask_at,
         actor=actor(),
         reason=reason,
         progress=loop.progress,
@@ -189,8 +196,6 @@ def roll_out(loop: Loop, bundle: Bundle) -> Rollout:
         bundle=bundle,
         plan=plan,
         probes=probes_of(workspace, bundle),
-        serve=lambda one: serving.bundle_server(workspace, one),
-        ask_at=serving.ask_at,
         actor=actor(),
         progress=loop.progress,
     )
@@ -230,15 +235,10 @@ def task_part(loop: Loop) -> dict[str, Any]:
 
 def serving_settings(loop: Loop) -> dict[str, Any]:
     """The settings that decide how a bundle is exported and run."""
-    endpoint = loop.model.endpoint
     return {
         "serve": loop.model.export.serve,
         "sampling": serving.sampling_of(loop.model).as_request(),
-        "context_tokens": endpoint.context_tokens,
-        "parallel_requests": endpoint.parallel_requests,
-        "threads": endpoint.threads,
-        # Left out where it is off, as in bundles from before this could be said.
-        **({"flash_attention": True} if endpoint.flash_attention else {}),
+        **serving.backend_of(loop.model).settings(loop.model.endpoint),
     }
 
 
@@ -251,32 +251,54 @@ def _file_target(
     loop: Loop, open_servers: ExitStack, exported: Exported, plan: EvaluationPlan
 ) -> OnDemand:
     """The candidate's file behind the server and settings of production."""
+    backend = serving.backend_of(loop.model)
     return _on_demand(
-        loop, open_servers, plan, exported.served_path, exported.served.digest, loop.model.name
+        loop,
+        open_servers,
+        plan,
+        exported.served_path,
+        exported.served.digest,
+        loop.model.name,
+        backend,
     )
 
 
 def _bundle_target(loop: Loop, open_servers: ExitStack, bundle: Bundle) -> OnDemand:
     return OnDemand(
         open_servers,
-        lambda: serving.bundle_server(loop.workspace, bundle),
-        model=bundle.id,
+        lambda: bundle_server.opened(loop.workspace, bundle),
         identity=bundle.id,
         sampling=serving.sampling_in(bundle),
+        anew=backend_of(bundle.manifest["serving"]).anew,
     )
 
 
 def _on_demand(
-    loop: Loop, open_servers: ExitStack, plan: EvaluationPlan, path: Path, digest: str, label: str
+    loop: Loop,
+    open_servers: ExitStack,
+    plan: EvaluationPlan,
+    path: Path,
+    digest: str,
+    label: str,
+    backend: Backend,
 ) -> OnDemand:
-    name = f"{label}-{digest[:12]}"
+    name, endpoint = f"{label}-{digest[:12]}", loop.model.endpoint
     return OnDemand(
         open_servers,
-        lambda: serving.file_server(loop.workspace, path, name=name, endpoint=loop.model.endpoint),
-        model=name,
-        identity=digest,
+        lambda: serving.server_of(
+            loop.workspace, backend, path, name=name, endpoint=endpoint, digest=digest
+        ),
+        identity=_identity(backend, digest, backend.conditions(endpoint, digest=digest)),
         sampling=plan.sampling,
+        anew=backend.anew,
     )
+
+
+def _identity(backend: Backend, digest: str, conditions: Mapping[str, Any]) -> str:
+    """What answers: the file alone, or what somebody else loaded at an address."""
+    if backend.proof is Proof.FILE:
+        return digest
+    return digest_json({"file": digest, "served": conditions})
 
 
 def _references(
@@ -295,7 +317,8 @@ def _references(
         known = trained_on.known_to_bundle(loop, bundle, plan.suites)
         found["production"] = replace(answered.production(loop, bundle, target), trained_on=known)
     base = exporting.export_base(loop)
-    target = _on_demand(loop, open_servers, plan, base.path, base.digest, "base")
+    reader = serving.reader()
+    target = _on_demand(loop, open_servers, plan, base.path, base.digest, "base", reader)
     found["base"] = Subject(
         target=target, conditions=answered.conditions(loop), main_suite_only=True
     )
@@ -308,8 +331,9 @@ def _manifest(
     run: TrainingRun,
     exported: Exported,
     done: Evaluation,
+    proof: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    base = loop.base()
+    base, backend = loop.base(), serving.backend_of(loop.model)
     return bundles.manifest(
         model=loop.model.name,
         base={"spec": base.spec, "revision": base.revision, "digest": base.digest},
@@ -331,13 +355,14 @@ def _manifest(
         training={"run": run.id, "config": run.config, "hyperparameters": run.hyperparameters},
         task=task_part(loop),
         serving={
-            "backend": "llama.cpp",
+            "backend": backend.name,
             "quantisation": loop.model.export.serve,
             "file": exported.served.name,
             "digest": exported.served.digest,
             "chat_template": exported.chat_template,
-            **serving.conditions(loop.model),
+            **serving.conditions(loop.model, backend, digest=exported.served.digest),
             "settings": serving_settings(loop),
+            **({"proof": dict(proof)} if proof else {}),
         },
         evaluation=_evaluation_part(loop, done),
         routing={

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuneloop.deployment.backends.base import ServerHandle
+from tuneloop.deployment.backends.base import Server, ServerHandle
 from tuneloop.deployment.export.base import BaseFile, base_file
 from tuneloop.deployment.export.parity import (
     MERGED,
@@ -223,7 +223,7 @@ def _check(
     loop: Loop, trained: Path, made: Export, plan: EvaluationPlan
 ) -> tuple[list[ParityHop], list[QuantisationRow]]:
     """Parity of every hop, and the table of the forms that do not serve."""
-    serves = loop.model.export.serve
+    serves, reader = loop.model.export.serve, serving.reader()
     forms = {made.path(name): form for name, form in made.forms.items()}
     unserved = [name for name in made.forms if name not in (SAFETENSORS, serves)]
     rows: dict[str, QuantisationRow] = {}
@@ -231,10 +231,10 @@ def _check(
     @contextmanager
     def serve(path: Path) -> Iterator[ServerHandle]:
         form = forms[path]
-        with _server(loop, path, form) as url:
-            yield ServerHandle(base_url=url, served_name=_served_name(form))
+        with _server(loop, path, form) as handle:
+            yield handle
             if form.name in unserved:
-                rows[form.name] = _asked(loop, form, _target(form, url, plan), plan)
+                rows[form.name] = _asked(loop, form, _target(form, handle, plan), plan)
 
     verdicts = check_parity(
         base=loop.base().folder,
@@ -243,11 +243,13 @@ def _check(
         prompts=[case.messages for case in plan.main_suite.cases[:PARITY_PROMPTS]],
         prompts_of=dict.fromkeys(set(unserved) - {F16}, UNSERVED_PARITY_PROMPTS),
         serve=serve,
+        reader=reader,
         bounds={str(form): bound for form, bound in loop.model.export.parity.items()},
         known=ParityRecord(
             loop.workspace.folder("cache/parity"),
             made,
-            served_with=serving.served_with(loop.model.endpoint),
+            reader=reader.version(),
+            served_with=reader.conditions(loop.model.endpoint, digest=""),
         ),
         progress=loop.progress,
     )
@@ -282,7 +284,7 @@ def _asked(
         suite,
         target,
         folder=answered.tables_folder(loop),
-        known=answered.by_file(loop, target.identity),
+        known=answered.by_file(loop, target.identity, serving.reader()),
         concurrency=plan.concurrency,
         progress=loop.progress,
     )
@@ -291,24 +293,13 @@ def _asked(
     return _measured(form, answers, plan)
 
 
-@contextmanager
-def _server(loop: Loop, path: Path, form: ExportedForm) -> Iterator[str]:
-    name, endpoint = _served_name(form), loop.model.endpoint
-    with serving.file_server(loop.workspace, path, name=name, endpoint=endpoint) as url:
-        yield url
+def _server(loop: Loop, path: Path, form: ExportedForm) -> Server:
+    name = f"{form.name}-{form.files[0].digest[:12]}"
+    return serving.file_server(loop.workspace, path, name=name, endpoint=loop.model.endpoint)
 
 
-def _served_name(form: ExportedForm) -> str:
-    return f"{form.name}-{form.files[0].digest[:12]}"
-
-
-def _target(form: ExportedForm, url: str, plan: EvaluationPlan) -> OpenAITarget:
-    return OpenAITarget(
-        base_url=url,
-        model=_served_name(form),
-        identity=form.files[0].digest,
-        sampling=plan.sampling,
-    )
+def _target(form: ExportedForm, handle: ServerHandle, plan: EvaluationPlan) -> OpenAITarget:
+    return serving.target_at(handle, identity=form.files[0].digest, sampling=plan.sampling)
 
 
 def _on_demand(
@@ -317,9 +308,9 @@ def _on_demand(
     return serving.OnDemand(
         servers,
         lambda: _server(loop, path, form),
-        model=_served_name(form),
         identity=form.files[0].digest,
         sampling=plan.sampling,
+        anew=serving.reader().anew,
     )
 
 

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
-from tuneloop.deployment import release, servers, up
-from tuneloop.deployment.backends.llamacpp import (
-    LlamaServer,
-    LlamaSettings,
-    server_version,
-    settings_of,
-)
-from tuneloop.deployment.smoke import Ask
+from tuneloop.deployment.backends import table
+from tuneloop.deployment.backends.base import Backend, ObservingBackend, Server, ServerHandle
 from tuneloop.errors import TuneloopError
 from tuneloop.evaluation.suites import Messages
 from tuneloop.evaluation.targets import Answer, OpenAITarget, Sampling
 from tuneloop.modelfile import EndpointSettings, ModelSettings
-from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 from tuneloop.workspace import Workspace
 
@@ -44,26 +37,40 @@ def _only(schema: Mapping[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def conditions(model: ModelSettings) -> dict[str, Any]:
+FORM = "gguf"
+"""Of the files that are exported to be served."""
+
+
+def backend_of(model: ModelSettings) -> Backend:
+    """What serves the model's bundles, as the model file says.
+
+    Raises:
+        UsageError: it is not known here.
+    """
+    return table.find(model.endpoint.backend)
+
+
+def reader() -> ObservingBackend:
+    """What serves files here to be looked at: every hop of an export, and the untuned base."""
+    return table.reader_of(FORM)
+
+
+def conditions(model: ModelSettings, backend: Backend, *, digest: str) -> dict[str, Any]:
     """What decides, beside a file and the prompt, what its server answers and how fast.
 
-    These are fields of the `serving` part of a bundle's manifest.
+    These are fields of the `serving` part of a bundle's manifest. `digest`: SHA-256 of the file.
     """
     return {
         "sampling": sampling_of(model).as_request(),
-        **served_with(model.endpoint),
-        "server": server_version(),
+        **backend.conditions(model.endpoint, digest=digest),
+        "server": backend.version(),
     }
 
 
-def served_with(endpoint: EndpointSettings) -> dict[str, Any]:
-    """The settings of `file_server` that decide what a file answers and how fast."""
-    return {
-        "context_tokens": endpoint.context_tokens,
-        "parallel_requests": endpoint.parallel_requests,
-        "threads": endpoint.threads,
-        "flash_attention": endpoint.flash_attention,
-    }
+def concurrency(model: ModelSettings) -> int:
+    """How many requests production's server works on at a time, as its backend declares."""
+    backend = backend_of(model)
+    return backend.concurrency(backend.conditions(model.endpoint, digest=""))
 
 
 class OnDemand:
@@ -72,21 +79,22 @@ class OnDemand:
     def __init__(
         self,
         open_servers: ExitStack,
-        serve: Callable[[], AbstractContextManager[str]],
+        serve: Callable[[], AbstractContextManager[ServerHandle]],
         *,
-        model: str,
         identity: str,
         sampling: Sampling,
+        anew: Mapping[str, Any],
         request_fields: Mapping[str, Any] | None = None,
     ) -> None:
-        """`serve` gives the base URL; it is closed with `open_servers`."""
+        """What `serve` opens is closed with `open_servers`; `anew` is the backend's."""
         self.identity = identity
         self.sampling = sampling
         self._open_servers = open_servers
         self._serve = serve
-        self._model = model
+        self._anew = anew
         self._request_fields = request_fields or {}
         self._lock = threading.Lock()
+        self._handle: ServerHandle | None = None
         self._target: OpenAITarget | None = None
         self._failed: TuneloopError | None = None
 
@@ -98,76 +106,69 @@ class OnDemand:
         """
         return self._opened().complete(messages)
 
-    def without_memory(self) -> OnDemand:
-        """The same server, which reads every prompt from its first token (llama.cpp's field)."""
+    def without_memory(self) -> OnDemand | None:
+        """The same server, which reads every prompt from its first token; None where it cannot be
+        asked to."""
+        if not self._anew:
+            return None
         return OnDemand(
             self._open_servers,
-            lambda: nullcontext(self._opened().base_url),
-            model=self._model,
+            lambda: nullcontext(self.opened()),
             identity=self.identity,
             sampling=self.sampling,
-            request_fields={"cache_prompt": False},
+            anew=self._anew,
+            request_fields=self._anew,
         )
 
-    def _opened(self) -> OpenAITarget:
+    def opened(self) -> ServerHandle:
+        """The server, started where it was not yet.
+
+        Raises:
+            DeploymentError: as `complete`.
+        """
         with self._lock:
             if self._failed is not None:  # Those who waited would each sit out its start again.
                 raise self._failed
-            if self._target is None:
-                self._target = OpenAITarget(
-                    base_url=self._base_url(),
-                    model=self._model,
-                    identity=self.identity,
-                    sampling=self.sampling,
-                    request_fields=self._request_fields,
-                )
+            if self._handle is None:
+                try:
+                    self._handle = self._open_servers.enter_context(self._serve())
+                except TuneloopError as e:
+                    self._failed = e
+                    raise
+        return self._handle
+
+    def _opened(self) -> OpenAITarget:
+        handle = self.opened()
+        if self._target is None:
+            self._target = target_at(
+                handle,
+                identity=self.identity,
+                sampling=self.sampling,
+                request_fields=self._request_fields,
+            )
         return self._target
 
-    def _base_url(self) -> str:
-        try:
-            return self._open_servers.enter_context(self._serve())
-        except TuneloopError as e:
-            self._failed = e
-            raise
 
-
-def model_path(workspace: Workspace, bundle: Bundle) -> Path:
-    """The verified file that a bundle serves."""
-    folder = bundles.verify(workspace, bundle)["export"]
-    return folder / str(bundle.manifest["serving"]["file"])
-
-
-@contextmanager
 def file_server(
     workspace: Workspace, path: Path, *, name: str, endpoint: EndpointSettings
-) -> Iterator[str]:
-    """Serve a GGUF file with production's settings; gives the base URL."""
-    settings = LlamaSettings(
-        context_tokens=endpoint.context_tokens,
-        parallel=endpoint.parallel_requests,
-        threads=endpoint.threads,
-        flash_attention=endpoint.flash_attention,
-    )
+) -> Server:
+    """Serves a file here, with production's settings as far as they concern a server of ours."""
+    return server_of(workspace, reader(), path, name=name, endpoint=endpoint, digest="")
+
+
+def server_of(
+    workspace: Workspace,
+    backend: Backend,
+    path: Path,
+    *,
+    name: str,
+    endpoint: EndpointSettings,
+    digest: str,
+) -> Server:
+    """The server of a file with this SHA-256, as the model file says; `name` for one of ours."""
     log = workspace.folder("logs") / f"server-{name[:12]}.log"
-    with LlamaServer(path, served_name=name, settings=settings, log=log) as handle:
-        yield handle.base_url
-
-
-@contextmanager
-def bundle_server(workspace: Workspace, bundle: Bundle) -> Iterator[str]:
-    """The base URL of a bundle: its server under `tuneloop up`, else one that lives this long."""
-    if up.is_running(workspace):
-        servers.want(workspace, bundle.id)
-        yield release.wait_until_ready(workspace, bundle.id)
-        return
-    log = workspace.folder("logs") / f"server-{bundle.short}.log"
-    with LlamaServer(
-        model_path(workspace, bundle),
-        served_name=bundle.id,
-        settings=settings_of(bundle.manifest["serving"]),
-        log=log,
-    ) as handle:
-        yield handle.base_url
+    serving = backend.conditions(endpoint, digest=digest)
+    return backend.server(serving, model=path, served_name=name, log=log)
 
 
 def sampling_in(bundle: Bundle) -> Sampling:
@@ -175,19 +176,23 @@ def sampling_in(bundle: Bundle) -> Sampling:
     return Sampling(**bundle.manifest["serving"]["sampling"])
 
 
-def target_of(bundle: Bundle, base_url: str) -> OpenAITarget:
-    """A bundle as the evaluation asks it."""
+def target_at(
+    handle: ServerHandle,
+    *,
+    identity: str,
+    sampling: Sampling,
+    request_fields: Mapping[str, Any] | None = None,
+) -> OpenAITarget:
+    """A server as the evaluation asks it.
+
+    Raises:
+        DeploymentError: its key is not in the environment.
+    """
     return OpenAITarget(
-        base_url=base_url, model=bundle.id, identity=bundle.id, sampling=sampling_in(bundle)
+        base_url=handle.base_url,
+        model=handle.served_name,
+        identity=identity,
+        sampling=sampling,
+        api_key=handle.api_key,
+        request_fields=request_fields or {},
     )
-
-
-def ask_at(base_url: str, bundle: Bundle) -> Ask:
-    """How the smoke test asks; an error counts as no answer."""
-    target = target_of(bundle, base_url)
-
-    def ask(messages: Sequence[Mapping[str, str]]) -> str:
-        answer = target.complete(tuple(messages))
-        return "" if answer.error else answer.text
-
-    return ask

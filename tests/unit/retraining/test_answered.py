@@ -34,5 +34,5 @@ def test_answers_of_another_concurrency_are_asked_again(
     case = Case(id="1", messages=({"role": "user", "content": "Is it late?"},))
     suite = make_suite("main", "golden", (case,))
     ask(suite, Slow(), folder=answered.tables_folder(four))
-    assert [one.latency_ms for one in answered.before(again, Slow()).values()] == [900.0]
-    assert answered.before(eight, Slow()) == {}
+    assert [one.latency_ms for one in answered.before(again, Slow(), "").values()] == [900.0]
+    assert answered.before(eight, Slow(), "") == {}
