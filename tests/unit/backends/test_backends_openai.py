@@ -7,17 +7,19 @@ from typing import Any
 
 import pytest
 
-from tuneloop.deployment import servers
+from tuneloop import modelfile
+from tuneloop.deployment import asking, servers
 from tuneloop.deployment.backends import table
 from tuneloop.deployment.backends.base import Capability, ServerHandle, address_in, proof_sentence
 from tuneloop.deployment.backends.openai_compatible import OPENAI_COMPATIBLE, ExternalServer
 from tuneloop.deployment.elsewhere import Elsewhere
-from tuneloop.errors import DeploymentError, UsageError
+from tuneloop.errors import DeploymentError, ModelFileError, UsageError
 from tuneloop.evaluation.targets import Answer
 from tuneloop.modelfile import DataSettings, EndpointSettings, ModelSettings
+from tuneloop.registry.routes import Target
 from tuneloop.retraining import candidate as candidates
-from tuneloop.retraining import proving
-from tuneloop.testing.upstream import Reply, ScriptedUpstream
+from tuneloop.retraining import names, proving
+from tuneloop.testing.upstream import Received, Reply, ScriptedUpstream
 
 DIGEST = "0123456789abcdef" * 4
 ENDPOINT = EndpointSettings.model_validate(
@@ -163,3 +165,38 @@ def test_a_package_of_somebody_else_brings_a_backend(
     assert table.find("theirs").version() == "played"
     with pytest.raises(DeploymentError, match="no_such_module"):
         table.find("broken")
+
+
+def test_a_model_file_that_asks_a_backend_for_what_it_has_not_is_told(tmp_path: Path) -> None:
+    def said(endpoint: str) -> list[str]:
+        path = tmp_path / "tuneloop.yaml"
+        path.write_text(f"name: m\nbase: b\ndata: {{sources: [a.jsonl]}}\nendpoint: {endpoint}\n")
+        found = names.problems(modelfile.load(path, environment={}))
+        return [f"{one.key}: {one.message} {one.remedy}" for one in found if "endpoint" in one.key]
+
+    server = "{base_url: 'http://127.0.0.1:1/v1', model: 'm-{file}'}"
+    assert said("{backend: openai, server: " + server + "}") == []
+    (mistyped,) = said("{backend: llama.ccp}")
+    assert mistyped.startswith("endpoint.backend:") and "Did you mean 'llama.cpp'?" in mistyped
+    (nowhere,) = said("{backend: openai}")
+    assert "needs to know where the server is" in nowhere
+    (in_vain,) = said("{server: " + server + "}")
+    assert in_vain.startswith("endpoint.server:") and "endpoint.backend: openai" in in_vain
+    with pytest.raises(ModelFileError, match="expected a name such as"):
+        said("{backend: openai, server: {base_url: 'http://h/v1', model: 'm-{bundle}'}}")
+
+
+def test_a_smoke_test_asks_again_where_a_client_library_would() -> None:
+    replies = {"busy": [429, 200], "broken": [500, 200], "away": [503, 503, 503, 200]}
+
+    def script(request: Received) -> Reply:
+        question = request.body["messages"][-1]["content"]
+        return Reply(text=f"to {question}", status=replies[question].pop(0))
+
+    with ScriptedUpstream(script) as upstream:
+        target = Target(base_url=upstream.base_url, served_name="m", sampling={"max_tokens": 7})
+        answers = asking.texts(
+            target, [[{"role": "user", "content": question}] for question in list(replies)]
+        )
+        assert {one.body["max_tokens"] for one in upstream.requests} == {7}
+    assert answers == ["to busy", "", ""], "no answer is an empty text"
