@@ -9,19 +9,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 
-from tuneloop.deployment.backends.base import ServerHandle
-from tuneloop.deployment.backends.openai_compatible import server_at
+from tuneloop.deployment.backends.base import Server
 from tuneloop.errors import DeploymentError
 
-_EVERY_SECONDS = 2.0
+_EVERY_SECONDS = 5.0
 _END_SECONDS = 2.0
 
 
 class Elsewhere:
-    """Whether the servers at some addresses have their models."""
+    """Whether the servers of some bundles have their models."""
 
     def __init__(self) -> None:
-        self._addresses: Mapping[str, ServerHandle] = {}
+        self._servers: Mapping[str, Server] = {}
         self._found: dict[str, tuple[str, str]] = {}
         self._changed = threading.Event()
         self._ending = threading.Event()
@@ -37,26 +36,27 @@ class Elsewhere:
         self._changed.set()
         self._thread.join(_END_SECONDS)
 
-    def watch(self, addresses: Mapping[str, ServerHandle]) -> None:
+    def watch(self, servers: Mapping[str, Server]) -> None:
         """Look at these, by bundle, and at no others; new ones at once."""
-        if addresses != self._addresses:
-            self._addresses = dict(addresses)
+        if servers.keys() != self._servers.keys():
+            self._servers = dict(servers)
             self._changed.set()
 
     @property
     def found(self) -> dict[str, tuple[str, str]]:
         """Bundle → status (starting, ready, failed) and why."""
         found = self._found
-        return {bundle: found.get(bundle, ("starting", "")) for bundle in self._addresses}
+        return {bundle: found.get(bundle, ("starting", "")) for bundle in self._servers}
 
     def look(self) -> None:
         """Look at each of them once."""
-        for bundle, address in self._addresses.items():
+        for bundle, server in self._servers.items():
             try:
-                problem = server_at(address).problem()
+                server.start()
+                found = ("ready", "")
             except DeploymentError as e:
-                problem = e.message
-            self._found = {**self._found, bundle: ("failed", problem) if problem else ("ready", "")}
+                found = ("failed", e.message)
+            self._found = {**self._found, bundle: found}
 
     def _look_again_and_again(self) -> None:
         while not self._ending.is_set():

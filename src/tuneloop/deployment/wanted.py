@@ -11,10 +11,11 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tuneloop.deployment import servers
 from tuneloop.deployment.backends import table
-from tuneloop.deployment.backends.base import ServerHandle, address_in, local_url
+from tuneloop.deployment.backends.base import Server, ServerHandle, address_in, local_url
 from tuneloop.deployment.elsewhere import Elsewhere
 from tuneloop.deployment.servers import ModelServer
 from tuneloop.deployment.supervisor import ProcessSpec, RestartTiming, Supervisor
@@ -62,6 +63,7 @@ class Wanted:
         self._processes = processes
         self._specs: dict[str, ProcessSpec] = {}
         self._addresses: dict[str, ServerHandle] = {}
+        self._others: dict[str, Server] = {}
         self._elsewhere = Elsewhere()
         self._unusable: dict[str, _Unusable] = {}
         self._bundles: list[str] = []
@@ -124,7 +126,7 @@ class Wanted:
         self._trouble = ""
         self._look_at_one()
         wanted = self._bundles
-        self._elsewhere.watch({b: a for b, a in self._addresses.items() if b in wanted})
+        self._elsewhere.watch({b: one for b, one in self._others.items() if b in wanted})
 
     def _look_again_and_again(self) -> None:
         while not self._ending.wait(_EVERY_SECONDS):
@@ -156,16 +158,21 @@ class Wanted:
         """Where a bundle is served, or how to serve it here."""
         bundle = bundles.find(self._workspace, identity)
         serving = bundle.manifest["serving"]
-        address = address_in(serving)
+        backend, address = table.backend_of(serving), address_in(serving)
+        log = self._workspace.folder("logs") / f"server-{bundle.short}.log"
         if address is not None:
+            server = backend.server(
+                serving, model=Path(serving["file"]), served_name=bundle.id, log=log
+            )
+            self._others = {**self._others, bundle.id: server}
             self._addresses = {**self._addresses, bundle.id: address}
             return
-        spec = table.managed(table.backend_of(serving)).process(
+        spec = table.managed(backend).process(
             serving,
             model=bundles.verify(self._workspace, bundle)["export"] / serving["file"],
             served_name=bundle.id,
             port=self._processes.port(bundle.id),
-            log=self._workspace.folder("logs") / f"server-{bundle.short}.log",
+            log=log,
         )
         self._specs = {**self._specs, bundle.id: spec}
 

@@ -139,8 +139,18 @@ def _wait_for_owner(
     )
     while not server.is_healthy():
         if time.monotonic() >= deadline:
-            server.start()  # says what is wrong
+            _say_what_is_missing(server, address, exported)
         time.sleep(_LOOK_SECONDS)
+
+
+def _say_what_is_missing(server: Server, address: ServerHandle, exported: Exported) -> None:
+    try:
+        server.start()
+    except DeploymentError as e:
+        raise DeploymentError(
+            f"{e.message} Expected {exported.served_path} there as {address.served_name}.",
+            remedy=f"{e.remedy} Then go on with: tuneloop run",
+        ) from e
 
 
 def _asked(target: ChatTarget, suite: Suite) -> list[Answer]:

@@ -10,7 +10,7 @@ import pytest
 from tuneloop import modelfile
 from tuneloop.deployment import asking, servers
 from tuneloop.deployment.backends import table
-from tuneloop.deployment.backends.base import Capability, ServerHandle, address_in, proof_sentence
+from tuneloop.deployment.backends.base import Capability, address_in, proof_sentence
 from tuneloop.deployment.backends.openai_compatible import OPENAI_COMPATIBLE, ExternalServer
 from tuneloop.deployment.elsewhere import Elsewhere
 from tuneloop.errors import DeploymentError, ModelFileError, UsageError
@@ -118,8 +118,7 @@ def test_a_server_elsewhere_is_ready_once_it_lists_the_model_and_fails_when_it_g
     models = ["base"]
     with ScriptedUpstream(Reply(), models=models) as upstream:
         watched = Elsewhere()
-        address = ServerHandle(base_url=upstream.base_url, served_name="m")
-        watched.watch({"b": address})
+        watched.watch({"b": ExternalServer(base_url=upstream.base_url, served_name="m")})
         assert watched.found == {"b": ("starting", "")}, "nobody has looked yet"
         watched.look()
         assert watched.found["b"][0] == "failed" and "no model 'm'" in watched.found["b"][1]

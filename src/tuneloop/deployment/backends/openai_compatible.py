@@ -93,15 +93,6 @@ class ExternalServer:
         )
 
 
-def server_at(address: ServerHandle) -> ExternalServer:
-    """The server at an address."""
-    return ExternalServer(
-        base_url=address.base_url,
-        served_name=address.served_name,
-        api_key_env=address.api_key_env,
-    )
-
-
 def listed(body: bytes) -> list[str]:
     """The model names in an answer to GET /models; none where it is no such answer."""
     try:
@@ -169,7 +160,11 @@ class OpenAICompatible:
         address = address_in(serving)
         if address is None:
             raise DeploymentError("This bundle does not say where it is served.")
-        return server_at(address)
+        return ExternalServer(
+            base_url=address.base_url,
+            served_name=address.served_name,
+            api_key_env=address.api_key_env,
+        )
 
 
 OPENAI_COMPATIBLE = OpenAICompatible()
