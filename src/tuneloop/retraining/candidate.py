@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuneloop.deployment import bundle_server, outcomes, release, servers
-from tuneloop.deployment.backends.base import Backend, Proof
-from tuneloop.deployment.backends.table import backend_of
+from tuneloop.deployment import outcomes, release, servers
 from tuneloop.deployment.release import AsFound, Release
 from tuneloop.deployment.smoke import QUERIES, Probe
 from tuneloop.evaluation import stage as evaluation
@@ -19,7 +16,6 @@ from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.report import CANDIDATE
 from tuneloop.evaluation.stage import Evaluation
 from tuneloop.evaluation.subjects import Subject
-from tuneloop.hashing import digest_json
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
@@ -27,7 +23,6 @@ from tuneloop.retraining import answered, exporting, proving, serving, trained_o
 from tuneloop.retraining.decision import Decision, Verdict, decide
 from tuneloop.retraining.planning import plan_for
 from tuneloop.retraining.preparing import corrections_in
-from tuneloop.retraining.serving import OnDemand
 from tuneloop.workspace import Workspace, actor
 
 if TYPE_CHECKING:
@@ -82,7 +77,16 @@ def evaluate_export(
     """
     plan, file = plan_for(loop, dataset, run), exported.served.digest
     with ExitStack() as open_servers:
-        target = _file_target(loop, open_servers, exported, plan)
+        target = serving.file_target(
+            loop.workspace,
+            open_servers,
+            serving.backend_of(loop.model),
+            exported.served_path,
+            digest=file,
+            label=loop.model.name,
+            endpoint=loop.model.endpoint,
+            sampling=plan.sampling,
+        )
         proof = proving.prove(
             loop.workspace, loop.model, exported, plan.main_suite, target, progress=loop.progress
         )
@@ -123,7 +127,7 @@ def evaluate_bundle(loop: Loop, bundle: Bundle) -> Evaluation:
     plan = plan.without(trained_on.known_to_bundle(loop, bundle, plan.suites))
     try:
         with ExitStack() as open_servers:
-            target = _bundle_target(loop, open_servers, bundle)
+            target = serving.bundle_target(loop.workspace, open_servers, bundle)
             return evaluation.evaluate(
                 loop.workspace,
                 plan=plan,
@@ -247,60 +251,6 @@ def evaluation_settings(loop: Loop) -> dict[str, Any]:
     return loop.model.evaluation.model_dump(mode="json")
 
 
-def _file_target(
-    loop: Loop, open_servers: ExitStack, exported: Exported, plan: EvaluationPlan
-) -> OnDemand:
-    """The candidate's file behind the server and settings of production."""
-    backend = serving.backend_of(loop.model)
-    return _on_demand(
-        loop,
-        open_servers,
-        plan,
-        exported.served_path,
-        exported.served.digest,
-        loop.model.name,
-        backend,
-    )
-
-
-def _bundle_target(loop: Loop, open_servers: ExitStack, bundle: Bundle) -> OnDemand:
-    return OnDemand(
-        open_servers,
-        lambda: bundle_server.opened(loop.workspace, bundle),
-        identity=bundle.id,
-        sampling=serving.sampling_in(bundle),
-        anew=backend_of(bundle.manifest["serving"]).anew,
-    )
-
-
-def _on_demand(
-    loop: Loop,
-    open_servers: ExitStack,
-    plan: EvaluationPlan,
-    path: Path,
-    digest: str,
-    label: str,
-    backend: Backend,
-) -> OnDemand:
-    name, endpoint = f"{label}-{digest[:12]}", loop.model.endpoint
-    return OnDemand(
-        open_servers,
-        lambda: serving.server_of(
-            loop.workspace, backend, path, name=name, endpoint=endpoint, digest=digest
-        ),
-        identity=_identity(backend, digest, backend.conditions(endpoint, digest=digest)),
-        sampling=plan.sampling,
-        anew=backend.anew,
-    )
-
-
-def _identity(backend: Backend, digest: str, conditions: Mapping[str, Any]) -> str:
-    """What answers: the file alone, or what somebody else loaded at an address."""
-    if backend.proof is Proof.FILE:
-        return digest
-    return digest_json({"file": digest, "served": conditions})
-
-
 def _references(
     loop: Loop, open_servers: ExitStack, plan: EvaluationPlan, *, without: Bundle | None = None
 ) -> dict[str, Subject]:
@@ -313,12 +263,20 @@ def _references(
     alias = aliases.current(loop.workspace, loop.model.name).get("production")
     if alias is not None and (without is None or alias.bundle != without.id):
         bundle = bundles.find(loop.workspace, alias.bundle)
-        target = _bundle_target(loop, open_servers, bundle)
+        target = serving.bundle_target(loop.workspace, open_servers, bundle)
         known = trained_on.known_to_bundle(loop, bundle, plan.suites)
         found["production"] = replace(answered.production(loop, bundle, target), trained_on=known)
     base = exporting.export_base(loop)
-    reader = serving.reader()
-    target = _on_demand(loop, open_servers, plan, base.path, base.digest, "base", reader)
+    target = serving.file_target(
+        loop.workspace,
+        open_servers,
+        serving.reader(),
+        base.path,
+        digest=base.digest,
+        label="base",
+        endpoint=loop.model.endpoint,
+        sampling=plan.sampling,
+    )
     found["base"] = Subject(
         target=target, conditions=answered.conditions(loop), main_suite_only=True
     )

@@ -8,11 +8,19 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
+from tuneloop.deployment import bundle_server
 from tuneloop.deployment.backends import table
-from tuneloop.deployment.backends.base import Backend, ObservingBackend, Server, ServerHandle
+from tuneloop.deployment.backends.base import (
+    Backend,
+    ObservingBackend,
+    Proof,
+    Server,
+    ServerHandle,
+)
 from tuneloop.errors import TuneloopError
 from tuneloop.evaluation.suites import Messages
 from tuneloop.evaluation.targets import Answer, OpenAITarget, Sampling
+from tuneloop.hashing import digest_json
 from tuneloop.modelfile import EndpointSettings, ModelSettings
 from tuneloop.registry.bundle import Bundle
 from tuneloop.workspace import Workspace
@@ -147,6 +155,42 @@ class OnDemand:
                 request_fields=self._request_fields,
             )
         return self._target
+
+
+def file_target(
+    workspace: Workspace,
+    open_servers: ExitStack,
+    backend: Backend,
+    path: Path,
+    *,
+    digest: str,
+    label: str,
+    endpoint: EndpointSettings,
+    sampling: Sampling,
+) -> OnDemand:
+    """A file with this SHA-256 behind a backend's server, as the evaluation asks it."""
+    name, identity = f"{label}-{digest[:12]}", digest
+    if backend.proof is not Proof.FILE:  # what somebody else loaded at an address
+        served = backend.conditions(endpoint, digest=digest)
+        identity = digest_json({"file": digest, "served": served})
+    return OnDemand(
+        open_servers,
+        lambda: server_of(workspace, backend, path, name=name, endpoint=endpoint, digest=digest),
+        identity=identity,
+        sampling=sampling,
+        anew=backend.anew,
+    )
+
+
+def bundle_target(workspace: Workspace, open_servers: ExitStack, bundle: Bundle) -> OnDemand:
+    """A bundle as it is served, as the evaluation asks it."""
+    return OnDemand(
+        open_servers,
+        lambda: bundle_server.opened(workspace, bundle),
+        identity=bundle.id,
+        sampling=sampling_in(bundle),
+        anew=table.backend_of(bundle.manifest["serving"]).anew,
+    )
 
 
 def file_server(
