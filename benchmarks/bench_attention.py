@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tuneloop.deployment.backends import llamacpp_child
-from tuneloop.deployment.export.observe import PostJson, http_poster
+from tuneloop.deployment.backends.llamacpp_observation import PostJson, http_poster
 from tuneloop.deployment.processes import free_port
 from tuneloop.errors import require
 

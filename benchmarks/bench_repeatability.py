@@ -36,7 +36,7 @@ from typing import Any
 import yaml
 
 from tuneloop.deployment.backends import llamacpp_child
-from tuneloop.deployment.export.observe import PostJson, http_poster
+from tuneloop.deployment.backends.llamacpp_observation import PostJson, http_poster
 from tuneloop.deployment.processes import free_port
 from tuneloop.errors import require
 from tuneloop.intervals import share

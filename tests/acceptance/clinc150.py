@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tuneloop import asking
+from tuneloop import serving
 from tuneloop.candidates import exporting
 from tuneloop.candidates.planning import plan_for
 from tuneloop.cli.steps import Steps
@@ -32,7 +32,7 @@ from tuneloop.evaluation.metrics import metrics_for
 from tuneloop.evaluation.results import measure
 from tuneloop.evaluation.runner import ask
 from tuneloop.evaluation.suites import Suite, load_suite
-from tuneloop.evaluation.targets import ChatTarget, OpenAITarget, Sampling
+from tuneloop.evaluation.targets import ChatTarget, Sampling
 from tuneloop.loop import Loop
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -154,12 +154,10 @@ def _ask_server(
 ) -> dict[str, list[float]]:
     path = exported.export.path(form)
     digest = exported.export.forms[form].files[0].digest
-    with asking.file_server(
+    with serving.file_server(
         loop.workspace, path, name=f"{form}-{digest[:12]}", endpoint=loop.model.endpoint
-    ) as url:
-        target = OpenAITarget(
-            base_url=url, model=f"{form}-{digest[:12]}", identity=digest, sampling=SAMPLING
-        )
+    ) as server:
+        target = serving.target_at(server, identity=digest, sampling=SAMPLING)
         return _scores(loop, suite, target, form)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tuneloop import asking
-from tuneloop.deployment.backends.llamacpp import server_version
+from tuneloop import serving
+from tuneloop.deployment.backends.base import Backend, Proof
+from tuneloop.deployment.backends.table import backend_of
 from tuneloop.errors import EvaluationError, StoreError
 from tuneloop.evaluation import repeatability
 from tuneloop.evaluation import stage as evaluation
@@ -20,15 +21,17 @@ from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 
 
-def by_file(project: Project, digest: str) -> dict[str, Answer]:
+def by_file(project: Project, digest: str, backend: Backend) -> dict[str, Answer]:
     """What the file with this digest said, served as the model file says now: prompt → answer.
+
+    Nothing where somebody else serves it, for nobody knows what has changed there since.
 
     Latencies come along, so all that decides them must be the same: sampling, server, slots,
     threads, and how many questions were asked at a time. Gates, margin and suites decide nothing.
     """
     known: dict[str, Answer] = {}
     for bundle in reversed(bundles.listing(project.workspace, model=project.model.name)):
-        if _served_alike(project, bundle, digest):
+        if _served_alike(project, bundle, digest, backend):
             try:
                 done = evaluation.find(project.workspace, bundle.manifest["evaluation"]["id"])
                 known |= evaluation.answers_of_candidate(project.workspace, done)
@@ -37,10 +40,13 @@ def by_file(project: Project, digest: str) -> dict[str, Answer]:
     return known
 
 
-def before(project: Project, target: ChatTarget) -> dict[str, Answer]:
+def before(project: Project, target: ChatTarget, digest: str) -> dict[str, Answer]:
     """What a file said as a candidate, and earlier for a table of quantisations."""
-    in_tables = answers_kept(tables_folder(project), target)
-    return in_tables | by_file(project, target.identity)
+    backend = serving.backend_of(project.model)
+    in_tables = {}
+    if backend is serving.reader():
+        in_tables = answers_kept(tables_folder(project), target)
+    return in_tables | by_file(project, digest, backend)
 
 
 def production(project: Project, bundle: Bundle, target: ChatTarget) -> Subject:
@@ -49,8 +55,10 @@ def production(project: Project, bundle: Bundle, target: ChatTarget) -> Subject:
     Raises:
         EvaluationError: its own evaluation is not there.
     """
-    server, known = server_version(), {}
-    if bundle.manifest["serving"].get("server") == server:
+    served, known = bundle.manifest["serving"], {}
+    backend = backend_of(served)
+    server = backend.version()
+    if served.get("server") == server and backend.proof is Proof.FILE:
         own = evaluation.find(project.workspace, bundle.manifest["evaluation"]["id"])
         known = evaluation.answers_of_candidate(project.workspace, own)
     return Subject(
@@ -69,34 +77,32 @@ def tables_folder(project: Project) -> Path:
 
 
 def conditions(project: Project) -> str:
-    """What decides answers and their latencies beside file and prompt, as one short digest."""
+    """What decides, beside file and prompt, how a server of ours answers, as one short digest."""
     at_once = {"concurrency": project.model.evaluation.concurrency}
-    return short(digest_json(asking.conditions(project.model) | at_once))
+    served = serving.conditions(project.model, serving.reader(), digest="")
+    return short(digest_json(served | at_once))
 
 
 def again(
-    project: Project, target: ChatTarget, main: SuiteResult, *, afresh: bool = False
+    project: Project, target: ChatTarget, main: SuiteResult, *, known: Repeats | None
 ) -> Repeats | None:
-    """How well a file's answers repeat: as it was measured before, unless `afresh`, or now."""
-    known = None if afresh else _repeats_of(project, target.identity)
+    """How well answers repeat: as is `known`, or as is measured now."""
     if known is not None:
         project.progress.note("how well its answers repeat was measured before; used again")
         return known
-    found = repeatability.repeat(
-        main,
-        target,
-        concurrency=project.model.endpoint.parallel_requests,
-        progress=project.progress,
-    )
+    at_once = serving.concurrency(project.model)
+    found = repeatability.repeat(main, target, concurrency=at_once, progress=project.progress)
     if found is not None:
         project.progress.note(repeatability.sentence(found.figure.as_json()))
     return found
 
 
-def _repeats_of(project: Project, digest: str) -> Repeats | None:
+def repeats_of(project: Project, digest: str) -> Repeats | None:
+    """How well the answers of a file with this digest repeated when that was measured."""
+    backend = serving.backend_of(project.model)
     for bundle in bundles.listing(project.workspace, model=project.model.name):
         figure = bundle.manifest["evaluation"].get("repeatability")
-        if figure is None or not _served_alike(project, bundle, digest):
+        if figure is None or not _served_alike(project, bundle, digest, backend):
             continue
         try:
             done = evaluation.find(project.workspace, bundle.manifest["evaluation"]["id"])
@@ -109,10 +115,12 @@ def _repeats_of(project: Project, digest: str) -> Repeats | None:
     return None
 
 
-def _served_alike(project: Project, bundle: Bundle, digest: str) -> bool:
+def _served_alike(project: Project, bundle: Bundle, digest: str, backend: Backend) -> bool:
     served, held_to = bundle.manifest["serving"], bundle.manifest["evaluation"]["settings"]
+    now = serving.conditions(project.model, backend, digest=digest)
     return (
-        served.get("digest") == digest
-        and all(served.get(key) == value for key, value in asking.conditions(project.model).items())
+        backend.proof is Proof.FILE
+        and served.get("digest") == digest
+        and all(served.get(key) == value for key, value in now.items())
         and held_to.get("concurrency") == project.model.evaluation.concurrency
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tuneloop import asking, review
+from tuneloop import review
 from tuneloop.answer_form import declared_form
 from tuneloop.datasets import versions
-from tuneloop.deployment import endpoints, outcomes, replay, servers
+from tuneloop.deployment import bundle_server, endpoints, outcomes, replay, servers
+from tuneloop.deployment.backends.table import backend_of
 from tuneloop.deployment.backtest import Answer, Backtest, Pair, Replayed, judge, shadow_first
 from tuneloop.deployment.replay import Asking, Captured
 from tuneloop.errors import UsageError
@@ -83,14 +84,15 @@ def _traffic(project: Project, *, since: datetime, limit: int) -> _Traffic:
 
 
 def _ask(project: Project, bundle: Bundle, traffic: _Traffic) -> list[Answer]:
-    how = Asking(
-        at_a_time=min(replay.AT_A_TIME, bundle.manifest["serving"]["parallel_requests"]),
+    served = bundle.manifest["serving"]
+    asking = Asking(
+        at_a_time=min(replay.AT_A_TIME, backend_of(served).concurrency(served)),
         total_seconds=traffic.settings.total_seconds,
         redact=traffic.settings.redact,
     )
-    with asking.bundle_server(project.workspace, bundle) as base_url:
-        target = servers.target(bundle.id, bundle.manifest, base_url)
-        return replay.ask(target, traffic.captured.rows, how, progress=project.progress)
+    with bundle_server.opened(project.workspace, bundle) as server:
+        target = servers.target(bundle.id, bundle.manifest, server.base_url)
+        return replay.ask(target, traffic.captured.rows, asking, progress=project.progress)
 
 
 def _judged(project: Project, bundle: Bundle, traffic: _Traffic, answers: list[Answer]) -> Backtest:

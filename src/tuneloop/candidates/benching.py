@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from tuneloop import asking
-from tuneloop.deployment import load, servers
+from tuneloop.deployment import bundle_server, load, servers
 from tuneloop.deployment.load import Load, Question
 from tuneloop.deployment.load_figures import FIGURES, RATIOS, LoadComparison
 from tuneloop.errors import UsageError
@@ -151,8 +150,8 @@ def _measured(
 
 
 def _target(workspace: Workspace, bundle: Bundle, open_servers: ExitStack) -> Target:
-    base_url = open_servers.enter_context(asking.bundle_server(workspace, bundle))
-    return servers.target(bundle.id, bundle.manifest, base_url)
+    server = open_servers.enter_context(bundle_server.opened(workspace, bundle))
+    return servers.target(bundle.id, bundle.manifest, server.base_url)
 
 
 def _questions(workspace: Workspace, bundle: Bundle) -> list[Question]:

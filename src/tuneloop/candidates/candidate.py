@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from tuneloop import asking
-from tuneloop.asking import OnDemand
-from tuneloop.candidates import answered, exporting, trained_on
+from tuneloop import serving
+from tuneloop.candidates import answered, exporting, proving, trained_on
 from tuneloop.candidates.decision import Decision, Verdict, decide
 from tuneloop.candidates.exporting import Exported
 from tuneloop.candidates.planning import plan_for
@@ -76,21 +75,42 @@ def evaluate_export(
     Raises:
         EvaluationError: a server does not answer.
     """
-    plan = plan_for(project, dataset, run)
+    plan, file = plan_for(project, dataset, run), exported.served.digest
     with ExitStack() as open_servers:
-        target = _file_target(project, open_servers, exported, plan)
+        target = serving.file_target(
+            project.workspace,
+            open_servers,
+            serving.backend_of(project.model),
+            exported.served_path,
+            digest=file,
+            label=project.model.name,
+            endpoint=project.model.endpoint,
+            sampling=plan.sampling,
+        )
+        proof = proving.prove(
+            project.workspace,
+            project.model,
+            exported,
+            plan.main_suite,
+            target,
+            progress=project.progress,
+        )
         done = evaluation.evaluate(
             project.workspace,
             plan=plan,
             target=target,
-            known={} if afresh else answered.before(project, target),
-            ask_again=lambda main: answered.again(project, target, main, afresh=afresh),
+            known={} if afresh else answered.before(project, target, file),
+            ask_again=lambda main: answered.again(
+                project, target, main, known=None if afresh else answered.repeats_of(project, file)
+            ),
             references=_references(project, open_servers, plan),
             quantisations=lambda main: exporting.quantisation_table(exported, plan, main),
             parity=exported.parity,
             progress=project.progress,
         )
-    bundle = bundles.register(project.workspace, _manifest(project, dataset, run, exported, done))
+    bundle = bundles.register(
+        project.workspace, _manifest(project, dataset, run, exported, done, proof)
+    )
     _name_candidate(project, bundle)
     project.progress.note(f"bundle {bundle.short}")
     return Candidate(bundle=bundle, evaluation=done, decision=decision_of(bundle))
@@ -111,17 +131,17 @@ def evaluate_bundle(project: Project, bundle: Bundle) -> Evaluation:
         project,
         dataset,
         system=bundle.manifest["task"]["system"],
-        sampling=asking.sampling_in(bundle),
+        sampling=serving.sampling_in(bundle),
     )
     plan = plan.without(trained_on.known_to_bundle(project, bundle, plan.suites))
     try:
         with ExitStack() as open_servers:
-            target = _bundle_target(project, open_servers, bundle)
+            target = serving.bundle_target(project.workspace, open_servers, bundle)
             return evaluation.evaluate(
                 project.workspace,
                 plan=plan,
                 target=target,
-                ask_again=lambda main: answered.again(project, target, main, afresh=True),
+                ask_again=lambda main: answered.again(project, target, main, known=None),
                 references=_references(project, open_servers, plan, without=bundle),
                 progress=project.progress,
             )
@@ -164,8 +184,6 @@ def deploy(
         model=project.model,
         bundle=bundle,
         probes=probes_of(project.workspace, bundle),
-        serve=lambda one: asking.bundle_server(project.workspace, one),
-        ask_at=asking.ask_at,
         actor=project.actor,
         reason=reason,
         progress=project.progress,
@@ -191,8 +209,6 @@ def roll_out(project: Project, bundle: Bundle) -> Rollout:
         bundle=bundle,
         plan=plan,
         probes=probes_of(workspace, bundle),
-        serve=lambda one: asking.bundle_server(workspace, one),
-        ask_at=asking.ask_at,
         actor=project.actor,
         progress=project.progress,
     )
@@ -200,7 +216,7 @@ def roll_out(project: Project, bundle: Bundle) -> Rollout:
 
 def probes_of(workspace: Workspace, bundle: Bundle) -> list[Probe]:
     """Queries for the smoke test, spread over the cases that the bundle was evaluated on."""
-    greedy = asking.sampling_in(bundle).temperature == 0
+    greedy = serving.sampling_in(bundle).temperature == 0
     row = evaluation.find(workspace, bundle.manifest["evaluation"]["id"])
     answers = evaluation.read_answers(workspace, row)
     main = answers[0]["suite"] if answers else ""
@@ -232,65 +248,16 @@ def task_part(project: Project) -> dict[str, Any]:
 
 def serving_settings(project: Project) -> dict[str, Any]:
     """The settings that decide how a bundle is exported and run."""
-    endpoint = project.model.endpoint
     return {
         "serve": project.model.export.serve,
-        "sampling": asking.sampling_of(project.model).as_request(),
-        "context_tokens": endpoint.context_tokens,
-        "parallel_requests": endpoint.parallel_requests,
-        "threads": endpoint.threads,
-        # Left out where it is off, as in bundles from before this could be said.
-        **({"flash_attention": True} if endpoint.flash_attention else {}),
+        "sampling": serving.sampling_of(project.model).as_request(),
+        **serving.backend_of(project.model).settings(project.model.endpoint),
     }
 
 
 def evaluation_settings(project: Project) -> dict[str, Any]:
     """The settings that an evaluation is held to."""
     return project.model.evaluation.model_dump(mode="json")
-
-
-def _file_target(
-    project: Project, open_servers: ExitStack, exported: Exported, plan: EvaluationPlan
-) -> OnDemand:
-    """The candidate's file behind the server and settings of production."""
-    return _on_demand(
-        project,
-        open_servers,
-        plan,
-        exported.served_path,
-        exported.served.digest,
-        project.model.name,
-    )
-
-
-def _bundle_target(project: Project, open_servers: ExitStack, bundle: Bundle) -> OnDemand:
-    return OnDemand(
-        open_servers,
-        lambda: asking.bundle_server(project.workspace, bundle),
-        model=bundle.id,
-        identity=bundle.id,
-        sampling=asking.sampling_in(bundle),
-    )
-
-
-def _on_demand(
-    project: Project,
-    open_servers: ExitStack,
-    plan: EvaluationPlan,
-    path: Path,
-    digest: str,
-    label: str,
-) -> OnDemand:
-    name = f"{label}-{digest[:12]}"
-    return OnDemand(
-        open_servers,
-        lambda: asking.file_server(
-            project.workspace, path, name=name, endpoint=project.model.endpoint
-        ),
-        model=name,
-        identity=digest,
-        sampling=plan.sampling,
-    )
 
 
 def _references(
@@ -309,13 +276,22 @@ def _references(
     alias = aliases.current(project.workspace, project.model.name).get("production")
     if alias is not None and (without is None or alias.bundle != without.id):
         bundle = bundles.find(project.workspace, alias.bundle)
-        target = _bundle_target(project, open_servers, bundle)
+        target = serving.bundle_target(project.workspace, open_servers, bundle)
         known = trained_on.known_to_bundle(project, bundle, plan.suites)
         found["production"] = replace(
             answered.production(project, bundle, target), trained_on=known
         )
     base = exporting.export_base(project)
-    target = _on_demand(project, open_servers, plan, base.path, base.digest, "base")
+    target = serving.file_target(
+        project.workspace,
+        open_servers,
+        serving.reader(),
+        base.path,
+        digest=base.digest,
+        label="base",
+        endpoint=project.model.endpoint,
+        sampling=plan.sampling,
+    )
     found["base"] = Subject(
         target=target, conditions=answered.conditions(project), main_suite_only=True
     )
@@ -328,8 +304,9 @@ def _manifest(
     run: TrainingRun,
     exported: Exported,
     done: Evaluation,
+    proof: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    base = project.base()
+    base, backend = project.base(), serving.backend_of(project.model)
     return bundles.manifest(
         model=project.model.name,
         base={"spec": base.spec, "revision": base.revision, "digest": base.digest},
@@ -351,13 +328,14 @@ def _manifest(
         training={"run": run.id, "config": run.config, "hyperparameters": run.hyperparameters},
         task=task_part(project),
         serving={
-            "backend": "llama.cpp",
+            "backend": backend.name,
             "quantisation": project.model.export.serve,
             "file": exported.served.name,
             "digest": exported.served.digest,
             "chat_template": exported.chat_template,
-            **asking.conditions(project.model),
+            **serving.conditions(project.model, backend, digest=exported.served.digest),
             "settings": serving_settings(project),
+            **({"proof": dict(proof)} if proof else {}),
         },
         evaluation=_evaluation_part(project, done),
         routing={

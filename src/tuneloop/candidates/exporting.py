@@ -16,9 +16,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tuneloop import asking
+from tuneloop import serving
 from tuneloop.candidates import answered
-from tuneloop.deployment.backends.base import ServerHandle
+from tuneloop.deployment.backends.base import Server, ServerHandle
 from tuneloop.deployment.export.base import BaseFile, base_file
 from tuneloop.deployment.export.parity import (
     MERGED,
@@ -222,7 +222,7 @@ def _check(
     project: Project, trained: Path, made: Export, plan: EvaluationPlan
 ) -> tuple[list[ParityHop], list[QuantisationRow]]:
     """Parity of every hop, and the table of the forms that do not serve."""
-    serves = project.model.export.serve
+    serves, reader = project.model.export.serve, serving.reader()
     forms = {made.path(name): form for name, form in made.forms.items()}
     unserved = [name for name in made.forms if name not in (SAFETENSORS, serves)]
     rows: dict[str, QuantisationRow] = {}
@@ -230,10 +230,10 @@ def _check(
     @contextmanager
     def serve(path: Path) -> Iterator[ServerHandle]:
         form = forms[path]
-        with _server(project, path, form) as url:
-            yield ServerHandle(base_url=url, served_name=_served_name(form))
+        with _server(project, path, form) as handle:
+            yield handle
             if form.name in unserved:
-                rows[form.name] = _asked(project, form, _target(form, url, plan), plan)
+                rows[form.name] = _asked(project, form, _target(form, handle, plan), plan)
 
     verdicts = check_parity(
         base=project.base().folder,
@@ -242,11 +242,13 @@ def _check(
         prompts=[case.messages for case in plan.main_suite.cases[:PARITY_PROMPTS]],
         prompts_of=dict.fromkeys(set(unserved) - {F16}, UNSERVED_PARITY_PROMPTS),
         serve=serve,
+        reader=reader,
         bounds={str(form): bound for form, bound in project.model.export.parity.items()},
         known=ParityRecord(
             project.workspace.folder("cache/parity"),
             made,
-            served_with=asking.served_with(project.model.endpoint),
+            reader=reader.version(),
+            served_with=reader.conditions(project.model.endpoint, digest=""),
         ),
         progress=project.progress,
     )
@@ -281,7 +283,7 @@ def _asked(
         suite,
         target,
         folder=answered.tables_folder(project),
-        known=answered.by_file(project, target.identity),
+        known=answered.by_file(project, target.identity, serving.reader()),
         concurrency=plan.concurrency,
         progress=project.progress,
     )
@@ -290,35 +292,24 @@ def _asked(
     return _measured(form, answers, plan)
 
 
-@contextmanager
-def _server(project: Project, path: Path, form: ExportedForm) -> Iterator[str]:
-    name, endpoint = _served_name(form), project.model.endpoint
-    with asking.file_server(project.workspace, path, name=name, endpoint=endpoint) as url:
-        yield url
+def _server(project: Project, path: Path, form: ExportedForm) -> Server:
+    name = f"{form.name}-{form.files[0].digest[:12]}"
+    return serving.file_server(project.workspace, path, name=name, endpoint=project.model.endpoint)
 
 
-def _served_name(form: ExportedForm) -> str:
-    return f"{form.name}-{form.files[0].digest[:12]}"
-
-
-def _target(form: ExportedForm, url: str, plan: EvaluationPlan) -> OpenAITarget:
-    return OpenAITarget(
-        base_url=url,
-        model=_served_name(form),
-        identity=form.files[0].digest,
-        sampling=plan.sampling,
-    )
+def _target(form: ExportedForm, handle: ServerHandle, plan: EvaluationPlan) -> OpenAITarget:
+    return serving.target_at(handle, identity=form.files[0].digest, sampling=plan.sampling)
 
 
 def _on_demand(
     project: Project, servers: ExitStack, path: Path, form: ExportedForm, plan: EvaluationPlan
-) -> asking.OnDemand:
-    return asking.OnDemand(
+) -> serving.OnDemand:
+    return serving.OnDemand(
         servers,
         lambda: _server(project, path, form),
-        model=_served_name(form),
         identity=form.files[0].digest,
         sampling=plan.sampling,
+        anew=serving.reader().anew,
     )
 
 

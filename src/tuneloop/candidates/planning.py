@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tuneloop import asking
+from tuneloop import serving
 from tuneloop.candidates import trained_on
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.evaluation.metrics import Metric
@@ -34,7 +34,7 @@ def plan_for(
         model=project.model.name,
         task=task if system is None else task.model_copy(update={"system": system}),
         settings=project.model.evaluation,
-        sampling=sampling or asking.sampling_of(project.model),
+        sampling=sampling or serving.sampling_of(project.model),
         dataset=project.workspace.artifacts.get(dataset.digest),
         folder=project.model_file.folder,
         judge=judge or (lambda: declared_judge.metric(project)),

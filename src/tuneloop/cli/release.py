@@ -41,6 +41,7 @@ def deploy(
             {
                 "endpoint": done.endpoint,
                 "smoke": done.smoke,
+                "proof": done.proof,
                 "serving": done.serving,
                 "took_effect_seconds": done.effect.seconds,
             }

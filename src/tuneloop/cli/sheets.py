@@ -61,6 +61,7 @@ class Sheet:
 
 def bundle_sheet(bundle: Bundle) -> Sheet:
     """What a bundle is: base, data, training, what serves it, what it showed."""
+    from tuneloop.deployment.backends.base import proof_sentence
     from tuneloop.evaluation.repeatability import sentence
 
     found = bundle.manifest
@@ -80,11 +81,7 @@ def bundle_sheet(bundle: Bundle) -> Sheet:
     sheet.add("training", f"run {training['run']}; {_settings(training['hyperparameters'])}")
     sheet.add("system text", found["task"]["system"])
     sheet.add("form", _form(found["task"]))
-    sheet.add(
-        "served",
-        f"{serving['quantisation']} by {serving['backend']}, {serving['context_tokens']} tokens of "
-        f"context, {serving['parallel_requests']} at a time; {_sampling(serving['sampling'])}",
-    )
+    sheet.add("served", _served(serving), _cannot(serving), proof_sentence(serving))
     style = {"passed": "green", "failed": "red"}.get(str(judged["verdict"]), "yellow")
     sheet.add("gates", f"{judged['verdict']}: {judged['reason']}", style=style)
     for name, score in judged.get("scores", {}).items():
@@ -165,6 +162,25 @@ def _form(task: Mapping[str, Any]) -> str:
         fields = task["output_schema"].get("properties", {})
         return f"JSON with {', '.join(fields) or 'any field'}"
     return f"pattern {task['output_pattern']}" if task.get("output_pattern") else ""
+
+
+def _served(serving: Mapping[str, Any]) -> str:
+    by, address = f"{serving['quantisation']} by {serving['backend']}", serving.get("address")
+    where = f" at {address['base_url']} as {address['model']}" if address else ""
+    context = serving.get("context_tokens")
+    tokens = f", {context} tokens of context" if context else ""
+    return (
+        f"{by}{where}{tokens}, {serving['parallel_requests']} at a time; "
+        f"{_sampling(serving['sampling'])}"
+    )
+
+
+def _cannot(serving: Mapping[str, Any]) -> str:
+    """What a server that somebody else runs is not asked for."""
+    from tuneloop.deployment.backends.base import Capability
+
+    lacks = [str(one) for one in Capability if one not in serving.get("offers", list(Capability))]
+    return f"cannot be asked there: {', '.join(lacks)}" if lacks else ""
 
 
 def _sampling(sampling: Mapping[str, Any]) -> str:

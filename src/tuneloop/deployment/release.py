@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
-from tuneloop.deployment import endpoints, rollouts, servers, taking_effect, up
+from tuneloop.deployment import (
+    asking,
+    bundle_server,
+    endpoints,
+    rollouts,
+    servers,
+    smoke,
+    taking_effect,
+    up,
+)
+from tuneloop.deployment.backends.base import proof_of, proof_sentence
 from tuneloop.deployment.endpoints import Endpoint
 from tuneloop.deployment.rollout_plan import RolloutPlan
 from tuneloop.deployment.rollouts import Rollout
-from tuneloop.deployment.servers import ModelServer
-from tuneloop.deployment.smoke import Ask, Probe, SmokeResult, smoke_test
+from tuneloop.deployment.smoke import Probe, SmokeResult
 from tuneloop.deployment.taking_effect import Effect
 from tuneloop.errors import BusyError, DeploymentError, GateError, UsageError
 from tuneloop.hashing import short
@@ -24,15 +33,8 @@ from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 from tuneloop.workspace import Workspace
 
-READY_TIMEOUT_SECONDS = 120.0
 ROLLBACK_WAIT_SECONDS = 5.0
 """How long a rollback waits for a previous bundle whose server is not ready."""
-_POLL_SECONDS = 0.1
-
-Serve = Callable[[Bundle], AbstractContextManager[str]]
-"""Opens a server of the bundle and gives its base URL, with `/v1`."""
-AskAt = Callable[[str, Bundle], Ask]
-"""How to ask the server behind a base URL."""
 
 
 class AsFound(Enum):
@@ -47,6 +49,8 @@ class Release:
 
     endpoint: Endpoint
     smoke: SmokeResult
+    proof: Mapping[str, Any]
+    """How it is known that the bundle's weights are those that answer: see `backends.base`."""
     serving: bool
     """Whether a running `tuneloop up` took it over at once."""
     effect: Effect
@@ -59,8 +63,6 @@ def deploy(
     model: ModelSettings,
     bundle: Bundle,
     probes: Sequence[Probe],
-    serve: Serve,
-    ask_at: AskAt,
     actor: str,
     reason: str,
     progress: Progress,
@@ -88,13 +90,11 @@ def deploy(
         expected = found.bundle if found else None
     progress.step(f"Deploying {bundle.short}: verify every file, load it, ask it, then switch")
     try:
-        smoke = admit(
+        shown = admit(
             workspace,
             model=model,
             bundle=bundle,
             probes=probes,
-            serve=serve,
-            ask_at=ask_at,
             progress=progress,
         )
         servers.want(workspace, bundle.id)
@@ -108,7 +108,8 @@ def deploy(
     server = servers.find(workspace, bundle.id)
     return Release(
         endpoint=endpoint,
-        smoke=smoke,
+        smoke=shown,
+        proof=proof_of(bundle.manifest["serving"]),
         serving=server is not None and server.status == "ready",
         effect=taking_effect.wait(
             workspace, endpoint, since=moved_at, timeout_seconds=effect_timeout_seconds
@@ -123,8 +124,6 @@ def roll_out(
     bundle: Bundle,
     plan: RolloutPlan,
     probes: Sequence[Probe],
-    serve: Serve,
-    ask_at: AskAt,
     actor: str,
     progress: Progress,
 ) -> Rollout:
@@ -156,8 +155,6 @@ def roll_out(
             model=model,
             bundle=bundle,
             probes=probes,
-            serve=serve,
-            ask_at=ask_at,
             progress=progress,
         )
         begun = rollouts.start(
@@ -181,8 +178,6 @@ def admit(
     model: ModelSettings,
     bundle: Bundle,
     probes: Sequence[Probe],
-    serve: Serve,
-    ask_at: AskAt,
     progress: Progress,
 ) -> SmokeResult:
     """What must hold before a bundle answers any client: gates, approvals, files, a smoke test.
@@ -197,12 +192,16 @@ def admit(
     _refuse_ungated(bundle)
     approvals.require(workspace, model, bundle)
     bundles.verify(workspace, bundle)
-    with serve(bundle) as base_url:
-        smoke = smoke_test(probes, ask_at(base_url, bundle))
-    _refuse_unsound(bundle, smoke, progress)
+    with bundle_server.opened(workspace, bundle) as server:
+        target = servers.target(bundle.id, bundle.manifest, server.base_url)
+        answers = asking.texts(target, [probe.messages for probe in probes])
+    shown = smoke.judge(probes, answers)
+    _refuse_unsound(bundle, shown, progress)
+    if weaker := proof_sentence(bundle.manifest["serving"]):
+        progress.note(weaker)
     # Loading and asking took a while: somebody may have rejected it since.
     approvals.require(workspace, model, bundle)
-    return smoke
+    return shown
 
 
 def roll_back(
@@ -241,7 +240,9 @@ def roll_back(
     before = endpoints.find(workspace, model)
     if before is not None and before.previous is not None and up.is_running(workspace):
         servers.want(workspace, before.previous)
-        server = _settled(workspace, before.previous, timeout_seconds=ROLLBACK_WAIT_SECONDS)
+        server = bundle_server.settled(
+            workspace, before.previous, timeout_seconds=ROLLBACK_WAIT_SECONDS
+        )
         if server is not None and server.status == "failed" and not force:
             raise DeploymentError(
                 f"The model server of the previous bundle {short(before.previous)} fails: "
@@ -269,36 +270,6 @@ def in_effect(workspace: Workspace, endpoint: Endpoint) -> bool:
     return up.is_running(workspace) and servers.routed(workspace, endpoint.name) == {
         endpoint.bundle
     }
-
-
-def wait_until_ready(
-    workspace: Workspace, bundle: str, *, timeout_seconds: float = READY_TIMEOUT_SECONDS
-) -> str:
-    """The base URL of a bundle's server once `tuneloop up` has started it.
-
-    Raises:
-        DeploymentError: it failed, or took too long.
-    """
-    server = _settled(workspace, bundle, timeout_seconds=timeout_seconds)
-    if server is not None and server.status == "ready" and server.base_url:
-        return server.base_url
-    if server is not None and server.status == "failed":
-        raise DeploymentError(f"The model server did not start: {server.detail}")
-    raise DeploymentError(
-        f"The model server was not ready after {timeout_seconds:g} s.",
-        remedy="Is `tuneloop up` still running? See: tuneloop status",
-    )
-
-
-def _settled(workspace: Workspace, bundle: str, *, timeout_seconds: float) -> ModelServer | None:
-    """A bundle's server once it is ready or has failed; as it is when the time is over."""
-    deadline = time.monotonic() + timeout_seconds
-    while True:
-        server = servers.find(workspace, bundle)
-        settled = server is not None and server.status in ("ready", "failed")
-        if settled or time.monotonic() >= deadline:
-            return server
-        time.sleep(_POLL_SECONDS)
 
 
 def _refuse_foreign(bundle: Bundle, model: ModelSettings) -> None:
@@ -335,10 +306,10 @@ def _refuse_ungated(bundle: Bundle) -> None:
         )
 
 
-def _refuse_unsound(bundle: Bundle, smoke: SmokeResult, progress: Progress) -> None:
-    progress.note(f"smoke test: {smoke.summary}")
-    if not smoke.passed:
+def _refuse_unsound(bundle: Bundle, shown: SmokeResult, progress: Progress) -> None:
+    progress.note(f"smoke test: {shown.summary}")
+    if not shown.passed:
         raise GateError(
-            f"Bundle {bundle.short} fails the smoke test: {smoke.reason}.",
+            f"Bundle {bundle.short} fails the smoke test: {shown.reason}.",
             remedy="Production is unchanged. Look at the server's log in the workspace's logs.",
         )

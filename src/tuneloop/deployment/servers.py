@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from filelock import FileLock
 
 from tuneloop.deployment import rollouts
+from tuneloop.deployment.backends.base import address_in
 from tuneloop.deployment.rollouts import Rollout
 from tuneloop.errors import StoreError
 from tuneloop.modelfile import EndpointSettings
@@ -279,10 +280,15 @@ def _has_targets(route: routes.Endpoint, targets: Mapping[str, routes.Target]) -
 
 
 def target(bundle: str, manifest: Mapping[str, Any], base_url: str) -> routes.Target:
-    """How a bundle's server is asked: under its own name, with its system text and sampling."""
+    """How a bundle's server is asked: under its own name, with its system text and sampling.
+
+    `base_url` is that of a server of ours; one that somebody else runs has its own address.
+    """
+    address = address_in(manifest["serving"])
     return routes.Target(
-        base_url=base_url,
-        served_name=bundle,
+        base_url=address.base_url if address else base_url,
+        served_name=address.served_name if address else bundle,
+        api_key_env=address.api_key_env if address else None,
         system=manifest["task"]["system"] or None,
         sampling=dict(manifest["serving"]["sampling"]),
     )

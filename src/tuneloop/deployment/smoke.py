@@ -7,11 +7,8 @@ the untuned base.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-Ask = Callable[[Sequence[Mapping[str, str]]], str]
-"""Messages in, the answer's text out; an empty text where nothing was answered."""
 
 QUERIES = 12
 _AS_EVALUATED_SHARE = 0.75
@@ -59,11 +56,6 @@ class SmokeResult:
             f"{self.answered} of {self.queries} answered, {as_evaluated}, "
             f"{self.unlike_base} of {self.compared_with_base} unlike the untuned base"
         )
-
-
-def smoke_test(probes: Sequence[Probe], ask: Ask) -> SmokeResult:
-    """Ask every probe once and judge the answers."""
-    return judge(probes, [ask(probe.messages) for probe in probes])
 
 
 def judge(probes: Sequence[Probe], answers: Sequence[str]) -> SmokeResult:

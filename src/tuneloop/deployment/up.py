@@ -23,8 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from tuneloop.deployment import gateways, servers, supervised, supervisor
-from tuneloop.deployment.backends import llamacpp
-from tuneloop.deployment.backends.base import answers
+from tuneloop.deployment.backends.base import answers, local_url
 from tuneloop.deployment.gateways import GatewayPlace, Gateways
 from tuneloop.deployment.supervisor import ProcessSpec, Supervisor
 from tuneloop.deployment.wanted import Wanted
@@ -67,7 +66,7 @@ def serve(
         with workspace.records.begin() as tx:
             warm = servers.warm(tx)
         servers.start_afresh(
-            workspace, {bundle: llamacpp.base_url(processes.port(bundle)) for bundle in warm}
+            workspace, {bundle: local_url(processes.port(bundle)) for bundle in warm}
         )
         url = f"http://{_reachable(host)}:{listener.getsockname()[1]}/v1"
         state = workspace.root / _STATE_FILE
@@ -170,7 +169,8 @@ class _Loop:
         specs += [self._controller] if self._wanted.rolling_out else []
         statuses = self._processes.reconcile(specs)
         self._gateways.saw(statuses)
-        found = {**self._wanted.unusable, **{s.name: (str(s.status), s.detail) for s in statuses}}
+        started = {s.name: (str(s.status), s.detail) for s in statuses}
+        found = {**self._wanted.unusable, **self._wanted.elsewhere, **started}
         self._wanted.saw(found)
         for name, (status, detail) in found.items():
             self._tell(name, status, detail)

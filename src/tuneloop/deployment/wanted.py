@@ -11,9 +11,12 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from tuneloop.deployment import servers, supervised
-from tuneloop.deployment.backends import llamacpp
+from tuneloop.deployment import servers
+from tuneloop.deployment.backends import table
+from tuneloop.deployment.backends.base import Server, ServerHandle, address_in, local_url
+from tuneloop.deployment.elsewhere import Elsewhere
 from tuneloop.deployment.servers import ModelServer
 from tuneloop.deployment.supervisor import ProcessSpec, RestartTiming, Supervisor
 from tuneloop.errors import StoreError, TuneloopError
@@ -59,6 +62,9 @@ class Wanted:
         self._workspace = workspace
         self._processes = processes
         self._specs: dict[str, ProcessSpec] = {}
+        self._addresses: dict[str, ServerHandle] = {}
+        self._others: dict[str, Server] = {}
+        self._elsewhere = Elsewhere()
         self._unusable: dict[str, _Unusable] = {}
         self._bundles: list[str] = []
         self._rolling_out = False
@@ -69,11 +75,13 @@ class Wanted:
 
     def begin(self) -> None:
         """Look at the records from now on."""
+        self._elsewhere.begin()
         self._thread.start()
 
     def end(self) -> None:
         """Look no more; one that hangs in the database is left behind."""
         self._ending.set()
+        self._elsewhere.end()
         self._thread.join(_END_SECONDS)
 
     @property
@@ -81,6 +89,11 @@ class Wanted:
         """The servers that can be run, of those that are wanted."""
         specs = self._specs
         return [specs[bundle] for bundle in self._bundles if bundle in specs]
+
+    @property
+    def elsewhere(self) -> Found:
+        """Those that somebody else runs, and how they are."""
+        return self._elsewhere.found
 
     @property
     def unusable(self) -> Found:
@@ -112,6 +125,8 @@ class Wanted:
             return
         self._trouble = ""
         self._look_at_one()
+        wanted = self._bundles
+        self._elsewhere.watch({b: one for b, one in self._others.items() if b in wanted})
 
     def _look_again_and_again(self) -> None:
         while not self._ending.wait(_EVERY_SECONDS):
@@ -122,11 +137,12 @@ class Wanted:
         now = time.monotonic()
         for bundle in self._bundles:
             before = self._unusable.get(bundle)
-            if bundle in self._specs or (before is not None and now < before.look_again_at):
+            known = bundle in self._specs or bundle in self._addresses
+            if known or (before is not None and now < before.look_again_at):
                 continue
             others = {b: one for b, one in self._unusable.items() if b in self._bundles}
             try:
-                self._specs = {**self._specs, bundle: self._new_spec(bundle)}
+                self._find_out(bundle)
                 self._unusable = {b: one for b, one in others.items() if b != bundle}
             except (TuneloopError, OSError, KeyError) as e:
                 failures = before.failures + 1 if before else 1
@@ -138,18 +154,27 @@ class Wanted:
                 self._unusable = {**others, bundle: unusable}
             return
 
-    def _new_spec(self, identity: str) -> ProcessSpec:
+    def _find_out(self, identity: str) -> None:
+        """Where a bundle is served, or how to serve it here."""
         bundle = bundles.find(self._workspace, identity)
         serving = bundle.manifest["serving"]
-        folder = bundles.verify(self._workspace, bundle)["export"]
-        return supervised.model_server(
-            name=bundle.id,
-            model=folder / serving["file"],
+        backend, address = table.backend_of(serving), address_in(serving)
+        log = self._workspace.folder("logs") / f"server-{bundle.short}.log"
+        if address is not None:
+            server = backend.server(
+                serving, model=Path(serving["file"]), served_name=bundle.id, log=log
+            )
+            self._others = {**self._others, bundle.id: server}
+            self._addresses = {**self._addresses, bundle.id: address}
+            return
+        spec = table.managed(backend).process(
+            serving,
+            model=bundles.verify(self._workspace, bundle)["export"] / serving["file"],
             served_name=bundle.id,
             port=self._processes.port(bundle.id),
-            log=self._workspace.folder("logs") / f"server-{bundle.short}.log",
-            settings=llamacpp.settings_of(serving),
+            log=log,
         )
+        self._specs = {**self._specs, bundle.id: spec}
 
     def _write_back(self, recorded: Sequence[ModelServer], found: Found) -> None:
         """Make the records say of every server what was found of it, and publish the routes."""
@@ -163,4 +188,5 @@ class Wanted:
         servers.publish(self._workspace)
 
     def _base_url(self, bundle: str) -> str:
-        return llamacpp.base_url(self._processes.port(bundle))
+        address = self._addresses.get(bundle)
+        return address.base_url if address else local_url(self._processes.port(bundle))

@@ -28,8 +28,8 @@ REPEATED_CASES = 12
 class Forgetful(ChatTarget, Protocol):
     """A target that can be asked as if it had never seen the prompt."""
 
-    def without_memory(self) -> ChatTarget:
-        """The same, which reads every prompt from its first token."""
+    def without_memory(self) -> ChatTarget | None:
+        """The same, which reads every prompt from its first token; None: its server cannot."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +96,10 @@ def repeat(
         return None
     progress = progress or Silent()
     progress.step(f"Asking {len(cases)} cases again, alone and {concurrency} at once")
-    alone_at = target.without_memory() if isinstance(target, Forgetful) else target
-    alone = _ask(cases, alone_at, 1)
+    forgetful = target.without_memory() if isinstance(target, Forgetful) else None
+    if forgetful is None:
+        progress.note("the server cannot be asked to forget: alone means with what it remembers")
+    alone = _ask(cases, forgetful or target, 1)
     # Asked first, so that every prompt is remembered when all come at once.
     together = _ask(cases, target, concurrency)
     before = [main.cases[case.id].answer for case in cases]

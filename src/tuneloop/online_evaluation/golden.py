@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from tuneloop import asking, intervals
+from tuneloop import intervals, serving
 from tuneloop.deployment import rollouts, up
 from tuneloop.deployment.rollouts import Rollout
 from tuneloop.errors import EvaluationError
@@ -235,7 +235,7 @@ def _asked(
         base_url=url,
         model=project.model.endpoint_name,
         identity=bundle.id,
-        sampling=asking.sampling_in(bundle),
+        sampling=serving.sampling_in(bundle),
         api_key=os.environ.get(KEY_VARIABLE),
         headers={TAGS_HEADER: f"{PROBE_TAG}=golden"},
     )

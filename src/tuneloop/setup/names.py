@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tuneloop.datasets import names as data_names
+from tuneloop.deployment.backends import table
+from tuneloop.deployment.backends.base import Capability
 from tuneloop.deployment.load_figures import FIGURES, RATIOS
-from tuneloop.errors import BaseModelError, EvaluationError, ModelFileError
+from tuneloop.errors import (
+    BaseModelError,
+    DeploymentError,
+    EvaluationError,
+    ModelFileError,
+    UsageError,
+)
 from tuneloop.evaluation import gates
 from tuneloop.evaluation import names as evaluation_names
-from tuneloop.modelfile import BenchSettings, ModelFile, Problem
+from tuneloop.modelfile import BenchSettings, ModelFile, ModelSettings, Problem
 from tuneloop.monitoring.embedders import embedder_of
 from tuneloop.progress import Progress
 from tuneloop.project import Project
@@ -30,6 +38,7 @@ def problems(model_file: ModelFile) -> list[Problem]:
             judge=settings.judge is not None,
         ),
         *_bench_problems(settings.bench),
+        *_backend_problems(settings),
         *_embedder_problems(model_file),
     ]
     return sorted(found, key=lambda one: model_file.line(one.at))
@@ -120,6 +129,22 @@ def _bench_problems(settings: BenchSettings) -> Iterator[Problem]:
         higher = gate.metric.startswith("tokens_per_second")
         if wrong := evaluation_names.wrong_direction(gate, higher_is_better=higher):
             yield Problem(at=("bench", "gates", key), message=f"The gate {wrong}")
+
+
+def _backend_problems(settings: ModelSettings) -> Iterator[Problem]:
+    endpoint = settings.endpoint
+    try:
+        backend = table.find(endpoint.backend)
+    except (UsageError, DeploymentError) as e:
+        yield Problem(at=("endpoint", "backend"), message=e.message, remedy=e.remedy)
+        return
+    yield from backend.problems(endpoint)
+    if endpoint.constrain_output and Capability.GRAMMAR not in backend.offers:
+        yield Problem(
+            at=("endpoint", "constrain_output"),
+            message=f"The backend {backend.name} cannot keep an answer to a schema.",
+            remedy="Leave it out, or choose another endpoint.backend.",
+        )
 
 
 def _embedder_problems(model_file: ModelFile) -> Iterator[Problem]:

@@ -13,7 +13,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -58,9 +58,16 @@ Script = Callable[[Received], Reply]
 class ScriptedUpstream:
     """A real HTTP server on a free loopback port; use it as a context manager."""
 
-    def __init__(self, script: Script | Reply | None = None, *, port: int = 0) -> None:
+    def __init__(
+        self,
+        script: Script | Reply | None = None,
+        *,
+        port: int = 0,
+        models: Collection[str] = (),
+    ) -> None:
+        """`models`: the names that `GET /v1/models` lists; the collection may change meanwhile."""
         reply = script if isinstance(script, Reply) else Reply()
-        self._server = _Server(script if callable(script) else lambda _: reply, port)
+        self._server = _Server(script if callable(script) else lambda _: reply, port, models)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
     @property
@@ -103,9 +110,10 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, script: Script, port: int) -> None:
+    def __init__(self, script: Script, port: int, models: Collection[str]) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.script = script
+        self.models = models
         self.requests: list[Received] = []
         self.disconnects = 0
 
@@ -121,7 +129,11 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        self._send(200, b'{"status":"ok"}')
+        if self.path == "/v1/models":
+            data = [{"id": name, "object": "model"} for name in self.server.models]
+            self._send(200, json.dumps({"object": "list", "data": data}).encode())
+        else:
+            self._send(200, b'{"status":"ok"}')
 
     def do_POST(self) -> None:
         received = self._receive()

@@ -19,13 +19,12 @@ import openai
 import pytest
 
 from tuneloop.deployment.backends import llamacpp
-from tuneloop.deployment.backends.base import ServerHandle
-from tuneloop.deployment.backends.llamacpp import LlamaServer, LlamaSettings
+from tuneloop.deployment.backends.base import ServerHandle, local_url
+from tuneloop.deployment.backends.llamacpp import LlamaServer, LlamaSettings, model_server
+from tuneloop.deployment.backends.llamacpp_observation import http_poster
 from tuneloop.deployment.export.convert import convert_to_gguf
-from tuneloop.deployment.export.observe import http_poster
 from tuneloop.deployment.export.quantize import quantise_gguf
 from tuneloop.deployment.gateways import GatewayPlace, Gateways
-from tuneloop.deployment.supervised import model_server
 from tuneloop.deployment.supervisor import RestartTiming, Supervisor
 from tuneloop.errors import DeploymentError
 from tuneloop.gateway import server as gateway
@@ -219,7 +218,7 @@ def test_the_loop_survives_a_kill_of_every_process(gguf: Path, tmp_path: Path) -
         snapshot = RouteSnapshot(
             version=1,
             endpoints={"desk": Endpoint(arms=(Arm(bundle="b-1"),))},
-            bundles={"b-1": Target(base_url=llamacpp.base_url(model_port), served_name="b-1")},
+            bundles={"b-1": Target(base_url=local_url(model_port), served_name="b-1")},
         )
         routes.publish(snapshot, tmp_path / "routes.json")
 
@@ -231,7 +230,7 @@ def test_the_loop_survives_a_kill_of_every_process(gguf: Path, tmp_path: Path) -
 
         _wait(all_ready)
         before = ask()
-        assert before == _ask(llamacpp.base_url(model_port), PROMPTS[0])
+        assert before == _ask(local_url(model_port), PROMPTS[0])
         for process in supervised.status():
             assert process.pid is not None
             os.kill(process.pid, signal.SIGKILL)

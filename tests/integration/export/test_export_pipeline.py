@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from tuneloop.deployment.backends.llamacpp import LlamaServer, LlamaSettings
+from tuneloop.deployment.backends.llamacpp import LLAMA_CPP, LlamaServer, LlamaSettings
+from tuneloop.deployment.backends.llamacpp_observation import http_poster
 from tuneloop.deployment.export.merge import merge_adapter
-from tuneloop.deployment.export.observe import Weights, http_poster, observe_server, observe_weights
+from tuneloop.deployment.export.observe import Weights, observe_weights
 from tuneloop.deployment.export.parity import (
     DEFAULT_BOUNDS,
     check_parity,
@@ -180,6 +181,7 @@ def test_parity_of_every_step(candidate: Candidate) -> None:
         export=candidate.export,
         prompts=PROMPTS,
         serve=serve,
+        reader=LLAMA_CPP,
         # A width of 64 and random weights lose more to four bits than a trained model does.
         bounds={"q5_k_m": 2.0},
         prompts_of={"q4_k_m": 1},
@@ -210,9 +212,7 @@ def test_weights_without_the_adapter_fail_parity(candidate: Candidate) -> None:
     with pytest.raises(GateError, match="adapter → merged changed the model"):
         require_parity([verdict])
     with serve(candidate.export.path("f16")) as server:
-        served = observe_server(
-            http_poster(server.base_url), PROMPTS, positions=8, progress=Silent()
-        )
+        served = LLAMA_CPP.observe(server.base_url, PROMPTS, positions=8, progress=Silent())
     assert not judge_parity("f16", "merged", base, served, DEFAULT_BOUNDS["f16"]).passed
 
 

@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 
 from tuneloop.deployment.backends import llamacpp
-from tuneloop.deployment.backends.external import ExternalServer
 from tuneloop.deployment.backends.llamacpp import LlamaSettings
 from tuneloop.deployment.backends.llamacpp_child import arguments, parameters
 from tuneloop.errors import DeploymentError, UsageError
-from tuneloop.testing.upstream import ScriptedUpstream
 
 
 def test_a_bundle_is_served_with_the_attention_that_it_was_evaluated_with() -> None:
@@ -74,19 +72,3 @@ def test_a_file_that_is_no_gguf_is_refused(tmp_path: Path) -> None:
         llamacpp.check_gguf(wrong)
     with pytest.raises(DeploymentError, match="No such file"):
         llamacpp.check_gguf(tmp_path / "missing.gguf")
-
-
-def test_an_external_server_is_only_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    with ScriptedUpstream() as upstream:
-        server = ExternalServer(base_url=upstream.base_url + "/", served_name="m")
-        with server as handle:
-            assert (handle.base_url, handle.served_name) == (upstream.base_url, "m")
-        keyed = ExternalServer(base_url=upstream.base_url, served_name="m", api_key_env="MY_KEY")
-        monkeypatch.delenv("MY_KEY", raising=False)
-        with pytest.raises(DeploymentError, match="MY_KEY"):
-            keyed.start()
-        monkeypatch.setenv("MY_KEY", "secret")
-        assert keyed.start().api_key_env == "MY_KEY"
-    with pytest.raises(DeploymentError, match="does not answer") as failed:
-        keyed.start()
-    assert "secret" not in str(failed.value)

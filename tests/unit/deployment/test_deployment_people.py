@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,8 @@ from tuneloop.progress import Silent
 from tuneloop.registry import approvals, audit, people
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
+from tuneloop.testing.backend import PlayedBackend, played
+from tuneloop.testing.upstream import Received, Reply, ScriptedUpstream
 from tuneloop.workspace import Workspace
 
 MODEL = ModelSettings(
@@ -52,7 +53,7 @@ def make_bundle(workspace: Workspace, folder: Path) -> Bundle:
         dataset={},
         training={},
         task={"system": ""},
-        serving={"sampling": {"temperature": 0.0}},
+        serving={"backend": "played", "sampling": {"temperature": 0.0}},
         evaluation={"id": folder.name, "verdict": "passed", "gates": "g", "comparisons": {}},
         routing={},
     )
@@ -77,22 +78,22 @@ def deploy(
     actor: str = "erik",
     while_asked: Callable[[], None] = lambda: None,
 ) -> release.Release:
-    @contextmanager
-    def serve(_: Bundle) -> Iterator[str]:
-        while_asked()
-        yield "http://127.0.0.1:1/v1"
+    def script(request: Received) -> Reply:
+        return Reply(text=f"tuned {request.body['messages'][-1]['content']}")
 
-    return release.deploy(
-        workspace,
-        model=MODEL,
-        bundle=bundle,
-        probes=PROBES,
-        serve=serve,
-        ask_at=lambda _, __: lambda messages: f"tuned {messages[-1]['content']}",
-        actor=actor,
-        reason="better",
-        progress=Silent(),
-    )
+    with (
+        ScriptedUpstream(script) as upstream,
+        played(PlayedBackend(base_url=upstream.base_url, starting=lambda _: while_asked())),
+    ):
+        return release.deploy(
+            workspace,
+            model=MODEL,
+            bundle=bundle,
+            probes=PROBES,
+            actor=actor,
+            reason="better",
+            progress=Silent(),
+        )
 
 
 def live(workspace: Workspace) -> str | None:

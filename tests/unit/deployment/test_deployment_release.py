@@ -8,14 +8,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from tuneloop.deployment import endpoints, release, rollouts, servers, taking_effect
+from tuneloop.deployment import endpoints, release, rollouts, servers, taking_effect, up
 from tuneloop.deployment.rollout_plan import Guard, RolloutPlan
 from tuneloop.deployment.smoke import Probe, judge
 from tuneloop.deployment.supervisor import Supervisor
@@ -33,6 +32,8 @@ from tuneloop.registry import bundle as bundles
 from tuneloop.registry import routes
 from tuneloop.registry.bundle import Bundle
 from tuneloop.status.screen import status
+from tuneloop.testing.backend import PlayedBackend, played
+from tuneloop.testing.upstream import Received, Reply, ScriptedUpstream
 from tuneloop.workspace import Workspace
 
 MODEL = ModelSettings(name="router", base="b", data=DataSettings(sources=("a",)))
@@ -54,7 +55,7 @@ def make_bundle(
         dataset={},
         training={},
         task={"system": "Be brief."},
-        serving={"sampling": {"temperature": 0.0}},
+        serving={"backend": "played", "sampling": {"temperature": 0.0}},
         evaluation={"verdict": verdict},
         routing={},
     )
@@ -71,26 +72,37 @@ def deploy(
     expected: str | release.AsFound | None = release.AsFound.AS_FOUND,
     **patience: float,
 ) -> release.Release:
-    @contextmanager
-    def serve(one: Bundle) -> Iterator[str]:
-        servers.want(workspace, one.id)
+    def starting(served_name: str) -> None:
+        servers.want(workspace, served_name)
         if not starts:
             raise DeploymentError("no room for it")
-        yield "http://127.0.0.1:1/v1"
 
-    def ask_at(_: str, __: Bundle) -> release.Ask:
-        def ask(messages: Sequence[Mapping[str, str]]) -> str:
-            return answer.format(messages[-1]["content"])
+    def script(request: Received) -> Reply:
+        assert request.body["model"] == bundle.id
+        return Reply(text=answer.format(request.body["messages"][-1]["content"]))
 
-        return ask
+    with (
+        ScriptedUpstream(script) as upstream,
+        played(PlayedBackend(base_url=upstream.base_url, starting=starting)),
+    ):
+        if up.is_running(workspace):  # then its running server is asked
+            servers.report(workspace, bundle.id, "ready", base_url=upstream.base_url)
+        return admitted(workspace, bundle, model=model, expected=expected, **patience)
 
+
+def admitted(
+    workspace: Workspace,
+    bundle: Bundle,
+    *,
+    model: ModelSettings = MODEL,
+    expected: str | release.AsFound | None = release.AsFound.AS_FOUND,
+    **patience: float,
+) -> release.Release:
     return release.deploy(
         workspace,
         model=model,
         bundle=bundle,
         probes=PROBES,
-        serve=serve,
-        ask_at=ask_at,
         actor="ann",
         reason="test",
         progress=Silent(),

@@ -15,6 +15,18 @@ from tuneloop.evaluation.runner import ask
 from tuneloop.evaluation.suites import Case, Messages, make_suite
 from tuneloop.evaluation.targets import Answer, Sampling
 from tuneloop.modelfile import TaskSettings
+from tuneloop.progress import Silent
+
+
+class Noted(Silent):
+    """Progress that is remembered."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
 
 CASES = [
     Case(id=f"{n:02}", messages=({"role": "user", "content": f"question {n}"},), expected="a")
@@ -102,6 +114,20 @@ def test_each_state_is_told_apart(
         0,
     )
     assert set(next(iter(found.texts.values()))) == {"same", "other"}
+
+
+def test_a_server_that_cannot_forget_is_asked_alone_with_what_it_remembers() -> None:
+    class Remembering(Server):
+        def without_memory(self) -> None:  # type: ignore[override]
+            return None
+
+    server = Remembering(rule=lambda *_: "a")
+    main, progress = evaluated(server), Noted()
+    server.asked.clear()
+    found = repeat(main, server, concurrency=2, limit=3, progress=progress)
+    assert found is not None and found.figure.repeated == 3
+    assert all(remembered for _, remembered in server.asked)
+    assert any("cannot be asked to forget" in note for note in progress.notes), "and that is said"
 
 
 def test_answers_drawn_at_random_are_not_expected_to_repeat() -> None:

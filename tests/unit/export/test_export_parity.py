@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from tuneloop.deployment.export.observe import Observation, observe_server
+from tuneloop.deployment.backends.llamacpp_observation import observe_server
 from tuneloop.deployment.export.parity import (
     ParityBounds,
     judge_parity,
     logprob_differences,
     require_parity,
 )
+from tuneloop.deployment.observation import Observation
 from tuneloop.errors import GateError
 from tuneloop.progress import Silent
 

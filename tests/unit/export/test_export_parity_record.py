@@ -47,7 +47,9 @@ def test_what_is_served_otherwise_is_checked_again(tmp_path: Path) -> None:
     """Attention is part of how a file is read; the merged weights no server reads."""
     export = exported(tmp_path)
     plain, flash = (
-        ParityRecord(tmp_path, export, served_with={"threads": 2, "flash_attention": flash})
+        ParityRecord(
+            tmp_path, export, reader="llama 1", served_with={"threads": 2, "flash_attention": flash}
+        )
         for flash in (False, True)
     )
     plain.keep(shown("q8_0", MERGED))

@@ -34,5 +34,7 @@ def test_answers_of_another_concurrency_are_asked_again(
     case = Case(id="1", messages=({"role": "user", "content": "Is it late?"},))
     suite = make_suite("main", "golden", (case,))
     ask(suite, Slow(), folder=answered.tables_folder(four.project))
-    assert [one.latency_ms for one in answered.before(again.project, Slow()).values()] == [900.0]
-    assert answered.before(eight.project, Slow()) == {}
+    assert [one.latency_ms for one in answered.before(again.project, Slow(), "").values()] == [
+        900.0
+    ]
+    assert answered.before(eight.project, Slow(), "") == {}

@@ -9,9 +9,10 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from tuneloop.asking import OnDemand
+from tuneloop.deployment.backends.base import ServerHandle
 from tuneloop.errors import DeploymentError
 from tuneloop.evaluation.targets import Sampling
+from tuneloop.serving import OnDemand
 
 
 def test_a_server_that_does_not_come_up_is_tried_once_for_all_who_wait() -> None:
@@ -19,16 +20,19 @@ def test_a_server_that_does_not_come_up_is_tried_once_for_all_who_wait() -> None
     tried: list[None] = []
 
     @contextmanager
-    def serve() -> Iterator[str]:
+    def serve() -> Iterator[ServerHandle]:
         tried.append(None)
         time.sleep(0.05)
         raise DeploymentError("The model server did not start: out of memory")
-        yield ""
+        yield ServerHandle(base_url="", served_name="m")
 
     with ExitStack() as servers, ThreadPoolExecutor(8) as pool:
-        target = OnDemand(servers, serve, model="m", identity="i", sampling=Sampling())
+        anew = {"cache_prompt": False}
+        target = OnDemand(servers, serve, identity="i", sampling=Sampling(), anew=anew)
         asked = [pool.submit(target.complete, ()) for _ in range(8)]
-        asked += [pool.submit(target.without_memory().complete, ())]
+        forgetful = target.without_memory()
+        assert forgetful is not None
+        asked += [pool.submit(forgetful.complete, ())]
         for one in asked:
             with pytest.raises(DeploymentError, match="out of memory"):
                 one.result()

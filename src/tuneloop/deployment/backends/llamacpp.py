@@ -11,15 +11,30 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tuneloop.deployment.backends.base import ServerHandle, answers
+from tuneloop.deployment.backends.base import (
+    Capability,
+    Proof,
+    ServerHandle,
+    answers,
+    local_url,
+)
+from tuneloop.deployment.backends.llamacpp_observation import http_poster, observe_server
+from tuneloop.deployment.observation import Messages, Observation
 from tuneloop.deployment.processes import ChildProcess, free_port
+from tuneloop.deployment.supervisor import ProcessSpec
 from tuneloop.errors import DeploymentError, UsageError
+from tuneloop.modelfile import Problem
+
+if TYPE_CHECKING:
+    from tuneloop.modelfile import EndpointSettings
+    from tuneloop.progress import Progress
 
 _MAGIC = b"GGUF"
 _ATTEMPTS = 3
@@ -107,11 +122,6 @@ def server_version() -> str:
         return "none"
 
 
-def base_url(port: int) -> str:
-    """Where a server with this port answers OpenAI clients."""
-    return f"http://127.0.0.1:{port}/v1"
-
-
 def is_ready(port: int) -> bool:
     """Whether the server on this port has its model loaded."""
     return answers(f"http://127.0.0.1:{port}/health")
@@ -154,7 +164,7 @@ class LlamaServer:
             self._child = ChildProcess(self._command(), log=self._log_path())
             problem = self._wait_until_ready(self._child)
             if problem is None:
-                return ServerHandle(base_url=base_url(self._port), served_name=self._served_name)
+                return ServerHandle(base_url=local_url(self._port), served_name=self._served_name)
             self.stop()
             if _PORT_TAKEN not in problem or attempt == _ATTEMPTS - 1:
                 raise DeploymentError(
@@ -251,3 +261,104 @@ def _foreign_command(
         "--reasoning-format": "none",
     }
     return [found, *(str(word) for pair in flags.items() for word in pair), "--jinja"]
+
+
+def model_server(
+    *, name: str, model: Path, served_name: str, port: int, log: Path, settings: LlamaSettings
+) -> ProcessSpec:
+    """A llama.cpp server for the GGUF file `model`; it answers at `local_url(port)`.
+
+    Raises:
+        DeploymentError: `model` is no GGUF file.
+        UsageError: the executable that `settings` names does not exist.
+    """
+    check_gguf(model)
+    line = command(model, served_name=served_name, port=port, settings=settings)
+    return ProcessSpec(
+        name=name,
+        command=tuple(line),
+        log=log,
+        ready=partial(is_ready, port),
+        explain=failure_reason,
+        ready_within_seconds=settings.startup_timeout_seconds,
+        grace_seconds=settings.stop_grace_seconds,
+    )
+
+
+class LlamaCpp:
+    """llama.cpp's server, a process for each bundle, kept running by `tuneloop up`."""
+
+    name = "llama.cpp"
+    loads = "gguf"
+    offers = frozenset(
+        {
+            Capability.TOKENISE,
+            Capability.LOG_PROBABILITIES,
+            Capability.GRAMMAR,
+            Capability.FORGET,
+        }
+    )
+    proof = Proof.FILE
+    anew: Mapping[str, Any] = {"cache_prompt": False}
+
+    def version(self) -> str:
+        """Of the wheel that serves."""
+        return server_version()
+
+    def problems(self, endpoint: EndpointSettings) -> Iterator[Problem]:
+        """An address is of no use to a server that is started here."""
+        if endpoint.server is not None:
+            yield Problem(
+                at=("endpoint", "server"),
+                message=f"The backend {self.name} starts its own server and looks at no address.",
+                remedy="To be served there: endpoint.backend: openai",
+            )
+
+    def settings(self, endpoint: EndpointSettings) -> dict[str, Any]:
+        """Context, slots, threads."""
+        known = self.conditions(endpoint, digest="")
+        # Left out where it is off, as in bundles from before this could be said.
+        return {key: value for key, value in known.items() if key != "flash_attention" or value}
+
+    def conditions(self, endpoint: EndpointSettings, *, digest: str) -> dict[str, Any]:
+        """Context, slots, threads and attention decide both answers and their latency."""
+        return {
+            "context_tokens": endpoint.context_tokens,
+            "parallel_requests": endpoint.parallel_requests,
+            "threads": endpoint.threads,
+            "flash_attention": endpoint.flash_attention,
+        }
+
+    def concurrency(self, serving: Mapping[str, Any]) -> int:
+        """Its slots."""
+        return int(serving["parallel_requests"])
+
+    def server(
+        self, serving: Mapping[str, Any], *, model: Path, served_name: str, log: Path
+    ) -> LlamaServer:
+        """A server for as long as it is held."""
+        return LlamaServer(model, served_name=served_name, settings=settings_of(serving), log=log)
+
+    def process(
+        self, serving: Mapping[str, Any], *, model: Path, served_name: str, port: int, log: Path
+    ) -> ProcessSpec:
+        """A server that the supervisor keeps running."""
+        return model_server(
+            name=served_name,
+            model=model,
+            served_name=served_name,
+            port=port,
+            log=log,
+            settings=settings_of(serving),
+        )
+
+    def observe(
+        self, base_url: str, prompts: Sequence[Messages], *, positions: int, progress: Progress
+    ) -> list[Observation]:
+        """Token ids and log-probabilities, by llama.cpp's own endpoints."""
+        return observe_server(
+            http_poster(base_url), prompts, positions=positions, progress=progress
+        )
+
+
+LLAMA_CPP = LlamaCpp()

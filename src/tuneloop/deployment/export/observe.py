@@ -1,7 +1,6 @@
-"""What a model does with a prompt, token by token: the raw material of the parity check.
+"""What Hugging Face weights do with a prompt, token by token, read in a child process.
 
-The same is read from Hugging Face weights (in a child process) and from a served GGUF (over
-HTTP), always greedily.
+A backend reads the same from a file that it serves (`backends.base.ObservingBackend`).
 """
 
 from __future__ import annotations
@@ -9,37 +8,15 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tuneloop.deployment.export.child import run_child
 from tuneloop.deployment.export.merge import progress_lines
-from tuneloop.errors import DeploymentError
+from tuneloop.deployment.observation import TOP_TOKENS, Messages, Observation
 from tuneloop.progress import Progress
-
-Messages = Sequence[Mapping[str, str]]
-PostJson = Callable[[str, Mapping[str, Any]], Any]
-"""(path below the server's root, body) → parsed answer."""
-
-TOP_TOKENS = 20
-_TIMEOUT_SECONDS = 300.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Observation:
-    """What one model did with one prompt."""
-
-    prompt_ids: tuple[int, ...]
-    """The prompt after chat template and tokenizer."""
-    generated_ids: tuple[int, ...]
-    """Greedy continuation; the end token is its last where the model ended."""
-    top_logprobs: tuple[Mapping[int, float], ...]
-    """Natural log-probabilities of the most likely tokens at each generated position; empty where
-    a server does not tell."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,101 +60,6 @@ def observe_weights(
         )
         lists = json.loads(answered.read_text("utf-8"))
     return [[_observation(entry) for entry in entries] for entries in lists]
-
-
-def observe_server(
-    post: PostJson, prompts: Sequence[Messages], *, positions: int, progress: Progress
-) -> list[Observation]:
-    """Ask a llama.cpp server: its own chat template and tokenizer, then the tokens it generates.
-
-    Raises:
-        DeploymentError: it does not answer, or answers without token log-probabilities.
-    """
-    observations = []
-    for done, messages in enumerate(prompts):
-        progress.update(done, len(prompts), "prompts")
-        observations.append(_ask_server(post, [dict(message) for message in messages], positions))
-    progress.update(len(prompts), len(prompts), "prompts")
-    return observations
-
-
-def http_poster(base_url: str) -> PostJson:
-    """Posts to a server whose OpenAI endpoint is `base_url` (with or without `/v1`)."""
-    root = base_url.rstrip("/").removesuffix("/v1")
-
-    def post(path: str, body: Mapping[str, Any]) -> Any:
-        request = urllib.request.Request(
-            root + path,
-            data=json.dumps(body).encode(),
-            headers={"content-type": "application/json"},
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
-                return json.loads(response.read())
-        except urllib.error.HTTPError as e:
-            with e:
-                said = e.read(300).decode("utf-8", "replace")
-            raise DeploymentError(f"The model server answered {path} with {e.code}: {said}") from e
-        except (OSError, ValueError) as e:
-            raise DeploymentError(f"The model server at {root} did not answer {path}: {e}.") from e
-
-    return post
-
-
-def _ask_server(post: PostJson, messages: list[dict[str, str]], positions: int) -> Observation:
-    prompt = post("/apply-template", {"messages": messages})["prompt"]
-    tokenised = post("/tokenize", {"content": prompt, "add_special": True, "parse_special": True})
-    answer = post(
-        "/completion",
-        {
-            "prompt": tokenised["tokens"],
-            "temperature": 0,
-            "n_predict": positions,
-            "n_probs": TOP_TOKENS,
-            "return_tokens": True,
-            "cache_prompt": False,
-        },
-    )
-    generated = [int(token) for token in answer["tokens"]]
-    listed = answer.get("completion_probabilities") or []
-    tops: list[Mapping[int, float]] = [{} for _ in generated]
-    for place, entry in _placed(generated, listed):
-        tops[place] = {int(top["id"]): float(top["logprob"]) for top in entry["top_logprobs"]}
-    return Observation(
-        prompt_ids=tuple(int(token) for token in tokenised["tokens"]),
-        generated_ids=tuple(generated),
-        top_logprobs=tuple(tops),
-    )
-
-
-def _placed(
-    generated: Sequence[int], listed: Sequence[Mapping[str, Any]]
-) -> list[tuple[int, Mapping[str, Any]]]:
-    """Where in the answer each listed token stands, as far as that is certain.
-
-    llama.cpp lists no probabilities for a token that ends inside a character, so the list can be
-    shorter than the answer. A place is certain when matching from the left and from the right
-    agree on it.
-    """
-    ids = [int(entry["id"]) for entry in listed]
-    left = _matched(generated, ids)
-    right = [len(generated) - 1 - place for place in reversed(_matched(generated[::-1], ids[::-1]))]
-    if len(left) != len(ids) or len(right) != len(ids):
-        return []
-    return [
-        (place, entry)
-        for place, other, entry in zip(left, right, listed, strict=True)
-        if place == other
-    ]
-
-
-def _matched(generated: Sequence[int], ids: Sequence[int]) -> list[int]:
-    """Places of `ids` as a subsequence of `generated`, each as early as possible."""
-    places: list[int] = []
-    for place, token in enumerate(generated):
-        if len(places) < len(ids) and ids[len(places)] == token:
-            places.append(place)
-    return places
 
 
 def _observation(entry: Mapping[str, Any]) -> Observation:

@@ -18,16 +18,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from tuneloop.deployment.backends.base import ObservingBackend
 from tuneloop.deployment.export.merge import is_adapter
-from tuneloop.deployment.export.observe import (
-    Messages,
-    Observation,
-    Weights,
-    http_poster,
-    observe_server,
-    observe_weights,
-)
+from tuneloop.deployment.export.observe import Weights, observe_weights
 from tuneloop.deployment.export.stage import F16, SAFETENSORS, Export
+from tuneloop.deployment.observation import Messages, Observation
 from tuneloop.errors import DeploymentError, GateError
 from tuneloop.progress import Progress
 
@@ -110,6 +105,7 @@ def check_parity(
     export: Export,
     prompts: Sequence[Messages],
     serve: Callable[[Path], AbstractContextManager[Served]],
+    reader: ObservingBackend,
     bounds: Mapping[str, float] | None = None,
     prompts_of: Mapping[str, int] | None = None,
     known: Known | None = None,
@@ -118,11 +114,11 @@ def check_parity(
 ) -> list[ParityVerdict]:
     """Compare every form of an export with the one that it was made from.
 
-    `serve` runs a GGUF file for as long as the context lasts; `bounds` replaces a step's bound: the
-    largest difference for f16, the mean one for a quantisation. `prompts_of` says of how many
-    prompts, the first ones, a form is asked; default: all. What is `known` is judged by the bounds
-    of now and not asked again. Stops when merged or f16 weights fail, for what follows is made
-    from them.
+    `serve` runs a GGUF file on `reader`, which tells what it does with a prompt, for as long as the
+    context lasts. `bounds` replaces a step's bound: the largest difference for f16, the mean one
+    for a quantisation. `prompts_of` says of how many prompts, the first ones, a form is asked;
+    default: all. What is `known` is judged by the bounds of now and not asked again. Stops when
+    merged or f16 weights fail, for what follows is made from them.
 
     Raises:
         DeploymentError: a form cannot be loaded, served or asked.
@@ -140,6 +136,7 @@ def check_parity(
         prompts=prompts,
         prompts_of=prompts_of or {},
         serve=serve,
+        reader=reader,
         positions=positions,
         progress=progress,
     )
@@ -182,6 +179,7 @@ class _Look:
     prompts: Sequence[Messages]
     prompts_of: Mapping[str, int]
     serve: Callable[[Path], AbstractContextManager[Served]]
+    reader: ObservingBackend
     positions: int
     progress: Progress
     seen: dict[str, Sequence[Observation]] = field(default_factory=dict)
@@ -216,8 +214,8 @@ class _Look:
     def _ask_served(self, form: str) -> None:
         self.progress.step(f"Parity: asking {form}, served")
         with self.serve(self.export.path(form)) as server:
-            self.seen[form] = observe_server(
-                http_poster(server.base_url),
+            self.seen[form] = self.reader.observe(
+                server.base_url,
                 self.prompts[: self.prompts_of.get(form)],
                 positions=self.positions,
                 progress=self.progress,

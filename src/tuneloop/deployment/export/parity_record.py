@@ -15,7 +15,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tuneloop.deployment.backends.llamacpp import server_version
 from tuneloop.deployment.export.disk import partial_file
 from tuneloop.deployment.export.parity import (
     ADAPTER,
@@ -31,13 +30,17 @@ from tuneloop.hashing import canonical_json, digest_json, short
 class ParityRecord:
     """What is known of one export's files."""
 
-    def __init__(self, folder: Path, export: Export, *, served_with: Mapping[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, export: Export, *, reader: str, served_with: Mapping[str, Any]
+    ) -> None:
         """`folder` holds a small file for each step that passed.
 
-        `served_with`: the settings of the server, which reads every form but the merged weights.
+        `reader`: version of the server that reads every form but the merged weights, and
+        `served_with` its settings.
         """
         self._folder = folder
         self._export = export
+        self._reader = reader
         self._served_with = served_with
 
     def find(self, hop: str, reference: str, *, prompts: int) -> ParityVerdict | None:
@@ -67,7 +70,7 @@ class ParityRecord:
             "before": self._identity(reference),
             "after": self._identity(hop),
             "positions": DEFAULT_POSITIONS,
-            "read_by": [server_version(), *(f"{name} {version(name)}" for name in _READERS)],
+            "read_by": [self._reader, *(f"{name} {version(name)}" for name in _READERS)],
         }
         if hop != MERGED:
             compared["served_with"] = dict(self._served_with)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from tuneloop.modelfile.sections.base import Name, Section, Share
+from tuneloop.modelfile.sections.base import ModelServer, Name, Section, Share
 
 Quantisation = Literal["f16", "q8_0", "q5_k_m", "q4_k_m"]
 
@@ -21,6 +21,33 @@ class ExportSettings(Section):
         description="Allowed log-probability difference to the step before, in nats: "
         "the largest one for f16, the mean for a quantisation.",
     )
+
+
+class ServedElsewhere(ModelServer):
+    """Where somebody else runs the tuned model: any OpenAI-compatible server."""
+
+    model: str = Field(
+        description="The name that the tuned model has there, another one for each file: {file} "
+        "stands for the first 12 digits of the served file's SHA-256."
+    )
+    wait_minutes: Annotated[float, Field(ge=0)] = Field(
+        10.0, description="How long an evaluation waits until the server lists that name."
+    )
+
+    @field_validator("model")
+    @classmethod
+    def _is_pattern(cls, name: str) -> str:
+        if not name.strip() or set("{}") & set(name.replace("{file}", "")):
+            raise ValueError('expected a name such as "router-{file}"')
+        return name
+
+    def as_address(self, model: str) -> dict[str, str | None]:
+        """What a bundle's manifest says of it: address, the name there, never the key."""
+        return {
+            "base_url": self.base_url.rstrip("/"),
+            "model": model,
+            "api_key_env": self.api_key_env,
+        }
 
 
 class EndpointSettings(Section):
@@ -51,6 +78,12 @@ class EndpointSettings(Section):
     total_seconds: Annotated[float, Field(gt=0)] = Field(
         600.0, description="Longest wait for a whole answer."
     )
+    backend: str = Field(
+        "llama.cpp",
+        description="What serves the tuned model: llama.cpp, started here, or openai, an "
+        "OpenAI-compatible server of yours at `server`.",
+    )
+    server: ServedElsewhere | None = Field(None, description="With backend openai: where it is.")
     constrain_output: bool = Field(
         False, description="Let the server write nothing but what fits task.output_schema."
     )

@@ -1,0 +1,67 @@
+"""A few questions to one model server, one after the other, asked as the gateway asks them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from tuneloop.gateway.answers import Facts, read_completion
+from tuneloop.gateway.errors import ApiError
+from tuneloop.gateway.requests import CHAT, parse, upstream_body
+from tuneloop.gateway.sweep import Sweep
+from tuneloop.gateway.upstream import Request, Upstream
+from tuneloop.registry.routes import Target
+
+_TOTAL_SECONDS = 120.0
+_RETRY_STATUS = (429, 502, 503, 504)
+_RETRY_PAUSES_SECONDS = (0.25, 0.5)
+
+
+def texts(target: Target, prompts: Sequence[Sequence[Mapping[str, str]]]) -> list[str]:
+    """What a server answers to each prompt; an empty text where it does not."""
+    return asyncio.run(_texts(target, prompts))
+
+
+async def _texts(target: Target, prompts: Sequence[Sequence[Mapping[str, str]]]) -> list[str]:
+    sweep = Sweep(asyncio.get_running_loop())
+    upstream = Upstream(sweep)
+    try:
+        return [await _text(upstream, _request(target, messages)) for messages in prompts]
+    finally:
+        await upstream.close()
+        sweep.close()
+
+
+def _request(target: Target, messages: Sequence[Mapping[str, str]]) -> Request:
+    body = {"model": target.served_name, "messages": [dict(message) for message in messages]}
+    call = parse(CHAT, msgspec.json.encode(body), {})
+    return Request(
+        target=target,
+        path=CHAT.path,
+        body=upstream_body(call, target),
+        total_seconds=_TOTAL_SECONDS,
+    )
+
+
+async def _text(upstream: Upstream, request: Request) -> str:
+    for pause in (*_RETRY_PAUSES_SECONDS, None):
+        text, again = await _attempt(upstream, request)
+        if not again or pause is None:
+            return text
+        await asyncio.sleep(pause)
+    return ""
+
+
+async def _attempt(upstream: Upstream, request: Request) -> tuple[str, bool]:
+    """The text, and whether asking again may help."""
+    facts = Facts()
+    try:
+        answer = await upstream.ask(request)
+        if answer.status != 200:
+            return "", answer.status in _RETRY_STATUS
+        read_completion(answer.body, request.target.served_name, facts)
+    except ApiError as e:
+        return "", e.status in _RETRY_STATUS
+    return facts.text, False
