@@ -5,7 +5,7 @@ import pytest
 
 from tuneloop.errors import EvaluationError
 from tuneloop.evaluation.suites import as_served, held_out_suite, load_suite
-from tuneloop.modelfile import TaskSettings
+from tuneloop.modelfile import ColumnSettings, TaskSettings
 
 
 def write(path: Path, *rows: object) -> Path:
@@ -65,6 +65,33 @@ def test_the_identity_of_a_suite_with_corrections_is_that_of_earlier_versions(
     assert load(write(tmp_path / "f.jsonl", row), task).digest == (
         "74656c419065a3b7c2ec985610cd6899ef9db5ace439cdb09d7a7e0907f96f40"
     )
+
+
+def test_the_identity_of_a_suite_is_that_of_earlier_versions(
+    tmp_path: Path, task: TaskSettings
+) -> None:
+    """Of every form that suites could be written in: manifests and gate locks hold it."""
+    user, answer = {"role": "user", "content": "hé"}, '{"intent": "refund", "urgent": true}'
+    system = {"role": "system", "content": "own"}
+    stored = {"group": "g", "source": "x.csv", "line": 2, "tags": {"month": "1"}}
+    chat = [system, user, {"role": "assistant", "content": "hm?"}, user]
+    rows = [
+        {"id": "a", "messages": [user], "completion": answer, **stored},
+        {"messages": chat, "completion": '{"intent": "human"}'},
+        {"messages": [*chat, {"role": "assistant", "content": answer}], "completion": None},
+        {"messages": chat[:2], "tags": {"out_of_scope": "yes", "n": 3, "none": None}},
+        {"id": 7, "prompt": "no reference", "note": "passed over", "tags": None},
+        {"prompt": [user], "completion": "[" * 9},
+        {"prompt": "blank", "completion": ""},
+        {"said": "declared", "slots": {"intent": "refund", "ö": 1.50}, "line": 4},
+        {"said": "declared", "slots": None, "id": "b", "tags": {"month": "2"}},
+    ]
+    path = write(tmp_path / "f.jsonl", *rows)
+    columns = ColumnSettings(prompt="said", answer="slots")
+    suite = load_suite(path, name="s", kind="safety", task=task, columns=columns)
+    assert suite.digest == ("03d77bcccf0d4bcb25ca980f9fe30374ec9456878fc014a558b46949f14430d4")
+    plain = load_suite(path, name="s", kind="safety", task=TaskSettings(), columns=columns)
+    assert plain.digest == ("2666c8aca8340b78c0b27343465af30badbb7deaafe11c9b7759e0fbc49eb3b3")
 
 
 def test_all_three_row_forms_are_the_same_case(tmp_path: Path, task: TaskSettings) -> None:
