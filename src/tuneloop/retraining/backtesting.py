@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from tuneloop.answer_form import declared_form
 from tuneloop.datasets import versions
 from tuneloop.deployment import endpoints, outcomes, replay, servers
 from tuneloop.deployment.backtest import Answer, Backtest, Pair, Replayed, judge, shadow_first
@@ -16,6 +15,7 @@ from tuneloop.modelfile import EndpointSettings
 from tuneloop.registry.bundle import Bundle
 from tuneloop.retraining import review, serving
 from tuneloop.storage.messages import prompt_of
+from tuneloop.task.answer_form import declared_form
 
 if TYPE_CHECKING:
     from tuneloop.retraining.loop import Loop

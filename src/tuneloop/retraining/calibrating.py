@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuneloop.answer_form import confirms
 from tuneloop.errors import DataError, EvaluationError, UsageError
 from tuneloop.evaluation.judging.calibration import Calibration, calibrate
 from tuneloop.evaluation.judging.judge import Unjudged, Verdict
@@ -23,6 +22,7 @@ from tuneloop.monitoring.measurement import Measurement
 from tuneloop.registry.bundle import Bundle
 from tuneloop.retraining.captured import exchange_of, system_texts, whole_answers
 from tuneloop.retraining.declared_judge import CALIBRATION, declared_judge
+from tuneloop.task.answer_form import confirms
 
 if TYPE_CHECKING:
     from tuneloop.retraining.loop import Loop

@@ -11,10 +11,11 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from tuneloop.datasets import leaks, versions
-from tuneloop.datasets.example import Example, Message
+from tuneloop.datasets.example import Example
 from tuneloop.errors import TrainingError
 from tuneloop.evaluation.suites import Case, Suite
 from tuneloop.registry.bundle import Bundle
+from tuneloop.task.rows import Message
 from tuneloop.training import stage as training
 
 if TYPE_CHECKING:

@@ -94,18 +94,52 @@ def test_the_identity_of_a_suite_is_that_of_earlier_versions(
     assert plain.digest == ("2666c8aca8340b78c0b27343465af30badbb7deaafe11c9b7759e0fbc49eb3b3")
 
 
-def test_all_three_row_forms_are_the_same_case(tmp_path: Path, task: TaskSettings) -> None:
-    user, answer = {"role": "user", "content": "hi"}, '{"intent": "refund"}'
-    digests = {
-        load(write(tmp_path / "f.jsonl", row), task).digest
-        for row in (
-            {"prompt": "hi", "completion": answer},
-            {"messages": [user], "completion": answer},
-            {"messages": [user, {"role": "assistant", "content": answer}]},
-            {"prompt": [{"role": "system", "content": task.system}, user], "completion": answer},
-        )
-    }
-    assert len(digests) == 1
+USER, ANSWER = {"role": "user", "content": "hi"}, '{"intent": "refund"}'
+ANSWERED = [USER, {"role": "assistant", "content": ANSWER}]
+OTHER = [USER, {"role": "assistant", "content": "no"}]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": [USER], "completion": ANSWER},
+        {"messages": ANSWERED},
+        {"messages": [USER], "response": ANSWER},
+        {"prompt": [USER], "completion": [ANSWERED[-1]]},
+        {"prompt": [{"type": "text", "role": "human", "content": "hi"}], "completion": ANSWER},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}, ANSWERED[-1]]},
+        {"prompt": "hi", "response": ANSWER},
+        {"prompt": "hi", "completion": {"intent": "refund"}},
+        {"question": "hi", "answer": ANSWER},
+        {"Text": "hi", "Label": ANSWER},
+        {"instruction": "hi", "input": "", "output": ANSWER},
+        {"conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": ANSWER}]},
+        {"prompt": "hi", "chosen": ANSWER, "rejected": "no"},
+        {"chosen": ANSWERED, "rejected": OTHER},
+        {"prompt": "hi", "completion": ANSWER, "system": "Sort the message."},
+        {"prompt": "hi", "completion": ANSWER, "conversation": "c-12", "note": "passed over"},
+        {"said": "hi", "slots": {"intent": "refund"}},
+    ],
+)
+def test_a_row_of_every_form_of_a_data_source_is_the_same_case(
+    tmp_path: Path, task: TaskSettings, row: dict[str, object]
+) -> None:
+    """The very first is how suites have always been written."""
+    columns = ColumnSettings(prompt="said", answer="slots")
+    rows = ({"prompt": "hi", "completion": ANSWER}, row)
+    plain, case = (
+        load_suite(path, name="s", kind="golden", task=task, columns=columns)
+        for path in (write(tmp_path / f"{n}.jsonl", one) for n, one in enumerate(rows))
+    )
+    assert case == plain and case.cases[0].expected == ANSWER
+
+
+def test_a_reference_without_end_is_no_abstention_and_has_no_label(
+    tmp_path: Path, task: TaskSettings
+) -> None:
+    path = write(tmp_path / "f.jsonl", {"prompt": "hi", "completion": '{"a": ' + "[" * 100_000})
+    (case,) = load(path, task).cases
+    assert case.slices == {"out_of_scope": "no"}
 
 
 def test_any_change_of_a_case_is_another_suite(tmp_path: Path, task: TaskSettings) -> None:
@@ -122,11 +156,12 @@ def test_any_change_of_a_case_is_another_suite(tmp_path: Path, task: TaskSetting
         (b"\xff\xfe", "not UTF-8"),
         (b"{\n", "line 1: not valid JSON"),
         (b'{"prompt": "a"}\n\n[1]\n', "line 3: expected a JSON object, got list"),
-        (b'{"text": "a"}', "expected `messages`, or `prompt` with `completion`; found text"),
-        (b'{"messages": []}', "expected a list of messages"),
-        (b'{"messages": [{"role": "bot", "content": "x"}]}', "each message needs `role`"),
-        (b'{"messages": [{"role": "assistant", "content": "x"}]}', "must end with a user message"),
-        (b'{"prompt": "a", "completion": 3}', "expected `completion` to be text, got int"),
+        (b'{"txt": "a"}', "line 1: no prompt among the columns 'txt'; expected messages, or"),
+        (b'{"messages": []}', "line 1: messages is empty"),
+        (b'{"messages": [{"role": "robot", "content": "x"}]}', "has the role 'robot'; expected"),
+        (b'{"messages": [{"role": "assistant", "content": "x"}]}', "expected a user turn before"),
+        (b'{"prompt": "a", "completion": 3}', "completion is a int; expected text"),
+        (b'{"prompt": "a", "tags": [1]}', "line 1: expected `tags` to be an object"),
         (b'{"prompt": "a"}\n{"prompt": "a"}', "twice"),
     ],
 )

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from live_desk import SCHEMA, capture, feedback, make_loop, put_live
-from tuneloop.answer_form import confirms
 from tuneloop.modelfile import AbstainSettings, TaskSettings
 from tuneloop.retraining import review, sampling
 from tuneloop.retraining.loop import Loop
 from tuneloop.retraining.review import ReviewItem
 from tuneloop.retraining.sampling import draw, queue_sample, slice_of
+from tuneloop.task.answer_form import confirms
 from tuneloop.workspace import Workspace
 
 TASK = TaskSettings(output_schema=SCHEMA, abstain=AbstainSettings(field="intent", value="human"))
