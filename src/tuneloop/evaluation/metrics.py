@@ -119,6 +119,7 @@ def unfit_references(suite: Suite, task: TaskSettings) -> Sequence[Case]:
 
     Raises:
         EvaluationError: a reference of a JSON task is not a JSON object at all.
+        ModelFileError: the task's schema cannot be used.
     """
     accuracy, form = _accuracy(task), _format(task)
     unfit = []
