@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tuneloop import review
-from tuneloop.answer_form import declared_form
 from tuneloop.datasets import versions
 from tuneloop.deployment import bundle_server, endpoints, outcomes, replay, servers
 from tuneloop.deployment.backends.table import backend_of
@@ -17,6 +16,7 @@ from tuneloop.modelfile import EndpointSettings
 from tuneloop.project import Project
 from tuneloop.registry.bundle import Bundle
 from tuneloop.storage.messages import prompt_of
+from tuneloop.task.answer_form import declared_form
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from tuneloop.datasets import leaks, versions
-from tuneloop.datasets.example import Example, Message
+from tuneloop.datasets.example import Example
 from tuneloop.errors import TrainingError
 from tuneloop.evaluation.suites import Case, Suite
 from tuneloop.project import Project
 from tuneloop.registry.bundle import Bundle
+from tuneloop.task.rows import Message
 from tuneloop.training import stage as training
 from tuneloop.training.stage import TrainingRun
 

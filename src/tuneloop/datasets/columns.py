@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tuneloop.datasets.forms import ANSWER_COLUMNS, PROMPT_COLUMNS
-from tuneloop.datasets.labels import json_object
 from tuneloop.errors import DataError
 from tuneloop.modelfile import ColumnSettings
 from tuneloop.nearest import did_you_mean
+from tuneloop.task.answer_form import json_object
+from tuneloop.task.rows import ANSWER_COLUMNS, PROMPT_COLUMNS
 
 _FILLED_SHARE = 0.9
 """A column that fewer rows fill is neither prompt nor answer."""

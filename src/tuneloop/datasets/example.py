@@ -9,21 +9,9 @@ from typing import Any
 
 from tuneloop.datasets.normal_form import canonical_answer, normalised
 from tuneloop.hashing import digest_json, digest_text
+from tuneloop.task.rows import Message
 
 ID_DIGITS = 16
-
-
-@dataclass(frozen=True, kw_only=True)
-class Message:
-    """One turn of a conversation."""
-
-    role: str
-    """system, user or assistant"""
-    content: str
-
-    def as_row(self) -> dict[str, str]:
-        """The message in JSON form."""
-        return {"role": self.role, "content": self.content}
 
 
 @dataclass(frozen=True, kw_only=True)

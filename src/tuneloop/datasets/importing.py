@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from tuneloop.datasets.example import Example, Message
+from tuneloop.datasets.example import Example
 from tuneloop.datasets.filters import Filter, first_objection
-from tuneloop.datasets.forms import FormError, recognise, recognise_prompt
 from tuneloop.datasets.left_out import LeftOut, excerpt, leave_out
 from tuneloop.datasets.personal_data import redacted_example
 from tuneloop.datasets.readers import BadRow, RawRow, read_rows
@@ -23,6 +22,7 @@ from tuneloop.personal_data import redacted
 from tuneloop.progress import Progress
 from tuneloop.registry import tombstones
 from tuneloop.registry.tombstones import Tombstones
+from tuneloop.task.rows import FormError, Message, recognise, recognise_case
 
 CORRECTION = "correction"
 """Value of the tag `origin` of a row that a person approved: it wins over an older answer."""
@@ -156,7 +156,7 @@ def read_cases(source: Source, cleaning: Cleaning) -> list[Example]:
         if isinstance(row, BadRow):
             raise DataError(f"{source.name}, line {row.line}: {row.detail}.")
         try:
-            messages = recognise_prompt(row.value, cleaning.columns)
+            messages = recognise_case(row.value, cleaning.columns).messages
         except FormError as e:
             raise DataError(f"{source.name}, line {row.line}: {e.detail}.") from None
         case = Example(messages=messages, completion="", source=source.name, line=row.line)

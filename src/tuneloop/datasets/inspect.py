@@ -11,12 +11,13 @@ from typing import Any
 
 from tuneloop.datasets import columns as file_columns
 from tuneloop.datasets.columns import Chosen
-from tuneloop.datasets.forms import Draft, FormError, recognise
 from tuneloop.datasets.inferred_schema import infer_schema, seen_once
-from tuneloop.datasets.labels import WHOLE_ANSWER, json_object, label_counts
+from tuneloop.datasets.labels import WHOLE_ANSWER, label_counts
 from tuneloop.datasets.readers import BadRow, RawRow, read_rows
 from tuneloop.errors import DataError
 from tuneloop.modelfile import ColumnSettings
+from tuneloop.task.answer_form import json_object
+from tuneloop.task.rows import Draft, FormError, recognise
 
 LOOKED_AT_ROWS = 20_000
 _MAX_ROW_BYTES = 4_000_000

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
+
+from tuneloop.task.answer_form import json_object
 
 WHOLE_ANSWER = "answer"
 MAX_VALUES = 200
@@ -34,17 +35,6 @@ def labels_of(completion: str, fields: Iterable[str]) -> dict[str, str]:
     """An answer's values in those fields."""
     found = _fields(completion)
     return {field: found[field] for field in fields if field in found}
-
-
-def json_object(completion: str) -> Mapping[str, Any] | None:
-    """The answer as a JSON object, if it is one."""
-    if not completion.lstrip().startswith("{"):
-        return None
-    try:
-        value = json.loads(completion)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def _fields(completion: str) -> dict[str, str]:

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tuneloop.datasets.forms import FormError, recognise
-from tuneloop.datasets.labels import json_object
 from tuneloop.datasets.readers import BadRow, read_rows
 from tuneloop.datasets.sources import Source, find_sources
 from tuneloop.errors import DataError, TuneloopError
 from tuneloop.modelfile import AbstainSettings, DataSettings, KeyPath, Problem, TaskSettings
 from tuneloop.nearest import did_you_mean
+from tuneloop.task.answer_form import json_object
+from tuneloop.task.rows import FormError, recognise
 
 _MOST_ROWS = 50_000
 """In more rows than this, what was not met may still come: nothing is said of it."""

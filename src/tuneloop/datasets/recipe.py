@@ -10,10 +10,12 @@ from typing import Any
 from tuneloop.hashing import digest_json, digest_text
 from tuneloop.modelfile import DataSettings, TaskSettings
 
+_RULES = ("datasets", "task")
 _NOT_RULES = (
     "columns.py",
     "inferred_schema.py",
     "inspect.py",
+    "label.py",
     "names.py",
     "recipe.py",
     "versions.py",
@@ -39,11 +41,12 @@ def recipe(data: DataSettings, task: TaskSettings) -> dict[str, Any]:
 @cache
 def code_digest() -> str:
     """Identity of the rules' code; comments, docstrings and layout do not count."""
-    folder = Path(__file__).parent
+    package = Path(__file__).parent.parent
     return digest_json(
         {
-            path.relative_to(folder).as_posix(): digest_text(_syntax(path.read_text("utf-8")))
-            for path in sorted(folder.rglob("*.py"))
+            path.relative_to(package).as_posix(): digest_text(_syntax(path.read_text("utf-8")))
+            for folder in _RULES
+            for path in sorted((package / folder).rglob("*.py"))
             if path.name not in _NOT_RULES
         }
     )

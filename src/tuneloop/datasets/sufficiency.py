@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuneloop.datasets.example import Example
-from tuneloop.datasets.labels import json_object
 from tuneloop.modelfile.sections.data import Goal
+from tuneloop.task.answer_form import json_object
 
 USUAL_ROWS: Mapping[Goal, tuple[int, int]] = {
     "style": (200, 500),

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tuneloop.datasets.example import Example
-from tuneloop.datasets.labels import json_object, label_counts, labels_of
+from tuneloop.datasets.labels import label_counts, labels_of
 from tuneloop.datasets.split import Side
 from tuneloop.errors import require
+from tuneloop.task.answer_form import json_object
 
 MISSING_POINTS = 0.05
 """Fall of the share of rows with a value that matters."""

@@ -15,11 +15,11 @@ from datetime import datetime
 from typing import Literal
 
 from tuneloop import intervals
-from tuneloop.answer_form import WRONG, Fits, edited_text, same_text
 from tuneloop.deployment.outcomes import outcomes
 from tuneloop.deployment.rollout import Counted, GuardEvidence, Observation, decide, weigh
 from tuneloop.deployment.rollout_plan import GuardName, RolloutPlan, ShadowStep
 from tuneloop.intervals import Figure
+from tuneloop.task.answer_form import WRONG, Fits, edited_text, same_text
 
 Verdict = Literal["worse", "undecided", "no_harm_seen"]
 Standing = Literal["worse", "suspicious", "too_few", "no_harm_seen"]

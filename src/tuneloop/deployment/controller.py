@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Literal
 
-from tuneloop.answer_form import declared_form
 from tuneloop.deployment import endpoints, outcomes, rollouts, servers
 from tuneloop.deployment.rollout import Evidence, Verdict, decide, weigh
 from tuneloop.deployment.rollouts import Rollout
@@ -18,6 +17,7 @@ from tuneloop.errors import GateError, UsageError
 from tuneloop.registry import approvals, people
 from tuneloop.registry import bundle as bundles
 from tuneloop.storage.ingest import ingest
+from tuneloop.task.answer_form import declared_form
 from tuneloop.workspace import Workspace
 
 ACTOR = "rollout controller"

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from tuneloop.answer_form import corrects
 from tuneloop.deployment.rollout import Observation
 from tuneloop.deployment.rollout_plan import Guard, GuardName, RolloutPlan, ShadowStep
 from tuneloop.deployment.rollouts import Rollout, RolloutEvent
@@ -17,6 +16,7 @@ from tuneloop.intervals import order_statistic
 from tuneloop.modelfile import RolloutSettings
 from tuneloop.storage import captured
 from tuneloop.storage.traffic import Traffic
+from tuneloop.task.answer_form import corrects
 
 Fits = Callable[[str], bool]
 """Whether an answer has the declared form."""

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from tuneloop.answer_form import Fits
 from tuneloop.deployment.backtest import Answer, correction_in
 from tuneloop.gateway.answers import Facts, read_completion
 from tuneloop.gateway.errors import ApiError, UpstreamError
@@ -23,6 +22,7 @@ from tuneloop.progress import Progress
 from tuneloop.registry.routes import Target
 from tuneloop.storage.captured import chats, feedback, first_of_conversations, probe, whole
 from tuneloop.storage.traffic import Traffic
+from tuneloop.task.answer_form import Fits
 
 AT_A_TIME = 2
 """As many questions as a gateway process has under way with a shadow."""

@@ -94,7 +94,8 @@ def metrics_for(task: TaskSettings, *, extra: Iterable[str] = ()) -> tuple[Metri
     """The metrics of a task; `extra` names text scorers or a user's `module:function`.
 
     Raises:
-        EvaluationError: for a schema or a function that cannot be used.
+        EvaluationError: for a function that cannot be used.
+        ModelFileError: for a schema that cannot be used.
     """
     found = [_accuracy(task), _format(task)]
     if task.output_schema is not None:
@@ -118,6 +119,7 @@ def unfit_references(suite: Suite, task: TaskSettings) -> Sequence[Case]:
 
     Raises:
         EvaluationError: a reference of a JSON task is not a JSON object at all.
+        ModelFileError: the task's schema cannot be used.
     """
     accuracy, form = _accuracy(task), _format(task)
     unfit = []
@@ -149,23 +151,13 @@ def _accuracy(task: TaskSettings) -> Metric:
 
 
 def _format(task: TaskSettings) -> Metric:
-    checks: list[Scorer] = []
     words = []
     if task.output_schema is not None:
-        checks.append(scorers.schema(task.output_schema))
         words.append("fits the JSON Schema")
     if task.output_pattern is not None:
-        checks.append(scorers.pattern(task.output_pattern))
         words.append("matches the pattern from end to end")
-    if not checks:
-        checks.append(scorers.not_empty)
-        words.append("is not empty (the task declares no form)")
-
-    def score(case: Case, output: str) -> Score | None:
-        found = [check(case, output) for check in checks]
-        return min((s for s in found if s is not None), key=lambda s: s.value)
-
-    return Metric(name="format", about=f"cases whose answer {' and '.join(words)}", scorer=score)
+    about = " and ".join(words) or "is not empty (the task declares no form)"
+    return Metric(name="format", about=f"cases whose answer {about}", scorer=scorers.in_form(task))
 
 
 def _json_fields(task: TaskSettings) -> Iterator[Metric]:

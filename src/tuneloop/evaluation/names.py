@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tuneloop.errors import EvaluationError
+from tuneloop.errors import EvaluationError, ModelFileError
 from tuneloop.evaluation import gates
 from tuneloop.evaluation.gates import Gate
 from tuneloop.evaluation.judging import metric as judging
@@ -84,7 +84,7 @@ def _suite_problems(
                 columns=columns,
             )
             unfit_references(suite, task)
-        except EvaluationError as e:
+        except (EvaluationError, ModelFileError) as e:
             yield Problem(at=(*at, "file"), message=e.message, remedy=e.remedy)
 
 
@@ -94,7 +94,7 @@ def _gate_problems(
     suites = [HELD_OUT, *dict.fromkeys(suite.name for suite in settings.suites)]
     try:
         metrics = {one.name: one for one in metrics_for(task, extra=text_metric_names())}
-    except EvaluationError as e:
+    except ModelFileError as e:
         yield Problem(at=("task", "output_schema"), message=e.message, remedy=e.remedy)
         return
     for key, condition in settings.gates.items():

@@ -117,6 +117,7 @@ def plan_evaluation(
     Raises:
         EvaluationError: there is no suite, a file or a gate cannot be understood, or a reference
             answer cannot be scored.
+        ModelFileError: the task's schema cannot be used.
     """
     suites = [held_out_suite(dataset, task=task, name=HELD_OUT)] if dataset else []
     suites += [
@@ -152,8 +153,8 @@ def metrics_of(
     """The metrics of a task with those that gates and `scorers` bring along.
 
     Raises:
-        EvaluationError: for a schema or a function that cannot be used, or a judge that is not
-            there.
+        EvaluationError: for a function that cannot be used, or a judge that is not there.
+        ModelFileError: for a schema that cannot be used.
     """
     extra = [*scorers, *metrics_in_gates(settings.gates, suites)]
     metrics = metrics_for(task, extra=[name for name in extra if name != judging.NAME])

@@ -12,11 +12,12 @@ from tuneloop.errors import EvaluationError
 from tuneloop.hashing import digest_json
 from tuneloop.modelfile import ColumnSettings, TaskSettings
 from tuneloop.nearest import nearest_path
+from tuneloop.task.label import is_abstention, label_field, label_of
+from tuneloop.task.rows import FormError, recognise_case
 
 Kind = Literal["held-out", "golden", "edge-case", "safety"]
 Messages = tuple[Mapping[str, str], ...]
 
-_ROLES = ("system", "user", "assistant")
 _PROVENANCE = ("origin", "kind", "review", "reviewer")
 """Tags that an approved correction gets: where the row came from, not what it asks."""
 _CORRECTION = ("origin", "correction")
@@ -107,17 +108,16 @@ def load_suite(
 ) -> Suite:
     """Read a suite from a JSON Lines file.
 
-    A row is a dataset row (`messages` + `completion`), a chat row (`messages` that may end with the
-    assistant's answer) or a pair (`prompt` + `completion`, or the two that `columns` names); `id`
-    and `tags` are optional. The task's system text is put first where a row has none.
+    A row has any form that a data source may have (see `task.rows`), and may lack the answer: then
+    it has no reference. `id` and `tags` are optional; other columns say nothing about a case. The
+    task's system text is put first where a row has none.
 
     Raises:
         EvaluationError: naming file and line of the first row that cannot be used: a suite is
             curated, so a row that silently went missing would be worse than a stop.
     """
-    return make_suite(
-        name, kind, [_case(_named(row, columns), where, task) for row, where in _rows(path)]
-    )
+    cases = [_case(row, where, task, columns) for row, where in _rows(path)]
+    return make_suite(name, kind, cases)
 
 
 def held_out_suite(folder: Path, *, task: TaskSettings, name: str = "held-out") -> Suite:
@@ -199,21 +199,17 @@ def _rows(path: Path) -> Iterable[tuple[dict[str, Any], str]]:
         yield row, where
 
 
-def _named(row: Mapping[str, Any], columns: ColumnSettings | None) -> Mapping[str, Any]:
-    """The row with prompt and answer under their own names; JSON answers as text."""
-    if columns is None or columns.prompt not in row:
-        return row
-    rest: dict[str, Any] = {key: row[key] for key in ("id", "tags") if key in row}
-    expected = row.get(columns.answer)
-    if isinstance(expected, dict):
-        expected = json.dumps(expected, ensure_ascii=False)
-    return {"prompt": row[columns.prompt], "completion": expected, **rest}
-
-
-def _case(row: Mapping[str, Any], where: str, task: TaskSettings) -> Case:
-    messages, expected = _prompt_and_answer(row, where)
+def _case(
+    row: Mapping[str, Any], where: str, task: TaskSettings, columns: ColumnSettings | None = None
+) -> Case:
+    try:
+        draft = recognise_case(row, columns)
+    except FormError as e:
+        raise EvaluationError(f"{where}: {e.detail}.") from None
+    messages: Messages = tuple(message.as_row() for message in draft.messages)
     if task.system and messages[0]["role"] != "system":
         messages = ({"role": "system", "content": task.system}, *messages)
+    expected = draft.expected
     tags = row.get("tags") or {}
     if not isinstance(tags, dict):
         raise EvaluationError(f"{where}: expected `tags` to be an object of texts.")
@@ -222,12 +218,14 @@ def _case(row: Mapping[str, Any], where: str, task: TaskSettings) -> Case:
     if _CORRECTION in slices.items():
         provenance = {name: slices.pop(name) for name in _PROVENANCE if name in slices}
     out_of_scope = slices.get("out_of_scope") == "yes" or (
-        expected is not None and task.is_abstention(expected)
+        expected is not None and is_abstention(expected, task)
     )
     if task.abstain is not None:
         slices["out_of_scope"] = "yes" if out_of_scope else "no"
-    if expected is not None:
-        slices |= _label(expected, task)
+    field = label_field(task)
+    label = None if expected is None else label_of(expected, task)
+    if field is not None and label is not None:
+        slices[field] = label
     identity = row.get("id") or digest_json([list(map(dict, messages)), expected])[:16]
     return Case(
         id=str(identity),
@@ -237,55 +235,3 @@ def _case(row: Mapping[str, Any], where: str, task: TaskSettings) -> Case:
         slices=slices,
         provenance=provenance,
     )
-
-
-def _prompt_and_answer(row: Mapping[str, Any], where: str) -> tuple[Messages, str | None]:
-    expected = row.get("completion")
-    if "messages" in row:
-        messages = _messages(row["messages"], where)
-        if expected is None and messages[-1]["role"] == "assistant":
-            messages, expected = messages[:-1], messages[-1]["content"]
-    elif isinstance(row.get("prompt"), str):
-        messages = ({"role": "user", "content": row["prompt"]},)
-    elif "prompt" in row:
-        messages = _messages(row["prompt"], where)
-    else:
-        raise EvaluationError(
-            f"{where}: expected `messages`, or `prompt` with `completion`; "
-            f"found {', '.join(sorted(row)) or 'nothing'}."
-        )
-    if not messages or messages[-1]["role"] != "user":
-        raise EvaluationError(f"{where}: the prompt must end with a user message.")
-    if expected is not None and not isinstance(expected, str):
-        raise EvaluationError(
-            f"{where}: expected `completion` to be text, got {type(expected).__name__}."
-        )
-    return messages, expected
-
-
-def _messages(value: Any, where: str) -> Messages:
-    if not isinstance(value, list) or not value:
-        raise EvaluationError(f"{where}: expected a list of messages.")
-    for message in value:
-        if (
-            not isinstance(message, dict)
-            or message.get("role") not in _ROLES
-            or not isinstance(message.get("content"), str)
-        ):
-            raise EvaluationError(
-                f"{where}: each message needs `role` ({', '.join(_ROLES)}) and `content` (text)."
-            )
-    return tuple({"role": m["role"], "content": m["content"]} for m in value)
-
-
-def _label(expected: str, task: TaskSettings) -> dict[str, str]:
-    """The kind of request, by the field that names it."""
-    name = task.kind_field
-    if name is None:
-        return {}
-    try:
-        answer = json.loads(expected)
-    except ValueError:
-        return {}
-    value = answer.get(name) if isinstance(answer, dict) else None
-    return {name: value} if isinstance(value, str) else {}

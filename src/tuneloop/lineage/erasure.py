@@ -21,7 +21,6 @@ import sqlalchemy as sa
 from tuneloop.candidates.preparing import CORRECTIONS_FILE
 from tuneloop.datasets import versions
 from tuneloop.datasets.example import Example
-from tuneloop.datasets.forms import FormError, recognise_prompt
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.errors import UsageError
 from tuneloop.evaluation import stage as evaluation
@@ -43,6 +42,7 @@ from tuneloop.storage import erasure as captured
 from tuneloop.storage import tables
 from tuneloop.storage.erasure import By, Captured
 from tuneloop.storage.ingest import moving
+from tuneloop.task.rows import FormError, recognise_case
 from tuneloop.workspace import Workspace
 
 
@@ -174,7 +174,7 @@ def _delete_items(tx: sa.Connection, ids: Collection[str]) -> None:
 def _input_key(item: sa.Row[Any]) -> str | None:
     """The key that the item's prompt would have as a row; None where it cannot be a row."""
     try:
-        messages = recognise_prompt({"messages": list(item.messages)})
+        messages = recognise_case({"messages": list(item.messages)}).messages
     except FormError:
         return None
     return Example(messages=messages, completion="", source="", line=0).input_key

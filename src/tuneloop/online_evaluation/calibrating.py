@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from tuneloop.answer_form import confirms
 from tuneloop.errors import DataError, EvaluationError, UsageError
 from tuneloop.evaluation.judging.calibration import Calibration, calibrate
 from tuneloop.evaluation.judging.judge import Unjudged, Verdict
@@ -24,6 +23,8 @@ from tuneloop.online_evaluation.exchanges import exchange_of, system_texts, whol
 from tuneloop.project import Project
 from tuneloop.registry.bundle import Bundle
 from tuneloop.storage.captured import feedback, last_said
+from tuneloop.task.answer_form import confirms
+from tuneloop.task.rows import ANSWER_COLUMNS, FormError, recognise_case
 
 LABELS = 500
 """The newest labels that `--from-labels` takes."""
@@ -69,9 +70,9 @@ def run(project: Project, labelled: Sequence[Labelled], now: datetime) -> Calibr
 
 
 def labelled_in(path: Path) -> list[Labelled]:
-    """Answers in a JSON Lines file: `prompt` or `messages`, `answer`, `correct` true or false.
+    """Answers in a JSON Lines file: a prompt, `answer`, `correct` true or false.
 
-    `expected`, a right answer, is optional.
+    The prompt has any form that a data source may have; `expected`, a right answer, is optional.
 
     Raises:
         DataError: naming the first line that cannot be used.
@@ -150,17 +151,20 @@ def _store(project: Project, found: Calibration, now: datetime) -> None:
 def _labelled(line: str, where: str) -> Labelled:
     try:
         row = json.loads(line)
-        prompt = row.get("messages") or [{"role": "user", "content": row["prompt"]}]
-        messages = tuple({"role": str(m["role"]), "content": str(m["content"])} for m in prompt)
         answer, right, expected = row["answer"], row["correct"], row.get("expected")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
         raise DataError(
-            f"{where}: expected `prompt` or `messages`, `answer` and `correct`; "
-            f"found a problem with {e}."
+            f"{where}: expected a prompt, `answer` and `correct`; found a problem with {e}."
         ) from e
     if not isinstance(answer, str) or not isinstance(right, bool):
         raise DataError(f"{where}: expected `answer` to be text and `correct` true or false.")
     if expected is not None and not isinstance(expected, str):
         raise DataError(f"{where}: expected `expected` to be text.")
+    try:
+        # Its answer is the one that was judged: no other column may be taken for one.
+        case = recognise_case({k: v for k, v in row.items() if k.lower() not in ANSWER_COLUMNS})
+    except FormError as e:
+        raise DataError(f"{where}: {e.detail}.") from None
+    messages = tuple(message.as_row() for message in case.messages)
     exchange = Exchange(messages=messages, answer=answer, reference=expected)
     return Labelled(exchange=exchange, right=right)

@@ -17,7 +17,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from tuneloop import intervals, review
-from tuneloop.answer_form import WRONG
 from tuneloop.datasets.split import hash_share
 from tuneloop.hashing import canonical_json
 from tuneloop.intervals import Figure
@@ -28,6 +27,8 @@ from tuneloop.review import Proposal, ReviewItem
 from tuneloop.storage.captured import feedback, last_said
 from tuneloop.storage.ingest import moving
 from tuneloop.storage.spool import new_id
+from tuneloop.task.answer_form import WRONG
+from tuneloop.task.label import label_of
 
 KIND: Final = "sample"
 _WEEK = timedelta(days=7)
@@ -118,13 +119,8 @@ def draw(slices: Mapping[str, str], size: int, *, week: str) -> list[Drawn]:
 
 def slice_of(answer: str, task: TaskSettings) -> str:
     """What kind of request an answer takes it for: the task's own label; else "other"."""
-    name = task.kind_field
-    try:
-        value = json.loads(answer)
-    except (ValueError, RecursionError):
-        return "other"
-    label = value.get(name) if isinstance(value, dict) and name is not None else None
-    return label if isinstance(label, str) else "other"
+    label = label_of(answer, task)
+    return "other" if label is None else label
 
 
 def record_labels(project: Project, now: datetime) -> int:

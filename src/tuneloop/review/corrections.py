@@ -8,13 +8,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tuneloop.answer_form import edited_text
 from tuneloop.datasets.importing import CORRECTION
 from tuneloop.project import Project
 from tuneloop.review.queue import Proposal, ReviewItem, listing, put, storable
 from tuneloop.review.queue import judgements as all_judgements
 from tuneloop.storage import tables
 from tuneloop.storage.captured import chats, feedback, last_said
+from tuneloop.task.answer_form import edited_text
 from tuneloop.workspace import Workspace
 
 _UNJUDGED = ("open", "skipped")

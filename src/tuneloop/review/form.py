@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from tuneloop.datasets.filters import FormCheck, form_checks
 from tuneloop.modelfile import ModelSettings
+from tuneloop.task.answer_form import Check, pattern_check, schema_check
 
 _SHOWN_CHARACTERS = 300
 
@@ -21,14 +21,14 @@ class DeclaredForm:
 
     expected: str
     """What an answer must be, for people; empty where nothing is declared."""
-    checks: tuple[FormCheck, ...] = ()
+    checks: tuple[Check, ...] = ()
 
     def fault(self, answer: str) -> str | None:
         """What an answer breaks of it; None: nothing."""
         for check in self.checks:
-            verdict = check.of(answer)
-            if not verdict.keep:
-                return _shortened(verdict.detail)
+            fault = check(answer)
+            if fault is not None:
+                return _shortened(fault.detail)
         return None
 
 
@@ -38,19 +38,16 @@ def declared_form(model: ModelSettings) -> DeclaredForm:
     Raises:
         ModelFileError: its schema is not a valid JSON Schema.
     """
-    task = model.task
-    checks = form_checks(
-        output_schema=task.output_schema,
-        output_pattern=task.output_pattern,
-        disabled=model.data.disabled_filters,
-    )
-    expected = []
-    if any(check.name == "schema" for check in checks):
+    task, disabled = model.task, model.data.disabled_filters
+    checks, expected = [], []
+    if task.output_schema is not None and "schema" not in disabled:
         schema = json.dumps(task.output_schema, ensure_ascii=False)
+        checks.append(schema_check(task.output_schema))
         expected.append(f"JSON that fits task.output_schema, {_shortened(schema)}")
-    if any(check.name == "pattern" for check in checks):
+    if task.output_pattern is not None and "pattern" not in disabled:
+        checks.append(pattern_check(task.output_pattern))
         expected.append(f"a text that matches task.output_pattern, {task.output_pattern}")
-    return DeclaredForm(expected=" and ".join(expected), checks=checks)
+    return DeclaredForm(expected=" and ".join(expected), checks=tuple(checks))
 
 
 def _shortened(text: str) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from tuneloop.answer_form import declared_form
 from tuneloop.deployment import outcomes, replay
 from tuneloop.deployment.backtest import Pair, Replayed, judge
 from tuneloop.deployment.replay import Asking, Captured
@@ -18,6 +17,7 @@ from tuneloop.deployment.rollouts import Rollout, RolloutEvent
 from tuneloop.progress import Silent
 from tuneloop.registry.routes import Target
 from tuneloop.storage.traffic import Traffic
+from tuneloop.task.answer_form import declared_form
 from tuneloop.testing.upstream import Received, Reply, ScriptedUpstream
 from tuneloop.workspace import Workspace
 

@@ -1,4 +1,4 @@
-"""The rules about single rows: forms, filters, personal data, retired terms."""
+"""The rules about single rows: filters, personal data, retired terms."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any, get_args
 
 import pytest
 
-from tuneloop.datasets.example import Example, Message
+from tuneloop.datasets.example import Example
 from tuneloop.datasets.filters import first_objection, make_filters
-from tuneloop.datasets.forms import FormError, recognise, recognise_prompt
 from tuneloop.datasets.retired_terms import RetiredTerms
 from tuneloop.errors import ModelFileError
-from tuneloop.modelfile.sections.data import ColumnSettings, FilterName
+from tuneloop.modelfile.sections.data import FilterName
 from tuneloop.personal_data import redacted
+from tuneloop.task.rows import Message
 
 SCHEMA = {
     "type": "object",
@@ -36,124 +36,6 @@ def example(
 def objection(one: Example, **options: Any) -> str:
     filters = make_filters(min_characters=2, max_characters=20_000, **options)
     return first_objection(filters, one).reason
-
-
-def chat(*turns: tuple[str, Any]) -> dict[str, Any]:
-    return {"messages": [{"role": role, "content": content} for role, content in turns]}
-
-
-@pytest.mark.parametrize(
-    ("row", "question", "answer", "form"),
-    [
-        (chat(("user", "q"), ("assistant", "a")), "q", "a", "chat"),
-        (chat(("user", [{"type": "text", "text": "q"}]), ("assistant", "a")), "q", "a", "chat"),
-        ({"prompt": "q", "completion": "a"}, "q", "a", "prompt → completion"),
-        ({"input": "q", "output": "a"}, "q", "a", "input → output"),
-        ({"Text": "q", "Category": "a"}, "q", "a", "Text → Category"),
-        (
-            {"instruction": "Add.", "input": "1 2", "output": "3"},
-            "Add.\n\n1 2",
-            "3",
-            "instruction → output",
-        ),
-        ({"instruction": "Add.", "response": "3"}, "Add.", "3", "instruction → response"),
-        (
-            {"prompt": "q", "completion": {"b": 1, "ä": 2}},
-            "q",
-            '{"b": 1, "ä": 2}',
-            "prompt → completion",
-        ),
-        (
-            {
-                "prompt": [{"role": "user", "content": "q"}],
-                "completion": [{"role": "assistant", "content": "a"}],
-            },
-            "q",
-            "a",
-            "prompt → completion",
-        ),
-        (
-            {"messages": [{"role": "user", "content": "q"}], "completion": "a"},
-            "q",
-            "a",
-            "messages → completion",
-        ),
-        (
-            {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]},
-            "q",
-            "a",
-            "chat",
-        ),
-    ],
-)
-def test_common_forms_are_recognised(
-    row: dict[str, Any], question: str, answer: str, form: str
-) -> None:
-    draft = recognise(row)
-    assert (draft.messages[-1].content, draft.completion, draft.form) == (question, answer, form)
-
-
-@pytest.mark.parametrize(
-    ("row", "reason"),
-    [
-        ({}, "unknown_form"),
-        ({"prompt": "q"}, "unknown_form"),
-        ({"prompt": "q", "completion": None}, "missing_value"),
-        ({"prompt": 7, "completion": "a"}, "wrong_type"),
-        ({"prompt": "q", "chosen": "a", "rejected": " "}, "empty_answer"),
-        ({"chosen": "a", "rejected": "b"}, "wrong_type"),
-        (
-            {
-                "chosen": chat(("user", "p"), ("assistant", "a"))["messages"],
-                "rejected": chat(("user", "q"), ("assistant", "b"))["messages"],
-            },
-            "unknown_form",
-        ),
-        ({"messages": []}, "no_messages"),
-        ({"messages": "q"}, "wrong_type"),
-        ({"messages": [None]}, "wrong_type"),
-        (chat(("user", "q")), "no_answer"),
-        (chat(("assistant", "a")), "no_user_message"),
-        (chat(("user", "q"), ("assistant", "a"), ("assistant", "b")), "no_user_message"),
-        (chat(("robot", "q"), ("assistant", "a")), "unknown_role"),
-        (chat(("user", "q"), ("system", "s"), ("user", "q"), ("assistant", "a")), "unknown_role"),
-        (chat(("user", [{"type": "image_url"}]), ("assistant", "a")), "wrong_type"),
-        (
-            {
-                "messages": [
-                    {"role": "user", "content": "q"},
-                    {"role": "assistant", "tool_calls": [1]},
-                ]
-            },
-            "tool_call",
-        ),
-        ({"prompt": "q\0", "completion": "a"}, "nul_byte"),
-        ({"prompt": "q", "completion": "\ud83d"}, "broken_unicode"),
-        ({"prompt": "q", "completion": "a", "note": "\ud83d"}, "broken_unicode"),
-    ],
-)
-def test_rows_in_no_form_say_why(row: dict[str, Any], reason: str) -> None:
-    with pytest.raises(FormError) as caught:
-        recognise(row)
-    assert caught.value.reason == reason
-    caught.value.detail.encode()
-
-
-def test_short_scalar_columns_become_tags() -> None:
-    row = {
-        "prompt": "q",
-        "completion": "a",
-        "month": 2,
-        "new": True,
-        "long": "x" * 500,
-        "list": [1],
-    }
-    assert recognise(row).tags == {"month": "2", "new": "true"}
-
-
-def test_a_test_case_needs_no_answer() -> None:
-    assert recognise_prompt(chat(("user", "q")))[-1].content == "q"
-    assert recognise_prompt({"prompt": "q"})[-1].content == "q"
 
 
 @pytest.mark.parametrize(
@@ -280,22 +162,3 @@ def test_retired_terms_keep_the_case_and_the_word() -> None:
     assert text == 'skerry, SKERRY, Skerry Max; tarnish and Tarns stay: {"product": "skerry"}'
     assert found == {"tarn": 3, "tarn plus": 1}
     assert RetiredTerms({}).renamed("as it is") == ("as it is", {})
-
-
-COLUMNS = ColumnSettings(prompt="said", answer="slots")
-
-
-def test_declared_columns_hold_for_the_rows_that_have_them() -> None:
-    draft = recognise({"said": "q", "slots": {"a": 1}, "intent": "x", "message": "y"}, COLUMNS)
-    assert (draft.messages[-1].content, draft.completion) == ("q", '{"a": 1}')
-    assert draft.tags == {"intent": "x", "message": "y"}
-    # Another file may be in a known form.
-    assert recognise({"prompt": "p", "completion": "c"}, COLUMNS).completion == "c"
-    assert recognise(chat(("user", "p"), ("assistant", "c")), COLUMNS).form == "chat"
-    pair = recognise({"said": "q", "chosen": "a", "rejected": "b"}, COLUMNS)
-    assert (pair.messages[-1].content, pair.rejected) == ("q", "b")
-    # No other column stands in for an answer that is missing.
-    with pytest.raises(FormError) as caught:
-        recognise({"said": "q", "intent": "x"}, COLUMNS)
-    assert caught.value.reason == "no_answer"
-    assert recognise_prompt({"said": "q"}, COLUMNS)[-1].content == "q"

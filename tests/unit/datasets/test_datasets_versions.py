@@ -17,7 +17,14 @@ from tuneloop.datasets.diff import diff
 from tuneloop.datasets.holdout import Need
 from tuneloop.datasets.inspect import inspect
 from tuneloop.datasets.versions import DatasetVersion, Extras
-from tuneloop.modelfile import DataSettings, EvaluationSettings, ModelFile, ModelSettings
+from tuneloop.hashing import digest_file, digest_json, short
+from tuneloop.modelfile import (
+    ColumnSettings,
+    DataSettings,
+    EvaluationSettings,
+    ModelFile,
+    ModelSettings,
+)
 from tuneloop.modelfile.sections.data import TaskSettings
 from tuneloop.modelfile.sections.evaluation import SuiteSettings
 from tuneloop.workspace import Workspace
@@ -84,6 +91,40 @@ def test_equal_input_is_one_version(workspace: Workspace, tmp_path: Path, clock:
     other = versions.prepare(workspace, model_file(tmp_path, min_characters=3))
     assert other.digest != first.digest, "another recipe is another version"
     assert len(versions.list_versions(workspace, "router")) == 2
+
+
+def test_the_rows_of_a_version_are_written_as_earlier_versions_wrote_them(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """Of every form and fault; the recipe in the report changes with the code, and no row does."""
+    user, said = {"role": "user", "content": "a chat"}, {"role": "assistant", "content": '{"a": 1}'}
+    forms: list[dict[str, Any]] = [
+        {"messages": [{"role": "developer", "content": "own"}, user, said], "month": 3},
+        {"conversations": [{"from": "human", "value": "shared"}, {"from": "gpt", "value": "{}"}]},
+        {"Instruction": "Add up.", "input": "1 and 2", "output": {"a": 3}, "tags": {"x": True}},
+        {"prompt": [{"role": "user", "content": "turns"}], "completion": [said], "system": "no"},
+        {"question": "what is this", "answer": '{"a": 4}', "system": "own", "id": 4},
+        {"prompt": "which is better", "chosen": '{"a": 5}', "rejected": "neither"},
+        {"said": "declared", "slots": {"a": 6}, "label": "tag"},
+        {"prompt": "no answer"},
+        {"prompt": "null", "completion": None},
+        {"prompt": "number", "completion": 3},
+        {"said": "declared, no answer", "label": "x"},
+        {"messages": [user]},
+        {"messages": [said]},
+        {"messages": [{"role": "robot", "content": "x"}, said]},
+        {"prompt": "not json", "completion": "well"},
+        {"prompt": "not in the schema", "completion": '{"a": "x"}'},
+    ]
+    write(tmp_path / "rows.jsonl", [*({**one, "completion": "{}"} for one in rows(30)), *forms])
+    task = TaskSettings(
+        system="Be brief.", output_schema={"properties": {"a": {"type": "integer"}}}
+    )
+    columns = ColumnSettings(prompt="said", answer="slots")
+    version = versions.prepare(workspace, model_file(tmp_path, task=task, columns=columns))
+    folder = workspace.artifacts.get(version.digest)
+    kept = {path.name: digest_file(path) for path in folder.glob("*") if path.name != "report.json"}
+    assert short(digest_json(kept)) == "6b63257071f2"
 
 
 def test_the_system_text_is_in_every_row(workspace: Workspace, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from tuneloop.answer_form import declared_form
 from tuneloop.deployment.backtest import (
     EXAMPLES,
     Answer,
@@ -24,6 +23,7 @@ from tuneloop.deployment.backtest import (
     shadow_first,
 )
 from tuneloop.deployment.rollout_plan import Guard, GuardName, RolloutPlan, ShadowStep
+from tuneloop.task.answer_form import declared_form
 
 FITS = declared_form({"output_schema": {"type": "object", "required": ["intent"]}})
 PLAN = RolloutPlan(

@@ -193,24 +193,12 @@ def test_a_reference_that_is_not_json_is_the_suites_fault() -> None:
         scorers.json_all_fields(one("refund"), "{}")
 
 
-def test_schema_names_the_place_that_breaks_it() -> None:
-    check = scorers.schema({"properties": {"n": {"type": "integer"}}, "required": ["n"]})
-    assert check(one(None), '{"n": "x"}').detail.startswith("n: ")  # type: ignore[union-attr]
-    assert value(check(one(None), '{"n": 3}')) == 1
-
-
-def test_a_schema_is_checked_before_it_is_used_and_never_fetched() -> None:
-    with pytest.raises(EvaluationError, match="not a valid JSON Schema"):
-        scorers.schema({"type": "objekt"})
-    remote = scorers.schema({"$ref": "http://127.0.0.1:9/schema.json"})
-    with pytest.raises(EvaluationError, match="cannot be applied"):
-        remote(one(None), "{}")
-
-
-def test_a_pattern_must_match_the_whole_answer() -> None:
-    check = scorers.pattern("[A-Z]{3}")
-    assert value(check(one(None), "ABC\n")) == 1
-    assert value(check(one(None), "ABCD")) == 0
+def test_an_answer_without_the_declared_form_scores_nothing_and_says_where() -> None:
+    schema = {"properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    score = scorers.in_form(TaskSettings(output_schema=schema))
+    assert score(one(None), '{"n": "x"}').detail.startswith("n: ")  # type: ignore[union-attr]
+    assert value(score(one(None), '{"n": 3}')) == 1
+    assert value(scorers.in_form(TaskSettings())(one(None), " ")) == 0
 
 
 def test_text_scores() -> None:

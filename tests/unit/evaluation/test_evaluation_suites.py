@@ -5,7 +5,7 @@ import pytest
 
 from tuneloop.errors import EvaluationError
 from tuneloop.evaluation.suites import as_served, held_out_suite, load_suite
-from tuneloop.modelfile import TaskSettings
+from tuneloop.modelfile import ColumnSettings, TaskSettings
 
 
 def write(path: Path, *rows: object) -> Path:
@@ -67,18 +67,79 @@ def test_the_identity_of_a_suite_with_corrections_is_that_of_earlier_versions(
     )
 
 
-def test_all_three_row_forms_are_the_same_case(tmp_path: Path, task: TaskSettings) -> None:
-    user, answer = {"role": "user", "content": "hi"}, '{"intent": "refund"}'
-    digests = {
-        load(write(tmp_path / "f.jsonl", row), task).digest
-        for row in (
-            {"prompt": "hi", "completion": answer},
-            {"messages": [user], "completion": answer},
-            {"messages": [user, {"role": "assistant", "content": answer}]},
-            {"prompt": [{"role": "system", "content": task.system}, user], "completion": answer},
-        )
-    }
-    assert len(digests) == 1
+def test_the_identity_of_a_suite_is_that_of_earlier_versions(
+    tmp_path: Path, task: TaskSettings
+) -> None:
+    """Of every form that suites could be written in: manifests and gate locks hold it."""
+    user, answer = {"role": "user", "content": "hé"}, '{"intent": "refund", "urgent": true}'
+    system = {"role": "system", "content": "own"}
+    stored = {"group": "g", "source": "x.csv", "line": 2, "tags": {"month": "1"}}
+    chat = [system, user, {"role": "assistant", "content": "hm?"}, user]
+    rows = [
+        {"id": "a", "messages": [user], "completion": answer, **stored},
+        {"messages": chat, "completion": '{"intent": "human"}'},
+        {"messages": [*chat, {"role": "assistant", "content": answer}], "completion": None},
+        {"messages": chat[:2], "tags": {"out_of_scope": "yes", "n": 3, "none": None}},
+        {"id": 7, "prompt": "no reference", "note": "passed over", "tags": None},
+        {"prompt": [user], "completion": "[" * 9},
+        {"prompt": "blank", "completion": ""},
+        {"said": "declared", "slots": {"intent": "refund", "ö": 1.50}, "line": 4},
+        {"said": "declared", "slots": None, "id": "b", "tags": {"month": "2"}},
+    ]
+    path = write(tmp_path / "f.jsonl", *rows)
+    columns = ColumnSettings(prompt="said", answer="slots")
+    suite = load_suite(path, name="s", kind="safety", task=task, columns=columns)
+    assert suite.digest == ("03d77bcccf0d4bcb25ca980f9fe30374ec9456878fc014a558b46949f14430d4")
+    plain = load_suite(path, name="s", kind="safety", task=TaskSettings(), columns=columns)
+    assert plain.digest == ("2666c8aca8340b78c0b27343465af30badbb7deaafe11c9b7759e0fbc49eb3b3")
+
+
+USER, ANSWER = {"role": "user", "content": "hi"}, '{"intent": "refund"}'
+ANSWERED = [USER, {"role": "assistant", "content": ANSWER}]
+OTHER = [USER, {"role": "assistant", "content": "no"}]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": [USER], "completion": ANSWER},
+        {"messages": ANSWERED},
+        {"messages": [USER], "response": ANSWER},
+        {"prompt": [USER], "completion": [ANSWERED[-1]]},
+        {"prompt": [{"type": "text", "role": "human", "content": "hi"}], "completion": ANSWER},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}, ANSWERED[-1]]},
+        {"prompt": "hi", "response": ANSWER},
+        {"prompt": "hi", "completion": {"intent": "refund"}},
+        {"question": "hi", "answer": ANSWER},
+        {"Text": "hi", "Label": ANSWER},
+        {"instruction": "hi", "input": "", "output": ANSWER},
+        {"conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": ANSWER}]},
+        {"prompt": "hi", "chosen": ANSWER, "rejected": "no"},
+        {"chosen": ANSWERED, "rejected": OTHER},
+        {"prompt": "hi", "completion": ANSWER, "system": "Sort the message."},
+        {"prompt": "hi", "completion": ANSWER, "conversation": "c-12", "note": "passed over"},
+        {"said": "hi", "slots": {"intent": "refund"}},
+    ],
+)
+def test_a_row_of_every_form_of_a_data_source_is_the_same_case(
+    tmp_path: Path, task: TaskSettings, row: dict[str, object]
+) -> None:
+    """The very first is how suites have always been written."""
+    columns = ColumnSettings(prompt="said", answer="slots")
+    rows = ({"prompt": "hi", "completion": ANSWER}, row)
+    plain, case = (
+        load_suite(path, name="s", kind="golden", task=task, columns=columns)
+        for path in (write(tmp_path / f"{n}.jsonl", one) for n, one in enumerate(rows))
+    )
+    assert case == plain and case.cases[0].expected == ANSWER
+
+
+def test_a_reference_without_end_is_no_abstention_and_has_no_label(
+    tmp_path: Path, task: TaskSettings
+) -> None:
+    path = write(tmp_path / "f.jsonl", {"prompt": "hi", "completion": '{"a": ' + "[" * 100_000})
+    (case,) = load(path, task).cases
+    assert case.slices == {"out_of_scope": "no"}
 
 
 def test_any_change_of_a_case_is_another_suite(tmp_path: Path, task: TaskSettings) -> None:
@@ -95,11 +156,12 @@ def test_any_change_of_a_case_is_another_suite(tmp_path: Path, task: TaskSetting
         (b"\xff\xfe", "not UTF-8"),
         (b"{\n", "line 1: not valid JSON"),
         (b'{"prompt": "a"}\n\n[1]\n', "line 3: expected a JSON object, got list"),
-        (b'{"text": "a"}', "expected `messages`, or `prompt` with `completion`; found text"),
-        (b'{"messages": []}', "expected a list of messages"),
-        (b'{"messages": [{"role": "bot", "content": "x"}]}', "each message needs `role`"),
-        (b'{"messages": [{"role": "assistant", "content": "x"}]}', "must end with a user message"),
-        (b'{"prompt": "a", "completion": 3}', "expected `completion` to be text, got int"),
+        (b'{"txt": "a"}', "line 1: no prompt among the columns 'txt'; expected messages, or"),
+        (b'{"messages": []}', "line 1: messages is empty"),
+        (b'{"messages": [{"role": "robot", "content": "x"}]}', "has the role 'robot'; expected"),
+        (b'{"messages": [{"role": "assistant", "content": "x"}]}', "expected a user turn before"),
+        (b'{"prompt": "a", "completion": 3}', "completion is a int; expected text"),
+        (b'{"prompt": "a", "tags": [1]}', "line 1: expected `tags` to be an object"),
         (b'{"prompt": "a"}\n{"prompt": "a"}', "twice"),
     ],
 )

@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 from tuneloop.errors import ModelFileError
 from tuneloop.modelfile import load, load_what_is_valid, schema
 from tuneloop.modelfile.starter import Start, render
+from tuneloop.task.label import is_abstention
 
 GOOD = """\
 name: support-router
@@ -150,8 +151,8 @@ def test_schema_accepts_the_file_that_init_writes(tmp_path: Path) -> None:
     found = load(write(tmp_path, text)).settings
     assert found.task.system == start.system
     assert found.task.output_schema == start.output_schema
-    assert found.task.is_abstention('{"intent": "out_of_scope"}')
-    assert not found.task.is_abstention('["out_of_scope"]')
+    assert is_abstention('{"intent": "out_of_scope"}', found.task)
+    assert not is_abstention('["out_of_scope"]', found.task)
     assert found.evaluation.gates.keys() == {"accuracy", "format", "abstention_recall"}
     Draft202012Validator(schema()).validate(yaml.safe_load(text))
 

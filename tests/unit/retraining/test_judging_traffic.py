@@ -271,6 +271,24 @@ def test_calibration_on_the_labels_of_captured_answers(loop: Loop, clock) -> Non
 
 
 @pytest.mark.parametrize(
+    "prompt",
+    [
+        {"question": "q", "label": 1},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "q"}]}]},
+        {"conversations": [{"from": "human", "value": "q"}]},
+    ],
+)
+def test_a_labelled_answer_has_its_prompt_in_any_form(
+    tmp_path: Path, prompt: dict[str, object]
+) -> None:
+    path = tmp_path / "labelled.jsonl"
+    path.write_text(json.dumps({**prompt, "answer": "a", "correct": True, "expected": "b"}))
+    (found,) = calibrating.labelled_in(path)
+    assert found.exchange.messages == ({"role": "user", "content": "q"},)
+    assert (found.exchange.answer, found.exchange.reference, found.right) == ("a", "b", True)
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "{",

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from live_desk import SCHEMA, capture, feedback, make_loop, put_live
 from tuneloop import review
-from tuneloop.answer_form import confirms
 from tuneloop.loop import Loop
 from tuneloop.modelfile import AbstainSettings, TaskSettings
 from tuneloop.online_evaluation import sampling
 from tuneloop.online_evaluation.sampling import draw, queue_sample, slice_of
 from tuneloop.review import ReviewItem
+from tuneloop.task.answer_form import confirms
 from tuneloop.workspace import Workspace
 
 TASK = TaskSettings(output_schema=SCHEMA, abstain=AbstainSettings(field="intent", value="human"))

@@ -10,7 +10,6 @@ import pytest
 
 from live_desk import make_loop
 from tuneloop import review
-from tuneloop.answer_form import declared_form
 from tuneloop.deployment import outcomes, replay
 from tuneloop.deployment.rollout_plan import Guard, RolloutPlan
 from tuneloop.deployment.rollouts import Rollout, RolloutEvent
@@ -19,6 +18,7 @@ from tuneloop.modelfile import RolloutSettings
 from tuneloop.monitoring.window import Window
 from tuneloop.online_evaluation.exchanges import whole_answers
 from tuneloop.storage.spool import new_id
+from tuneloop.task.answer_form import declared_form
 from tuneloop.workspace import Workspace
 
 LIVE = "b" * 64

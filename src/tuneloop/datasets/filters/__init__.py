@@ -10,28 +10,24 @@ from collections.abc import Collection
 from typing import Any
 
 from tuneloop.datasets.example import Example
-from tuneloop.datasets.filters.answer_form import PatternBroken, SchemaBroken
 from tuneloop.datasets.filters.base import KEEP, Filter, Verdict, drop
+from tuneloop.datasets.filters.declared_form import FormBroken
 from tuneloop.datasets.filters.empty import Empty
 from tuneloop.datasets.filters.language import WrongLanguage
 from tuneloop.datasets.filters.leftover_template import LeftoverTemplate
 from tuneloop.datasets.filters.length import TooLong, TooShort
 from tuneloop.datasets.filters.refusal import Refusal
 from tuneloop.datasets.filters.truncated import Truncated
+from tuneloop.task.answer_form import pattern_check, schema_check
 
 __all__ = [
     "KEEP",
     "Filter",
-    "FormCheck",
     "Verdict",
     "drop",
     "first_objection",
-    "form_checks",
     "make_filters",
 ]
-
-FormCheck = SchemaBroken | PatternBroken
-"""A filter that looks at the answer alone: what the model file declares of its form."""
 
 
 def make_filters(
@@ -58,27 +54,11 @@ def make_filters(
     ]
     if language is not None:
         filters.append(WrongLanguage(language))
-    filters += form_checks(output_schema=output_schema, output_pattern=output_pattern)
-    return tuple(one for one in filters if one.name not in disabled)
-
-
-def form_checks(
-    *,
-    output_schema: dict[str, Any] | None,
-    output_pattern: str | None,
-    disabled: Collection[str] = (),
-) -> tuple[FormCheck, ...]:
-    """Those of `make_filters` that look at the declared form of an answer.
-
-    Raises:
-        ModelFileError: the schema is invalid.
-    """
-    checks: list[FormCheck] = []
     if output_schema is not None:
-        checks.append(SchemaBroken(output_schema))
+        filters.append(FormBroken(name="schema", check=schema_check(output_schema)))
     if output_pattern is not None:
-        checks.append(PatternBroken(output_pattern))
-    return tuple(one for one in checks if one.name not in disabled)
+        filters.append(FormBroken(name="pattern", check=pattern_check(output_pattern)))
+    return tuple(one for one in filters if one.name not in disabled)
 
 
 def first_objection(filters: tuple[Filter, ...], example: Example) -> Verdict:

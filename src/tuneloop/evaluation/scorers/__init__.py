@@ -5,13 +5,12 @@ from tuneloop.evaluation.scorers.base import Fault, Score, Scorer
 from tuneloop.evaluation.scorers.own_function import own_function
 from tuneloop.evaluation.scorers.same_values import by_rules
 from tuneloop.evaluation.scorers.structured import (
+    in_form,
     json_all_fields,
     json_field,
-    pattern,
-    schema,
     where_not,
 )
-from tuneloop.evaluation.scorers.text import exact, normalised_match, not_empty, token_f1
+from tuneloop.evaluation.scorers.text import exact, normalised_match, token_f1
 
 __all__ = [
     "Fault",
@@ -21,13 +20,11 @@ __all__ = [
     "abstention_right",
     "by_rules",
     "exact",
+    "in_form",
     "json_all_fields",
     "json_field",
     "normalised_match",
-    "not_empty",
     "own_function",
-    "pattern",
-    "schema",
     "token_f1",
     "where_not",
 ]

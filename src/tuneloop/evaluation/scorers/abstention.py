@@ -8,6 +8,7 @@ from __future__ import annotations
 from tuneloop.evaluation.scorers.base import RIGHT, Score, Scorer, passed
 from tuneloop.evaluation.suites import Case
 from tuneloop.modelfile import TaskSettings
+from tuneloop.task.label import is_abstention
 
 
 def abstained(task: TaskSettings) -> Scorer:
@@ -17,7 +18,7 @@ def abstained(task: TaskSettings) -> Scorer:
     """
 
     def score(case: Case, output: str) -> Score:
-        return passed(task.is_abstention(output), "answered")
+        return passed(is_abstention(output, task), "answered")
 
     return score
 
@@ -26,7 +27,7 @@ def abstention_right(task: TaskSettings) -> Scorer:
     """1 where an abstention met an out-of-scope case; counts abstentions only (precision)."""
 
     def score(case: Case, output: str) -> Score | None:
-        if not task.is_abstention(output):
+        if not is_abstention(output, task):
             return None
         return RIGHT if case.out_of_scope else Score(value=0.0, detail="abstained in scope")
 

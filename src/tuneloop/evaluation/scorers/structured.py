@@ -7,31 +7,16 @@ aside, must be the JSON value. JSON inside a code fence or a sentence does not c
 from __future__ import annotations
 
 import json
-import math
-import re
-from typing import Any, NoReturn
+from typing import Any
 
 from tuneloop.errors import EvaluationError
 from tuneloop.evaluation.scorers.base import RIGHT, Fault, Score, Scorer, passed
 from tuneloop.evaluation.scorers.same_values import Equal, as_written
 from tuneloop.evaluation.suites import Case
+from tuneloop.modelfile import TaskSettings
+from tuneloop.task.answer_form import NotJsonError, form_check, json_value
 
-
-class NotJsonError(ValueError):
-    """The text is not one JSON value."""
-
-
-def parse(text: str) -> Any:
-    """The JSON value of an answer.
-
-    Raises:
-        NotJsonError: the text holds something else, NaN and Infinity, which JSON does not have, or
-            a number like 1e999, which no program could tell from another one of that size.
-    """
-    try:
-        return json.loads(text.strip(), parse_constant=_no_constant, parse_float=_finite)
-    except (ValueError, RecursionError) as e:
-        raise NotJsonError(str(e)) from e
+_SHOWN_CHARACTERS = 200
 
 
 def json_all_fields(case: Case, output: str, *, equal: Equal = as_written) -> Score | None:
@@ -93,56 +78,24 @@ def where_not(fault: Fault, scorer: Scorer) -> Scorer:
     return score
 
 
-def schema(definition: dict[str, Any]) -> Scorer:
-    """A scorer of JSON Schema conformance; references to other documents are never fetched.
+def in_form(task: TaskSettings) -> Scorer:
+    """A scorer of the form that the task declares; without one, an answer must not be empty.
 
     Raises:
-        EvaluationError: when the schema itself is not valid.
+        ModelFileError: the task's schema is not a valid JSON Schema.
     """
-    from jsonschema import exceptions, validators
-    from referencing import Registry
-    from referencing.exceptions import Unresolvable
-
-    kind = validators.validator_for(definition, default=validators.Draft202012Validator)
-    try:
-        kind.check_schema(definition)
-    except exceptions.SchemaError as e:
-        raise EvaluationError(
-            f"The task's output schema is not a valid JSON Schema: {e.message}.",
-            remedy="Correct `task.output_schema`.",
-        ) from e
-    validator = kind(definition, registry=Registry())
+    check = form_check(task.output_schema, task.output_pattern)
 
     def score(case: Case, output: str) -> Score:
-        try:
-            value = parse(output)
-        except NotJsonError:
-            return Score(value=0.0, detail="not JSON")
-        try:
-            error = exceptions.best_match(validator.iter_errors(value))
-        except (Unresolvable, RecursionError) as e:
-            raise EvaluationError(f"The task's output schema cannot be applied: {e}.") from e
-        if error is None:
-            return RIGHT
-        where = "/".join(map(str, error.absolute_path)) or "answer"
-        return Score(value=0.0, detail=f"{where}: {error.message}"[:200])
-
-    return score
-
-
-def pattern(expression: str) -> Scorer:
-    """A scorer of answers that must match a regular expression from end to end."""
-    compiled = re.compile(expression)
-
-    def score(case: Case, output: str) -> Score:
-        return passed(compiled.fullmatch(output.strip()) is not None, "does not match the pattern")
+        fault = check(output)
+        return RIGHT if fault is None else Score(value=0.0, detail=fault.detail[:_SHOWN_CHARACTERS])
 
     return score
 
 
 def _object(output: str) -> dict[str, Any] | Score:
     try:
-        value = parse(output)
+        value = json_value(output)
     except NotJsonError:
         return Score(value=0.0, detail="not JSON")
     if isinstance(value, dict):
@@ -154,7 +107,7 @@ def _expected_object(case: Case) -> dict[str, Any] | None:
     if case.expected is None:
         return None
     try:
-        value = parse(case.expected)
+        value = json_value(case.expected)
     except NotJsonError:
         value = None
     if isinstance(value, dict):
@@ -163,12 +116,3 @@ def _expected_object(case: Case) -> dict[str, Any] | None:
         f"The reference answer of case {case.id} is not a JSON object: {case.expected[:80]!r}.",
         remedy="The task declares JSON answers: correct the row, or remove `task.output_schema`.",
     )
-
-
-def _finite(number: str) -> float:
-    value = float(number)
-    return value if math.isfinite(value) else _no_constant(number)
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")

@@ -43,11 +43,6 @@ def token_f1(case: Case, output: str) -> Score | None:
     return RIGHT if value == 1 else Score(value=value, detail=f"token F1 {value:.2f}")
 
 
-def not_empty(case: Case, output: str) -> Score:
-    """There is an answer at all: the form of a task that declares none."""
-    return passed(bool(output.strip()), "empty answer")
-
-
 def normalise(text: str) -> str:
     """Words in lower case, one space between them."""
     return " ".join(_words(text))

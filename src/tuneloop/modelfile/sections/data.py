@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -110,27 +109,6 @@ class TaskSettings(Section):
         if not self.same_values:
             found.pop("same_values", None)
         return found
-
-    @property
-    def kind_field(self) -> str | None:
-        """The field that names the kind of request: the abstention's, else the first enumerated."""
-        if self.abstain is not None:
-            return self.abstain.field
-        fields = (self.output_schema or {}).get("properties", {})
-        if not isinstance(fields, dict):
-            return None
-        # `true` is a schema too, of any value.
-        return next((k for k, v in fields.items() if isinstance(v, dict) and "enum" in v), None)
-
-    def is_abstention(self, answer: str) -> bool:
-        """Whether an answer says that the request is out of scope."""
-        if self.abstain is None:
-            return False
-        try:
-            value = json.loads(answer)
-        except (ValueError, RecursionError):  # A model may answer with brackets without end.
-            return False
-        return isinstance(value, dict) and value.get(self.abstain.field) == self.abstain.value
 
 
 class ColumnSettings(Section):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tuneloop.answer_form import declared_form
 from tuneloop.modelfile import TaskSettings
 from tuneloop.monitoring.measurement import Limit, Measurement, judge
 from tuneloop.monitoring.monitors.tally import Subject, Tally, quote
@@ -11,6 +10,8 @@ from tuneloop.monitoring.sketches import Counts, Examples, Share, Sketch
 from tuneloop.monitoring.window import Batch, Window
 from tuneloop.refusal import refusal_in
 from tuneloop.storage.spool import CLIENT_LEFT
+from tuneloop.task.answer_form import declared_form
+from tuneloop.task.label import is_abstention
 
 _FIRST_ERRORS_ABOVE = 0.05
 """The limit of the share of failures while there is no baseline that one could trust."""
@@ -78,7 +79,7 @@ class Refusals(Tally):
         self.examples.add(dict(zip(first["id"], map(quote, first["response"]), strict=True)))
 
     def _refuses(self, answer: str) -> bool:
-        return self._task.is_abstention(answer) or refusal_in(answer) is not None
+        return is_abstention(answer, self._task) or refusal_in(answer) is not None
 
     @property
     def parts(self) -> tuple[Sketch, ...]:

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from tuneloop.answer_form import confirms, corrects, edited_text
 from tuneloop.monitoring.measurement import Limit, Measurement, judge
 from tuneloop.monitoring.monitors.tally import Subject, Tally
 from tuneloop.monitoring.shift import Margin, judge_shift
 from tuneloop.monitoring.sketches import Counts, Mean, Scores, Share, Sketch
 from tuneloop.monitoring.window import Batch, Window
+from tuneloop.task.answer_form import confirms, corrects, edited_text
 
 
 class EditRate(Tally):

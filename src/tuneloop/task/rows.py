@@ -1,6 +1,7 @@
-"""The forms in which rows come: chat, prompt and completion, preference pairs.
+"""The one parser of rows: chat, prompt and completion, preference pairs.
 
-A form is recognised by its keys. Columns that are neither prompt nor answer become tags.
+Data sources and suites take the same forms. A form is recognised by its keys; in a data source,
+columns that are neither prompt nor answer become tags.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tuneloop.datasets.example import Message
 from tuneloop.modelfile import ColumnSettings
 
 # Tried in this order: the more telling name first.
@@ -33,8 +33,21 @@ _TAG_CHARACTERS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: str
+    """system, user or assistant"""
+    content: str
+
+    def as_row(self) -> dict[str, str]:
+        """The message in JSON form."""
+        return {"role": self.role, "content": self.content}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A row whose form was recognised."""
+    """A row to learn from whose form was recognised."""
 
     messages: tuple[Message, ...]
     completion: str
@@ -43,6 +56,16 @@ class Draft:
     """What was recognised, e.g. `chat` or `question → answer`."""
     rejected: str | None = None
     """The worse answer of a preference pair."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseDraft:
+    """A row to be asked whose form was recognised."""
+
+    messages: tuple[Message, ...]
+    """The prompt; ends with a user turn."""
+    expected: str | None
+    """The reference answer, if the row has one."""
 
 
 class FormError(Exception):
@@ -63,65 +86,80 @@ def recognise(value: Mapping[str, Any], columns: ColumnSettings | None = None) -
     Raises:
         FormError: with the reason code.
     """
-    draft = _draft(value, columns)
-    texts = (*(message.content for message in draft.messages), draft.completion)
-    for text in (*texts, draft.rejected or ""):
-        _check_text(text)
-    return draft
+    row = _row(value, columns)
+    if isinstance(row, _Unanswered):
+        raise row.why
+    _check_texts(row)
+    return row
 
 
-def recognise_prompt(
-    value: Mapping[str, Any], columns: ColumnSettings | None = None
-) -> tuple[Message, ...]:
-    """The prompt of a test case, whose answer may be missing.
+def recognise_case(value: Mapping[str, Any], columns: ColumnSettings | None = None) -> CaseDraft:
+    """Prompt and reference answer of a test case, whose answer may be missing or null.
 
     Raises:
         FormError: with the reason code.
     """
-    if columns is not None and columns.prompt in value:
-        return recognise({columns.answer: "", **value}, columns).messages
-    column = _first(_CHAT_COLUMNS, value)
-    if column is not None:
-        messages = _messages(value[column], column)
-        return _checked_prompt(messages[:-1] if messages[-1].role == "assistant" else messages)
-    return recognise({"completion": "", **value}).messages
+    row = _row(value, columns)
+    if isinstance(row, _Unanswered):
+        case = CaseDraft(messages=_checked_prompt(row.messages), expected=None)
+    else:
+        case = CaseDraft(messages=row.messages, expected=row.completion)
+    for text in (*(message.content for message in case.messages), case.expected or ""):
+        _check_text(text)
+    return case
 
 
-def _draft(value: Mapping[str, Any], columns: ColumnSettings | None) -> Draft:
+@dataclass(frozen=True, kw_only=True)
+class _Unanswered:
+    """A prompt without an answer: all that a test case needs, and no row to learn from."""
+
+    messages: tuple[Message, ...]
+    why: FormError
+
+
+def _row(value: Mapping[str, Any], columns: ColumnSettings | None) -> Draft | _Unanswered:
     declared = columns if columns is not None and columns.prompt in value else None
     if "chosen" in value and "rejected" in value:
         return _preference(value, declared.prompt if declared else None)
     if declared is not None:
-        if declared.answer not in value:
-            raise FormError("no_answer", f"the row has no column {declared.answer!r}")
-        return _prompt_and_completion(value, declared.prompt, declared.answer)
+        if declared.answer in value:
+            return _prompt_and_answer(value, declared.prompt, declared.answer)
+        why = FormError("no_answer", f"the row has no column {declared.answer!r}")
+        return _Unanswered(messages=_prompt(value, declared.prompt)[0], why=why)
     prompt = _first(PROMPT_COLUMNS, value)
     answer = _first(ANSWER_COLUMNS, value)
-    chat = _first(_CHAT_COLUMNS, value)
-    if chat is not None and "completion" in value:
-        return _prompt_and_completion(value, chat, "completion")
+    chat = _chat_column(value)
+    if chat is not None and value.get("completion") is not None:
+        return _prompt_and_answer(value, chat, "completion")
     if chat is not None:
-        return _chat(value, chat)
-    if prompt is None or answer is None:
-        found = ", ".join(map(repr, list(value)[:8])) or "none"
-        missing = "no prompt" if prompt is None else "no answer"
-        raise FormError(
-            "unknown_form",
-            f"{missing} among the columns {found}; expected messages, or prompt and completion",
-        )
-    return _prompt_and_completion(value, prompt, answer)
+        return _chat(value, chat, answer)
+    if prompt is not None and answer is not None:
+        return _prompt_and_answer(value, prompt, answer)
+    why = FormError("unknown_form", _nothing_of(value, "prompt" if prompt is None else "answer"))
+    if prompt is None:
+        raise why
+    return _Unanswered(messages=_prompt(value, prompt)[0], why=why)
 
 
-def _chat(value: Mapping[str, Any], column: str) -> Draft:
+def _nothing_of(value: Mapping[str, Any], part: str) -> str:
+    columns = ", ".join(map(repr, list(value)[:8])) or "none"
+    return f"no {part} among the columns {columns}; expected messages, or prompt and completion"
+
+
+def _chat(value: Mapping[str, Any], column: str, answer: str | None) -> Draft | _Unanswered:
+    """A conversation that ends with its answer, or stands beside it in another column."""
     messages = _messages(value[column], column)
-    if messages[-1].role != "assistant":
-        raise FormError("no_answer", f"{column} ends with a {messages[-1].role} turn")
-    return Draft(
-        messages=_checked_prompt(messages[:-1]),
-        completion=messages[-1].content,
-        tags=_tags(value, {column}),
-        form="chat",
-    )
+    if messages[-1].role == "assistant":
+        return Draft(
+            messages=_checked_prompt(messages[:-1]),
+            completion=messages[-1].content,
+            tags=_tags(value, {column}),
+            form="chat",
+        )
+    if answer is not None:
+        return _prompt_and_answer(value, column, answer)
+    why = FormError("no_answer", f"{column} ends with a {messages[-1].role} turn")
+    return _Unanswered(messages=messages, why=why)
 
 
 def _preference(value: Mapping[str, Any], prompt_column: str | None) -> Draft:
@@ -131,7 +169,7 @@ def _preference(value: Mapping[str, Any], prompt_column: str | None) -> Draft:
     (Rafailov et al. 2023, "Direct Preference Optimization", section 4).
     """
     chosen, rejected = value["chosen"], value["rejected"]
-    column = prompt_column or _first(_CHAT_COLUMNS, value) or _first(PROMPT_COLUMNS, value)
+    column = prompt_column or _chat_column(value) or _first(PROMPT_COLUMNS, value)
     if column is None:
         # TRL's implicit prompt: both are whole conversations, which differ in their last turn.
         one, other = _messages(chosen, "chosen"), _messages(rejected, "rejected")
@@ -159,25 +197,36 @@ def _preference(value: Mapping[str, Any], prompt_column: str | None) -> Draft:
     )
 
 
-def _prompt_and_completion(value: Mapping[str, Any], prompt: str, answer: str) -> Draft:
-    used = {prompt, answer}
-    if isinstance(value[prompt], list):
-        messages = _messages(value[prompt], prompt)
+def _prompt_and_answer(value: Mapping[str, Any], prompt: str, answer: str) -> Draft | _Unanswered:
+    messages, used = _prompt(value, prompt, answer=answer)
+    if value[answer] is None:
+        why = FormError("missing_value", f"{answer} is null; expected text")
+        return _Unanswered(messages=messages, why=why)
+    return Draft(
+        messages=messages,
+        completion=_answer(value[answer], answer),
+        tags=_tags(value, used),
+        form=f"{prompt} → {answer}",
+    )
+
+
+def _prompt(
+    value: Mapping[str, Any], column: str, *, answer: str = ""
+) -> tuple[tuple[Message, ...], set[str]]:
+    """The turns before the answer, and the columns that went into the row."""
+    used = {column, answer}
+    if isinstance(value[column], list):
+        messages = _messages(value[column], column)
     else:
-        text = _text(value[prompt], prompt)
-        if prompt.lower() == "instruction" and value.get("input") and answer != "input":
+        text = _text(value[column], column)
+        if column.lower() == "instruction" and value.get("input") and answer != "input":
             text = f"{text}\n\n{_text(value['input'], 'input')}"
             used.add("input")
         messages = (Message(role="user", content=text),)
         if isinstance(value.get("system"), str) and value["system"].strip():
             messages = (Message(role="system", content=value["system"]), *messages)
             used.add("system")
-    return Draft(
-        messages=_checked_prompt(messages),
-        completion=_answer(value[answer], answer),
-        tags=_tags(value, used),
-        form=f"{prompt} → {answer}",
-    )
+    return _checked_prompt(messages), used
 
 
 def _messages(value: Any, column: str) -> tuple[Message, ...]:
@@ -242,6 +291,12 @@ def _text(value: Any, where: str) -> str:
     return value
 
 
+def _check_texts(draft: Draft) -> None:
+    texts = (*(message.content for message in draft.messages), draft.completion)
+    for text in (*texts, draft.rejected or ""):
+        _check_text(text)
+
+
 def _check_text(text: str) -> None:
     if "\0" in text:
         raise FormError("nul_byte", "a text holds NUL, which databases and tokenisers refuse")
@@ -277,6 +332,14 @@ def _tag_text(value: Any) -> str:
         text = str(value)
         return text if len(text) <= _TAG_CHARACTERS else ""
     return ""
+
+
+def _chat_column(value: Mapping[str, Any]) -> str | None:
+    """The key of the conversation; beside a prompt, what is no list is only its name."""
+    column = _first(_CHAT_COLUMNS, value)
+    if column is None or isinstance(value[column], list) or _first(PROMPT_COLUMNS, value) is None:
+        return column
+    return None
 
 
 def _first(columns: tuple[str, ...], value: Mapping[str, Any]) -> str | None:
