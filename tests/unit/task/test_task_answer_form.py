@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from tuneloop import review
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.filters import first_objection, make_filters
 from tuneloop.errors import ModelFileError
 from tuneloop.evaluation import scorers
 from tuneloop.evaluation.suites import Case
 from tuneloop.modelfile import DataSettings, ModelSettings, TaskSettings
-from tuneloop.retraining import review
 from tuneloop.task.answer_form import declared_form, json_object, schema_check
 from tuneloop.task.rows import Message
 
