@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tuneloop.deployment.load import Load
     from tuneloop.deployment.release import Release
     from tuneloop.deployment.rollouts import Rollout
-    from tuneloop.evaluation.report import Report
+    from tuneloop.evaluation.readable_report import Report
     from tuneloop.evaluation.stage import Evaluation
     from tuneloop.monitoring.alerts import Alert
     from tuneloop.monitoring.measurement import Measurement
