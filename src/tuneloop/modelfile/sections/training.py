@@ -6,7 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tuneloop.modelfile.sections.base import Section, Share
+from tuneloop.modelfile.sections.base import NameIn, Section, Share
+from tuneloop.table import TRACKER_GROUP
+
+TRACKER_NAMES = ("mlflow", "wandb", "tensorboard")
+TrackerName = Annotated[str, NameIn(TRACKER_GROUP, TRACKER_NAMES)]
 
 
 class TrainingSettings(Section):
@@ -52,4 +56,6 @@ class TrainingSettings(Section):
     minimum_pairs: Annotated[int, Field(ge=1)] = Field(
         50, description="DPO: fewer pairs than this are refused."
     )
-    trackers: tuple[Literal["mlflow", "wandb", "tensorboard"], ...] = ()
+    trackers: tuple[TrackerName, ...] = Field(
+        (), description="Where losses are also written: to experiment trackers."
+    )
