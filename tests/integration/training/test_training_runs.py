@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from installed_package import install
 from training_rows import make_rows, write_rows
 from tuneloop.errors import TrainingError
+from tuneloop.table import TRACKER_GROUP
 from tuneloop.training.config import TrainingConfig
 from tuneloop.training.spec import TrainingSpec
 
@@ -169,22 +172,28 @@ def test_early_stopping_counts_on_after_an_interruption(
     assert (finished.record["best_eval_step"], finished.record["best_eval_epoch"]) == (6, 2)
 
 
-def test_trackers_are_told_the_losses_of_the_record(
-    spec: TrainingSpec, monkeypatch: pytest.MonkeyPatch
+TRACKER = """
+from transformers import TrainerCallback
+from tuneloop.training.trackers import Tracker
+
+TOLD = []
+
+class Callback(TrainerCallback):
+    def on_log(self, args, state, control, logs, **kwargs):
+        TOLD.append(dict(logs))
+
+TRACKER = Tracker(name="acme", about="a list in memory", callback=Callback)
+"""
+
+
+def test_a_packages_tracker_is_told_the_losses_of_the_record(
+    spec: TrainingSpec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Not the mean over the steps that this process made."""
-    from transformers import TrainerCallback
-
-    from tuneloop.training import run
-
-    told: list[dict[str, Any]] = []
-
-    class Tracker(TrainerCallback):  # type: ignore[misc]
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any, **kwargs: Any) -> None:
-            told.append(dict(logs))
-
-    made = run.callbacks
-    monkeypatch.setattr(run, "callbacks", lambda *a, **k: [*made(*a, **k), Tracker()])
+    adds = {TRACKER_GROUP: {"acme": "acme:TRACKER"}}
+    install(tmp_path, monkeypatch, module=TRACKER, adds=adds)
+    told: list[dict[str, Any]] = importlib.import_module("acme").TOLD
+    spec = replace(spec, config=replace(spec.config, trackers=("acme",)))
     asked: list[int] = []
 
     def in_the_second_epoch() -> bool:
