@@ -9,8 +9,7 @@ from tuneloop.errors import EvaluationError
 from tuneloop.evaluation.judging.calibration import Calibration, corrected
 from tuneloop.evaluation.judging.judge import Judge, Unjudged, Verdict
 from tuneloop.evaluation.judging.prompt import Exchange
-from tuneloop.evaluation.metrics import Metric
-from tuneloop.evaluation.scorers import Score
+from tuneloop.evaluation.scorers.base import Metric, Score
 from tuneloop.evaluation.suites import Case
 from tuneloop.hashing import digest_json
 from tuneloop.intervals import Figure
