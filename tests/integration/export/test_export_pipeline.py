@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tuneloop.deployment.backends.llamacpp import LlamaServer, LlamaSettings
+from tuneloop.deployment.export.forms.form import gguf_name
 from tuneloop.deployment.export.merge import merge_adapter
 from tuneloop.deployment.export.observe import Weights, http_poster, observe_server, observe_weights
 from tuneloop.deployment.export.parity import (
@@ -24,7 +25,7 @@ from tuneloop.deployment.export.parity import (
     judge_parity,
     require_parity,
 )
-from tuneloop.deployment.export.stage import Export, export_candidate, gguf_name, open_export
+from tuneloop.deployment.export.stage import Export, export_candidate, open_export
 from tuneloop.errors import DeploymentError, GateError
 from tuneloop.progress import Silent
 from tuneloop.registry.base_model import BaseModel, resolve_base

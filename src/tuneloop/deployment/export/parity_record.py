@@ -17,6 +17,7 @@ from typing import Any
 
 from tuneloop.deployment.backends.llamacpp import server_version
 from tuneloop.deployment.export.disk import partial_file
+from tuneloop.deployment.export.forms.form import SAFETENSORS
 from tuneloop.deployment.export.parity import (
     ADAPTER,
     DEFAULT_POSITIONS,
@@ -24,7 +25,7 @@ from tuneloop.deployment.export.parity import (
     ParityBounds,
     ParityVerdict,
 )
-from tuneloop.deployment.export.stage import SAFETENSORS, Export
+from tuneloop.deployment.export.stage import Export
 from tuneloop.hashing import canonical_json, digest_json, short
 
 
