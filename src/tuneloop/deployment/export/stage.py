@@ -379,7 +379,9 @@ def _remove(target: Path) -> None:
 
 
 def _files(target: Path) -> list[Path]:
-    return sorted(target.rglob("*")) if target.is_dir() else [target]
+    if not target.is_dir():
+        return [target]
+    return sorted(path for path in target.rglob("*") if path.is_file())
 
 
 def _describe(path: Path, output: Path) -> ExportedFile:
