@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from installed_package import install
 from monitoring_data import interaction, measure
-from tiny_desk import ROOT, tuneloop
+from tiny_desk import ROOT
+from tuneloop.cli import main as cli
 from tuneloop.datasets.readers import BadRow, RawRow, read_rows
 from tuneloop.deployment.export.forms.form import Making
 from tuneloop.deployment.export.forms.table import form_of
@@ -98,14 +100,14 @@ def test_its_monitor_alerts(installed: Path) -> None:
     assert measure(monitor.tally, rows).verdict == "alert"
 
 
-def test_doctor_lists_what_works_and_what_does_not(installed: Path, tmp_path: Path) -> None:
+def test_doctor_lists_what_works_and_what_does_not(installed: Path) -> None:
     described = installed / "broken-0.1.dist-info"
     described.mkdir()
     (described / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 0.1\n")
     (described / "entry_points.txt").write_text(
         "[tuneloop.scorers]\nrude = broken_module:RUDE\n[tuneloop.forms]\nq8_0 = broken_module:Q\n"
     )
-    said = tuneloop(tmp_path, "doctor", "--json", PYTHONPATH=f"{ROOT / 'src'}:{installed}")
+    said = CliRunner().invoke(cli.app, ["doctor", "--json"])
     found = {row["name"]: row for row in json.loads(said.stdout)}
     assert found["scorers: words"]["state"] == "ok"
     assert found["scorers: words"]["detail"] == "acme-tuneloop 1.2"
