@@ -27,7 +27,6 @@ class FormatCompliance(Tally):
         self.fitting, self.misfits = Share(), Examples()
 
     def add(self, batch: Batch) -> None:
-        """See `Tally`."""
         answers = batch.different_texts
         fit = [self._fits(answer) for answer in answers["response"]]
         misfit = answers.filter([not one for one in fit])
@@ -38,11 +37,9 @@ class FormatCompliance(Tally):
 
     @property
     def parts(self) -> tuple[Sketch, ...]:
-        """See `Tally`."""
         return self.fitting, self.misfits
 
     def measure(self, window: Window) -> Measurement:
-        """See `Tally`."""
         return judge(
             self.name,
             window,
@@ -70,7 +67,6 @@ class Refusals(Tally):
         self.refused, self.examples = Share(), Examples()
 
     def add(self, batch: Batch) -> None:
-        """See `Tally`."""
         answers = batch.different_texts
         refused = answers.filter([self._refuses(answer) for answer in answers["response"]])
         self.refused.add(int(refused["times"].sum()), batch.texts.height)
@@ -82,11 +78,9 @@ class Refusals(Tally):
 
     @property
     def parts(self) -> tuple[Sketch, ...]:
-        """See `Tally`."""
         return self.refused, self.examples
 
     def measure(self, window: Window) -> Measurement:
-        """See `Tally`."""
         return judge_shift(
             self.name,
             window,
@@ -118,7 +112,6 @@ class Errors(Tally):
         self.failed, self.left, self.reasons = Share(), Share(), Counts()
 
     def add(self, batch: Batch) -> None:
-        """See `Tally`."""
         import polars as pl
 
         rows, status, error = batch.interactions, pl.col("status"), pl.col("error")
@@ -130,7 +123,6 @@ class Errors(Tally):
 
     @property
     def parts(self) -> tuple[Sketch, ...]:
-        """See `Tally`."""
         return self.failed, self.left, self.reasons
 
     def measure(self, window: Window) -> Measurement:
