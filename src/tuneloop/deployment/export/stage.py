@@ -150,18 +150,8 @@ def export_candidate(
 
     merging = "Merging the trained weights into the base"
     steps.run(SAFETENSORS, safetensors, merge, progress, doing=merging)
-    made = {SAFETENSORS}
-
-    def ensure(form: Form) -> None:
-        if form.name in made:
-            return
-        made.add(form.name)
-        if form.made_from not in made and not steps.is_whole(form.name):
-            ensure(form_of(form.made_from))
-        steps.make(form, model=name, progress=progress)
-
     for form in wanted:
-        ensure(form)
+        steps.make(form, model=name, progress=progress)
     return _finish(output, inputs, steps, names)
 
 
@@ -214,6 +204,7 @@ class _Steps:
         self._inputs = inputs
         self.done = done
         self._verified: set[str] = set()
+        self._made: set[str] = set()
 
     @classmethod
     def load(cls, output: Path, inputs: Mapping[str, Any]) -> _Steps:
@@ -287,15 +278,19 @@ class _Steps:
         progress.note(f"{name}: {in_megabytes(self.done[name].size_bytes)} in {seconds:.1f} s")
 
     def make(self, form: Form, *, model: str, progress: Progress) -> None:
-        """Make a form from the one before it, unless its files are whole."""
-        source = form.made_from
-        making = Making(
-            source=self._output / (source if source == SAFETENSORS else form_of(source).file),
-            target=self._output / form.file,
-            model=model,
-            progress=progress,
-        )
-        self.run(form.name, making.target, lambda: form.make(making), progress, doing=form.about)
+        """Make a form, and before it what it is made from, unless its files are whole."""
+        if form.name in self._made:
+            return
+        self._made.add(form.name)
+        source = self._output / form.made_from
+        if form.made_from != SAFETENSORS:
+            before = form_of(form.made_from)
+            source = self._output / before.file
+            if not self.is_whole(form.name):
+                self.make(before, model=model, progress=progress)
+        target = self._output / form.file
+        making = Making(source=source, target=target, model=model, progress=progress)
+        self.run(form.name, target, lambda: form.make(making), progress, doing=form.about)
 
     def is_whole(self, name: str) -> bool:
         """Whether a step was finished and its bytes are still those."""
