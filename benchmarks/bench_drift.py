@@ -38,7 +38,7 @@ from tuneloop.monitoring.drift.reference import (
     reference_from_vectors,
 )
 from tuneloop.monitoring.drift.sketch import DriftSketch
-from tuneloop.monitoring.drift.verdict import DriftVerdict, verdict
+from tuneloop.monitoring.drift.verdict import TEXTBOOK_PSI, DriftVerdict, verdict
 from tuneloop.monitoring.embedders import Embedder, LocalModelEmbedder, StaticEmbedder
 
 if TYPE_CHECKING:
@@ -148,7 +148,9 @@ def _tuneloop(reference: DriftReference, live: Vectors, windows: Windows) -> dic
         verdicts = [judged(reference, live[window]) for window in rows]
         found[str(n)] = {
             "tuneloop": _share([one.state == "drift" for one in verdicts]),
-            "textbook_psi": _share([bool(one.textbook_alert) for one in verdicts]),
+            "textbook_psi": _share(
+                [one.psi is not None and one.psi > TEXTBOOK_PSI for one in verdicts]
+            ),
         }
     return found
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import sqlalchemy as sa
 
 from tuneloop import intervals
 from tuneloop.monitoring import alerts
@@ -76,3 +79,27 @@ def waiting(number: int = 1, **values: Any) -> WaitingAlert:
         "retry_at": None,
     }
     return WaitingAlert(**(plain | values))
+
+
+@contextmanager
+def before_each(
+    workspace: Workspace, statement: str, act: Callable[[sa.Connection], object]
+) -> Iterator[None]:
+    """Let something happen in the records just before each statement that begins so."""
+    acting = False
+
+    def listen(connection: sa.Connection, cursor: object, text: str, *_: object) -> None:
+        nonlocal acting
+        if text.startswith(statement) and not acting:
+            acting = True
+            try:
+                act(connection)
+            finally:
+                acting = False
+
+    engine = workspace.records.engine
+    sa.event.listen(engine, "before_cursor_execute", listen)
+    try:
+        yield
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", listen)

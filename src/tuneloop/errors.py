@@ -14,6 +14,7 @@
     │   └── ConflictError         somebody else changed it first
     ├── BusyError                 another process is doing this
     ├── NotAllowedError           this person may not do it
+    ├── ExtensionError            what an installed package adds cannot be used
     └── MissingExtraError         an optional dependency is not installed
 
 A message says what was expected, what was found and where; ``remedy`` says what to do next.
@@ -96,6 +97,10 @@ class BusyError(TuneloopError):
 
 class NotAllowedError(TuneloopError):
     """This person may not do it; the message says who may."""
+
+
+class ExtensionError(TuneloopError):
+    """What an installed package adds to tuneloop cannot be used; the message names the package."""
 
 
 class MissingExtraError(TuneloopError):

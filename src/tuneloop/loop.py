@@ -31,7 +31,7 @@ from tuneloop.deployment.release import Release
 from tuneloop.deployment.rollouts import Rollout
 from tuneloop.errors import UsageError
 from tuneloop.evaluation import stage as evaluations
-from tuneloop.evaluation.report import Report
+from tuneloop.evaluation.readable_report import Report
 from tuneloop.evaluation.stage import Evaluation
 from tuneloop.lineage import retention, tracing
 from tuneloop.modelfile import ModelFile, ModelSettings

@@ -20,6 +20,7 @@ from tuneloop import serving
 from tuneloop.candidates import answered
 from tuneloop.deployment.backends.base import Server, ServerHandle
 from tuneloop.deployment.export.base import BaseFile, base_file
+from tuneloop.deployment.export.forms.form import F16, SAFETENSORS
 from tuneloop.deployment.export.parity import (
     MERGED,
     ParityVerdict,
@@ -28,12 +29,9 @@ from tuneloop.deployment.export.parity import (
 )
 from tuneloop.deployment.export.parity_record import ParityRecord
 from tuneloop.deployment.export.stage import (
-    F16,
-    SAFETENSORS,
     Export,
     ExportedForm,
     export_candidate,
-    gguf_name,
     is_export_of,
     open_export,
 )
@@ -224,7 +222,7 @@ def _check(
     """Parity of every hop, and the table of the forms that do not serve."""
     serves, reader = project.model.export.serve, serving.reader()
     forms = {made.path(name): form for name, form in made.forms.items()}
-    unserved = [name for name in made.forms if name not in (SAFETENSORS, serves)]
+    unserved = [name for name, form in made.forms.items() if form.is_gguf and name != serves]
     rows: dict[str, QuantisationRow] = {}
 
     @contextmanager
@@ -347,7 +345,7 @@ def _exported(
     return Exported(
         artifact=artifact,
         export=made,
-        served=ServedFile(name=gguf_name(serve), digest=form.files[0].digest),
+        served=ServedFile(name=form.place, digest=form.files[0].digest),
         chat_template=digest_file(template) if template.is_file() else "",
         parity=parity,
         unserved=unserved,

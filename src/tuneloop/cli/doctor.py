@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import platform
@@ -9,6 +10,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import typer
 from rich.text import Text
@@ -23,7 +25,18 @@ from tuneloop.cli.terminal import (
     print_json,
     table,
 )
-from tuneloop.errors import TuneloopError
+from tuneloop.errors import ExtensionError, TuneloopError
+from tuneloop.table import (
+    FORM_GROUP,
+    GROUPS,
+    MONITOR_GROUP,
+    READER_GROUP,
+    SCORER_GROUP,
+    TRACKER_GROUP,
+    Extension,
+    Table,
+    extensions,
+)
 
 _MIN_FREE_BYTES = 5_000_000_000
 _EXTRAS = {
@@ -48,6 +61,13 @@ _NEEDED_FOR = {
     "evaluate": "evaluation",
     "monitor": "novelty",
 }
+_TABLES = {
+    READER_GROUP: "tuneloop.datasets.readers",
+    TRACKER_GROUP: "tuneloop.training.trackers",
+    SCORER_GROUP: "tuneloop.evaluation.scorers.table",
+    FORM_GROUP: "tuneloop.deployment.export.forms.table",
+    MONITOR_GROUP: "tuneloop.monitoring.monitors.table",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,13 +83,13 @@ class Finding:
 def doctor(json_: JsonOption = False) -> None:
     """Check the installation; exit code 1 when something is missing.
 
-    Looks at Python, the optional parts, disk, memory and processors; in a model's folder also at
-    who can judge the model.
+    Looks at Python, the optional parts, disk, memory, processors and what other packages add; in a
+    model's folder also at who can judge the model.
 
     Example: tuneloop doctor --json
     """
     findings = [_python(), *(_extra(name) for name in _EXTRAS), _disk(), _machine(), _tools()]
-    findings += _people()
+    findings += [*_extensions(), *_people()]
     if json_:
         print_json(findings)
     else:
@@ -126,6 +146,40 @@ def _machine() -> Finding:
     gpu = shutil.which("nvidia-smi")
     detail = f"{os.cpu_count()} processors, {memory / 1e9:.0f} GB memory, "
     return Finding(name="machine", state="ok", detail=detail + ("a GPU" if gpu else "no GPU"))
+
+
+def _extensions() -> list[Finding]:
+    """What packages add to the tables; each is imported, to see whether it works."""
+    findings = []
+    for group in GROUPS:
+        table_name = group.rpartition(".")[2]
+        try:
+            added = extensions(group)
+        except ExtensionError as e:
+            findings.append(Finding(name=table_name, state="warning", detail=e.message))
+            continue
+        findings += [_extension(table_name, extension) for extension in added.values()]
+    return findings
+
+
+def _extension(table_name: str, extension: Extension) -> Finding:
+    name = f"{table_name}: {extension.name}"
+    entries = _table(extension.group)
+    if extension.name in entries.own:
+        detail = f"{extension.package} adds it, but the name is tuneloop's own; it is not used"
+        return Finding(name=name, state="warning", detail=detail)
+    try:
+        entries.find(extension.name)
+    except ExtensionError as e:
+        return Finding(name=name, state="warning", detail=e.message)
+    return Finding(name=name, state="ok", detail=extension.package)
+
+
+def _table(group: str) -> Table[Any]:
+    """The table of a group; what it needs is imported only where a package adds to it."""
+    module = importlib.import_module(_TABLES[group])
+    entries: Table[Any] = getattr(module, group.rpartition(".")[2].upper())
+    return entries
 
 
 def _people() -> list[Finding]:

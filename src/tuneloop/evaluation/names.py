@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tuneloop.errors import EvaluationError, ModelFileError
+from tuneloop.errors import EvaluationError, ExtensionError, ModelFileError
 from tuneloop.evaluation import gates
 from tuneloop.evaluation.gates import Gate
 from tuneloop.evaluation.judging import metric as judging
-from tuneloop.evaluation.metrics import (
-    RUN_METRICS,
-    Metric,
-    metrics_for,
-    text_metric_names,
-    unfit_references,
-)
+from tuneloop.evaluation.metrics import RUN_METRICS, Metric, metrics_for, unfit_references
 from tuneloop.evaluation.plan import HELD_OUT, metric_in, metrics_in_gates
+from tuneloop.evaluation.scorers import text
 from tuneloop.evaluation.suites import load_suite
 from tuneloop.modelfile import ColumnSettings, EvaluationSettings, KeyPath, Problem, TaskSettings
 
@@ -93,7 +88,7 @@ def _gate_problems(
 ) -> Iterator[Problem]:
     suites = [HELD_OUT, *dict.fromkeys(suite.name for suite in settings.suites)]
     try:
-        metrics = {one.name: one for one in metrics_for(task, extra=text_metric_names())}
+        metrics = {one.name: one for one in metrics_for(task, extra=text.NAMES)}
     except ModelFileError as e:
         yield Problem(at=("task", "output_schema"), message=e.message, remedy=e.remedy)
         return
@@ -106,7 +101,7 @@ def _gate_problems(
                 metrics={suite: [*metrics, *RUN_METRICS] for suite in suites},
                 main_suite=HELD_OUT,
             )
-        except EvaluationError as e:
+        except (EvaluationError, ExtensionError) as e:
             yield Problem(at=at, message=e.message, remedy=_needed(key, suites, task) or e.remedy)
             continue
         # Which way a team's own metric goes is theirs to say.
@@ -128,17 +123,16 @@ def _bring_along(
 
     Raises:
         EvaluationError: there is no such function, or no judge.
+        ExtensionError: the package that adds its scorer cannot be used.
     """
     for name in metrics_in_gates([key], suites):
-        if name != judging.NAME:
-            metrics |= {one.name: one for one in metrics_for(task, extra=[name])}
-        elif not judge:
+        if name == judging.NAME and not judge:
             raise EvaluationError(
                 f"Gate {key!r} needs a judge, and the model file declares none.",
                 remedy="Add a `judge` section with `base_url` and `model`, or remove the gate.",
             )
-        else:
-            metrics[name] = judging.uncalled()
+        brought = metrics_for(task, extra=[name], judge=judging.uncalled)
+        metrics |= {metric.name: metric for metric in brought}
 
 
 def _higher_is_better(gate: Gate, metrics: Mapping[str, Metric]) -> bool:

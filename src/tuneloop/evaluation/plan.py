@@ -12,13 +12,8 @@ from tuneloop.errors import EvaluationError
 from tuneloop.evaluation import gates
 from tuneloop.evaluation.gates import GateLock, SuiteSize
 from tuneloop.evaluation.judging import metric as judging
-from tuneloop.evaluation.metrics import (
-    RUN_METRICS,
-    Metric,
-    metrics_for,
-    text_metric_names,
-    unfit_references,
-)
+from tuneloop.evaluation.metrics import RUN_METRICS, Metric, metrics_for, unfit_references
+from tuneloop.evaluation.scorers.table import is_on_demand
 from tuneloop.evaluation.suites import Suite, held_out_suite, load_suite
 from tuneloop.evaluation.targets import Sampling
 from tuneloop.hashing import digest_json
@@ -154,11 +149,14 @@ def metrics_of(
 
     Raises:
         EvaluationError: for a function that cannot be used, or a judge that is not there.
+        ExtensionError: a package that adds scorers cannot be used.
         ModelFileError: for a schema that cannot be used.
     """
     extra = [*scorers, *metrics_in_gates(settings.gates, suites)]
-    metrics = metrics_for(task, extra=[name for name in extra if name != judging.NAME])
-    return (*metrics, _judged(judge)) if judging.NAME in extra else metrics
+    # The judge stands last: the order of the metrics is part of gate locks.
+    judged = [judging.NAME] if judging.NAME in extra else []
+    named = [name for name in extra if name != judging.NAME]
+    return metrics_for(task, extra=[*named, *judged], judge=judge)
 
 
 def minimum_of(settings: EvaluationSettings) -> int:
@@ -240,20 +238,11 @@ def metric_in(key: str, suites: Sequence[str]) -> str:
 
 
 def metrics_in_gates(keys: Iterable[str], suites: Sequence[str]) -> Iterable[str]:
-    """The metrics that gates bring along by themselves: text metrics, a user's own, the judge."""
+    """The metrics that gates bring along by themselves: those that are measured on demand."""
     for key in keys:
         name = metric_in(key, suites)
-        if ":" in name or name in (*text_metric_names(), judging.NAME):
+        if is_on_demand(name):
             yield name
-
-
-def _judged(judge: Callable[[], Metric] | None) -> Metric:
-    if judge is None:
-        raise EvaluationError(
-            "A gate or scorer names the metric 'judge', but there is no judge here to ask.",
-            remedy="Remove it, or evaluate with the model file's judge.",
-        )
-    return judge()
 
 
 def _notes(suites: Sequence[Suite], task: TaskSettings) -> list[str]:

@@ -1,20 +1,17 @@
-"""The report of an evaluation: one JSON value, shown as text, as HTML, or as it is.
+"""The report of an evaluation: one JSON value.
 
-The JSON is the report; terminal and HTML are views of it, so that a stored report can be shown
-again. A figure is always `{"value", "low", "high", "n"}`; shares are in 0..1.
+The JSON is the report; terminal and HTML are views of it (see `readable_report`), so that a stored
+report can be shown again. A figure is always `{"value", "low", "high", "n"}`; shares are in 0..1.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tuneloop.errors import EvaluationError
 from tuneloop.evaluation.comparison import Comparison
 from tuneloop.evaluation.gates import GateOutcome
 from tuneloop.evaluation.plan import EvaluationPlan
@@ -22,15 +19,11 @@ from tuneloop.evaluation.results import CaseResult, SuiteResult
 from tuneloop.evaluation.suites import Case
 from tuneloop.intervals import Figure
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
 FORMAT = 1
 CANDIDATE = "candidate"
 WORST_CASES = 20
 CHANGED_CASES = 20
 _QUALITY_METRICS = ("correct", "accuracy", "format")
-FILE_NAME = "report.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,66 +56,6 @@ class ParityHop:
     detail: str = ""
 
 
-class Report:
-    """A finished evaluation, readable in three forms."""
-
-    def __init__(self, data: Mapping[str, Any]) -> None:
-        """`data` is what `as_json` gave."""
-        if data.get("format") != FORMAT:
-            raise EvaluationError(
-                f"Expected a report of format {FORMAT}, got {data.get('format')!r}.",
-                remedy="It was written by another version of tuneloop: use that one to read it.",
-            )
-        self._data = dict(data)
-
-    def as_json(self) -> dict[str, Any]:
-        """The report itself."""
-        return self._data
-
-    @property
-    def verdict(self) -> str:
-        """Of the gates: passed, failed or refused."""
-        return str(self._data["verdict"])
-
-    @property
-    def reason(self) -> str:
-        """Why, in one sentence."""
-        return str(self._data["reason"])
-
-    @property
-    def figures(self) -> dict[str, Any]:
-        """The candidate's metrics on the main suite: name → value, low, high, n."""
-        found: dict[str, Any] = self._data["suites"][0]["figures"][CANDIDATE]
-        return found
-
-    def as_html(self) -> str:
-        """One self-contained page; everything that a model said is escaped."""
-        from tuneloop.evaluation.report_html import page
-
-        return page(self._data)
-
-    def as_terminal(self) -> list[RenderableType]:
-        """Renderables for a Rich console, top to bottom."""
-        from tuneloop.evaluation.report_terminal import parts
-
-        return parts(self._data)
-
-    def write(self, folder: Path) -> None:
-        """Write `report.html` and, last, `report.json`."""
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "report.html").write_text(self.as_html(), encoding="utf-8")
-        text = json.dumps(self._data, ensure_ascii=False, indent=1, allow_nan=False)
-        (folder / FILE_NAME).write_text(text, encoding="utf-8")
-
-    @classmethod
-    def read(cls, folder: Path) -> Report:
-        """Read a report that `write` wrote."""
-        try:
-            return cls(json.loads((folder / FILE_NAME).read_text(encoding="utf-8")))
-        except (OSError, ValueError) as e:
-            raise EvaluationError(f"There is no readable report in {folder}: {e}.") from e
-
-
 def fields_of(suite: Mapping[str, Any], label: str) -> Mapping[str, Any]:
     """Field → figures and counts; nothing for a task without, or in a report of earlier days."""
     found: Mapping[str, Any] = suite.get("fields", {}).get(label, {})
@@ -146,37 +79,36 @@ def make_report(
     quantisations: Sequence[QuantisationRow] = (),
     parity: Sequence[ParityHop] = (),
     notes: Sequence[str] = (),
-) -> Report:
+) -> dict[str, Any]:
     """Put a report together; `results` is label (`candidate` first, `production`, `base`) → suites.
 
     They are in the order of the plan; a reference may have answered only the first of them.
     """
     mine = results[CANDIDATE]
-    return Report(
-        _plain(
-            {
-                "format": FORMAT,
-                "evaluation": evaluation,
-                "model": plan.model,
-                "created_at": created_at.isoformat(timespec="seconds"),
-                "subjects": {label: of[0].target for label, of in results.items()},
-                "verdict": outcome.verdict,
-                "reason": outcome.reason,
-                "gate_lock": plan.gate_lock.digest,
-                "gates": [_gate(result) for result in outcome.results],
-                "plan": _plan(plan),
-                "suites": [
-                    _suite({label: of[i] for label, of in results.items() if i < len(of)})
-                    for i in range(len(mine))
-                ],
-                "comparisons": [_comparison(c, results, plan) for c in comparisons],
-                "repeatability": repeatability,
-                "quantisations": quantisations,
-                "parity": parity,
-                "notes": [*plan.notes, *notes, *_result_notes(mine)],
-            }
-        )
+    report: dict[str, Any] = _plain(
+        {
+            "format": FORMAT,
+            "evaluation": evaluation,
+            "model": plan.model,
+            "created_at": created_at.isoformat(timespec="seconds"),
+            "subjects": {label: of[0].target for label, of in results.items()},
+            "verdict": outcome.verdict,
+            "reason": outcome.reason,
+            "gate_lock": plan.gate_lock.digest,
+            "gates": [_gate(result) for result in outcome.results],
+            "plan": _plan(plan),
+            "suites": [
+                _suite({label: of[i] for label, of in results.items() if i < len(of)})
+                for i in range(len(mine))
+            ],
+            "comparisons": [_comparison(c, results, plan) for c in comparisons],
+            "repeatability": repeatability,
+            "quantisations": quantisations,
+            "parity": parity,
+            "notes": [*plan.notes, *notes, *_result_notes(mine)],
+        }
     )
+    return report
 
 
 def _plan(plan: EvaluationPlan) -> dict[str, Any]:

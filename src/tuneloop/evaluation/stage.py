@@ -19,12 +19,12 @@ from tuneloop.errors import EvaluationError
 from tuneloop.evaluation import gates
 from tuneloop.evaluation.comparison import Comparison, can_compare, compare, standing
 from tuneloop.evaluation.plan import EvaluationPlan
+from tuneloop.evaluation.readable_report import Report
 from tuneloop.evaluation.repeatability import Repeats
 from tuneloop.evaluation.report import (
     CANDIDATE,
     ParityHop,
     QuantisationRow,
-    Report,
     make_report,
 )
 from tuneloop.evaluation.results import SuiteResult, measure
@@ -112,21 +112,23 @@ def evaluate(
         )
         comparisons = _comparisons(plan, subjects, results)
         again = ask_again(results[CANDIDATE][0]) if ask_again else None
-        report = make_report(
-            evaluation=row.id,
-            created_at=row.created_at,
-            plan=plan,
-            outcome=outcome,
-            results=results,
-            comparisons=comparisons,
-            repeatability=again.figure.as_json() if again else None,
-            quantisations=quantisations(results[CANDIDATE][0]) if quantisations else (),
-            parity=parity,
-            notes=[
-                *notes,
-                *_differences(plan, subjects),
-                *_remarks(plan, results[CANDIDATE][0]),
-            ],
+        report = Report(
+            make_report(
+                evaluation=row.id,
+                created_at=row.created_at,
+                plan=plan,
+                outcome=outcome,
+                results=results,
+                comparisons=comparisons,
+                repeatability=again.figure.as_json() if again else None,
+                quantisations=quantisations(results[CANDIDATE][0]) if quantisations else (),
+                parity=parity,
+                notes=[
+                    *notes,
+                    *_differences(plan, subjects),
+                    *_remarks(plan, results[CANDIDATE][0]),
+                ],
+            )
         )
         artifact = _store(workspace, report, _answer_rows(plan, subjects, results, again))
     except Exception:

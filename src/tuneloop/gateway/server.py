@@ -33,9 +33,25 @@ _OTHER_FILES = 128
 _ABANDONED_SECONDS = 10.0
 """For the requests under way when the process that started this one is gone."""
 
+_FLAGS = {
+    "name": "among the gateways on this port",
+    "processes": "gateways on this port",
+    "body_bytes": "largest request",
+    "body_seconds": "for a whole request",
+    "header_seconds": "for a request's head",
+    "silence_timeout_seconds": "how long a model server may send nothing",
+    "drain_seconds": "before a stop",
+}
+"""Fields of `GatewaySettings` that have a flag, with what its help says."""
+
 
 def command(
-    *, routes: Path, spool: Path, port: int, host: str = "127.0.0.1", segment_seconds: float = 2.0
+    *,
+    routes: Path,
+    spool: Path,
+    port: int,
+    host: str = "127.0.0.1",
+    segment_seconds: float = SpoolLimits.segment_seconds,
 ) -> list[str]:
     """The command line that starts a gateway, for whoever supervises it."""
     flags = {
@@ -169,15 +185,12 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT)
     parser.add_argument("--fd", type=int, help="accept from this inherited socket instead")
-    parser.add_argument("--name", default="gateway-0", help="among the gateways on this port")
     parser.add_argument("--run-folder", type=Path, help="what gateways on a port tell each other")
-    parser.add_argument("--drain-seconds", type=float, default=0.0, help="before a stop")
-    parser.add_argument("--body-bytes", type=int, default=10 << 20, help="largest request")
-    parser.add_argument("--body-seconds", type=float, default=30.0, help="for a whole request")
-    parser.add_argument("--header-seconds", type=float, default=30.0, help="for a request's head")
-    parser.add_argument("--processes", type=int, default=1, help="gateways on this port")
-    parser.add_argument("--silence-timeout-seconds", type=float, default=300.0)
-    parser.add_argument("--segment-seconds", type=float, default=2.0)
+    parser.add_argument("--segment-seconds", type=float, default=SpoolLimits.segment_seconds)
+    for name, said in _FLAGS.items():
+        unsaid = getattr(GatewaySettings, name)
+        flag = f"--{name.replace('_', '-')}"
+        parser.add_argument(flag, type=type(unsaid), default=unsaid, help=said)
     parser.add_argument("--until-stdin-closes", action="store_true", help="end with the parent")
     return parser.parse_args(argv)
 
@@ -189,15 +202,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = GatewaySettings(
         routes=arguments.routes,
         spool=arguments.spool,
-        body_bytes=arguments.body_bytes,
-        body_seconds=arguments.body_seconds,
-        header_seconds=arguments.header_seconds,
-        processes=arguments.processes,
-        name=arguments.name,
         run_folder=arguments.run_folder,
-        drain_seconds=arguments.drain_seconds,
-        silence_timeout_seconds=arguments.silence_timeout_seconds,
         spool_limits=SpoolLimits(segment_seconds=arguments.segment_seconds),
+        **{name: getattr(arguments, name) for name in _FLAGS},
     )
     try:
         if settings.run_folder is not None:

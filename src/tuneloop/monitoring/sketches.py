@@ -45,7 +45,6 @@ class Share(Sketch):
         self.n += n
 
     def merge(self, other: Self) -> None:
-        """See `Sketch`."""
         self.add(other.hits, other.n)
 
     @property
@@ -71,7 +70,6 @@ class Mean(Sketch):
             self._take(len(values), mean, squares)
 
     def merge(self, other: Self) -> None:
-        """See `Sketch`."""
         if other.n:
             self._take(other.n, other.mean, other.squares)
 
@@ -106,7 +104,6 @@ class Scores(Sketch):
         self.total += score
 
     def merge(self, other: Self) -> None:
-        """See `Sketch`."""
         self.n += other.n
         self.total += other.total
 
@@ -152,7 +149,6 @@ class LogHistogram(Sketch):
         self.totals += np.bincount(bucket, weights=values, minlength=len(self.counts))
 
     def merge(self, other: Self) -> None:
-        """See `Sketch`."""
         self.counts += other.counts
         self.totals += other.totals
 
@@ -220,7 +216,6 @@ class Vocabulary(Sketch):
         self.counts += counted.reshape(self.counts.shape)
 
     def merge(self, other: Self) -> None:
-        """See `Sketch`."""
         self.counts += other.counts
         self.answers += other.answers
         self.squares += other.squares
@@ -273,7 +268,6 @@ class Sample(Sketch):
         self._keep(rows.with_columns(pl.col("id").hash().alias("priority")))
 
     def merge(self, other: Self) -> None:
-        """See `Sketch`."""
         self.seen += other.seen
         if other._rows is not None:
             self._keep(other._rows)
@@ -305,7 +299,6 @@ class Counts(Sketch):
         self.of.update(counts)
 
     def merge(self, other: Self) -> None:
-        """See `Sketch`."""
         self.of.update(other.of)
 
 
@@ -323,5 +316,4 @@ class Examples(Sketch):
         self.found = {identity: both[identity] for identity in sorted(both)[: self.most]}
 
     def merge(self, other: Self) -> None:
-        """See `Sketch`."""
         self.add(other.found)

@@ -35,12 +35,11 @@ class Watched:
 
     @property
     def task(self) -> Mapping[str, Any]:
-        """See `Subject`."""
         task: Mapping[str, Any] = self.bundle.manifest["task"]
         return task
 
     def baseline(self, monitor: str, **matching: object) -> Baseline | None:
-        """See `Subject`.
+        """Its release evaluation's figure, else its first window with enough data.
 
         Raises:
             StoreError: the measurements cannot be read.
@@ -67,7 +66,7 @@ class Watched:
         )
 
     def feedback(self, *kinds: str) -> FeedbackSample:
-        """See `Subject`.
+        """A bounded sample of what came back about the window's answers.
 
         Raises:
             StoreError: the feedback cannot be read.
@@ -75,12 +74,10 @@ class Watched:
         return sample_feedback(self.workspace.traffic, self.window, kinds)
 
     def novelty_reference(self) -> NoveltyReference:
-        """See `reference_of`."""
         digest = self.bundle.manifest["dataset"]["digest"]
         return reference_of(self.workspace, digest, self.embedder)
 
     def drift_reference(self) -> DriftReference:
-        """See `drift_reference_of`."""
         digest = self.bundle.manifest["dataset"]["digest"]
         return drift_reference_of(self.workspace, digest, self.embedder, self.settings)
 

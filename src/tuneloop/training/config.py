@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
 
 from tuneloop.errors import UsageError
 from tuneloop.hashing import digest_json
-
-METHODS = ("lora", "qlora", "full", "dpo")
-STARTS = ("sft", "production", "base")
-SCHEDULES = ("linear", "cosine", "constant", "constant_with_warmup")
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-CHECKPOINTING = ("auto", "on", "off")
+from tuneloop.modelfile import TrainingSettings
 
 # Settings of preference training; other methods do not look at them.
 _DPO_ONLY = ("beta", "start_from", "dpo_epochs", "dpo_learning_rate", "minimum_pairs")
@@ -21,70 +17,16 @@ _DPO_ONLY = ("beta", "start_from", "dpo_epochs", "dpo_learning_rate", "minimum_p
 _SPEED_ONLY = ("threads", "device", "tokens_per_pack", "gradient_checkpointing", "trackers")
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
-    """The settings of one training run. `None` stands for a value that depends on the rest."""
+class TrainingConfig(TrainingSettings):
+    """The settings of one training run: those of the model file, and two that it does not offer.
 
-    method: str = "lora"
-    """lora, qlora (NF4 base), full, or dpo: a LoRA on preference pairs."""
-    rank: int = 16
-    """Rank of the LoRA matrices."""
-    alpha: float | None = None
-    """LoRA scaling numerator; None is 2 x rank."""
-    dropout: float = 0.0
-    """Share of LoRA inputs that are dropped in training."""
+    `None` stands for a value that depends on the rest.
+    """
+
     target_modules: str | tuple[str, ...] = "all-linear"
     """Which layers get a LoRA: all-linear, or module names."""
-    epochs: float = 3.0
-    """Passes over the training rows."""
-    learning_rate: float | None = None
-    """Peak learning rate; None is chosen from the method and the width of the base."""
-    batch_size: int = 16
-    """Rows in one optimizer step, whatever the memory."""
-    max_length: int = 2048
-    """Longest row, in tokens; a longer one is left out and reported."""
-    warmup_share: float = 0.05
-    """Share of the steps in which the learning rate rises."""
-    weight_decay: float = 0.0
-    """AdamW's decoupled weight decay."""
-    schedule: str = "cosine"
-    """How the learning rate falls after the warm-up."""
-    seed: int = 0
-    """Seeds the LoRA matrices and the order of the rows."""
-    early_stopping_patience: int = 2
-    """Evaluations without improvement after which training stops; 0 never stops."""
-    gradient_checkpointing: str = "auto"
-    """on, off, or auto: only where activations would not fit in memory."""
-    precision: str = "auto"
-    """fp32, bf16, fp16, or auto: fp32 on a CPU, bf16 on a GPU that has it."""
-    device: str = "auto"
-    """auto, cpu or cuda."""
-    threads: int | None = None
-    """CPU threads; None is one per core that this process may use."""
-    tokens_per_pack: int | None = None
+    tokens_per_pack: Annotated[int, Field(ge=1)] | None = None
     """Most tokens in one forward pass; None is chosen from the free memory."""
-    beta: float = 0.1
-    """DPO: how dear it is to move away from the model that it starts from."""
-    start_from: str = "sft"
-    """DPO: a LoRA trained on the examples of the same dataset version before, the one in
-    production, or the untuned base."""
-    dpo_epochs: float = 1.0
-    """DPO: passes over the pairs; `epochs` are those over the examples before."""
-    dpo_learning_rate: float | None = None
-    """DPO: peak learning rate; None is a twentieth of what the examples are trained with."""
-    minimum_pairs: int = 50
-    """DPO: fewer pairs than this are refused."""
-    trackers: tuple[str, ...] = ()
-    """Experiment trackers of the trainer: mlflow, wandb, tensorboard."""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot work."""
-        problems = _impossible(self)
-        if problems:
-            raise UsageError(
-                "The training settings cannot be used: " + "; ".join(problems) + ".",
-                remedy="Correct the `training` section of the model file.",
-            )
 
     @classmethod
     def from_settings(cls, settings: dict[str, Any]) -> TrainingConfig:
@@ -93,22 +35,31 @@ class TrainingConfig:
         Raises:
             UsageError: for an unknown name or an impossible value.
         """
-        known = {field.name for field in fields(cls)}
-        unknown = sorted(settings.keys() - known)
-        if unknown:
+        if unknown := sorted(settings.keys() - cls.model_fields.keys()):
             raise UsageError(
                 f"Unknown training settings: {', '.join(unknown)}.",
-                remedy=f"Known are: {', '.join(sorted(known))}.",
+                remedy=f"Known are: {', '.join(sorted(cls.model_fields))}.",
             )
-        values: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()
-        }
-        return cls(**values)
+        try:
+            return cls.model_validate(settings)
+        except ValidationError as e:
+            problems = (f"{problem['loc'][0]}: {problem['msg']}" for problem in e.errors())
+            raise UsageError(
+                "The training settings cannot be used: " + "; ".join(problems) + ".",
+                remedy="Correct the `training` section of the model file.",
+            ) from None
 
     def settings(self) -> dict[str, Any]:
         """Plain values, the inverse of `from_settings`."""
-        values = asdict(self)
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+        return self.model_dump(mode="json")
+
+    def but(self, **changes: Any) -> TrainingConfig:
+        """The same with other values.
+
+        Raises:
+            UsageError: for an unknown name or an impossible value.
+        """
+        return self.from_settings({**self.settings(), **changes})
 
     def digest(self) -> str:
         """Identity of what this configuration trains, without settings that only cost time."""
@@ -122,7 +73,7 @@ class TrainingConfig:
 
     def before_preferences(self) -> TrainingConfig:
         """The run on the examples that preference training starts from."""
-        return replace(self, method="lora")
+        return self.but(method="lora")
 
     @property
     def lora_alpha(self) -> float:
@@ -144,54 +95,6 @@ class TrainingConfig:
             return self.learning_rate
         lora = 1e-3 if hidden_size < 1024 else 5e-4 if hidden_size < 2560 else 2e-4
         return lora / 10 if self.method == "full" else lora
-
-
-def _impossible(config: TrainingConfig) -> list[str]:
-    checks = [
-        (config.method in METHODS, f"method {config.method!r} is not one of {', '.join(METHODS)}"),
-        (config.rank >= 1, f"rank {config.rank} is below 1"),
-        (config.alpha is None or config.alpha > 0, f"alpha {config.alpha} is not above 0"),
-        (0 <= config.dropout < 1, f"dropout {config.dropout} is not in 0..1"),
-        (config.epochs > 0, f"epochs {config.epochs} is not above 0"),
-        (
-            config.learning_rate is None or config.learning_rate > 0,
-            f"learning_rate {config.learning_rate} is not above 0",
-        ),
-        (config.batch_size >= 1, f"batch_size {config.batch_size} is below 1"),
-        (config.max_length >= 2, f"max_length {config.max_length} is below 2 tokens"),
-        (0 <= config.warmup_share < 1, f"warmup_share {config.warmup_share} is not in 0..1"),
-        (config.weight_decay >= 0, f"weight_decay {config.weight_decay} is below 0"),
-        (
-            config.schedule in SCHEDULES,
-            f"schedule {config.schedule!r} is not one of {', '.join(SCHEDULES)}",
-        ),
-        (
-            config.precision in PRECISIONS,
-            f"precision {config.precision!r} is not one of {', '.join(PRECISIONS)}",
-        ),
-        (
-            config.early_stopping_patience >= 0,
-            f"early_stopping_patience {config.early_stopping_patience} is below 0",
-        ),
-        (config.threads is None or config.threads >= 1, f"threads {config.threads} is below 1"),
-        (config.beta > 0, f"beta {config.beta} is not above 0"),
-        (
-            config.start_from in STARTS,
-            f"start_from {config.start_from!r} is not one of {', '.join(STARTS)}",
-        ),
-        (config.dpo_epochs > 0, f"dpo_epochs {config.dpo_epochs} is not above 0"),
-        (
-            config.dpo_learning_rate is None or config.dpo_learning_rate > 0,
-            f"dpo_learning_rate {config.dpo_learning_rate} is not above 0",
-        ),
-        (config.minimum_pairs >= 1, f"minimum_pairs {config.minimum_pairs} is below 1"),
-        (
-            config.gradient_checkpointing in CHECKPOINTING,
-            f"gradient_checkpointing {config.gradient_checkpointing!r} is not one of "
-            f"{', '.join(CHECKPOINTING)}",
-        ),
-    ]
-    return [problem for holds, problem in checks if not holds]
 
 
 def unusual_values(config: TrainingConfig, *, rows: int) -> list[str]:

@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 
 from tuneloop.errors import TrainingError
+from tuneloop.training import trackers
 from tuneloop.training.config import TrainingConfig, unusual_values
 from tuneloop.training.memory import (
     MemoryPlan,
@@ -72,6 +73,7 @@ def look_before(spec: TrainingSpec) -> Preflight:
         TuneloopError: for whatever would make the run fail or train nothing.
     """
     config = spec.config
+    trackers.chosen(config.trackers)
     device = chosen_device(config)
     architecture = read_architecture(spec.base_folder)
     limit = min(config.max_length, architecture.context_tokens)

@@ -16,6 +16,7 @@ from transformers import EarlyStoppingCallback, TrainerCallback, TrainerControl
 from trl import SFTConfig, SFTTrainer
 
 from tuneloop.errors import TrainingError
+from tuneloop.training import trackers
 from tuneloop.training.config import TrainingConfig
 from tuneloop.training.loss import packed_loss, padded_loss
 from tuneloop.training.model import chosen_dtype
@@ -269,6 +270,7 @@ def callbacks(
 ) -> list[TrainerCallback]:
     """What every run has; `measured`: there are evaluation rows to stop early by."""
     found = [
+        *(tracker.callback() for tracker in trackers.chosen(config.trackers)),
         clock,
         events,
         TimedCheckpoints(
@@ -306,7 +308,7 @@ def arguments(
         "bf16": dtype == torch.bfloat16,
         "fp16": dtype == torch.float16,
         "gradient_checkpointing": gradient_checkpointing,
-        "report_to": list(config.trackers) or "none",
+        "report_to": "none",  # `callbacks` holds the trackers
         "eval_strategy": "epoch" if measured else "no",
         "save_strategy": "epoch",
         "save_total_limit": 2,

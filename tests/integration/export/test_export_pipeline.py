@@ -17,6 +17,7 @@ import pytest
 
 from tuneloop.deployment.backends.llamacpp import LLAMA_CPP, LlamaServer, LlamaSettings
 from tuneloop.deployment.backends.llamacpp_observation import http_poster
+from tuneloop.deployment.export.forms.form import gguf_name
 from tuneloop.deployment.export.merge import merge_adapter
 from tuneloop.deployment.export.observe import Weights, observe_weights
 from tuneloop.deployment.export.parity import (
@@ -25,7 +26,7 @@ from tuneloop.deployment.export.parity import (
     judge_parity,
     require_parity,
 )
-from tuneloop.deployment.export.stage import Export, export_candidate, gguf_name, open_export
+from tuneloop.deployment.export.stage import Export, export_candidate, open_export
 from tuneloop.errors import DeploymentError, GateError
 from tuneloop.progress import Silent
 from tuneloop.registry.base_model import BaseModel, resolve_base

@@ -101,7 +101,7 @@ def test_the_better_answer_gains(pairs: TrainingSpec, tmp_path: Path) -> None:
     ]
 
     # A step is the mean over its batch, however many pairs go through the model at once.
-    few = replace(pairs.config, tokens_per_pack=2 * 2 * 70)
+    few = pairs.config.but(tokens_per_pack=2 * 2 * 70)
     parts = trained(replace(pairs, run_folder=tmp_path / "few", config=few))
     assert losses(parts) == pytest.approx(losses(record), rel=1e-3)
 
@@ -146,10 +146,10 @@ def test_an_adapter_is_gone_on_with(pairs: TrainingSpec, tmp_path: Path) -> None
 
 
 def test_too_few_pairs_are_refused(pairs: TrainingSpec) -> None:
-    many = replace(pairs, config=replace(pairs.config, minimum_pairs=17))
+    many = replace(pairs, config=pairs.config.but(minimum_pairs=17))
     with pytest.raises(TrainingError, match="There are 16 preference pairs"):
         look_before(many)
-    short = replace(pairs, config=replace(pairs.config, max_length=12))
+    short = replace(pairs, config=pairs.config.but(max_length=16))
     with pytest.raises(TrainingError, match=r"0 preference pairs \(16 more are longer"):
         look_before(short)
 

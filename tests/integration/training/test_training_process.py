@@ -65,7 +65,7 @@ def test_a_killed_run_is_explained_and_continues_from_its_checkpoint(
 
 
 def test_a_cancelled_run_ends_its_process_and_keeps_a_checkpoint(spec: TrainingSpec) -> None:
-    long = replace(spec, config=replace(spec.config, epochs=500, early_stopping_patience=0))
+    long = replace(spec, config=spec.config.but(epochs=500, early_stopping_patience=0))
     process = TrainingProcess(long)
     steps: list[int] = []
     last: dict[str, Any] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from installed_package import install
 from training_rows import make_rows, write_rows
 from tuneloop.errors import TrainingError
+from tuneloop.table import TRACKER_GROUP
 from tuneloop.training.config import TrainingConfig
 from tuneloop.training.spec import TrainingSpec
 
@@ -155,7 +158,7 @@ def test_early_stopping_counts_on_after_an_interruption(
         return abs(float(self.state.global_step) - 6.0)
 
     monkeypatch.setattr(PackedTrainer, "mean_loss", measured)
-    spec = replace(spec, config=replace(spec.config, epochs=12, early_stopping_patience=2))
+    spec = replace(spec, config=spec.config.but(epochs=12, early_stopping_patience=2))
     asked: list[int] = []
 
     def in_the_fourth_epoch() -> bool:
@@ -169,22 +172,28 @@ def test_early_stopping_counts_on_after_an_interruption(
     assert (finished.record["best_eval_step"], finished.record["best_eval_epoch"]) == (6, 2)
 
 
-def test_trackers_are_told_the_losses_of_the_record(
-    spec: TrainingSpec, monkeypatch: pytest.MonkeyPatch
+TRACKER = """
+from transformers import TrainerCallback
+from tuneloop.training.trackers import Tracker
+
+TOLD = []
+
+class Callback(TrainerCallback):
+    def on_log(self, args, state, control, logs, **kwargs):
+        TOLD.append(dict(logs))
+
+TRACKER = Tracker(name="acme", about="a list in memory", callback=Callback)
+"""
+
+
+def test_a_packages_tracker_is_told_the_losses_of_the_record(
+    spec: TrainingSpec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Not the mean over the steps that this process made."""
-    from transformers import TrainerCallback
-
-    from tuneloop.training import run
-
-    told: list[dict[str, Any]] = []
-
-    class Tracker(TrainerCallback):  # type: ignore[misc]
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any, **kwargs: Any) -> None:
-            told.append(dict(logs))
-
-    made = run.callbacks
-    monkeypatch.setattr(run, "callbacks", lambda *a, **k: [*made(*a, **k), Tracker()])
+    adds = {TRACKER_GROUP: {"acme": "acme:TRACKER"}}
+    install(tmp_path, monkeypatch, module=TRACKER, adds=adds)
+    told: list[dict[str, Any]] = importlib.import_module("acme").TOLD
+    spec = replace(spec, config=spec.config.but(trackers=("acme",)))
     asked: list[int] = []
 
     def in_the_second_epoch() -> bool:
@@ -228,7 +237,7 @@ def test_a_half_written_checkpoint_is_passed_over(spec: TrainingSpec) -> None:
 def test_all_weights_can_be_trained(spec: TrainingSpec) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    config = replace(spec.config, method="full", learning_rate=1e-3)
+    config = spec.config.but(method="full", learning_rate=1e-3)
     outcome, _ = _train(replace(spec, config=config))
     folder = spec.output_folder / "model"
     assert _losses(outcome.record)[-1] < _losses(outcome.record)[0]
@@ -241,8 +250,8 @@ def test_all_weights_can_be_trained(spec: TrainingSpec) -> None:
 
 def test_training_stops_early_and_keeps_the_best_adapter(spec: TrainingSpec) -> None:
     # A rate that makes the held-out loss rise after the first epoch.
-    config = replace(spec.config, epochs=12, learning_rate=0.1, schedule="constant")
-    outcome, _ = _train(replace(spec, config=replace(config, early_stopping_patience=1)))
+    config = spec.config.but(epochs=12, learning_rate=0.1, schedule="constant")
+    outcome, _ = _train(replace(spec, config=config.but(early_stopping_patience=1)))
     evaluation = [point["loss"] for point in outcome.record["loss_curves"]["eval"]]
     assert len(evaluation) < 12
     assert outcome.record["best_eval_loss"] == min(evaluation) < evaluation[-1]
@@ -256,7 +265,7 @@ def test_without_evaluation_rows_the_last_step_is_kept(spec: TrainingSpec) -> No
 
 
 def test_a_diverging_run_says_so(spec: TrainingSpec) -> None:
-    config = replace(spec.config, method="full", learning_rate=1e30, warmup_share=0.0)
+    config = spec.config.but(method="full", learning_rate=1e30, warmup_share=0.0)
     with pytest.raises(TrainingError, match="The loss became") as caught:
         _train(replace(spec, config=config))
     assert "learning_rate" in caught.value.remedy
@@ -264,7 +273,7 @@ def test_a_diverging_run_says_so(spec: TrainingSpec) -> None:
 
 def test_gradient_checkpointing_and_small_packs_change_nothing(spec: TrainingSpec) -> None:
     plain, _ = _train(spec)
-    saving = replace(spec.config, gradient_checkpointing="on", tokens_per_pack=100)
+    saving = spec.config.but(gradient_checkpointing="on", tokens_per_pack=100)
     saved, _ = _train(replace(spec, config=saving))
     assert _losses(saved.record) == pytest.approx(_losses(plain.record), abs=1e-4)
 
@@ -272,7 +281,7 @@ def test_gradient_checkpointing_and_small_packs_change_nothing(spec: TrainingSpe
 def test_rows_without_system_text_are_trained(spec: TrainingSpec, tmp_path: Path) -> None:
     rows = [*make_rows(6, system=None), *make_rows(6, system="Be brief.", seed=2)]
     path = write_rows(tmp_path / "mixed.jsonl", rows)
-    outcome, _ = _train(replace(spec, train_file=path, config=replace(spec.config, epochs=1)))
+    outcome, _ = _train(replace(spec, train_file=path, config=spec.config.but(epochs=1)))
     assert outcome.record["rows"]["train"] == 12
 
 

@@ -14,8 +14,9 @@ from tuneloop.evaluation import gates
 from tuneloop.evaluation.comparison import compare
 from tuneloop.evaluation.metrics import metrics_for
 from tuneloop.evaluation.plan import make_plan
+from tuneloop.evaluation.readable_report import Report
 from tuneloop.evaluation.repeatability import Repeatability
-from tuneloop.evaluation.report import ParityHop, QuantisationRow, Report, make_report
+from tuneloop.evaluation.report import ParityHop, QuantisationRow, make_report
 from tuneloop.evaluation.results import measure
 from tuneloop.evaluation.targets import Answer, Sampling
 from tuneloop.modelfile import TaskSettings
@@ -54,27 +55,34 @@ def make(task: TaskSettings, parts, *, minimum_cases: int, known: tuple[str, ...
     mine = measure(parts.answers(suite, bad, "candidate-1"), metrics)
     theirs = measure(parts.answers(suite, good, "production-1"), metrics)
     outcome = gates.judge(plan.gate_lock, figures={suite.name: mine.figures}, sizes=plan.sizes())
-    return make_report(
-        evaluation="20260302-aaaa",
-        created_at=datetime(2026, 3, 2, 9, tzinfo=UTC),
-        plan=plan,
-        outcome=outcome,
-        results={"candidate": [mine], "production": [theirs]},
-        comparisons=[
-            compare(
-                mine, theirs, label="production", metrics=metrics, margin=plan.margin, known=known
-            )
-        ],
-        repeatability=Repeatability(n=12, repeated=11, alone=12, together=11).as_json(),
-        quantisations=[
-            QuantisationRow(
-                name="q8_0",
-                size_bytes=144_000_000,
-                tokens_per_second=None,
-                figures={"accuracy": intervals.share(9, 10)},
-            )
-        ],
-        parity=[ParityHop(name="merged → f16", passed=False, checked=9, agreed=8, bound=0.05)],
+    return Report(
+        make_report(
+            evaluation="20260302-aaaa",
+            created_at=datetime(2026, 3, 2, 9, tzinfo=UTC),
+            plan=plan,
+            outcome=outcome,
+            results={"candidate": [mine], "production": [theirs]},
+            comparisons=[
+                compare(
+                    mine,
+                    theirs,
+                    label="production",
+                    metrics=metrics,
+                    margin=plan.margin,
+                    known=known,
+                )
+            ],
+            repeatability=Repeatability(n=12, repeated=11, alone=12, together=11).as_json(),
+            quantisations=[
+                QuantisationRow(
+                    name="q8_0",
+                    size_bytes=144_000_000,
+                    tokens_per_second=None,
+                    figures={"accuracy": intervals.share(9, 10)},
+                )
+            ],
+            parity=[ParityHop(name="merged → f16", passed=False, checked=9, agreed=8, bound=0.05)],
+        )
     )
 
 

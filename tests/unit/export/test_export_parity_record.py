@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tuneloop.deployment.export.forms.form import SAFETENSORS
 from tuneloop.deployment.export.parity import (
     ADAPTER,
     MERGED,
@@ -11,7 +12,7 @@ from tuneloop.deployment.export.parity import (
     ParityVerdict,
 )
 from tuneloop.deployment.export.parity_record import ParityRecord
-from tuneloop.deployment.export.stage import SAFETENSORS, Export, ExportedFile, ExportedForm
+from tuneloop.deployment.export.stage import Export, ExportedFile, ExportedForm
 
 
 def exported(folder: Path) -> Export:

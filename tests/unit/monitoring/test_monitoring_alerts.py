@@ -5,11 +5,13 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import sqlalchemy as sa
 
-from alert_data import measured, see
+from alert_data import before_each, measured, see
 from tuneloop.errors import ConflictError, UsageError
 from tuneloop.monitoring import alerts
 from tuneloop.monitoring.measurement import Measurement
+from tuneloop.storage import tables
 from tuneloop.workspace import Workspace
 
 
@@ -111,15 +113,19 @@ def test_a_crossing_soon_after_the_end_is_the_same_alert_looked_after_or_not(
 
 
 def test_a_move_between_reading_and_writing_is_refused_and_changes_nothing(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace,
 ) -> None:
     see(workspace, measured(30))
-    [stale] = alerts.listing(workspace, "desk")
     see(workspace, measured(30))
-    monkeypatch.setattr(alerts, "_newest", lambda *_: stale)
-    with pytest.raises(ConflictError):
-        see(workspace, measured(0, monitor="edit_rate"), measured(0))
-    monkeypatch.undo()
+
+    def seen_by_another(connection: sa.Connection) -> None:
+        connection.execute(sa.update(tables.alerts).values(seen=tables.alerts.c.seen + 7))
+
+    with (
+        before_each(workspace, "UPDATE alerts", seen_by_another),
+        pytest.raises(ConflictError),
+    ):
+        see(workspace, measured(30, monitor="edit_rate"), measured(0))
     [alert] = alerts.listing(workspace, "desk")
     assert (alert.status, alert.seen) == ("open", 2)
     assert len(alerts.events(workspace, alert.id)) == 2

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import math
 import random
-from typing import get_args
 
 import pytest
 
 from monitoring_data import LetterEmbedder, baseline, interaction, measure
 from tuneloop.modelfile import MonitorSettings
-from tuneloop.modelfile.sections.monitoring import MonitorName
+from tuneloop.modelfile.sections.monitoring import MONITOR_NAMES
 from tuneloop.monitoring import capture_drops
 from tuneloop.monitoring.drift.reference import DriftReference, OwnPrompts, drift_reference
 from tuneloop.monitoring.monitors import prompts, table
@@ -408,7 +407,7 @@ def test_an_empty_window_alerts_nobody(monitor) -> None:
 
 def test_the_table_says_how_often_and_when() -> None:
     names = {one.name for one in table.MONITORS}
-    assert len(names) == len(table.MONITORS)
+    assert names == set(table.MONITORS.names())
     weekly = set(table.due("week"))
     assert {"accuracy", "edit_rate", "novelty"} == weekly
     assert names == weekly | set(table.due("day"))
@@ -419,4 +418,4 @@ def test_the_table_says_how_often_and_when() -> None:
 
 def test_the_model_file_knows_every_name_that_can_alert() -> None:
     named = {monitor.name for monitor in table.MONITORS} | {golden.MONITOR, capture_drops.MONITOR}
-    assert named == set(get_args(MonitorName))
+    assert named == set(MONITOR_NAMES)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from alert_data import measured, see
+from alert_data import before_each, measured, see
 from tuneloop.modelfile import AlertSettings, ChannelUrl
 from tuneloop.monitoring import alerts
 from tuneloop.monitoring.notifications import outbox
@@ -267,18 +267,20 @@ def test_a_kill_between_claim_and_sent_sends_it_again_after_the_lease(
 
 
 def test_an_event_without_its_delivery_is_queued_by_the_next_process(
-    workspace: Workspace, service: Service, clock, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, service: Service, clock
 ) -> None:
     """The event is written with the alert's move; a kill after that loses nothing."""
     see(workspace, measured(30))
 
-    def killed(*_: object) -> int:
+    def killed(_: sa.Connection) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(outbox, "_queue", killed)
-    with pytest.raises(KeyboardInterrupt):
+    with (
+        before_each(workspace, "INSERT INTO deliveries", killed),
+        pytest.raises(KeyboardInterrupt),
+    ):
         deliver(workspace, service)
-    monkeypatch.undo()
+    assert statuses(workspace) == []
     clock.advance(minutes=5)
     deliver(workspace, service)
     assert service.titles() == ["tuneloop: desk: novelty opened"]

@@ -72,3 +72,29 @@ def test_wider_models_and_full_training_get_lower_learning_rates() -> None:
     assert lora.peak_learning_rate(576) > lora.peak_learning_rate(4096)
     assert full.peak_learning_rate(576) == pytest.approx(lora.peak_learning_rate(576) / 10)
     assert TrainingConfig(learning_rate=3e-4).peak_learning_rate(576) == 3e-4
+
+
+@pytest.mark.parametrize(
+    ("section", "digest"),
+    [
+        ({}, "336ddc3dad08056c7387f4a85f39abee24609781b6e7100555b1ff2c14969352"),
+        ({"epochs": 3}, "336ddc3dad08056c7387f4a85f39abee24609781b6e7100555b1ff2c14969352"),
+        (
+            {"alpha": 32, "trackers": ["mlflow"], "threads": 1},
+            "5b81663ba9201a7f974c1e3bd13c3d5a0e7ef0e2de6c06260a9f8fdf56b4233b",
+        ),
+        (
+            {"method": "full", "learning_rate": 0.0001},
+            "a95ab905f41a08832fa148533ca412819404d740bc353c5ffa6769f01e760ab6",
+        ),
+        (
+            {"method": "dpo", "dpo_epochs": 2},
+            "64575936a77b3f0157d4cec39b620c2019b97672fe7722b3b9a1d0bb63759f2e",
+        ),
+    ],
+)
+def test_a_run_is_recognised_by_the_digest_of_earlier_releases(
+    section: dict[str, Any], digest: str
+) -> None:
+    settings = TrainingSettings.model_validate(section).model_dump(mode="json")
+    assert TrainingConfig.from_settings(settings).digest() == digest

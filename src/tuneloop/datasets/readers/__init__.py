@@ -10,19 +10,26 @@ from tuneloop.datasets.readers.delimited import read_delimited
 from tuneloop.datasets.readers.json_lines import read_json_lines
 from tuneloop.datasets.readers.rows import BadRow, RawRow
 from tuneloop.errors import DataError
+from tuneloop.table import READER_GROUP, Table
 
-__all__ = ["SUFFIXES", "BadRow", "RawRow", "read_rows"]
+__all__ = ["READERS", "BadRow", "RawRow", "Reader", "read_rows"]
 
-_Reader = Callable[[Path, int], Iterator[RawRow | BadRow]]
+Reader = Callable[[Path, int], Iterator[RawRow | BadRow]]
+"""A file and the most bytes of a row in, every row with its line out."""
 
-SUFFIXES: dict[str, _Reader] = {
-    ".jsonl": read_json_lines,
-    ".ndjson": read_json_lines,
-    ".json": read_json_lines,
-    ".csv": read_delimited,
-    ".tsv": read_delimited,
-    ".parquet": read_parquet,
-}
+READERS: Table[Reader] = Table(
+    READER_GROUP,
+    {
+        "jsonl": read_json_lines,
+        "ndjson": read_json_lines,
+        "json": read_json_lines,
+        "csv": read_delimited,
+        "tsv": read_delimited,
+        "parquet": read_parquet,
+    },
+    kind=Callable,  # type: ignore[arg-type]  # as good as a class to isinstance
+)
+"""By the ending of a file's name."""
 
 
 def read_rows(path: Path, *, max_row_bytes: int) -> Iterator[RawRow | BadRow]:
@@ -32,15 +39,17 @@ def read_rows(path: Path, *, max_row_bytes: int) -> Iterator[RawRow | BadRow]:
 
     Raises:
         DataError: the file as a whole cannot be read: missing, a folder, another encoding or form.
+        ExtensionError: a package adds a reader of this ending, and it cannot be used.
     """
     if path.is_dir():
         return read_arrow_folder(path, max_row_bytes)
     suffixes = [suffix.lower() for suffix in path.suffixes]
     ending = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else path.suffix.lower()
-    reader = SUFFIXES.get(ending)
+    reader = READERS.find(ending.removeprefix("."))
     if reader is None:
+        known = ", ".join(f".{name}" for name in READERS.names())
         raise DataError(
             f"{path}: files that end in {ending or 'nothing'!r} are not known as data.",
-            remedy=f"Expected one of: {', '.join(SUFFIXES)}, or a saved Hugging Face dataset.",
+            remedy=f"Expected one of: {known}, or a saved Hugging Face dataset.",
         )
     return reader(path, max_row_bytes)

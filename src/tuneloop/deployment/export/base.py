@@ -17,11 +17,10 @@ from typing import Any
 
 from filelock import FileLock
 
-from tuneloop.deployment.export.convert import convert_to_gguf
 from tuneloop.deployment.export.disk import partial_file
-from tuneloop.deployment.export.llama_cpp import find_converter
-from tuneloop.deployment.export.quantize import quantise_gguf, quantiser_version
-from tuneloop.deployment.export.stage import F16, MANIFEST, gguf_name, open_export
+from tuneloop.deployment.export.forms.form import SAFETENSORS, Making
+from tuneloop.deployment.export.forms.table import form_of, tools
+from tuneloop.deployment.export.stage import MANIFEST, open_export
 from tuneloop.hashing import canonical_json, digest_file, digest_json, short
 from tuneloop.progress import Progress
 from tuneloop.registry.base_model import BaseModel
@@ -40,10 +39,11 @@ class BaseFile:
 
 
 def base_file(base: BaseModel, form: str, *, cache: Path, progress: Progress) -> BaseFile:
-    """The base as f16, q8_0, q5_k_m or q4_k_m: from `cache` where it is there, else made.
+    """The base in a form of the table: from `cache` where it is there, else made.
 
     Raises:
         DeploymentError: a step failed or the disk is full; finished steps are kept.
+        ExtensionError: a package adds the form, and it cannot be used.
     """
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / f"{short(base.digest)}.lock"):
@@ -55,14 +55,14 @@ def base_file(base: BaseModel, form: str, *, cache: Path, progress: Progress) ->
 
 
 def _made(base: BaseModel, form: str, cache: Path, progress: Progress) -> BaseFile:
-    target = _folder(base, form, cache) / gguf_name(form)
-    if form == F16:
-        progress.step("Converting the untuned base to GGUF f16, to compare with")
-        convert_to_gguf(base.folder, target, name=_NAME, progress=progress)
-    else:
-        source = _found(base, F16, cache) or _made(base, F16, cache, progress)
-        progress.step(f"Quantising the untuned base to {form.upper()}, to compare with")
-        quantise_gguf(source.path, target, quantisation=form, progress=progress)
+    way, target = form_of(form), _target(base, form, cache)
+    source = base.folder
+    if way.made_from != SAFETENSORS:
+        before = way.made_from
+        source = (_found(base, before, cache) or _made(base, before, cache, progress)).path
+    doing, _, what = way.about.partition(" ")
+    progress.step(f"{doing} the untuned base {what}, to compare with")
+    way.make(Making(source=source, target=target, model=_NAME, progress=progress))
     made = BaseFile(path=target, digest=digest_file(target))
     text = canonical_json({"decided_by": _decided_by(base, form), "digest": made.digest}) + "\n"
     with partial_file(target.with_name(_MANIFEST), needed_bytes=len(text)) as partial:
@@ -80,7 +80,7 @@ def _found(base: BaseModel, form: str, cache: Path) -> BaseFile | None:
 
 
 def _known(base: BaseModel, form: str, cache: Path) -> BaseFile | None:
-    target = _folder(base, form, cache) / gguf_name(form)
+    target = _target(base, form, cache)
     try:
         manifest = json.loads(target.with_name(_MANIFEST).read_text("utf-8"))
     except (OSError, ValueError):
@@ -100,11 +100,10 @@ def _of_an_older_workspace(base: BaseModel, form: str, cache: Path) -> BaseFile 
     return BaseFile(path=export.path(form), digest=export.forms[form].files[0].digest)
 
 
-def _folder(base: BaseModel, form: str, cache: Path) -> Path:
-    return cache / short(digest_json(_decided_by(base, form)))
+def _target(base: BaseModel, form: str, cache: Path) -> Path:
+    return cache / short(digest_json(_decided_by(base, form))) / form_of(form).file
 
 
 def _decided_by(base: BaseModel, form: str) -> Mapping[str, Any]:
     """Everything that decides the bytes of a form."""
-    by = {"base": base.digest, "name": _NAME, "form": form, "converter": find_converter().version}
-    return by if form == F16 else {**by, "quantiser": quantiser_version()}
+    return {"base": base.digest, "name": _NAME, "form": form, **tools([form_of(form)])}

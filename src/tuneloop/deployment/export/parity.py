@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Protocol
 
 from tuneloop.deployment.backends.base import ObservingBackend
+from tuneloop.deployment.export.forms.form import F16, SAFETENSORS
 from tuneloop.deployment.export.merge import is_adapter
 from tuneloop.deployment.export.observe import Weights, observe_weights
-from tuneloop.deployment.export.stage import F16, SAFETENSORS, Export
+from tuneloop.deployment.export.stage import Export
 from tuneloop.deployment.observation import Messages, Observation
 from tuneloop.errors import DeploymentError, GateError
 from tuneloop.progress import Progress
@@ -54,6 +55,8 @@ DEFAULT_BOUNDS: Mapping[str, ParityBounds] = {
     "q5_k_m": ParityBounds(mean_logprob_difference=0.3),
     "q4_k_m": ParityBounds(mean_logprob_difference=0.6),
 }
+OTHER_BOUNDS = DEFAULT_BOUNDS["q4_k_m"]
+"""Of forms that packages add; `export.parity` says better."""
 _NOTHING_TOLD = "the server tells no log-probabilities, so nothing can be compared"
 # Merging into 16-bit weights rounds every weight once more.
 SIXTEEN_BIT_MERGE = ParityBounds(max_logprob_difference=0.1, min_agreement=0.5)
@@ -125,10 +128,13 @@ def check_parity(
     """
     if not prompts:
         raise DeploymentError("The parity check needs at least one prompt, got none.")
-    allowed = {**DEFAULT_BOUNDS, **_merge_bounds(export)}
+    steps = _steps(export, adapted=is_adapter(trained))
+    allowed = {hop: DEFAULT_BOUNDS.get(hop, OTHER_BOUNDS) for hop, _ in steps}
+    allowed |= _merge_bounds(export)
     for hop, difference in (bounds or {}).items():
         bounded = "max" if hop == F16 else "mean"
-        allowed[hop] = replace(allowed[hop], **{f"{bounded}_logprob_difference": difference})
+        default = allowed.get(hop, OTHER_BOUNDS)
+        allowed[hop] = replace(default, **{f"{bounded}_logprob_difference": difference})
     look = _Look(
         base=base,
         trained=trained,
@@ -142,7 +148,7 @@ def check_parity(
     )
     verdicts: list[ParityVerdict] = []
     seen_before: list[str] = []
-    for hop, reference in _steps(export, adapted=is_adapter(trained)):
+    for hop, reference in steps:
         if not all(verdict.passed for verdict in verdicts if verdict.hop in (MERGED, F16)):
             break
         asked = prompts[: look.prompts_of.get(hop)]
@@ -162,9 +168,9 @@ def check_parity(
 
 
 def _steps(export: Export, *, adapted: bool) -> list[tuple[str, str]]:
-    """Each step of the export with what it is compared with."""
+    """Each step of the export with what it is compared with; of what can be served."""
     converted = F16 if F16 in export.forms else MERGED
-    forms = [form for form in export.forms if form != SAFETENSORS]
+    forms = [name for name, form in export.forms.items() if form.is_gguf]
     merged = [(MERGED, ADAPTER)] if adapted else []
     return merged + [(form, MERGED if form == F16 else converted) for form in forms]
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tuneloop.deployment.export.disk import partial_file
+from tuneloop.deployment.export.forms.form import SAFETENSORS
 from tuneloop.deployment.export.parity import (
     ADAPTER,
     DEFAULT_POSITIONS,
@@ -23,7 +24,7 @@ from tuneloop.deployment.export.parity import (
     ParityBounds,
     ParityVerdict,
 )
-from tuneloop.deployment.export.stage import SAFETENSORS, Export
+from tuneloop.deployment.export.stage import Export
 from tuneloop.hashing import canonical_json, digest_json, short
 
 

@@ -9,8 +9,8 @@
 The folder's content depends on its inputs alone, so that the same candidate has the same identity
 wherever and however often it is exported; times are kept beside it. A step whose files are whole
 is not repeated after an interruption, and what an earlier export made of the same is taken from
-there: merged weights depend on base and adapter, a GGUF on the model's name and the converter too,
-a quantisation on the quantiser as well, and nothing on anything else.
+there: merged weights depend on base and adapter, every form (`forms.table`) on the model's name and
+on what made it and its sources, and nothing on anything else.
 """
 
 from __future__ import annotations
@@ -25,11 +25,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tuneloop.deployment.export.convert import convert_to_gguf
 from tuneloop.deployment.export.disk import in_megabytes, partial_file, require_free_bytes
-from tuneloop.deployment.export.llama_cpp import find_converter
+from tuneloop.deployment.export.forms.form import SAFETENSORS, Form, Making
+from tuneloop.deployment.export.forms.table import (
+    FORMS,
+    decided_by,
+    form_of,
+    in_order,
+    place,
+    tools,
+)
 from tuneloop.deployment.export.merge import copy_full_model, is_adapter, merge_adapter
-from tuneloop.deployment.export.quantize import QUANTISATIONS, quantise_gguf, quantiser_version
 from tuneloop.deployment.export.weights import parameter_count
 from tuneloop.errors import DeploymentError
 from tuneloop.hashing import canonical_json, digest_file, digest_json
@@ -37,12 +43,8 @@ from tuneloop.progress import Progress
 from tuneloop.registry.base_model import BaseModel, identity_files
 
 MANIFEST = "export.json"
-SAFETENSORS = "safetensors"
-F16 = "f16"
 _MANIFEST_VERSION = 1
 _MERGED_BY = ("base", "trained")
-_CONVERTED_BY = (*_MERGED_BY, "name", "converter")
-_QUANTISED_BY = (*_CONVERTED_BY, "quantiser")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,7 @@ class ExportedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportedForm:
-    """One form of the model: `safetensors` or a quantisation."""
+    """One form of the model: `safetensors`, or one of the table of forms."""
 
     name: str
     files: tuple[ExportedFile, ...]
@@ -72,6 +74,16 @@ class ExportedForm:
         """All files together."""
         return sum(file.size_bytes for file in self.files)
 
+    @property
+    def place(self) -> str:
+        """Its file or folder inside the export."""
+        return self.files[0].path.partition("/")[0]
+
+    @property
+    def is_gguf(self) -> bool:
+        """Whether llama.cpp can serve it."""
+        return self.place.endswith(".gguf")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
@@ -84,7 +96,7 @@ class Export:
     """What decided the bytes: digests of base and trained weights, the name, the tools."""
 
     def path(self, form: str) -> Path:
-        """The GGUF file of a quantisation, or the `safetensors` folder.
+        """The file or folder of a form.
 
         Raises:
             DeploymentError: the export has no such form.
@@ -94,12 +106,7 @@ class Export:
                 f"The export in {self.folder} has no {form}: it has {', '.join(self.forms)}.",
                 remedy="Add it to `export.quantisations` in tuneloop.yaml and export again.",
             )
-        return self.folder / (SAFETENSORS if form == SAFETENSORS else gguf_name(form))
-
-
-def gguf_name(quantisation: str) -> str:
-    """The file of a quantisation inside an export folder."""
-    return f"model-{quantisation}.gguf"
+        return self.folder / self.forms[form].place
 
 
 def export_candidate(
@@ -114,24 +121,25 @@ def export_candidate(
 ) -> Export:
     """Make `output` from a base and the trained weights: an adapter, or a whole fine-tuned model.
 
-    `quantisations` are some of f16, q8_0, q5_k_m and q4_k_m; `name` goes into the files' metadata.
+    `quantisations` are names in the table of forms; `name` goes into the files' metadata.
     Continues an interrupted export of the same inputs, and starts afresh for others. `earlier` are
     folders of finished exports, their bytes verified, from which is taken what is the same; they
     are looked at one by one, until nothing is missing.
 
     Raises:
         DeploymentError: a step failed or the disk is full; finished steps are kept.
+        ExtensionError: a form that a package adds cannot be used.
     """
-    _check_names(quantisations)
-    wanted = [q for q in (F16, *QUANTISATIONS) if q in quantisations]
-    inputs = export_inputs(base, trained, name)
+    wanted = in_order(quantisations)
+    names = [SAFETENSORS, *(form.name for form in wanted)]
+    inputs = export_inputs(base, trained, name, wanted)
     steps = _Steps.load(output, inputs)
     output.mkdir(parents=True, exist_ok=True)
     (output / MANIFEST).unlink(missing_ok=True)
-    steps.take_over(earlier, [SAFETENSORS, *wanted], merger=_merger(trained), progress=progress)
+    steps.take_over(earlier, names, merger=_merger(trained), progress=progress)
     if not steps.done:
         require_free_bytes(output, _whole_size(base, wanted))
-    safetensors, f16 = output / SAFETENSORS, output / gguf_name(F16)
+    safetensors = output / SAFETENSORS
 
     def merge() -> str:
         if is_adapter(trained):
@@ -140,30 +148,16 @@ def export_candidate(
             copy_full_model(trained, base.folder, safetensors)
         return _merger(trained)
 
-    def convert() -> str:
-        return convert_to_gguf(safetensors, f16, name=name, progress=progress)
-
     merging = "Merging the trained weights into the base"
     steps.run(SAFETENSORS, safetensors, merge, progress, doing=merging)
-    missing = [q for q in wanted if q != F16 and not steps.is_whole(q)]
-    if F16 in wanted or missing:
-        steps.run(F16, f16, convert, progress, doing="Converting to GGUF f16")
-    for quantisation in wanted:
-        if quantisation == F16:
-            continue
-        target = output / gguf_name(quantisation)
-
-        def quantise(quantisation: str = quantisation, target: Path = target) -> str:
-            return quantise_gguf(f16, target, quantisation=quantisation, progress=progress)
-
-        doing = f"Quantising to {quantisation.upper()}"
-        steps.run(quantisation, target, quantise, progress, doing=doing)
-    return _finish(output, inputs, steps, [SAFETENSORS, *wanted])
+    for form in wanted:
+        steps.make(form, model=name, progress=progress)
+    return _finish(output, inputs, steps, names)
 
 
 def same_result(form: str, inputs: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
-    """Whether exports of these inputs hold the same bytes as a form; pure."""
-    keys = {SAFETENSORS: _MERGED_BY, F16: _CONVERTED_BY}.get(form, _QUANTISED_BY)
+    """Whether exports of these inputs hold the same bytes as a form."""
+    keys = _MERGED_BY if form == SAFETENSORS else decided_by(form_of(form))
     return all(key in inputs and inputs[key] == others.get(key) for key in keys)
 
 
@@ -171,7 +165,7 @@ def is_export_of(
     export: Export, *, base: BaseModel, trained: Path, quantisations: Sequence[str], name: str
 ) -> bool:
     """Whether `export_candidate` would make just this of these."""
-    inputs = export_inputs(base, trained, name)
+    inputs = export_inputs(base, trained, name, in_order(quantisations))
     merged = export.forms[SAFETENSORS]
     return (
         export.forms.keys() == {SAFETENSORS, *quantisations}
@@ -196,8 +190,8 @@ def open_export(folder: Path) -> Export:
     stored = manifest["forms"]
     forms = {
         name: _form(name, {**stored[name], "seconds": 0.0})
-        for name in (SAFETENSORS, F16, *QUANTISATIONS)
-        if name in stored
+        # What a package added stays in its export when the package is gone.
+        for name in sorted(stored, key=place)
     }
     return Export(folder=folder, forms=forms, inputs=manifest["inputs"])
 
@@ -210,6 +204,7 @@ class _Steps:
         self._inputs = inputs
         self.done = done
         self._verified: set[str] = set()
+        self._made: set[str] = set()
 
     @classmethod
     def load(cls, output: Path, inputs: Mapping[str, Any]) -> _Steps:
@@ -236,16 +231,17 @@ class _Steps:
             usable = {
                 name: form
                 for name, form in found.forms.items()
-                if same_result(name, self._inputs, found.inputs)
-                and (name != SAFETENSORS or form.tool == merger)
+                if (form.tool == merger if name == SAFETENSORS else name in FORMS)
+                and same_result(name, self._inputs, found.inputs)
             }
             for name in [name for name in missing if name in usable]:
                 self._take(usable[name], folder)
                 taken.append(name)
             missing = [name for name in missing if name not in taken]
             # Not asked for, and what the missing ones are made from.
-            if missing and F16 in usable and F16 not in self.done:
-                self._take(usable[F16], folder)
+            for name in {form_of(name).made_from for name in missing if name != SAFETENSORS}:
+                if name in usable and name not in self.done:
+                    self._take(usable[name], folder)
         if taken:
             self._save()
             named = ", ".join(taken)
@@ -281,6 +277,21 @@ class _Steps:
         self._save()
         progress.note(f"{name}: {in_megabytes(self.done[name].size_bytes)} in {seconds:.1f} s")
 
+    def make(self, form: Form, *, model: str, progress: Progress) -> None:
+        """Make a form, and before it what it is made from, unless its files are whole."""
+        if form.name in self._made:
+            return
+        self._made.add(form.name)
+        source = self._output / form.made_from
+        if form.made_from != SAFETENSORS:
+            before = form_of(form.made_from)
+            source = self._output / before.file
+            if not self.is_whole(form.name):
+                self.make(before, model=model, progress=progress)
+        target = self._output / form.file
+        making = Making(source=source, target=target, model=model, progress=progress)
+        self.run(form.name, target, lambda: form.make(making), progress, doing=form.about)
+
     def is_whole(self, name: str) -> bool:
         """Whether a step was finished and its bytes are still those."""
         if name in self._verified:
@@ -304,7 +315,7 @@ class _Steps:
 def _finish(output: Path, inputs: Mapping[str, Any], steps: _Steps, kept: Sequence[str]) -> Export:
     """Remove what was not asked for, and write the manifest."""
     for name in [name for name in steps.done if name not in kept]:
-        (output / gguf_name(name)).unlink(missing_ok=True)
+        _remove(output / steps.done[name].place)
         steps.forget(name)
     forms = {name: steps.done[name] for name in kept}
     entries = {}
@@ -316,8 +327,12 @@ def _finish(output: Path, inputs: Mapping[str, Any], steps: _Steps, kept: Sequen
     return Export(folder=output, forms=forms, inputs=inputs)
 
 
-def export_inputs(base: BaseModel, trained: Path, name: str) -> dict[str, Any]:
-    """Everything that decides the bytes of an export.
+def export_inputs(
+    base: BaseModel, trained: Path, name: str, forms: Iterable[Form]
+) -> dict[str, Any]:
+    """Everything that decides the bytes of an export of these forms.
+
+    Our own tools are always told, so that an export has one identity whatever was asked for.
 
     Raises:
         DeploymentError: there are no trained weights.
@@ -334,8 +349,7 @@ def export_inputs(base: BaseModel, trained: Path, name: str) -> dict[str, Any]:
         "base": base.digest,
         "trained": digest_json({file.name: digest_file(file) for file in files}),
         "name": name,
-        "converter": find_converter().version,
-        "quantiser": quantiser_version(),
+        **tools([*FORMS.own.values(), *forms]),
     }
 
 
@@ -344,24 +358,25 @@ def _merger(trained: Path) -> str:
     return f"peft {version('peft')}" if is_adapter(trained) else "copied"
 
 
-def _check_names(quantisations: Sequence[str]) -> None:
-    if unknown := set(quantisations) - {F16, *QUANTISATIONS}:
-        raise DeploymentError(
-            f"Unknown quantisation {min(unknown)!r}: expected some of f16, q8_0, q5_k_m, q4_k_m.",
-            remedy="Correct `export.quantisations` in tuneloop.yaml.",
-        )
-
-
-def _whole_size(base: BaseModel, wanted: Sequence[str]) -> int:
+def _whole_size(base: BaseModel, wanted: Sequence[Form]) -> int:
     """About how many bytes the whole export takes."""
     merged = sum(file.stat().st_size for file in base.folder.glob("*.safetensors"))
     f16 = 2 * parameter_count(base.folder)
-    quantised = sum(0.54 * f16 for quantisation in wanted if quantisation != F16)
-    return int(merged + f16 + quantised) if wanted else merged
+    made_from_it = sum(form.share_of_f16 * f16 for form in wanted if form.made_from != SAFETENSORS)
+    return int(merged + f16 + made_from_it) if wanted else merged
+
+
+def _remove(target: Path) -> None:
+    if target.is_dir():
+        shutil.rmtree(target)
+    else:
+        target.unlink(missing_ok=True)
 
 
 def _files(target: Path) -> list[Path]:
-    return sorted(target.rglob("*")) if target.is_dir() else [target]
+    if not target.is_dir():
+        return [target]
+    return sorted(path for path in target.rglob("*") if path.is_file())
 
 
 def _describe(path: Path, output: Path) -> ExportedFile:

@@ -9,14 +9,13 @@ from tuneloop.errors import EvaluationError
 from tuneloop.evaluation.judging.calibration import Calibration, corrected
 from tuneloop.evaluation.judging.judge import Judge, Unjudged, Verdict
 from tuneloop.evaluation.judging.prompt import Exchange
-from tuneloop.evaluation.metrics import Metric
-from tuneloop.evaluation.scorers import Score
+from tuneloop.evaluation.scorers.base import Metric, Score
+from tuneloop.evaluation.scorers.judge import NAME as NAME
 from tuneloop.evaluation.suites import Case
 from tuneloop.hashing import digest_json
 from tuneloop.intervals import Figure
 from tuneloop.progress import Progress
 
-NAME = "judge"
 NOT_CALIBRATED = "not calibrated: how far it agrees with people is not known"
 _UNJUDGED_SHARE = 0.1
 """More answers without a verdict than this are no measurement any more."""

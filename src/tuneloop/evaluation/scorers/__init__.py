@@ -2,7 +2,7 @@
 
 from tuneloop.evaluation.scorers.abstention import abstained, abstention_right
 from tuneloop.evaluation.scorers.base import Fault, Score, Scorer
-from tuneloop.evaluation.scorers.own_function import own_function
+from tuneloop.evaluation.scorers.own import own_function
 from tuneloop.evaluation.scorers.same_values import by_rules
 from tuneloop.evaluation.scorers.structured import (
     in_form,

@@ -5,7 +5,11 @@ Abstention is the declared answer (`task.abstain`) by which a model hands a requ
 
 from __future__ import annotations
 
-from tuneloop.evaluation.scorers.base import RIGHT, Score, Scorer, passed
+from collections.abc import Sequence
+
+from tuneloop.evaluation.scorers.accuracy import accuracy
+from tuneloop.evaluation.scorers.base import RIGHT, Family, Metric, Score, Scorer, passed
+from tuneloop.evaluation.scorers.same_values import told
 from tuneloop.evaluation.suites import Case
 from tuneloop.modelfile import TaskSettings
 from tuneloop.task.label import is_abstention
@@ -32,3 +36,50 @@ def abstention_right(task: TaskSettings) -> Scorer:
         return RIGHT if case.out_of_scope else Score(value=0.0, detail="abstained in scope")
 
     return score
+
+
+def _metrics(task: TaskSettings) -> Sequence[Metric]:
+    if task.abstain is None:
+        return ()
+    return [
+        Metric(
+            name="abstention_recall",
+            about="out-of-scope cases that were answered by an abstention",
+            scorer=abstained(task),
+            counts="out-of-scope",
+        ),
+        Metric(
+            name="over_abstention",
+            about="in-scope cases that were answered by an abstention",
+            scorer=abstained(task),
+            counts="in-scope",
+            higher_is_better=False,
+        ),
+        Metric(
+            name="abstention_precision",
+            about="abstentions that met an out-of-scope case",
+            scorer=abstention_right(task),
+            needs_answer=True,
+        ),
+        _correct(task),
+    ]
+
+
+def _correct(task: TaskSettings) -> Metric:
+    accurate, handed_over = accuracy(task), abstained(task)
+
+    def score(case: Case, output: str) -> Score | None:
+        return (handed_over if case.out_of_scope else accurate.scorer)(case, output)
+
+    return Metric(
+        name="correct",
+        about="all cases: accurate in scope, an abstention out of scope" + told(task.same_values),
+        scorer=score,
+    )
+
+
+FAMILY = Family(
+    name="abstention",
+    about="whether the model knows what is not its business",
+    of_task=_metrics,
+)

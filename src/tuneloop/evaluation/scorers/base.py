@@ -1,13 +1,17 @@
-"""What every scorer is: a function from a case and an answer's text to a score."""
+"""What every scorer is, what a metric makes of it, and the families that metrics come in."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from tuneloop.evaluation.suites import Case
+from tuneloop.intervals import Figure
+from tuneloop.modelfile import TaskSettings
+from tuneloop.progress import Progress
 
+Counted = Literal["all", "in-scope", "out-of-scope"]
 Fault = Literal["missing", "wrong", "invented"]
 
 
@@ -32,3 +36,75 @@ RIGHT = Score(value=1.0)
 def passed(condition: bool, detail: str) -> Score:
     """1 where the condition holds, else 0 with its reason."""
     return RIGHT if condition else Score(value=0.0, detail=detail)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One named, defined way to judge answers."""
+
+    name: str
+    about: str
+    """the definition in one line; part of the gate lock"""
+    scorer: Scorer
+    counts: Counted = "all"
+    higher_is_better: bool = True
+    needs_answer: bool = False
+    """a request that got no answer is left out instead of counting as 0"""
+    empty_without_answer: bool = False
+    """a request that got no answer is scored as an empty one instead of counting as 0"""
+    figure: Callable[[Sequence[Score]], Figure] | None = None
+    """of the scores of all counted cases; None: their mean"""
+    field: str = ""
+    """the field of a JSON answer that it is about, if it is about one"""
+    source_digest: str = ""
+    """of a user's own function, or of what a judge is told"""
+    prepare: Callable[[Sequence[tuple[Case, str]], Progress], None] | None = None
+    """called with the answers of a suite before the first of them is scored"""
+    remarks: Callable[[Figure], Sequence[str]] | None = None
+    """what a reader must know about the metric's figure"""
+
+    def score(self, case: Case, output: str | None) -> Score | None:
+        """The score of one answer; None where the case is not counted.
+
+        `output` None means that the request got no answer.
+        """
+        if self.counts != "all" and case.out_of_scope != (self.counts == "out-of-scope"):
+            return None
+        if output is not None or self.empty_without_answer:
+            return self.scorer(case, output or "")
+        return None if self.needs_answer else Score(value=0.0, detail="no answer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """A metric that a gate or a caller asks for by its name."""
+
+    name: str
+    task: TaskSettings
+    judge: Callable[[], Metric] | None = None
+    """Makes the metric `judge`; None: there is no judge."""
+
+
+def _nothing(task: TaskSettings) -> Sequence[Metric]:
+    return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """Metrics that belong together: one row of the table of scorers."""
+
+    name: str
+    about: str
+    of_task: Callable[[TaskSettings], Sequence[Metric]] = _nothing
+    """What every evaluation of such a task measures; its order is part of gate locks. Asked of our
+    own families only: an evaluation is no other one because a package was installed."""
+    brings: Callable[[str], bool] | None = None
+    """Whether a name is one of its metrics on demand; None: `NAME` and `NAME.something` are."""
+    metric: Callable[[Wanted], Metric] | None = None
+    """Makes a metric on demand; None: it has none."""
+
+    def has(self, name: str) -> bool:
+        """Whether it makes the metric of this name on demand."""
+        if self.metric is None:
+            return False
+        return name.partition(".")[0] == self.name if self.brings is None else self.brings(name)

@@ -55,6 +55,14 @@ as_written = by_rules({})
 """Equal JSON values, for a task that declares nothing else."""
 
 
+def told(rules: Mapping[str, SameValues]) -> str:
+    """The rules as a part of a metric's definition; nothing where none is declared."""
+    if not rules:
+        return ""
+    written = {name: rule.model_dump(exclude_defaults=True) for name, rule in rules.items()}
+    return f"; values that mean the same: {canonical_json(written)}"
+
+
 class _Writer:
     """Writes all values that mean the same in one way; within arrays and objects too."""
 

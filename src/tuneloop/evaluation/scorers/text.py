@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
-from tuneloop.evaluation.scorers.base import RIGHT, Score, passed
+from tuneloop.evaluation.scorers.base import RIGHT, Family, Metric, Score, Scorer, Wanted, passed
 from tuneloop.evaluation.suites import Case
+from tuneloop.modelfile import TaskSettings
 
 _WORDS = re.compile(r"\w+")
 
@@ -50,3 +52,38 @@ def normalise(text: str) -> str:
 
 def _words(text: str) -> list[str]:
     return _WORDS.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
+_ON_DEMAND: Mapping[str, Scorer] = {
+    "exact": exact,
+    "normalised_match": normalised_match,
+    "token_f1": token_f1,
+}
+NAMES = tuple(_ON_DEMAND)
+"""What every task can be measured by, if asked to."""
+
+
+def _metric(name: str) -> Metric:
+    return Metric(
+        name=name,
+        about=f"{name} against the reference, in-scope cases",
+        scorer=_ON_DEMAND[name],
+        counts="in-scope",
+    )
+
+
+def _of_task(task: TaskSettings) -> Sequence[Metric]:
+    return () if task.output_schema is not None else (_metric("exact"), _metric("token_f1"))
+
+
+def _wanted(wanted: Wanted) -> Metric:
+    return _metric(wanted.name)
+
+
+FAMILY = Family(
+    name="text",
+    about="likeness to the reference answer",
+    of_task=_of_task,
+    brings=lambda name: name in NAMES,
+    metric=_wanted,
+)

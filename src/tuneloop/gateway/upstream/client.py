@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from tuneloop.gateway.settings import GatewaySettings
 from tuneloop.gateway.sweep import Sweep
 from tuneloop.gateway.upstream.local import LocalClient
 from tuneloop.gateway.upstream.messages import Answer, Client, EventStream, Request
@@ -21,7 +22,7 @@ class Upstream:
         sweep: Sweep,
         *,
         connect_timeout_seconds: float = 5.0,
-        silence_timeout_seconds: float = 300.0,
+        silence_timeout_seconds: float = GatewaySettings.silence_timeout_seconds,
     ) -> None:
         """`sweep` keeps the time of what is asked on this machine."""
         self._local = LocalClient(

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import time
-from typing import Annotated
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    field_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticKnownError, core_schema
+
+from tuneloop.table import extensions
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 CADENCES = ("daily", "weekly", "monthly", "quarterly", "never")
@@ -68,6 +82,32 @@ ClockTime = Annotated[time, BeforeValidator(_clock_time)]
 TimeZone = Annotated[str, AfterValidator(_is_time_zone)]
 Condition = Annotated[str, AfterValidator(_is_condition)]
 Name = Annotated[str, AfterValidator(_is_name)]
+
+
+@dataclass(frozen=True)
+class NameIn:
+    """A name in a table that packages may add to: one of our own, or of a package (`group`)."""
+
+    group: str
+    own: tuple[str, ...]
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """A text, then looked up."""
+        return core_schema.no_info_after_validator_function(self._known, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Editors offer our own names and let others pass."""
+        return {"anyOf": [{"enum": list(self.own), "type": "string"}, {"type": "string"}]}
+
+    def _known(self, name: str) -> str:
+        if name in self.own or name in (added := extensions(self.group)):
+            return name
+        *most, last = (repr(known) for known in (*self.own, *added))
+        raise PydanticKnownError("literal_error", {"expected": f"{', '.join(most)} or {last}"})
 
 
 class Section(BaseModel):

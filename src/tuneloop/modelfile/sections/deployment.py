@@ -6,17 +6,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from tuneloop.modelfile.sections.base import ModelServer, Name, Section, Share
+from tuneloop.modelfile.sections.base import ModelServer, Name, NameIn, Section, Share
+from tuneloop.table import FORM_GROUP
 
-Quantisation = Literal["f16", "q8_0", "q5_k_m", "q4_k_m"]
+FORM_NAMES = ("f16", "q8_0", "q5_k_m", "q4_k_m")
+FormName = Annotated[str, NameIn(FORM_GROUP, FORM_NAMES)]
 
 
 class ExportSettings(Section):
     """Stage 4: the files that are made from a trained model."""
 
-    quantisations: tuple[Quantisation, ...] = ("f16", "q8_0", "q5_k_m", "q4_k_m")
-    serve: Quantisation = Field("q8_0", description="The one that production runs.")
-    parity: dict[Quantisation, Annotated[float, Field(gt=0)]] = Field(
+    quantisations: tuple[FormName, ...] = FORM_NAMES
+    serve: FormName = Field("q8_0", description="The one that production runs.")
+    parity: dict[FormName, Annotated[float, Field(gt=0)]] = Field(
         default_factory=dict,
         description="Allowed log-probability difference to the step before, in nats: "
         "the largest one for f16, the mean for a quantisation.",

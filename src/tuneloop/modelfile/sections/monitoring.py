@@ -7,9 +7,17 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field
 
 from tuneloop.modelfile.channel_url import ChannelUrl
-from tuneloop.modelfile.sections.base import ClockTime, ModelServer, Section, Share, TimeZone
+from tuneloop.modelfile.sections.base import (
+    ClockTime,
+    ModelServer,
+    NameIn,
+    Section,
+    Share,
+    TimeZone,
+)
+from tuneloop.table import MONITOR_GROUP
 
-MonitorName = Literal[
+MONITOR_NAMES = (
     "accuracy",
     "capture_drops",
     "confidence",
@@ -26,8 +34,9 @@ MonitorName = Literal[
     "output_length",
     "refusals",
     "vocabulary_diversity",
-]
+)
 """What can alert: the monitors' own names, here so that a mistaken one is found in the file."""
+MonitorName = Annotated[str, NameIn(MONITOR_GROUP, MONITOR_NAMES)]
 
 EventKind = Literal[
     "alerts", "approvals", "refusals", "deployments", "rollbacks", "failures", "reviews"

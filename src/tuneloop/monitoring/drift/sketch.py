@@ -43,7 +43,6 @@ class DaySums(Sketch):
     """Prompts without any token that the embedder knows; they are left out of all the rest."""
 
     def merge(self, other: Self) -> None:
-        """See `Sketch`."""
         self.n += other.n
         self.without_vector += other.without_vector
         self.total += other.total

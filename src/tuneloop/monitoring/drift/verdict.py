@@ -80,11 +80,6 @@ class DriftVerdict:
         effects = [effect for effect in (self.topics, self.unfamiliar) if effect is not None]
         return max(effects, key=lambda effect: effect.value - effect.threshold, default=None)
 
-    @property
-    def textbook_alert(self) -> bool | None:
-        """What PSI > 0.2 would say; it owes much to the number of bins and rows."""
-        return None if self.psi is None else self.psi > TEXTBOOK_PSI
-
 
 def verdict(
     sketch: DriftSketch, reference: DriftReference, *, minimum_rows: int = MINIMUM_ROWS

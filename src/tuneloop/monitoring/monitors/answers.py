@@ -28,7 +28,6 @@ class FormatCompliance(Tally):
         self.fitting, self.misfits = Share(), Examples()
 
     def add(self, batch: Batch) -> None:
-        """See `Tally`."""
         answers = batch.different_texts
         fit = [self._fits(answer) for answer in answers["response"]]
         misfit = answers.filter([not one for one in fit])
@@ -39,11 +38,9 @@ class FormatCompliance(Tally):
 
     @property
     def parts(self) -> tuple[Sketch, ...]:
-        """See `Tally`."""
         return self.fitting, self.misfits
 
     def measure(self, window: Window) -> Measurement:
-        """See `Tally`."""
         return judge(
             self.name,
             window,
@@ -71,7 +68,6 @@ class Refusals(Tally):
         self.refused, self.examples = Share(), Examples()
 
     def add(self, batch: Batch) -> None:
-        """See `Tally`."""
         answers = batch.different_texts
         refused = answers.filter([self._refuses(answer) for answer in answers["response"]])
         self.refused.add(int(refused["times"].sum()), batch.texts.height)
@@ -83,11 +79,9 @@ class Refusals(Tally):
 
     @property
     def parts(self) -> tuple[Sketch, ...]:
-        """See `Tally`."""
         return self.refused, self.examples
 
     def measure(self, window: Window) -> Measurement:
-        """See `Tally`."""
         return judge_shift(
             self.name,
             window,
@@ -119,7 +113,6 @@ class Errors(Tally):
         self.failed, self.left, self.reasons = Share(), Share(), Counts()
 
     def add(self, batch: Batch) -> None:
-        """See `Tally`."""
         import polars as pl
 
         rows, status, error = batch.interactions, pl.col("status"), pl.col("error")
@@ -131,7 +124,6 @@ class Errors(Tally):
 
     @property
     def parts(self) -> tuple[Sketch, ...]:
-        """See `Tally`."""
         return self.failed, self.left, self.reasons
 
     def measure(self, window: Window) -> Measurement:

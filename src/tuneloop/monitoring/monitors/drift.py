@@ -45,7 +45,6 @@ class EmbeddingDrift(Tally):
         self.sketch = DriftSketch(self._reference)
 
     def add(self, batch: Batch) -> None:
-        """See `Tally`."""
         import numpy as np
 
         if not batch.embedded.height:
@@ -58,11 +57,9 @@ class EmbeddingDrift(Tally):
 
     @property
     def parts(self) -> tuple[Sketch, ...]:
-        """See `Tally`."""
         return (self.sketch,)
 
     def measure(self, window: Window) -> Measurement:
-        """See `Tally`."""
         found = verdict(self.sketch, self._reference, minimum_rows=self._settings.minimum_samples)
         causes = attribute(self.sketch, self._reference)
         named = _named(causes) if found.state == "drift" else ""

@@ -30,7 +30,6 @@ class EditRate(Tally):
         self.edited, self.sizes = Share(), Mean()
 
     def add(self, batch: Batch) -> None:
-        """See `Tally`."""
         import numpy as np
         from rapidfuzz.distance import Levenshtein
 
@@ -46,11 +45,9 @@ class EditRate(Tally):
 
     @property
     def parts(self) -> tuple[Sketch, ...]:
-        """See `Tally`."""
         return self.edited, self.sizes
 
     def measure(self, window: Window) -> Measurement:
-        """See `Tally`."""
         size = self.sizes.figure
         told = f", {size.value:.0%} of the characters on average" if size else ""
         return judge(
@@ -78,17 +75,14 @@ class Escalations(Tally):
         self.escalated = Share()
 
     def add(self, batch: Batch) -> None:
-        """See `Tally`."""
         answers = self._feedback.sampled(batch.answers)
         self.escalated.add(self._feedback.on(answers).height, answers.height)
 
     @property
     def parts(self) -> tuple[Sketch, ...]:
-        """See `Tally`."""
         return (self.escalated,)
 
     def measure(self, window: Window) -> Measurement:
-        """See `Tally`."""
         return judge_shift(
             self.name,
             window,
@@ -118,7 +112,6 @@ class Accuracy(Tally):
         self.scores, self.kinds = Scores(), Counts()
 
     def add(self, batch: Batch) -> None:
-        """See `Tally`."""
         found: dict[str, dict[str, float]] = defaultdict(dict)
         for identity, response, kind, value in self._feedback.on(batch.answers).iter_rows():
             score = _score(kind, value, response or "")
@@ -131,11 +124,9 @@ class Accuracy(Tally):
 
     @property
     def parts(self) -> tuple[Sketch, ...]:
-        """See `Tally`."""
         return self.scores, self.kinds
 
     def measure(self, window: Window) -> Measurement:
-        """See `Tally`."""
         by = ", ".join(f"{n} by {kind}" for kind, n in sorted(self.kinds.of.items()))
         return judge(
             self.name,
@@ -155,7 +146,6 @@ class JudgeScores(Sketch):
     of: dict[str, Scores] = field(default_factory=lambda: defaultdict(Scores))
 
     def merge(self, other: Self) -> None:
-        """See `Sketch`."""
         for judge_name, scores in other.of.items():
             self.of[judge_name].merge(scores)
 
@@ -171,7 +161,6 @@ class JudgeQuality(Tally):
         self.judges = JudgeScores()
 
     def add(self, batch: Batch) -> None:
-        """See `Tally`."""
         for _, response, kind, value in self._feedback.on(batch.answers).iter_rows():
             score = _score(kind, value, response or "")
             if score is not None:
@@ -179,11 +168,9 @@ class JudgeQuality(Tally):
 
     @property
     def parts(self) -> tuple[Sketch, ...]:
-        """See `Tally`."""
         return (self.judges,)
 
     def measure(self, window: Window) -> Measurement:
-        """See `Tally`."""
         busiest = _busiest(self.judges.of.items())
         return judge_shift(
             self.name,

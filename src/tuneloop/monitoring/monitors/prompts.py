@@ -33,7 +33,6 @@ class Novelty(Tally):
         self.prompts, self.with_text = Sample(SAMPLE_ROWS), Share()
 
     def add(self, batch: Batch) -> None:
-        """See `Tally`."""
         import polars as pl
 
         if batch.embedded.height:
@@ -45,11 +44,9 @@ class Novelty(Tally):
 
     @property
     def parts(self) -> tuple[Sketch, ...]:
-        """See `Tally`."""
         return self.prompts, self.with_text
 
     def measure(self, window: Window) -> Measurement:
-        """See `Tally`."""
         reference = self._reference
         prompts, vectors = self._prompts()
         texts = [prompt for _, prompt in prompts]

@@ -24,6 +24,7 @@ from tuneloop.monitoring.monitors.usage import (
     OutputLength,
     VocabularyDiversity,
 )
+from tuneloop.table import MONITOR_GROUP, Table
 
 Every = Literal["day", "week"]
 
@@ -44,7 +45,7 @@ class Monitor:
         return self.tally.name
 
 
-MONITORS: tuple[Monitor, ...] = (
+_OWN = (
     Monitor(
         tally=Accuracy,
         about="score of the answers that people or a judge scored",
@@ -132,21 +133,27 @@ MONITORS: tuple[Monitor, ...] = (
 )
 
 
+MONITORS = Table(MONITOR_GROUP, {monitor.name: monitor for monitor in _OWN}, kind=Monitor)
+"""A package adds a `Monitor` under the name of its tally."""
+
+
 def chosen(only: Collection[str] | None = None) -> tuple[Monitor, ...]:
     """The monitors of these names, or all.
 
     Raises:
         UsageError: there is none of a name.
+        ExtensionError: one that a package adds cannot be used.
     """
     if only is None:
-        return MONITORS
-    known = {monitor.name for monitor in MONITORS}
-    if unknown := sorted(set(only) - known):
+        return tuple(MONITORS)
+    known = MONITORS.names()
+    if unknown := sorted(set(only) - set(known)):
         raise UsageError(
             f"There is no monitor {', '.join(map(repr, unknown))}.",
             remedy="See them with: tuneloop monitor list",
         )
-    return tuple(monitor for monitor in MONITORS if monitor.name in only)
+    wanted = (MONITORS.find(name) for name in known if name in only)
+    return tuple(monitor for monitor in wanted if monitor is not None)
 
 
 def due(every: Every) -> tuple[str, ...]:

@@ -21,16 +21,13 @@ class LatencyP95(Tally):
         self.latencies = LogHistogram()
 
     def add(self, batch: Batch) -> None:
-        """See `Tally`."""
         self.latencies.add(batch.answers["latency_ms"].drop_nulls().to_numpy())
 
     @property
     def parts(self) -> tuple[Sketch, ...]:
-        """See `Tally`."""
         return (self.latencies,)
 
     def measure(self, window: Window) -> Measurement:
-        """See `Tally`."""
         return judge_shift(
             self.name,
             window,
@@ -60,16 +57,13 @@ class Confidence(Tally):
         self.logprobs = Mean()
 
     def add(self, batch: Batch) -> None:
-        """See `Tally`."""
         self.logprobs.add(batch.answers["mean_logprob"].drop_nulls().to_numpy())
 
     @property
     def parts(self) -> tuple[Sketch, ...]:
-        """See `Tally`."""
         return (self.logprobs,)
 
     def measure(self, window: Window) -> Measurement:
-        """See `Tally`."""
         return judge_shift(
             self.name,
             window,
@@ -93,7 +87,6 @@ class OutputLength(Tally):
         self.tokens, self.spread = Mean(), LogHistogram()
 
     def add(self, batch: Batch) -> None:
-        """See `Tally`."""
         import numpy as np
 
         tokens = batch.answers["completion_tokens"].drop_nulls().to_numpy().astype(np.float64)
@@ -102,11 +95,9 @@ class OutputLength(Tally):
 
     @property
     def parts(self) -> tuple[Sketch, ...]:
-        """See `Tally`."""
         return self.tokens, self.spread
 
     def measure(self, window: Window) -> Measurement:
-        """See `Tally`."""
         quantiles = {q: self.spread.quantile(q / 100) for q in (5, 50, 95)}
         return judge_shift(
             self.name,
@@ -131,16 +122,13 @@ class VocabularyDiversity(Tally):
         self.words = Vocabulary()
 
     def add(self, batch: Batch) -> None:
-        """See `Tally`."""
         self.words.add(batch.texts)
 
     @property
     def parts(self) -> tuple[Sketch, ...]:
-        """See `Tally`."""
         return (self.words,)
 
     def measure(self, window: Window) -> Measurement:
-        """See `Tally`."""
         return judge_shift(
             self.name,
             window,
@@ -163,7 +151,6 @@ class Cost(Tally):
         self.prompt, self.completion, self.both = Mean(), Mean(), Mean()
 
     def add(self, batch: Batch) -> None:
-        """See `Tally`."""
         import numpy as np
 
         tokens = batch.answers.select("prompt_tokens", "completion_tokens").drop_nulls()
@@ -174,11 +161,9 @@ class Cost(Tally):
 
     @property
     def parts(self) -> tuple[Sketch, ...]:
-        """See `Tally`."""
         return self.prompt, self.completion, self.both
 
     def measure(self, window: Window) -> Measurement:
-        """See `Tally`."""
         return judge_shift(
             self.name,
             window,

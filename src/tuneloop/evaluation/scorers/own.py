@@ -1,16 +1,16 @@
-"""A user's own scorer: `module:function`, called as `function(case, output)`."""
+"""The family of a team's own scorers: `module:function`, called as `function(case, output)`."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib
 import inspect
-import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tuneloop.errors import EvaluationError
-from tuneloop.evaluation.scorers.base import Score, Scorer
+from tuneloop.evaluation.scorers.base import Family, Metric, Score, Scorer, Wanted
 from tuneloop.evaluation.suites import Case
 from tuneloop.nearest import nearest
 
@@ -30,27 +30,33 @@ def own_function(reference: str) -> tuple[Scorer, str]:
     except (OSError, TypeError):
         source = reference
 
+    return guarded(function, reference), hashlib.sha256(source.encode()).hexdigest()
+
+
+def guarded(function: Callable[[Case, str], Any], named: str) -> Scorer:
+    """Call a function of somebody else's; its faults and impossible scores are told by its name."""
+
     def score(case: Case, output: str) -> Score | None:
         try:
             value = function(case, output)
         except Exception as e:
             raise EvaluationError(
-                f"The scorer {reference} failed on case {case.id}: {type(e).__name__}: {e}.",
+                f"The scorer {named} failed on case {case.id}: {type(e).__name__}: {e}.",
                 remedy="Correct the function; the answers are kept and will be scored again.",
             ) from e
-        return None if value is None else Score(value=_checked(value, reference, case))
+        return None if value is None else _checked(value, named, case)
 
-    return score, hashlib.sha256(source.encode()).hexdigest()
+    return score
 
 
-def _checked(value: Any, reference: str, case: Case) -> float:
-    number = float(value) if isinstance(value, bool | int | float) else math.nan
-    if not 0 <= number <= 1:
+def _checked(value: Any, named: str, case: Case) -> Score:
+    score = Score(value=float(value)) if isinstance(value, bool | int | float) else value
+    if not isinstance(score, Score) or not 0 <= score.value <= 1:
         raise EvaluationError(
-            f"The scorer {reference} returned {value!r} for case {case.id}; "
+            f"The scorer {named} returned {value!r} for case {case.id}; "
             "expected a number from 0 to 1, true or false, or None."
         )
-    return number
+    return score
 
 
 def _load(reference: str) -> Any:
@@ -81,3 +87,19 @@ def _other_module(name: str) -> str:
     near = nearest(name, (path.stem for path in Path().glob("*.py")))
     meant = f"Did you mean {near!r}? " if near and near != name else ""
     return f"{meant}Check the name, and that the module is on PYTHONPATH."
+
+
+def _wanted(wanted: Wanted) -> Metric:
+    name = wanted.name
+    scorer, digest = own_function(name)
+    return Metric(
+        name=name, about=f"the team's own function {name}", scorer=scorer, source_digest=digest
+    )
+
+
+FAMILY = Family(
+    name="own",
+    about="a function of the team's own, named as module:function",
+    brings=lambda name: ":" in name,
+    metric=_wanted,
+)

@@ -1,0 +1,51 @@
+"""The family of every task: whether answers are right, and whether they have the declared form."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from tuneloop.evaluation.scorers.base import Family, Metric
+from tuneloop.evaluation.scorers.same_values import by_rules, told
+from tuneloop.evaluation.scorers.structured import in_form, json_all_fields
+from tuneloop.evaluation.scorers.text import normalised_match
+from tuneloop.modelfile import TaskSettings
+
+
+def accuracy(task: TaskSettings) -> Metric:
+    """In-scope cases that are right: each field of a JSON task, else the normalised text."""
+    if task.output_schema is not None:
+        return Metric(
+            name="accuracy",
+            about="in-scope cases whose answer has every reference field right and no other field"
+            + told(task.same_values),
+            scorer=partial(json_all_fields, equal=by_rules(task.same_values)),
+            counts="in-scope",
+        )
+    return Metric(
+        name="accuracy",
+        about="in-scope cases whose answer equals the reference, case and punctuation aside",
+        scorer=normalised_match,
+        counts="in-scope",
+    )
+
+
+def form(task: TaskSettings) -> Metric:
+    """Cases whose answer has the task's declared form.
+
+    Raises:
+        ModelFileError: for a schema that cannot be used.
+    """
+    words = []
+    if task.output_schema is not None:
+        words.append("fits the JSON Schema")
+    if task.output_pattern is not None:
+        words.append("matches the pattern from end to end")
+    about = " and ".join(words) or "is not empty (the task declares no form)"
+    return Metric(name="format", about=f"cases whose answer {about}", scorer=in_form(task))
+
+
+FAMILY = Family(
+    name="accuracy",
+    about="right answers, and answers in the declared form",
+    of_task=lambda task: (accuracy(task), form(task)),
+)
