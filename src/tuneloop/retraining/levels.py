@@ -2,8 +2,8 @@
 
 | level | the worker may | a person |
 |---|---|---|
-| 1 manual | measure, and say what it would do | starts every step |
-| 2 automated evaluation | also evaluate candidates and golden suites | starts cycles, deploys |
+| 1 manual | measure, ask golden suites, say what it would do | starts every cycle, deploys |
+| 2 automated evaluation | the same: at 2 its measurements can be relied on | the same |
 | 3 monitored retraining | also start a cycle when a trigger says so | judges it, deploys |
 | 4 end to end | also begin the rollout, once its deployment is approved | approves the deployment |
 
@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tuneloop.modelfile import ModelSettings
-from tuneloop.registry.standing import Kind
 from tuneloop.retraining.triggers import RetrainDecision
 
 TITLES = {
@@ -34,15 +33,10 @@ HIGHEST = 4
 class Allowed:
     """What the worker may do on its own."""
 
-    level: int
-    may_evaluate: bool
-    """Evaluate a new candidate, and production on new golden suites."""
     may_start_cycle: bool
     """When a trigger says so; a cycle that a person asked for it runs at every level."""
     may_begin_rollout: bool
-    """Once the approvals below are granted."""
-    approvals: tuple[Kind, ...]
-    """Kinds that people must grant before a candidate goes on."""
+    """Once its deployment is approved."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,13 +79,9 @@ def allowed(model: ModelSettings) -> Allowed:
     that rule nobody could have approved it.
     """
     level = model.automation.level
-    needed: dict[int, tuple[Kind, ...]] = {3: ("evaluation",), 4: ("deploy",)}
     return Allowed(
-        level=level,
-        may_evaluate=level >= 2,
         may_start_cycle=level >= 3,
         may_begin_rollout=level >= 4 and model.approvals.deploy is not None,
-        approvals=needed.get(level, ()),
     )
 
 

@@ -40,21 +40,6 @@ def due(cadence: str, *, since: datetime, now: datetime) -> datetime | None:
     return last if last > since else None
 
 
-def next_due(cadence: str, *, after: datetime) -> datetime | None:
-    """The first moment after another at which something is due; None: never.
-
-    Raises:
-        ModelFileError: `cadence` is no crontab line.
-    """
-    if cadence == NEVER:
-        return None
-    try:
-        moment: datetime = _moments(cadence, after).get_next(datetime)
-    except CroniterBadDateError:
-        return None
-    return moment
-
-
 def _moments(cadence: str, begin: datetime) -> croniter:
     try:
         return croniter(_CRONTAB.get(cadence, cadence), begin.astimezone(UTC))
