@@ -38,7 +38,7 @@ from simulated_rollouts import (
 from statsmodels.stats.proportion import samplesize_proportions_2indep_onetail
 
 from tuneloop import intervals
-from tuneloop.deployment.rollout import Verdict
+from tuneloop.deployment.rollout import StageVerdict
 from tuneloop.deployment.rollout_plan import Guard, GuardName, RolloutPlan, ShadowStep
 
 RESULTS = Path(__file__).resolve().parent / "results" / "rollout.json"
@@ -181,7 +181,7 @@ def main() -> None:
     print(text)
 
 
-_PROMOTED = Verdict(action="promote", reason="left the shadow step")
+_PROMOTED = StageVerdict(action="promote", reason="left the shadow step")
 
 
 def _plan(minimum: int) -> RolloutPlan:

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tuneloop.deployment.rollout import Counted, Evidence, GuardEvidence, Verdict, decide
+from tuneloop.deployment.rollout import Counted, GuardEvidence, StageEvidence, StageVerdict, decide
 from tuneloop.deployment.rollout_plan import RolloutPlan, Stage
 from tuneloop.deployment.sequential import (
     PAIR_SHARE,
@@ -82,7 +82,7 @@ class Traffic:
 class Ending:
     """How one rollout ended."""
 
-    verdict: Verdict
+    verdict: StageVerdict
     stage: Stage
     conversations: int
     candidate: int
@@ -126,7 +126,7 @@ def _stage(
     bad: list[list[BadAnswer]],
     splits: Sequence[Split],
     began: int,
-) -> tuple[Verdict, Split]:
+) -> tuple[StageVerdict, Split]:
     """One stage until it is left; adds to `bad` what the stage saw."""
     needed = plan.minimum(stage) / (stage.share or 1.0)
     size = LOOK_EVERY * round(min(1.3 * needed, 4_000) / LOOK_EVERY + 1)
@@ -248,7 +248,7 @@ def _evidence(
     counts: Counts,
     weights: Sequence[Weight],
     splits: Sequence[Split],
-) -> Evidence:
+) -> StageEvidence:
     guards = [
         GuardEvidence(
             name=guard.name,
@@ -263,7 +263,7 @@ def _evidence(
     ]
     now = Split(share=stage.share, candidate=counts.candidate, conversations=counts.conversations)
     divided = [*splits, now] if stage.name == "canary" else splits
-    return Evidence(
+    return StageEvidence(
         guards=tuple(guards),
         candidate=counts.candidate,
         conversations=counts.conversations,

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from tuneloop import intervals
 from tuneloop.monitoring import alerts
-from tuneloop.monitoring.measurement import Limit, Measurement, Verdict, tell
+from tuneloop.monitoring.measurement import Limit, LimitVerdict, Measurement, tell
 from tuneloop.monitoring.notifications.rules import WaitingAlert
 from tuneloop.workspace import Workspace
 
@@ -25,7 +25,7 @@ def measured(
     n: int = 100,
     monitor: str = "novelty",
     *,
-    verdict: Verdict | None = None,
+    verdict: LimitVerdict | None = None,
     detail: Mapping[str, Any] | None = None,
 ) -> Measurement:
     """`bad` of `n` cases are on the bad side; the verdict is that of the limit."""

@@ -9,7 +9,7 @@ from tuneloop import review
 from tuneloop.datasets import versions
 from tuneloop.deployment import bundle_server, endpoints, outcomes, replay, servers
 from tuneloop.deployment.backends.table import backend_of
-from tuneloop.deployment.backtest import Answer, Backtest, Pair, Replayed, judge, shadow_first
+from tuneloop.deployment.backtest import Answer, Backtest, Pair, Replayed, conclude, shadow_first
 from tuneloop.deployment.replay import Asking, Captured
 from tuneloop.errors import UsageError
 from tuneloop.modelfile import EndpointSettings
@@ -118,7 +118,7 @@ def _judged(project: Project, bundle: Bundle, traffic: _Traffic, answers: list[A
         bundle=traffic.production,
         now=project.workspace.now(),
     )
-    return judge(
+    return conclude(
         shadow_first(plan, pairs=rollout.shadow_pairs),
         pairs,
         fits=fits,

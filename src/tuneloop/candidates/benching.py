@@ -81,7 +81,7 @@ def gate(project: Project, bundle: Bundle, *, against: str | None) -> Bench:
     loads = declared_loads(project.model.bench)
     locked = lock(project.model, loads)
     done = bench(project, bundle, against=against, loads=loads)
-    outcome = judge(locked, done.loads, minimum_requests=_minimum(project.model))
+    outcome = gate_outcome(locked, done.loads, minimum_requests=_minimum(project.model))
     return replace(done, gates=outcome, lock=locked.digest)
 
 
@@ -112,11 +112,11 @@ def lock(model: ModelSettings, loads: Sequence[Load]) -> GateLock:
     return gates.lock(found, terms=terms)
 
 
-def judge(
+def gate_outcome(
     locked: GateLock, loads: Sequence[LoadComparison], *, minimum_requests: int
 ) -> GateOutcome:
     """The verdict on what was measured; fewer requests than the minimum pass no gate."""
-    return gates.judge(
+    return gates.apply_gates(
         locked,
         figures={_name(one): {**one.bundle.figures, **one.ratios} for one in loads},
         sizes={

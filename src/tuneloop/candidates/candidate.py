@@ -9,7 +9,7 @@ from typing import Any
 
 from tuneloop import serving
 from tuneloop.candidates import answered, exporting, proving, trained_on
-from tuneloop.candidates.decision import Decision, Verdict, decide
+from tuneloop.candidates.decision import Decision, JudgedCandidate, decide
 from tuneloop.candidates.exporting import Exported
 from tuneloop.candidates.planning import plan_for
 from tuneloop.candidates.preparing import corrections_in
@@ -160,10 +160,10 @@ def decision_of(bundle: Bundle) -> Decision:
     )
 
 
-def verdict_of(bundle: Bundle) -> Verdict:
+def verdict_of(bundle: Bundle) -> JudgedCandidate:
     """How the bundle was judged, and against what."""
     found = bundle.manifest["evaluation"]
-    return Verdict(
+    return JudgedCandidate(
         bundle=bundle.id,
         gates=found["verdict"],
         compared_with=found.get("production"),

@@ -20,7 +20,7 @@ class Decision:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class JudgedCandidate:
     """The candidate that a cycle would make, as it was made and judged before."""
 
     bundle: str
@@ -71,7 +71,7 @@ def decide(*, gates: str, gates_reason: str, production: Standing | None) -> Dec
 
 
 def settled(
-    before: Verdict,
+    before: JudgedCandidate,
     *,
     production: str | None,
     moves: Sequence[Move],

@@ -83,7 +83,7 @@ def prove(
         greedy = replace(target.sampling, temperature=0.0)
         expected = _asked(serving.target_at(ours, identity=digest, sampling=greedy), suite)
     theirs = serving.target_at(target.opened(), identity=digest, sampling=greedy)
-    same = judge(expected, _asked(theirs, suite))
+    same = same_answers(expected, _asked(theirs, suite))
     if not same.shown:
         raise DeploymentError(
             f"{address.served_name} at {address.base_url} does not answer as the exported file: "
@@ -95,7 +95,7 @@ def prove(
     return same.as_json()
 
 
-def judge(expected: Sequence[Answer], answered: Sequence[Answer]) -> SameAnswers:
+def same_answers(expected: Sequence[Answer], answered: Sequence[Answer]) -> SameAnswers:
     """Count the answers that are the same; pure. One that fails is not."""
     pairs = list(zip(expected, answered, strict=True))
     agreed = sum(

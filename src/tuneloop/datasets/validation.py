@@ -25,7 +25,7 @@ SHIFT_DISTANCE = 0.10
 SIGNIFICANCE = 0.01
 MINIMUM_ROWS = 30
 
-Verdict = Literal["same", "changed", "not enough data"]
+ChangeVerdict = Literal["same", "changed", "not enough data"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Check:
 
     name: str
     """E.g. `rows`, `answer key: intent`, `length of the answers`."""
-    verdict: Verdict
+    verdict: ChangeVerdict
     detail: str
     """The figures behind it, for people."""
 

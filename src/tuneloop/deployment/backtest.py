@@ -21,10 +21,10 @@ from tuneloop.deployment.rollout_plan import GuardName, RolloutPlan, ShadowStep
 from tuneloop.intervals import Figure
 from tuneloop.task.answer_form import WRONG, Fits, edited_text, same_text
 
-Verdict = Literal["worse", "undecided", "no_harm_seen"]
+BacktestVerdict = Literal["worse", "undecided", "no_harm_seen"]
 Standing = Literal["worse", "suspicious", "too_few", "no_harm_seen"]
 
-_VERDICTS: Mapping[str, Verdict] = {"roll_back": "worse", "hold": "undecided"}
+_VERDICTS: Mapping[str, BacktestVerdict] = {"roll_back": "worse", "hold": "undecided"}
 EXAMPLES = 5
 """Pairs of different answers that are shown."""
 
@@ -122,7 +122,7 @@ class Difference:
 class Backtest:
     """What a candidate makes of production's requests."""
 
-    verdict: Verdict
+    verdict: BacktestVerdict
     reason: str
     pairs: int
     replayed: Replayed
@@ -140,7 +140,7 @@ def shadow_first(plan: RolloutPlan, *, pairs: int) -> RolloutPlan:
     return replace(plan, shadow=plan.shadow or ShadowStep(minimum_pairs=pairs))
 
 
-def judge(
+def conclude(
     plan: RolloutPlan,
     pairs: Sequence[Pair],
     *,

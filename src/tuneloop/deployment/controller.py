@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 from tuneloop.deployment import endpoints, outcomes, rollouts, servers
-from tuneloop.deployment.rollout import Evidence, Verdict, decide, weigh
+from tuneloop.deployment.rollout import StageEvidence, StageVerdict, decide, weigh
 from tuneloop.deployment.rollouts import Rollout
 from tuneloop.errors import GateError, UsageError
 from tuneloop.registry import approvals, people
@@ -22,7 +22,7 @@ from tuneloop.workspace import Workspace
 
 ACTOR = "rollout controller"
 Steer = Literal["pause", "resume", "promote", "abort"]
-_STATUS_AFTER: dict[Steer, rollouts.Status] = {
+_STATUS_AFTER: dict[Steer, rollouts.RolloutStatus] = {
     "pause": "paused",
     "resume": "running",
     "promote": "running",
@@ -101,7 +101,7 @@ def steer(workspace: Workspace, model: str, command: Steer, *, actor: str, reaso
     return moved
 
 
-def look(workspace: Workspace, rollout: Rollout) -> Evidence:
+def look(workspace: Workspace, rollout: Rollout) -> StageEvidence:
     """The evidence of a rollout from everything that was captured until now."""
     ingest(workspace.folder("spool"), workspace.traffic)
     candidate = bundles.find(workspace, rollout.candidate)
@@ -117,7 +117,7 @@ def look(workspace: Workspace, rollout: Rollout) -> Evidence:
 
 
 def _move(
-    workspace: Workspace, rollout: Rollout, verdict: Verdict, figures: dict[str, Any]
+    workspace: Workspace, rollout: Rollout, verdict: StageVerdict, figures: dict[str, Any]
 ) -> Rollout:
     match verdict.action:
         case "roll_back":
@@ -188,5 +188,5 @@ def _finish(workspace: Workspace, rollout: Rollout) -> Rollout:
     return done
 
 
-def _figures(evidence: Evidence) -> dict[str, Any]:
+def _figures(evidence: StageEvidence) -> dict[str, Any]:
     return {"evidence": asdict(evidence)}

@@ -195,7 +195,7 @@ def admit(
     with bundle_server.opened(workspace, bundle) as server:
         target = servers.target(bundle.id, bundle.manifest, server.base_url)
         answers = asking.texts(target, [probe.messages for probe in probes])
-    shown = smoke.judge(probes, answers)
+    shown = smoke.assess(probes, answers)
     _refuse_unsound(bundle, shown, progress)
     if weaker := proof_sentence(bundle.manifest["serving"]):
         progress.note(weaker)

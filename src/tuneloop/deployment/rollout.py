@@ -28,7 +28,7 @@ from tuneloop.deployment.sequential import (
 )
 
 Action = Literal["hold", "promote", "roll_back", "finish"]
-Outcome = Mapping[GuardName, bool]
+GuardOutcomes = Mapping[GuardName, bool]
 """Guard → whether the answer was bad; guards that could not be measured on it are absent."""
 
 ROUTING_PROOF = 1_000.0
@@ -46,9 +46,9 @@ class Observation:
     """of the stage in which it began"""
     share: float
     """the probability of going to the candidate under the route that answered it"""
-    candidate: Outcome | None = None
+    candidate: GuardOutcomes | None = None
     """None: the candidate was not asked"""
-    production: Outcome | None = None
+    production: GuardOutcomes | None = None
     """None: production was not asked"""
 
     @property
@@ -98,7 +98,7 @@ class GuardEvidence:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
+class StageEvidence:
     """Everything that a decision is taken on."""
 
     guards: tuple[GuardEvidence, ...]
@@ -115,10 +115,10 @@ class Evidence:
 
 def weigh(
     plan: RolloutPlan, stage: Stage, observations: Sequence[Observation], *, hours: float
-) -> Evidence:
+) -> StageEvidence:
     """The evidence of a rollout from its start to now; `hours` is the time in this step."""
     here = [seen for seen in observations if seen.step == stage.step]
-    return Evidence(
+    return StageEvidence(
         guards=tuple(
             _weigh_guard(plan, guard.name, observations, here) for guard in plan.measured_in(stage)
         ),
@@ -160,7 +160,7 @@ def _bad_answer(seen: Observation, name: GuardName) -> BadAnswer | None:
     return BadAnswer(candidate=bool(candidate), share=share, step=seen.step)
 
 
-def _count(name: GuardName, outcomes: Iterable[Outcome | None]) -> Counted:
+def _count(name: GuardName, outcomes: Iterable[GuardOutcomes | None]) -> Counted:
     measured = [outcome[name] for outcome in outcomes if outcome is not None and name in outcome]
     return Counted(bad=sum(measured), n=len(measured))
 
@@ -182,7 +182,7 @@ def _splits(observations: Iterable[Observation]) -> list[Split]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class StageVerdict:
     """What to do with a rollout now, and why."""
 
     action: Action
@@ -191,31 +191,31 @@ class Verdict:
     """The rules cannot go on alone; somebody has to look."""
 
 
-def decide(plan: RolloutPlan, stage: Stage, evidence: Evidence) -> Verdict:
+def decide(plan: RolloutPlan, stage: Stage, evidence: StageEvidence) -> StageVerdict:
     """Proven harm goes back, anything in doubt stays, the rest moves on."""
     _refuse_strange(plan, stage, evidence)
     worst = max(evidence.guards, key=lambda guard: guard.highest)
     if worst.highest >= plan.proof:
-        return Verdict(
+        return StageVerdict(
             action="roll_back",
             reason=f"{worst} (e-value {worst.highest:.4g}, proof from {plan.proof:.4g})",
         )
     if evidence.routing_e_value >= ROUTING_PROOF:
-        return Verdict(action="hold", reason=_misrouted(stage, evidence), needs_person=True)
+        return StageVerdict(action="hold", reason=_misrouted(stage, evidence), needs_person=True)
     if doubt := _doubt(plan, stage, evidence):
         late = evidence.hours >= plan.maximum_step_hours
         if late:
             doubt += f"; after {evidence.hours:.4g} hours in this step a person should decide"
-        return Verdict(action="hold", reason=doubt, needs_person=late)
+        return StageVerdict(action="hold", reason=doubt, needs_person=late)
     following = plan.after(stage)
-    return Verdict(
+    return StageVerdict(
         action="finish" if following.name == "full" else "promote",
         reason=f"{stage} → {following}: no harm seen in {evidence.candidate} conversations of the "
         f"candidate ({', '.join(guard.name for guard in evidence.guards)})",
     )
 
 
-def _doubt(plan: RolloutPlan, stage: Stage, evidence: Evidence) -> str:
+def _doubt(plan: RolloutPlan, stage: Stage, evidence: StageEvidence) -> str:
     """Why this stage cannot be left yet; empty when it can."""
     minimum = plan.minimum(stage)
     fewest = min(evidence.guards, key=lambda guard: guard.fewest)
@@ -231,7 +231,7 @@ def _doubt(plan: RolloutPlan, stage: Stage, evidence: Evidence) -> str:
     return ""
 
 
-def _misrouted(stage: Stage, evidence: Evidence) -> str:
+def _misrouted(stage: Stage, evidence: StageEvidence) -> str:
     return (
         f"{stage}: {evidence.candidate} of {evidence.conversations} conversations went to the "
         f"candidate; the traffic is not divided as the route declares "
@@ -240,7 +240,7 @@ def _misrouted(stage: Stage, evidence: Evidence) -> str:
     )
 
 
-def _refuse_strange(plan: RolloutPlan, stage: Stage, evidence: Evidence) -> None:
+def _refuse_strange(plan: RolloutPlan, stage: Stage, evidence: StageEvidence) -> None:
     if stage not in plan.stages[:-1]:
         raise ValueError(f"expected a stage of the plan before full, got {stage!r}")
     wanted = [guard.name for guard in plan.measured_in(stage)]

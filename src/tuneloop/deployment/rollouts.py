@@ -17,7 +17,7 @@ from tuneloop.storage import tables
 from tuneloop.storage.records import record_of
 from tuneloop.workspace import Workspace
 
-Status = Literal["running", "paused", "finished", "rolled_back", "aborted"]
+RolloutStatus = Literal["running", "paused", "finished", "rolled_back", "aborted"]
 ACTIVE = ("running", "paused")
 
 
@@ -34,7 +34,7 @@ class Rollout:
     """Bundle id that the candidate is compared with."""
     plan: RolloutPlan
     stage: Stage
-    status: Status
+    status: RolloutStatus
     detail: str
     """Why it is where it is."""
     revision: int
@@ -156,7 +156,7 @@ def move(
     actor: str,
     reason: str,
     stage: Stage | None = None,
-    status: Status | None = None,
+    status: RolloutStatus | None = None,
     figures: Mapping[str, Any] | None = None,
 ) -> Rollout:
     """Move a rollout by compare-and-set and record why.

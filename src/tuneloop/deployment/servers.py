@@ -27,7 +27,7 @@ from tuneloop.storage.records import record_of
 from tuneloop.workspace import Workspace
 
 ROUTES_FILE = "routes.json"
-Status = Literal["wanted", "starting", "ready", "failed", "stopped"]
+ServerStatus = Literal["wanted", "starting", "ready", "failed", "stopped"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class ModelServer:
     wanted: bool
     base_url: str | None
     """Where it answers once it is ready; None while nothing would run there."""
-    status: Status
+    status: ServerStatus
     detail: str
     changed_at: datetime
 
@@ -85,7 +85,7 @@ def want(workspace: Workspace, bundle: str) -> None:
 def report(
     workspace: Workspace,
     bundle: str,
-    status: Status,
+    status: ServerStatus,
     *,
     base_url: str | None = None,
     detail: str = "",

@@ -58,7 +58,7 @@ class SmokeResult:
         )
 
 
-def judge(probes: Sequence[Probe], answers: Sequence[str]) -> SmokeResult:
+def assess(probes: Sequence[Probe], answers: Sequence[str]) -> SmokeResult:
     """Whether the answers show a working, tuned model.
 
     Greedy answers may differ in a few cases with the batch that they were computed in, so three

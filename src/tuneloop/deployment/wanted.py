@@ -32,7 +32,7 @@ _EVERY_SECONDS = 0.15
 _END_SECONDS = 2.0
 # Looking at a bundle again reads every byte of it.
 _LOOK_AGAIN = RestartTiming(first_seconds=10.0, longest_seconds=300.0)
-_STATUS: dict[str, servers.Status] = {
+_STATUS: dict[str, servers.ServerStatus] = {
     "waiting": "starting",
     "starting": "starting",
     "ready": "ready",

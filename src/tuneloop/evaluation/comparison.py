@@ -27,7 +27,7 @@ from tuneloop.evaluation.metrics import Metric
 from tuneloop.evaluation.results import SuiteResult
 from tuneloop.intervals import CONFIDENCE, Figure
 
-Verdict = Literal["better", "not_worse", "worse", "inconclusive"]
+ComparisonVerdict = Literal["better", "not_worse", "worse", "inconclusive"]
 
 POWER = 0.8
 MAIN_METRICS = ("correct", "accuracy")
@@ -41,7 +41,7 @@ class Paired:
     """One metric of two targets on the same cases."""
 
     metric: str
-    verdict: Verdict
+    verdict: ComparisonVerdict
     reason: str
     difference: Figure
     """candidate minus reference, turned so that more is better; n is the number of pairs"""
@@ -66,7 +66,7 @@ class Comparison:
     suite: str
     reference: str
     """what it is compared with: production, base"""
-    verdict: Verdict
+    verdict: ComparisonVerdict
     reason: str
     margin: float
     metrics: tuple[Paired, ...]
@@ -87,7 +87,7 @@ class Comparison:
 class Standing:
     """How a candidate stands against one reference on all suites together."""
 
-    verdict: Verdict
+    verdict: ComparisonVerdict
     reason: str
     difference: float
     """candidate minus reference on the main metric of the main suite; more is better"""
@@ -177,7 +177,7 @@ def paired(metric: Metric, pairs: Sequence[tuple[float, float]], *, margin: floa
     p_value = mcnemar_exact(won, lost) if binary else None
     difference = paired_share_difference(won, lost, n) if binary else _mean(differences)
     detectable = minimum_detectable_difference(differences)
-    verdict, reason = judge(difference, p_value=p_value, margin=margin)
+    verdict, reason = conclude(difference, p_value=p_value, margin=margin)
     return Paired(
         metric=metric.name,
         verdict=verdict,
@@ -228,7 +228,9 @@ def minimum_detectable_difference(differences: Sequence[float]) -> float:
     return min(1.0, z * math.sqrt(spread / n))
 
 
-def judge(difference: Figure, *, p_value: float | None, margin: float) -> tuple[Verdict, str]:
+def conclude(
+    difference: Figure, *, p_value: float | None, margin: float
+) -> tuple[ComparisonVerdict, str]:
     """The verdict on a difference where more is better."""
     shown = (
         f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f}, "
@@ -272,7 +274,7 @@ def _is_told(metric: Metric) -> bool:
     return bool(metric.field) and metric.figure is None
 
 
-def _overall(main: Paired, compared: Sequence[Paired]) -> tuple[Verdict, str]:
+def _overall(main: Paired, compared: Sequence[Paired]) -> tuple[ComparisonVerdict, str]:
     worse = [p for p in compared if p.verdict == "worse" and p.metric != main.metric]
     if worse and main.verdict != "worse":
         return "worse", "; ".join(f"{p.metric} is {p.reason}" for p in worse)

@@ -22,7 +22,7 @@ from tuneloop.hashing import digest_json, short
 from tuneloop.intervals import Figure
 from tuneloop.modelfile import GateSettings
 
-Verdict = Literal["passed", "failed", "refused"]
+GateVerdict = Literal["passed", "failed", "refused"]
 
 _CONDITION = re.compile(r"\s*(>=|<=|>|<)\s*([0-9]+(?:\.[0-9]+)?)\s*")
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
@@ -69,7 +69,7 @@ class GateResult:
     """What became of one gate."""
 
     gate: Gate
-    verdict: Verdict
+    verdict: GateVerdict
     reason: str
     figure: Figure | None
 
@@ -78,7 +78,7 @@ class GateResult:
 class GateOutcome:
     """The verdict on a candidate: passed only if every gate passed."""
 
-    verdict: Verdict
+    verdict: GateVerdict
     reason: str
     results: tuple[GateResult, ...]
 
@@ -160,7 +160,7 @@ def check_lock(gate_lock: GateLock, stored_digest: str) -> None:
         )
 
 
-def judge(
+def apply_gates(
     gate_lock: GateLock,
     *,
     figures: Mapping[str, Mapping[str, Figure]],
@@ -203,7 +203,7 @@ def _judge_one(gate: Gate, figure: Figure | None, size: SuiteSize) -> GateResult
         f"{gate.name} is {_number(figure.value)} ({_number(figure.low)} to {_number(figure.high)}, "
         f"n = {figure.n}), wanted {gate.condition}"
     )
-    verdict: Verdict = "passed"
+    verdict: GateVerdict = "passed"
     if not _COMPARE[gate.comparison](figure.value, gate.bound):
         verdict = "failed"
     elif counted < minimum:

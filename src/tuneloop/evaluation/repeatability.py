@@ -104,7 +104,7 @@ def repeat(
     together = _ask(cases, target, concurrency)
     before = [main.cases[case.id].answer for case in cases]
     return Repeats(
-        figure=judge(before, alone, together),
+        figure=repeats_in(before, alone, together),
         texts={
             case.id: [answer.text for answer in again if answer.error is None]
             for case, *again in zip(cases, alone, together, strict=True)
@@ -112,7 +112,7 @@ def repeat(
     )
 
 
-def judge(
+def repeats_in(
     before: Sequence[Answer], alone: Sequence[Answer], together: Sequence[Answer]
 ) -> Repeatability:
     """Count the answers that came back; pure. One that fails does not."""

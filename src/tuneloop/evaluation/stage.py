@@ -105,7 +105,7 @@ def evaluate(
             for label, one in subjects.items()
         }
         gates.check_lock(plan.locked(), find(workspace, row.id).gates)
-        outcome = gates.judge(
+        outcome = gates.apply_gates(
             plan.gate_lock,
             figures={result.suite.name: result.figures for result in results[CANDIDATE]},
             sizes=plan.sizes(),

@@ -27,7 +27,7 @@ from tuneloop.storage import tables
 from tuneloop.storage.records import record_of
 from tuneloop.workspace import Workspace
 
-Status = Literal["open", "acknowledged", "resolved"]
+AlertStatus = Literal["open", "acknowledged", "resolved"]
 Change = Literal["opened", "repeated", "resolved", "reopened"]
 MONITORING = "monitoring"
 """The actor of what monitors do on their own."""
@@ -45,7 +45,7 @@ class Alert:
     id: str
     model: str
     monitor: str
-    status: Status
+    status: AlertStatus
     message: str
     """What the monitor said when it last crossed."""
     seen: int

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from tuneloop.intervals import Figure
 from tuneloop.monitoring.window import Window
 
-Verdict = Literal["ok", "alert", "not_enough_data", "not_measured"]
+LimitVerdict = Literal["ok", "alert", "not_enough_data", "not_measured"]
 Unit = Literal["share", "ms", "tokens", "words", "nats", "score", "psi"]
 
 HYSTERESIS_SHARE = 0.1
@@ -63,7 +63,7 @@ class Measurement:
     """Upper end of the 95 % interval."""
     n: int
     """Cases behind the value."""
-    verdict: Verdict
+    verdict: LimitVerdict
     message: str
     """One sentence for people, with every number that the verdict stands on."""
     limit: Limit | None = None
@@ -83,7 +83,7 @@ class Measurement:
         )
 
 
-def judge(
+def against_limit(
     monitor: str,
     window: Window,
     figure: Figure | None,
@@ -149,7 +149,7 @@ def measured(
     window: Window,
     figure: Figure | None,
     *,
-    verdict: Verdict,
+    verdict: LimitVerdict,
     message: str,
     limit: Limit | None = None,
     detail: Mapping[str, Any] | None = None,

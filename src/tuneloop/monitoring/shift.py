@@ -62,7 +62,7 @@ def difference(figure: Figure, baseline: Baseline) -> Figure:
     return Figure(value=value, low=value - low, high=value + high, n=figure.n)
 
 
-def judge_shift(
+def assess_shift(
     monitor: str,
     window: Window,
     figure: Figure | None,

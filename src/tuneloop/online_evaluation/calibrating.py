@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tuneloop.errors import DataError, EvaluationError, UsageError
 from tuneloop.evaluation.judging.calibration import Calibration, calibrate
-from tuneloop.evaluation.judging.judge import Unjudged, Verdict
+from tuneloop.evaluation.judging.judge import JudgeVerdict, Unjudged
 from tuneloop.evaluation.judging.prompt import Exchange
 from tuneloop.monitoring import series
 from tuneloop.monitoring.measurement import Measurement
@@ -57,7 +57,7 @@ def run(project: Project, labelled: Sequence[Labelled], now: datetime) -> Calibr
     judged = [
         (one.right, verdict)
         for one, verdict in zip(labelled, said, strict=True)
-        if isinstance(verdict, Verdict)
+        if isinstance(verdict, JudgeVerdict)
     ]
     found = calibrate(
         [(right, verdict.passed) for right, verdict in judged],
@@ -114,7 +114,9 @@ def labelled_in_traffic(project: Project, now: datetime) -> list[Labelled]:
     ]
 
 
-def _one_version(judged: Sequence[tuple[bool, Verdict]], said: Sequence[Verdict | Unjudged]) -> str:
+def _one_version(
+    judged: Sequence[tuple[bool, JudgeVerdict]], said: Sequence[JudgeVerdict | Unjudged]
+) -> str:
     versions = sorted({verdict.judge for _, verdict in judged})
     if len(versions) == 1:
         return versions[0]

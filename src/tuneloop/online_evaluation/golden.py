@@ -28,7 +28,7 @@ from tuneloop.gateway.requests import TAGS_HEADER
 from tuneloop.modelfile import GateSettings, GoldenSettings, TaskSettings
 from tuneloop.monitoring import alerts, golden_limit, series
 from tuneloop.monitoring.golden_limit import SuiteNow
-from tuneloop.monitoring.measurement import Limit, Measurement, judge, not_measured
+from tuneloop.monitoring.measurement import Limit, Measurement, against_limit, not_measured
 from tuneloop.monitoring.window import Window
 from tuneloop.project import Project
 from tuneloop.registry.bundle import Bundle
@@ -41,7 +41,7 @@ _SHOWN_CHARACTERS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class CaseOutcome:
     """One golden case as it was answered now."""
 
     suite: str
@@ -90,7 +90,7 @@ def run_golden(project: Project, now: datetime, *, url: str | None = None) -> Me
 
 def golden_measurement(
     window: Window,
-    outcomes: Sequence[Outcome],
+    outcomes: Sequence[CaseOutcome],
     settings: GoldenSettings,
     *,
     margin: float,
@@ -111,7 +111,7 @@ def golden_measurement(
         limit = Limit(threshold=threshold, unit="share", side="below")
     else:
         limit = golden_limit.pooled(suites)
-    found = judge(
+    found = against_limit(
         MONITOR,
         window,
         intervals.share(passed, len(outcomes)) if outcomes else None,
@@ -139,9 +139,9 @@ def golden_measurement(
 
 
 def _by_suite(
-    outcomes: Sequence[Outcome], bounds: Mapping[str, float], *, mixed: bool
+    outcomes: Sequence[CaseOutcome], bounds: Mapping[str, float], *, mixed: bool
 ) -> list[SuiteNow]:
-    found: dict[str, list[Outcome]] = {}
+    found: dict[str, list[CaseOutcome]] = {}
     for one in outcomes:
         found.setdefault(one.suite, []).append(one)
     return [
@@ -157,7 +157,7 @@ def _by_suite(
     ]
 
 
-def _released(outcomes: Sequence[Outcome]) -> intervals.Figure | None:
+def _released(outcomes: Sequence[CaseOutcome]) -> intervals.Figure | None:
     known = [one.at_release for one in outcomes if one.at_release is not None]
     return intervals.share(sum(known), len(known)) if known else None
 
@@ -172,7 +172,7 @@ def _by_own_limits(found: Measurement, suites: Sequence[SuiteNow]) -> Measuremen
     return replace(found, message=message)
 
 
-def _against_release(outcomes: Sequence[Outcome], margin: float) -> Paired | None:
+def _against_release(outcomes: Sequence[CaseOutcome], margin: float) -> Paired | None:
     pairs = [
         (float(one.passed), float(one.at_release)) for one in outcomes if one.at_release is not None
     ]
@@ -250,11 +250,11 @@ def _asked(
 
 def _outcomes(
     project: Project, bundle: Bundle, given: SuiteAnswers, task: TaskSettings
-) -> list[Outcome]:
+) -> list[CaseOutcome]:
     suite, found = given.suite, measure(given, metrics_for(task))
     then = _at_release(project, bundle, suite)
     return [
-        Outcome(
+        CaseOutcome(
             suite=suite.name,
             case=case,
             output=_said(found.cases[case.id]),
@@ -314,7 +314,7 @@ def _said(result: CaseResult) -> str:
     return result.answer.text if error is None else f"(no answer: {error})"
 
 
-def _shown(one: Outcome) -> dict[str, Any]:
+def _shown(one: CaseOutcome) -> dict[str, Any]:
     return {
         "suite": one.suite,
         "case": one.case.id,

@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Any
 
 from tuneloop.datasets.split import hash_share
-from tuneloop.evaluation.judging.judge import Judge, Unjudged, Verdict
+from tuneloop.evaluation.judging.judge import Judge, JudgeVerdict, Unjudged
 from tuneloop.evaluation.judging.metric import standing
 from tuneloop.evaluation.judging.prompt import Exchange
 from tuneloop.hashing import canonical_json, short
@@ -81,7 +81,7 @@ def _judge_traffic(project: Project, judge: Judge, now: datetime) -> JudgingRun:
     chosen = _chosen(project, judge.settings.share, now)
     open_ = [one for one in chosen if (one, past.version) not in past.judged]
     room = max(0, judge.settings.daily_limit - past.today)
-    found: list[tuple[str, Verdict]] = []
+    found: list[tuple[str, JudgeVerdict]] = []
     unjudged: Counter[str] = Counter()
     todo = open_[:room]
     if todo:
@@ -162,7 +162,7 @@ def _batches(
 
 
 def _store(
-    project: Project, judge: Judge, verdicts: Sequence[tuple[str, Verdict]], now: datetime
+    project: Project, judge: Judge, verdicts: Sequence[tuple[str, JudgeVerdict]], now: datetime
 ) -> None:
     time_ns = int(now.timestamp() * 1_000_000) * 1_000
     rows = [
@@ -194,7 +194,7 @@ def _report(
     project: Project,
     judge: Judge,
     past: _Past,
-    found: Sequence[tuple[str, Verdict]],
+    found: Sequence[tuple[str, JudgeVerdict]],
     unjudged: Counter[str],
     *,
     over_limit: int,

@@ -16,7 +16,16 @@ from tuneloop.errors import GateError, UsageError
 from tuneloop.modelfile import ApprovalRule, ModelSettings, Role
 from tuneloop.registry import audit, people
 from tuneloop.registry.bundle import Bundle
-from tuneloop.registry.standing import KINDS, Entry, Event, Kind, Seen, Standing, judge, one_of
+from tuneloop.registry.standing import (
+    KINDS,
+    Entry,
+    Event,
+    Kind,
+    Seen,
+    Standing,
+    one_of,
+    standing_of,
+)
 from tuneloop.storage import tables
 from tuneloop.storage.records import record_of
 from tuneloop.workspace import Workspace
@@ -55,8 +64,8 @@ def granted(workspace: Workspace, model: ModelSettings, bundle: Bundle, kind: Ki
     """Whether a bundle has the approval of a kind that the model file requires."""
     rule, entries = _rule(model, kind), history(workspace, bundle=bundle.id)
     if rule is None:
-        return judge(kind, None, entries)
-    return judge(
+        return standing_of(kind, None, entries)
+    return standing_of(
         kind,
         rule,
         entries,
@@ -85,7 +94,7 @@ def rejection(workspace: Workspace, bundle: str) -> str | None:
     """Who rejected a bundle and why; None where nobody did."""
     entries = history(workspace, bundle=bundle)
     for kind in KINDS:
-        standing = judge(kind, None, entries)
+        standing = standing_of(kind, None, entries)
         if not standing.granted:
             return standing.reason
     return None

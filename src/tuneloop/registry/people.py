@@ -204,10 +204,10 @@ def bus_factor(workspace: Workspace, model: str) -> BusFactor:
     with workspace.records.begin() as tx:
         declared = _read(tx)
         seen = set(tx.execute(judged).scalars())
-    return judge_bus_factor(declared, seen, model)
+    return bus_factor_of(declared, seen, model)
 
 
-def judge_bus_factor(declared: Sequence[Person], seen: Iterable[str], model: str) -> BusFactor:
+def bus_factor_of(declared: Sequence[Person], seen: Iterable[str], model: str) -> BusFactor:
     """The rule of `bus_factor`; `seen` are those who have judged the model so far."""
     if not declared:
         return BusFactor(judges=tuple(sorted(seen)), warning=NOBODY_DECLARED)

@@ -69,7 +69,7 @@ class Standing:
     """For people."""
 
 
-def judge(
+def standing_of(
     kind: Kind,
     rule: ApprovalRule | None,
     entries: Sequence[Entry],

@@ -12,7 +12,7 @@ from tuneloop.errors import ConflictError
 from tuneloop.hashing import digest_json
 from tuneloop.project import Project
 from tuneloop.registry import audit
-from tuneloop.retraining.cycles import UNSAID, Status, close_open, new_row, newest_row
+from tuneloop.retraining.cycles import UNSAID, CycleStatus, close_open, new_row, newest_row
 from tuneloop.storage import tables
 
 
@@ -119,7 +119,7 @@ class CycleRecord:
             if changed:
                 self._record(tx, "cycle.wait", {"outcome": outcome})
 
-    def close(self, status: Status, outcome: str, **detail: str) -> None:
+    def close(self, status: CycleStatus, outcome: str, **detail: str) -> None:
         """End the cycle, if nobody has ended it yet; `status` is finished, stopped or failed.
 
         `detail` goes into the audit log too.

@@ -21,8 +21,8 @@ from tuneloop.registry import audit
 from tuneloop.storage import tables
 from tuneloop.workspace import Workspace
 
-Status = Literal["asked", "running", "waiting", "finished", "stopped", "failed", "cancelled"]
-OPEN: tuple[Status, ...] = ("asked", "running", "waiting")
+CycleStatus = Literal["asked", "running", "waiting", "finished", "stopped", "failed", "cancelled"]
+OPEN: tuple[CycleStatus, ...] = ("asked", "running", "waiting")
 """A cycle that has not come to its end."""
 UNDER_WAY = "a cycle"
 """What a process that is at a cycle tells others (`under_way`)."""
@@ -37,7 +37,7 @@ class Cycle:
 
     id: str
     model: str
-    status: Status
+    status: CycleStatus
     """asked: a worker will begin it; waiting: for an approval or the end of a rollout."""
     reason: str
     """Why it was started."""
@@ -164,7 +164,7 @@ def asked_by(workspace: Workspace, cycle: Cycle) -> str | None:
     return None
 
 
-def new_row(project: Project, reason: str, *, status: Status) -> dict[str, Any]:
+def new_row(project: Project, reason: str, *, status: CycleStatus) -> dict[str, Any]:
     """A row of the table `cycles` for a cycle that nobody has worked on."""
     now = project.workspace.now()
     return {
@@ -179,7 +179,9 @@ def new_row(project: Project, reason: str, *, status: Status) -> dict[str, Any]:
     }
 
 
-def close_open(tx: sa.Connection, cycle: str, status: Status, outcome: str, now: datetime) -> bool:
+def close_open(
+    tx: sa.Connection, cycle: str, status: CycleStatus, outcome: str, now: datetime
+) -> bool:
     """End a cycle that is not over yet; whether it was not."""
     table = tables.cycles
     changed = tx.execute(

@@ -23,13 +23,13 @@ from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 from tuneloop.retraining import cycles
 from tuneloop.retraining.cycles import Cycle
-from tuneloop.retraining.triggers import Benchmark, Evidence, Material, PastCycle
+from tuneloop.retraining.triggers import Benchmark, Material, PastCycle, TriggerEvidence
 from tuneloop.workspace import Workspace
 
 _WAITING = ("open", "second", "disputed")
 
 
-def gather(project: Project, *, now: datetime) -> Evidence:
+def gather(project: Project, *, now: datetime) -> TriggerEvidence:
     """Everything that a decision stands on, read from the stores.
 
     Raises:
@@ -40,7 +40,7 @@ def gather(project: Project, *, now: datetime) -> Evidence:
     bundle = bundles.find(workspace, alias.bundle) if alias else None
     since = alias.moved_at if alias else None
     past = cycles.listing(workspace, model.name)
-    return Evidence(
+    return TriggerEvidence(
         now=now,
         level=model.automation.level,
         production_since=since,

@@ -15,7 +15,7 @@ from tuneloop.modelfile import TriggerSettings
 from tuneloop.monitoring.measurement import Limit, Measurement, show, tell
 from tuneloop.retraining.lasting import (
     UNJUDGED,
-    Evidence,
+    Crosses,
     cases_needed,
     lasting,
     length,
@@ -120,7 +120,7 @@ def _finding(
     rule: str,
     name: str,
     history: Sequence[Measurement],
-    evidence: Evidence,
+    evidence: Crosses,
     settings: TriggerSettings,
     now: datetime,
 ) -> Finding:

@@ -16,7 +16,7 @@ from datetime import timedelta
 from tuneloop import intervals
 from tuneloop.monitoring.measurement import Measurement
 
-Evidence = Callable[[Measurement], bool]
+Crosses = Callable[[Measurement], bool]
 UNJUDGED = ("not_enough_data", "not_measured")
 """Verdicts that say nothing about the model."""
 
@@ -30,7 +30,7 @@ def wholly_beyond(measurement: Measurement) -> bool:
 
 
 def lasting(
-    history: Sequence[Measurement], evidence: Evidence, *, maximum_overlap: float
+    history: Sequence[Measurement], evidence: Crosses, *, maximum_overlap: float
 ) -> tuple[list[Measurement], Measurement | None]:
     """Windows of unbroken evidence up to now, newest first, that overlap at most so much.
 

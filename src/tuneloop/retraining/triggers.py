@@ -69,7 +69,7 @@ class Benchmark:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
+class TriggerEvidence:
     """Everything that a decision stands on, as of one moment."""
 
     now: datetime
@@ -112,7 +112,7 @@ class RetrainDecision:
         return tuple(one.rule for one in self.findings if one.state == "fired")
 
 
-def decide(evidence: Evidence, settings: TriggerSettings) -> RetrainDecision:
+def decide(evidence: TriggerEvidence, settings: TriggerSettings) -> RetrainDecision:
     """The decision on this evidence."""
     found = _findings(evidence, settings)
     fired = [one for one in found if one.state == "fired"]
@@ -159,7 +159,7 @@ class _Cooldown:
     reason: str
 
 
-def _findings(evidence: Evidence, settings: TriggerSettings) -> list[Finding]:
+def _findings(evidence: TriggerEvidence, settings: TriggerSettings) -> list[Finding]:
     material = evidence.material
     found = [
         *rules.of_measurements(evidence.measurements, settings, now=evidence.now),
@@ -177,7 +177,7 @@ def _findings(evidence: Evidence, settings: TriggerSettings) -> list[Finding]:
     return found
 
 
-def _cooldown(evidence: Evidence, settings: TriggerSettings) -> _Cooldown | None:
+def _cooldown(evidence: TriggerEvidence, settings: TriggerSettings) -> _Cooldown | None:
     """What keeps another cycle from beginning so soon; None: one may begin."""
     last = evidence.last_cycle
     if last is None:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from tuneloop.errors import ConflictError, UsageError
 from tuneloop.registry import audit, people
 from tuneloop.review.form import DeclaredForm
-from tuneloop.review.outcome import Decision, Status, outcome, same_person
+from tuneloop.review.outcome import Decision, ReviewStatus, outcome, same_person
 from tuneloop.review.queue import read_judgements
 from tuneloop.storage import tables
 from tuneloop.workspace import Workspace
@@ -28,7 +28,7 @@ def decide(
     seconds: float | None = None,
     form: DeclaredForm | None = None,
     anyway: bool = False,
-) -> Status:
+) -> ReviewStatus:
     """Record a person's judgement of an item; returns where the item stands now.
 
     `final` is the approved answer, the proposal by default; `seconds` is the time that the
@@ -93,7 +93,7 @@ def decide(
     return status
 
 
-def undo(workspace: Workspace, *, model: str, item: str, reviewer: str) -> Status:
+def undo(workspace: Workspace, *, model: str, item: str, reviewer: str) -> ReviewStatus:
     """Take back the last judgement of an item; returns where the item stands now.
 
     Raises:
@@ -159,7 +159,7 @@ def _locked(tx: sa.Connection, model: str, item: str) -> sa.Row[Any]:
     return found
 
 
-def _settle(tx: sa.Connection, row: sa.Row[Any]) -> Status:
+def _settle(tx: sa.Connection, row: sa.Row[Any]) -> ReviewStatus:
     """Write down what the judgements of an item come to."""
     table = tables.review_items
     found = outcome(read_judgements(tx, table.c.id == row.id), judges=row.judges)

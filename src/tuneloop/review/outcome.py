@@ -11,7 +11,7 @@ from tuneloop.datasets.normal_form import canonical_answer
 from tuneloop.datasets.split import hash_share
 
 Decision = Literal["approved", "rejected", "skipped"]
-Status = Literal["open", "skipped", "second", "disputed", "approved", "rejected"]
+ReviewStatus = Literal["open", "skipped", "second", "disputed", "approved", "rejected"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +29,10 @@ class Judgement:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class ReviewOutcome:
     """Where an item stands."""
 
-    status: Status
+    status: ReviewStatus
     """second: one of two people has judged it; disputed: they disagree, a person settles it."""
     decisive: Judgement | None
     """The judgement that stands, once it is approved or rejected."""
@@ -43,18 +43,20 @@ def judges(item: str, double_share: float) -> int:
     return 2 if hash_share(f"review:{item}") < double_share else 1
 
 
-def outcome(judgements: Sequence[Judgement], *, judges: int) -> Outcome:
+def outcome(judgements: Sequence[Judgement], *, judges: int) -> ReviewOutcome:
     """Where an item stands after these judgements, the oldest first."""
     taken = [one for one in judgements if one.decision != "skipped"]
     if not taken:
-        return Outcome(status="skipped" if judgements else "open", decisive=None)
+        return ReviewOutcome(status="skipped" if judgements else "open", decisive=None)
     if len(taken) < judges:
-        return Outcome(status="second", decisive=None)
+        return ReviewOutcome(status="second", decisive=None)
     if len(taken) == judges and not all(agree(taken[0], other) for other in taken[1:]):
-        return Outcome(status="disputed", decisive=None)
+        return ReviewOutcome(status="disputed", decisive=None)
     # Either they agree, or the last one settled what the first two disagreed about.
     last = taken[-1]
-    return Outcome(status="approved" if last.decision == "approved" else "rejected", decisive=last)
+    return ReviewOutcome(
+        status="approved" if last.decision == "approved" else "rejected", decisive=last
+    )
 
 
 def agree(one: Judgement, other: Judgement) -> bool:

@@ -53,7 +53,7 @@ Made = tuple[PackedTrainer | PreferenceTrainer, bool, dict[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class TrainingOutcome:
     """How a run ended."""
 
     finished: bool
@@ -64,7 +64,7 @@ class Outcome:
 
 def train(
     spec: TrainingSpec, *, emit: Emit, stop_requested: Callable[[], bool] = lambda: False
-) -> Outcome:
+) -> TrainingOutcome:
     """Train as the spec says and leave the result in its output folder.
 
     Raises:
@@ -88,7 +88,7 @@ def train(
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     step = trainer.state.global_step
     if stop_requested():
-        return Outcome(finished=False, step=step, record={})
+        return TrainingOutcome(finished=False, step=step, record={})
     record = {
         **identity(spec),
         "hyperparameters": hyperparameters(config, spec.origins, in_force=in_force),
@@ -103,7 +103,7 @@ def train(
     record["wall_seconds"] = round(time.perf_counter() - started, 3)
     write_record(output, record)
     _publish(output, spec.output_folder)
-    return Outcome(finished=True, step=step, record=record)
+    return TrainingOutcome(finished=True, step=step, record=record)
 
 
 def _make_trainer(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tuneloop.deployment import outcomes, replay
-from tuneloop.deployment.backtest import Pair, Replayed, judge
+from tuneloop.deployment.backtest import Pair, Replayed, conclude
 from tuneloop.deployment.replay import Asking, Captured
 from tuneloop.deployment.rollout import weigh
 from tuneloop.deployment.rollout_plan import Guard, RolloutPlan, ShadowStep
@@ -260,7 +260,7 @@ def test_the_guards_say_what_a_shadow_of_the_same_requests_says(traffic: Traffic
     )
     seen = outcomes.observe(traffic, shadowed, [start], fits=fits, now=NOON)
     evidence = weigh(plan, plan.stages[0], seen, hours=1.0)
-    found = judge(
+    found = conclude(
         plan,
         [
             Pair(

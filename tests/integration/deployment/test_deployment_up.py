@@ -181,7 +181,7 @@ def test_an_unusable_bundle_is_remembered_and_a_lost_database_survived(
     bundle = register(workspace, gguf, "live")
     deploy(workspace, desk, bundle)
     spoil(workspace, bundle)
-    seen: list[servers.Status] = []
+    seen: list[servers.ServerStatus] = []
 
     def stopping() -> bool:
         """Asked before every step of the loop."""

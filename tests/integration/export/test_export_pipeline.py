@@ -23,7 +23,7 @@ from tuneloop.deployment.export.observe import Weights, observe_weights
 from tuneloop.deployment.export.parity import (
     DEFAULT_BOUNDS,
     check_parity,
-    judge_parity,
+    compare_observations,
     require_parity,
 )
 from tuneloop.deployment.export.stage import Export, export_candidate, open_export
@@ -209,12 +209,12 @@ def test_weights_without_the_adapter_fail_parity(candidate: Candidate) -> None:
         positions=8,
         progress=Silent(),
     )
-    verdict = judge_parity("merged", "adapter", merged, base, DEFAULT_BOUNDS["merged"])
+    verdict = compare_observations("merged", "adapter", merged, base, DEFAULT_BOUNDS["merged"])
     with pytest.raises(GateError, match="adapter → merged changed the model"):
         require_parity([verdict])
     with serve(candidate.export.path("f16")) as server:
         served = LLAMA_CPP.observe(server.base_url, PROMPTS, positions=8, progress=Silent())
-    assert not judge_parity("f16", "merged", base, served, DEFAULT_BOUNDS["f16"]).passed
+    assert not compare_observations("f16", "merged", base, served, DEFAULT_BOUNDS["f16"]).passed
 
 
 def test_only_what_was_asked_for_and_only_what_is_missing(

@@ -106,13 +106,13 @@ def test_the_proof_is_said_where_it_is_weaker() -> None:
 def test_a_server_that_answers_as_another_model_does_is_told(agreed: int, shown: bool) -> None:
     expected = [Answer(text=f"tuned {n}") for n in range(8)]
     answered = [Answer(text=f"tuned {n}\n" if n < agreed else "base") for n in range(8)]
-    assert proving.judge(expected, answered).shown == shown
+    assert proving.same_answers(expected, answered).shown == shown
 
 
 def test_two_failures_are_not_the_same_answer() -> None:
     failed = [Answer(error="http_500: no")] * 4
-    assert proving.judge(failed, failed).agreed == 0
-    assert not proving.judge([], []).shown
+    assert proving.same_answers(failed, failed).agreed == 0
+    assert not proving.same_answers([], []).shown
 
 
 def test_a_server_elsewhere_is_ready_once_it_lists_the_model_and_fails_when_it_goes() -> None:

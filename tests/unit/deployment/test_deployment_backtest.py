@@ -18,7 +18,7 @@ from tuneloop.deployment.backtest import (
     Pair,
     Replayed,
     correction_in,
-    judge,
+    conclude,
     same_answer,
     shadow_first,
 )
@@ -70,7 +70,7 @@ def pairs(
 
 
 def judged(found: list[Pair], **options: Any) -> Backtest:
-    return judge(PLAN, found, fits=FITS, replayed=REPLAYED, **options)
+    return conclude(PLAN, found, fits=FITS, replayed=REPLAYED, **options)
 
 
 def guard(found: Backtest, name: GuardName) -> GuardResult:

@@ -16,7 +16,7 @@ import pytest
 
 from tuneloop.deployment import endpoints, release, rollouts, servers, taking_effect, up
 from tuneloop.deployment.rollout_plan import Guard, RolloutPlan
-from tuneloop.deployment.smoke import Probe, judge
+from tuneloop.deployment.smoke import Probe, assess
 from tuneloop.deployment.supervisor import Supervisor
 from tuneloop.errors import (
     ConflictError,
@@ -358,15 +358,15 @@ def test_changed_files_are_never_deployed(workspace: Workspace, tmp_path: Path) 
     ],
 )
 def test_smoke_verdicts(answers: list[str], reason: str) -> None:
-    result = judge(PROBES, answers)
+    result = assess(PROBES, answers)
     assert result.passed == (not reason)
     assert reason in result.reason
 
 
 def test_smoke_sees_an_adapter_without_effect() -> None:
     same = [Probe(messages=p.messages, evaluated="same", base="same") for p in PROBES]
-    assert "adapter is not in effect" in judge(same, ["same"] * 12).reason
-    assert not judge([], []).passed
+    assert "adapter is not in effect" in assess(same, ["same"] * 12).reason
+    assert not assess([], []).passed
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from tuneloop.deployment.rollout import (
     Counted,
-    Evidence,
     GuardEvidence,
+    GuardOutcomes,
     Observation,
-    Outcome,
+    StageEvidence,
     decide,
     weigh,
 )
@@ -48,9 +48,9 @@ def guard(name: GuardName, *, n: int = 200, e_value: float = 0.9, **fields: Any)
     return replace(calm, **fields)
 
 
-def evidence(*changed: GuardEvidence, **fields: Any) -> Evidence:
+def evidence(*changed: GuardEvidence, **fields: Any) -> StageEvidence:
     by_name = {one.name: one for one in changed}
-    calm = Evidence(
+    calm = StageEvidence(
         guards=tuple(by_name.get(one.name, guard(one.name)) for one in PLAN.guards),
         candidate=200,
         conversations=4_000,
@@ -282,14 +282,14 @@ def test_a_declared_guard_that_was_not_measured_is_no_evidence() -> None:
 
 
 def seen(
-    stage: Stage, *, candidate: Outcome | None = None, production: Outcome | None = None
+    stage: Stage, *, candidate: GuardOutcomes | None = None, production: GuardOutcomes | None = None
 ) -> Observation:
     return Observation(
         step=stage.step, share=stage.share, candidate=candidate, production=production
     )
 
 
-def of(found: Evidence, name: GuardName) -> GuardEvidence:
+def of(found: StageEvidence, name: GuardName) -> GuardEvidence:
     return next(one for one in found.guards if one.name == name)
 
 
@@ -364,7 +364,7 @@ def traffic(
             yield seen(stage, production=all_guards(rng.random() < production))
 
 
-def all_guards(bad: bool) -> Outcome:
+def all_guards(bad: bool) -> GuardOutcomes:
     return {one.name: bad and one.name == "errors" for one in PLAN.guards}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tuneloop.deployment.smoke import Probe, SmokeResult, judge
+from tuneloop.deployment.smoke import Probe, SmokeResult, assess
 
 QUERIES = 12
 
@@ -17,7 +17,7 @@ def judged(answer: str, *, greedy: bool = True, repeats: tuple[str, ...] = ()) -
         )
         for n in range(QUERIES)
     ]
-    return judge(probes, [answer.format(n) for n in range(QUERIES)])
+    return assess(probes, [answer.format(n) for n in range(QUERIES)])
 
 
 def test_greedy_answers_must_be_those_of_the_evaluation() -> None:

@@ -25,7 +25,7 @@ def judge(
     figures: dict[str, intervals.Figure],
     size: SuiteSize = LARGE,
 ):
-    return gates.judge(
+    return gates.apply_gates(
         gates.lock(parse(conditions), terms={}),
         figures={"held-out": figures, "golden": {}},
         sizes={"held-out": size, "golden": SuiteSize(cases=5, minimum_cases=0)},

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from tuneloop.evaluation.metrics import metrics_for
-from tuneloop.evaluation.repeatability import judge, repeat, sentence, spread
+from tuneloop.evaluation.repeatability import repeat, repeats_in, sentence, spread
 from tuneloop.evaluation.results import SuiteResult, measure
 from tuneloop.evaluation.runner import ask
 from tuneloop.evaluation.suites import Case, Messages, make_suite
@@ -68,14 +68,16 @@ def evaluated(server: Server) -> SuiteResult:
 
 def test_an_answer_repeats_when_it_does_so_in_both_states() -> None:
     before = said("a", "b", "c", "d")
-    found = judge(before, said("a", "x", "c", "d"), [*said("a", "b", "y"), Answer(error="timeout")])
+    found = repeats_in(
+        before, said("a", "x", "c", "d"), [*said("a", "b", "y"), Answer(error="timeout")]
+    )
     assert (found.n, found.alone, found.together, found.repeated) == (4, 3, 2, 1)
     figure = found.as_json()
     assert figure["value"] == 0.25 and figure["low"] < 0.25 < figure["high"]
     assert sentence(figure) == (
         "served as evaluated: 1 of 4 answers repeated (0.05–0.70; alone 3, at once 2)"
     )
-    assert sentence(judge(before, before, before).as_json()) == (
+    assert sentence(repeats_in(before, before, before).as_json()) == (
         "served as evaluated: 4 of 4 answers repeated (0.51–1.00)"
     )
 

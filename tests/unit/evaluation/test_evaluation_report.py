@@ -54,7 +54,9 @@ def make(task: TaskSettings, parts, *, minimum_cases: int, known: tuple[str, ...
     }
     mine = measure(parts.answers(suite, bad, "candidate-1"), metrics)
     theirs = measure(parts.answers(suite, good, "production-1"), metrics)
-    outcome = gates.judge(plan.gate_lock, figures={suite.name: mine.figures}, sizes=plan.sizes())
+    outcome = gates.apply_gates(
+        plan.gate_lock, figures={suite.name: mine.figures}, sizes=plan.sizes()
+    )
     return Report(
         make_report(
             evaluation="20260302-aaaa",

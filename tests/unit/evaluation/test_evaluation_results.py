@@ -136,7 +136,9 @@ def test_a_gate_may_stand_on_each_figure_of_a_field(parts) -> None:
     )
     given = {"0": '{"people": 4}', "1": '{"people": 4}', "2": '{"people": 4}', "3": "{}"}
     result = measure(parts.answers(suite, given), plan.metrics)
-    outcome = gates.judge(plan.gate_lock, figures={suite.name: result.figures}, sizes=plan.sizes())
+    outcome = gates.apply_gates(
+        plan.gate_lock, figures={suite.name: result.figures}, sizes=plan.sizes()
+    )
     verdicts = {one.gate.metric.rpartition(".")[2]: one.verdict for one in outcome.results}
     assert verdicts == {"precision": "passed", "recall": "passed", "f1": "failed"}
 

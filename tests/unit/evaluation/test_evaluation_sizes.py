@@ -74,7 +74,7 @@ def test_what_is_short_here_is_refused_after_an_evaluation_and_nothing_else(
         plan = planned(task, parts, cases, minimum)
         answers = parts.answers(plan.main_suite, {case.id: case.expected or "" for case in cases})
         figures = {"held-out": measure(answers, plan.metrics).figures}
-        outcome = gates.judge(plan.gate_lock, figures=figures, sizes=plan.sizes())
+        outcome = gates.apply_gates(plan.gate_lock, figures=figures, sizes=plan.sizes())
         assert [size.enough for size in gate_sizes(plan)] == [
             result.verdict == "passed" for result in outcome.results
         ]

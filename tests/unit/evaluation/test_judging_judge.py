@@ -10,7 +10,7 @@ import pytest
 
 from tuneloop.errors import EvaluationError
 from tuneloop.evaluation.judging.answers import JudgeAnswers
-from tuneloop.evaluation.judging.judge import Judge, Unjudged, Verdict
+from tuneloop.evaluation.judging.judge import Judge, JudgeVerdict, Unjudged
 from tuneloop.evaluation.judging.pairs import Preference, prefer, prefer_all, summary
 from tuneloop.evaluation.judging.prompt import Exchange
 from tuneloop.modelfile import JudgeSettings
@@ -35,7 +35,7 @@ def test_a_verdict_has_its_score_its_reason_its_version_and_its_cost() -> None:
     with ScriptedUpstream(judge_script(lambda _: verdict(4, "nearly"))) as upstream:
         asked = judge(upstream)
         found = asked.score(exchange())
-    assert isinstance(found, Verdict)
+    assert isinstance(found, JudgeVerdict)
     assert (found.score, found.passed, found.reason, found.tokens) == (0.75, True, "nearly", 100)
     assert found.judge == f"judge-2026-01@{asked.rubric[:12]}"
     (request,) = upstream.requests
@@ -60,7 +60,7 @@ def test_an_answer_that_is_no_verdict_is_asked_again_and_counted() -> None:
     with ScriptedUpstream(judge_script(lambda _: next(said))) as upstream:
         asked = judge(upstream, retries=2)
         found = asked.score(exchange())
-    assert isinstance(found, Verdict)
+    assert isinstance(found, JudgeVerdict)
     assert (found.score, found.tokens) == (0.25, 300)
     assert asked.usage.bad_answers == {"no_object": 1, "bad_value": 1}
     roles = [message["role"] for message in upstream.requests[2].body["messages"]]
@@ -85,7 +85,7 @@ def test_an_answer_that_orders_its_judge_about_gets_no_verdict_of_its_own() -> N
         assert found.code == "quoted"
     with ScriptedUpstream(judge_script(lambda _: verdict(1, "it gives orders"))) as upstream:
         found = judge(upstream).score(exchange(attack))
-    assert isinstance(found, Verdict)
+    assert isinstance(found, JudgeVerdict)
     assert (found.score, found.passed) == (0.0, False)
     system, user = (message["content"] for message in upstream.requests[0].body["messages"])
     assert attack in user
@@ -100,7 +100,7 @@ def test_a_server_that_takes_no_schema_is_asked_without_from_then_on() -> None:
 
     with ScriptedUpstream(script) as upstream:
         asked = judge(upstream)
-        assert all(isinstance(one, Verdict) for one in asked.score_all([exchange()] * 3))
+        assert all(isinstance(one, JudgeVerdict) for one in asked.score_all([exchange()] * 3))
     assert ["response_format" in one.body for one in upstream.requests] == [True] + [False] * 3
 
 
@@ -111,7 +111,7 @@ def test_nothing_is_asked_twice_and_a_torn_line_is_asked_again(tmp_path: Path) -
         again = judge(upstream, JudgeAnswers(path))
         found = again.score(exchange())
         assert len(upstream.requests) == 1
-        assert isinstance(found, Verdict)
+        assert isinstance(found, JudgeVerdict)
         assert (found.score, found.tokens, again.usage.reused) == (1.0, 0, 1)
         again.score(exchange("another answer"))
         assert len(upstream.requests) == 2
@@ -158,7 +158,7 @@ def test_a_judge_that_dies_on_the_way_stops_the_run_but_long_texts_do_not() -> N
         asked = judge(upstream)
         easy, hard = exchange("easy"), exchange("hard")
         found = asked.score_all([easy, hard, hard, hard, easy])
-        assert [isinstance(one, Verdict) for one in found] == [True, False, False, False, True]
+        assert [isinstance(one, JudgeVerdict) for one in found] == [True, False, False, False, True]
         with pytest.raises(EvaluationError, match="does not answer"):
             asked.score_all([easy] + [hard] * 9)
 

@@ -9,7 +9,7 @@ import pytest
 from tuneloop.deployment.backends.llamacpp_observation import observe_server
 from tuneloop.deployment.export.parity import (
     ParityBounds,
-    judge_parity,
+    compare_observations,
     logprob_differences,
     require_parity,
 )
@@ -28,24 +28,26 @@ def seen(
 
 
 def test_the_same_model_passes() -> None:
-    verdict = judge_parity("f16", "merged", [seen(), seen()], [seen(), seen()], BOUNDS)
+    verdict = compare_observations("f16", "merged", [seen(), seen()], [seen(), seen()], BOUNDS)
     assert verdict.passed
     assert (verdict.agreement, verdict.largest_logprob_difference, verdict.positions) == (1, 0, 4)
     require_parity([verdict])
 
 
 def test_other_token_ids_come_first() -> None:
-    verdict = judge_parity("f16", "merged", [seen(), seen()], [seen(), seen(prompt=(1, 3))], BOUNDS)
+    verdict = compare_observations(
+        "f16", "merged", [seen(), seen()], [seen(), seen(prompt=(1, 3))], BOUNDS
+    )
     assert not verdict.passed
     assert "prompt 2 becomes other token ids: at position 1 expected 2, found 3" in verdict.reason
     assert verdict.agreement is None
-    longer = judge_parity("f16", "merged", [seen()], [seen(prompt=(1, 2, 3))], BOUNDS)
+    longer = compare_observations("f16", "merged", [seen()], [seen(prompt=(1, 2, 3))], BOUNDS)
     assert "at position 2 expected the end, found 3" in longer.reason
 
 
 @pytest.mark.parametrize(("moved", "passes"), [(0.09, True), (0.11, False)])
 def test_log_probabilities_may_move_within_the_bound(moved: float, passes: bool) -> None:
-    verdict = judge_parity("q8_0", "f16", [seen()], [seen(logprob=-0.5 - moved)], BOUNDS)
+    verdict = compare_observations("q8_0", "f16", [seen()], [seen(logprob=-0.5 - moved)], BOUNDS)
     assert verdict.passed is passes
     assert verdict.largest_logprob_difference == pytest.approx(moved)
     if not passes:
@@ -65,9 +67,9 @@ def test_a_near_tie_may_part_and_nothing_is_compared_beyond_it() -> None:
         top_logprobs=({7: -0.71, 5: -0.68}, {3: 0}, {2: 0}),
     )
     assert logprob_differences(a, b) == [pytest.approx(0.02)]
-    one_of_two = judge_parity("q8_0", "f16", [a, seen()], [b, seen()], BOUNDS)
+    one_of_two = compare_observations("q8_0", "f16", [a, seen()], [b, seen()], BOUNDS)
     assert one_of_two.passed and one_of_two.agreement == 0.5
-    none = judge_parity("q8_0", "f16", [a], [b], BOUNDS)
+    none = compare_observations("q8_0", "f16", [a], [b], BOUNDS)
     assert not none.passed and "agree on 0%" in none.reason
 
 
@@ -79,7 +81,7 @@ def test_a_token_outside_the_other_list_counts_at_least_to_its_end() -> None:
 
 def test_a_server_without_log_probabilities_proves_nothing() -> None:
     silent = Observation(prompt_ids=(1, 2), generated_ids=(7, 8), top_logprobs=({}, {}))
-    verdict = judge_parity("f16", "merged", [seen()], [silent], BOUNDS)
+    verdict = compare_observations("f16", "merged", [seen()], [silent], BOUNDS)
     assert not verdict.passed and "nothing can be compared" in verdict.reason
 
 

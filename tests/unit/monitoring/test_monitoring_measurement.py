@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from monitoring_data import WINDOW
 from tuneloop import intervals
-from tuneloop.monitoring.measurement import Limit, judge
+from tuneloop.monitoring.measurement import Limit, against_limit
 
 SHARE_ABOVE = Limit(threshold=0.15, unit="share", side="above")
 SHARE_BELOW = Limit(threshold=0.93, unit="share", side="below")
@@ -65,14 +65,14 @@ def test_an_alert_needs_a_crossing_and_the_minimum_sample(
     limit: Limit, bad: int, n: int, verdict: str
 ) -> None:
     figure = intervals.share(bad, n)
-    found = judge("edit_rate", WINDOW, figure, what="edited", limit=limit, minimum=30)
+    found = against_limit("edit_rate", WINDOW, figure, what="edited", limit=limit, minimum=30)
     assert found.verdict == verdict
     assert found.n == n
 
 
 def test_message_says_when_the_interval_still_includes_the_limit() -> None:
     unsure, sure = (
-        judge("edit_rate", WINDOW, figure, what="edited", limit=SHARE_ABOVE, minimum=30)
+        against_limit("edit_rate", WINDOW, figure, what="edited", limit=SHARE_ABOVE, minimum=30)
         for figure in (intervals.share(6, 31), intervals.share(60, 110))
     )
     assert unsure.verdict == sure.verdict == "alert"
@@ -84,7 +84,7 @@ def test_message_says_when_the_interval_still_includes_the_limit() -> None:
 
 
 def test_nothing_to_measure_is_not_enough_data_and_has_no_value() -> None:
-    found = judge("edit_rate", WINDOW, None, what="edited", limit=SHARE_ABOVE, minimum=1)
+    found = against_limit("edit_rate", WINDOW, None, what="edited", limit=SHARE_ABOVE, minimum=1)
     assert (found.verdict, found.value, found.n) == ("not_enough_data", None, 0)
 
 

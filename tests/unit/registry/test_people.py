@@ -9,7 +9,7 @@ import pytest
 from tuneloop.errors import NotAllowedError, UsageError
 from tuneloop.modelfile import Role
 from tuneloop.registry import audit, people
-from tuneloop.registry.people import PERMITTED, Action, Person, judge_bus_factor
+from tuneloop.registry.people import PERMITTED, Action, Person, bus_factor_of
 from tuneloop.workspace import Workspace
 
 
@@ -116,12 +116,12 @@ def person(name: str, role: Role, model: str = "") -> Person:
 
 def test_a_model_that_one_person_can_judge_is_warned_about() -> None:
     one = [person("ada", "admin"), person("ines", "expert")]
-    assert "only ines can judge router" in str(judge_bus_factor(one, (), "router").warning)
+    assert "only ines can judge router" in str(bus_factor_of(one, (), "router").warning)
     two = [*one, person("omar", "expert", "router")]
-    assert judge_bus_factor(two, (), "router").warning is None
-    assert "only ines" in str(judge_bus_factor(two, (), "other").warning)
-    none = judge_bus_factor([person("ada", "admin")], {"ada"}, "router")
+    assert bus_factor_of(two, (), "router").warning is None
+    assert "only ines" in str(bus_factor_of(two, (), "other").warning)
+    none = bus_factor_of([person("ada", "admin")], {"ada"}, "router")
     assert (none.judges, "nobody is declared who can judge" in str(none.warning)) == ((), True)
-    undeclared = judge_bus_factor([], {"bob", "ann"}, "router")
+    undeclared = bus_factor_of([], {"bob", "ann"}, "router")
     assert undeclared.judges == ("ann", "bob")
     assert "everybody may do everything" in str(undeclared.warning)

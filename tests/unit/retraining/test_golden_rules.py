@@ -14,16 +14,16 @@ from tuneloop.modelfile import GoldenSettings
 from tuneloop.monitoring.golden_limit import SuiteNow, below, pooled
 from tuneloop.monitoring.measurement import Measurement
 from tuneloop.monitoring.window import Window
-from tuneloop.online_evaluation.golden import Outcome, golden_measurement, pass_bound
+from tuneloop.online_evaluation.golden import CaseOutcome, golden_measurement, pass_bound
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
-def outcomes(*counts: tuple[int, bool, bool | None]) -> list[Outcome]:
+def outcomes(*counts: tuple[int, bool, bool | None]) -> list[CaseOutcome]:
     """(how many, passed now, passed at release)."""
     flat = [(now, then) for count, now, then in counts for _ in range(count)]
     return [
-        Outcome(
+        CaseOutcome(
             suite="golden",
             case=Case(id=str(i), messages=({"role": "user", "content": f"q {i}"},)),
             output=f"a {i}",

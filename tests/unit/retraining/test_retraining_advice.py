@@ -13,7 +13,7 @@ from tuneloop import intervals
 from tuneloop.deployment import endpoints
 from tuneloop.loop import Loop
 from tuneloop.monitoring import alerts
-from tuneloop.monitoring.measurement import Limit, judge
+from tuneloop.monitoring.measurement import Limit, against_limit
 from tuneloop.monitoring.window import Window
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
@@ -248,7 +248,7 @@ def test_what_is_advised(facts: Facts, said: list[str]) -> None:
 def crossed(loop: Loop, monitor: str, bundle: Bundle) -> None:
     now = loop.workspace.now()
     window = Window(endpoint="desk", bundle=bundle.id, start=now, end=now)
-    measurement = judge(
+    measurement = against_limit(
         monitor,
         window,
         intervals.share(50, 100),

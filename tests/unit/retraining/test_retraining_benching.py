@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tuneloop.candidates.benching import declared_loads, judge, lock
+from tuneloop.candidates.benching import declared_loads, gate_outcome, lock
 from tuneloop.deployment.load_figures import LoadComparison, LoadReport
 from tuneloop.errors import EvaluationError, UsageError
 from tuneloop.evaluation.gates import GateOutcome
@@ -44,7 +44,7 @@ def measured(
 
 def outcome(settings: ModelSettings, *loads: LoadComparison) -> GateOutcome:
     locked = lock(settings, declared_loads(settings.bench))
-    return judge(locked, loads, minimum_requests=50)
+    return gate_outcome(locked, loads, minimum_requests=50)
 
 
 def test_a_gate_holds_at_every_declared_rate() -> None:

@@ -436,7 +436,7 @@ def test_what_was_rolled_back_before_the_cycle_ended_stays_out(loop: Played) -> 
 
 @pytest.mark.parametrize("end", ["rolled_back", "aborted"])
 def test_a_candidate_is_rolled_out_and_its_rollout_has_the_last_word(
-    loop: Played, end: rollouts.Status
+    loop: Played, end: rollouts.RolloutStatus
 ) -> None:
     loop.roll_out_automatically()
     assert loop.run_again().deployed  # with nothing to compare it with

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tuneloop.candidates.decision import Decision, Verdict, decide, settled
+from tuneloop.candidates.decision import Decision, JudgedCandidate, decide, settled
 from tuneloop.evaluation import comparison
 from tuneloop.evaluation.comparison import Standing
 from tuneloop.registry.aliases import Move
 
 
-def compared(verdict: comparison.Verdict, difference: float = 0.0) -> Standing:
+def compared(verdict: comparison.ComparisonVerdict, difference: float = 0.0) -> Standing:
     return Standing(verdict=verdict, reason="correct differs", difference=difference)
 
 
@@ -51,7 +51,9 @@ def test_an_unproven_candidate_says_so() -> None:
 
 
 @pytest.mark.parametrize("verdict", ["better", "inconclusive", "worse"])
-def test_what_another_suite_seems_to_have_lost_is_said(verdict: comparison.Verdict) -> None:
+def test_what_another_suite_seems_to_have_lost_is_said(
+    verdict: comparison.ComparisonVerdict,
+) -> None:
     production = replace(compared(verdict), warnings=["on suite 'golden' it lost 4 of 18"])
     decision = decide(gates="passed", gates_reason="", production=production)
     assert "; but look: on suite 'golden' it lost 4 of 18" in decision.reason
@@ -75,9 +77,11 @@ def moves(*production: str, drill: bool = False) -> list[Move]:
     ]
 
 
-def verdict(*, gates: str = "passed", against: str | None = "one", deploy: bool = True) -> Verdict:
+def verdict(
+    *, gates: str = "passed", against: str | None = "one", deploy: bool = True
+) -> JudgedCandidate:
     decision = Decision(deploy=deploy, reason="production does better" if deploy else "it is worse")
-    return Verdict(bundle="two", gates=gates, compared_with=against, decision=decision)
+    return JudgedCandidate(bundle="two", gates=gates, compared_with=against, decision=decision)
 
 
 def test_what_is_in_production_is_settled() -> None:

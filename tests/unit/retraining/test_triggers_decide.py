@@ -16,16 +16,16 @@ from tuneloop.modelfile import (
     ModelSettings,
     TriggerSettings,
 )
-from tuneloop.monitoring.measurement import Limit, Measurement, judge
+from tuneloop.monitoring.measurement import Limit, Measurement, against_limit
 from tuneloop.monitoring.window import Window
 from tuneloop.retraining import levels
 from tuneloop.retraining.levels import Requirement
 from tuneloop.retraining.triggers import (
     Benchmark,
-    Evidence,
     Material,
     PastCycle,
     RetrainDecision,
+    TriggerEvidence,
     decide,
 )
 
@@ -36,7 +36,7 @@ RULES = TriggerSettings()
 def edits(edited: int, n: int) -> list[Measurement]:
     """Two windows side by side with the same edit rate, the newest first."""
     return [
-        judge(
+        against_limit(
             "edit_rate",
             Window(endpoint="desk", bundle="b", start=end - timedelta(days=7), end=end),
             intervals.share(edited, n),
@@ -48,7 +48,7 @@ def edits(edited: int, n: int) -> list[Measurement]:
     ]
 
 
-QUIET = Evidence(
+QUIET = TriggerEvidence(
     now=NOW,
     level=3,
     production_since=NOW - timedelta(days=30),
@@ -69,7 +69,7 @@ ENDED = PastCycle(
 )
 
 
-def decided(evidence: Evidence, **settings: float) -> RetrainDecision:
+def decided(evidence: TriggerEvidence, **settings: float) -> RetrainDecision:
     return decide(evidence, TriggerSettings.model_validate(settings))
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tuneloop import intervals
 from tuneloop.modelfile import TriggerSettings
-from tuneloop.monitoring.measurement import Limit, Measurement, judge
+from tuneloop.monitoring.measurement import Limit, Measurement, against_limit
 from tuneloop.monitoring.window import Window
 from tuneloop.retraining import findings, lasting
 from tuneloop.retraining.findings import Finding
@@ -40,7 +40,7 @@ def measure(
     minimum: int = 30,
     **detail: Any,
 ) -> Measurement:
-    return judge(
+    return against_limit(
         monitor,
         window(end_day),
         share(edited, n) if n else None,

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from typing import Any
 
 from tuneloop.datasets.example import Example
-from tuneloop.datasets.filters.base import KEEP, Filter, Verdict, drop
+from tuneloop.datasets.filters.base import KEEP, Filter, FilterResult, drop
 from tuneloop.datasets.filters.declared_form import FormBroken
 from tuneloop.datasets.filters.empty import Empty
 from tuneloop.datasets.filters.language import WrongLanguage
@@ -61,7 +61,7 @@ def make_filters(
     return tuple(one for one in filters if one.name not in disabled)
 
 
-def first_objection(filters: tuple[Filter, ...], example: Example) -> Verdict:
+def first_objection(filters: tuple[Filter, ...], example: Example) -> FilterResult:
     """The first verdict against an example, else `KEEP`."""
     for one in filters:
         verdict = one(example)

@@ -9,7 +9,7 @@ from tuneloop.datasets.example import Example
 
 
 @dataclass(frozen=True)
-class Verdict:
+class FilterResult:
     """Whether an example stays, and if not, why."""
 
     keep: bool
@@ -19,12 +19,12 @@ class Verdict:
     """What was expected and found."""
 
 
-KEEP = Verdict(keep=True)
+KEEP = FilterResult(keep=True)
 
 
-def drop(reason: str, detail: str) -> Verdict:
+def drop(reason: str, detail: str) -> FilterResult:
     """The verdict against an example."""
-    return Verdict(keep=False, reason=reason, detail=detail)
+    return FilterResult(keep=False, reason=reason, detail=detail)
 
 
 class Filter(Protocol):
@@ -34,5 +34,5 @@ class Filter(Protocol):
     def name(self) -> str:
         """By which it is switched off."""
 
-    def __call__(self, example: Example) -> Verdict:
+    def __call__(self, example: Example) -> FilterResult:
         """Keep the example, or say why not."""

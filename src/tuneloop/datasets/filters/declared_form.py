@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tuneloop.datasets.example import Example
-from tuneloop.datasets.filters.base import KEEP, Verdict, drop
+from tuneloop.datasets.filters.base import KEEP, FilterResult, drop
 from tuneloop.task.answer_form import Check
 
 _REASONS = {
@@ -26,7 +26,7 @@ class FormBroken:
     """`schema` or `pattern`: which part of the declared form it holds answers against."""
     check: Check
 
-    def __call__(self, example: Example) -> Verdict:
+    def __call__(self, example: Example) -> FilterResult:
         """Hold the answer against the form."""
         fault = self.check(example.completion)
         return KEEP if fault is None else drop(_REASONS[fault.rule], fault.detail)

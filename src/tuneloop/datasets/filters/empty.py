@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tuneloop.datasets.example import Example
-from tuneloop.datasets.filters.base import KEEP, Verdict, drop
+from tuneloop.datasets.filters.base import KEEP, FilterResult, drop
 
 
 class Empty:
@@ -11,7 +11,7 @@ class Empty:
 
     name = "empty"
 
-    def __call__(self, example: Example) -> Verdict:
+    def __call__(self, example: Example) -> FilterResult:
         """Look for anything but white space."""
         if not example.question.strip():
             return drop("empty_input", "the user's message is empty")

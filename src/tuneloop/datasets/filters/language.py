@@ -10,7 +10,7 @@ import unicodedata
 from collections import Counter
 
 from tuneloop.datasets.example import Example
-from tuneloop.datasets.filters.base import KEEP, Verdict, drop
+from tuneloop.datasets.filters.base import KEEP, FilterResult, drop
 from tuneloop.datasets.normal_form import is_json_container
 from tuneloop.errors import ModelFileError
 
@@ -56,7 +56,7 @@ class WrongLanguage:
             )
         self._language, self._scripts = language, _SCRIPTS[code]
 
-    def __call__(self, example: Example) -> Verdict:
+    def __call__(self, example: Example) -> FilterResult:
         """Count the letters of message and answer by script; short texts are kept."""
         texts = [("message", example.question)]
         if not is_json_container(example.completion):

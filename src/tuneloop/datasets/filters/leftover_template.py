@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tuneloop.datasets.example import Example
-from tuneloop.datasets.filters.base import KEEP, Verdict, drop
+from tuneloop.datasets.filters.base import KEEP, FilterResult, drop
 
 # `<PERSON>` and `<EMAIL_ADDRESS>` are what redaction tools write: fine in a message, not here.
 _NOUN = r"(NAME|COMPANY|DATE|ADDRESS|PHONE|EMAIL|PRODUCT|CUSTOMER|USER|AGENT|NUMBER|TITLE|ORDER)"
@@ -29,7 +29,7 @@ class LeftoverTemplate:
 
     name = "leftover_template"
 
-    def __call__(self, example: Example) -> Verdict:
+    def __call__(self, example: Example) -> FilterResult:
         """Search message and answer; an answer may repeat a placeholder of the message."""
         for pattern in _ANYWHERE:
             if match := pattern.search(example.question):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tuneloop.datasets.example import Example
-from tuneloop.datasets.filters.base import KEEP, Verdict, drop
+from tuneloop.datasets.filters.base import KEEP, FilterResult, drop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class TooShort:
     min_characters: int
     name: str = "too_short"
 
-    def __call__(self, example: Example) -> Verdict:
+    def __call__(self, example: Example) -> FilterResult:
         """Count the characters of the last user message."""
         found = len(example.question.strip())
         if found < self.min_characters:
@@ -34,7 +34,7 @@ class TooLong:
     max_characters: int
     name: str = "too_long"
 
-    def __call__(self, example: Example) -> Verdict:
+    def __call__(self, example: Example) -> FilterResult:
         """Measure prompt and answer together: cutting an answer would teach to stop short."""
         if example.characters > self.max_characters:
             return drop(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tuneloop.datasets.example import Example
-from tuneloop.datasets.filters.base import KEEP, Verdict, drop
+from tuneloop.datasets.filters.base import KEEP, FilterResult, drop
 from tuneloop.refusal import refusal_in
 
 
@@ -12,7 +12,7 @@ class Refusal:
 
     name = "refusal"
 
-    def __call__(self, example: Example) -> Verdict:
+    def __call__(self, example: Example) -> FilterResult:
         """Look at the answer's first 200 characters."""
         found = refusal_in(example.completion)
         return KEEP if found is None else drop("refusal", f"the answer refuses: {found!r}")

@@ -6,7 +6,7 @@ import json
 import re
 
 from tuneloop.datasets.example import Example
-from tuneloop.datasets.filters.base import KEEP, Verdict, drop
+from tuneloop.datasets.filters.base import KEEP, FilterResult, drop
 
 _MARKER = re.compile(r"(\[|<|\()\s*(truncated|cut off|continued)\s*(\]|>|\))\s*$", re.IGNORECASE)
 
@@ -19,7 +19,7 @@ class Truncated:
 
     name = "truncated"
 
-    def __call__(self, example: Example) -> Verdict:
+    def __call__(self, example: Example) -> FilterResult:
         """Look for a cut-off JSON value, an open code block, a marker, a length stop."""
         answer = example.completion.strip()
         if example.tags.get("finish_reason") == "length":

@@ -154,11 +154,11 @@ def check_parity(
         asked = prompts[: look.prompts_of.get(hop)]
         found = known.find(hop, reference, prompts=len(asked)) if known else None
         if found is not None:
-            verdicts.append(judge_again(found, allowed[hop]))
+            verdicts.append(under_bounds(found, allowed[hop]))
             seen_before.append(f"{reference} → {hop}")
             continue
         before = look.at(reference)[: len(asked)]
-        verdict = judge_parity(hop, reference, before, look.at(hop), allowed[hop])
+        verdict = compare_observations(hop, reference, before, look.at(hop), allowed[hop])
         verdicts.append(verdict)
         if known and verdict.passed:
             known.keep(verdict)
@@ -244,7 +244,7 @@ def require_parity(verdicts: Sequence[ParityVerdict]) -> None:
             )
 
 
-def judge_parity(
+def compare_observations(
     hop: str,
     reference_name: str,
     reference: Sequence[Observation],
@@ -279,7 +279,7 @@ def judge_parity(
     )
 
 
-def judge_again(found: ParityVerdict, bounds: ParityBounds) -> ParityVerdict:
+def under_bounds(found: ParityVerdict, bounds: ParityBounds) -> ParityVerdict:
     """A verdict on what was seen earlier, by other bounds; pure."""
     agreement, largest = found.agreement, found.largest_logprob_difference
     mean = found.mean_logprob_difference

@@ -39,7 +39,7 @@ _SHOWN_CHARACTERS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class JudgeVerdict:
     """What the judge says about one answer."""
 
     score: float
@@ -103,7 +103,7 @@ class Judge:
         """Digest of everything that the judge is told beside the judged text."""
         return rubric_digest(self.settings)
 
-    def score(self, exchange: Exchange) -> Verdict | Unjudged:
+    def score(self, exchange: Exchange) -> JudgeVerdict | Unjudged:
         """Judge one answer.
 
         Raises:
@@ -114,7 +114,7 @@ class Judge:
         if isinstance(found, Unjudged):
             return found
         value, reason, answer, tokens = found
-        return Verdict(
+        return JudgeVerdict(
             score=(value - LOWEST) / (HIGHEST - LOWEST),
             passed=value >= self.settings.passes_from,
             reason=reason,
@@ -124,7 +124,7 @@ class Judge:
 
     def score_all(
         self, exchanges: Sequence[Exchange], progress: Progress | None = None
-    ) -> list[Verdict | Unjudged]:
+    ) -> list[JudgeVerdict | Unjudged]:
         """Judge many answers, `judge.concurrency` at a time; in their order.
 
         Raises:

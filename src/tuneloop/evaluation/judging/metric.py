@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from tuneloop.errors import EvaluationError
 from tuneloop.evaluation.judging.calibration import Calibration, corrected
-from tuneloop.evaluation.judging.judge import Judge, Unjudged, Verdict
+from tuneloop.evaluation.judging.judge import Judge, JudgeVerdict, Unjudged
 from tuneloop.evaluation.judging.prompt import Exchange
 from tuneloop.evaluation.scorers.base import Metric, Score
 from tuneloop.evaluation.scorers.judge import NAME as NAME
@@ -36,7 +36,7 @@ class JudgedAnswers:
     judge: Judge
     calibrations: Sequence[Calibration] = ()
     """the newest first"""
-    verdicts: dict[str, Verdict | Unjudged] = field(default_factory=dict)
+    verdicts: dict[str, JudgeVerdict | Unjudged] = field(default_factory=dict)
     """digest of prompt, answer and reference → what the judge said"""
 
     def prepare(self, asked: Sequence[tuple[Case, str]], progress: Progress) -> None:
@@ -68,7 +68,7 @@ class JudgedAnswers:
 
     def remarks(self, figure: Figure) -> list[str]:
         """What a reader must know about the figure: versions, agreement, the corrected share."""
-        judged = [one for one in self.verdicts.values() if isinstance(one, Verdict)]
+        judged = [one for one in self.verdicts.values() if isinstance(one, JudgeVerdict)]
         versions = sorted({verdict.judge for verdict in judged})
         notes = [
             standing(version, self.calibrations, figure if len(versions) == 1 else None)

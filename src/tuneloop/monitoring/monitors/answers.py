@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tuneloop.modelfile import TaskSettings
-from tuneloop.monitoring.measurement import Limit, Measurement, judge
+from tuneloop.monitoring.measurement import Limit, Measurement, against_limit
 from tuneloop.monitoring.monitors.tally import Subject, Tally, quote
-from tuneloop.monitoring.shift import Margin, judge_shift
+from tuneloop.monitoring.shift import Margin, assess_shift
 from tuneloop.monitoring.sketches import Counts, Examples, Share, Sketch
 from tuneloop.monitoring.window import Batch, Window
 from tuneloop.refusal import refusal_in
@@ -41,7 +41,7 @@ class FormatCompliance(Tally):
         return self.fitting, self.misfits
 
     def measure(self, window: Window) -> Measurement:
-        return judge(
+        return against_limit(
             self.name,
             window,
             self.fitting.figure,
@@ -82,7 +82,7 @@ class Refusals(Tally):
         return self.refused, self.examples
 
     def measure(self, window: Window) -> Measurement:
-        return judge_shift(
+        return assess_shift(
             self.name,
             window,
             self.refused.figure,
@@ -132,7 +132,7 @@ class Errors(Tally):
         what = "requests that failed"
         detail = {"reasons": dict(self.reasons.of.most_common()), "clients_left": self.left.hits}
         if baseline is None:
-            return judge(
+            return against_limit(
                 self.name,
                 window,
                 self.failed.figure,
@@ -141,7 +141,7 @@ class Errors(Tally):
                 minimum=self._settings.minimum_samples,
                 detail=detail,
             )
-        return judge_shift(
+        return assess_shift(
             self.name,
             window,
             self.failed.figure,

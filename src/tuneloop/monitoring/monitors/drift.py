@@ -15,12 +15,12 @@ from tuneloop.monitoring.drift.attribution import (
 )
 from tuneloop.monitoring.drift.sketch import DriftSketch
 from tuneloop.monitoring.drift.verdict import TEXTBOOK_PSI, DriftVerdict, Effect, verdict
-from tuneloop.monitoring.measurement import Limit, Measurement, Verdict, measured
+from tuneloop.monitoring.measurement import Limit, LimitVerdict, Measurement, measured
 from tuneloop.monitoring.monitors.tally import Subject, Tally
 from tuneloop.monitoring.sketches import Sketch
 from tuneloop.monitoring.window import Batch, Window
 
-_VERDICTS: dict[str, Verdict] = {
+_VERDICTS: dict[str, LimitVerdict] = {
     "drift": "alert",
     "no_drift": "ok",
     "not_enough_data": "not_enough_data",

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from tuneloop.monitoring.measurement import Limit, Measurement, judge
+from tuneloop.monitoring.measurement import Limit, Measurement, against_limit
 from tuneloop.monitoring.monitors.tally import Subject, Tally
-from tuneloop.monitoring.shift import Margin, judge_shift
+from tuneloop.monitoring.shift import Margin, assess_shift
 from tuneloop.monitoring.sketches import Counts, Mean, Scores, Share, Sketch
 from tuneloop.monitoring.window import Batch, Window
 from tuneloop.task.answer_form import confirms, corrects, edited_text
@@ -50,7 +50,7 @@ class EditRate(Tally):
     def measure(self, window: Window) -> Measurement:
         size = self.sizes.figure
         told = f", {size.value:.0%} of the characters on average" if size else ""
-        return judge(
+        return against_limit(
             self.name,
             window,
             self.edited.figure,
@@ -83,7 +83,7 @@ class Escalations(Tally):
         return (self.escalated,)
 
     def measure(self, window: Window) -> Measurement:
-        return judge_shift(
+        return assess_shift(
             self.name,
             window,
             self.escalated.figure,
@@ -128,7 +128,7 @@ class Accuracy(Tally):
 
     def measure(self, window: Window) -> Measurement:
         by = ", ".join(f"{n} by {kind}" for kind, n in sorted(self.kinds.of.items()))
-        return judge(
+        return against_limit(
             self.name,
             window,
             self.scores.figure,
@@ -172,7 +172,7 @@ class JudgeQuality(Tally):
 
     def measure(self, window: Window) -> Measurement:
         busiest = _busiest(self.judges.of.items())
-        return judge_shift(
+        return assess_shift(
             self.name,
             window,
             self.judges.of[busiest].figure if busiest else None,

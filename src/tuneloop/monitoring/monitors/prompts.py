@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tuneloop import intervals
-from tuneloop.monitoring.measurement import Limit, Measurement, judge
+from tuneloop.monitoring.measurement import Limit, Measurement, against_limit
 from tuneloop.monitoring.monitors.tally import Subject, Tally, quote
 from tuneloop.monitoring.novelty import new_words, words
 from tuneloop.monitoring.sketches import Sample, Share, Sketch
@@ -57,7 +57,7 @@ class Novelty(Tally):
         has_new = [not fresh.isdisjoint(words(text)) for text in texts]
         novel = [a or b for a, b in zip(far, has_new, strict=True)]
         listed = ", ".join(new.word for new in found[:3])
-        return judge(
+        return against_limit(
             self.name,
             window,
             intervals.share(sum(novel), len(novel)) if novel else None,

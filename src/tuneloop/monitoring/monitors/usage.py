@@ -6,7 +6,7 @@ import math
 
 from tuneloop.monitoring.measurement import Measurement
 from tuneloop.monitoring.monitors.tally import Subject, Tally
-from tuneloop.monitoring.shift import Margin, judge_shift
+from tuneloop.monitoring.shift import Margin, assess_shift
 from tuneloop.monitoring.sketches import LogHistogram, Mean, Sketch, Vocabulary
 from tuneloop.monitoring.window import Batch, Window
 
@@ -28,7 +28,7 @@ class LatencyP95(Tally):
         return (self.latencies,)
 
     def measure(self, window: Window) -> Measurement:
-        return judge_shift(
+        return assess_shift(
             self.name,
             window,
             self.latencies.quantile(0.95),
@@ -64,7 +64,7 @@ class Confidence(Tally):
         return (self.logprobs,)
 
     def measure(self, window: Window) -> Measurement:
-        return judge_shift(
+        return assess_shift(
             self.name,
             window,
             self.logprobs.figure,
@@ -99,7 +99,7 @@ class OutputLength(Tally):
 
     def measure(self, window: Window) -> Measurement:
         quantiles = {q: self.spread.quantile(q / 100) for q in (5, 50, 95)}
-        return judge_shift(
+        return assess_shift(
             self.name,
             window,
             self.tokens.figure,
@@ -129,7 +129,7 @@ class VocabularyDiversity(Tally):
         return (self.words,)
 
     def measure(self, window: Window) -> Measurement:
-        return judge_shift(
+        return assess_shift(
             self.name,
             window,
             self.words.figure,
@@ -164,7 +164,7 @@ class Cost(Tally):
         return self.prompt, self.completion, self.both
 
     def measure(self, window: Window) -> Measurement:
-        return judge_shift(
+        return assess_shift(
             self.name,
             window,
             self.both.figure,
