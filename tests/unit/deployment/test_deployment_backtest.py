@@ -17,8 +17,8 @@ from tuneloop.deployment.backtest import (
     GuardResult,
     Pair,
     Replayed,
-    correction_in,
     conclude,
+    correction_in,
     same_answer,
     shadow_first,
 )
