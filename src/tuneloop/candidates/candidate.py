@@ -9,10 +9,10 @@ from typing import Any
 
 from tuneloop import serving
 from tuneloop.candidates import answered, exporting, proving, trained_on
-from tuneloop.candidates.decision import Decision, JudgedCandidate, decide
 from tuneloop.candidates.exporting import Exported
 from tuneloop.candidates.planning import plan_for
 from tuneloop.candidates.preparing import corrections_in
+from tuneloop.candidates.promotion import Decision, JudgedCandidate, decide
 from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.deployment import outcomes, release, servers

@@ -48,10 +48,10 @@ def check(
 
     Example: tuneloop triggers check --set triggers.minimum_corrections=50
     """
-    from tuneloop.retraining import deciding
+    from tuneloop.retraining import decisions
 
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
-        _report(deciding.decide(loop.project), loop.model, json_)
+        _report(decisions.decide(loop.project), loop.model, json_)
 
 
 @app.command()
@@ -64,10 +64,10 @@ def explain(
 
     Example: tuneloop triggers explain --limit 3
     """
-    from tuneloop.retraining import deciding
+    from tuneloop.retraining import decisions
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        found = deciding.listing(loop.workspace, loop.model.name, limit=limit)
+        found = decisions.listing(loop.workspace, loop.model.name, limit=limit)
     if json_:
         print_json(found)
         return

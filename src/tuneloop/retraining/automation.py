@@ -10,7 +10,7 @@ from tuneloop.modelfile import ApprovalRule, ModelSettings
 from tuneloop.monitoring import stage as monitoring
 from tuneloop.registry import aliases, people
 from tuneloop.registry import bundle as bundles
-from tuneloop.retraining import evidence, levels
+from tuneloop.retraining import levels, trigger_inputs
 from tuneloop.retraining.levels import Reached, Requirement
 from tuneloop.storage import tables
 from tuneloop.workspace import Workspace
@@ -47,7 +47,7 @@ def _of_production(workspace: Workspace, model: ModelSettings) -> list[Requireme
 
 def _of_evaluation(workspace: Workspace, model: ModelSettings) -> list[Requirement]:
     bundle = bundles.find(workspace, "production", model=model.name)
-    benchmark = evidence.benchmark(workspace, model, bundle)
+    benchmark = trigger_inputs.benchmark(workspace, model, bundle)
     table = tables.evaluations
     newest = sa.select(sa.func.max(table.c.finished_at)).where(
         table.c.model == model.name, table.c.status == "finished"

@@ -19,7 +19,7 @@ from typing import Any
 from tuneloop import review
 from tuneloop.candidates import candidate as candidates
 from tuneloop.candidates import exporting, held_out, planning, preparing, training
-from tuneloop.candidates.decision import Settled, settled
+from tuneloop.candidates.promotion import Settled, settled
 from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.deployment import rollouts

@@ -17,8 +17,8 @@ from typing import Literal
 
 from tuneloop.modelfile import TriggerSettings
 from tuneloop.monitoring.measurement import Measurement
-from tuneloop.retraining import findings as rules
-from tuneloop.retraining.findings import Finding
+from tuneloop.retraining import trigger_rules as rules
+from tuneloop.retraining.trigger_rules import Finding
 
 Action = Literal["retrain", "ask", "do_not"]
 Because = Literal[

@@ -4,6 +4,7 @@ Nothing of it reaches a dataset before a person has approved it (D11); where two
 both have, independently of each other (D10).
 """
 
+from tuneloop.review.approving import decide, undo
 from tuneloop.review.conflicts import collect_contradictions
 from tuneloop.review.corrections import (
     approved_rows,
@@ -11,7 +12,6 @@ from tuneloop.review.corrections import (
     collect_corrections,
     reviewers_of,
 )
-from tuneloop.review.deciding import decide, undo
 from tuneloop.review.form import DeclaredForm, declared_form
 from tuneloop.review.outcome import Decision, Judgement
 from tuneloop.review.queue import (

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from tuneloop import review
 from tuneloop.candidates import preparing
-from tuneloop.candidates.decision import decide
+from tuneloop.candidates.promotion import decide
 from tuneloop.datasets import versions
 from tuneloop.deployment import endpoints, rollouts
 from tuneloop.deployment.rollouts import Rollout

@@ -12,7 +12,7 @@ from tuneloop.monitoring.monitors import table
 from tuneloop.monitoring.monitors.table import Every
 from tuneloop.online_evaluation import golden, judging, measuring, sampling
 from tuneloop.project import Project
-from tuneloop.retraining import cycles, deciding, levels
+from tuneloop.retraining import cycles, decisions, levels
 from tuneloop.retraining.cycle_end import WORKER
 
 
@@ -54,7 +54,7 @@ def _sample(project: Project) -> str:
 
 
 def _decide(project: Project) -> str:
-    decision = deciding.decide(project)
+    decision = decisions.decide(project)
     if not levels.starts_cycle(decision, project.model):
         return f"{decision.action}: {decision.reason}"
     try:

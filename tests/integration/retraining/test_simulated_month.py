@@ -25,7 +25,7 @@ from tuneloop.project import Project
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
-from tuneloop.retraining import automation, deciding, levels
+from tuneloop.retraining import automation, decisions, levels
 from tuneloop.retraining.cycle_record import CycleRecord
 from tuneloop.retraining.triggers import RetrainDecision
 from tuneloop.storage import tables
@@ -154,7 +154,7 @@ class Desk:
             embedder=LetterEmbedder(),
             progress=Silent(),
         )
-        decision = deciding.decide(self.project)
+        decision = decisions.decide(self.project)
         self.decisions.append(decision)
         if levels.starts_cycle(decision, self.project.model):
             self.cycles.append(day)
@@ -188,7 +188,7 @@ def test_a_quiet_month_alerts_nobody_and_retrains_nothing(desk: Desk) -> None:
     assert desk.opened() == 0
     assert desk.cycles == []
     assert {one.because for one in desk.decisions} == {"quiet"}
-    assert len(deciding.listing(desk.workspace, "desk")) == DAYS
+    assert len(decisions.listing(desk.workspace, "desk")) == DAYS
 
 
 @pytest.mark.timeout(300)
@@ -215,7 +215,7 @@ def test_a_real_drift_retrains_once_cools_down_and_is_quiet_when_learned(desk: D
         decision = desk.evening(day)
         if desk.cycles == [day]:
             cycle = CycleRecord.start(desk.project, decision.reason)
-            assert deciding.decide(desk.project).because == "under_way"
+            assert decisions.decide(desk.project).because == "under_way"
             desk.clock.advance(hours=3)
             cycle.close("stopped", "a person must judge the candidate")
     begun = REVIEWED_ON[-1]

@@ -18,7 +18,7 @@ from tuneloop.modelfile import DataSettings, ModelFile, ModelSettings
 from tuneloop.project import Project
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
-from tuneloop.retraining import cycles, deciding, evidence
+from tuneloop.retraining import cycles, decisions, trigger_inputs
 from tuneloop.retraining.cycle_record import CycleRecord
 from tuneloop.review import Proposal
 from tuneloop.storage import tables
@@ -91,49 +91,49 @@ def approve(project: Project, count: int, *, first: int = 0) -> None:
 
 
 def test_the_same_decision_is_kept_once_a_day(project: Project, clock: Any) -> None:
-    first = deciding.decide(project)
+    first = decisions.decide(project)
     clock.advance(hours=1)
-    assert deciding.decide(project).id == first.id
+    assert decisions.decide(project).id == first.id
     approve(project, 25)
-    news = deciding.decide(project)
+    news = decisions.decide(project)
     assert (news.action, news.fired) == ("retrain", ("corrections",))
     clock.advance(days=1)
-    tomorrow = deciding.decide(project)
-    kept = deciding.listing(project.workspace, "desk")
+    tomorrow = decisions.decide(project)
+    kept = decisions.listing(project.workspace, "desk")
     assert [one.id for one in kept] == [tomorrow.id, news.id, first.id]
     assert len({one.id for one in kept}) == 3
     assert kept[0] == tomorrow
-    assert deciding.listing(project.workspace, "desk", limit=1) == [tomorrow]
-    assert deciding.listing(project.workspace, "other") == []
+    assert decisions.listing(project.workspace, "desk", limit=1) == [tomorrow]
+    assert decisions.listing(project.workspace, "other") == []
 
 
 def test_another_process_that_decides_the_same_meanwhile_changes_nothing(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    append = deciding._append
+    append = decisions._append
 
     def beaten(workspace: Workspace, *rest: Any) -> None:
         """The other one stores it first; then our own row is refused."""
-        monkeypatch.setattr(deciding, "_append", append)
+        monkeypatch.setattr(decisions, "_append", append)
         append(workspace, *rest)
         with workspace.records.begin() as tx:
             row = dict(tx.execute(sa.select(tables.retraining_decisions)).mappings().one())
             tx.execute(sa.insert(tables.retraining_decisions).values(**row))
 
-    monkeypatch.setattr(deciding, "_append", beaten)
-    decided = deciding.decide(project)
-    assert [one.id for one in deciding.listing(project.workspace, "desk")] == [decided.id]
+    monkeypatch.setattr(decisions, "_append", beaten)
+    decided = decisions.decide(project)
+    assert [one.id for one in decisions.listing(project.workspace, "desk")] == [decided.id]
 
 
 def test_a_cycle_that_a_person_asked_for_is_under_way_until_its_end(
     project: Project, clock: Any
 ) -> None:
     cycles.ask(project, reason="the new catalogue", actor="ann")
-    asked = deciding.decide(project)
+    asked = decisions.decide(project)
     assert asked.because == "under_way" and "the new catalogue" in asked.reason
     CycleRecord.start(project, "the new catalogue").close("finished", "better")
     clock.advance(hours=1)
-    assert deciding.decide(project).because == "quiet"
+    assert decisions.decide(project).because == "quiet"
 
 
 def test_what_a_refused_candidate_was_made_of_is_nothing_new(project: Project, clock: Any) -> None:
@@ -146,7 +146,7 @@ def test_what_a_refused_candidate_was_made_of_is_nothing_new(project: Project, c
 
 
 def material(project: Project) -> tuple[int, int]:
-    found = evidence.gather(project, now=project.workspace.now()).material
+    found = trigger_inputs.gather(project, now=project.workspace.now()).material
     return found.approved, found.waiting
 
 
@@ -158,7 +158,7 @@ def test_a_golden_suite_that_production_answered_is_a_stable_benchmark(
         | {"evaluation": {"suites": [{"name": "gold", "file": "g.jsonl"}]}}
     )
     project = replace(project, model_file=replace(project.model_file, settings=golden))
-    assert not evidence.gather(project, now=clock.time).benchmark.stable
+    assert not trigger_inputs.gather(project, now=clock.time).benchmark.stable
     for cases, stable in ((30, False), (60, True)):
         figures = {"suites": {"gold": {"accuracy": [0.9, 0.8, 1.0, cases]}}}
         with project.workspace.records.begin() as tx:
@@ -176,7 +176,7 @@ def test_a_golden_suite_that_production_answered_is_a_stable_benchmark(
                 )
             )
         release(project, corrections=0, id=f"e{cases}")
-        found = evidence.gather(project, now=clock.time).benchmark
+        found = trigger_inputs.gather(project, now=clock.time).benchmark
         assert found.stable == stable
         assert f"{cases} golden cases of at least 50" in found.reason
 
@@ -185,7 +185,7 @@ def test_a_cycle_that_failed_is_told_with_its_outcome(project: Project, clock: A
     approve(project, 25)
     CycleRecord.start(project, "first").close("failed", "the disk is full")
     clock.advance(days=1)
-    decision = deciding.decide(project)
+    decision = decisions.decide(project)
     assert decision.because == "failed_cycle" and "the disk is full" in decision.reason
     assert decision.earliest == clock.time + timedelta(days=29)
 

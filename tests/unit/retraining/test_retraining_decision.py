@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tuneloop.candidates.decision import Decision, JudgedCandidate, decide, settled
+from tuneloop.candidates.promotion import Decision, JudgedCandidate, decide, settled
 from tuneloop.evaluation import comparison
 from tuneloop.evaluation.comparison import Standing
 from tuneloop.registry.aliases import Move

@@ -1,6 +1,6 @@
 """What each retraining rule finds in the measurements, corrections and dates: pure rules.
 
-What counts as evidence, and when it lasts, is in `lasting`.
+What counts as evidence, and when it lasts, is in `crossings`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal
 from tuneloop import intervals
 from tuneloop.modelfile import TriggerSettings
 from tuneloop.monitoring.measurement import Limit, Measurement, show, tell
-from tuneloop.retraining.lasting import (
+from tuneloop.retraining.crossings import (
     UNJUDGED,
     Crosses,
     cases_needed,

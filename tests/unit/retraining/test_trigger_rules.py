@@ -14,8 +14,8 @@ from tuneloop import intervals
 from tuneloop.modelfile import TriggerSettings
 from tuneloop.monitoring.measurement import Limit, Measurement, against_limit
 from tuneloop.monitoring.window import Window
-from tuneloop.retraining import findings, lasting
-from tuneloop.retraining.findings import Finding
+from tuneloop.retraining import crossings, trigger_rules
+from tuneloop.retraining.trigger_rules import Finding
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 EDITS = Limit(threshold=0.15, unit="share", side="above")
@@ -56,7 +56,7 @@ def find(rule: str, *oldest_first: Measurement, now_day: float | None = None) ->
     end = history[0].window_end if history else START
     now = end if now_day is None else START + timedelta(days=now_day)
     monitor = history[0].monitor if history else rule
-    found = findings.of_measurements({monitor: history}, RULES, now=now)
+    found = trigger_rules.of_measurements({monitor: history}, RULES, now=now)
     return next(one for one in found if one.rule == rule)
 
 
@@ -186,7 +186,7 @@ def test_the_verdict_of_a_drift_monitor_is_evidence_when_it_lasts() -> None:
 
 @pytest.mark.parametrize(("value", "threshold"), [(0.16, 0.15), (0.2, 0.15), (0.8, 0.88)])
 def test_cases_needed_is_where_the_interval_gets_clear(value: float, threshold: float) -> None:
-    n = lasting.cases_needed(value, threshold)
+    n = crossings.cases_needed(value, threshold)
     assert n is not None
 
     def clear(cases: int) -> bool:
@@ -194,7 +194,7 @@ def test_cases_needed_is_where_the_interval_gets_clear(value: float, threshold: 
         return figure[0] > threshold or figure[1] < threshold
 
     assert clear(n) and not clear(n - 1)
-    assert lasting.cases_needed(threshold, threshold) is None
+    assert crossings.cases_needed(threshold, threshold) is None
 
 
 def wilson(p: float, n: int) -> tuple[float, float]:
@@ -219,8 +219,8 @@ def fires(days: Sequence[Measurement]) -> bool:
     """Whether the rule would have fired on one of the days."""
     return any(
         len(
-            lasting.lasting(
-                days[day::-1], lasting.wholly_beyond, maximum_overlap=RULES.maximum_overlap
+            crossings.lasting(
+                days[day::-1], crossings.wholly_beyond, maximum_overlap=RULES.maximum_overlap
             )[0]
         )
         >= RULES.consecutive_windows

@@ -14,7 +14,7 @@ from tuneloop.errors import ConflictError
 from tuneloop.hashing import digest_json
 from tuneloop.project import Project
 from tuneloop.retraining import triggers
-from tuneloop.retraining.evidence import gather
+from tuneloop.retraining.trigger_inputs import gather
 from tuneloop.retraining.triggers import RetrainDecision
 from tuneloop.storage import tables
 from tuneloop.workspace import Workspace
