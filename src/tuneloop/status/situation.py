@@ -78,7 +78,7 @@ def gather(
         new_corrections=max(0, approved - _learnt_from(workspace, names, past)),
         minimum_corrections=model.triggers.minimum_corrections,
         worker_alive=bool(workers),
-        scheduled=any(one != "never" for one in model.schedule.model_dump().values()),
+        scheduled=any(when != "never" for when in model.schedule.model_dump().values()),
         rolls_out=model.rollout.automatic,
     )
 
@@ -98,18 +98,18 @@ def _reviews(workspace: Workspace, model: str) -> dict[str, int]:
 def _open_alerts(workspace: Workspace, model: str, names: Names) -> tuple[OpenAlert, ...]:
     """The alerts that are not resolved, the oldest first, with the bundles that they are about."""
     since = names["production"].moved_at if "production" in names else None
-    found = []
-    for one in reversed(alerts.listing(workspace, model)):
-        crossed = [e.bundle for e in alerts.events(workspace, one.id) if e.event in _CROSSED]
+    open_alerts = []
+    for alert in reversed(alerts.listing(workspace, model)):
+        crossed = [e.bundle for e in alerts.events(workspace, alert.id) if e.event in _CROSSED]
         about = OpenAlert(
-            monitor=one.monitor,
+            monitor=alert.monitor,
             opened_on=short(crossed[0]) if crossed and crossed[0] else None,
             measured=tuple(short(bundle) for bundle in crossed if bundle),
-            since_live=since is None or one.opened_at >= since,
-            message=one.message,
+            since_live=since is None or alert.opened_at >= since,
+            message=alert.message,
         )
-        found.append(about)
-    return tuple(found)
+        open_alerts.append(about)
+    return tuple(open_alerts)
 
 
 def _candidate(workspace: Workspace, model: ModelSettings, names: Names) -> Candidate | None:
@@ -117,31 +117,36 @@ def _candidate(workspace: Workspace, model: ModelSettings, names: Names) -> Cand
     if "candidate" not in names:
         return None
     bundle = bundles.find(workspace, names["candidate"].bundle)
-    made = bundle.manifest["evaluation"]
+    evaluation = bundle.manifest["evaluation"]
     stands = _decided(workspace, model, bundle, names)
     return Candidate(
         bundle=bundle.short,
         standing=stands.standing,
         reason=stands.reason,
         kinds=stands.kinds,
-        evaluation=str(made.get("id") or ""),
+        evaluation=str(evaluation.get("id") or ""),
     )
 
 
 def _decided(workspace: Workspace, model: ModelSettings, bundle: Bundle, names: Names) -> Candidate:
     """Without its report. The last word has live traffic, then people, then the evaluation."""
     last = next(
-        (one for one in rollouts.listing(workspace, model.name) if one.candidate == bundle.id), None
+        (
+            rollout
+            for rollout in rollouts.listing(workspace, model.name)
+            if rollout.candidate == bundle.id
+        ),
+        None,
     )
-    made, live = bundle.manifest["evaluation"], names.get("production")
-    compared = made.get("comparisons", {}).get("production")
+    evaluation, live = bundle.manifest["evaluation"], names.get("production")
+    compared = evaluation.get("comparisons", {}).get("production")
     decision = decide(
-        gates=made.get("verdict") or "not judged",
-        gates_reason=made.get("reason", ""),
+        gates=evaluation.get("verdict") or "not judged",
+        gates_reason=evaluation.get("reason", ""),
         production=None if compared is None else Standing(**compared),
     )
     rejection = approvals.rejection(workspace, bundle.id)
-    outdated = made.get("verdict") == "passed" and made.get("production") != (
+    outdated = evaluation.get("verdict") == "passed" and evaluation.get("production") != (
         live.bundle if live else None
     )
     if last is not None and last.active:
@@ -155,31 +160,31 @@ def _decided(workspace: Workspace, model: ModelSettings, bundle: Bundle, names: 
     if not decision.deploy:
         return Candidate(bundle=bundle.short, standing="refused", reason=decision.reason)
     missing = [
-        one
+        approval
         for kind in KINDS
-        if not (one := approvals.granted(workspace, model, bundle, kind)).granted
+        if not (approval := approvals.granted(workspace, model, bundle, kind)).granted
     ]
     if missing:
         return Candidate(
             bundle=bundle.short,
             standing="waits",
             reason=missing[0].reason,
-            kinds=tuple(one.kind for one in missing),
+            kinds=tuple(approval.kind for approval in missing),
         )
     return Candidate(bundle=bundle.short, standing="accepted", reason=decision.reason)
 
 
-def _last_rollout(workspace: Workspace, found: Sequence[Rollout]) -> LastRollout | None:
-    """The newest of a model's rollouts; `found`: all, the newest first."""
-    if not found:
+def _last_rollout(workspace: Workspace, past: Sequence[Rollout]) -> LastRollout | None:
+    """The newest of a model's rollouts; `past`: all, the newest first."""
+    if not past:
         return None
-    one = found[0]
-    asks = one.status == "running" and rollouts.events(workspace, one.id)[-1].event == "hold"
+    newest = past[0]
+    asks = newest.status == "running" and rollouts.events(workspace, newest.id)[-1].event == "hold"
     return LastRollout(
-        id=one.id,
-        candidate=short(one.candidate),
-        status=one.status,
-        detail=one.detail,
+        id=newest.id,
+        candidate=short(newest.candidate),
+        status=newest.status,
+        detail=newest.detail,
         asks=asks,
     )
 
@@ -194,7 +199,7 @@ def _last_cycle(cycle: Cycle | None, under_way: Sequence[UnderWay]) -> LastCycle
         status=cycle.status,
         outcome=cycle.outcome,
         bundle=short(bundle) if bundle else None,
-        at_work=any(one.what == cycles.UNDER_WAY for one in under_way),
+        at_work=any(work.what == cycles.UNDER_WAY for work in under_way),
     )
 
 
@@ -208,7 +213,7 @@ def _erased(workspace: Workspace, names: Names) -> tuple[Erased, ...]:
     )
     with workspace.records.begin() as tx:
         events = list(tx.execute(query).scalars())
-    found = []
+    erased = []
     for role in _ROLES if events else ():
         if role not in names:
             continue
@@ -216,8 +221,8 @@ def _erased(workspace: Workspace, names: Names) -> tuple[Erased, ...]:
         dataset = bundle.manifest["artifacts"].get("dataset")
         hit = next((event for event in events if dataset in event["datasets"]), None)
         if hit is not None:
-            found.append(Erased(bundle=bundle.short, role=role, erasure=hit["erasure"]))
-    return tuple(found)
+            erased.append(Erased(bundle=bundle.short, role=role, erasure=hit["erasure"]))
+    return tuple(erased)
 
 
 def _learnt_from(workspace: Workspace, names: Names, past: Sequence[Cycle]) -> int:
@@ -227,7 +232,7 @@ def _learnt_from(workspace: Workspace, names: Names, past: Sequence[Cycle]) -> i
         for role in ("production", "candidate")
         if role in names
     ]
-    judged = next((one for one in past if one.status in ("finished", "stopped")), None)
+    judged = next((cycle for cycle in past if cycle.status in ("finished", "stopped")), None)
     digest = judged.steps.get("prepare", {}).get("dataset") if judged else None
     if judged is not None and digest is not None:
         with suppress(UsageError):  # It was removed.
