@@ -129,7 +129,7 @@ def _remove(file: Path) -> None:
 
 
 class _Told:
-    """See `told`."""
+    """What `told` gives: passes on, and keeps the file of the work up to date."""
 
     def __init__(
         self, inner: Progress, file: Path, *, what: str, now: Callable[[], datetime]
