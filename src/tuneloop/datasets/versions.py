@@ -55,7 +55,7 @@ class DatasetVersion:
     report: Mapping[str, Any]
     """What `report.make_report` counted, with recipe, sources and reviewers."""
     validation: Mapping[str, Any] | None
-    """What changed since the version before, a `validation.Validation` as a row; None: the first."""
+    """What changed since the version before (a row of `validation.Validation`); None: no such."""
     created_at: datetime
 
 
