@@ -136,17 +136,15 @@ def test(
         if not rules.channels(settings):
             raise UsageError("The model file names no channel.", remedy=_NAME_ONE)
         attempts = try_channels(name, settings)
-        errors = {attempt.channel: attempt.error for attempt in attempts}
+        errors = {one.channel: one.error for one in attempts}
         news.record_trial(loop.workspace, name, errors, actor=loop.actor)
     if json_:
-        print_json([{"channel": attempt.channel, "error": attempt.error} for attempt in attempts])
+        print_json([{"channel": one.channel, "error": one.error} for one in attempts])
     else:
-        for attempt in attempts:
-            outcome = (
-                Text("delivered", "green") if attempt.error is None else Text(attempt.error, "red")
-            )
-            out.print(Text(f"{attempt.channel}: ") + outcome, soft_wrap=True)
-    if any(attempt.error is not None for attempt in attempts):
+        for one in attempts:
+            said = Text("delivered", "green") if one.error is None else Text(one.error, "red")
+            out.print(Text(f"{one.channel}: ") + said, soft_wrap=True)
+    if any(one.error is not None for one in attempts):
         raise typer.Exit(1)
 
 
@@ -160,28 +158,23 @@ def channels(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> Non
     from tuneloop.monitoring.notifications import outbox, rules
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        declared = rules.channels(loop.model.alerts)
+        found = rules.channels(loop.model.alerts)
         told = outbox.listing(loop.workspace, loop.model.name)
         now = loop.workspace.now()
-    events = {
-        name: [kind for kind in EVENT_KINDS if kind in declared[name].events] for name in declared
-    }
-    last = {
-        name: next((delivery for delivery in told if delivery.channel == name), None)
-        for name in declared
-    }
+    events = {name: [kind for kind in EVENT_KINDS if kind in found[name].events] for name in found}
+    last = {name: next((one for one in told if one.channel == name), None) for name in found}
     if json_:
         print_json(
-            [{"channel": name, "events": events[name], "last": last[name]} for name in declared]
+            [{"channel": name, "events": events[name], "last": last[name]} for name in found]
         )
         return
     rows = table("channel", "is told of", "last message")
     for name, newest in last.items():
-        last_message = "none" if newest is None else _status(newest)
+        said = "none" if newest is None else _status(newest)
         if newest is not None and newest.finished_at is not None:
-            last_message += f" {ago(newest.finished_at, now)}"
-        rows.add_row(name, ", ".join(events[name]), last_message)
-    out.print(rows if declared else f"The model file names no channel. {_NAME_ONE}")
+            said += f" {ago(newest.finished_at, now)}"
+        rows.add_row(name, ", ".join(events[name]), said)
+    out.print(rows if found else f"The model file names no channel. {_NAME_ONE}")
 
 
 @app.command()
@@ -197,12 +190,12 @@ def deliveries(
     from tuneloop.monitoring.notifications import outbox, rules
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        deliveries = outbox.listing(loop.workspace, loop.model.name, limit=limit)
+        found = outbox.listing(loop.workspace, loop.model.name, limit=limit)
         declared = rules.channels(loop.model.alerts)
     if json_:
-        print_json(deliveries)
-    elif deliveries:
-        _print(deliveries)
+        print_json(found)
+    elif found:
+        _print(found)
     elif declared:
         out.print(
             "Nothing was sent yet, and nothing is queued. The worker does both (tuneloop up); try "

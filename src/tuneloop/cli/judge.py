@@ -43,18 +43,18 @@ def run(
     from tuneloop.online_evaluation import judging
 
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
-        outcome = judging.judge_traffic(loop.project, loop.workspace.now())
-    if outcome is None:
+        found = judging.judge_traffic(loop.project, loop.workspace.now())
+    if found is None:
         raise UsageError(
             "The model file declares no judge.",
             remedy="Add a `judge` section with `base_url` and `model`.",
         )
     if json_:
-        print_json(outcome)
+        print_json(found)
         return
-    tokens = outcome.prompt_tokens + outcome.completion_tokens
-    out.print(f"{sum(outcome.judged.values())} answers judged by {outcome.judge}, {tokens} tokens.")
-    out.print(outcome.standing, markup=False)
+    tokens = found.prompt_tokens + found.completion_tokens
+    out.print(f"{sum(found.judged.values())} answers judged by {found.judge}, {tokens} tokens.")
+    out.print(found.standing, markup=False)
 
 
 @app.command()
@@ -90,11 +90,11 @@ def calibrate(
         else:
             sampling.record_labels(loop.project, now)
             labelled = calibrating.labelled_in_traffic(loop.project, now)
-        calibration = calibrating.run(loop.project, labelled, now)
+        found = calibrating.run(loop.project, labelled, now)
     if json_:
-        print_json(_calibration(calibration))
+        print_json(_calibration(found))
     else:
-        _print_calibration(calibration)
+        _print_calibration(found)
 
 
 @app.command()
@@ -107,31 +107,31 @@ def show(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     from tuneloop.online_evaluation.declared_judge import calibrations
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        summaries = judged.summaries(loop.project, loop.workspace.now())
+        found = judged.summaries(loop.project, loop.workspace.now())
         known = calibrations(loop.workspace, loop.model.name)
         people = sampling.accuracy(loop.project)
     if json_:
         print_json(
             {
-                "judged": [asdict(summary) for summary in summaries],
-                "calibrations": [_calibration(calibration) for calibration in known],
+                "judged": [asdict(one) for one in found],
+                "calibrations": [_calibration(one) for one in known],
                 "samples": people and asdict(people),
             }
         )
         return
     rows = table("bundle", "judge", "n", "mean score", "passed", "corrected", "tokens")
-    for summary in summaries:
+    for one in found:
         rows.add_row(
-            summary.bundle[:12],
-            summary.judge,
-            str(summary.score.n),
-            _told(summary.score),
-            _told(summary.passed),
-            _told(summary.corrected) if summary.corrected else "–",
-            str(summary.tokens),
+            one.bundle[:12],
+            one.judge,
+            str(one.score.n),
+            _told(one.score),
+            _told(one.passed),
+            _told(one.corrected) if one.corrected else "–",
+            str(one.tokens),
         )
-        out.print(summary.standing, markup=False)
-    page(rows if summaries else "Nothing judged in the last 7 days. Do it: tuneloop judge run")
+        out.print(one.standing, markup=False)
+    page(rows if found else "Nothing judged in the last 7 days. Do it: tuneloop judge run")
     if people is not None:
         out.print(f"People's samples: {_told(people)} right, effective n = {people.n}.")
 
@@ -152,20 +152,18 @@ def compare(
     from tuneloop.online_evaluation import judged
 
     with finishing(open_loop(file, quiet=json_)) as loop:
-        comparison = judged.compare(loop.project, loop.evaluation(evaluation), limit=limit)
+        found = judged.compare(loop.project, loop.evaluation(evaluation), limit=limit)
     if json_:
-        print_json(asdict(comparison))
+        print_json(asdict(found))
         return
     out.print(
-        f"Candidate better {comparison.candidate}, production better {comparison.reference}, ties "
-        f"{comparison.ties} ({comparison.turned} of them turned with the order), "
-        f"no verdict {comparison.unjudged}."
+        f"Candidate better {found.candidate}, production better {found.reference}, ties "
+        f"{found.ties} ({found.turned} of them turned with the order), no verdict {found.unjudged}."
     )
-    if comparison.difference is not None:
-        p = comparison.p_value
+    if found.difference is not None:
+        p = found.p_value
         out.print(
-            f"Won minus lost: {_told(comparison.difference)}, "
-            f"n = {comparison.difference.n}, p = {p:.3g}"
+            f"Won minus lost: {_told(found.difference)}, n = {found.difference.n}, p = {p:.3g}"
         )
 
 
@@ -184,21 +182,19 @@ def golden_run(
     from tuneloop.online_evaluation.golden import run_golden
 
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
-        measurement = run_golden(loop.project, loop.workspace.now())
-    if measurement is None:
+        found = run_golden(loop.project, loop.workspace.now())
+    if found is None:
         raise UsageError(
             "The model file names no golden suite.",
             remedy="Add one under `evaluation.suites` with `kind: golden`.",
         )
     if json_:
-        print_json(measurement)
+        print_json(found)
     else:
-        out.print(f"{measurement.verdict.replace('_', ' ')}: {measurement.message}", markup=False)
-        for failure in measurement.detail.get("failed", ()):
-            out.print(
-                f"  {failure['case']}: {failure['asked']} → {failure['answered']}", markup=False
-            )
-    if measurement.verdict == "alert":
+        out.print(f"{found.verdict.replace('_', ' ')}: {found.message}", markup=False)
+        for one in found.detail.get("failed", ()):
+            out.print(f"  {one['case']}: {one['asked']} → {one['answered']}", markup=False)
+    if found.verdict == "alert":
         raise typer.Exit(3)
 
 
@@ -214,15 +210,15 @@ def sample(
     from tuneloop.online_evaluation.sampling import queue_sample
 
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
-        sampled = queue_sample(loop.project, loop.workspace.now())
+        found = queue_sample(loop.project, loop.workspace.now())
     if json_:
-        print_json(sampled)
+        print_json(found)
         return
     out.print(
-        f"{sampled.week}: {sampled.new} new samples of {sampled.answers} answers, "
-        f"{sampled.labels} decided ones became labels."
+        f"{found.week}: {found.new} new samples of {found.answers} answers, "
+        f"{found.labels} decided ones became labels."
     )
-    for name, count in sorted(sampled.slices.items()):
+    for name, count in sorted(found.slices.items()):
         out.print(f"  {name}: {count}", markup=False)
 
 

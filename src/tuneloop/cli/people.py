@@ -52,14 +52,14 @@ def add(
     from tuneloop.registry import people
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        added = people.add(
+        found = people.add(
             loop.workspace,
             name,
             _roles(role),
             model=loop.model.name if this_model else people.EVERY_MODEL,
             actor=loop.actor,
         )
-    print_json(added) if json_ else _print(added)
+    print_json(found) if json_ else _print(found)
 
 
 @app.command("list")
@@ -71,13 +71,13 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     from tuneloop.registry import people
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        listed = people.listing(loop.workspace)
+        found = people.listing(loop.workspace)
         factor = people.bus_factor(loop.workspace, loop.model.name)
     if json_:
-        print_json({"people": listed, "bus_factor": factor, "permitted": people.PERMITTED})
+        print_json({"people": found, "bus_factor": factor, "permitted": people.PERMITTED})
         return
-    if listed:
-        _print(listed)
+    if found:
+        _print(found)
     if factor.warning:
         out.print(f"[yellow]{factor.warning}[/]")
 
@@ -107,7 +107,7 @@ def remove(
     if json_:
         print_json({"removed": gone})
         return
-    out.print(f"{name} is no longer {', '.join(person.role for person in gone)}.", markup=False)
+    out.print(f"{name} is no longer {', '.join(one.role for one in gone)}.", markup=False)
 
 
 def _roles(named: list[str] | None) -> list[Role]:
@@ -121,10 +121,8 @@ def _roles(named: list[str] | None) -> list[Role]:
     return [known[name] for name in named or ()]
 
 
-def _print(people: list[Person]) -> None:
+def _print(found: list[Person]) -> None:
     rows = table("name", "role", "for", "since")
-    for person in people:
-        rows.add_row(
-            person.name, person.role, person.model or "every model", f"{person.added_at:%Y-%m-%d}"
-        )
+    for one in found:
+        rows.add_row(one.name, one.role, one.model or "every model", f"{one.added_at:%Y-%m-%d}")
     page(rows)

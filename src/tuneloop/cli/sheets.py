@@ -179,11 +179,7 @@ def _cannot(serving: Mapping[str, Any]) -> str:
     """What a server that somebody else runs is not asked for."""
     from tuneloop.deployment.backends.base import Capability
 
-    lacks = [
-        str(capability)
-        for capability in Capability
-        if capability not in serving.get("offers", list(Capability))
-    ]
+    lacks = [str(one) for one in Capability if one not in serving.get("offers", list(Capability))]
     return f"cannot be asked there: {', '.join(lacks)}" if lacks else ""
 
 

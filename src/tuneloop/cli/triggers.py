@@ -67,17 +67,17 @@ def explain(
     from tuneloop.retraining import deciding
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        past = deciding.listing(loop.workspace, loop.model.name, limit=limit)
+        found = deciding.listing(loop.workspace, loop.model.name, limit=limit)
     if json_:
-        print_json(past)
+        print_json(found)
         return
-    if not past:
+    if not found:
         out.print("No decisions yet. Make one with: tuneloop triggers check")
     with paged():
-        for number, decision in enumerate(past):
+        for number, one in enumerate(found):
             if number:
                 out.print()
-            _print(decision)
+            _print(one)
 
 
 def _report(decision: RetrainDecision, model: ModelSettings, json_: bool) -> None:

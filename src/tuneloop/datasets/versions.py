@@ -166,17 +166,17 @@ def load(workspace: Workspace, model: str, reference: str = "latest") -> Dataset
     versions = list_versions(workspace, model)
     if reference == "latest" and versions:
         return versions[0]
-    matching = [
+    found = [
         version
         for version in versions
         if version.label == reference
         or (len(reference) >= _MIN_PREFIX and version.digest.startswith(reference))
     ]
-    if len(matching) == 1:
-        return matching[0]
+    if len(found) == 1:
+        return found[0]
     known = ", ".join(version.label for version in versions[:5])
     raise UsageError(
-        f"{len(matching) or 'No'} dataset versions of {model} are named {reference!r}.",
+        f"{len(found) or 'No'} dataset versions of {model} are named {reference!r}.",
         remedy=f"The newest are: {known}." if known else "Make one with: tuneloop prepare",
     )
 

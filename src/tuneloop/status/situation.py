@@ -117,36 +117,31 @@ def _candidate(workspace: Workspace, model: ModelSettings, names: Names) -> Cand
     if "candidate" not in names:
         return None
     bundle = bundles.find(workspace, names["candidate"].bundle)
-    evaluation = bundle.manifest["evaluation"]
+    made = bundle.manifest["evaluation"]
     stands = _decided(workspace, model, bundle, names)
     return Candidate(
         bundle=bundle.short,
         standing=stands.standing,
         reason=stands.reason,
         kinds=stands.kinds,
-        evaluation=str(evaluation.get("id") or ""),
+        evaluation=str(made.get("id") or ""),
     )
 
 
 def _decided(workspace: Workspace, model: ModelSettings, bundle: Bundle, names: Names) -> Candidate:
     """Without its report. The last word has live traffic, then people, then the evaluation."""
     last = next(
-        (
-            rollout
-            for rollout in rollouts.listing(workspace, model.name)
-            if rollout.candidate == bundle.id
-        ),
-        None,
+        (one for one in rollouts.listing(workspace, model.name) if one.candidate == bundle.id), None
     )
-    evaluation, live = bundle.manifest["evaluation"], names.get("production")
-    compared = evaluation.get("comparisons", {}).get("production")
+    made, live = bundle.manifest["evaluation"], names.get("production")
+    compared = made.get("comparisons", {}).get("production")
     decision = decide(
-        gates=evaluation.get("verdict") or "not judged",
-        gates_reason=evaluation.get("reason", ""),
+        gates=made.get("verdict") or "not judged",
+        gates_reason=made.get("reason", ""),
         production=None if compared is None else Standing(**compared),
     )
     rejection = approvals.rejection(workspace, bundle.id)
-    outdated = evaluation.get("verdict") == "passed" and evaluation.get("production") != (
+    outdated = made.get("verdict") == "passed" and made.get("production") != (
         live.bundle if live else None
     )
     if last is not None and last.active:
@@ -160,16 +155,16 @@ def _decided(workspace: Workspace, model: ModelSettings, bundle: Bundle, names: 
     if not decision.deploy:
         return Candidate(bundle=bundle.short, standing="refused", reason=decision.reason)
     missing = [
-        approval
+        one
         for kind in KINDS
-        if not (approval := approvals.granted(workspace, model, bundle, kind)).granted
+        if not (one := approvals.granted(workspace, model, bundle, kind)).granted
     ]
     if missing:
         return Candidate(
             bundle=bundle.short,
             standing="waits",
             reason=missing[0].reason,
-            kinds=tuple(approval.kind for approval in missing),
+            kinds=tuple(one.kind for one in missing),
         )
     return Candidate(bundle=bundle.short, standing="accepted", reason=decision.reason)
 
@@ -213,7 +208,7 @@ def _erased(workspace: Workspace, names: Names) -> tuple[Erased, ...]:
     )
     with workspace.records.begin() as tx:
         events = list(tx.execute(query).scalars())
-    erased = []
+    found = []
     for role in _ROLES if events else ():
         if role not in names:
             continue
@@ -221,8 +216,8 @@ def _erased(workspace: Workspace, names: Names) -> tuple[Erased, ...]:
         dataset = bundle.manifest["artifacts"].get("dataset")
         hit = next((event for event in events if dataset in event["datasets"]), None)
         if hit is not None:
-            erased.append(Erased(bundle=bundle.short, role=role, erasure=hit["erasure"]))
-    return tuple(erased)
+            found.append(Erased(bundle=bundle.short, role=role, erasure=hit["erasure"]))
+    return tuple(found)
 
 
 def _learnt_from(workspace: Workspace, names: Names, past: Sequence[Cycle]) -> int:
@@ -232,7 +227,7 @@ def _learnt_from(workspace: Workspace, names: Names, past: Sequence[Cycle]) -> i
         for role in ("production", "candidate")
         if role in names
     ]
-    judged = next((cycle for cycle in past if cycle.status in ("finished", "stopped")), None)
+    judged = next((one for one in past if one.status in ("finished", "stopped")), None)
     digest = judged.steps.get("prepare", {}).get("dataset") if judged else None
     if judged is not None and digest is not None:
         with suppress(UsageError):  # It was removed.
