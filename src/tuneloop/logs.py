@@ -55,10 +55,10 @@ def configure(stream: TextIO | None = None) -> None:
 def message_of(line: str) -> str:
     """What a line of a log says to people; a line that is no JSON is a message itself."""
     try:
-        found = json.loads(line)
+        record = json.loads(line)
     except ValueError:
         return line
-    return str(found["message"]) if isinstance(found, dict) and "message" in found else line
+    return str(record["message"]) if isinstance(record, dict) and "message" in record else line
 
 
 def _log_the_end(

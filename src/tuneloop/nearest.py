@@ -12,7 +12,7 @@ _ALIKE = 0.6
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that is most like `name`, if one is like it at all."""
-    by_lower = {one.lower(): one for one in known}
+    by_lower = {known_name.lower(): known_name for known_name in known}
     close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=_ALIKE)
     return by_lower[close[0]] if close else None
 
@@ -31,9 +31,9 @@ def nearest_path(path: Path) -> Path | None:
 
     Every part of the path may be mistyped; a file with the very name may lie one folder below.
     """
-    found = _mended(path)
-    if found is not None:
-        return found
+    mended = _mended(path)
+    if mended is not None:
+        return mended
     if not _is_plain(path.name):
         return None
     beside = _safely(lambda: path.parent.glob(f"*/{path.name}"))
@@ -45,7 +45,7 @@ def _mended(path: Path) -> Path | None:
     for part in path.parts[1:] if path.is_absolute() else path.parts:
         below = here / part
         if part != ".." and not below.exists():
-            near = nearest(part, (one.name for one in _safely(here.iterdir)))
+            near = nearest(part, (entry.name for entry in _safely(here.iterdir)))
             if near is None:
                 return None
             below = here / near

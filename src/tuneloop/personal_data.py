@@ -56,7 +56,7 @@ _KINDS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
 
 def redacted(text: str) -> tuple[str, Counter[str]]:
     """The text with every find replaced by its kind in brackets, and how many there were."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for kind, pattern, holds in _KINDS:
 
         def replacement(
@@ -64,11 +64,11 @@ def redacted(text: str) -> tuple[str, Counter[str]]:
         ) -> str:
             if not holds(match.group()):
                 return match.group()
-            found[kind] += 1
+            counts[kind] += 1
             return f"[{kind}]"
 
         text = pattern.sub(replacement, text)
-    return text, found
+    return text, counts
 
 
 def redacted_value(value: Any) -> Any:

@@ -83,8 +83,8 @@ class Project:
         """What `find` returned the first time that it was asked for under this key."""
         if key not in self._seen:
             self._seen[key] = find()
-        found: T = self._seen[key]
-        return found
+        value: T = self._seen[key]
+        return value
 
     def bundle(self, reference: str = "production") -> Bundle:
         """A bundle by id, the beginning of it, or alias: production, previous, candidate.

@@ -102,8 +102,8 @@ class Table(Generic[_Entry]):
         Raises:
             ExtensionError: two packages add the same name.
         """
-        found = extensions(self.group)
-        return tuple(found[name] for name in found if name not in self.own)
+        installed = extensions(self.group)
+        return tuple(installed[name] for name in installed if name not in self.own)
 
     def _entry(self, extension: Extension) -> _Entry:
         entry: _Entry = extension.load()
@@ -125,15 +125,15 @@ def extensions(group: str) -> dict[str, Extension]:
     """
     from importlib.metadata import entry_points
 
-    found: dict[str, Extension] = {}
+    by_name: dict[str, Extension] = {}
     for point in entry_points(group=group):
         distribution = point.dist
         package = f"{distribution.name} {distribution.version}" if distribution else "a package"
         extension = Extension(group=group, name=point.name, package=package, value=point.value)
-        other = found.setdefault(point.name, extension)
+        other = by_name.setdefault(point.name, extension)
         if other is not extension:
             raise ExtensionError(
                 f"{other.package} and {package} both add {point.name!r} to {group}.",
                 remedy="Remove one of them.",
             )
-    return dict(sorted(found.items()))
+    return dict(sorted(by_name.items()))

@@ -82,16 +82,16 @@ def told(
 
 def seen(folder: Path, *, now: datetime) -> list[UnderWay]:
     """What is under way, the longest piece first; what killed processes left behind is removed."""
-    found = []
+    pieces = []
     for file in sorted(folder.glob("*.json")):
         with suppress(OSError, ValueError, TypeError, KeyError):
             row = json.loads(file.read_text(encoding="utf-8"))
             for moment in ("began_at", "told_at"):
                 row[moment] = datetime.fromisoformat(row[moment])
-            one = UnderWay(**row)
-            if _lives(one, file, now):
-                found.append(one)
-    return sorted(found, key=lambda one: one.began_at)
+            piece = UnderWay(**row)
+            if _lives(piece, file, now):
+                pieces.append(piece)
+    return sorted(pieces, key=lambda piece: piece.began_at)
 
 
 @contextmanager
@@ -109,9 +109,9 @@ def _claimed(file: Path) -> Iterator[None]:
         lock.release()
 
 
-def _lives(one: UnderWay, file: Path, now: datetime) -> bool:
-    if one.host != platform.node():
-        return now - one.told_at < timedelta(minutes=_SILENT_MINUTES)
+def _lives(piece: UnderWay, file: Path, now: datetime) -> bool:
+    if piece.host != platform.node():
+        return now - piece.told_at < timedelta(minutes=_SILENT_MINUTES)
     lock = FileLock(file.with_suffix(".lock"))
     try:
         lock.acquire(blocking=False)
@@ -123,13 +123,13 @@ def _lives(one: UnderWay, file: Path, now: datetime) -> bool:
 
 
 def _remove(file: Path) -> None:
-    for one in (file, file.with_suffix(".lock")):
+    for path in (file, file.with_suffix(".lock")):
         with suppress(OSError):
-            one.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
 
 class _Told:
-    """See `told`."""
+    """What `told` gives: passes on, and keeps the file of the work up to date."""
 
     def __init__(
         self, inner: Progress, file: Path, *, what: str, now: Callable[[], datetime]

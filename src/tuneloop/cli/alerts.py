@@ -46,18 +46,23 @@ def list_(
     Example: tuneloop alert list --all
     """
     with finishing(open_loop(file, quiet=True)) as loop:
-        found, now = loop.alerts(all_=all_), loop.workspace.now()
+        listed, now = loop.alerts(all_=all_), loop.workspace.now()
     if json_:
-        print_json(found)
+        print_json(listed)
         return
     rows = table(
         "alert", "monitor", "status", "opened", "seen", "message", optional=("seen", "opened")
     )
-    for one in found:
+    for alert in listed:
         rows.add_row(
-            one.id, one.monitor, one.status, ago(one.opened_at, now), str(one.seen), one.message
+            alert.id,
+            alert.monitor,
+            alert.status,
+            ago(alert.opened_at, now),
+            str(alert.seen),
+            alert.message,
         )
-    page(rows if found else "No open alerts.")
+    page(rows if listed else "No open alerts.")
 
 
 @app.command()
@@ -70,18 +75,20 @@ def show(alert: AlertArgument, file: ModelOption = DEFAULT_FILE, json_: JsonOpti
     from tuneloop.monitoring.notifications import outbox
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        found = alerts.find(loop.workspace, alert)
+        current = alerts.find(loop.workspace, alert)
         events = alerts.events(loop.workspace, alert)
-        deliveries = outbox.listing(loop.workspace, found.model, alert=alert)
+        deliveries = outbox.listing(loop.workspace, current.model, alert=alert)
     if json_:
-        print_json({"alert": found, "events": events, "deliveries": deliveries})
+        print_json({"alert": current, "events": events, "deliveries": deliveries})
         return
     with paged():
-        out.print(f"{found.monitor} of {found.model} is {found.status}, seen {found.seen} ×.")
+        out.print(
+            f"{current.monitor} of {current.model} is {current.status}, seen {current.seen} ×."
+        )
         for event in _telling(events):
             who = "" if event.actor == alerts.MONITORING else f" by {event.actor}"
-            said = f"{event.at:%Y-%m-%d %H:%M}  {event.event}{who}: {event.message}"
-            out.print(Text(said.removesuffix(": ")))
+            line = f"{event.at:%Y-%m-%d %H:%M}  {event.event}{who}: {event.message}"
+            out.print(Text(line.removesuffix(": ")))
             for example in event.examples:
                 out.print(Text(f"                  e.g. {example}", style="dim"))
         _print(deliveries)
@@ -198,23 +205,29 @@ def deliveries(
         out.print(f"Nothing was sent: the model file names no channel. {_NAME_ONE}")
 
 
-def _print(found: Sequence[Delivery]) -> None:
-    if not found:
+def _print(deliveries: Sequence[Delivery]) -> None:
+    if not deliveries:
         return
     colours = {"sent": "green", "gave_up": "red"}
     rows = table("when", "what", "channel", "status")
-    for one in found:
-        status = Text(_status(one), style=colours.get(one.status, "yellow"))
-        tried = f", {one.attempts} attempts" if one.attempts > 1 else ""
-        error = f": {one.last_error}" if one.last_error else ""
-        what = one.about if one.alert is None else f"{one.about} {one.event}, alert {one.alert}"
-        rows.add_row(f"{_when(one):%Y-%m-%d %H:%M}", what, one.channel, status + tried + error)
+    for delivery in deliveries:
+        status = Text(_status(delivery), style=colours.get(delivery.status, "yellow"))
+        tried = f", {delivery.attempts} attempts" if delivery.attempts > 1 else ""
+        error = f": {delivery.last_error}" if delivery.last_error else ""
+        what = (
+            delivery.about
+            if delivery.alert is None
+            else f"{delivery.about} {delivery.event}, alert {delivery.alert}"
+        )
+        rows.add_row(
+            f"{_when(delivery):%Y-%m-%d %H:%M}", what, delivery.channel, status + tried + error
+        )
     out.print(rows)
 
 
-def _status(one: Delivery) -> str:
-    return one.status.replace("_", " ")
+def _status(delivery: Delivery) -> str:
+    return delivery.status.replace("_", " ")
 
 
-def _when(one: Delivery) -> datetime:
-    return one.finished_at or one.retry_at or one.ready_at
+def _when(delivery: Delivery) -> datetime:
+    return delivery.finished_at or delivery.retry_at or delivery.ready_at

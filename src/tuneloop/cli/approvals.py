@@ -187,9 +187,10 @@ def _told(saw: Seen) -> str:
 
 
 def _print(standings: list[Standing]) -> None:
-    for one in standings:
+    for standing in standings:
         out.print(
-            f"{one.kind}: {'granted' if one.granted else 'missing'} – {one.reason}", markup=False
+            f"{standing.kind}: {'granted' if standing.granted else 'missing'} – {standing.reason}",
+            markup=False,
         )
 
 

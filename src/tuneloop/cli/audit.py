@@ -74,8 +74,8 @@ def head(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     from tuneloop.registry import audit
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        found = audit.head(loop.workspace)
-    print_json(found) if json_ else out.print(found.digest)
+        newest = audit.head(loop.workspace)
+    print_json(newest) if json_ else out.print(newest.digest)
 
 
 @app.command()
@@ -93,12 +93,12 @@ def verify(
     from tuneloop.registry import audit_chain
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        found = audit_chain.verify(loop.workspace, head=head)
-    broken = found.broken
+        chain = audit_chain.verify(loop.workspace, head=head)
+    broken = chain.broken
     if json_:
-        print_json({"whole": found.whole, **vars(found)})
+        print_json({"whole": chain.whole, **vars(chain)})
     elif broken is None:
-        out.print(f"{found.events} events, all as they were written; head {found.head.digest}")
+        out.print(f"{chain.events} events, all as they were written; head {chain.head.digest}")
     else:
         out.print(f"[bold red]broken[/] at event {broken.event} ({broken.kind}): {broken.reason}")
     if broken is not None:

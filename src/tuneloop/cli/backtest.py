@@ -48,19 +48,19 @@ def backtest(
     Example: tuneloop backtest candidate --since 14d --limit 500
     """
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
-        found = loop.backtest(bundle, since=age(since), limit=limit)
-    print_json(found) if json_ else _show(found)
-    if found.verdict == "worse":
+        result = loop.backtest(bundle, since=age(since), limit=limit)
+    print_json(result) if json_ else _show(result)
+    if result.verdict == "worse":
         raise typer.Exit(3)
 
 
-def _show(found: Backtest) -> None:
+def _show(result: Backtest) -> None:
     from tuneloop.hashing import short
 
-    asked = found.replayed
+    asked = result.replayed
     others = ", ".join(f"{n} {reason}" for reason, n in asked.left_out.items())
     out.print(
-        f"{short(asked.candidate)} was asked {found.pairs} of {asked.chats} chats that were "
+        f"{short(asked.candidate)} was asked {result.pairs} of {asked.chats} chats that were "
         f"captured since {asked.since:%Y-%m-%d %H:%M} UTC"
         f"{f' (left out: {others})' if others else ''}; production: {short(asked.production)}.",
         markup=False,
@@ -70,7 +70,7 @@ def _show(found: Backtest) -> None:
             "The captured text is redacted: production had read what the client sent.", markup=False
         )
     rows = table("bad in", "candidate", "production", "one alone", "says")
-    for guard in found.guards:
+    for guard in result.guards:
         rows.add_row(
             guard.name,
             _figure(guard.candidate),
@@ -79,28 +79,30 @@ def _show(found: Backtest) -> None:
             guard.standing.replace("_", " "),
         )
     page(rows)
-    out.print(f"Equal answers: {_counted(found.agreement)}", markup=False)
-    if found.corrected is not None:
-        out.print(_corrected(found.corrected), markup=False)
-    _show_differences(found)
-    verdict = found.verdict.replace("_", " ")
-    out.print(f"Verdict: {verdict}. {found.reason}", style="bold", markup=False)
+    out.print(f"Equal answers: {_counted(result.agreement)}", markup=False)
+    if result.corrected is not None:
+        out.print(_corrected(result.corrected), markup=False)
+    _show_differences(result)
+    verdict = result.verdict.replace("_", " ")
+    out.print(f"Verdict: {verdict}. {result.reason}", style="bold", markup=False)
 
 
-def _corrected(found: Corrected) -> str:
-    learned = f"; {found.trained_on} that it was trained on left out" if found.trained_on else ""
+def _corrected(corrected: Corrected) -> str:
+    learned = (
+        f"; {corrected.trained_on} that it was trained on left out" if corrected.trained_on else ""
+    )
     return (
-        f"Equal to the answer that a person gave: candidate {_counted(found.candidate)}, "
-        f"production {_counted(found.production)}{learned}"
+        f"Equal to the answer that a person gave: candidate {_counted(corrected.candidate)}, "
+        f"production {_counted(corrected.production)}{learned}"
     )
 
 
-def _show_differences(found: Backtest) -> None:
-    for one in found.differences:
-        worse = f" (worse in {', '.join(one.bad)})" if one.bad else ""
-        out.print(f"{one.interaction}{worse}: {_cut(one.question)}", markup=False)
-        out.print(f"  production: {_cut(one.production)}", markup=False)
-        out.print(f"  candidate:  {_cut(one.candidate)}", markup=False)
+def _show_differences(result: Backtest) -> None:
+    for difference in result.differences:
+        worse = f" (worse in {', '.join(difference.bad)})" if difference.bad else ""
+        out.print(f"{difference.interaction}{worse}: {_cut(difference.question)}", markup=False)
+        out.print(f"  production: {_cut(difference.production)}", markup=False)
+        out.print(f"  candidate:  {_cut(difference.candidate)}", markup=False)
 
 
 def _cut(text: str) -> str:

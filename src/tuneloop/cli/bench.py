@@ -62,9 +62,9 @@ def bench(
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
         other = None if against == "none" else against
         loads = _loads(loop.model.bench, rate, seconds)
-        found = loop.bench(bundle, against=other, loads=loads, gate=gate)
-    print_json(found) if json_ else _show(found)
-    if found.gates is not None and found.gates.verdict != "passed":
+        measured = loop.bench(bundle, against=other, loads=loads, gate=gate)
+    print_json(measured) if json_ else _show(measured)
+    if measured.gates is not None and measured.gates.verdict != "passed":
         raise typer.Exit(3)
 
 
@@ -79,16 +79,16 @@ def _loads(
     )
 
 
-def _show(found: Bench) -> None:
+def _show(measured: Bench) -> None:
     from tuneloop.hashing import short
 
-    other = short(found.against) if found.against else ""
-    for load in found.loads:
-        _show_load(load, short(found.bundle), other)
-    if found.gates is not None:
-        for result in found.gates.results:
+    other = short(measured.against) if measured.against else ""
+    for load in measured.loads:
+        _show_load(load, short(measured.bundle), other)
+    if measured.gates is not None:
+        for result in measured.gates.results:
             out.print(f"{result.verdict}: {result.reason}", markup=False)
-        out.print(f"Gates {found.gates.verdict}.", style="bold", markup=False)
+        out.print(f"Gates {measured.gates.verdict}.", style="bold", markup=False)
 
 
 def _show_load(load: LoadComparison, name: str, other: str) -> None:

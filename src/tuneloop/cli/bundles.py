@@ -69,11 +69,11 @@ def show(
     from tuneloop.registry import bundle as bundles
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        found = bundles.find(loop.workspace, reference, model=loop.model.name)
+        bundle = bundles.find(loop.workspace, reference, model=loop.model.name)
     if json_:
-        print_json(_plain(found))
+        print_json(_plain(bundle))
         return
-    page(shown(found))
+    page(shown(bundle))
 
 
 @app.command()
@@ -91,14 +91,14 @@ def diff(
 
     with finishing(open_loop(file, quiet=True)) as loop:
         a, b = (bundles.find(loop.workspace, r, model=loop.model.name) for r in (before, after))
-    found = bundles.diff(a, b)
+    differences = bundles.diff(a, b)
     if json_:
-        print_json(found)
+        print_json(differences)
         return
     rows = table("key", a.short, b.short)
-    for one in found:
-        rows.add_row(one.key, str(one.before), str(one.after))
-    page(rows if found else "They are the same bundle.")
+    for difference in differences:
+        rows.add_row(difference.key, str(difference.before), str(difference.after))
+    page(rows if differences else "They are the same bundle.")
 
 
 @app.command()
@@ -114,13 +114,13 @@ def verify(
     from tuneloop.registry import bundle as bundles
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        found = bundles.find(loop.workspace, reference, model=loop.model.name)
-        loop.progress.step(f"Reading every byte of bundle {found.short}")
-        folders = bundles.verify(loop.workspace, found)
+        bundle = bundles.find(loop.workspace, reference, model=loop.model.name)
+        loop.progress.step(f"Reading every byte of bundle {bundle.short}")
+        folders = bundles.verify(loop.workspace, bundle)
     if json_:
-        print_json({"bundle": found.id, "intact": True, "artifacts": sorted(folders)})
+        print_json({"bundle": bundle.id, "intact": True, "artifacts": sorted(folders)})
     else:
-        out.print(f"Bundle {found.short} is intact: {', '.join(sorted(folders))}.")
+        out.print(f"Bundle {bundle.short} is intact: {', '.join(sorted(folders))}.")
 
 
 def _plain(bundle: Any) -> dict[str, Any]:

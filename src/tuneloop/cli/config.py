@@ -36,27 +36,27 @@ def check(
     from tuneloop.setup import names
 
     overrides = overrides or []
-    found, mistakes = load_what_is_valid(file, overrides=overrides)
-    if found is None:
-        found = load(file, overrides=overrides)  # Says what is wrong.
-    problems = names.problems(found)
-    wrong = [one for one in problems if one.certain]
+    model_file, mistakes = load_what_is_valid(file, overrides=overrides)
+    if model_file is None:
+        model_file = load(file, overrides=overrides)  # Says what is wrong.
+    problems = names.problems(model_file)
+    wrong = [problem for problem in problems if problem.certain]
     if json_:
         print_json(
             {
                 "valid": not mistakes and not wrong,
-                "path": str(found.path),
-                "name": found.settings.name,
+                "path": str(model_file.path),
+                "name": model_file.settings.name,
                 "mistakes": mistakes,
                 "problems": [
                     {
-                        "key": one.key,
-                        "line": found.line(one.at),
-                        "message": one.message,
-                        "remedy": one.remedy,
-                        "certain": one.certain,
+                        "key": problem.key,
+                        "line": model_file.line(problem.at),
+                        "message": problem.message,
+                        "remedy": problem.remedy,
+                        "certain": problem.certain,
                     }
-                    for one in problems
+                    for problem in problems
                 ],
             }
         )
@@ -64,11 +64,13 @@ def check(
             raise typer.Exit(2)
         return
     if mistakes or wrong:
-        raise names.refusal(found, wrong, mistakes=mistakes)
-    for one in problems:
-        out.print(f"could not be checked: {names.line(found, one)}", markup=False)
+        raise names.refusal(model_file, wrong, mistakes=mistakes)
+    for problem in problems:
+        out.print(f"could not be checked: {names.line(model_file, problem)}", markup=False)
     out.print(
-        f"{found.path} is valid: the model is {found.settings.name}.", markup=False, soft_wrap=True
+        f"{model_file.path} is valid: the model is {model_file.settings.name}.",
+        markup=False,
+        soft_wrap=True,
     )
 
 
@@ -87,8 +89,8 @@ def show(
     """
     from tuneloop.modelfile import load
 
-    found = load(file, overrides=overrides or ())
-    values = found.changed() if changed else found.values()
+    model_file = load(file, overrides=overrides or ())
+    values = model_file.changed() if changed else model_file.values()
     if json_:
         print_json({key: {"value": value, "origin": origin} for key, value, origin in values})
         return

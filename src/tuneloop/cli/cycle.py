@@ -64,17 +64,17 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     from tuneloop.retraining import cycles
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        found = cycles.listing(loop.workspace, loop.model.name)
+        past = cycles.listing(loop.workspace, loop.model.name)
         now = loop.workspace.now()
     if json_:
-        print_json(found)
+        print_json(past)
         return
     rows = table("cycle", "status", "begun", "why", "what came of it", optional=("why", "begun"))
-    for cycle in found:
+    for cycle in past:
         rows.add_row(
             cycle.id, cycle.status, ago(cycle.created_at, now), cycle.reason, cycle.outcome
         )
-    page(rows if found else "No cycle yet. Start one with: tuneloop run")
+    page(rows if past else "No cycle yet. Start one with: tuneloop run")
 
 
 @app.command()
@@ -93,31 +93,31 @@ def show(
     from tuneloop.retraining import cycles
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        found = cycles.find(loop.workspace, loop.model.name, cycle)
+        current = cycles.find(loop.workspace, loop.model.name, cycle)
         if follow:
-            found = followed(
-                lambda: cycles.find(loop.workspace, loop.model.name, found.id),
+            current = followed(
+                lambda: cycles.find(loop.workspace, loop.model.name, current.id),
                 say=lambda cycle: _doing(cycle, loop.under_way()),
                 until=lambda cycle: cycle.status not in ("asked", "running"),
             )
-        doing = loop.under_way() if found.status == "running" else []
+        doing = loop.under_way() if current.status == "running" else []
     if json_:
-        print_json({**vars(found), "under_way": doing})
+        print_json({**vars(current), "under_way": doing})
         return
-    out.print(f"{found.id}: {found.status}. {found.outcome}", markup=False)
-    for one in doing:
-        out.print(f"now: {one}", markup=False)
-    out.print(f"why: {found.reason}", markup=False)
+    out.print(f"{current.id}: {current.status}. {current.outcome}", markup=False)
+    for piece in doing:
+        out.print(f"now: {piece}", markup=False)
+    out.print(f"why: {current.reason}", markup=False)
     rows = table("step", "seconds", "made")
-    for step, made in found.steps.items():
+    for step, figures in current.steps.items():
         # What a step measured, lists of figures, is in its report; `--json` has it as well.
         what = ", ".join(
             f"{key} {value}"
-            for key, value in made.items()
+            for key, value in figures.items()
             if key != "seconds" and isinstance(value, str)
         )
-        rows.add_row(step, f"{made['seconds']:.0f}", what)
-    page(rows if found.steps else "No step is done yet.")
+        rows.add_row(step, f"{figures['seconds']:.0f}", what)
+    page(rows if current.steps else "No step is done yet.")
 
 
 @app.command()
@@ -141,6 +141,6 @@ def cancel(
 
 
 def _doing(cycle: Cycle, under_way: Sequence[UnderWay]) -> str:
-    done = ", ".join(f"{step} {made['seconds']:.0f} s" for step, made in cycle.steps.items())
-    now = "; ".join(str(one) for one in under_way) or f"done: {done or 'nothing yet'}"
+    done = ", ".join(f"{step} {figures['seconds']:.0f} s" for step, figures in cycle.steps.items())
+    now = "; ".join(str(piece) for piece in under_way) or f"done: {done or 'nothing yet'}"
     return f"cycle {cycle.id} is {cycle.status}; {now}"

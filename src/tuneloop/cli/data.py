@@ -59,8 +59,13 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
         print_json(versions)
         return
     rows = table("version", "train", "eval", "made")
-    for one in versions:
-        rows.add_row(one.label, str(one.rows_train), str(one.rows_eval), ago(one.created_at, now))
+    for version in versions:
+        rows.add_row(
+            version.label,
+            str(version.rows_train),
+            str(version.rows_eval),
+            ago(version.created_at, now),
+        )
     page(rows if versions else "No dataset version yet. Make one with: tuneloop prepare")
 
 
@@ -92,14 +97,14 @@ def quarantine(
     Example: tuneloop data quarantine latest --json
     """
     with finishing(open_loop(file, quiet=True)) as loop:
-        found = loop.quarantined(loop.dataset(reference))
+        left_out = loop.quarantined(loop.dataset(reference))
     if json_:
-        print_json(found)
+        print_json(left_out)
         return
     rows = table("file", "line", "reason", "detail")
-    for row in found:
+    for row in left_out:
         rows.add_row(str(row["source"]), str(row["line"]), row["reason"], str(row["detail"]))
-    page(rows if found else "Nothing was left out.")
+    page(rows if left_out else "Nothing was left out.")
 
 
 @app.command()
@@ -113,12 +118,12 @@ def diff(
     Example: tuneloop data diff 3f2a9c latest
     """
     with finishing(open_loop(file, quiet=True)) as loop:
-        found = loop.dataset_diff(before, after)
+        difference = loop.dataset_diff(before, after)
     if json_:
-        print_json(found.as_row())
+        print_json(difference.as_row())
         return
     with paged():
-        _print_diff(found)
+        _print_diff(difference)
 
 
 def _as_json(version: DatasetVersion, gates: HeldOut) -> dict[str, Any]:
@@ -159,24 +164,24 @@ def _print_report(version: DatasetVersion, gates: HeldOut) -> None:
             out.print(text, markup=False)
 
 
-def _print_diff(found: DatasetDiff) -> None:
-    row = found.as_row()
-    out.print(f"{found.before} → {found.after}")
+def _print_diff(difference: DatasetDiff) -> None:
+    row = difference.as_row()
+    out.print(f"{difference.before} → {difference.after}")
     for word in ("added", "removed", "corrected"):
         out.print(f"{word}: {row[word]['rows']} rows")
         for shown in row[word]["shown"]:
             answer = shown.get("answer", f"{shown.get('before')} → {shown.get('after')}")
             out.print(f"  {shown['question']}  {answer}", markup=False)
-    for change in found.systems:
+    for change in difference.systems:
         out.print(f"system text changed: {change.rows} rows, otherwise the same")
         out.print(f"  before: {change.before or '(none)'}", markup=False)
         out.print(f"  after:  {change.after or '(none)'}", markup=False)
-    out.print(f"same: {found.same} rows")
-    for moved, was, now in found.moved:
+    out.print(f"same: {difference.same} rows")
+    for moved, was, now in difference.moved:
         out.print(f"moved from {was} to {now}: {moved.question}", markup=False)
     for field, values in row["labels"].items():
         changes = ", ".join(f"{value} {was}→{now}" for value, (was, now) in values.items())
         out.print(f"{field}: {changes}", markup=False)
     for key, (was, now) in (row["recipe"] | row["sources"]).items():
-        if not (key == "task.system" and found.systems):  # It is told above.
+        if not (key == "task.system" and difference.systems):  # It is told above.
             out.print(f"{key}: {was} → {now}", markup=False)

@@ -95,10 +95,12 @@ def doctor(json_: JsonOption = False) -> None:
     else:
         colours = {"ok": "green", "warning": "yellow", "optional": "dim", "missing": "red"}
         rows = table("what", "state", "detail")
-        for one in findings:
-            rows.add_row(one.name, Text(one.state, style=colours[one.state]), one.detail)
+        for finding in findings:
+            rows.add_row(
+                finding.name, Text(finding.state, style=colours[finding.state]), finding.detail
+            )
         page(rows)
-    if any(one.state == "missing" for one in findings):
+    if any(finding.state == "missing" for finding in findings):
         raise typer.Exit(1)
 
 
@@ -199,11 +201,11 @@ def _people() -> list[Finding]:
 
 
 def _tools() -> Finding:
-    found = [tool for tool in ("llama-quantize", "llama-server") if shutil.which(tool)]
+    tools = [tool for tool in ("llama-quantize", "llama-server") if shutil.which(tool)]
     return Finding(
         name="llama.cpp",
-        state="ok" if found else "optional",
-        detail=f"on PATH: {', '.join(found)}"
-        if found
+        state="ok" if tools else "optional",
+        detail=f"on PATH: {', '.join(tools)}"
+        if tools
         else "none on PATH; the packaged one is used",
     )

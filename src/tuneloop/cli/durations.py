@@ -23,8 +23,8 @@ class Durations:
         self._file = file
         self._seconds: dict[str, float] = {}
         with suppress(OSError, ValueError):
-            found = json.loads(file.read_text(encoding="utf-8"))
-            self._seconds = {str(step): float(seconds) for step, seconds in found.items()}
+            kept = json.loads(file.read_text(encoding="utf-8"))
+            self._seconds = {str(step): float(seconds) for step, seconds in kept.items()}
 
     def of(self, step: str) -> float | None:
         """Seconds that a step of this kind took the last time."""

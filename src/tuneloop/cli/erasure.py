@@ -61,13 +61,13 @@ def _one(user: str | None, conversation: str | None, interaction: str | None) ->
         "conversation": conversation,
         "interaction": interaction,
     }
-    said = [(by, value) for by, value in named.items() if value is not None]
-    if len(said) != 1:
+    given = [(by, value) for by, value in named.items() if value is not None]
+    if len(given) != 1:
         raise UsageError(
-            f"Expected one of --user, --conversation and --interaction, got {len(said)}.",
+            f"Expected one of --user, --conversation and --interaction, got {len(given)}.",
             remedy="Say whose data it is: tuneloop erase --user ID --dry-run",
         )
-    return said[0]
+    return given[0]
 
 
 def _print(done: Erasure) -> None:

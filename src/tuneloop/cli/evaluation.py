@@ -57,14 +57,19 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     Example: tuneloop evaluation list --json
     """
     with finishing(open_loop(file, quiet=True)) as loop:
-        found, now = loop.evaluations(), loop.workspace.now()
+        evaluations, now = loop.evaluations(), loop.workspace.now()
     if json_:
-        print_json(found)
+        print_json(evaluations)
         return
     rows = table("evaluation", "subject", "verdict", "when")
-    for one in found:
-        rows.add_row(one.id, one.subject, one.verdict or one.status, ago(one.created_at, now))
-    page(rows if found else "No evaluation yet.")
+    for evaluation in evaluations:
+        rows.add_row(
+            evaluation.id,
+            evaluation.subject,
+            evaluation.verdict or evaluation.status,
+            ago(evaluation.created_at, now),
+        )
+    page(rows if evaluations else "No evaluation yet.")
 
 
 @app.command()

@@ -62,10 +62,10 @@ class _LaterGroup(SectionedGroup):
 
     def _make(self) -> None:
         if not self.commands:
-            made = get_group_from_info(
+            group = get_group_from_info(
                 TyperInfo(self.source),
                 pretty_exceptions_short=self.source.pretty_exceptions_short,
                 rich_markup_mode=self.rich_markup_mode,
                 suggest_commands=self.source.suggest_commands,
             )
-            self.commands.update(made.commands)
+            self.commands.update(group.commands)

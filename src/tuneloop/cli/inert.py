@@ -26,7 +26,7 @@ class Inert(RenderHook):
 
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
         """Each as it was, but for its text."""
-        return [_Filtered(one) for one in renderables]
+        return [_Filtered(renderable) for renderable in renderables]
 
 
 class _Filtered:

@@ -222,22 +222,28 @@ def sample(
         out.print(f"  {name}: {count}", markup=False)
 
 
-def _calibration(found: Calibration) -> dict[str, object]:
-    return found.as_json() | {"summary": found.summary, "corrects": found.corrects}
+def _calibration(calibration: Calibration) -> dict[str, object]:
+    return calibration.as_json() | {
+        "summary": calibration.summary,
+        "corrects": calibration.corrects,
+    }
 
 
-def _print_calibration(found: Calibration) -> None:
+def _print_calibration(calibration: Calibration) -> None:
     rows = table("figure", "value", "95 %", "n")
     for name in ("agreement", "kappa", "sensitivity", "specificity"):
-        figure: Figure | None = getattr(found, name)
+        figure: Figure | None = getattr(calibration, name)
         if figure is None:
             rows.add_row(name, "–", "–", "0")
         else:
             ends = f"{figure.low:.3f}–{figure.high:.3f}"
             rows.add_row(name, f"{figure.value:.3f}", ends, str(figure.n))
-    out.print(f"{found.judge}, {found.n} answers, {found.unjudged} without a verdict", markup=False)
+    out.print(
+        f"{calibration.judge}, {calibration.n} answers, {calibration.unjudged} without a verdict",
+        markup=False,
+    )
     page(rows)
-    if not found.corrects:
+    if not calibration.corrects:
         out.print("Too few labels of both kinds, or too poor a judge, to correct a share with it.")
 
 

@@ -83,9 +83,9 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     from tuneloop.registry import keys
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        found, now = keys.listing(loop.workspace), loop.workspace.now()
+        listed, now = keys.listing(loop.workspace), loop.workspace.now()
     if json_:
-        print_json([_plain(key) for key in found])
+        print_json([_plain(key) for key in listed])
         return
     rows = table(
         "name",
@@ -97,7 +97,7 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
         "state",
         optional=("created", "at a time", "a minute"),
     )
-    for key in found:
+    for key in listed:
         rows.add_row(
             key.owner,
             key.name,
@@ -107,7 +107,7 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
             ago(key.created_at, now),
             "active" if key.active else "revoked",
         )
-    page(rows if found else "No keys: the gateway answers all who can reach it.")
+    page(rows if listed else "No keys: the gateway answers all who can reach it.")
 
 
 @app.command()

@@ -48,8 +48,8 @@ class Rows:
 
     def add_row(self, *cells: str | Text) -> None:
         """Add a row with a cell for each column."""
-        made = [Text(one_line(cell)) if isinstance(cell, str) else cell for cell in cells]
-        self._rows.append(tuple(made + [Text()] * (len(self._columns) - len(made))))
+        row = [Text(one_line(cell)) if isinstance(cell, str) else cell for cell in cells]
+        self._rows.append(tuple(row + [Text()] * (len(self._columns) - len(row))))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Choose columns and widths, then draw."""
@@ -80,14 +80,14 @@ class Rows:
             yield line
 
     def _fitted(self, shown: Sequence[int], widths: Sequence[int], console: Console) -> Table:
-        made = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+        grid = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
         for at, width in zip(shown, widths, strict=True):
-            made.add_column(self._columns[at], width=width, overflow="fold")
+            grid.add_column(self._columns[at], width=width, overflow="fold")
         for row in self._rows:
-            made.add_row(
+            grid.add_row(
                 *(_in_lines(row[at], w, console) for at, w in zip(shown, widths, strict=True))
             )
-        return made
+        return grid
 
 
 def table(*columns: str, optional: Sequence[str] = ()) -> Rows:
@@ -102,7 +102,7 @@ def fitting(natural: Sequence[int], optional: Sequence[int], width: int) -> list
     """
     shown = list(range(len(natural)))
     for at in optional:
-        if _least([natural[one] for one in shown]) <= width:
+        if _least([natural[column] for column in shown]) <= width:
             break
         shown.remove(at)
     return shown
@@ -129,7 +129,7 @@ def shared_out(natural: Sequence[int], width: int) -> list[int]:
 
 def _least(natural: Sequence[int]) -> int:
     first, *others = natural
-    return first + sum(min(one, _NARROWEST) + _GAP for one in others)
+    return first + sum(min(wanted, _NARROWEST) + _GAP for wanted in others)
 
 
 def _in_lines(cell: Text, width: int, console: Console) -> Text:

@@ -49,13 +49,13 @@ def list_(
         print_json(
             [
                 {
-                    "monitor": one.name,
-                    "about": one.about,
-                    "every": one.every,
-                    "limit": one.limit(settings),
-                    "last": last.get(one.name),
+                    "monitor": monitor.name,
+                    "about": monitor.about,
+                    "every": monitor.every,
+                    "limit": monitor.limit(settings),
+                    "last": last.get(monitor.name),
                 }
-                for one in MONITORS
+                for monitor in MONITORS
             ]
         )
         return
@@ -69,13 +69,13 @@ def list_(
         "",
         optional=("every", "what", "alerts when"),
     )
-    for one in MONITORS:
-        seen = last.get(one.name)
+    for monitor in MONITORS:
+        seen = last.get(monitor.name)
         rows.add_row(
-            one.name,
-            one.about,
-            one.every,
-            one.limit(settings),
+            monitor.name,
+            monitor.about,
+            monitor.every,
+            monitor.limit(settings),
             "–" if seen is None or seen.value is None else f"{seen.value:.3g}",
             Text("not measured yet", style="dim") if seen is None else _verdict(seen),
             "" if seen is None else ago(seen.time, now),
@@ -97,11 +97,11 @@ def run(
     Example: tuneloop monitor run --only novelty --set monitors.window_days=1
     """
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
-        found = loop.monitor(only=only or None)
+        measurements = loop.monitor(only=only or None)
     if json_:
-        print_json(found)
+        print_json(measurements)
     else:
-        _print(found)
+        _print(measurements)
 
 
 @app.command()
@@ -118,69 +118,80 @@ def history(
     Example: tuneloop monitor history edit_rate
     """
     with finishing(open_loop(file, quiet=True)) as loop:
-        found = loop.measurements(monitor=monitor, limit=limit)
+        measurements = loop.measurements(monitor=monitor, limit=limit)
     if json_:
-        print_json(found)
-    elif monitor is not None and any(one.value is not None for one in found):
-        _plot(found)
+        print_json(measurements)
+    elif monitor is not None and any(measurement.value is not None for measurement in measurements):
+        _plot(measurements)
     else:
-        _print(found, with_time=True)
+        _print(measurements, with_time=True)
 
 
-def _print(found: Sequence[Measurement], *, with_time: bool = False) -> None:
-    if not found:
+def _print(measurements: Sequence[Measurement], *, with_time: bool = False) -> None:
+    if not measurements:
         out.print("No measurements yet. Make some with: tuneloop monitor run")
         return
     rows = table(*(["when"] if with_time else []), "monitor", "value", "95 %", "n", "verdict", "")
-    for one in found:
+    for measurement in measurements:
         rows.add_row(
-            *([f"{one.time:%Y-%m-%d %H:%M}"] if with_time else []),
-            one.monitor,
-            "–" if one.value is None else f"{one.value:.3g}",
-            "–" if one.low is None or one.high is None else f"{one.low:.3g}–{one.high:.3g}",
-            str(one.n),
-            _verdict(one),
-            one.message,
+            *([f"{measurement.time:%Y-%m-%d %H:%M}"] if with_time else []),
+            measurement.monitor,
+            "–" if measurement.value is None else f"{measurement.value:.3g}",
+            "–"
+            if measurement.low is None or measurement.high is None
+            else f"{measurement.low:.3g}–{measurement.high:.3g}",
+            str(measurement.n),
+            _verdict(measurement),
+            measurement.message,
         )
     page(rows)
 
 
-def _plot(found: Sequence[Measurement]) -> None:
+def _plot(measurements: Sequence[Measurement]) -> None:
     """One line a measurement: ● its value, ─ its 95 % interval, │ the limit that it had."""
-    marks = [mark for one in found for mark in _marks(one)]
+    marks = [mark for measurement in measurements for mark in _marks(measurement)]
     low, high = min(marks), max(marks)
     rows = table("when", "value", f"{low:.3g}".ljust(_PLOT_WIDTH - 8) + f"{high:>8.3g}", "n", "")
-    for one in found:
+    for measurement in measurements:
         rows.add_row(
-            f"{one.time:%Y-%m-%d %H:%M}",
-            "–" if one.value is None else f"{one.value:.3g}",
-            Text(_line(one, low, high), style=_COLOURS.get(one.verdict, "yellow")),
-            str(one.n),
-            _verdict(one),
+            f"{measurement.time:%Y-%m-%d %H:%M}",
+            "–" if measurement.value is None else f"{measurement.value:.3g}",
+            Text(_line(measurement, low, high), style=_COLOURS.get(measurement.verdict, "yellow")),
+            str(measurement.n),
+            _verdict(measurement),
         )
     page(rows)
     out.print("● value   ─ 95 % interval   │ limit", style="dim")
 
 
-def _line(one: Measurement, low: float, high: float) -> str:
+def _line(measurement: Measurement, low: float, high: float) -> str:
     def at(value: float) -> int:
         return round((value - low) / ((high - low) or 1.0) * (_PLOT_WIDTH - 1))
 
     line = [" "] * _PLOT_WIDTH
-    if one.low is not None and one.high is not None:
-        line[at(one.low) : at(one.high) + 1] = "─" * (at(one.high) + 1 - at(one.low))
-    if one.limit is not None:
-        line[at(one.limit.threshold)] = "│"
-    if one.value is not None:
-        line[at(one.value)] = "●"
+    if measurement.low is not None and measurement.high is not None:
+        line[at(measurement.low) : at(measurement.high) + 1] = "─" * (
+            at(measurement.high) + 1 - at(measurement.low)
+        )
+    if measurement.limit is not None:
+        line[at(measurement.limit.threshold)] = "│"
+    if measurement.value is not None:
+        line[at(measurement.value)] = "●"
     return "".join(line)
 
 
-def _marks(one: Measurement) -> list[float]:
+def _marks(measurement: Measurement) -> list[float]:
     """All that a measurement's line of the plot shows."""
-    shown = (one.value, one.low, one.high, one.limit.threshold if one.limit else None)
+    shown = (
+        measurement.value,
+        measurement.low,
+        measurement.high,
+        measurement.limit.threshold if measurement.limit else None,
+    )
     return [mark for mark in shown if mark is not None]
 
 
-def _verdict(one: Measurement) -> Text:
-    return Text(one.verdict.replace("_", " "), style=_COLOURS.get(one.verdict, "yellow"))
+def _verdict(measurement: Measurement) -> Text:
+    return Text(
+        measurement.verdict.replace("_", " "), style=_COLOURS.get(measurement.verdict, "yellow")
+    )

@@ -178,33 +178,39 @@ def stats(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
 
     with finishing(open_loop(file, quiet=True)) as loop:
         loop.collect_corrections()
-        found = review.stats(loop.workspace, loop.model.name)
-    print_json(found) if json_ else _print_stats(found)
+        figures = review.stats(loop.workspace, loop.model.name)
+    print_json(figures) if json_ else _print_stats(figures)
 
 
-def _print_stats(found: ReviewStats) -> None:
-    waiting = ", ".join(f"{count} {status}" for status, count in sorted(found.waiting.items()))
+def _print_stats(figures: ReviewStats) -> None:
+    waiting = ", ".join(f"{count} {status}" for status, count in sorted(figures.waiting.items()))
     out.print(f"Waiting: {waiting or 'nothing'}")
-    if found.oldest_days is not None and found.median_days is not None:
-        out.print(f"Age: the oldest {found.oldest_days:.1f} days, median {found.median_days:.1f}")
-    if found.pace is not None:
+    if figures.oldest_days is not None and figures.median_days is not None:
         out.print(
-            f"Pace: {found.pace.examples_per_hour:.0f} examples per expert hour "
-            f"(n = {found.pace.n}; 30–50 is good for careful work)"
+            f"Age: the oldest {figures.oldest_days:.1f} days, median {figures.median_days:.1f}"
         )
-    if found.slow:
+    if figures.pace is not None:
+        out.print(
+            f"Pace: {figures.pace.examples_per_hour:.0f} examples per expert hour "
+            f"(n = {figures.pace.n}; 30–50 is good for careful work)"
+        )
+    if figures.slow:
         out.print("[yellow]An example takes more than 3 minutes: simplify what is asked.[/]")
     rows = table("reviewer", "as proposed", "edited", "rejected", "skipped", "per hour")
-    for one in found.reviewers:
-        counts = (str(one.counts.get(word, 0)) for word in _COUNTED)
-        rows.add_row(one.name, *counts, f"{one.pace.examples_per_hour:.0f}" if one.pace else "")
-    if found.reviewers:
+    for reviewer in figures.reviewers:
+        counts = (str(reviewer.counts.get(word, 0)) for word in _COUNTED)
+        rows.add_row(
+            reviewer.name,
+            *counts,
+            f"{reviewer.pace.examples_per_hour:.0f}" if reviewer.pace else "",
+        )
+    if figures.reviewers:
         page(rows)
-    out.print(_agreement(found), markup=False)
+    out.print(_agreement(figures), markup=False)
 
 
-def _agreement(found: ReviewStats) -> str:
-    agreement = found.agreement
+def _agreement(figures: ReviewStats) -> str:
+    agreement = figures.agreement
     if agreement is None:
         return "Agreement: no item was judged by two people (review.double_share)."
     same = agreement.observed
@@ -271,8 +277,8 @@ def _broken(loop: Loop, items: list[str]) -> dict[str, str]:
     from tuneloop import review
 
     form = review.declared_form(loop.model)
-    found = review.listing(loop.workspace, loop.model.name, status=None)
-    faults = {item.id: form.fault(item.proposal) for item in found if item.id in items}
+    queue = review.listing(loop.workspace, loop.model.name, status=None)
+    faults = {item.id: form.fault(item.proposal) for item in queue if item.id in items}
     return {item: fault for item, fault in faults.items() if fault is not None}
 
 

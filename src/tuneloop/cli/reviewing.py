@@ -79,9 +79,9 @@ def _disagreement(loop: Loop, item: ReviewItem) -> Sequence[Judgement]:
     if item.status != "disputed":
         return ()
     return [
-        one
-        for one in review.judgements(loop.workspace, loop.model.name)
-        if one.item == item.id and one.decision != "skipped"
+        judgement
+        for judgement in review.judgements(loop.workspace, loop.model.name)
+        if judgement.item == item.id and judgement.decision != "skipped"
     ]
 
 
@@ -142,12 +142,15 @@ def _show(item: ReviewItem, disagreement: Sequence[Judgement]) -> list[str]:
     out.print(f"[bold]Asked[/]    {escape(item.question)}")
     if item.answer:
         out.print(f"[bold]Answered[/] {escape(item.answer)}")
-    answers = {str(one["answer"]): [_where(one["rows"])] for one in item.detail.get("answers", ())}
-    for one in disagreement:
-        if one.final is None:
-            out.print(f"{escape(one.reviewer)} rejected it")
+    answers = {
+        str(proposed["answer"]): [_where(proposed["rows"])]
+        for proposed in item.detail.get("answers", ())
+    }
+    for judgement in disagreement:
+        if judgement.final is None:
+            out.print(f"{escape(judgement.reviewer)} rejected it")
         else:
-            answers.setdefault(one.final, []).append(f"{one.reviewer} approved")
+            answers.setdefault(judgement.final, []).append(f"{judgement.reviewer} approved")
     for number, (answer, notes) in enumerate(answers.items(), start=1):
         out.print(f"[bold]{number}[/] {escape(answer)}  [dim]{escape('; '.join(notes))}[/]")
     out.print(f"[bold]Proposed[/] [green]{escape(item.proposal)}[/]")

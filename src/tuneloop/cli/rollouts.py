@@ -97,15 +97,22 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     from tuneloop.hashing import short
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        found, now = loop.rollouts(), loop.workspace.now()
+        past, now = loop.rollouts(), loop.workspace.now()
     if json_:
-        print_json(found)
+        print_json(past)
         return
     rows = table("rollout", "candidate", "status", "stage", "begun", "why", optional=("begun",))
-    for one in found:
-        begun = ago(one.created_at, now)
-        rows.add_row(one.id, short(one.candidate), one.status, str(one.stage), begun, one.detail)
-    page(rows if found else "No rollout yet. Start one with: tuneloop rollout start")
+    for rollout in past:
+        begun = ago(rollout.created_at, now)
+        rows.add_row(
+            rollout.id,
+            short(rollout.candidate),
+            rollout.status,
+            str(rollout.stage),
+            begun,
+            rollout.detail,
+        )
+    page(rows if past else "No rollout yet. Start one with: tuneloop rollout start")
 
 
 @app.command()
@@ -166,16 +173,16 @@ def _steer(command: Steer, file: Path, reason: str, json_: bool) -> None:
     print_json(moved) if json_ else _show(moved, now)
 
 
-def _show(found: Rollout, now: datetime) -> None:
+def _show(rollout: Rollout, now: datetime) -> None:
     from tuneloop.hashing import short
 
-    since = ago(found.step_since, now).removesuffix(" ago")
+    since = ago(rollout.step_since, now).removesuffix(" ago")
     out.print(
-        f"Rollout {found.id}: {short(found.production)} → {short(found.candidate)}, "
-        f"{found.stage}, {found.status}, in this step for {since}.",
+        f"Rollout {rollout.id}: {short(rollout.production)} → {short(rollout.candidate)}, "
+        f"{rollout.stage}, {rollout.status}, in this step for {since}.",
         markup=False,
     )
-    out.print(found.detail, markup=False)
+    out.print(rollout.detail, markup=False)
 
 
 def _doing(rollout: Rollout) -> str:

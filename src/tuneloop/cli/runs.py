@@ -55,9 +55,9 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     Example: tuneloop runs list --json
     """
     with finishing(open_loop(file, quiet=True)) as loop:
-        found, now = loop.training_runs(), loop.workspace.now()
+        runs, now = loop.training_runs(), loop.workspace.now()
     if json_:
-        print_json([_as_json(run) for run in found])
+        print_json([_as_json(run) for run in runs])
         return
     rows = table(
         "run",
@@ -69,7 +69,7 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
         "started",
         optional=("tokens/s", "dataset"),
     )
-    for run in found:
+    for run in runs:
         rows.add_row(
             run.id,
             run.status,
@@ -79,7 +79,7 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
             _number(run.record.get("tokens_per_second")),
             ago(run.created_at, now),
         )
-    page(rows if found else "No training run yet. Start one with: tuneloop train")
+    page(rows if runs else "No training run yet. Start one with: tuneloop train")
 
 
 @app.command()
@@ -97,12 +97,14 @@ def show(
     with finishing(open_loop(file, quiet=True)) as loop:
         every = loop.training_runs()
         under_way = run == "latest" and every and every[0].status == "running"
-        found = every[0] if under_way else loop.training_run(run)
-        doing = next((str(one) for one in loop.under_way() if found.id in one.step), None)
+        training_run = every[0] if under_way else loop.training_run(run)
+        doing = next(
+            (str(piece) for piece in loop.under_way() if training_run.id in piece.step), None
+        )
     if json_:
-        print_json({**_as_json(found), "under_way": doing})
+        print_json({**_as_json(training_run), "under_way": doing})
     else:
-        page(run_sheet(found, doing))
+        page(run_sheet(training_run, doing))
 
 
 def _as_json(run: TrainingRun) -> dict[str, Any]:

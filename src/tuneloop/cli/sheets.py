@@ -145,9 +145,9 @@ def _base(base: Mapping[str, Any]) -> str:
 def _settings(hyperparameters: Mapping[str, Any]) -> str:
     """The method, then what somebody has chosen; the defaults are in the record."""
     chosen = [
-        f"{name} {_plain(one.get('in_force', one.get('value')))}"
-        for name, one in hyperparameters.items()
-        if name != "method" and one.get("origin") != "default"
+        f"{name} {_plain(setting.get('in_force', setting.get('value')))}"
+        for name, setting in hyperparameters.items()
+        if name != "method" and setting.get("origin") != "default"
     ]
     method = str(hyperparameters.get("method", {}).get("value", ""))
     return ", ".join(filter(None, [method, *chosen]))
@@ -198,8 +198,10 @@ def _score(score: Sequence[Any]) -> str:
     return f"{value:.3f} ({low:.3f}–{high:.3f}), n = {n}"
 
 
-def _left_out(found: Mapping[str, Sequence[Any]]) -> str:
-    return ", ".join(f"{len(rows)} {why.replace('_', ' ')}" for why, rows in found.items() if rows)
+def _left_out(left_out: Mapping[str, Sequence[Any]]) -> str:
+    return ", ".join(
+        f"{len(rows)} {why.replace('_', ' ')}" for why, rows in left_out.items() if rows
+    )
 
 
 def _steps(record: Mapping[str, Any]) -> str:
@@ -221,5 +223,5 @@ def _curve(values: Iterable[float]) -> str:
     width = min(_CURVE_WIDTH, len(points))
     picked = [points[at * (len(points) - 1) // max(1, width - 1)] for at in range(width)]
     span = (high - low) or 1.0
-    bars = "".join(_CURVE[round((one - low) / span * (len(_CURVE) - 1))] for one in picked)
+    bars = "".join(_CURVE[round((point - low) / span * (len(_CURVE) - 1))] for point in picked)
     return f"{points[0]:.4f} {bars} {points[-1]:.4f}"

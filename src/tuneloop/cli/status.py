@@ -36,21 +36,21 @@ def status(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     Example: tuneloop status
     """
     with finishing(open_loop(file, quiet=True)) as loop:
-        found, now = loop.status(), loop.workspace.now()
+        status, now = loop.status(), loop.workspace.now()
     if json_:
-        print_json(found)
+        print_json(status)
     else:
-        _print(found, now)
+        _print(status, now)
 
 
-def _print(found: Status, now: datetime) -> None:
+def _print(status: Status, now: datetime) -> None:
     from tuneloop.cli.sheets import Sheet
     from tuneloop.hashing import short
 
     sheet = Sheet(lines=None)
-    sheet.add(found.model, f"● {found.health}", style=_COLOURS[found.health])
-    if found.live is not None:
-        live = found.live
+    sheet.add(status.model, f"● {status.health}", style=_COLOURS[status.health])
+    if status.live is not None:
+        live = status.live
         sheet.add(
             "live",
             f"{short(live.bundle)} ({live.quantisation}) since {live.since:%Y-%m-%d %H:%M}"
@@ -58,27 +58,28 @@ def _print(found: Status, now: datetime) -> None:
         )
         sheet.add("trained on", live.dataset)
         sheet.add("evaluated", _scores(live.scores))
-        served = f"as model '{found.endpoint}' (model server {live.server})"
-        if found.gateway_url is None:
-            served = f"no; `tuneloop up` serves it as model '{found.endpoint}'"
-        sheet.add("served", f"{found.gateway_url or ''} {served}".strip())
-    sheet.add("previous", short(found.previous) if found.previous else "–")
-    if found.candidate:
-        stands = f" ({found.candidate_standing})" if found.candidate_standing else ""
-        sheet.add("candidate", short(found.candidate) + stands)
-    sheet.add("rollout", found.rollout)
-    sheet.add("alerts", *map(_headline, found.alerts), style="yellow")
-    if found.open_reviews or found.approved_corrections:
+        served = f"as model '{status.endpoint}' (model server {live.server})"
+        if status.gateway_url is None:
+            served = f"no; `tuneloop up` serves it as model '{status.endpoint}'"
+        sheet.add("served", f"{status.gateway_url or ''} {served}".strip())
+    sheet.add("previous", short(status.previous) if status.previous else "–")
+    if status.candidate:
+        stands = f" ({status.candidate_standing})" if status.candidate_standing else ""
+        sheet.add("candidate", short(status.candidate) + stands)
+    sheet.add("rollout", status.rollout)
+    sheet.add("alerts", *map(_headline, status.alerts), style="yellow")
+    if status.open_reviews or status.approved_corrections:
         sheet.add(
             "corrections",
-            f"{found.open_reviews} to review, {found.approved_corrections} approved for retraining",
+            f"{status.open_reviews} to review, "
+            f"{status.approved_corrections} approved for retraining",
         )
-    sheet.add("under way", *found.under_way, style="cyan")
-    sheet.add("last cycle", found.cycle)
-    sheet.add("worker", ", ".join(found.workers) or "none; `tuneloop up` starts one")
-    sheet.add("automation", found.automation)
-    sheet.add("people", found.people, style="yellow")
-    sheet.add("next", *found.next_steps)
+    sheet.add("under way", *status.under_way, style="cyan")
+    sheet.add("last cycle", status.cycle)
+    sheet.add("worker", ", ".join(status.workers) or "none; `tuneloop up` starts one")
+    sheet.add("automation", status.automation)
+    sheet.add("people", status.people, style="yellow")
+    sheet.add("next", *status.next_steps)
     page(sheet)
 
 

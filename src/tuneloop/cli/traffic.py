@@ -37,9 +37,9 @@ def list_(
     from tuneloop.storage.messages import prompt_of
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        found = loop.interactions(limit=limit)
+        interactions = loop.interactions(limit=limit)
     if json_:
-        print_json(found)
+        print_json(interactions)
         return
     rows = table(
         "interaction",
@@ -51,17 +51,17 @@ def list_(
         "answered",
         optional=("ms", "status", "bundle", "when"),
     )
-    for one in found:
+    for interaction in interactions:
         rows.add_row(
-            one["id"],
-            f"{one['time']:%m-%d %H:%M:%S}",
-            str(one["bundle"])[:12],
-            str(one["status"]),
-            f"{one['latency_ms']:.0f}",
-            prompt_of(one["messages"]),
-            one["response"] or "",
+            interaction["id"],
+            f"{interaction['time']:%m-%d %H:%M:%S}",
+            str(interaction["bundle"])[:12],
+            str(interaction["status"]),
+            f"{interaction['latency_ms']:.0f}",
+            prompt_of(interaction["messages"]),
+            interaction["response"] or "",
         )
-    page(rows if found else "No traffic captured yet.")
+    page(rows if interactions else "No traffic captured yet.")
 
 
 @app.command()
@@ -77,11 +77,11 @@ def show(
     Example: tuneloop traffic show 0198c0ffee0000000000000000000000
     """
     with finishing(open_loop(file, quiet=True)) as loop:
-        found = loop.trace(interaction)
+        trace = loop.trace(interaction)
     if json_:
-        print_json(found)
+        print_json(trace)
     else:
-        out.print_json(data=found, default=str)
+        out.print_json(data=trace, default=str)
 
 
 @app.command()
@@ -136,8 +136,8 @@ def age(text: str) -> timedelta:
     Raises:
         UsageError: it is none.
     """
-    found = re.fullmatch(r"(\d{1,5})([dh])", text.strip())
-    if found is None:
+    match = re.fullmatch(r"(\d{1,5})([dh])", text.strip())
+    if match is None:
         raise UsageError(f"Expected an age such as 90d or 12h, got {text!r}.")
-    count = int(found[1])
-    return timedelta(days=count) if found[2] == "d" else timedelta(hours=count)
+    count = int(match[1])
+    return timedelta(days=count) if match[2] == "d" else timedelta(hours=count)

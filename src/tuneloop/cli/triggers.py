@@ -91,20 +91,21 @@ def _report(decision: RetrainDecision, model: ModelSettings, json_: bool) -> Non
     out.print(f"worker: {worker}", markup=False)
 
 
-def _print(one: RetrainDecision) -> None:
+def _print(decision: RetrainDecision) -> None:
     out.print(
         Text.assemble(
-            (_WORDS[one.action], _COLOURS[one.action]),
-            f"  {one.at:%Y-%m-%d %H:%M} UTC, record {one.id}, automation level {one.level}",
+            (_WORDS[decision.action], _COLOURS[decision.action]),
+            f"  {decision.at:%Y-%m-%d %H:%M} UTC, record {decision.id}, "
+            f"automation level {decision.level}",
         )
     )
-    out.print(one.reason, markup=False)
-    if one.would_change:
-        out.print(f"would change it: {one.would_change}", markup=False)
-    if one.earliest is not None:
-        out.print(f"not before: {one.earliest:%Y-%m-%d}", markup=False)
+    out.print(decision.reason, markup=False)
+    if decision.would_change:
+        out.print(f"would change it: {decision.would_change}", markup=False)
+    if decision.earliest is not None:
+        out.print(f"not before: {decision.earliest:%Y-%m-%d}", markup=False)
     rows = table("rule", "found", "")
-    for finding in one.findings:
+    for finding in decision.findings:
         rows.add_row(
             finding.rule, Text(finding.state, style=_COLOURS[finding.state]), finding.message
         )

@@ -89,7 +89,7 @@ def look(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
         for name, value in row.items():
             if value is not None and value != "":
                 values.setdefault(str(name), []).append(value)
-    return [_column(name, found, len(rows)) for name, found in values.items()]
+    return [_column(name, column_values, len(rows)) for name, column_values in values.items()]
 
 
 def choose(
@@ -106,40 +106,44 @@ def choose(
         if prompt == answer:
             raise DataError(f"{path}: prompt and answer are both the column {prompt!r}.")
         return Chosen(columns=ColumnSettings(prompt=prompt, answer=answer), why="")
-    content = [one for one in columns if one.may_be_content and one.name not in (prompt, answer)]
+    content = [
+        column
+        for column in columns
+        if column.may_be_content and column.name not in (prompt, answer)
+    ]
     if prompt is not None or answer is not None:
         other = _the_other(content, ANSWER_COLUMNS if prompt is not None else PROMPT_COLUMNS)
         if other is None:
             raise _cannot_tell(path, columns, prompt, answer)
-        found = ColumnSettings(prompt=prompt or other.name, answer=answer or other.name)
-        return Chosen(columns=found, why="the other column with text")
+        chosen = ColumnSettings(prompt=prompt or other.name, answer=answer or other.name)
+        return Chosen(columns=chosen, why="the other column with text")
     if len(content) == 2:
         first, second = content
         reasons = _reasons(first, second), _reasons(second, first)
         if bool(reasons[0]) != bool(reasons[1]):
             if reasons[1]:
                 first, second = second, first
-            found = ColumnSettings(prompt=first.name, answer=second.name)
-            return Chosen(columns=found, why=", ".join(reasons[0] or reasons[1]))
+            chosen = ColumnSettings(prompt=first.name, answer=second.name)
+            return Chosen(columns=chosen, why=", ".join(reasons[0] or reasons[1]))
     raise _cannot_tell(path, columns, None, None)
 
 
 def _reasons(prompt: Column, answer: Column) -> list[str]:
     """What speaks for these two being prompt and answer, in this order."""
-    found = []
+    reasons = []
     if prompt.name.lower() in PROMPT_COLUMNS:
-        found.append(f"{prompt.name} is a usual name for what is asked")
+        reasons.append(f"{prompt.name} is a usual name for what is asked")
     if answer.name.lower() in ANSWER_COLUMNS:
-        found.append(f"{answer.name} is a usual name for an answer")
+        reasons.append(f"{answer.name} is a usual name for an answer")
     if answer.holds_objects and not prompt.holds_objects:
-        found.append(f"{answer.name} holds JSON objects")
+        reasons.append(f"{answer.name} holds JSON objects")
     elif answer.holds_labels and prompt.distinct >= _DISTINCT_SHARE:
-        found.append(f"{answer.name} holds few values that come again")
-    return found
+        reasons.append(f"{answer.name} holds few values that come again")
+    return reasons
 
 
 def _the_other(content: Sequence[Column], known: Sequence[str]) -> Column | None:
-    by_name = {one.name.lower(): one for one in content}
+    by_name = {column.name.lower(): column for column in content}
     named = next((by_name[name] for name in known if name in by_name), None)
     return named or (content[0] if len(content) == 1 else None)
 
@@ -147,13 +151,13 @@ def _the_other(content: Sequence[Column], known: Sequence[str]) -> Column | None
 def _existing(path: Path, columns: Sequence[Column], name: str | None) -> str | None:
     if name is None:
         return None
-    names = [one.name for one in columns]
-    found = [one for one in names if one == name] or [
-        one for one in names if one.lower() == name.lower()
+    names = [column.name for column in columns]
+    same = [column for column in names if column == name] or [
+        column for column in names if column.lower() == name.lower()
     ]
-    if not found:
+    if not same:
         raise DataError(f"{path}: no row has a column {name!r}.", remedy=did_you_mean(name, names))
-    return found[0]
+    return same[0]
 
 
 def _cannot_tell(
@@ -164,17 +168,17 @@ def _cannot_tell(
             f"{path} has the column {columns[0].name!r} only; expected prompts and their answers.",
             remedy='Expected rows like {"messages": […]} or {"prompt": "…", "completion": "…"}.',
         )
-    width = max(len(one.name) for one in columns)
-    listed = "\n".join(f"  {one.name:<{width}}  {one.sample}" for one in columns)
-    content = [one for one in columns if one.may_be_content] or list(columns)
+    width = max(len(column.name) for column in columns)
+    listed = "\n".join(f"  {column.name:<{width}}  {column.sample}" for column in columns)
+    content = [column for column in columns if column.may_be_content] or list(columns)
     # As good as any to begin with: answers are JSON or labels, prompts are long.
     if answer is None:
         answer = max(
             _others(columns, content, prompt),
-            key=lambda one: (one.holds_objects, one.holds_labels, -one.characters),
+            key=lambda column: (column.holds_objects, column.holds_labels, -column.characters),
         ).name
     if prompt is None:
-        prompt = max(_others(columns, content, answer), key=lambda one: one.characters).name
+        prompt = max(_others(columns, content, answer), key=lambda column: column.characters).name
     flags = f"--prompt {shlex.quote(prompt)} --answer {shlex.quote(answer)}"
     return DataError(
         f"{path}: which column is asked, and which is the answer? With a value of each:\n{listed}",
@@ -186,8 +190,8 @@ def _others(
     columns: Sequence[Column], content: Sequence[Column], taken: str | None
 ) -> Sequence[Column]:
     """The columns that may be the other one of two: those with content, where there are any."""
-    return [one for one in content if one.name != taken] or [
-        one for one in columns if one.name != taken
+    return [column for column in content if column.name != taken] or [
+        column for column in columns if column.name != taken
     ]
 
 

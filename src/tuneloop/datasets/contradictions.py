@@ -53,16 +53,16 @@ def find_contradictions(
     for rows in _same_questions(examples, likeness):
         if len({examples[row].answer for row in rows}) < 2:
             continue
-        found = Contradiction(rows=rows)
+        contradiction = Contradiction(rows=rows)
         comparable = all(_comparable(examples[row].completion) for row in rows)
-        (conflicting if comparable else varied).append(found)
+        (conflicting if comparable else varied).append(contradiction)
     return conflicting, varied
 
 
 def same_question(first: str, second: str) -> bool:
     """Whether two inputs in normal form ask the same, but for filler and slips."""
-    one, other = core_words(first), core_words(second)
-    return len(one) == len(other) and all(map(_same_word, one, other))
+    left, right = core_words(first), core_words(second)
+    return len(left) == len(right) and all(map(_same_word, left, right))
 
 
 def core_words(text: str) -> tuple[str, ...]:

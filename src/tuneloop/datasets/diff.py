@@ -132,13 +132,16 @@ def _same_input(added: _Rows, removed: _Rows) -> list[tuple[Example, Example]]:
         left.setdefault(row.input_key, []).append(row)
     pairs, rest = [], []
     for row, _ in added.values():
-        old = next((one for one in left.get(row.input_key, ()) if one.answer == row.answer), None)
+        old = next(
+            (earlier for earlier in left.get(row.input_key, ()) if earlier.answer == row.answer),
+            None,
+        )
         if old is None:
             rest.append(row)
         else:
             left[row.input_key].remove(old)
             pairs.append((old, row))
-    other = [(found.pop(0), row) for row in rest if (found := left.get(row.input_key))]
+    other = [(before.pop(0), row) for row in rest if (before := left.get(row.input_key))]
     return [*pairs, *other]
 
 

@@ -54,8 +54,8 @@ class Cleaning:
         """The example, redacted where that is wanted, and the personal data found in it."""
         if self.personal_data == "off":
             return example, Counter()
-        clean, found = redacted_example(example)
-        return (clean if self.personal_data == "redact" else example), found
+        clean, counts = redacted_example(example)
+        return (clean if self.personal_data == "redact" else example), counts
 
     def rewritten(self, example: Example) -> Example:
         """The example with new names, and redacted: as a row that is imported now."""

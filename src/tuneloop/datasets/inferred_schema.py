@@ -41,13 +41,13 @@ def infer_schema(objects: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def seen_once(objects: Sequence[Mapping[str, Any]], schema: Mapping[str, Any]) -> dict[str, str]:
     """Field → an enumerated value that one object of many has: a label, or a slip."""
-    found = {}
+    once = {}
     for name, inferred in schema.get("properties", {}).items():
         counts = Counter(value[name] for value in objects if isinstance(value.get(name), str))
         rare = [value for value, count in counts.items() if count == 1]
         if "enum" in inferred and counts.total() >= _MANY and rare:
-            found[name] = rare[0]
-    return found
+            once[name] = rare[0]
+    return once
 
 
 def _infer(values: Sequence[Any], level: int = 0) -> dict[str, Any]:

@@ -183,8 +183,8 @@ def _groups(rows: Sequence[RawRow]) -> tuple[str | None, int]:
             # A list is a conversation itself and not its name.
             if str(name).lower() in _GROUP_COLUMNS and isinstance(value, str | int):
                 values.setdefault(str(name), set()).add(str(value))
-    found = min(values, key=lambda name: _GROUP_COLUMNS.index(name.lower()), default=None)
-    return found, len(values[found]) if found else 0
+    column = min(values, key=lambda name: _GROUP_COLUMNS.index(name.lower()), default=None)
+    return column, len(values[column]) if column else 0
 
 
 def _abstain(completions: Sequence[str], schema: Mapping[str, Any]) -> tuple[str, str] | None:

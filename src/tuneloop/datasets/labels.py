@@ -33,8 +33,8 @@ def label_counts(completions: Iterable[str]) -> dict[str, dict[str, int]]:
 
 def labels_of(completion: str, fields: Iterable[str]) -> dict[str, str]:
     """An answer's values in those fields."""
-    found = _fields(completion)
-    return {field: found[field] for field in fields if field in found}
+    values = _fields(completion)
+    return {field: values[field] for field in fields if field in values}
 
 
 def _fields(completion: str) -> dict[str, str]:

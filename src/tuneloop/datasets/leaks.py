@@ -38,10 +38,10 @@ def find_leaks(
     first_case = len(training)
     leaks = []
     for row, example in enumerate(training):
-        cases = [(found, other) for other, found in likeness.neighbours(row) if other >= first_case]
+        cases = [(alike, other) for other, alike in likeness.neighbours(row) if other >= first_case]
         if cases:
-            found, other = max(cases)
-            leaks.append(Leak(training=example, held_out=both[other], similarity=found))
+            alike, other = max(cases)
+            leaks.append(Leak(training=example, held_out=both[other], similarity=alike))
     return leaks
 
 
@@ -71,10 +71,10 @@ def find_quotes(captured: Sequence[Example], held_out: Sequence[Example]) -> lis
     }
     leaks = []
     for example in captured:
-        said = "\n".join(
+        asked = "\n".join(
             normalised(message.content) for message in example.messages if message.role == "user"
         )
-        quoted = next((case for text, case in questions.items() if text in said), None)
+        quoted = next((case for text, case in questions.items() if text in asked), None)
         if quoted is not None:
             leaks.append(Leak(training=example, held_out=quoted, similarity=1.0))
     return leaks

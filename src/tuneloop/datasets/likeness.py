@@ -92,9 +92,9 @@ def _alike(texts: list[str], similarity: float) -> list[dict[int, float]]:
         return alike
     for number, candidates in _candidates(texts):
         for other in candidates:
-            found = is_alike(texts[number], texts[other], similarity)
-            if found:
-                alike[number][other] = alike[other][number] = found
+            share = is_alike(texts[number], texts[other], similarity)
+            if share:
+                alike[number][other] = alike[other][number] = share
                 if len(alike[number]) >= _MAX_ALIKE:
                     break
     return alike
@@ -114,11 +114,11 @@ def _candidates(texts: list[str]) -> Iterator[tuple[int, list[int]]]:
             (band, values[start:end].tobytes())
             for band, (start, end) in enumerate(pairwise(range(0, bands * size + 1, size)))
         ]
-        found: set[int] = set()
+        candidates: set[int] = set()
         for key in keys:
-            found.update(buckets[key][: _MAX_CANDIDATES - len(found)])
+            candidates.update(buckets[key][: _MAX_CANDIDATES - len(candidates)])
             buckets[key].append(number)
-        yield number, sorted(found)
+        yield number, sorted(candidates)
 
 
 def _shingles(text: str) -> list[bytes]:

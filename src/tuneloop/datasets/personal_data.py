@@ -11,11 +11,11 @@ from tuneloop.personal_data import redacted
 
 def redacted_example(example: Example) -> tuple[Example, Counter[str]]:
     """The example with every text and tag redacted, and the finds in its texts."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
 
     def clean(text: str) -> str:
         result, kinds = redacted(text)
-        found.update(kinds)
+        counts.update(kinds)
         return result
 
     messages = tuple(
@@ -28,4 +28,4 @@ def redacted_example(example: Example) -> tuple[Example, Counter[str]]:
     clean_example = replace(
         example, messages=messages, completion=completion, tags=tags, rejected=rejected
     )
-    return clean_example, found
+    return clean_example, counts

@@ -53,42 +53,44 @@ def find_preferences(
 
     `left_out` are all rows that were left out; `cases` those of the eval suites.
     """
-    found = Preferences()
-    pairs = list(_pairs(selection, left_out, found.left_out))
+    preferences = Preferences()
+    pairs = list(_pairs(selection, left_out, preferences.left_out))
     judged = {(pair.input_key, pair.answer, _worse(pair)) for pair, _ in pairs}
     seen: set[tuple[str, str, str]] = set()
     for pair, side in pairs:
         key = (pair.input_key, pair.answer, _worse(pair))
         if _worse(pair) == pair.answer:
-            found.left_out["equal_answers"] += 1
+            preferences.left_out["equal_answers"] += 1
         elif (pair.input_key, _worse(pair), pair.answer) in judged:
-            found.left_out["contradiction"] += 1
+            preferences.left_out["contradiction"] += 1
         elif key in seen:
-            found.left_out["duplicate"] += 1
+            preferences.left_out["duplicate"] += 1
         else:
-            (found.train if side == "train" else found.eval).append(pair)
+            (preferences.train if side == "train" else preferences.eval).append(pair)
         seen.add(key)
-    _leave_out_leaks(found, [*selection.eval, *cases], similarity)
-    for rows in (found.train, found.eval):
+    _leave_out_leaks(preferences, [*selection.eval, *cases], similarity)
+    for rows in (preferences.train, preferences.eval):
         rows.sort(key=lambda pair: (pair.id, pair.rejected))
-    return found
+    return preferences
 
 
 def _worse(pair: Example) -> str:
     return canonical_answer(pair.rejected or "")
 
 
-def _leave_out_leaks(found: Preferences, held_out: Sequence[Example], similarity: float) -> None:
+def _leave_out_leaks(
+    preferences: Preferences, held_out: Sequence[Example], similarity: float
+) -> None:
     """A duplicate's prompt may be alike to a case that the kept row's is not alike to."""
     leaks = [
-        *find_leaks(found.train, held_out, similarity=similarity),
-        *find_quotes([pair for pair in found.train if is_approved(pair)], held_out),
+        *find_leaks(preferences.train, held_out, similarity=similarity),
+        *find_quotes([pair for pair in preferences.train if is_approved(pair)], held_out),
     ]
     leaking = {leak.training.id for leak in leaks}
-    kept = [pair for pair in found.train if pair.id not in leaking]
-    if len(kept) < len(found.train):
-        found.left_out[LEAK] += len(found.train) - len(kept)
-        found.train = kept
+    kept = [pair for pair in preferences.train if pair.id not in leaking]
+    if len(kept) < len(preferences.train):
+        preferences.left_out[LEAK] += len(preferences.train) - len(kept)
+        preferences.train = kept
 
 
 def _pairs(

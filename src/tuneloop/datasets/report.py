@@ -77,7 +77,7 @@ def make_report(
         "labels": labels,
         "tags": _tag_counts(kept),
         "advice": [
-            *(one.as_row() for one in advise(kept, labels, goal=recipe["data"]["goal"])),
+            *(advice.as_row() for advice in advise(kept, labels, goal=recipe["data"]["goal"])),
             *_remarks(imported, selection, system_hits),
         ],
     }
@@ -94,28 +94,28 @@ def content_digest(train: Sequence[Example], held_out: Sequence[Example]) -> str
 
 
 def _duplicates(left_out: Sequence[LeftOut]) -> dict[str, Any]:
-    found = sorted(
+    duplicates = sorted(
         (row for row in left_out if row.reason.endswith("_duplicate")),
         key=lambda row: (row.source, row.line),
     )
     return {
-        "exact": sum(row.reason == "exact_duplicate" for row in found),
-        "near": sum(row.reason == "near_duplicate" for row in found),
+        "exact": sum(row.reason == "exact_duplicate" for row in duplicates),
+        "near": sum(row.reason == "near_duplicate" for row in duplicates),
         "shown": [
             {"row": f"{row.source}, line {row.line}", "kept": row.related[0], "detail": row.detail}
-            for row in found[:_SHOWN]
+            for row in duplicates[:_SHOWN]
         ],
     }
 
 
 def _outdated(left_out: Sequence[LeftOut]) -> dict[str, Any]:
     """Rows whose answer a person has replaced, by name."""
-    found = [row for row in left_out if row.reason == OUTDATED]
+    outdated = [row for row in left_out if row.reason == OUTDATED]
     return {
-        "rows": len(found),
+        "rows": len(outdated),
         "shown": [
             {"row": f"{row.source}, line {row.line}", "question": row.excerpt, "detail": row.detail}
-            for row in sorted(found, key=lambda row: (row.source, row.line))[:_SHOWN]
+            for row in sorted(outdated, key=lambda row: (row.source, row.line))[:_SHOWN]
         ],
     }
 
@@ -135,7 +135,7 @@ def _contradictions(selection: Selection) -> dict[str, Any]:
                 for example in examples
             ]
             for examples in sorted(
-                selection.contradictions, key=lambda found: (found[0].source, found[0].line)
+                selection.contradictions, key=lambda rows: (rows[0].source, rows[0].line)
             )[:_SHOWN]
         ],
     }

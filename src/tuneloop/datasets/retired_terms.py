@@ -22,16 +22,16 @@ class RetiredTerms:
 
     def renamed(self, text: str) -> tuple[str, Counter[str]]:
         """The text with new names, and how often each old one stood in it."""
-        found: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         if self._pattern is None:
-            return text, found
+            return text, counts
 
         def replacement(match: re.Match[str]) -> str:
             old = match.group()
-            found[old.casefold()] += 1
+            counts[old.casefold()] += 1
             return _in_case_of(old, self._new[old.casefold()])
 
-        return self._pattern.sub(replacement, text), found
+        return self._pattern.sub(replacement, text), counts
 
     def renamed_example(self, example: Example) -> tuple[Example, Counter[str]]:
         """The example with new names in messages and answer.
@@ -39,19 +39,21 @@ class RetiredTerms:
         The system text is the model file's and stays; its hits are counted by the caller. So does
         the rejected answer of a preference pair: the old name in it is what was wrong.
         """
-        found: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
 
         def rename(text: str) -> str:
             result, names = self.renamed(text)
-            found.update(names)
+            counts.update(names)
             return result
 
         messages = tuple(
-            one if one.role == "system" else replace(one, content=rename(one.content))
-            for one in example.messages
+            message
+            if message.role == "system"
+            else replace(message, content=rename(message.content))
+            for message in example.messages
         )
         completion = rename(example.completion)
-        return replace(example, messages=messages, completion=completion), found
+        return replace(example, messages=messages, completion=completion), counts
 
 
 def _in_case_of(old: str, new: str) -> str:

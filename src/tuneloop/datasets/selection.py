@@ -83,11 +83,11 @@ def select(
 def _leave_out_leaks(selection: Selection, cases: Sequence[Example], similarity: float) -> None:
     held_out = [*selection.eval, *cases]
     captured = [example for example in selection.train if is_approved(example)]
-    found = [
+    every_leak = [
         *find_leaks(selection.train, held_out, similarity=similarity),
         *find_quotes(captured, held_out),
     ]
-    leaks = {leak.training.id: leak for leak in reversed(found)}.values()
+    leaks = {leak.training.id: leak for leak in reversed(every_leak)}.values()
     leaking = {leak.training.id for leak in leaks}
     selection.train = [example for example in selection.train if example.id not in leaking]
     for leak in leaks:
@@ -197,12 +197,12 @@ class _Selecting:
         """Rows that earlier versions hold stay rather than new ones: versions differ less."""
         known = {example.id for example in self._earlier.examples}
         order = sorted(self._active, key=lambda row: (self._examples[row].id not in known, row))
-        for found in find_duplicates(self._examples, self._likeness, order):
-            kept = self._examples[found.kept].place
+        for duplicate in find_duplicates(self._examples, self._likeness, order):
+            kept = self._examples[duplicate.kept].place
             detail = f"the same as {kept}"
-            if found.kind == "near":
-                detail = f"{found.similarity:.0%} alike to {kept}, with the same answer"
-            self._drop(found.row, f"{found.kind}_duplicate", detail, found.kept)
+            if duplicate.kind == "near":
+                detail = f"{duplicate.similarity:.0%} alike to {kept}, with the same answer"
+            self._drop(duplicate.row, f"{duplicate.kind}_duplicate", detail, duplicate.kept)
 
     def _leave_out_suite_cases(self) -> None:
         for row in list(self._active):
@@ -241,8 +241,8 @@ class _Selecting:
         places = place(
             candidates, neighbours, holdout_share=share, earlier_share=self._earlier.share
         )
-        for row, found in zip(list(self._active), places, strict=False):
-            if found.side is None:
+        for row, placed in zip(list(self._active), places, strict=False):
+            if placed.side is None:
                 self._drop(
                     row,
                     "bridges_split",
@@ -250,8 +250,8 @@ class _Selecting:
                     "on either side it would leak",
                 )
                 continue
-            chosen = self._result.train if found.side == "train" else self._result.eval
-            chosen.append(self._examples[row].with_group(found.group))
+            chosen = self._result.train if placed.side == "train" else self._result.eval
+            chosen.append(self._examples[row].with_group(placed.group))
 
     def _candidate(self, row: int, groups: Mapping[str, str]) -> Candidate:
         example = self._rows[row]

@@ -45,15 +45,15 @@ def find_sources(folder: Path, patterns: Iterable[str]) -> list[Source]:
     Raises:
         DataError: a pattern names nothing; similar names are suggested.
     """
-    found: dict[Path, Source] = {}
+    by_path: dict[Path, Source] = {}
     for pattern in patterns:
         paths = _matches(folder, pattern)
         if not paths:
             raise DataError(
                 f"There is no data file at {folder / pattern}.", remedy=_suggestion(folder, pattern)
             )
-        found.update((path, Source(path=path, name=_name(folder, path))) for path in paths)
-    return sorted(found.values(), key=lambda source: (source.name, source.path))
+        by_path.update((path, Source(path=path, name=_name(folder, path))) for path in paths)
+    return sorted(by_path.values(), key=lambda source: (source.name, source.path))
 
 
 def _matches(folder: Path, pattern: str) -> list[Path]:

@@ -76,12 +76,12 @@ def place(
 
 def held_out_from(candidates: Sequence[Candidate], neighbours: Neighbours) -> list[float]:
     """For each candidate the number of its group: shares above it hold the group out."""
-    found = [0.0] * len(candidates)
+    numbers = [0.0] * len(candidates)
     for rows in _linked(range(len(candidates)), candidates, neighbours):
         number = hash_share(_name(candidates, rows))
         for row in rows:
-            found[row] = number
-    return found
+            numbers[row] = number
+    return numbers
 
 
 def hash_share(name: str) -> float:
@@ -163,23 +163,23 @@ def _keep_apart(
         near = [places[other] for other in neighbours(row) if other in places]
         near += cluster_places[candidate.cluster].values() if candidate.cluster else []
         if row in old and candidate.side == "eval":
-            found = Place(side="eval", group=candidate.group)
+            placed = Place(side="eval", group=candidate.group)
         elif row in old:
-            links = any(one.side == "eval" for one in near)
-            found = Place(side=None if links else "train", group=candidate.group)
+            links = any(other.side == "eval" for other in near)
+            placed = Place(side=None if links else "train", group=candidate.group)
         else:
-            sides = {one.side for one in near if one.side is not None}
+            sides = {other.side for other in near if other.side is not None}
             if not sides:
                 continue
-            found = Place(
+            placed = Place(
                 side=sides.pop() if len(sides) == 1 else None,
-                group=min(one.group for one in near if one.side is not None),
+                group=min(other.group for other in near if other.side is not None),
             )
-        places[row] = found
-        if found.side is None:
+        places[row] = placed
+        if placed.side is None:
             continue
         if candidate.cluster:
-            cluster_places[candidate.cluster].setdefault(found.side, found)
+            cluster_places[candidate.cluster].setdefault(placed.side, placed)
         reached = set(neighbours(row)) | {
             other
             for other in rows

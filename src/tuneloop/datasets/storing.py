@@ -39,7 +39,7 @@ def store(
     left_out = sorted(
         [*imported.left_out, *selection.left_out], key=lambda row: (row.source, row.line)
     )
-    placed = {side: {one.input_key for one in getattr(selection, side)} for side in SIDES}
+    placed = {side: {example.input_key for example in getattr(selection, side)} for side in SIDES}
     assigned = {
         side: sorted(
             placed[side]
@@ -52,8 +52,8 @@ def store(
         for side in SIDES
     }
     try:
-        _write_rows(folder / "train.jsonl", (one.as_row() for one in selection.train))
-        _write_rows(folder / "eval.jsonl", (one.as_row() for one in selection.eval))
+        _write_rows(folder / "train.jsonl", (example.as_row() for example in selection.train))
+        _write_rows(folder / "eval.jsonl", (example.as_row() for example in selection.eval))
         _write_rows(folder / "preferences.jsonl", map(preference_row, preferences.train))
         _write_rows(folder / "preferences_eval.jsonl", map(preference_row, preferences.eval))
         _write_rows(folder / "quarantine.jsonl", (row.as_row() for row in left_out))

@@ -166,8 +166,8 @@ def _lengths(name: str, last: Sequence[int], now: Sequence[int]) -> Check:
     if min(len(last), len(now)) < MINIMUM_ROWS:
         return _too_few(name, len(last), len(now))
     stats = require("scipy.stats", extra="evaluate")
-    found = stats.ks_2samp(last, now, method="asymp")
-    distance, p = float(found.statistic), float(found.pvalue)
+    test = stats.ks_2samp(last, now, method="asymp")
+    distance, p = float(test.statistic), float(test.pvalue)
     middle = (sorted(rows)[len(rows) // 2] for rows in (last, now))
     return Check(
         name=name,
@@ -197,10 +197,12 @@ def _label_shares(name: str, before: Mapping[str, int], after: Mapping[str, int]
     distance_of = require("scipy.spatial.distance", extra="evaluate").jensenshannon
     stats = require("scipy.stats", extra="evaluate")
     labels = sorted({*before, *after})
-    counts = [[one.get(label, 0) for label in labels] for one in (before, after)]
+    counts = [[counted.get(label, 0) for label in labels] for counted in (before, after)]
     distance = float(distance_of(counts[0], counts[1], base=2))
     p = float(stats.chi2_contingency(counts).pvalue) if len(labels) > 1 else 1.0
-    moved = max(labels, key=lambda one: abs(after.get(one, 0) / n[1] - before.get(one, 0) / n[0]))
+    moved = max(
+        labels, key=lambda label: abs(after.get(label, 0) / n[1] - before.get(label, 0) / n[0])
+    )
     return Check(
         name=name,
         verdict="changed" if distance >= SHIFT_DISTANCE and p < SIGNIFICANCE else "same",

@@ -53,9 +53,9 @@ class DatasetVersion:
     rows_train: int
     rows_eval: int
     report: Mapping[str, Any]
-    """See `report.make_report`; holds recipe, sources and reviewers."""
+    """What `report.make_report` counted, with recipe, sources and reviewers."""
     validation: Mapping[str, Any] | None
-    """See `validation.Validation`: what changed against the version before; None for the first."""
+    """What changed since the version before (a row of `validation.Validation`); None: no such."""
     created_at: datetime
 
 
@@ -149,12 +149,12 @@ def list_versions(workspace: Workspace, model: str) -> list[DatasetVersion]:
     """A model's versions, the newest first."""
     table = tables.dataset_versions
     with workspace.records.begin() as tx:
-        found = tx.execute(
+        rows = tx.execute(
             sa.select(table)
             .where(table.c.model == model)
             .order_by(table.c.created_at.desc(), table.c.digest)
         ).all()
-    return [_version(row) for row in found]
+    return [_version(row) for row in rows]
 
 
 def load(workspace: Workspace, model: str, reference: str = "latest") -> DatasetVersion:
@@ -275,8 +275,8 @@ def _earlier(workspace: Workspace, previous: DatasetVersion | None, cleaning: Cl
 
 def share_of(version: DatasetVersion) -> float | None:
     """The share that a version held out; None for versions of earlier releases."""
-    found: float | None = version.report["split"].get("holdout_share")
-    return found
+    share: float | None = version.report["split"].get("holdout_share")
+    return share
 
 
 def _validated(
@@ -290,27 +290,27 @@ def _validated(
         return None
     last = {side: read_examples(workspace, before, side) for side in SIDES}
     now: _Rows = {"train": selection.train, "eval": selection.eval}
-    found = validate(_all(last), _all(now), against=before.label)
+    validation = validate(_all(last), _all(now), against=before.label)
     share = selection.holdout_share
     split = check_split(
         _sides(last),
         _sides(now),
         shares=(share_of(before), share),
         declared=declared,
-        kept=sum(hash_share(one.group) >= share for one in selection.eval),
+        kept=sum(hash_share(example.group) >= share for example in selection.eval),
     )
-    return replace(found, checks=(split, *found.checks)).as_row()
+    return replace(validation, checks=(split, *validation.checks)).as_row()
 
 
 _Rows = Mapping[Side, Sequence[Example]]
 
 
 def _all(rows: _Rows) -> list[Example]:
-    return [one for side in SIDES for one in rows[side]]
+    return [example for side in SIDES for example in rows[side]]
 
 
 def _sides(rows: _Rows) -> dict[str, Side]:
-    return {one.input_key: side for side in SIDES for one in rows[side]}
+    return {example.input_key: side for side in SIDES for example in rows[side]}
 
 
 def _nothing_to_train_on(selection: Selection) -> DataError:
@@ -332,8 +332,8 @@ def _record(
     table = tables.dataset_versions
     now = workspace.now()
     with workspace.records.begin() as tx:
-        found = tx.execute(sa.select(table).where(table.c.digest == digest)).one_or_none()
-        if found is None:
+        row = tx.execute(sa.select(table).where(table.c.digest == digest)).one_or_none()
+        if row is None:
             tx.execute(
                 table.insert().values(
                     digest=digest,
@@ -347,8 +347,8 @@ def _record(
                     created_at=now,
                 )
             )
-            found = tx.execute(sa.select(table).where(table.c.digest == digest)).one()
-    return _version(found)
+            row = tx.execute(sa.select(table).where(table.c.digest == digest)).one()
+    return _version(row)
 
 
 def _version(row: sa.Row[Any]) -> DatasetVersion:

@@ -170,8 +170,8 @@ def read_embeddings(body: bytes, endpoint: str, facts: Facts) -> bytes:
         UpstreamError: 502 when the body holds no embeddings.
     """
     try:
-        found = _embeddings.decode(body)
-        facts.prompt_tokens = found.usage.prompt_tokens if found.usage else None
+        answer = _embeddings.decode(body)
+        facts.prompt_tokens = answer.usage.prompt_tokens if answer.usage else None
         return _renamed(body, endpoint)
     except _UNREADABLE as e:
         raise _garbage("The model server's answer holds no embeddings", e) from e

@@ -120,13 +120,13 @@ class Gateway:
             _send(protocol, error.status, error.body())
 
     def _handler(self, scope: Scope) -> Handler:
-        found = self._table.get(scope.path)
-        if found is None and scope.path.startswith(_MODELS):
-            found = "GET", self.model
-        if found is None:
+        entry = self._table.get(scope.path)
+        if entry is None and scope.path.startswith(_MODELS):
+            entry = "GET", self.model
+        if entry is None:
             message = f"There is nothing at {scope.method} {scope.path}."
             raise ApiError(404, "unknown_url", message, unread=True)
-        method, handler = found
+        method, handler = entry
         if scope.method != method:
             raise ApiError(
                 405,

@@ -58,10 +58,10 @@ def in_openai_form(body: bytes) -> bytes | None:
     llama.cpp leaves `param` out and numbers its codes, Ollama sends a text alone.
     """
     try:
-        found = _envelope.decode(body).error
+        reported = _envelope.decode(body).error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    error = {"message": found} if isinstance(found, str) else found
+    error = {"message": reported} if isinstance(reported, str) else reported
     code = error.get("code")
     whole = {"message": "", "type": "upstream_error", "param": None, **error}
     whole["code"] = None if code is None else str(code)

@@ -99,13 +99,13 @@ class Metrics:
 
     def add(self, state: bytes) -> None:
         """Count what another process has counted."""
-        found: dict[str, Any] = msgspec.json.decode(state)
+        counted: dict[str, Any] = msgspec.json.decode(state)
         for name in _COUNTERS:
             counter = getattr(self, name)
-            for key, count in found.get(name, ()):
+            for key, count in counted.get(name, ()):
                 counter[tuple(key) if isinstance(key, list) else key] += count
         for name in _HISTOGRAMS:
-            for endpoint, (counts, seconds) in found.get(name, {}).items():
+            for endpoint, (counts, seconds) in counted.get(name, {}).items():
                 histogram = getattr(self, name)[endpoint]
                 histogram.counts = [a + b for a, b in zip(histogram.counts, counts, strict=True)]
                 histogram.sum_seconds += seconds

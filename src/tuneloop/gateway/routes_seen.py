@@ -55,12 +55,12 @@ class RoutesSeen:
 
 def versions(folder: Path) -> dict[str, int]:
     """Gateway process → version of the routes that it has in use; of those that are alive."""
-    found = {}
+    in_use = {}
     for path in folder.glob(f"*{_SUFFIX}"):
         with suppress(OSError, ValueError), path.open() as file:
             if not _locked(file.fileno(), fcntl.LOCK_SH):
-                found[path.stem] = int(file.read())
-    return found
+                in_use[path.stem] = int(file.read())
+    return in_use
 
 
 def _hold(path: Path) -> int:

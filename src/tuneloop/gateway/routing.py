@@ -36,20 +36,20 @@ def resolve(snapshot: RouteSnapshot, endpoint: str, conversation: str) -> Route:
     Raises:
         ApiError: 404 when the snapshot has no such endpoint.
     """
-    found = snapshot.endpoints.get(endpoint)
-    if found is None:
+    rules = snapshot.endpoints.get(endpoint)
+    if rules is None:
         raise unknown_model(snapshot, endpoint)
-    bundle = choose(found, endpoint, conversation)
+    bundle = choose(rules, endpoint, conversation)
     fallback = shadow = None
-    if found.failover:
-        fallback = _route(snapshot, endpoint, found, _next_best(found, bundle))
-    if found.shadow is not None and in_share(f"shadow\0{conversation}", found.shadow.share):
-        shadow = _route(snapshot, endpoint, found, found.shadow.bundle)
+    if rules.failover:
+        fallback = _route(snapshot, endpoint, rules, _next_best(rules, bundle))
+    if rules.shadow is not None and in_share(f"shadow\0{conversation}", rules.shadow.share):
+        shadow = _route(snapshot, endpoint, rules, rules.shadow.bundle)
     return Route(
         endpoint=endpoint,
         bundle=bundle,
         target=snapshot.bundles[bundle],
-        rules=found,
+        rules=rules,
         fallback=fallback,
         shadow=shadow,
     )

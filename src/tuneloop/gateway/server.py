@@ -187,10 +187,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--fd", type=int, help="accept from this inherited socket instead")
     parser.add_argument("--run-folder", type=Path, help="what gateways on a port tell each other")
     parser.add_argument("--segment-seconds", type=float, default=SpoolLimits.segment_seconds)
-    for name, said in _FLAGS.items():
+    for name, help_text in _FLAGS.items():
         unsaid = getattr(GatewaySettings, name)
         flag = f"--{name.replace('_', '-')}"
-        parser.add_argument(flag, type=type(unsaid), default=unsaid, help=said)
+        parser.add_argument(flag, type=type(unsaid), default=unsaid, help=help_text)
     parser.add_argument("--until-stdin-closes", action="store_true", help="end with the parent")
     return parser.parse_args(argv)
 

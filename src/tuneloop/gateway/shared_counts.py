@@ -89,18 +89,18 @@ class CountsFile:
         with new.open("w+b") as file:
             file.write(bytes(2 * slot_bytes))
             file.flush()
-            made = mmap.mmap(file.fileno(), 2 * slot_bytes)
+            memory = mmap.mmap(file.fileno(), 2 * slot_bytes)
         new.replace(self.path)
-        return made
+        return memory
 
 
 def read(path: Path) -> bytes | None:
     """What was last written whole; None when nothing was yet."""
     data = path.read_bytes()
-    found = []
+    states = []
     for slot in (data[: len(data) // 2], data[len(data) // 2 :]):
         turn, length, checksum = _HEAD.unpack_from(slot)
         state = slot[_HEAD.size : _HEAD.size + length]
         if turn > 0 and zlib.crc32(state) == checksum:
-            found.append((turn, state))
-    return max(found)[1] if found else None
+            states.append((turn, state))
+    return max(states)[1] if states else None

@@ -77,7 +77,7 @@ def asked_for(environment: Mapping[str, str]) -> bool:
         if environment.get(name, _PROTOCOL) != _PROTOCOL:
             raise UsageError(f"Expected {_PROTOCOL} as {name}, got {environment[name]!r}.")
     for name in _HEADERS:
-        if any("=" not in one for one in environment.get(name, "").split(",") if one.strip()):
+        if any("=" not in pair for pair in environment.get(name, "").split(",") if pair.strip()):
             raise UsageError(f"Expected {name} as NAME=VALUE,NAME=VALUE.")
     return True
 
@@ -129,12 +129,12 @@ class Spans:
         from opentelemetry.trace import SpanKind, StatusCode
 
         start_ns = time.time_ns() - int(exchange.elapsed_seconds * 1e9)
-        found = attributes(exchange)
+        span_attributes = attributes(exchange)
         span = self._tracer.start_span(
-            f"{found['gen_ai.operation.name']} {exchange.route.endpoint}",
+            f"{span_attributes['gen_ai.operation.name']} {exchange.route.endpoint}",
             context=parent_of(headers),
             kind=SpanKind.CLIENT,
-            attributes=found,
+            attributes=span_attributes,
             start_time=start_ns,
         )
         if exchange.error is not None:
@@ -165,7 +165,7 @@ def attributes(exchange: Exchange) -> dict[str, Any]:
     first_token = exchange.first_token_seconds if call.streamed else None
     broken = exchange.error is not None and facts.has_output
     reason = facts.finish_reason or ("error" if broken else None)
-    found = {
+    values = {
         "gen_ai.operation.name": _OPERATIONS[call.operation.name],
         "gen_ai.provider.name": "tuneloop",
         "gen_ai.request.model": route.endpoint,
@@ -184,17 +184,17 @@ def attributes(exchange: Exchange) -> dict[str, Any]:
         "tuneloop.failover_from": exchange.failover_from,
         **_parameters(call.fields),
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _parameters(fields: Mapping[str, msgspec.Raw]) -> dict[str, Any]:
     """The settings of the request that are numbers, as the client wrote them."""
-    found = {}
+    parameters = {}
     for name, attribute, decoder in _PARAMETERS:
         if name in fields:
             with suppress(msgspec.MsgspecError):  # the model server says what it thinks of it
-                found[attribute] = decoder.decode(fields[name])
-    return found
+                parameters[attribute] = decoder.decode(fields[name])
+    return parameters
 
 
 @lru_cache(maxsize=64)

@@ -72,9 +72,9 @@ def erase(
     names = {value}
     if by == "conversation":
         names.add(conversation_of("session", value.encode("utf-8", "surrogatepass")))
-    found = captured.find(workspace.traffic, by, names)
+    captured_ids = captured.find(workspace.traffic, by, names)
     # An interaction may have gone by retention, and its review item is still there.
-    interactions = names if by == "interaction" else set(found.interactions)
+    interactions = names if by == "interaction" else set(captured_ids.interactions)
     quoting = quotations.erase(workspace, interactions, dry_run=True)
     items = _items(workspace, interactions)
     progress.step("Looking for dataset versions that hold it")
@@ -87,10 +87,10 @@ def erase(
         id=f"{workspace.now():%Y%m%d}-{uuid.uuid4().hex[:6]}",
         by=by,
         dry_run=dry_run,
-        interactions=len(found.interactions),
-        shadows=len(found.shadows),
-        feedback=len(found.feedback),
-        embeddings=len(found.embeddings),
+        interactions=len(captured_ids.interactions),
+        shadows=len(captured_ids.shadows),
+        feedback=len(captured_ids.feedback),
+        embeddings=len(captured_ids.embeddings),
         quotations=quoting,
         review_items=len(items),
         approved_rows=tuple(
@@ -105,13 +105,13 @@ def erase(
     )
     if not dry_run:
         progress.step("Deleting")
-        _delete(workspace, found, interactions, items, keys, done, actor=actor)
+        _delete(workspace, captured_ids, interactions, items, keys, done, actor=actor)
     return done
 
 
 def _delete(
     workspace: Workspace,
-    found: Captured,
+    captured_ids: Captured,
     interactions: Collection[str],
     items: list[sa.Row[Any]],
     keys: Collection[str],
@@ -122,7 +122,7 @@ def _delete(
     now, ids = workspace.now(), {item.id for item in items}
     with moving(workspace.folder("spool")):
         # Without feedback nothing can be put into the review queue again.
-        captured.remove(workspace.traffic, "feedback", found.feedback)
+        captured.remove(workspace.traffic, "feedback", captured_ids.feedback)
         with workspace.records.begin() as tx:
             tombstones.plant(tx, keys, erasure=done.id, now=now)
             _delete_items(tx, ids)
@@ -141,9 +141,9 @@ def _delete(
             shutil.rmtree(workspace.root / folder, ignore_errors=True)
         quotations.erase(workspace, interactions)
         workspace.records.free("review_items", "judgements", "alert_events")
-        captured.remove(workspace.traffic, "shadows", found.shadows)
-        captured.remove(workspace.traffic, "embeddings", found.embeddings)
-        captured.remove(workspace.traffic, "interactions", found.interactions)
+        captured.remove(workspace.traffic, "shadows", captured_ids.shadows)
+        captured.remove(workspace.traffic, "embeddings", captured_ids.embeddings)
+        captured.remove(workspace.traffic, "interactions", captured_ids.interactions)
 
 
 def _items(workspace: Workspace, interactions: Collection[str]) -> list[sa.Row[Any]]:
@@ -189,19 +189,19 @@ def _reached(
     table = tables.dataset_versions
     with workspace.records.begin() as tx:
         models = tx.execute(sa.select(table.c.model).distinct()).scalars().all()
-    every = [one for model in models for one in versions.list_versions(workspace, model)]
-    reached, found = [], set()
+    every = [version for model in models for version in versions.list_versions(workspace, model)]
+    reached, reached_keys = [], set()
     for number, version in enumerate(every):
         progress.update(number, len(every), version.label)
         rows = _rows(workspace, version)
-        theirs = [
+        affected = [
             (where, row)
             for where, row in rows
             if row.tags.get("review") in items or row.input_key in keys
         ]
-        found |= {row.input_key for _, row in theirs}
-        counts = {side: sum(where == side for where, _ in theirs) for side, _ in rows}
-        if theirs:
+        reached_keys |= {row.input_key for _, row in affected}
+        counts = {side: sum(where == side for where, _ in affected) for side, _ in rows}
+        if affected:
             reached.append(
                 ReachedVersion(
                     digest=version.digest,
@@ -212,7 +212,7 @@ def _reached(
                     left_out=counts.get("left out", 0),
                 )
             )
-    return tuple(reached), found
+    return tuple(reached), reached_keys
 
 
 def _rows(workspace: Workspace, version: DatasetVersion) -> list[tuple[str, Example]]:

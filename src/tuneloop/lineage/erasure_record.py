@@ -79,16 +79,18 @@ def remains(datasets: Collection[ReachedVersion], reached: Reach) -> tuple[str, 
     if not datasets:
         return ()
     labels = ", ".join(version.label for version in datasets)
-    found = [f"These dataset versions never change and still hold the rows: {labels}."]
+    sentences = [f"These dataset versions never change and still hold the rows: {labels}."]
     trained = {version.digest for version in datasets if version.train}
     weights = [short(bundle.id) for bundle in reached.bundles if bundle.dataset in trained]
     if weights:
-        found.append(f"The weights of these bundles were trained on them: {', '.join(weights)}.")
+        sentences.append(
+            f"The weights of these bundles were trained on them: {', '.join(weights)}."
+        )
     asked = {version.digest for version in datasets if version.held_out}
-    reports = [one.evaluation for one in reached.bundles if one.dataset in asked]
+    reports = [bundle.evaluation for bundle in reached.bundles if bundle.dataset in asked]
     if reports:
-        found.append(f"These evaluation reports quote them: {', '.join(reports)}.")
-    return tuple(found)
+        sentences.append(f"These evaluation reports quote them: {', '.join(reports)}.")
+    return tuple(sentences)
 
 
 def to_do(datasets: Collection[ReachedVersion], reached: Reach) -> tuple[str, ...]:

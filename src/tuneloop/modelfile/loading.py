@@ -83,10 +83,14 @@ class ModelFile:
 
         What a model file must say has no default.
         """
-        found = self.settings
+        settings = self.settings
         # The smallest file that is valid says the rest by default.
         least = ModelSettings.model_validate(
-            {"name": found.name, "base": found.base, "data": {"sources": found.data.sources}}
+            {
+                "name": settings.name,
+                "base": settings.base,
+                "data": {"sources": settings.data.sources},
+            }
         )
         defaults = dict(_leaves(least.model_dump(mode="json", by_alias=True)))
         required = ("name", "base", "data.sources")
@@ -235,11 +239,11 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     except yaml.YAMLError as e:
         raise ModelFileError(f"{path}: not valid YAML: {e}".replace("\n", " ")) from None
     if not isinstance(node, yaml.MappingNode):
-        found = (
+        kind = (
             "nothing" if node is None else f"a {type(node).__name__.removesuffix('Node').lower()}"
         )
         raise ModelFileError(
-            f"{path}: expected keys such as name, base and data, found {found}.",
+            f"{path}: expected keys such as name, base and data, found {kind}.",
             remedy="Write a model file with: tuneloop init DATA_FILE",
         )
     lines: dict[KeyPath, int] = {}
@@ -349,8 +353,8 @@ def _what(problem: Any, location: KeyPath) -> str:
     message = f"{message[0].lower()}{message[1:]}"
     if any(location[: len(place)] == place for place in _SECRETS):
         return f"{message}."
-    found = _URL.sub("://****", repr(problem.get("input")))
-    return f"{message}, found {found[:80]}.{_meant(problem)}"
+    shown = _URL.sub("://****", repr(problem.get("input")))
+    return f"{message}, found {shown[:80]}.{_meant(problem)}"
 
 
 def _meant(problem: Any) -> str:
@@ -380,6 +384,6 @@ def _section_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for argument in get_args(annotation):
-        if found := _section_in(argument):
-            return found
+        if section := _section_in(argument):
+            return section
     return None

@@ -114,15 +114,15 @@ def acknowledge(workspace: Workspace, alert: str, *, actor: str, comment: str = 
         ConflictError: it was moved at the same moment.
     """
     with workspace.records.begin() as tx:
-        found = _find(tx, alert)
-        if found.status == "resolved":
+        current = _find(tx, alert)
+        if current.status == "resolved":
             raise UsageError(
                 f"Alert {alert} is resolved already.",
                 remedy="See the open ones with: tuneloop alert list",
             )
-        if found.status == "open":
-            _move(tx, found, status="acknowledged")
-            _record(tx, found.id, "acknowledged", actor, comment, workspace.now())
+        if current.status == "open":
+            _move(tx, current, status="acknowledged")
+            _record(tx, current.id, "acknowledged", actor, comment, workspace.now())
         return _find(tx, alert)
 
 
@@ -172,37 +172,37 @@ def _apply_all(
 def _apply(
     tx: sa.Connection, model: str, measurement: Measurement, now: datetime, bundle: str | None
 ) -> Change | None:
-    found = _newest(tx, model, measurement.monitor)
-    unresolved = found is not None and found.status != "resolved"
+    newest = _newest(tx, model, measurement.monitor)
+    unresolved = newest is not None and newest.status != "resolved"
     just_resolved = (
-        found is not None
-        and found.resolved_at is not None
-        and now - found.resolved_at < SAME_ALERT_WITHIN
+        newest is not None
+        and newest.resolved_at is not None
+        and now - newest.resolved_at < SAME_ALERT_WITHIN
     )
     step = change(measurement, unresolved=unresolved, just_resolved=just_resolved)
     if step is None:
         return None
-    if found is None or step == "opened":
+    if newest is None or step == "opened":
         identity = _open(tx, model=model, measurement=measurement, now=now)
     else:
-        identity = found.id
-        _move(tx, found, **_moved(tx, found, step, measurement, now))
+        identity = newest.id
+        _move(tx, newest, **_moved(tx, newest, step, measurement, now))
     examples = [] if step == "resolved" else quotable(measurement.detail)
     _record(tx, identity, step, MONITORING, measurement.message, now, bundle, examples)
     return step
 
 
 def _moved(
-    tx: sa.Connection, found: Alert, step: Change, measurement: Measurement, now: datetime
+    tx: sa.Connection, alert: Alert, step: Change, measurement: Measurement, now: datetime
 ) -> dict[str, Any]:
     """The columns that a step changes."""
     if step == "resolved":
         return {"status": "resolved", "resolved_at": now}
-    seen = {"message": measurement.message, "seen": found.seen + 1, "last_seen_at": now}
+    seen = {"message": measurement.message, "seen": alert.seen + 1, "last_seen_at": now}
     if step == "repeated":
         return seen
     # It has hardly ended: whoever looked after it still does.
-    status = "acknowledged" if _was_acknowledged(tx, found.id) else "open"
+    status = "acknowledged" if _was_acknowledged(tx, alert.id) else "open"
     return {**seen, "status": status, "resolved_at": None}
 
 
@@ -233,16 +233,16 @@ def _open(tx: sa.Connection, *, model: str, measurement: Measurement, now: datet
     return identity
 
 
-def _move(tx: sa.Connection, found: Alert, **values: Any) -> None:
+def _move(tx: sa.Connection, alert: Alert, **values: Any) -> None:
     """Compare and set: only if the alert is still as it was found."""
     table = tables.alerts
     moved = tx.execute(
         sa.update(table)
-        .where(table.c.id == found.id, table.c.status == found.status, table.c.seen == found.seen)
+        .where(table.c.id == alert.id, table.c.status == alert.status, table.c.seen == alert.seen)
         .values(**values)
     )
     if moved.rowcount != 1:
-        raise _conflict(found.monitor)
+        raise _conflict(alert.monitor)
 
 
 def _record(

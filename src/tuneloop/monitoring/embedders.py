@@ -177,14 +177,14 @@ class EndpointEmbedder:
 
         # Servers refuse an empty text.
         rows = [row for row, text in enumerate(texts) if text.strip()]
-        found: list[list[float]] = []
+        answered: list[list[float]] = []
         for batch in _batches(rows):
-            found += self._ask([texts[row] for row in batch])
+            answered += self._ask([texts[row] for row in batch])
         # Of nothing but empty texts the width is not known.
-        width = len((found or self._ask(["."]))[0])
+        width = len((answered or self._ask(["."]))[0])
         vectors = np.zeros((len(texts), width), dtype=np.float32)
         if rows:
-            vectors[rows] = found
+            vectors[rows] = answered
         return _of_length_1(vectors)
 
     def _ask(self, texts: list[str]) -> list[list[float]]:

@@ -92,8 +92,8 @@ def _missing_rows(
         rows = captured.select("id", "time", "messages").join(stored, on="id", how="anti")
         for batch in rows.collect_batches(chunk_size=COMMIT_ROWS, maintain_order=False):
             waiting.append(batch)
-            if sum(one.height for one in waiting) >= COMMIT_ROWS:
+            if sum(frame.height for frame in waiting) >= COMMIT_ROWS:
                 yield pl.concat(waiting)
                 waiting = []
-    if rest := [one for one in waiting if one.height]:
+    if rest := [frame for frame in waiting if frame.height]:
         yield pl.concat(rest)

@@ -66,7 +66,7 @@ def pooled(suites: Sequence[SuiteNow]) -> Limit:
     # In fractions: as floats, 0.68 of 75 cases is a little more than 51.
     wanted = sum(_written(suite_limit(suite).threshold) * suite.cases for suite in suites)
     threshold = float(wanted / cases)
-    rates = [one.released.value * one.cases for one in suites if one.released is not None]
+    rates = [suite.released.value * suite.cases for suite in suites if suite.released is not None]
     best = None
     if len(rates) == len(suites):  # What to come back to is known, and may be less than all.
         best = max(threshold, sum(rates) / cases)
@@ -76,7 +76,7 @@ def pooled(suites: Sequence[SuiteNow]) -> Limit:
 def below(suites: Sequence[SuiteNow]) -> list[SuiteNow]:
     """The suites that are below their own limits, which all together may hide."""
     # A share is divided to the float that stands for the same decimal in a gate.
-    return [one for one in suites if one.passed / one.cases < suite_limit(one).threshold]
+    return [suite for suite in suites if suite.passed / suite.cases < suite_limit(suite).threshold]
 
 
 def _written(share: float) -> Fraction:
@@ -89,6 +89,6 @@ def explained(suites: Sequence[SuiteNow]) -> str:
     if len(suites) == 1:
         return f"the limit: {suite_limit(suites[0]).why}"
     return "the limits: " + ", ".join(
-        f"{one.name} {show(suite_limit(one).threshold, 'share')} ({suite_limit(one).why})"
-        for one in suites
+        f"{suite.name} {show(suite_limit(suite).threshold, 'share')} ({suite_limit(suite).why})"
+        for suite in suites
     )

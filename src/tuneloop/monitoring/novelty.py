@@ -79,10 +79,10 @@ class NoveltyReference:
     @classmethod
     def load(cls, folder: Path) -> NoveltyReference | None:
         """The reference in a folder; None when there is none or it is damaged."""
-        found = reference_folder.load(folder)
-        if found is None:
+        stored = reference_folder.load(folder)
+        if stored is None:
             return None
-        arrays, facts = found
+        arrays, facts = stored
         return cls(
             embedder=facts["embedder"],
             threshold=facts["threshold"],
@@ -148,7 +148,7 @@ def absent_beyond_chance(
     C(n, k) / C(n + N, k) (hypergeometric, as in Fisher's exact test); words above `NEW_WORD_P` are
     left out. The most frequent come first.
     """
-    found = [
+    absent = [
         NewWord(word=word, prompts=count)
         for word, count in counts.items()
         if word not in other
@@ -156,7 +156,7 @@ def absent_beyond_chance(
         and _log_chance(count, rows, other_rows) <= math.log(NEW_WORD_P)
     ]
     # Of equally frequent words the longer one tends to say more.
-    return sorted(found, key=lambda new: (-new.prompts, -len(new.word), new.word))
+    return sorted(absent, key=lambda new: (-new.prompts, -len(new.word), new.word))
 
 
 def words(text: str) -> set[str]:
@@ -164,8 +164,8 @@ def words(text: str) -> set[str]:
 
     A possessive is its word: "the Skerry's cable" speaks of the Skerry.
     """
-    found = (word.casefold().replace("’", "'") for word in _WORD.findall(text))
-    return {word.removesuffix("'s") for word in found}
+    folded = (word.casefold().replace("’", "'") for word in _WORD.findall(text))
+    return {word.removesuffix("'s") for word in folded}
 
 
 def _log_chance(count: int, window: int, training: int) -> float:

@@ -26,11 +26,11 @@ def erase(workspace: Workspace, interactions: Collection[str], *, dry_run: bool 
     rewritten: dict[str, str] = {}
     quoted: set[str] = set()
     for identity, detail in _measured(workspace):
-        theirs: list[Any] = []
-        kept = _without(detail, gone, theirs)
-        if theirs:
+        removed: list[Any] = []
+        kept = _without(detail, gone, removed)
+        if removed:
             rewritten[identity] = canonical_json(kept)
-            quoted |= {text for one in theirs for text in quotable({"examples": [one]})}
+            quoted |= {text for example in removed for text in quotable({"examples": [example]})}
     # The alerts first: what they quote is known from the measurements.
     alerts = _forget_in_alerts(workspace, quoted, dry_run=dry_run)
     if rewritten and not dry_run:
@@ -58,11 +58,11 @@ def _without(value: Any, gone: Collection[str], removed: list[Any]) -> Any:
     Wherever they stand: drift, for one, quotes below each topic that grew.
     """
     if isinstance(value, dict):
-        return {key: _without(one, gone, removed) for key, one in value.items()}
+        return {key: _without(part, gone, removed) for key, part in value.items()}
     if not isinstance(value, list):
         return value
-    removed.extend(one for one in value if _of(one) in gone)
-    return [_without(one, gone, removed) for one in value if _of(one) not in gone]
+    removed.extend(item for item in value if _of(item) in gone)
+    return [_without(item, gone, removed) for item in value if _of(item) not in gone]
 
 
 def _of(example: Any) -> str | None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def store(
     workspace: Workspace,
-    found: Sequence[Measurement],
+    measurements: Sequence[Measurement],
     *,
     bundle: Bundle,
     endpoint: str,
@@ -55,7 +55,7 @@ def store(
                 }
             ),
         }
-        for measurement in found
+        for measurement in measurements
     ]
     workspace.traffic.append("measurements", rows)
 
@@ -92,7 +92,7 @@ def newest(workspace: Workspace, *, model: str) -> dict[str, Measurement]:
 
     frame = workspace.traffic.scan("measurements").filter(pl.col("model") == model)
     last = frame.sort("id").group_by("monitor").last()
-    return {one.monitor: one for one in _measurements(last)}
+    return {measurement.monitor: measurement for measurement in _measurements(last)}
 
 
 def first_good(
@@ -111,7 +111,7 @@ def first_good(
     """
     import polars as pl
 
-    found = _measurements(
+    good = _measurements(
         workspace.traffic.scan("measurements")
         .filter(
             pl.col("bundle") == bundle.id,
@@ -122,7 +122,10 @@ def first_good(
         )
         .sort("window_end", "id")
     )
-    return next((one for one in found if matching.items() <= one.detail.items()), None)
+    return next(
+        (measurement for measurement in good if matching.items() <= measurement.detail.items()),
+        None,
+    )
 
 
 def _measurements(frame: pl.LazyFrame) -> list[Measurement]:

@@ -232,7 +232,7 @@ class Vocabulary(Sketch):
             _effective_words(counts - self.counts[group], squares - self.squares[group])
             for group in range(self.GROUPS)
         ]
-        known = np.array([one for one in without if one is not None])
+        known = np.array([value for value in without if value is not None])
         if whole is None or len(known) < self.GROUPS:
             return None
         error = math.sqrt((self.GROUPS - 1) / self.GROUPS * float(((known - whole) ** 2).sum()))
@@ -307,13 +307,13 @@ class Examples(Sketch):
     """The first few things to show people, in the order of their interactions' ids."""
 
     most: int = 5
-    found: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
     """Interaction → text."""
 
-    def add(self, found: Mapping[str, str]) -> None:
+    def add(self, texts: Mapping[str, str]) -> None:
         """Take in more of them."""
-        both = self.found | dict(found)
-        self.found = {identity: both[identity] for identity in sorted(both)[: self.most]}
+        both = self.texts | dict(texts)
+        self.texts = {identity: both[identity] for identity in sorted(both)[: self.most]}
 
     def merge(self, other: Self) -> None:
-        self.add(other.found)
+        self.add(other.texts)

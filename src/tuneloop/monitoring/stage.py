@@ -70,17 +70,17 @@ def run_monitors(
         settings=settings,
         embedder=embedder or embedder_of(settings.embedder, folder=model_file.folder),
     )
-    found = measure(watched, table, progress=progress)
-    series.store(workspace, found, bundle=bundle, endpoint=endpoint, now=now)
+    measurements = measure(watched, table, progress=progress)
+    series.store(workspace, measurements, bundle=bundle, endpoint=endpoint, now=now)
     # A kill before this leaves measurements without their alerts; the next run makes up for it,
     # since alerts follow from the state of the monitor, not from its changes.
     changes = alerts.apply(
-        workspace, model=bundle.model, measurements=found, now=now, bundle=bundle.id
+        workspace, model=bundle.model, measurements=measurements, now=now, bundle=bundle.id
     )
-    for measurement, change in zip(found, changes, strict=True):
+    for measurement, change in zip(measurements, changes, strict=True):
         note = f"{measurement.monitor}: {measurement.message}"
         progress.note(note if change is None else f"{note} (alert {change})")
-    return found
+    return measurements
 
 
 def collect_traffic(workspace: Workspace, *, progress: Progress) -> None:
@@ -145,10 +145,10 @@ def _stream(watched: Watched, tallies: Sequence[Tally], progress: Progress) -> N
 
 
 def _measured(name: str, window: Window, tally: Tally | TuneloopError) -> Measurement:
-    found = _or_error(partial(tally.measure, window)) if isinstance(tally, Tally) else tally
-    if isinstance(found, TuneloopError):
-        return not_measured(name, window, str(found).replace("\n", " "))
-    return found
+    measured = _or_error(partial(tally.measure, window)) if isinstance(tally, Tally) else tally
+    if isinstance(measured, TuneloopError):
+        return not_measured(name, window, str(measured).replace("\n", " "))
+    return measured
 
 
 def _or_error(make: Callable[[], _T]) -> _T | TuneloopError:

@@ -27,7 +27,7 @@ from tuneloop.registry.base_model import base_spec, check_base
 def problems(model_file: ModelFile) -> list[Problem]:
     """All names in a model file that mean nothing, in the order in which they stand there."""
     settings = model_file.settings
-    found = [
+    every_problem = [
         *_base_problems(model_file),
         *data_names.problems(settings.data, settings.task, folder=model_file.folder),
         *evaluation_names.problems(
@@ -41,7 +41,7 @@ def problems(model_file: ModelFile) -> list[Problem]:
         *_backend_problems(settings),
         *_embedder_problems(model_file),
     ]
-    return sorted(found, key=lambda one: model_file.line(one.at))
+    return sorted(every_problem, key=lambda problem: model_file.line(problem.at))
 
 
 def require(
@@ -56,15 +56,15 @@ def require(
         ModelFileError: with every such name, its line and the nearest one that exists.
         BaseModelError: `base`, and nobody could be asked for it.
     """
-    found = problems(model_file)
-    wrong = [one for one in found if one.certain]
-    if any(rows or one.at[0] != "data" for one in wrong):
+    every_problem = problems(model_file)
+    wrong = [problem for problem in every_problem if problem.certain]
+    if any(rows or problem.at[0] != "data" for problem in wrong):
         raise refusal(model_file, wrong)
-    for one in found:
-        if base and one.at == ("base",):
-            raise BaseModelError(one.message, remedy=one.remedy)
-        unsure = "warning" if one.certain else "could not be checked"
-        progress.note(f"{unsure}: {line(model_file, one)}")
+    for problem in every_problem:
+        if base and problem.at == ("base",):
+            raise BaseModelError(problem.message, remedy=problem.remedy)
+        unsure = "warning" if problem.certain else "could not be checked"
+        progress.note(f"{unsure}: {line(model_file, problem)}")
 
 
 def check(project: Project, *, base: bool = False, rows: bool = True) -> None:
@@ -83,10 +83,10 @@ def refusal(
     model_file: ModelFile, wrong: Sequence[Problem], *, mistakes: Sequence[str] = ()
 ) -> ModelFileError:
     """The error that tells of all of them, and of mistakes in the values."""
-    lines = [*mistakes, *(line(model_file, one) for one in wrong)]
+    lines = [*mistakes, *(line(model_file, problem) for problem in wrong)]
     what = "has mistakes" if mistakes else "names what is not there"
     return ModelFileError(
-        f"{model_file.path} {what}:\n" + "\n".join(f"  {one}" for one in lines),
+        f"{model_file.path} {what}:\n" + "\n".join(f"  {text}" for text in lines),
         remedy="Correct it; `tuneloop config check` looks at it again.",
     )
 

@@ -154,7 +154,7 @@ def _answers(seen: Inspection) -> str:
     if seen.output_schema is None:
         return f"{seen.labels} labels in plain text" if seen.labels else "text"
     fields = list(seen.output_schema.get("properties", {}))
-    required = [one for one in fields if one in seen.output_schema.get("required", ())]
+    required = [field for field in fields if field in seen.output_schema.get("required", ())]
     if not fields:
         return "JSON objects"
     always = (

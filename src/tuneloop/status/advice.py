@@ -35,8 +35,8 @@ class Advice:
 def advise(facts: Facts) -> tuple[Advice, ...]:
     """What to do, the most urgent first; never empty."""
     rules = (_serving, _alerts, _erasures, _rollout, _cycle, _candidate, _reviews, _begin, _worker)
-    found = tuple(chain.from_iterable(rule(facts) for rule in rules))
-    return found or (_nothing(facts),)
+    advice = tuple(chain.from_iterable(rule(facts) for rule in rules))
+    return advice or (_nothing(facts),)
 
 
 def _nothing(facts: Facts) -> Advice:
@@ -77,7 +77,7 @@ def _alerts(facts: Facts) -> Iterable[Advice]:
     if not facts.alerts:
         return
     live = facts.live.bundle if facts.live else None
-    if any(not of_another(one, live) for one in facts.alerts):
+    if any(not of_another(alert, live) for alert in facts.alerts):
         yield Advice(text="Look into the alerts", command="tuneloop alert list")
     else:
         yield Advice(
@@ -108,91 +108,95 @@ def _going_back_may_help(facts: Facts) -> bool:
         return False
     if facts.came_by_rollback:
         return False
-    if any(previous in one.measured for one in facts.alerts):
+    if any(previous in alert.measured for alert in facts.alerts):
         return False
-    if any(one.role == "previous" for one in facts.erased):
+    if any(erased.role == "previous" for erased in facts.erased):
         return False
     return any(
-        one.since_live and one.opened_on == live.bundle and set(one.measured) == {live.bundle}
-        for one in facts.alerts
+        alert.since_live and alert.opened_on == live.bundle and set(alert.measured) == {live.bundle}
+        for alert in facts.alerts
     )
 
 
 def _erasures(facts: Facts) -> Iterable[Advice]:
-    held = {one.role: one for one in facts.erased}
+    held = {erased.role: erased for erased in facts.erased}
     if "production" in held:
-        one = held["production"]
-        told = f"{one.bundle} in production was made of rows that erasure {one.erasure} deleted"
+        erased = held["production"]
+        told = (
+            f"{erased.bundle} in production was made of rows that erasure {erased.erasure} deleted"
+        )
         other = facts.candidate
         if other is not None and "candidate" not in held and _may_go_on(other):
             yield Advice(text=f"{told}; candidate {other.bundle} was not: see below")
         elif not (facts.cycle and facts.cycle.under_way):
             yield Advice(text=f"{told}: retrain without them", command="tuneloop run")
     elif "previous" in held:
-        one = held["previous"]
+        erased = held["previous"]
         yield Advice(
-            text=f"Do not go back to {one.bundle}: it was made of rows that erasure {one.erasure} "
-            "deleted. The next deployment takes it out of service; then delete it",
+            text=f"Do not go back to {erased.bundle}: it was made of rows that "
+            f"erasure {erased.erasure} deleted. The next deployment takes it out of service; "
+            "then delete it",
             command="tuneloop bundle show previous",
         )
     if "candidate" in held:
-        one = held["candidate"]
+        erased = held["candidate"]
         yield Advice(
-            text=f"Candidate {one.bundle} was made of rows that erasure {one.erasure} deleted: "
-            "reject it",
-            command=f'tuneloop reject candidate -m "erasure {one.erasure}"',
+            text=f"Candidate {erased.bundle} was made of rows that erasure {erased.erasure} "
+            "deleted: reject it",
+            command=f'tuneloop reject candidate -m "erasure {erased.erasure}"',
         )
 
 
 def _rollout(facts: Facts) -> Iterable[Advice]:
-    one = facts.rollout
-    if one is None:
+    rollout = facts.rollout
+    if rollout is None:
         return
-    if one.status == "paused":
+    if rollout.status == "paused":
         yield Advice(
-            text=f"Rollout {one.id} is paused ({one.detail}): go on with it",
+            text=f"Rollout {rollout.id} is paused ({rollout.detail}): go on with it",
             command="tuneloop rollout resume",
         )
         yield Advice(text="Or end it", command="tuneloop rollout abort")
-    elif one.status == "running" and one.asks:
+    elif rollout.status == "running" and rollout.asks:
         yield Advice(
-            text=f"Rollout {one.id} waits for a person ({one.detail}): look, then promote or abort "
-            "it",
+            text=f"Rollout {rollout.id} waits for a person ({rollout.detail}): look, then promote "
+            "or abort it",
             command="tuneloop rollout status",
         )
     elif _of_candidate(facts, "taken back"):
         yield Advice(
-            text=f"Rollout {one.id} took candidate {one.candidate} back ({one.detail}): see what "
-            "it saw, and make a better one",
-            command=f"tuneloop rollout status {one.id}",
+            text=f"Rollout {rollout.id} took candidate {rollout.candidate} back "
+            f"({rollout.detail}): see what it saw, and make a better one",
+            command=f"tuneloop rollout status {rollout.id}",
         )
 
 
 def _cycle(facts: Facts) -> Iterable[Advice]:
-    one = facts.cycle
-    if one is None:
+    cycle = facts.cycle
+    if cycle is None:
         return
-    if one.status == "failed":
+    if cycle.status == "failed":
         yield Advice(
-            text=f"Cycle {one.id} failed: {one.outcome} Mend the cause, then go on where it was",
+            text=f"Cycle {cycle.id} failed: {cycle.outcome} Mend the cause, then go on where it "
+            "was",
             command="tuneloop run",
         )
-    elif one.status == "running" and not one.at_work and not facts.worker_alive:
+    elif cycle.status == "running" and not cycle.at_work and not facts.worker_alive:
         yield Advice(
-            text=f"Cycle {one.id} was interrupted: go on where it was", command="tuneloop run"
+            text=f"Cycle {cycle.id} was interrupted: go on where it was", command="tuneloop run"
         )
-    elif one.status == "asked" and not facts.worker_alive:
+    elif cycle.status == "asked" and not facts.worker_alive:
         yield Advice(
-            text=f"Cycle {one.id} is asked for, and no worker is running: do it here",
+            text=f"Cycle {cycle.id} is asked for, and no worker is running: do it here",
             command="tuneloop run",
         )
-    elif one.status == "waiting" and not facts.worker_alive and _has_come(facts, one):
+    elif cycle.status == "waiting" and not facts.worker_alive and _has_come(facts, cycle):
         yield Advice(
-            text=f"What cycle {one.id} waited for has come: go on with it", command="tuneloop run"
+            text=f"What cycle {cycle.id} waited for has come: go on with it", command="tuneloop run"
         )
     elif _stopped_after_it_passed(facts) or _stopped_without_candidate(facts):
         yield Advice(
-            text=f"Cycle {one.id} stopped: {one.outcome} Mend the cause, then try again",
+            text=f"Cycle {cycle.id} stopped: {cycle.outcome} Mend the cause, then try again",
             command="tuneloop run",
         )
 
@@ -225,43 +229,44 @@ def _stopped_without_candidate(facts: Facts) -> bool:
 
 
 def _candidate(facts: Facts) -> Iterable[Advice]:
-    one = facts.candidate
-    if one is None or any(erased.role == "candidate" for erased in facts.erased):
+    candidate = facts.candidate
+    if candidate is None or any(erased.role == "candidate" for erased in facts.erased):
         return
-    read = f"tuneloop evaluation show {one.evaluation}" if one.evaluation else ""
-    if one.standing == "waits":
+    read = f"tuneloop evaluation show {candidate.evaluation}" if candidate.evaluation else ""
+    if candidate.standing == "waits":
         look = "tuneloop bundle diff production candidate" if facts.live else ""
         yield Advice(
-            text=f"Look at candidate {one.bundle}",
+            text=f"Look at candidate {candidate.bundle}",
             command=look or read or "tuneloop bundle show candidate",
         )
-        for kind in one.kinds:
+        for kind in candidate.kinds:
             flag = "" if kind == "deploy" else f" --kind {kind}"
             yield Advice(
-                text=f"Then approve it, or reject it ({kind}: {one.reason})",
+                text=f"Then approve it, or reject it ({kind}: {candidate.reason})",
                 command=f"tuneloop approve candidate{flag}",
             )
-    elif one.standing == "accepted" and not _settled_by_cycle(facts):
+    elif candidate.standing == "accepted" and not _settled_by_cycle(facts):
         start = "rollout start" if facts.rolls_out and facts.live else "deploy"
         yield Advice(
-            text=f"Candidate {one.bundle} passed ({one.reason}): put it into production",
+            text=f"Candidate {candidate.bundle} passed ({candidate.reason}): put it into "
+            "production",
             command=f"tuneloop {start} candidate",
         )
-    elif one.standing == "outdated" and not (facts.cycle and facts.cycle.under_way):
+    elif candidate.standing == "outdated" and not (facts.cycle and facts.cycle.under_way):
         yield Advice(
-            text=f"Candidate {one.bundle} was compared with another bundle than the one in "
+            text=f"Candidate {candidate.bundle} was compared with another bundle than the one in "
             "production: compare it again",
             command="tuneloop run",
         )
-    elif one.standing == "refused":
+    elif candidate.standing == "refused":
         yield Advice(
-            text=f"Candidate {one.bundle} was refused: {one.reason}. Read its report",
+            text=f"Candidate {candidate.bundle} was refused: {candidate.reason}. Read its report",
             command=read or "tuneloop bundle show candidate",
         )
-    elif one.standing == "rejected" and facts.live is None:
+    elif candidate.standing == "rejected" and facts.live is None:
         yield Advice(
-            text=f"Candidate {one.bundle} was rejected ({one.reason}): make another one, of other "
-            "rows or with other settings",
+            text=f"Candidate {candidate.bundle} was rejected ({candidate.reason}): make another "
+            "one, of other rows or with other settings",
             command="tuneloop run",
         )
 

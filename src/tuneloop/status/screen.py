@@ -104,7 +104,7 @@ def status(workspace: Workspace, model: ModelSettings, *, gateway_url: str | Non
         candidate=names["candidate"].bundle if "candidate" in names else None,
         candidate_standing=_standing(facts.candidate) if facts.candidate else None,
         gateway_url=gateway_url,
-        alerts=tuple(_told(one, facts.live) for one in facts.alerts),
+        alerts=tuple(_told(alert, facts.live) for alert in facts.alerts),
         open_reviews=facts.open_reviews + facts.disputed_reviews,
         approved_corrections=max(0, facts.approved_corrections - trained),
         rollout=_rollout(workspace, model.name),
@@ -134,8 +134,8 @@ def _told(alert: OpenAlert, live: Served | None) -> str:
 
 
 def _standing(candidate: Candidate) -> str:
-    said = "waits for approval" if candidate.standing == "waits" else candidate.standing
-    return f"{said}: {candidate.reason}" if candidate.reason else said
+    standing = "waits for approval" if candidate.standing == "waits" else candidate.standing
+    return f"{standing}: {candidate.reason}" if candidate.reason else standing
 
 
 def _cycle(facts: Facts, cycle: Cycle | None) -> str | None:
@@ -174,13 +174,13 @@ def _live(workspace: Workspace, model: str) -> Live | None:
 
 
 def _rollout(workspace: Workspace, model: str) -> str | None:
-    found = rollouts.active(workspace, model)
-    if found is None:
+    rollout = rollouts.active(workspace, model)
+    if rollout is None:
         return None
-    stage = found.stage
+    stage = rollout.stage
     return (
-        f"{found.id} of {short(found.candidate)}: {stage.name}, {stage.share:.0%} of the "
-        f"conversations, {found.status}: {found.detail}"
+        f"{rollout.id} of {short(rollout.candidate)}: {stage.name}, {stage.share:.0%} of the "
+        f"conversations, {rollout.status}: {rollout.detail}"
     )
 
 

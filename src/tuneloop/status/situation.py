@@ -78,7 +78,7 @@ def gather(
         new_corrections=max(0, approved - _learnt_from(workspace, names, past)),
         minimum_corrections=model.triggers.minimum_corrections,
         worker_alive=bool(workers),
-        scheduled=any(one != "never" for one in model.schedule.model_dump().values()),
+        scheduled=any(when != "never" for when in model.schedule.model_dump().values()),
         rolls_out=model.rollout.automatic,
     )
 
@@ -98,18 +98,18 @@ def _reviews(workspace: Workspace, model: str) -> dict[str, int]:
 def _open_alerts(workspace: Workspace, model: str, names: Names) -> tuple[OpenAlert, ...]:
     """The alerts that are not resolved, the oldest first, with the bundles that they are about."""
     since = names["production"].moved_at if "production" in names else None
-    found = []
-    for one in reversed(alerts.listing(workspace, model)):
-        crossed = [e.bundle for e in alerts.events(workspace, one.id) if e.event in _CROSSED]
+    open_alerts = []
+    for alert in reversed(alerts.listing(workspace, model)):
+        crossed = [e.bundle for e in alerts.events(workspace, alert.id) if e.event in _CROSSED]
         about = OpenAlert(
-            monitor=one.monitor,
+            monitor=alert.monitor,
             opened_on=short(crossed[0]) if crossed and crossed[0] else None,
             measured=tuple(short(bundle) for bundle in crossed if bundle),
-            since_live=since is None or one.opened_at >= since,
-            message=one.message,
+            since_live=since is None or alert.opened_at >= since,
+            message=alert.message,
         )
-        found.append(about)
-    return tuple(found)
+        open_alerts.append(about)
+    return tuple(open_alerts)
 
 
 def _candidate(workspace: Workspace, model: ModelSettings, names: Names) -> Candidate | None:
@@ -169,17 +169,17 @@ def _decided(workspace: Workspace, model: ModelSettings, bundle: Bundle, names: 
     return Candidate(bundle=bundle.short, standing="accepted", reason=decision.reason)
 
 
-def _last_rollout(workspace: Workspace, found: Sequence[Rollout]) -> LastRollout | None:
-    """The newest of a model's rollouts; `found`: all, the newest first."""
-    if not found:
+def _last_rollout(workspace: Workspace, past: Sequence[Rollout]) -> LastRollout | None:
+    """The newest of a model's rollouts; `past`: all, the newest first."""
+    if not past:
         return None
-    one = found[0]
-    asks = one.status == "running" and rollouts.events(workspace, one.id)[-1].event == "hold"
+    newest = past[0]
+    asks = newest.status == "running" and rollouts.events(workspace, newest.id)[-1].event == "hold"
     return LastRollout(
-        id=one.id,
-        candidate=short(one.candidate),
-        status=one.status,
-        detail=one.detail,
+        id=newest.id,
+        candidate=short(newest.candidate),
+        status=newest.status,
+        detail=newest.detail,
         asks=asks,
     )
 
@@ -194,7 +194,7 @@ def _last_cycle(cycle: Cycle | None, under_way: Sequence[UnderWay]) -> LastCycle
         status=cycle.status,
         outcome=cycle.outcome,
         bundle=short(bundle) if bundle else None,
-        at_work=any(one.what == cycles.UNDER_WAY for one in under_way),
+        at_work=any(work.what == cycles.UNDER_WAY for work in under_way),
     )
 
 

@@ -124,10 +124,10 @@ class Artifacts:
             self._lay_out(artifact, folder)
             damage = _first_damage(artifact, folder)
         if damage is not None:
-            file, found = damage
+            file, actual = damage
             raise CorruptArtifactError(
                 f"Artifact {short(digest)} is corrupt: {file.path} should have the hash "
-                f"{short(file.digest)}, found {short(found)}.",
+                f"{short(file.digest)}, found {short(actual)}.",
                 remedy=f"Restore {self._blob_path(file.digest)} from a backup, or make the "
                 "artifact again.",
             )
@@ -235,9 +235,9 @@ def _first_damage(artifact: Artifact, folder: Path) -> tuple[StoredFile, str] | 
     """The first file whose bytes are not those of the manifest, and the digest that they have."""
     for file in artifact.files:
         path = folder / file.path
-        found = digest_file(path) if path.is_file() else "nothing"
-        if found != file.digest:
-            return file, found
+        actual = digest_file(path) if path.is_file() else "nothing"
+        if actual != file.digest:
+            return file, actual
     return None
 
 

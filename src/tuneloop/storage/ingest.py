@@ -95,10 +95,10 @@ def _ingest(spool_folder: Path, traffic: Traffic) -> IngestReport:
     if segments:
         traffic.compact()
     return IngestReport(
-        interactions=sum(one.interactions for one in moved),
-        shadows=sum(one.shadows for one in moved),
-        feedback=sum(one.feedback for one in moved),
-        torn=torn + sum(one.torn for one in moved),
+        interactions=sum(report.interactions for report in moved),
+        shadows=sum(report.shadows for report in moved),
+        feedback=sum(report.feedback for report in moved),
+        torn=torn + sum(report.torn for report in moved),
         segments=len(segments),
     )
 

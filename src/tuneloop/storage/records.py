@@ -48,8 +48,8 @@ class Records:
             StoreError: the database cannot be reached, or was written by a newer tuneloop.
         """
         self._make_file()
-        found = self._revision()
-        if found == HEAD:
+        revision = self._revision()
+        if revision == HEAD:
             return
         # Only here: Alembic takes a third of the time that a command needs to start.
         from alembic import command
@@ -59,9 +59,9 @@ class Records:
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS))
         known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-        if found is not None and found not in known:
+        if revision is not None and revision not in known:
             raise StoreError(
-                f"The records store is at schema {found}, which this tuneloop does not know.",
+                f"The records store is at schema {revision}, which this tuneloop does not know.",
                 remedy="It was written by a newer version: upgrade tuneloop.",
             )
         with self.begin() as connection:
@@ -116,8 +116,8 @@ class Records:
         with self._wrapped(), self.engine.connect() as connection:
             if not sa.inspect(connection).has_table(_ALEMBIC.name):
                 return None
-            found: str | None = connection.scalar(sa.select(_ALEMBIC.c.version_num))
-        return found
+            revision: str | None = connection.scalar(sa.select(_ALEMBIC.c.version_num))
+        return revision
 
     def _make_file(self) -> None:
         """Where SQLite's database is not there yet; nothing else makes one in its place."""
@@ -170,7 +170,9 @@ def record_of(
         for name, has_default in _fields(kind)
         if name not in fields and (name in columns or not has_default)
     }
-    frozen = {name: tuple(it) if isinstance(it, list) else it for name, it in values.items()}
+    frozen = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
     return kind(**frozen, **fields)
 
 
@@ -178,7 +180,9 @@ def record_of(
 def _fields(kind: Callable[..., object]) -> tuple[tuple[str, bool], ...]:
     """The names of a record's fields, and whether they have a default."""
     parameters = signature(kind).parameters.values()
-    return tuple((one.name, one.default is not Parameter.empty) for one in parameters)
+    return tuple(
+        (parameter.name, parameter.default is not Parameter.empty) for parameter in parameters
+    )
 
 
 def _engine(url: sa.URL) -> sa.Engine:

@@ -172,12 +172,16 @@ def _preference(value: Mapping[str, Any], prompt_column: str | None) -> Draft:
     column = prompt_column or _chat_column(value) or _first(PROMPT_COLUMNS, value)
     if column is None:
         # TRL's implicit prompt: both are whole conversations, which differ in their last turn.
-        one, other = _messages(chosen, "chosen"), _messages(rejected, "rejected")
-        if one[:-1] != other[:-1] or one[-1].role != "assistant" or other[-1].role != "assistant":
+        better, worse = _messages(chosen, "chosen"), _messages(rejected, "rejected")
+        if (
+            better[:-1] != worse[:-1]
+            or better[-1].role != "assistant"
+            or worse[-1].role != "assistant"
+        ):
             raise FormError(
                 "unknown_form", "chosen and rejected must answer one prompt; they have two"
             )
-        messages, good, bad = one[:-1], one[-1].content, other[-1].content
+        messages, good, bad = better[:-1], better[-1].content, worse[-1].content
     else:
         prompt = value[column]
         messages = (
@@ -265,8 +269,10 @@ def _content(value: Any, where: str) -> str:
 
 def _checked_prompt(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     if not messages or messages[-1].role != "user":
-        found = messages[-1].role if messages else "nothing"
-        raise FormError("no_user_message", f"expected a user turn before the answer, found {found}")
+        last_role = messages[-1].role if messages else "nothing"
+        raise FormError(
+            "no_user_message", f"expected a user turn before the answer, found {last_role}"
+        )
     if any(message.role == "system" for message in messages[1:]):
         raise FormError("unknown_role", "a system message stands after the first message")
     return messages

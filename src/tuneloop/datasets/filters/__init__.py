@@ -58,13 +58,13 @@ def make_filters(
         filters.append(FormBroken(name="schema", check=schema_check(output_schema)))
     if output_pattern is not None:
         filters.append(FormBroken(name="pattern", check=pattern_check(output_pattern)))
-    return tuple(one for one in filters if one.name not in disabled)
+    return tuple(rule for rule in filters if rule.name not in disabled)
 
 
 def first_objection(filters: tuple[Filter, ...], example: Example) -> FilterResult:
     """The first verdict against an example, else `KEEP`."""
-    for one in filters:
-        verdict = one(example)
+    for rule in filters:
+        verdict = rule(example)
         if not verdict.keep:
             return verdict
     return KEEP

@@ -21,9 +21,11 @@ class TooShort:
 
     def __call__(self, example: Example) -> FilterResult:
         """Count the characters of the last user message."""
-        found = len(example.question.strip())
-        if found < self.min_characters:
-            return drop("too_short", f"{found} characters; expected {self.min_characters} or more")
+        characters = len(example.question.strip())
+        if characters < self.min_characters:
+            return drop(
+                "too_short", f"{characters} characters; expected {self.min_characters} or more"
+            )
         return KEEP
 
 

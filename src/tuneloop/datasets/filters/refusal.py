@@ -14,5 +14,5 @@ class Refusal:
 
     def __call__(self, example: Example) -> FilterResult:
         """Look at the answer's first 200 characters."""
-        found = refusal_in(example.completion)
-        return KEEP if found is None else drop("refusal", f"the answer refuses: {found!r}")
+        phrase = refusal_in(example.completion)
+        return KEEP if phrase is None else drop("refusal", f"the answer refuses: {phrase!r}")

@@ -105,10 +105,10 @@ class TaskSettings(Section):
     @model_serializer(mode="wrap")
     def _without_what_is_unset(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Manifests and digests of tasks that declare no rule stay what they were without it."""
-        found: dict[str, Any] = write(self)
+        fields: dict[str, Any] = write(self)
         if not self.same_values:
-            found.pop("same_values", None)
-        return found
+            fields.pop("same_values", None)
+        return fields
 
 
 class ColumnSettings(Section):
@@ -171,7 +171,7 @@ class DataSettings(Section):
     @model_serializer(mode="wrap")
     def _as_before_where_not_used(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without `columns` where none are declared: stored digests of these settings stay."""
-        found: dict[str, Any] = serialise(self)
+        fields: dict[str, Any] = serialise(self)
         if self.columns is None:
-            found.pop("columns", None)
-        return found
+            fields.pop("columns", None)
+        return fields

@@ -4,7 +4,7 @@
     sketch = DriftSketch(reference)                              # fixed memory
     sketch.add(ids, texts, vectors, day=day)                     # any number of times, any order
     sketch.merge(other)                                          # the other half of the traffic
-    found = verdict(sketch.window(first, last), reference)       # rule: data in, verdict out
+    drift = verdict(sketch.window(first, last), reference)       # rule: data in, verdict out
     causes = attribute(sketch.window(first, last), reference)    # which topics, words, new tasks
 
 | module | holds |

@@ -121,14 +121,14 @@ def _grown(
     now, before = sketch.whole().topics, reference.topics.counts
     # Many topics are looked at, and one of them always grew most (Bonferroni).
     confidence = 1 - (1 - intervals.CONFIDENCE) / len(before)
-    found = []
+    grown = []
     for topic in range(len(before)):
         n, rows = int(now.sum()), reference.rows
         strict = _growth(int(now[topic]), n, int(before[topic]), rows, confidence=confidence)
         if strict.low > 0:
             members = np.flatnonzero(nearest == topic)
             typical = members[np.argsort(-cosines[members], kind="stable")]
-            found.append(
+            grown.append(
                 GrownTopic(
                     words=reference.topic_words[topic],
                     share=intervals.share(int(now[topic]), n),
@@ -137,7 +137,7 @@ def _grown(
                     examples=_examples(sample, typical),
                 )
             )
-    return tuple(sorted(found, key=lambda one: -one.growth.value)[:MOST_LISTED])
+    return tuple(sorted(grown, key=lambda topic: -topic.growth.value)[:MOST_LISTED])
 
 
 def _growth(
@@ -181,7 +181,7 @@ def _new_tasks(
     sizes = np.bincount(labels)
     large = np.flatnonzero(sizes >= NEW_TASK_PROMPTS)
     telling = topic_words(sample["text"].to_list(), labels.tolist(), len(sizes))
-    found = []
+    tasks = []
     for label in large:
         members = np.flatnonzero(labels == label)
         mostly_far = far[members].sum() > max(len(members) / 2, NEW_TASK_PROMPTS - 1)
@@ -189,14 +189,14 @@ def _new_tasks(
             vectors[members], reference.sample, radius, traffic=sample.height, looked_at=len(large)
         ):
             typical = members[np.argsort(-(vectors[members] @ vectors[members].mean(axis=0)))]
-            found.append(
+            tasks.append(
                 NewTask(
                     words=telling[label],
                     share=intervals.share(len(members), sample.height),
                     examples=_examples(sample, typical),
                 )
             )
-    return tuple(sorted(found, key=lambda one: -one.share.value)[:MOST_LISTED])
+    return tuple(sorted(tasks, key=lambda task: -task.share.value)[:MOST_LISTED])
 
 
 def _far_more_common(
@@ -223,11 +223,11 @@ def _far_more_common(
 
 def _examples(sample: pl.DataFrame, rows: Sequence[int] | Integers) -> tuple[Example, ...]:
     """The first few different prompts of these rows of the sample."""
-    found: dict[str, Example] = {}
+    by_prompt: dict[str, Example] = {}
     for row in rows:
         identity, text = sample["id"][int(row)], sample["text"][int(row)]
         shown = text if len(text) <= EXAMPLE_CHARACTERS else f"{text[: EXAMPLE_CHARACTERS - 1]}…"
-        found.setdefault(shown, Example(interaction=identity, prompt=shown))
-        if len(found) == EXAMPLES:
+        by_prompt.setdefault(shown, Example(interaction=identity, prompt=shown))
+        if len(by_prompt) == EXAMPLES:
             break
-    return tuple(found.values())
+    return tuple(by_prompt.values())

@@ -98,11 +98,11 @@ def own_cosines(
     if len(held_out) < HELD_OUT_ALONE_FROM:
         _, unit = np.unique(of[: len(train)], return_inverse=True)
         fold = np.random.default_rng(0).permutation(int(unit.max()) + 1)[unit] % _FOLDS
-        for one in np.unique(fold):
-            rest = train[fold != one]
+        for part in np.unique(fold):
+            rest = train[fold != part]
             if len(rest) >= 2:
-                own.append(find_topics(rest).assign(train[fold == one])[1])
-                own_groups.append(of[: len(train)][fold == one])
+                own.append(find_topics(rest).assign(train[fold == part])[1])
+                own_groups.append(of[: len(train)][fold == part])
     return np.concatenate(own).astype(np.float64), np.concatenate(own_groups)
 
 

@@ -85,10 +85,10 @@ class DriftReference:
     @classmethod
     def load(cls, folder: Path) -> DriftReference | None:
         """The reference in a folder; None when there is none or it is damaged."""
-        found = reference_folder.load(folder)
-        if found is None:
+        stored = reference_folder.load(folder)
+        if stored is None:
             return None
-        arrays, facts = found
+        arrays, facts = stored
         thresholds = facts["thresholds"]
         return cls(
             embedder=facts["embedder"],
@@ -219,9 +219,9 @@ def topic_words(
     within: list[Counter[str]] = [Counter() for _ in range(topics)]
     sizes = Counter(labels)
     for text, label in zip(texts, labels, strict=True):
-        found = words(text)
-        everywhere.update(found)
-        within[label].update(found)
+        of_text = words(text)
+        everywhere.update(of_text)
+        within[label].update(of_text)
 
     def telling(topic: int) -> tuple[str, ...]:
         gain = {

@@ -152,13 +152,13 @@ class DriftSketch(Sketch):
     def whole(self) -> DaySums:
         """The sums of all days."""
         sums = self._none()
-        for one in self.days.values():
-            sums.merge(one)
+        for day in self.days.values():
+            sums.merge(day)
         return sums
 
     def sample(self) -> pl.DataFrame | None:
         """At most `SAMPLE_ROWS` random prompts of all days: id, text, vector; None: no prompt."""
         chosen = Sample(SAMPLE_ROWS)
-        for one in self.samples.values():
-            chosen.merge(one)
+        for sample in self.samples.values():
+            chosen.merge(sample)
         return chosen.rows

@@ -30,7 +30,7 @@ class FormatCompliance(Tally):
     def add(self, batch: Batch) -> None:
         answers = batch.different_texts
         fit = [self._fits(answer) for answer in answers["response"]]
-        misfit = answers.filter([not one for one in fit])
+        misfit = answers.filter([not fits for fits in fit])
         n = batch.texts.height
         self.fitting.add(n - int(misfit["times"].sum()), n)
         first = misfit.sort("id").head(self.misfits.most)
@@ -51,7 +51,7 @@ class FormatCompliance(Tally):
             detail={
                 "examples": [
                     {"interaction": identity, "answer": answer}
-                    for identity, answer in self.misfits.found.items()
+                    for identity, answer in self.misfits.texts.items()
                 ]
             },
         )
@@ -94,7 +94,7 @@ class Refusals(Tally):
             detail={
                 "examples": [
                     {"interaction": identity, "answer": answer}
-                    for identity, answer in self.examples.found.items()
+                    for identity, answer in self.examples.texts.items()
                 ]
             },
         )

@@ -60,51 +60,51 @@ class EmbeddingDrift(Tally):
         return (self.sketch,)
 
     def measure(self, window: Window) -> Measurement:
-        found = verdict(self.sketch, self._reference, minimum_rows=self._settings.minimum_samples)
+        drift = verdict(self.sketch, self._reference, minimum_rows=self._settings.minimum_samples)
         causes = attribute(self.sketch, self._reference)
-        named = _named(causes) if found.state == "drift" else ""
+        named = _named(causes) if drift.state == "drift" else ""
         figure = limit = None
-        if (leading := found.leading) is not None:
-            figure = Figure(value=leading.value, low=leading.low, high=leading.high, n=found.n)
+        if (leading := drift.leading) is not None:
+            figure = Figure(value=leading.value, low=leading.low, high=leading.high, n=drift.n)
             limit = Limit(threshold=leading.threshold, unit="share", side="above")
         return measured(
             self.name,
             window,
             figure,
-            verdict=_VERDICTS[found.state],
-            message=f"{found.message}{named}{_textbook(found)}",
+            verdict=_VERDICTS[drift.state],
+            message=f"{drift.message}{named}{_textbook(drift)}",
             limit=limit,
-            detail=_detail(found, causes),
+            detail=_detail(drift, causes),
         )
 
 
-def _detail(found: DriftVerdict, causes: Attribution) -> dict[str, Any]:
+def _detail(drift: DriftVerdict, causes: Attribution) -> dict[str, Any]:
     return {
-        "topics": _as_json(found.topics),
-        "unfamiliar": _as_json(found.unfamiliar),
-        "psi": found.psi,
-        "psi_by_chance": found.psi_by_chance,
-        "jensen_shannon": found.jensen_shannon,
-        "definition": found.definition,
-        "days": found.days,
-        "grown_topics": [dataclasses.asdict(one) for one in causes.grown[:_CAUSES]],
-        "new_words": [dataclasses.asdict(one) for one in causes.new_words[:_CAUSES]],
-        "retired_words": [dataclasses.asdict(one) for one in causes.retired_words[:_CAUSES]],
-        "new_tasks": [dataclasses.asdict(one) for one in causes.new_tasks[:_CAUSES]],
+        "topics": _as_json(drift.topics),
+        "unfamiliar": _as_json(drift.unfamiliar),
+        "psi": drift.psi,
+        "psi_by_chance": drift.psi_by_chance,
+        "jensen_shannon": drift.jensen_shannon,
+        "definition": drift.definition,
+        "days": drift.days,
+        "grown_topics": [dataclasses.asdict(topic) for topic in causes.grown[:_CAUSES]],
+        "new_words": [dataclasses.asdict(word) for word in causes.new_words[:_CAUSES]],
+        "retired_words": [dataclasses.asdict(word) for word in causes.retired_words[:_CAUSES]],
+        "new_tasks": [dataclasses.asdict(task) for task in causes.new_tasks[:_CAUSES]],
         "sampled": causes.sampled,
-        "examples": [dataclasses.asdict(one) for one in _typical(causes)],
+        "examples": [dataclasses.asdict(example) for example in _typical(causes)],
     }
 
 
 def _named(causes: Attribution) -> str:
     """What changed, in words: for people who look at the alert only."""
-    said = [
-        ("new kinds of request", [_in_words(one, one.share) for one in causes.new_tasks]),
-        ("grown topics", [_in_words(one, one.growth, "+") for one in causes.grown]),
-        ("new words", [one.word for one in causes.new_words]),
-        ("words that are gone", [one.word for one in causes.retired_words]),
+    kinds = [
+        ("new kinds of request", [_in_words(task, task.share) for task in causes.new_tasks]),
+        ("grown topics", [_in_words(topic, topic.growth, "+") for topic in causes.grown]),
+        ("new words", [word.word for word in causes.new_words]),
+        ("words that are gone", [word.word for word in causes.retired_words]),
     ]
-    return "".join(f"; {what}: {', '.join(named[:_NAMED])}" for what, named in said if named)
+    return "".join(f"; {what}: {', '.join(named[:_NAMED])}" for what, named in kinds if named)
 
 
 def _in_words(cause: GrownTopic | NewTask, share: Figure, sign: str = "") -> str:
@@ -115,16 +115,18 @@ def _in_words(cause: GrownTopic | NewTask, share: Figure, sign: str = "") -> str
 
 def _typical(causes: Attribution) -> list[Example]:
     """An example of each cause."""
-    of_each = [one.examples for one in causes.new_tasks] + [one.examples for one in causes.grown]
+    of_each = [task.examples for task in causes.new_tasks] + [
+        task.examples for task in causes.grown
+    ]
     return [examples[0] for examples in of_each if examples][:_CAUSES]
 
 
-def _textbook(found: DriftVerdict) -> str:
-    if found.psi is None or found.psi_by_chance is None:
+def _textbook(drift: DriftVerdict) -> str:
+    if drift.psi is None or drift.psi_by_chance is None:
         return ""
     return (
-        f"; PSI {found.psi:.2f} ({found.psi_by_chance:.2f} by chance, textbook limit "
-        f"{TEXTBOOK_PSI:g}), Jensen-Shannon {found.jensen_shannon:.3f}"
+        f"; PSI {drift.psi:.2f} ({drift.psi_by_chance:.2f} by chance, textbook limit "
+        f"{TEXTBOOK_PSI:g}), Jensen-Shannon {drift.jensen_shannon:.3f}"
     )
 
 

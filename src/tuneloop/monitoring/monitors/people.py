@@ -112,12 +112,12 @@ class Accuracy(Tally):
         self.scores, self.kinds = Scores(), Counts()
 
     def add(self, batch: Batch) -> None:
-        found: dict[str, dict[str, float]] = defaultdict(dict)
+        by_answer: dict[str, dict[str, float]] = defaultdict(dict)
         for identity, response, kind, value in self._feedback.on(batch.answers).iter_rows():
             score = _score(kind, value, response or "")
             if score is not None:
-                found[identity][kind] = score
-        for of in found.values():
+                by_answer[identity][kind] = score
+        for of in by_answer.values():
             kind = next(kind for kind in ("label", "rating", "judgement") if kind in of)
             self.scores.add(of[kind])
             self.kinds.add({kind: 1})
@@ -189,7 +189,7 @@ class JudgeQuality(Tally):
 
 
 def _busiest(judges: Iterable[tuple[str, Scores]]) -> str | None:
-    return max(judges, key=lambda one: (one[1].n, one[0]), default=(None, None))[0]
+    return max(judges, key=lambda judge: (judge[1].n, judge[0]), default=(None, None))[0]
 
 
 def _score(kind: str, value: str, answer: str) -> float | None:
@@ -197,9 +197,9 @@ def _score(kind: str, value: str, answer: str) -> float | None:
     if kind == "label":
         return float(confirms(value, answer))
     if kind == "judgement":
-        said = _json(value)
+        judgement = _json(value)
         # A judge's four of five is a right answer, and its score is 0.75.
-        score = float(said["passed"]) if "passed" in said else said.get("score")
+        score = float(judgement["passed"]) if "passed" in judgement else judgement.get("score")
     else:
         score = _parsed(value)
     if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
@@ -208,8 +208,8 @@ def _score(kind: str, value: str, answer: str) -> float | None:
 
 
 def _json(value: str) -> dict[str, Any]:
-    found = _parsed(value)
-    return found if isinstance(found, dict) else {}
+    parsed = _parsed(value)
+    return parsed if isinstance(parsed, dict) else {}
 
 
 def _parsed(value: str) -> Any:

@@ -50,13 +50,13 @@ class Novelty(Tally):
         reference = self._reference
         prompts, vectors = self._prompts()
         texts = [prompt for _, prompt in prompts]
-        similarities = [float(one) for one in reference.similarities(vectors)]
-        found = new_words(texts, reference)
-        fresh = {new.word for new in found}
+        similarities = [float(similarity) for similarity in reference.similarities(vectors)]
+        unseen = new_words(texts, reference)
+        fresh = {new.word for new in unseen}
         far = [similarity < reference.threshold for similarity in similarities]
         has_new = [not fresh.isdisjoint(words(text)) for text in texts]
         novel = [a or b for a, b in zip(far, has_new, strict=True)]
-        listed = ", ".join(new.word for new in found[:3])
+        listed = ", ".join(new.word for new in unseen[:3])
         return against_limit(
             self.name,
             window,
@@ -67,7 +67,7 @@ class Novelty(Tally):
             detail={
                 "far": sum(far),
                 "with_new_words": sum(has_new),
-                "new_words": [vars(new) for new in found[:_NEW_WORDS]],
+                "new_words": [vars(new) for new in unseen[:_NEW_WORDS]],
                 "examples": _most_novel(prompts, similarities, novel),
                 "similarity_threshold": reference.threshold,
                 "training_prompts": reference.rows,

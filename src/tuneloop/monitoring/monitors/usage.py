@@ -108,7 +108,7 @@ class OutputLength(Tally):
             baseline=self._subject.baseline(self.name),
             margin=Margin(distance=self._settings.relative_shift, relative=True),
             minimum=self._settings.minimum_samples,
-            detail={f"p{q}": round(one.value, 1) for q, one in quantiles.items() if one},
+            detail={f"p{q}": round(figure.value, 1) for q, figure in quantiles.items() if figure},
         )
 
 

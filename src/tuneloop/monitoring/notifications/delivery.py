@@ -48,7 +48,7 @@ def deliver_due(
     """
     outbox.queue_new(workspace, settings)
     news.queue_new(workspace, settings)
-    made = []
+    attempts = []
     while claim := outbox.claim(workspace, settings):
         error = send(claim.channel, message.compose(claim.told))
         if error is None:
@@ -58,14 +58,14 @@ def deliver_due(
                 workspace, claim, error=error, settings=settings, jitter=jitter()
             )
             _complain(claim, error, given_up=len(given_up))
-        made.append(
+        attempts.append(
             Attempt(
                 channel=claim.told[0].channel,
                 alerts=_alerts(claim.told),
                 error=error,
             )
         )
-    return made
+    return attempts
 
 
 def try_channels(
@@ -79,11 +79,13 @@ def try_channels(
 
 
 def _alerts(told: Sequence[Waiting]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(one.alert for one in told if isinstance(one, WaitingAlert)))
+    return tuple(
+        dict.fromkeys(delivery.alert for delivery in told if isinstance(delivery, WaitingAlert))
+    )
 
 
 def _notices(told: Sequence[Waiting]) -> tuple[str, ...]:
-    return tuple(one.title for one in told if isinstance(one, WaitingNotice))
+    return tuple(delivery.title for delivery in told if isinstance(delivery, WaitingNotice))
 
 
 def _complain(claim: outbox.Claim, error: str, *, given_up: int) -> None:

@@ -27,16 +27,20 @@ def compose(told: Sequence[Waiting]) -> Message:
 
     Of an alert the newest event is told; when it opened stands there too.
     """
-    told = list({_about(one): one for one in told}.values())
-    models = list(dict.fromkeys(one.model for one in told))
+    told = list({_about(delivery): delivery for delivery in told}.values())
+    models = list(dict.fromkeys(delivery.model for delivery in told))
     parts = []
     for model in models:
-        its = [_paragraph(one) for one in told[:MOST_TOLD] if one.model == model]
+        its = [_paragraph(delivery) for delivery in told[:MOST_TOLD] if delivery.model == model]
         if its:
             parts.append("\n\n".join([f"Model {model}", *its]))
     if len(told) > MOST_TOLD:
         rest = told[MOST_TOLD:]
-        where = "list --all" if all(isinstance(one, WaitingAlert) for one in rest) else "deliveries"
+        where = (
+            "list --all"
+            if all(isinstance(delivery, WaitingAlert) for delivery in rest)
+            else "deliveries"
+        )
         parts.append(f"And {len(rest)} more. Look further: tuneloop alert {where}")
     return Message(title=_title(told, models), body="\n\n".join(parts))
 
@@ -49,47 +53,53 @@ def trial(model: str) -> Message:
     )
 
 
-def _about(one: Waiting) -> tuple[str, str | int]:
+def _about(delivery: Waiting) -> tuple[str, str | int]:
     """What it tells of: an alert, whose newest event is told; else itself."""
-    return ("alert", one.alert) if isinstance(one, WaitingAlert) else ("delivery", one.id)
+    return (
+        ("alert", delivery.alert)
+        if isinstance(delivery, WaitingAlert)
+        else ("delivery", delivery.id)
+    )
 
 
 def _title(told: Sequence[Waiting], models: Sequence[str]) -> str:
     about = ", ".join(models) if len(models) <= 3 else f"{len(models)} models"
     if len(told) == 1:
         return f"tuneloop: {about}: {_headline(told[0])}"
-    alerts = sum(isinstance(one, WaitingAlert) for one in told)
+    alerts = sum(isinstance(delivery, WaitingAlert) for delivery in told)
     counts = ((alerts, "alert"), (len(told) - alerts, "event"))
-    said = [f"{n} {what}{'s' if n > 1 else ''}" for n, what in counts if n]
-    return f"tuneloop: {about}: {', '.join(said)}"
+    counted = [f"{n} {what}{'s' if n > 1 else ''}" for n, what in counts if n]
+    return f"tuneloop: {about}: {', '.join(counted)}"
 
 
-def _headline(one: Waiting) -> str:
-    if isinstance(one, WaitingAlert):
-        return f"{one.monitor} {_AGAIN[one.event]}"
-    return one.title
+def _headline(delivery: Waiting) -> str:
+    if isinstance(delivery, WaitingAlert):
+        return f"{delivery.monitor} {_AGAIN[delivery.event]}"
+    return delivery.title
 
 
-def _paragraph(one: Waiting) -> str:
-    if isinstance(one, WaitingAlert):
-        return _of_alert(one)
-    who = f"by {one.actor}, " if one.actor else ""
-    return "\n".join([one.title, f"{who}{_moment(one.at)}", *filter(None, [one.body])])
+def _paragraph(delivery: Waiting) -> str:
+    if isinstance(delivery, WaitingAlert):
+        return _of_alert(delivery)
+    who = f"by {delivery.actor}, " if delivery.actor else ""
+    return "\n".join(
+        [delivery.title, f"{who}{_moment(delivery.at)}", *filter(None, [delivery.body])]
+    )
 
 
-def _of_alert(one: WaitingAlert) -> str:
-    facts = [f"since {_moment(one.opened_at)}", f"seen {one.seen} ×"]
-    if one.resolved_at is not None:
-        facts.append(f"over since {_moment(one.resolved_at)}")
-    if one.bundle is not None:
-        facts.append(f"bundle {short(one.bundle)}")
+def _of_alert(delivery: WaitingAlert) -> str:
+    facts = [f"since {_moment(delivery.opened_at)}", f"seen {delivery.seen} ×"]
+    if delivery.resolved_at is not None:
+        facts.append(f"over since {_moment(delivery.resolved_at)}")
+    if delivery.bundle is not None:
+        facts.append(f"bundle {short(delivery.bundle)}")
     lines = [
-        f"{one.monitor} {_AGAIN[one.event]}: {one.message}",
-        f"alert {one.alert}, {', '.join(facts)}",
+        f"{delivery.monitor} {_AGAIN[delivery.event]}: {delivery.message}",
+        f"alert {delivery.alert}, {', '.join(facts)}",
     ]
-    if one.examples:
-        lines.append("for example: " + " | ".join(one.examples))
-    lines.append(f"look further: tuneloop alert show {one.alert}")
+    if delivery.examples:
+        lines.append("for example: " + " | ".join(delivery.examples))
+    lines.append(f"look further: tuneloop alert show {delivery.alert}")
     return "\n".join(lines)
 
 

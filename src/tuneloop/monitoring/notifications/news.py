@@ -30,11 +30,11 @@ _notices, _read = tables.notices, tables.notices_read
 
 def queue_new(workspace: Workspace, settings: Mapping[str, AlertSettings]) -> int:
     """Make deliveries of what happened to these models, each once; how many it made."""
-    made = 0
+    queued = 0
     for model, of_model in settings.items():
         with suppress(ConflictError):  # Another process begins with this model at this moment.
-            made += _queue_new(workspace, model, of_model)
-    return made
+            queued += _queue_new(workspace, model, of_model)
+    return queued
 
 
 def tell_of_reviews(
@@ -84,7 +84,7 @@ def record_trial(
 
 def _queue_new(workspace: Workspace, model: str, settings: AlertSettings) -> int:
     oldest = workspace.now() - timedelta(hours=settings.give_up_hours)
-    made, late = 0, 0
+    queued, late = 0, 0
     with workspace.records.begin() as tx:
         last = _read_until(tx, model)
         events = audit.after(tx, model, last, limit=_EVENTS_AT_ONCE)
@@ -95,23 +95,23 @@ def _queue_new(workspace: Workspace, model: str, settings: AlertSettings) -> int
             if event.at < oldest:
                 late += 1
                 continue
-            made += _put(tx, model, notice, settings, event=event.id)
+            queued += _put(tx, model, notice, settings, event=event.id)
         if events:
             here = _read.c.model == model
             tx.execute(sa.update(_read).where(here).values(event=events[-1].id))
     if late:
         text = "%s: %d events are older than alerts.give_up_hours, so nobody is told of them."
         _log.warning(text, model, late)
-    return made
+    return queued
 
 
 def _read_until(tx: sa.Connection, model: str) -> int:
     """The last event of the audit log that notices were made of; its row stays locked."""
     query = sa.select(_read.c.event).where(_read.c.model == model).with_for_update()
-    found = tx.execute(query).scalar()
-    if found is None:
+    event = tx.execute(query).scalar()
+    if event is None:
         tx.execute(sa.insert(_read).values(model=model, event=0))
-    return int(found or 0)
+    return int(event or 0)
 
 
 def _put(

@@ -88,18 +88,18 @@ def queue_new(workspace: Workspace, settings: Mapping[str, AlertSettings]) -> in
         # Another process that queues the same events is waited for; they are not new afterwards.
         .with_for_update(of=_events)
     )
-    made = 0
+    queued = 0
     with workspace.records.begin() as tx:
-        found = tx.execute(query).all()
-        for row in found:
-            made += _queue(tx, row, settings[row.model])
-        if found:
+        rows = tx.execute(query).all()
+        for row in rows:
+            queued += _queue(tx, row, settings[row.model])
+        if rows:
             tx.execute(
                 sa.update(_events)
-                .where(_events.c.id.in_([row.id for row in found]))
+                .where(_events.c.id.in_([row.id for row in rows]))
                 .values(queued_at=workspace.now())
             )
-    return made
+    return queued
 
 
 def claim(workspace: Workspace, settings: Mapping[str, AlertSettings]) -> Claim | None:
@@ -111,16 +111,16 @@ def claim(workspace: Workspace, settings: Mapping[str, AlertSettings]) -> Claim 
     channels = {model: rules.channels(of_model) for model, of_model in settings.items()}
     by_channel: dict[ChannelUrl, list[Waiting]] = {}
     with workspace.records.begin() as tx:
-        for one in _waiting(tx, settings, now):
-            channel = channels[one.model].get(one.channel)
-            if rules.overtaken(one):
-                _end(tx, one, "withdrawn", "The alert came back.", now)
+        for delivery in _waiting(tx, settings, now):
+            channel = channels[delivery.model].get(delivery.channel)
+            if rules.overtaken(delivery):
+                _end(tx, delivery, "withdrawn", "The alert came back.", now)
             elif channel is None:
-                _end(tx, one, "gave_up", "alerts.notify no longer has this channel.", now)
-            elif one.kind not in channel.events:
-                _end(tx, one, "gave_up", f"It is no longer told of {one.kind}.", now)
+                _end(tx, delivery, "gave_up", "alerts.notify no longer has this channel.", now)
+            elif delivery.kind not in channel.events:
+                _end(tx, delivery, "gave_up", f"It is no longer told of {delivery.kind}.", now)
             else:
-                by_channel.setdefault(channel.url, []).append(one)
+                by_channel.setdefault(channel.url, []).append(delivery)
         for url, waiting in by_channel.items():
             if told := rules.together(waiting, settings, now):
                 return _claim(tx, url, told, now)
@@ -130,7 +130,7 @@ def claim(workspace: Workspace, settings: Mapping[str, AlertSettings]) -> Claim 
 def sent(workspace: Workspace, claim: Claim) -> None:
     """Note that a claimed message was delivered."""
     values = {"status": "sent", "finished_at": workspace.now(), "last_error": ""}
-    _finish(workspace, claim, {one.id: values for one in claim.told})
+    _finish(workspace, claim, {delivery.id: values for delivery in claim.told})
 
 
 def failed(
@@ -144,12 +144,12 @@ def failed(
     """Note that a claimed message was not delivered; returns what is given up by that."""
     now = workspace.now()
     given_up, values = [], {}
-    for one in claim.told:
-        again = rules.retry_at(one, settings[one.model], now=now, jitter=jitter)
-        values[one.id] = {"last_error": error, "retry_at": again}
+    for delivery in claim.told:
+        again = rules.retry_at(delivery, settings[delivery.model], now=now, jitter=jitter)
+        values[delivery.id] = {"last_error": error, "retry_at": again}
         if again is None:
-            given_up.append(one)
-            values[one.id] |= {"status": "gave_up", "finished_at": now}
+            given_up.append(delivery)
+            values[delivery.id] |= {"status": "gave_up", "finished_at": now}
     _finish(workspace, claim, values)
     return given_up
 
@@ -174,12 +174,12 @@ def listing(
         queries = [of_alerts.where(_alerts.c.id == alert)]
     now = workspace.now()
     with workspace.records.begin() as tx:
-        found = [
+        deliveries = [
             _delivery(row, now)
             for query in queries
             for row in tx.execute(query.order_by(_deliveries.c.id.desc()).limit(limit))
         ]
-    return sorted(found, key=lambda one: -one.id)[:limit]
+    return sorted(deliveries, key=lambda delivery: -delivery.id)[:limit]
 
 
 def put(tx: sa.Connection, channels: Sequence[str], *, ready_at: datetime, **subject: int) -> int:
@@ -241,17 +241,19 @@ def _waiting(
         record_of(WaitingAlert, row, event=row.step) for row in tx.execute(of_alerts)
     ]
     waiting += [record_of(WaitingNotice, row) for row in tx.execute(of_notices)]
-    return sorted(waiting, key=lambda one: one.id)
+    return sorted(waiting, key=lambda delivery: delivery.id)
 
 
 def _claim(tx: sa.Connection, channel: ChannelUrl, told: Sequence[Waiting], now: datetime) -> Claim:
     identity = uuid.uuid4().hex
     tx.execute(
         sa.update(_deliveries)
-        .where(_deliveries.c.id.in_([one.id for one in told]))
+        .where(_deliveries.c.id.in_([delivery.id for delivery in told]))
         .values(claim=identity, claimed_until=now + LEASE, attempts=_deliveries.c.attempts + 1)
     )
-    counted = tuple(dataclasses.replace(one, attempts=one.attempts + 1) for one in told)
+    counted = tuple(
+        dataclasses.replace(delivery, attempts=delivery.attempts + 1) for delivery in told
+    )
     return Claim(id=identity, channel=channel, told=counted)
 
 
@@ -267,11 +269,11 @@ def _finish(workspace: Workspace, claim: Claim, values: Mapping[int, Mapping[str
 
 
 def _end(
-    tx: sa.Connection, one: Waiting, status: DeliveryStatus, reason: str, now: datetime
+    tx: sa.Connection, delivery: Waiting, status: DeliveryStatus, reason: str, now: datetime
 ) -> None:
     tx.execute(
         sa.update(_deliveries)
-        .where(_deliveries.c.id == one.id)
+        .where(_deliveries.c.id == delivery.id)
         .values(status=status, last_error=reason, finished_at=now)
     )
 

@@ -158,12 +158,19 @@ def together(
     The first that is due takes along everything else that may be told.
     """
     may_go = [
-        one
-        for one in waiting
-        if one.ready_at <= now
-        and (_urgent(one, settings[one.model]) or not quiet(settings[one.model].quiet_hours, now))
+        delivery
+        for delivery in waiting
+        if delivery.ready_at <= now
+        and (
+            _urgent(delivery, settings[delivery.model])
+            or not quiet(settings[delivery.model].quiet_hours, now)
+        )
     ]
-    return may_go if any(_due_at(one, settings[one.model]) <= now for one in may_go) else []
+    return (
+        may_go
+        if any(_due_at(delivery, settings[delivery.model]) <= now for delivery in may_go)
+        else []
+    )
 
 
 def retry_at(

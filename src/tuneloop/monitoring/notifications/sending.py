@@ -32,15 +32,15 @@ def send(
         url = channel.resolved(environment)
     except TuneloopError as e:
         return f"{e.message} {e.remedy}"
-    with _warnings() as said:
+    with _warnings() as complaints:
         try:
             sent = _send(apprise, url, message)
         except Exception as e:  # noqa: BLE001  a plug-in of Apprise may raise anything
-            said.append(f"{type(e).__name__}: {e}")
+            complaints.append(f"{type(e).__name__}: {e}")
             sent = False
     if sent:
         return None
-    return scrubbed("; ".join(said) or "The service did not take the message.", url)
+    return scrubbed("; ".join(complaints) or "The service did not take the message.", url)
 
 
 def scrubbed(text: str, url: str) -> str:

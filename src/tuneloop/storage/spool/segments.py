@@ -93,8 +93,8 @@ def _end_of_last_line(descriptor: int, size: int) -> int:
     end = size
     while end > 0:
         start = max(0, end - _READ_BYTES)
-        found = os.pread(descriptor, end - start, start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
+        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
         end = start
     return 0
