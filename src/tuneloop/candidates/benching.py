@@ -156,9 +156,9 @@ def _target(workspace: Workspace, bundle: Bundle, open_servers: ExitStack) -> Ta
 
 def _questions(workspace: Workspace, bundle: Bundle) -> list[Question]:
     """What the bundle was asked in its evaluation, as clients send it: without its system text."""
-    row = evaluation.find(workspace, bundle.manifest["evaluation"]["id"])
+    row = evaluation.find(workspace, bundle.manifest.evaluation.id)
     asked = [a for a in evaluation.read_answers(workspace, row) if a["target"] == CANDIDATE]
-    own = {"role": "system", "content": bundle.manifest["task"]["system"]}
+    own = {"role": "system", "content": bundle.manifest.task.system}
     return [
         messages[1:] if messages[0] == own else messages
         for messages in (a["messages"] for a in asked if a["suite"] == asked[0]["suite"])

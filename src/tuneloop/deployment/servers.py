@@ -22,6 +22,7 @@ from tuneloop.deployment.rollouts import Rollout
 from tuneloop.errors import StoreError
 from tuneloop.modelfile import EndpointSettings
 from tuneloop.registry import keys, routes
+from tuneloop.registry.manifest import Manifest
 from tuneloop.storage import tables
 from tuneloop.storage.records import record_of
 from tuneloop.workspace import Workspace
@@ -193,7 +194,7 @@ def _snapshot(workspace: Workspace, before: routes.RouteSnapshot) -> routes.Rout
         under_way = {r.endpoint: r for r in rollouts.all_active(tx)}
         live = warm(tx)
         manifests = {
-            row.id: row.manifest
+            row.id: Manifest.of(row.manifest)
             for row in tx.execute(sa.select(tables.bundles).where(tables.bundles.c.id.in_(live)))
         }
         allowed, secret = keys.for_gateway(tx), keys.gateway_secret(tx)
@@ -279,18 +280,18 @@ def _has_targets(route: routes.Endpoint, targets: Mapping[str, routes.Target]) -
     return all(arm.bundle in targets for arm in route.arms)
 
 
-def target(bundle: str, manifest: Mapping[str, Any], base_url: str) -> routes.Target:
+def target(bundle: str, manifest: Manifest, base_url: str) -> routes.Target:
     """How a bundle's server is asked: under its own name, with its system text and sampling.
 
     `base_url` is that of a server of ours; one that somebody else runs has its own address.
     """
-    address = address_in(manifest["serving"])
+    address = address_in(manifest.serving.conditions)
     return routes.Target(
         base_url=address.base_url if address else base_url,
         served_name=address.served_name if address else bundle,
         api_key_env=address.api_key_env if address else None,
-        system=manifest["task"]["system"] or None,
-        sampling=dict(manifest["serving"]["sampling"]),
+        system=manifest.task.system or None,
+        sampling=dict(manifest.serving.sampling),
     )
 
 

@@ -60,8 +60,8 @@ def reach(workspace: Workspace, datasets: Collection[str]) -> Reach:
             ReachedBundle(
                 id=one.id,
                 model=one.model,
-                dataset=one.manifest["artifacts"]["dataset"],
-                evaluation=str(one.manifest["evaluation"].get("id", "")),
+                dataset=one.manifest.artifacts.dataset,
+                evaluation=one.manifest.evaluation.id,
                 aliases=tuple(sorted(row.name for row in aliases if row.bundle == one.id)),
                 endpoints=tuple(
                     sorted(
@@ -71,6 +71,6 @@ def reach(workspace: Workspace, datasets: Collection[str]) -> Reach:
                 ),
             )
             for one in bundles.listing(workspace)
-            if one.manifest["artifacts"].get("dataset") in wanted
+            if one.manifest.artifacts.dataset in wanted
         ),
     )

@@ -199,7 +199,7 @@ def _evaluated(
             _export_and_evaluate(project, cycle, dataset, run, plan, afresh=afresh)
         bundle = project.bundle(cycle.made("evaluate")["bundle"])
         verdict = candidates.verdict_of(bundle)
-        same_gates = bundle.manifest["evaluation"]["gates"] == plan.gate_lock.digest
+        same_gates = bundle.manifest.evaluation.gates == plan.gate_lock.digest
         if same_gates and production(project) in (bundle.id, verdict.compared_with):
             return bundle
         project.progress.note(
@@ -239,11 +239,11 @@ def _equal_candidate(project: Project, run: TrainingRun, plan: EvaluationPlan) -
     made = (
         bundle
         for bundle in bundles.listing(project.workspace, model=project.model.name)
-        if bundle.manifest["training"]["run"] == run.id
-        and bundle.manifest["task"] == candidates.task_part(project)
-        and bundle.manifest["serving"]["settings"] == candidates.serving_settings(project)
-        and bundle.manifest["evaluation"]["settings"] == candidates.evaluation_settings(project)
-        and bundle.manifest["evaluation"]["gates"] == plan.gate_lock.digest
+        if bundle.manifest.training.run == run.id
+        and bundle.manifest.task.as_json() == candidates.task_part(project)
+        and bundle.manifest.serving.settings == candidates.serving_settings(project)
+        and bundle.manifest.evaluation.settings == candidates.evaluation_settings(project)
+        and bundle.manifest.evaluation.gates == plan.gate_lock.digest
     )
     return next(made, None)
 

@@ -74,7 +74,7 @@ def held_back(
         return finish(cycle, "stopped", outcome, bundle=bundle, refused=True)
     missing = [one for one in standings if not one.granted]
     if missing:
-        read = f"tuneloop evaluation show {bundle.manifest['evaluation']['id']}"
+        read = f"tuneloop evaluation show {bundle.manifest.evaluation.id}"
         give = "; ".join(
             f"{one.kind}: {one.reason}: tuneloop approve {bundle.short} --kind {one.kind}"
             for one in missing

@@ -233,7 +233,7 @@ def _run_in_production(workspace: Workspace, model: str) -> TrainingRun:
             "training.start_from is production, and nothing is in production.",
             remedy="Set training.start_from: sft.",
         )
-    return find(workspace, bundles.find(workspace, alias.bundle).manifest["training"]["run"])
+    return find(workspace, bundles.find(workspace, alias.bundle).manifest.training.run)
 
 
 def _adapter(workspace: Workspace, run: TrainingRun) -> Path:

@@ -21,6 +21,7 @@ from tuneloop.registry import bundle as bundles
 from tuneloop.storage import records as storage_records
 from tuneloop.storage import tables
 from tuneloop.storage.records import Records
+from tuneloop.testing.manifest import manifest_of
 from tuneloop.workspace import Workspace
 
 
@@ -49,7 +50,7 @@ def make_bundle(workspace: Workspace, seed: int, folder: Path) -> str:
     folder.mkdir(exist_ok=True)
     (folder / "weights").write_text(str(seed))
     digest = workspace.artifacts.put(folder, kind="export")
-    content = bundles.manifest(
+    content = manifest_of(
         model="router",
         base={"digest": "b" * 64},
         artifacts={"export": digest},

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from live_desk import make_loop
 from tuneloop.cli import main as cli
 from tuneloop.registry import bundle as bundles
+from tuneloop.registry.manifest import PARTS, Evaluated, Manifest, Part, Serving
 from tuneloop.storage import tables
 from tuneloop.workspace import FOLDER, Workspace
 
@@ -54,6 +58,55 @@ def test_a_stored_bundle_is_shown_to_the_byte(workspace: Workspace, name: str) -
     assert bundles.find(workspace, IDS[name]).id == IDS[name]
     shown = json.loads(printed("show", IDS[name], "--json"))
     assert json.dumps(shown["manifest"]) == json.dumps(STORED[name])
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_a_bundle_that_is_registered_again_is_the_same(workspace: Workspace, name: str) -> None:
+    read = bundles.find(workspace, IDS[name]).manifest
+    folder = workspace.folder("work/export")
+    (folder / "weights").write_text("w")
+    assert workspace.artifacts.put(folder, kind="export") == STORED[name]["artifacts"]["export"]
+    assert bundles.register(workspace, read).id == IDS[name]
+    with workspace.records.begin() as tx:
+        tx.execute(sa.delete(tables.bundles))
+    assert bundles.register(workspace, read).id == IDS[name]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@pytest.mark.parametrize("part", PARTS.values())
+@given(data=st.data())
+def test_a_part_is_written_as_it_was_read(part: type[Part], data: st.DataObject) -> None:
+    """With any of its fields, null or not, in any order, and any that are not known here."""
+    known = st.sampled_from([one.name for one in fields(part)])
+    stored = data.draw(st.dictionaries(known | st.text(max_size=9), JSON, max_size=8))
+    assert json.dumps(part.of(stored).as_json()) == json.dumps(stored)
+
+
+def test_a_part_that_is_made_says_null_or_nothing_as_it_always_did() -> None:
+    made = Evaluated(id="e-1", verdict="passed").as_json()
+    assert made["production"] is None and made["latency_p95_ms"] is None
+    assert "repeatability" not in made
+    assert "proof" not in Serving(backend="llama.cpp").as_json()
+
+
+def test_what_a_backend_wrote_of_itself_is_told_from_the_rest() -> None:
+    there = Manifest.of(STORED["served elsewhere"]).serving
+    assert there.proof == {"by": "answers", "compared": 12, "agreed": 11}
+    assert set(there.conditions) == {"address", "parallel_requests", "offers"}
+    first = Manifest.of(STORED["the first"]).serving
+    assert "flash_attention" not in first.conditions and first.server is None
+
+
+def test_a_notebook_that_asks_for_a_part_by_name_gets_it_and_is_told() -> None:
+    first = STORED["the first"]
+    with pytest.warns(DeprecationWarning, match=r"bundle\.manifest\.serving"):
+        assert Manifest.of(first)["serving"] == first["serving"]
 
 
 def test_two_bundles_differ_in_what_their_manifests_say(workspace: Workspace) -> None:
