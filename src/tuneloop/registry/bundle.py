@@ -12,9 +12,11 @@ import sqlalchemy as sa
 
 from tuneloop.errors import CorruptArtifactError, UsageError
 from tuneloop.hashing import digest_json, short
+from tuneloop.registry import aliases
 from tuneloop.registry.manifest import Manifest
 from tuneloop.storage import tables
 from tuneloop.storage.records import record_of
+from tuneloop.storage.references import meant_by
 from tuneloop.workspace import Workspace
 
 _MIN_PREFIX = 4
@@ -71,24 +73,21 @@ def find(workspace: Workspace, reference: str, *, model: str | None = None) -> B
         UsageError: no bundle, or more than one, is meant.
         CorruptArtifactError: the stored manifest does not match its id.
     """
-    query = sa.select(tables.bundles)
+    table = tables.bundles
+    query = sa.select(table.c.id)
     with workspace.records.begin() as tx:
         if model is not None:
-            query = query.where(tables.bundles.c.model == model)
-            target = tx.execute(
-                sa.select(tables.aliases.c.bundle).where(
-                    tables.aliases.c.model == model, tables.aliases.c.name == reference
-                )
-            ).scalar()
-            reference = target or reference
-        rows = tx.execute(
-            query.where(tables.bundles.c.id.startswith(reference, autoescape=True))
-        ).all()
-    if len(rows) != 1 or len(reference) < _MIN_PREFIX:
-        of = f" of {model}" if model else ""
-        what = f"is not the id of a bundle{of}" if not rows else "is not enough of a bundle's id"
-        raise UsageError(f"{reference!r} {what}.", remedy="See them with: tuneloop bundle list")
-    return _checked(rows[0])
+            query = query.where(table.c.model == model)
+            alias = aliases.read(tx, model).get(reference)
+            reference = alias.bundle if alias else reference
+        ids = tx.execute(query).scalars().all()
+        meant = meant_by(ids, reference, lambda identity: (identity,), least=_MIN_PREFIX)
+        if len(meant) == 1:
+            return _checked(tx.execute(sa.select(table).where(table.c.id == meant[0])).one())
+    begun_so = meant or any(identity.startswith(reference) for identity in ids)
+    of = f" of {model}" if model else ""
+    what = "is not enough of a bundle's id" if begun_so else f"is not the id of a bundle{of}"
+    raise UsageError(f"{reference!r} {what}.", remedy="See them with: tuneloop bundle list")
 
 
 def listing(workspace: Workspace, *, model: str | None = None) -> list[Bundle]:

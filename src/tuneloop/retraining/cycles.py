@@ -19,6 +19,7 @@ from tuneloop.hashing import digest_json
 from tuneloop.project import Project
 from tuneloop.registry import audit
 from tuneloop.storage import tables
+from tuneloop.storage.references import LATEST, one_named
 from tuneloop.workspace import Workspace
 
 Status = Literal["asked", "running", "waiting", "finished", "stopped", "failed", "cancelled"]
@@ -130,23 +131,19 @@ def newest(workspace: Workspace, model: str) -> Cycle | None:
         return _newest(tx, model)
 
 
-def find(workspace: Workspace, model: str, reference: str = "latest") -> Cycle:
+def find(workspace: Workspace, model: str, reference: str = LATEST) -> Cycle:
     """A cycle by id, its beginning, or `latest`.
 
     Raises:
         UsageError: none, or more than one, is meant.
     """
-    cycles = listing(workspace, model)
-    if reference == "latest":
-        found = cycles[:1]
-    else:
-        found = [cycle for cycle in cycles if cycle.id.startswith(reference)]
-    if len(found) != 1:
-        raise UsageError(
-            f"{reference!r} names {len(found)} cycles of {model}; expected one.",
-            remedy="See them with: tuneloop cycle list",
-        )
-    return found[0]
+    return one_named(
+        listing(workspace, model),
+        reference,
+        lambda cycle: (cycle.id,),
+        what=f"cycles of {model}",
+        remedy="See them with: tuneloop cycle list",
+    )
 
 
 def asked_by(workspace: Workspace, cycle: Cycle) -> str | None:
