@@ -20,7 +20,6 @@ from tuneloop.evaluation.gates import GateLock, GateOutcome, SuiteSize
 from tuneloop.evaluation.report import CANDIDATE
 from tuneloop.modelfile import BenchSettings, ModelSettings
 from tuneloop.project import Project
-from tuneloop.registry import aliases
 from tuneloop.registry.bundle import Bundle
 from tuneloop.registry.routes import Target
 from tuneloop.workspace import Workspace
@@ -128,8 +127,8 @@ def judge(
 
 def _other(project: Project, bundle: Bundle, against: str | None) -> Bundle | None:
     """None where there is nothing to compare with: not yet, or it is the same bundle."""
-    live = aliases.current(project.workspace, project.model.name)
-    if against is None or (against == "production" and "production" not in live):
+    live = project.in_production()
+    if against is None or (against == "production" and live is None):
         return None
     found = project.bundle(against)
     return None if found.id == bundle.id else found

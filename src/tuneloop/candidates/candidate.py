@@ -204,12 +204,11 @@ def roll_out(project: Project, bundle: Bundle) -> Rollout:
     """Verify, load, smoke-test and begin a rollout on the model file's plan."""
     workspace, name = project.workspace, project.model.endpoint_name
     project.ingest()
-    production = aliases.current(workspace, project.model.name).get("production")
     plan = outcomes.plan_for(
         workspace.traffic,
         project.model.rollout,
         endpoint=name,
-        bundle=production.bundle if production else "",
+        bundle=project.in_production() or "",
         now=workspace.now(),
     )
     return release.roll_out(
@@ -282,9 +281,9 @@ def _references(
     other suites are compared with nobody.
     """
     found: dict[str, Subject] = {}
-    alias = aliases.current(project.workspace, project.model.name).get("production")
-    if alias is not None and (without is None or alias.bundle != without.id):
-        bundle = bundles.find(project.workspace, alias.bundle)
+    live = project.in_production()
+    if live is not None and (without is None or live != without.id):
+        bundle = bundles.find(project.workspace, live)
         target = serving.bundle_target(project.workspace, open_servers, bundle)
         known = trained_on.known_to_bundle(project, bundle, plan.suites)
         found["production"] = replace(
@@ -385,9 +384,9 @@ _RUN_FIGURES = ("latency", "tokens", "error")
 
 
 def _name_candidate(project: Project, bundle: Bundle) -> None:
-    known = aliases.current(project.workspace, project.model.name)
-    if "production" in known and known["production"].bundle == bundle.id:
+    if project.in_production() == bundle.id:
         return
+    known = aliases.current(project.workspace, project.model.name)
     with project.workspace.records.begin() as tx:
         aliases.move(
             tx,

@@ -16,8 +16,9 @@ import msgspec
 import sqlalchemy as sa
 from filelock import FileLock
 
-from tuneloop.deployment import rollouts
+from tuneloop.deployment import endpoints, rollouts
 from tuneloop.deployment.backends.base import address_in
+from tuneloop.deployment.endpoints import Endpoint
 from tuneloop.deployment.rollouts import Rollout
 from tuneloop.errors import StoreError
 from tuneloop.modelfile import EndpointSettings
@@ -58,7 +59,7 @@ def find(workspace: Workspace, bundle: str) -> ModelServer | None:
 def not_ready(workspace: Workspace) -> tuple[list[ModelServer], list[ModelServer]]:
     """The wanted servers that are not ready: those of bundles in production, and the others."""
     with workspace.records.begin() as tx:
-        in_production = set(tx.execute(sa.select(tables.endpoints.c.bundle)).scalars())
+        in_production = {endpoint.bundle for endpoint in endpoints.read(tx)}
     missing = [one for one in listing(workspace) if one.wanted and one.status != "ready"]
     return (
         [one for one in missing if one.bundle in in_production],
@@ -111,9 +112,8 @@ def release_unused(workspace: Workspace, *, keep: set[str]) -> None:
 
 def warm(tx: sa.Connection) -> set[str]:
     """The bundles that must be able to answer: production, previous, a rollout's candidate."""
-    endpoints = tx.execute(sa.select(tables.endpoints)).all()
-    found = {bundle for row in endpoints for bundle in (row.bundle, row.previous) if bundle}
-    return found | {rollout.candidate for rollout in rollouts.all_active(tx)}
+    kept = {bundle for one in endpoints.read(tx) for bundle in (one.bundle, one.previous) if bundle}
+    return kept | {rollout.candidate for rollout in rollouts.all_active(tx)}
 
 
 def rolling_out(workspace: Workspace) -> bool:
@@ -190,7 +190,7 @@ def _snapshot(workspace: Workspace, before: routes.RouteSnapshot) -> routes.Rout
     """The routes as the records say, `before` where a server is not ready; its version stays."""
     with workspace.records.begin() as tx:
         servers = tx.execute(sa.select(tables.model_servers)).all()
-        endpoints = tx.execute(sa.select(tables.endpoints)).all()
+        served = endpoints.read(tx)
         under_way = {r.endpoint: r for r in rollouts.all_active(tx)}
         live = warm(tx)
         manifests = {
@@ -205,30 +205,30 @@ def _snapshot(workspace: Workspace, before: routes.RouteSnapshot) -> routes.Rout
     }
     ready = {row.bundle for row in servers if row.status == "ready"}
     table = {}
-    for row in endpoints:
-        route = _route(row, before.endpoints.get(row.name), targets, ready)
+    for endpoint in served:
+        route = _route(endpoint, before.endpoints.get(endpoint.name), targets, ready)
         if route is not None:
-            table[row.name] = _rolled_out(route, under_way.get(row.name), targets)
+            table[endpoint.name] = _rolled_out(route, under_way.get(endpoint.name), targets)
     return msgspec.structs.replace(
         before, endpoints=table, bundles=targets, keys=allowed, secret=secret
     )
 
 
 def _route(
-    row: sa.Row[Any],
+    endpoint: Endpoint,
     before: routes.Endpoint | None,
     targets: Mapping[str, routes.Target],
     ready: set[str],
 ) -> routes.Endpoint | None:
     """Where an endpoint's requests go; None while nothing is known that could answer them."""
-    rules = _rules(row.settings)
-    if before is not None and row.bundle not in ready and _has_targets(before, targets):
+    rules = _rules(endpoint.settings)
+    if before is not None and endpoint.bundle not in ready and _has_targets(before, targets):
         return msgspec.structs.replace(before, **rules)
-    if row.bundle not in targets:
+    if endpoint.bundle is None or endpoint.bundle not in targets:
         return None
     return routes.Endpoint(
-        arms=(routes.Arm(bundle=row.bundle),),
-        previous=row.previous if row.previous in targets else None,
+        arms=(routes.Arm(bundle=endpoint.bundle),),
+        previous=endpoint.previous if endpoint.previous in targets else None,
         **rules,
     )
 

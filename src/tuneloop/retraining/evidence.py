@@ -36,7 +36,7 @@ def gather(project: Project, *, now: datetime) -> Evidence:
         StoreError: a store fails.
     """
     workspace, model = project.workspace, project.model
-    alias = aliases.current(workspace, model.name).get("production")
+    alias = aliases.in_production(workspace, model.name)
     bundle = bundles.find(workspace, alias.bundle) if alias else None
     since = alias.moved_at if alias else None
     past = cycles.listing(workspace, model.name)

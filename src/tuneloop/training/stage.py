@@ -228,7 +228,7 @@ def _start_of_preferences(
 
 
 def _run_in_production(workspace: Workspace, model: str) -> TrainingRun:
-    alias = aliases.current(workspace, model).get("production")
+    alias = aliases.in_production(workspace, model)
     if alias is None:
         raise TrainingError(
             "training.start_from is production, and nothing is in production.",

@@ -243,8 +243,18 @@ def test_two_first_deployments_at_the_same_moment(shared: Workspace, tmp_path: P
     with shared.records.begin() as tx:
         tx.execute(
             sa.insert(tables.endpoints).values(
-                name="router", model="router", bundle=one, previous=None, settings={}, revision=1
+                name="router", model="router", settings={}, revision=1
             )
+        )
+        aliases.move(
+            tx,
+            model="router",
+            name="production",
+            bundle=one,
+            expected=None,
+            actor="ann",
+            reason="first",
+            now=shared.now(),
         )
         second.start()
         waiting = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")

@@ -88,7 +88,7 @@ def test_a_field_without_a_column_is_no_silent_default(workspace: Workspace) -> 
         (AuditEvent, tables.audit_events, ()),
         (Bundle, tables.bundles, ()),
         (DatasetVersion, tables.dataset_versions, ("report",)),
-        (Endpoint, tables.endpoints, ()),
+        (Endpoint, tables.endpoints, ("bundle", "previous")),
         (Entry, tables.approvals, ()),
         (Evaluation, tables.evaluations, ()),
         (ModelServer, tables.model_servers, ()),
