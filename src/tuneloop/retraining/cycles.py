@@ -19,6 +19,7 @@ from tuneloop.hashing import digest_json
 from tuneloop.project import Project
 from tuneloop.registry import audit
 from tuneloop.storage import tables
+from tuneloop.storage.records import record_of
 from tuneloop.storage.references import LATEST, one_named
 from tuneloop.workspace import Workspace
 
@@ -122,7 +123,7 @@ def fail(workspace: Workspace, cycle: Cycle, why: str, *, actor: str) -> None:
 def listing(workspace: Workspace, model: str, *, limit: int | None = None) -> list[Cycle]:
     """All cycles of a model, the newest first."""
     with workspace.records.begin() as tx:
-        return [_cycle(row) for row in tx.execute(_of(model).limit(limit))]
+        return [record_of(Cycle, row) for row in tx.execute(_of(model).limit(limit))]
 
 
 def newest(workspace: Workspace, model: str) -> Cycle | None:
@@ -194,7 +195,7 @@ def newest_row(tx: sa.Connection, model: str) -> sa.Row[Any] | None:
 
 def _newest(tx: sa.Connection, model: str) -> Cycle | None:
     row = newest_row(tx, model)
-    return _cycle(row) if row else None
+    return record_of(Cycle, row) if row else None
 
 
 def _of(model: str) -> sa.Select[Any]:
@@ -203,17 +204,4 @@ def _of(model: str) -> sa.Select[Any]:
         sa.select(table)
         .where(table.c.model == model)
         .order_by(table.c.created_at.desc(), table.c.id.desc())
-    )
-
-
-def _cycle(row: sa.Row[Any]) -> Cycle:
-    return Cycle(
-        id=row.id,
-        model=row.model,
-        status=row.status,
-        reason=row.reason,
-        outcome=row.outcome,
-        steps=row.steps,
-        created_at=row.created_at,
-        finished_at=row.finished_at,
     )
