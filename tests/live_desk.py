@@ -15,6 +15,7 @@ from tuneloop.project import Project
 from tuneloop.registry import aliases, bundle
 from tuneloop.registry.bundle import Bundle
 from tuneloop.storage.spool import new_id
+from tuneloop.testing.manifest import manifest_of
 from tuneloop.workspace import Workspace
 
 SCHEMA = {
@@ -40,7 +41,7 @@ def put_live(loop: Loop, *, evaluation: str = "", system: str = "") -> Bundle:
     task = model.task.model_copy(update={"system": system or model.task.system})
     made = bundle.register(
         workspace,
-        bundle.manifest(
+        manifest_of(
             model=model.name,
             base={},
             artifacts={},

@@ -26,7 +26,7 @@ def effects(desk: Desk) -> Mapping[str, tuple[int, int]]:
     runs, made = loop.training_runs(), bundles.listing(loop.workspace, model=name)
     done = evaluations.find_all(loop.workspace, model=name)
     events = Counter(e.action for e in audit.listing(loop.workspace, name, limit=10_000))
-    exports = {bundle.manifest["artifacts"]["export"] for bundle in made}
+    exports = {bundle.manifest.artifacts.export for bundle in made}
     rolled = loop.rollouts()
     return {
         "dataset versions": (len(loop.dataset_versions()), CYCLES),

@@ -26,6 +26,7 @@ from tuneloop.deployment.processes import free_port
 from tuneloop.deployment.rollout_plan import Guard, RolloutPlan
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
+from tuneloop.testing.manifest import manifest_of
 from tuneloop.workspace import FOLDER, Workspace
 
 ENDPOINT = "router"
@@ -162,7 +163,7 @@ class Desk:
         folder = self.workspace.folder(f"work/{name}")
         shutil.copy(self._model, folder / "model.gguf")
         (folder / "note").write_text(name)  # the bundles share their weights and nothing else
-        content = bundles.manifest(
+        content = manifest_of(
             model=ENDPOINT,
             base={},
             artifacts={"export": self.workspace.artifacts.put(folder, kind="export")},

@@ -8,6 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
+from tuneloop.registry.manifest import Manifest, Task
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from measuring import Measuring
@@ -64,7 +66,7 @@ def main() -> None:
             bundle=Bundle(
                 id=WINDOW.bundle,
                 model="desk",
-                manifest={"task": TASK, "evaluation": {}},
+                manifest=Manifest(task=Task.of(TASK)),
                 created_at=END,
             ),
             window=WINDOW,

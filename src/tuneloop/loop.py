@@ -51,14 +51,13 @@ from tuneloop.setup import names
 from tuneloop.status import screen as status
 from tuneloop.status.screen import Status
 from tuneloop.storage.ingest import IngestReport
+from tuneloop.storage.references import LATEST
 from tuneloop.storage.retention import Pruned
 from tuneloop.training import stage as runs
 from tuneloop.training.stage import TrainingRun
 from tuneloop.under_way import UnderWay
 from tuneloop.worker import process as worker_process
 from tuneloop.workspace import Workspace
-
-LATEST = "latest"
 
 
 @checked_methods
@@ -255,19 +254,14 @@ class Loop:
         return evaluations.find_all(self.workspace, model=self.model.name)
 
     def evaluation(self, reference: str = LATEST) -> Evaluation:
-        """An evaluation by id, or `latest` (the newest finished one).
+        """An evaluation by id, its beginning, or `latest` (the newest finished one).
 
         Raises:
-            UsageError: `latest`, and none is finished.
-            EvaluationError: there is none with this id.
+            UsageError: more than one is meant; or `latest`, and none is finished.
+            EvaluationError: no id begins so.
         """
 
-        if reference != LATEST:
-            return evaluations.find(self.workspace, reference)
-        finished = [one for one in self.evaluations() if one.status == "finished"]
-        if not finished:
-            raise UsageError("There is no finished evaluation.", remedy="Make one: tuneloop run")
-        return finished[0]
+        return evaluations.named(self.workspace, self.model.name, reference)
 
     def report(self, evaluation: Evaluation) -> Report:
         """The report of a finished evaluation.

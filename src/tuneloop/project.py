@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from tuneloop import modelfile, under_way
 from tuneloop.modelfile import ModelFile, ModelSettings
 from tuneloop.progress import Progress, Silent
+from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.base_model import BaseModel, base_spec, resolve_base
 from tuneloop.registry.bundle import Bundle
@@ -94,6 +95,11 @@ class Project:
             CorruptArtifactError: the stored manifest does not match its id.
         """
         return bundles.find(self.workspace, reference, model=self.model.name)
+
+    def in_production(self) -> str | None:
+        """The id of the bundle in production; None before the first."""
+        alias = aliases.in_production(self.workspace, self.model.name)
+        return alias.bundle if alias else None
 
     def base(self) -> BaseModel:
         """The base model, fetched or found, with its content hash.

@@ -189,7 +189,7 @@ def bundle_target(workspace: Workspace, open_servers: ExitStack, bundle: Bundle)
         lambda: bundle_server.opened(workspace, bundle),
         identity=bundle.id,
         sampling=sampling_in(bundle),
-        anew=table.backend_of(bundle.manifest["serving"]).anew,
+        anew=table.backend_of(bundle.manifest.serving).anew,
     )
 
 
@@ -217,7 +217,7 @@ def server_of(
 
 def sampling_in(bundle: Bundle) -> Sampling:
     """How a bundle draws its answers wherever it is asked."""
-    return Sampling(**bundle.manifest["serving"]["sampling"])
+    return Sampling(**bundle.manifest.serving.sampling)
 
 
 def target_at(

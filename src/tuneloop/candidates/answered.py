@@ -33,7 +33,7 @@ def by_file(project: Project, digest: str, backend: Backend) -> dict[str, Answer
     for bundle in reversed(bundles.listing(project.workspace, model=project.model.name)):
         if _served_alike(project, bundle, digest, backend):
             try:
-                done = evaluation.find(project.workspace, bundle.manifest["evaluation"]["id"])
+                done = evaluation.find(project.workspace, bundle.manifest.evaluation.id)
                 known |= evaluation.answers_of_candidate(project.workspace, done)
             except (EvaluationError, StoreError):
                 continue  # the answers are gone or damaged: they are asked for again
@@ -55,15 +55,15 @@ def production(project: Project, bundle: Bundle, target: ChatTarget) -> Subject:
     Raises:
         EvaluationError: its own evaluation is not there.
     """
-    served, known = bundle.manifest["serving"], {}
+    served, known = bundle.manifest.serving, {}
     backend = backend_of(served)
     server = backend.version()
-    if served.get("server") == server and backend.proof is Proof.FILE:
-        own = evaluation.find(project.workspace, bundle.manifest["evaluation"]["id"])
+    if served.server == server and backend.proof is Proof.FILE:
+        own = evaluation.find(project.workspace, bundle.manifest.evaluation.id)
         known = evaluation.answers_of_candidate(project.workspace, own)
     return Subject(
         target=target,
-        system=bundle.manifest["task"]["system"],
+        system=bundle.manifest.task.system,
         known=known,
         conditions=short(digest_text(server)),
     )
@@ -101,11 +101,11 @@ def repeats_of(project: Project, digest: str) -> Repeats | None:
     """How well the answers of a file with this digest repeated when that was measured."""
     backend = serving.backend_of(project.model)
     for bundle in bundles.listing(project.workspace, model=project.model.name):
-        figure = bundle.manifest["evaluation"].get("repeatability")
+        figure = bundle.manifest.evaluation.repeatability
         if figure is None or not _served_alike(project, bundle, digest, backend):
             continue
         try:
-            done = evaluation.find(project.workspace, bundle.manifest["evaluation"]["id"])
+            done = evaluation.find(project.workspace, bundle.manifest.evaluation.id)
             rows = evaluation.read_answers(project.workspace, done)
         except (EvaluationError, StoreError):
             continue
@@ -116,7 +116,7 @@ def repeats_of(project: Project, digest: str) -> Repeats | None:
 
 
 def _served_alike(project: Project, bundle: Bundle, digest: str, backend: Backend) -> bool:
-    served, held_to = bundle.manifest["serving"], bundle.manifest["evaluation"]["settings"]
+    served, held_to = bundle.manifest.serving.as_json(), bundle.manifest.evaluation.settings
     now = serving.conditions(project.model, backend, digest=digest)
     return (
         backend.proof is Proof.FILE

@@ -84,9 +84,9 @@ def _traffic(project: Project, *, since: datetime, limit: int) -> _Traffic:
 
 
 def _ask(project: Project, bundle: Bundle, traffic: _Traffic) -> list[Answer]:
-    served = bundle.manifest["serving"]
+    served = bundle.manifest.serving
     asking = Asking(
-        at_a_time=min(replay.AT_A_TIME, backend_of(served).concurrency(served)),
+        at_a_time=min(replay.AT_A_TIME, backend_of(served).concurrency(served.as_json())),
         total_seconds=traffic.settings.total_seconds,
         redact=traffic.settings.redact,
     )
@@ -96,7 +96,7 @@ def _ask(project: Project, bundle: Bundle, traffic: _Traffic) -> list[Answer]:
 
 
 def _judged(project: Project, bundle: Bundle, traffic: _Traffic, answers: list[Answer]) -> Backtest:
-    store, fits = project.workspace.traffic, declared_form(bundle.manifest["task"])
+    store, fits = project.workspace.traffic, declared_form(bundle.manifest.task.as_json())
     rows, rollout = traffic.captured.rows, project.model.rollout
     corrections = replay.corrections(
         store, [row["id"] for row in rows], since=traffic.since, fits=fits
@@ -136,9 +136,7 @@ def _judged(project: Project, bundle: Bundle, traffic: _Traffic, answers: list[A
 
 def _trained_on(project: Project, bundle: Bundle) -> frozenset[str]:
     """The interactions whose approved correction is among the bundle's training rows."""
-    version = versions.load(
-        project.workspace, project.model.name, bundle.manifest["dataset"]["digest"]
-    )
+    version = versions.load(project.workspace, project.model.name, bundle.manifest.dataset.digest)
     rows = versions.read_examples(project.workspace, version, "train")
     reviewed = {row.tags["review"] for row in rows if "review" in row.tags}
     items = review.listing(project.workspace, project.model.name, status="approved")

@@ -20,7 +20,6 @@ from tuneloop.evaluation.gates import GateLock, GateOutcome, SuiteSize
 from tuneloop.evaluation.report import CANDIDATE
 from tuneloop.modelfile import BenchSettings, ModelSettings
 from tuneloop.project import Project
-from tuneloop.registry import aliases
 from tuneloop.registry.bundle import Bundle
 from tuneloop.registry.routes import Target
 from tuneloop.workspace import Workspace
@@ -128,8 +127,8 @@ def gate_outcome(
 
 def _other(project: Project, bundle: Bundle, against: str | None) -> Bundle | None:
     """None where there is nothing to compare with: not yet, or it is the same bundle."""
-    live = aliases.current(project.workspace, project.model.name)
-    if against is None or (against == "production" and "production" not in live):
+    live = project.in_production()
+    if against is None or (against == "production" and live is None):
         return None
     found = project.bundle(against)
     return None if found.id == bundle.id else found
@@ -156,9 +155,9 @@ def _target(workspace: Workspace, bundle: Bundle, open_servers: ExitStack) -> Ta
 
 def _questions(workspace: Workspace, bundle: Bundle) -> list[Question]:
     """What the bundle was asked in its evaluation, as clients send it: without its system text."""
-    row = evaluation.find(workspace, bundle.manifest["evaluation"]["id"])
+    row = evaluation.find(workspace, bundle.manifest.evaluation.id)
     asked = [a for a in evaluation.read_answers(workspace, row) if a["target"] == CANDIDATE]
-    own = {"role": "system", "content": bundle.manifest["task"]["system"]}
+    own = {"role": "system", "content": bundle.manifest.task.system}
     return [
         messages[1:] if messages[0] == own else messages
         for messages in (a["messages"] for a in asked if a["suite"] == asked[0]["suite"])

@@ -29,6 +29,17 @@ from tuneloop.project import Project
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
+from tuneloop.registry.manifest import (
+    Artifacts,
+    Base,
+    Dataset,
+    Evaluated,
+    Manifest,
+    Routing,
+    Serving,
+    Task,
+    Training,
+)
 from tuneloop.training.stage import TrainingRun
 from tuneloop.workspace import Workspace
 
@@ -124,13 +135,11 @@ def evaluate_bundle(project: Project, bundle: Bundle) -> Evaluation:
     Raises:
         EvaluationError: it was trained on every case of a suite, or a server does not answer.
     """
-    dataset = versions.load(
-        project.workspace, project.model.name, bundle.manifest["dataset"]["digest"]
-    )
+    dataset = versions.load(project.workspace, project.model.name, bundle.manifest.dataset.digest)
     plan = plan_for(
         project,
         dataset,
-        system=bundle.manifest["task"]["system"],
+        system=bundle.manifest.task.system,
         sampling=serving.sampling_in(bundle),
     )
     plan = plan.without(trained_on.known_to_bundle(project, bundle, plan.suites))
@@ -151,22 +160,22 @@ def evaluate_bundle(project: Project, bundle: Bundle) -> Evaluation:
 
 def decision_of(bundle: Bundle) -> Decision:
     """Whether the bundle may replace what was in production when it was evaluated."""
-    found = bundle.manifest["evaluation"]
-    production = found["comparisons"].get("production")
+    found = bundle.manifest.evaluation
+    production = found.comparisons.get("production")
     return decide(
-        gates=found["verdict"],
-        gates_reason=found["reason"],
+        gates=found.verdict,
+        gates_reason=found.reason,
         production=None if production is None else Standing(**production),
     )
 
 
 def verdict_of(bundle: Bundle) -> JudgedCandidate:
     """How the bundle was judged, and against what."""
-    found = bundle.manifest["evaluation"]
+    found = bundle.manifest.evaluation
     return JudgedCandidate(
         bundle=bundle.id,
-        gates=found["verdict"],
-        compared_with=found.get("production"),
+        gates=found.verdict,
+        compared_with=found.production,
         decision=decision_of(bundle),
     )
 
@@ -195,12 +204,11 @@ def roll_out(project: Project, bundle: Bundle) -> Rollout:
     """Verify, load, smoke-test and begin a rollout on the model file's plan."""
     workspace, name = project.workspace, project.model.endpoint_name
     project.ingest()
-    production = aliases.current(workspace, project.model.name).get("production")
     plan = outcomes.plan_for(
         workspace.traffic,
         project.model.rollout,
         endpoint=name,
-        bundle=production.bundle if production else "",
+        bundle=project.in_production() or "",
         now=workspace.now(),
     )
     return release.roll_out(
@@ -217,7 +225,7 @@ def roll_out(project: Project, bundle: Bundle) -> Rollout:
 def probes_of(workspace: Workspace, bundle: Bundle) -> list[Probe]:
     """Queries for the smoke test, spread over the cases that the bundle was evaluated on."""
     greedy = serving.sampling_in(bundle).temperature == 0
-    row = evaluation.find(workspace, bundle.manifest["evaluation"]["id"])
+    row = evaluation.find(workspace, bundle.manifest.evaluation.id)
     answers = evaluation.read_answers(workspace, row)
     main = answers[0]["suite"] if answers else ""
     base = {a["case"]: a["answer"]["text"] for a in answers if a["target"] == "base"}
@@ -273,9 +281,9 @@ def _references(
     other suites are compared with nobody.
     """
     found: dict[str, Subject] = {}
-    alias = aliases.current(project.workspace, project.model.name).get("production")
-    if alias is not None and (without is None or alias.bundle != without.id):
-        bundle = bundles.find(project.workspace, alias.bundle)
+    live = project.in_production()
+    if live is not None and (without is None or live != without.id):
+        bundle = bundles.find(project.workspace, live)
         target = serving.bundle_target(project.workspace, open_servers, bundle)
         known = trained_on.known_to_bundle(project, bundle, plan.suites)
         found["production"] = replace(
@@ -305,74 +313,80 @@ def _manifest(
     exported: Exported,
     done: Evaluation,
     proof: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    base, backend = project.base(), serving.backend_of(project.model)
-    return bundles.manifest(
+) -> Manifest:
+    base = project.base()
+    return Manifest(
         model=project.model.name,
-        base={"spec": base.spec, "revision": base.revision, "digest": base.digest},
-        artifacts={
-            "dataset": dataset.digest,
-            "trained": str(run.artifact),
-            "export": exported.artifact,
-            "evaluation": str(done.artifact),
-        },
-        dataset={
-            "digest": dataset.digest,
-            "label": dataset.label,
-            "rows_train": dataset.rows_train,
-            "rows_eval": dataset.rows_eval,
-            "recipe": dataset.report["recipe"]["digest"],
-            "reviewers": list(dataset.report["reviewers"]),
-            "corrections": corrections_in(dataset),
-        },
-        training={"run": run.id, "config": run.config, "hyperparameters": run.hyperparameters},
-        task=task_part(project),
-        serving={
-            "backend": backend.name,
-            "quantisation": project.model.export.serve,
-            "file": exported.served.name,
-            "digest": exported.served.digest,
-            "chat_template": exported.chat_template,
-            **serving.conditions(project.model, backend, digest=exported.served.digest),
-            "settings": serving_settings(project),
-            **({"proof": dict(proof)} if proof else {}),
-        },
+        base=Base(spec=base.spec, revision=base.revision, digest=base.digest),
+        artifacts=Artifacts(
+            dataset=dataset.digest,
+            trained=str(run.artifact),
+            export=exported.artifact,
+            evaluation=str(done.artifact),
+        ),
+        dataset=Dataset(
+            digest=dataset.digest,
+            label=dataset.label,
+            rows_train=dataset.rows_train,
+            rows_eval=dataset.rows_eval,
+            recipe=dataset.report["recipe"]["digest"],
+            reviewers=list(dataset.report["reviewers"]),
+            corrections=corrections_in(dataset),
+        ),
+        training=Training(run=run.id, config=run.config, hyperparameters=dict(run.hyperparameters)),
+        task=Task.of(task_part(project)),
+        serving=_serving_part(project, exported, proof),
         evaluation=_evaluation_part(project, done),
-        routing={
-            "endpoint": project.model.endpoint_name,
-            "rollout": project.model.rollout.model_dump(mode="json"),
-        },
+        routing=Routing(
+            endpoint=project.model.endpoint_name,
+            rollout=project.model.rollout.model_dump(mode="json"),
+        ),
     )
 
 
-def _evaluation_part(project: Project, done: Evaluation) -> dict[str, Any]:
+def _serving_part(project: Project, exported: Exported, proof: Mapping[str, Any] | None) -> Serving:
+    """With what its backend writes of itself in it, as it decides answers like the rest."""
+    backend, file = serving.backend_of(project.model), exported.served
+    return Serving.of(
+        {
+            "backend": backend.name,
+            "quantisation": project.model.export.serve,
+            "file": file.name,
+            "digest": file.digest,
+            "chat_template": exported.chat_template,
+            **serving.conditions(project.model, backend, digest=file.digest),
+            "settings": serving_settings(project),
+            **({"proof": dict(proof)} if proof else {}),
+        }
+    )
+
+
+def _evaluation_part(project: Project, done: Evaluation) -> Evaluated:
     report = evaluation.read_report(project.workspace, done)
     main = next(iter(done.figures["suites"].values()))
     latency = main.get("latency_p95_ms")
-    return {
-        "id": done.id,
-        "verdict": done.verdict,
-        "reason": report.reason,
-        "gates": done.gates,
-        "suites": done.suites,
-        "settings": evaluation_settings(project),
-        "scores": {
-            name: figure for name, figure in main.items() if not name.startswith(_RUN_FIGURES)
-        },
-        "latency_p95_ms": latency[0] if latency else None,
-        "comparisons": done.figures["comparisons"],
-        "production": report.as_json()["subjects"].get("production"),
-        **{key: done.figures[key] for key in ("repeatability",) if key in done.figures},
-    }
+    return Evaluated(
+        id=done.id,
+        verdict=done.verdict or "",
+        reason=report.reason,
+        gates=done.gates,
+        suites=done.suites,
+        settings=evaluation_settings(project),
+        scores={name: it for name, it in main.items() if not name.startswith(_RUN_FIGURES)},
+        latency_p95_ms=latency[0] if latency else None,
+        comparisons=done.figures["comparisons"],
+        production=report.as_json()["subjects"].get("production"),
+        repeatability=done.figures.get("repeatability"),
+    )
 
 
 _RUN_FIGURES = ("latency", "tokens", "error")
 
 
 def _name_candidate(project: Project, bundle: Bundle) -> None:
-    known = aliases.current(project.workspace, project.model.name)
-    if "production" in known and known["production"].bundle == bundle.id:
+    if project.in_production() == bundle.id:
         return
+    known = aliases.current(project.workspace, project.model.name)
     with project.workspace.records.begin() as tx:
         aliases.move(
             tx,

@@ -152,7 +152,7 @@ def _earlier(project: Project, run: TrainingRun) -> Iterator[tuple[str, Path]]:
     """Exports of the same weights that are whole in the store, the newest first."""
     mine, seen = _weights(project, str(run.artifact)), set()
     for bundle in bundles.listing(project.workspace, model=project.model.name):
-        artifact, trained = (bundle.manifest["artifacts"].get(k, "") for k in ("export", "trained"))
+        artifact, trained = bundle.manifest.artifacts.export, bundle.manifest.artifacts.trained
         if artifact in seen:
             continue
         seen.add(artifact)

@@ -109,9 +109,9 @@ def _refuse_shared_name(
 ) -> None:
     """A name that had other weights would answer for both, and a rollback would change nothing."""
     for bundle in bundles.listing(workspace):
-        served = bundle.manifest["serving"]
-        other = address_in(served)
-        if other is None or served.get("digest") == digest:
+        served = bundle.manifest.serving
+        other = address_in(served.conditions)
+        if other is None or served.digest == digest:
             continue
         if (other.base_url, other.served_name) == (address.base_url, address.served_name):
             raise DeploymentError(

@@ -30,8 +30,8 @@ def known_to_bundle(
     Raises:
         StoreError: the rows cannot be read.
     """
-    datasets = [bundle.manifest["dataset"]["digest"]]
-    datasets += datasets_of(project, bundle.manifest["training"]["run"])
+    datasets = [bundle.manifest.dataset.digest]
+    datasets += datasets_of(project, bundle.manifest.training.run)
     return _known(project, bundle.short, dict.fromkeys(datasets), suites)
 
 

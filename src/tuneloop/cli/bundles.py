@@ -50,8 +50,8 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
             one.short,
             ", ".join(sorted(names.get(one.id, []))),
             ago(one.created_at, now),
-            str(one.manifest["dataset"].get("label", "")),
-            str(one.manifest["evaluation"].get("verdict", "")),
+            one.manifest.dataset.label,
+            str(one.manifest.evaluation.verdict),
         )
     page(rows if found else "No bundles yet. Make one with: tuneloop run")
 
@@ -128,5 +128,5 @@ def _plain(bundle: Any) -> dict[str, Any]:
         "id": bundle.id,
         "model": bundle.model,
         "created_at": bundle.created_at,
-        "manifest": dict(bundle.manifest),
+        "manifest": bundle.manifest.as_json(),
     }

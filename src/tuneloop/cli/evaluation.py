@@ -74,7 +74,7 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
 
 @app.command()
 def show(
-    evaluation: Annotated[str, typer.Argument(help="Id, or `latest`.")],
+    evaluation: Annotated[str, typer.Argument(help="Id, its beginning, or `latest`.")],
     file: ModelOption = DEFAULT_FILE,
     html: Annotated[
         Path | None, typer.Option("--html", help="Write the report as one HTML file.")

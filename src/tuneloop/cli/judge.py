@@ -138,7 +138,7 @@ def show(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
 
 @app.command()
 def compare(
-    evaluation: Annotated[str, typer.Argument(help="Id, or `latest`.")] = "latest",
+    evaluation: Annotated[str, typer.Argument(help="Id, its beginning, or `latest`.")] = "latest",
     limit: Annotated[int, typer.Option(min=1, help="At most this many pairs.")] = 100,
     file: ModelOption = DEFAULT_FILE,
     json_: JsonOption = False,

@@ -53,7 +53,7 @@ def start(
 
 @app.command()
 def status(
-    rollout: Annotated[str, typer.Argument(help="Id, or `latest`.")] = "latest",
+    rollout: Annotated[str, typer.Argument(help="Id, its beginning, or `latest`.")] = "latest",
     follow: Annotated[
         bool, typer.Option("--follow", help="Until it is over, or a person paused it.")
     ] = False,

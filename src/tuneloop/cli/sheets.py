@@ -16,6 +16,7 @@ from tuneloop.progress import duration
 
 if TYPE_CHECKING:
     from tuneloop.registry.bundle import Bundle
+    from tuneloop.registry.manifest import Serving, Task
     from tuneloop.training.stage import TrainingRun
 
 _LINES = 2
@@ -64,31 +65,30 @@ def bundle_sheet(bundle: Bundle) -> Sheet:
     from tuneloop.deployment.backends.base import proof_sentence
     from tuneloop.evaluation.repeatability import sentence
 
-    found = bundle.manifest
-    data, training, serving = found["dataset"], found["training"], found["serving"]
-    judged = found["evaluation"]
+    made = bundle.manifest
+    data, training, serving, judged = made.dataset, made.training, made.serving, made.evaluation
     sheet = Sheet(f"{bundle.model}, bundle {bundle.short}")
     sheet.add("id", bundle.id)
     sheet.add("made", f"{bundle.created_at:%Y-%m-%d %H:%M} UTC")
-    sheet.add("base", _base(found["base"]))
+    sheet.add("base", _base(made.base.as_json()))
     sheet.add(
         "trained on",
-        f"dataset {data.get('label', short(data['digest']))}: {data.get('rows_train')} rows, "
-        f"{data.get('rows_eval')} held out",
+        f"dataset {data.label or short(data.digest)}: {data.rows_train} rows, "
+        f"{data.rows_eval} held out",
     )
-    sheet.add("corrections", data.get("corrections") or None)
-    sheet.add("reviewers", ", ".join(data.get("reviewers", ())))
-    sheet.add("training", f"run {training['run']}; {_settings(training['hyperparameters'])}")
-    sheet.add("system text", found["task"]["system"])
-    sheet.add("form", _form(found["task"]))
+    sheet.add("corrections", data.corrections or None)
+    sheet.add("reviewers", ", ".join(data.reviewers))
+    sheet.add("training", f"run {training.run}; {_settings(training.hyperparameters)}")
+    sheet.add("system text", made.task.system)
+    sheet.add("form", _form(made.task))
     sheet.add("served", _served(serving), _cannot(serving), proof_sentence(serving))
-    style = {"passed": "green", "failed": "red"}.get(str(judged["verdict"]), "yellow")
-    sheet.add("gates", f"{judged['verdict']}: {judged['reason']}", style=style)
-    for name, score in judged.get("scores", {}).items():
+    style = {"passed": "green", "failed": "red"}.get(str(judged.verdict), "yellow")
+    sheet.add("gates", f"{judged.verdict}: {judged.reason}", style=style)
+    for name, score in judged.scores.items():
         sheet.add(f"  {name}", _score(score))
-    if repeats := judged.get("repeatability"):
+    if repeats := judged.repeatability:
         sheet.add("repeats", sentence(repeats))
-    for name, one in judged.get("comparisons", {}).items():
+    for name, one in judged.comparisons.items():
         verdict = str(one.get("verdict", "")).replace("_", " ")
         sheet.add(f"against {name}", f"{verdict}: {one.get('reason', '')}")
     sheet.add("all of it", f"tuneloop bundle show {bundle.short} --json")
@@ -157,29 +157,31 @@ def _plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _form(task: Mapping[str, Any]) -> str:
-    if task.get("output_schema"):
-        fields = task["output_schema"].get("properties", {})
+def _form(task: Task) -> str:
+    if task.output_schema:
+        fields = task.output_schema.get("properties", {})
         return f"JSON with {', '.join(fields) or 'any field'}"
-    return f"pattern {task['output_pattern']}" if task.get("output_pattern") else ""
+    return f"pattern {task.output_pattern}" if task.output_pattern else ""
 
 
-def _served(serving: Mapping[str, Any]) -> str:
-    by, address = f"{serving['quantisation']} by {serving['backend']}", serving.get("address")
+def _served(serving: Serving) -> str:
+    by, conditions = f"{serving.quantisation} by {serving.backend}", serving.conditions
+    address = conditions.get("address")
     where = f" at {address['base_url']} as {address['model']}" if address else ""
-    context = serving.get("context_tokens")
+    context = conditions.get("context_tokens")
     tokens = f", {context} tokens of context" if context else ""
     return (
-        f"{by}{where}{tokens}, {serving['parallel_requests']} at a time; "
-        f"{_sampling(serving['sampling'])}"
+        f"{by}{where}{tokens}, {conditions['parallel_requests']} at a time; "
+        f"{_sampling(serving.sampling)}"
     )
 
 
-def _cannot(serving: Mapping[str, Any]) -> str:
+def _cannot(serving: Serving) -> str:
     """What a server that somebody else runs is not asked for."""
     from tuneloop.deployment.backends.base import Capability
 
-    lacks = [str(one) for one in Capability if one not in serving.get("offers", list(Capability))]
+    offers = serving.conditions.get("offers", list(Capability))
+    lacks = [str(one) for one in Capability if one not in offers]
     return f"cannot be asked there: {', '.join(lacks)}" if lacks else ""
 
 

@@ -25,7 +25,7 @@ from tuneloop.datasets.sources import Source, find_sources
 from tuneloop.datasets.split import Side, hash_share
 from tuneloop.datasets.storing import SIDES, store
 from tuneloop.datasets.validation import check_split, validate
-from tuneloop.errors import DataError, UsageError
+from tuneloop.errors import DataError
 from tuneloop.hashing import short
 from tuneloop.modelfile import ModelFile
 from tuneloop.progress import Progress, Silent
@@ -33,6 +33,7 @@ from tuneloop.registry import tombstones
 from tuneloop.registry.tombstones import Tombstones
 from tuneloop.storage import tables
 from tuneloop.storage.records import record_of
+from tuneloop.storage.references import LATEST, one_named
 from tuneloop.workspace import Workspace
 
 _MIN_PREFIX = 4
@@ -157,27 +158,21 @@ def list_versions(workspace: Workspace, model: str) -> list[DatasetVersion]:
     return [_version(row) for row in rows]
 
 
-def load(workspace: Workspace, model: str, reference: str = "latest") -> DatasetVersion:
+def load(workspace: Workspace, model: str, reference: str = LATEST) -> DatasetVersion:
     """The version that a digest, its beginning, a label or `latest` names.
 
     Raises:
         UsageError: none or several are named so.
     """
     versions = list_versions(workspace, model)
-    if reference == "latest" and versions:
-        return versions[0]
-    found = [
-        version
-        for version in versions
-        if version.label == reference
-        or (len(reference) >= _MIN_PREFIX and version.digest.startswith(reference))
-    ]
-    if len(found) == 1:
-        return found[0]
     known = ", ".join(version.label for version in versions[:5])
-    raise UsageError(
-        f"{len(found) or 'No'} dataset versions of {model} are named {reference!r}.",
+    return one_named(
+        versions,
+        reference,
+        lambda version: (version.digest, version.label),
+        what=f"dataset versions of {model}",
         remedy=f"The newest are: {known}." if known else "Make one with: tuneloop prepare",
+        least=_MIN_PREFIX,
     )
 
 

@@ -27,16 +27,16 @@ def opened(workspace: Workspace, bundle: Bundle) -> Iterator[ServerHandle]:
         CorruptArtifactError: its files are not those of its manifest.
         DeploymentError: it does not come up, or is not at its address.
     """
-    serving = bundle.manifest["serving"]
+    serving = bundle.manifest.serving
     backend = table.backend_of(serving)
-    if address_in(serving) is None and up.is_running(workspace):
+    if address_in(serving.conditions) is None and up.is_running(workspace):
         servers.want(workspace, bundle.id)
         url = wait_until_ready(workspace, bundle.id)
         yield ServerHandle(base_url=url, served_name=bundle.id)
         return
-    model = bundles.verify(workspace, bundle)["export"] / str(serving.get("file", ""))
+    model = bundles.verify(workspace, bundle)["export"] / serving.file
     log = workspace.folder("logs") / f"server-{bundle.short}.log"
-    with backend.server(serving, model=model, served_name=bundle.id, log=log) as handle:
+    with backend.server(serving.as_json(), model=model, served_name=bundle.id, log=log) as handle:
         yield handle
 
 

@@ -109,7 +109,7 @@ def look(workspace: Workspace, rollout: Rollout) -> StageEvidence:
         workspace.traffic,
         rollout,
         rollouts.events(workspace, rollout.id),
-        fits=declared_form(candidate.manifest["task"]),
+        fits=declared_form(candidate.manifest.task.as_json()),
         now=workspace.now(),
     )
     hours = (workspace.now() - rollout.step_since).total_seconds() / 3_600

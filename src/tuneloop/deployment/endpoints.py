@@ -1,4 +1,4 @@
-"""Which bundle an endpoint serves: moved together with the aliases, in one transaction.
+"""The name that clients call: it sends them to what is in production, as the aliases say.
 
 Its name and settings are the model file's as it was when a bundle was deployed, or when
 `tuneloop up` last started: what clients meet changes at a moment that somebody chose.
@@ -49,9 +49,13 @@ def find(workspace: Workspace, model: str) -> Endpoint | None:
 
 def listing(workspace: Workspace) -> list[Endpoint]:
     """All endpoints, by name."""
-    query = sa.select(tables.endpoints).order_by(tables.endpoints.c.name)
     with workspace.records.begin() as tx:
-        return [record_of(Endpoint, row) for row in tx.execute(query)]
+        return read(tx)
+
+
+def read(tx: sa.Connection) -> list[Endpoint]:
+    """`listing` inside a transaction."""
+    return [record_of(Endpoint, row) for row in tx.execute(_query())]
 
 
 def came_by_rollback(workspace: Workspace, model: str) -> bool:
@@ -250,7 +254,7 @@ def _take_over(
 
 
 def _apply(tx: sa.Connection, move: Move, before: Endpoint | None, now: datetime) -> Endpoint:
-    """Route, aliases and audit event in one transaction: all of them or none."""
+    """Aliases, name and settings, and audit event in one transaction: all of them or none."""
     after = Endpoint(
         name=move.endpoint,
         model=move.model,
@@ -301,13 +305,14 @@ def _write(tx: sa.Connection, before: Endpoint | None, after: Endpoint) -> None:
     table = tables.endpoints
     if before is None or before.name != after.name:
         _refuse_taken(tx, after)
+    values = {column.name: getattr(after, column.name) for column in table.c}
     if before is None:
-        tx.execute(sa.insert(table).values(**vars(after)))
+        tx.execute(sa.insert(table).values(**values))
         return
     changed = tx.execute(
         sa.update(table)
         .where(table.c.model == before.model, table.c.revision == before.revision)
-        .values(**vars(after))
+        .values(**values)
     )
     if changed.rowcount != 1:
         raise ConflictError(
@@ -332,8 +337,20 @@ def _refuse_taken(tx: sa.Connection, wanted: Endpoint) -> None:
 
 
 def _read(tx: sa.Connection, model: str) -> Endpoint | None:
-    row = tx.execute(sa.select(tables.endpoints).where(tables.endpoints.c.model == model)).first()
+    row = tx.execute(_query().where(tables.endpoints.c.model == model)).first()
     return None if row is None else record_of(Endpoint, row)
+
+
+def _query() -> sa.Select[Any]:
+    """Endpoints with what their aliases point at, by name: one statement, so one moment."""
+    table, found = tables.endpoints, sa.select(tables.endpoints)
+    joined: sa.FromClause = table
+    for name, column in (("production", "bundle"), ("previous", "previous")):
+        alias = tables.aliases.alias(name)
+        here = (alias.c.model == table.c.model) & (alias.c.name == name)
+        joined = joined.outerjoin(alias, here)
+        found = found.add_columns(alias.c.bundle.label(column))
+    return found.select_from(joined).order_by(table.c.name)
 
 
 def describe(endpoint: Endpoint) -> str:

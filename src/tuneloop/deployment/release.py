@@ -109,7 +109,7 @@ def deploy(
     return Release(
         endpoint=endpoint,
         smoke=shown,
-        proof=proof_of(bundle.manifest["serving"]),
+        proof=proof_of(bundle.manifest.serving),
         serving=server is not None and server.status == "ready",
         effect=taking_effect.wait(
             workspace, endpoint, since=moved_at, timeout_seconds=effect_timeout_seconds
@@ -197,7 +197,7 @@ def admit(
         answers = asking.texts(target, [probe.messages for probe in probes])
     shown = smoke.assess(probes, answers)
     _refuse_unsound(bundle, shown, progress)
-    if weaker := proof_sentence(bundle.manifest["serving"]):
+    if weaker := proof_sentence(bundle.manifest.serving):
         progress.note(weaker)
     # Loading and asking took a while: somebody may have rejected it since.
     approvals.require(workspace, model, bundle)
@@ -298,7 +298,7 @@ def _refuse_under_way(workspace: Workspace, model: str) -> None:
 
 
 def _refuse_ungated(bundle: Bundle) -> None:
-    verdict = bundle.manifest["evaluation"].get("verdict")
+    verdict = bundle.manifest.evaluation.verdict
     if verdict != "passed":
         raise GateError(
             f"Bundle {bundle.short} may not be deployed: its gates are {verdict or 'not judged'}.",

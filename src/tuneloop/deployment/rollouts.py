@@ -15,6 +15,7 @@ from tuneloop.errors import BusyError, ConflictError, UsageError
 from tuneloop.registry import audit
 from tuneloop.storage import tables
 from tuneloop.storage.records import record_of
+from tuneloop.storage.references import LATEST, one_named
 from tuneloop.workspace import Workspace
 
 RolloutStatus = Literal["running", "paused", "finished", "rolled_back", "aborted"]
@@ -113,23 +114,19 @@ def active(workspace: Workspace, model: str) -> Rollout | None:
         return _active(tx, model)
 
 
-def find(workspace: Workspace, model: str, reference: str = "latest") -> Rollout:
+def find(workspace: Workspace, model: str, reference: str = LATEST) -> Rollout:
     """A rollout by id, its beginning, or the latest.
 
     Raises:
         UsageError: none, or more than one, is meant.
     """
-    found = listing(workspace, model)
-    if reference == "latest":
-        found = found[:1]
-    else:
-        found = [one for one in found if one.id.startswith(reference)]
-    if len(found) != 1:
-        raise UsageError(
-            f"{reference!r} names {len(found)} rollouts of {model}; expected one.",
-            remedy="Start one with: tuneloop rollout start candidate",
-        )
-    return found[0]
+    return one_named(
+        listing(workspace, model),
+        reference,
+        lambda rollout: (rollout.id,),
+        what=f"rollouts of {model}",
+        remedy="Start one with: tuneloop rollout start candidate",
+    )
 
 
 def listing(workspace: Workspace, model: str) -> list[Rollout]:

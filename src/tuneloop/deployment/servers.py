@@ -16,12 +16,14 @@ import msgspec
 import sqlalchemy as sa
 from filelock import FileLock
 
-from tuneloop.deployment import rollouts
+from tuneloop.deployment import endpoints, rollouts
 from tuneloop.deployment.backends.base import address_in
+from tuneloop.deployment.endpoints import Endpoint
 from tuneloop.deployment.rollouts import Rollout
 from tuneloop.errors import StoreError
 from tuneloop.modelfile import EndpointSettings
 from tuneloop.registry import keys, routes
+from tuneloop.registry.manifest import Manifest
 from tuneloop.storage import tables
 from tuneloop.storage.records import record_of
 from tuneloop.workspace import Workspace
@@ -57,7 +59,7 @@ def find(workspace: Workspace, bundle: str) -> ModelServer | None:
 def not_ready(workspace: Workspace) -> tuple[list[ModelServer], list[ModelServer]]:
     """The wanted servers that are not ready: those of bundles in production, and the others."""
     with workspace.records.begin() as tx:
-        in_production = set(tx.execute(sa.select(tables.endpoints.c.bundle)).scalars())
+        in_production = {endpoint.bundle for endpoint in endpoints.read(tx)}
     missing = [one for one in listing(workspace) if one.wanted and one.status != "ready"]
     return (
         [one for one in missing if one.bundle in in_production],
@@ -110,9 +112,8 @@ def release_unused(workspace: Workspace, *, keep: set[str]) -> None:
 
 def warm(tx: sa.Connection) -> set[str]:
     """The bundles that must be able to answer: production, previous, a rollout's candidate."""
-    endpoints = tx.execute(sa.select(tables.endpoints)).all()
-    found = {bundle for row in endpoints for bundle in (row.bundle, row.previous) if bundle}
-    return found | {rollout.candidate for rollout in rollouts.all_active(tx)}
+    kept = {bundle for one in endpoints.read(tx) for bundle in (one.bundle, one.previous) if bundle}
+    return kept | {rollout.candidate for rollout in rollouts.all_active(tx)}
 
 
 def rolling_out(workspace: Workspace) -> bool:
@@ -189,11 +190,11 @@ def _snapshot(workspace: Workspace, before: routes.RouteSnapshot) -> routes.Rout
     """The routes as the records say, `before` where a server is not ready; its version stays."""
     with workspace.records.begin() as tx:
         servers = tx.execute(sa.select(tables.model_servers)).all()
-        endpoints = tx.execute(sa.select(tables.endpoints)).all()
+        served = endpoints.read(tx)
         under_way = {r.endpoint: r for r in rollouts.all_active(tx)}
         live = warm(tx)
         manifests = {
-            row.id: row.manifest
+            row.id: Manifest.of(row.manifest)
             for row in tx.execute(sa.select(tables.bundles).where(tables.bundles.c.id.in_(live)))
         }
         allowed, secret = keys.for_gateway(tx), keys.gateway_secret(tx)
@@ -204,30 +205,30 @@ def _snapshot(workspace: Workspace, before: routes.RouteSnapshot) -> routes.Rout
     }
     ready = {row.bundle for row in servers if row.status == "ready"}
     table = {}
-    for row in endpoints:
-        route = _route(row, before.endpoints.get(row.name), targets, ready)
+    for endpoint in served:
+        route = _route(endpoint, before.endpoints.get(endpoint.name), targets, ready)
         if route is not None:
-            table[row.name] = _rolled_out(route, under_way.get(row.name), targets)
+            table[endpoint.name] = _rolled_out(route, under_way.get(endpoint.name), targets)
     return msgspec.structs.replace(
         before, endpoints=table, bundles=targets, keys=allowed, secret=secret
     )
 
 
 def _route(
-    row: sa.Row[Any],
+    endpoint: Endpoint,
     before: routes.Endpoint | None,
     targets: Mapping[str, routes.Target],
     ready: set[str],
 ) -> routes.Endpoint | None:
     """Where an endpoint's requests go; None while nothing is known that could answer them."""
-    rules = _rules(row.settings)
-    if before is not None and row.bundle not in ready and _has_targets(before, targets):
+    rules = _rules(endpoint.settings)
+    if before is not None and endpoint.bundle not in ready and _has_targets(before, targets):
         return msgspec.structs.replace(before, **rules)
-    if row.bundle not in targets:
+    if endpoint.bundle is None or endpoint.bundle not in targets:
         return None
     return routes.Endpoint(
-        arms=(routes.Arm(bundle=row.bundle),),
-        previous=row.previous if row.previous in targets else None,
+        arms=(routes.Arm(bundle=endpoint.bundle),),
+        previous=endpoint.previous if endpoint.previous in targets else None,
         **rules,
     )
 
@@ -279,18 +280,18 @@ def _has_targets(route: routes.Endpoint, targets: Mapping[str, routes.Target]) -
     return all(arm.bundle in targets for arm in route.arms)
 
 
-def target(bundle: str, manifest: Mapping[str, Any], base_url: str) -> routes.Target:
+def target(bundle: str, manifest: Manifest, base_url: str) -> routes.Target:
     """How a bundle's server is asked: under its own name, with its system text and sampling.
 
     `base_url` is that of a server of ours; one that somebody else runs has its own address.
     """
-    address = address_in(manifest["serving"])
+    address = address_in(manifest.serving.conditions)
     return routes.Target(
         base_url=address.base_url if address else base_url,
         served_name=address.served_name if address else bundle,
         api_key_env=address.api_key_env if address else None,
-        system=manifest["task"]["system"] or None,
-        sampling=dict(manifest["serving"]["sampling"]),
+        system=manifest.task.system or None,
+        sampling=dict(manifest.serving.sampling),
     )
 
 

@@ -157,19 +157,19 @@ class Wanted:
     def _find_out(self, identity: str) -> None:
         """Where a bundle is served, or how to serve it here."""
         bundle = bundles.find(self._workspace, identity)
-        serving = bundle.manifest["serving"]
-        backend, address = table.backend_of(serving), address_in(serving)
+        serving = bundle.manifest.serving
+        backend, address = table.backend_of(serving), address_in(serving.conditions)
         log = self._workspace.folder("logs") / f"server-{bundle.short}.log"
         if address is not None:
             server = backend.server(
-                serving, model=Path(serving["file"]), served_name=bundle.id, log=log
+                serving.as_json(), model=Path(serving.file), served_name=bundle.id, log=log
             )
             self._others = {**self._others, bundle.id: server}
             self._addresses = {**self._addresses, bundle.id: address}
             return
         spec = table.managed(backend).process(
-            serving,
-            model=bundles.verify(self._workspace, bundle)["export"] / serving["file"],
+            serving.as_json(),
+            model=bundles.verify(self._workspace, bundle)["export"] / serving.file,
             served_name=bundle.id,
             port=self._processes.port(bundle.id),
             log=log,

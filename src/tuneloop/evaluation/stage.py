@@ -34,6 +34,7 @@ from tuneloop.evaluation.targets import Answer, ChatTarget
 from tuneloop.progress import Progress, Silent
 from tuneloop.storage import tables
 from tuneloop.storage.records import record_of
+from tuneloop.storage.references import LATEST, meant_by, one_named
 from tuneloop.workspace import Workspace
 
 ANSWERS_FILE = "answers.jsonl"
@@ -160,16 +161,46 @@ def find(workspace: Workspace, evaluation: str) -> Evaluation:
     with workspace.records.begin() as tx:
         row = tx.execute(sa.select(table).where(table.c.id == evaluation)).first()
     if row is None:
-        raise EvaluationError(
-            f"There is no evaluation {evaluation!r}.", remedy="List them: tuneloop evaluation list"
-        )
+        raise _unknown(evaluation)
     return record_of(Evaluation, row)
 
 
-def find_all(workspace: Workspace, *, model: str) -> list[Evaluation]:
-    """All evaluations of a model, the newest first."""
+def named(workspace: Workspace, model: str, reference: str = LATEST) -> Evaluation:
+    """An evaluation by id, its beginning, or `latest` (the newest finished one of the model).
+
+    Raises:
+        EvaluationError: no id begins so.
+        UsageError: several do, or none is finished.
+    """
+    evaluations = find_all(workspace)
+    if reference != LATEST and not meant_by(evaluations, reference, _names):
+        raise _unknown(reference)
+    return one_named(
+        evaluations,
+        reference,
+        _names,
+        what="finished evaluations" if reference == LATEST else "evaluations",
+        remedy="See them with `tuneloop evaluation list`; make one with `tuneloop run`.",
+        latest=[one for one in evaluations if one.model == model and one.status == "finished"],
+    )
+
+
+def _names(evaluation: Evaluation) -> tuple[str, ...]:
+    return (evaluation.id,)
+
+
+def _unknown(evaluation: str) -> EvaluationError:
+    return EvaluationError(
+        f"There is no evaluation {evaluation!r}.", remedy="List them: tuneloop evaluation list"
+    )
+
+
+def find_all(workspace: Workspace, *, model: str | None = None) -> list[Evaluation]:
+    """All evaluations of a model, or of all, the newest first."""
     table = tables.evaluations
-    query = sa.select(table).where(table.c.model == model)
+    query = sa.select(table)
+    if model is not None:
+        query = query.where(table.c.model == model)
     with workspace.records.begin() as tx:
         rows = tx.execute(query.order_by(table.c.created_at.desc(), table.c.id)).all()
     return [record_of(Evaluation, row) for row in rows]

@@ -55,10 +55,10 @@ def _origin(workspace: Workspace, row: dict[str, Any]) -> dict[str, Any] | None:
     manifest = bundle.manifest
     return {
         "bundle": bundle.id,
-        "base": manifest["base"],
-        "dataset": manifest["dataset"],
-        "training": manifest["training"].get("run"),
-        "evaluation": manifest["evaluation"].get("id"),
+        "base": manifest.base.as_json(),
+        "dataset": manifest.dataset.as_json(),
+        "training": manifest.training.run or None,
+        "evaluation": manifest.evaluation.id or None,
         "deployed_by": moves[0].actor if moves else None,
         "deployed_at": moves[0].at if moves else None,
         "deployed_because": moves[0].reason if moves else None,

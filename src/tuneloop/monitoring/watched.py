@@ -35,8 +35,7 @@ class Watched:
 
     @property
     def task(self) -> Mapping[str, Any]:
-        task: Mapping[str, Any] = self.bundle.manifest["task"]
-        return task
+        return self.bundle.manifest.task.as_json()
 
     def baseline(self, monitor: str, **matching: object) -> Baseline | None:
         """Its release evaluation's figure, else its first window with enough data.
@@ -44,7 +43,7 @@ class Watched:
         Raises:
             StoreError: the measurements cannot be read.
         """
-        evaluated = self.bundle.manifest["evaluation"].get("latency_p95_ms")
+        evaluated = self.bundle.manifest.evaluation.latency_p95_ms
         if monitor == "latency_p95" and evaluated is not None:
             p95 = float(evaluated)
             return Baseline(value=p95, low=p95, high=p95, source="its evaluation")
@@ -74,11 +73,11 @@ class Watched:
         return sample_feedback(self.workspace.traffic, self.window, kinds)
 
     def novelty_reference(self) -> NoveltyReference:
-        digest = self.bundle.manifest["dataset"]["digest"]
+        digest = self.bundle.manifest.dataset.digest
         return reference_of(self.workspace, digest, self.embedder)
 
     def drift_reference(self) -> DriftReference:
-        digest = self.bundle.manifest["dataset"]["digest"]
+        digest = self.bundle.manifest.dataset.digest
         return drift_reference_of(self.workspace, digest, self.embedder, self.settings)
 
 

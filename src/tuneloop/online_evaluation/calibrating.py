@@ -22,6 +22,7 @@ from tuneloop.online_evaluation.declared_judge import CALIBRATION, declared_judg
 from tuneloop.online_evaluation.exchanges import exchange_of, system_texts, whole_answers
 from tuneloop.project import Project
 from tuneloop.registry.bundle import Bundle
+from tuneloop.registry.manifest import Manifest
 from tuneloop.storage.captured import feedback, last_said
 from tuneloop.task.answer_form import confirms
 from tuneloop.task.rows import ANSWER_COLUMNS, FormError, recognise_case
@@ -140,7 +141,7 @@ def _store(project: Project, found: Calibration, now: datetime) -> None:
         message=f"judge {found.judge} is {found.summary}",
         detail=found.as_json(),
     )
-    of_no_bundle = Bundle(id="", model=project.model.name, manifest={}, created_at=now)
+    of_no_bundle = Bundle(id="", model=project.model.name, manifest=Manifest(), created_at=now)
     series.store(
         project.workspace,
         [measurement],

@@ -41,4 +41,4 @@ def whole_answers(project: Project, *, since: datetime, until: datetime) -> pl.L
 def system_texts(project: Project) -> dict[str, str]:
     """Bundle → the system text that it puts before a conversation without one."""
     known = bundles.listing(project.workspace, model=project.model.name)
-    return {bundle.id: bundle.manifest["task"]["system"] for bundle in known}
+    return {bundle.id: bundle.manifest.task.system for bundle in known}

@@ -195,7 +195,7 @@ def _suites(project: Project) -> list[Any]:
 
 
 def _measured(project: Project, bundle: Bundle, window: Window, url: str) -> Measurement:
-    task = TaskSettings.model_validate(bundle.manifest["task"])
+    task = TaskSettings.model_validate(bundle.manifest.task.as_json())
     suites = [
         load_suite(
             project.model_file.folder / one.file,
@@ -268,7 +268,7 @@ def _outcomes(
 def _at_release(project: Project, bundle: Bundle, suite: Suite) -> dict[str, bool]:
     """Case → whether the bundle's evaluation passed it; a case changed since is another one."""
     cases = {case.id: case for case in suite.cases}
-    row = evaluation.find(project.workspace, bundle.manifest["evaluation"]["id"])
+    row = evaluation.find(project.workspace, bundle.manifest.evaluation.id)
     return {
         answer["case"]: _passes(answer["scores"])
         for answer in evaluation.read_answers(project.workspace, row)
@@ -283,7 +283,7 @@ def _at_release(project: Project, bundle: Bundle, suite: Suite) -> dict[str, boo
 def _bounds(project: Project, bundle: Bundle) -> dict[str, float]:
     """Suite → the pass rate that a gate asks for: one that the bundle was held against, else one
     that the model file declares."""
-    row = evaluation.find(project.workspace, bundle.manifest["evaluation"]["id"])
+    row = evaluation.find(project.workspace, bundle.manifest.evaluation.id)
     declared = dict(project.model.evaluation.gates)
     held = {
         f"{gate['suite']}.{gate['metric']}": gate["condition"]

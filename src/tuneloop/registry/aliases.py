@@ -1,4 +1,7 @@
-"""Which bundle is production, previous and candidate: moved by compare-and-set, with history."""
+"""Which bundle is production, previous and candidate: moved by compare-and-set, with history.
+
+This is the one place that says what is in production; an endpoint sends clients where these point.
+"""
 
 from __future__ import annotations
 
@@ -46,6 +49,11 @@ def current(workspace: Workspace, model: str) -> dict[str, Alias]:
     """Alias name → alias of one model."""
     with workspace.records.begin() as tx:
         return read(tx, model)
+
+
+def in_production(workspace: Workspace, model: str) -> Alias | None:
+    """What is in production of a model, and since when."""
+    return current(workspace, model).get("production")
 
 
 def read(tx: sa.Connection, model: str) -> dict[str, Alias]:

@@ -50,13 +50,13 @@ def seen(workspace: Workspace, bundle: Bundle) -> Seen:
             verdict=str(again.verdict),
             comparison=again.figures["comparisons"].get("production", {}),
         )
-    made_with = bundle.manifest["evaluation"]
+    made_with = bundle.manifest.evaluation
     return Seen(
-        evaluation=str(made_with["id"]),
-        report=str(bundle.manifest["artifacts"].get("evaluation", "")),
-        gates=made_with["gates"],
-        verdict=made_with["verdict"],
-        comparison=made_with["comparisons"].get("production", {}),
+        evaluation=made_with.id,
+        report=bundle.manifest.artifacts.evaluation,
+        gates=made_with.gates,
+        verdict=made_with.verdict,
+        comparison=made_with.comparisons.get("production", {}),
     )
 
 

@@ -12,11 +12,13 @@ import sqlalchemy as sa
 
 from tuneloop.errors import CorruptArtifactError, UsageError
 from tuneloop.hashing import digest_json, short
+from tuneloop.registry import aliases
+from tuneloop.registry.manifest import Manifest
 from tuneloop.storage import tables
 from tuneloop.storage.records import record_of
+from tuneloop.storage.references import meant_by
 from tuneloop.workspace import Workspace
 
-MANIFEST_VERSION = 1
 _MIN_PREFIX = 4
 
 
@@ -27,8 +29,7 @@ class Bundle:
     id: str
     """SHA-256 of the manifest's canonical JSON."""
     model: str
-    manifest: Mapping[str, Any]
-    """See `manifest`."""
+    manifest: Manifest
     created_at: datetime
 
     @property
@@ -37,47 +38,15 @@ class Bundle:
         return short(self.id)
 
 
-def manifest(
-    *,
-    model: str,
-    base: Mapping[str, Any],
-    artifacts: Mapping[str, str],
-    dataset: Mapping[str, Any],
-    training: Mapping[str, Any],
-    task: Mapping[str, Any],
-    serving: Mapping[str, Any],
-    evaluation: Mapping[str, Any],
-    routing: Mapping[str, Any],
-) -> dict[str, Any]:
-    """The parts of R1, in one JSON value.
-
-    `base` holds spec, revision and digest; `artifacts` name → artifact digest (adapter, export);
-    `dataset` digest, label and recipe; `training` run id, config and seed; `task` system text,
-    output form and abstention; `serving` backend, quantisation, file digest, chat template digest
-    and sampling; `evaluation` suite versions, locked gates, scores and report.
-    """
-    return {
-        "version": MANIFEST_VERSION,
-        "model": model,
-        "base": dict(base),
-        "artifacts": dict(artifacts),
-        "dataset": dict(dataset),
-        "training": dict(training),
-        "task": dict(task),
-        "serving": dict(serving),
-        "evaluation": dict(evaluation),
-        "routing": dict(routing),
-    }
-
-
-def register(workspace: Workspace, content: Mapping[str, Any]) -> Bundle:
+def register(workspace: Workspace, manifest: Manifest) -> Bundle:
     """Store a bundle; the same manifest is the same bundle.
 
     Raises:
         StoreError: an artifact that it names is not in the store.
     """
+    content = manifest.as_json()
     identity = digest_json(content)
-    for digest in content["artifacts"].values():
+    for digest in manifest.artifacts.as_json().values():
         workspace.artifacts.describe(digest)
     with workspace.records.begin() as tx:
         known = tx.execute(
@@ -87,8 +56,8 @@ def register(workspace: Workspace, content: Mapping[str, Any]) -> Bundle:
             tx.execute(
                 sa.insert(tables.bundles).values(
                     id=identity,
-                    model=content["model"],
-                    manifest=dict(content),
+                    model=manifest.model,
+                    manifest=content,
                     created_at=workspace.now(),
                 )
             )
@@ -104,24 +73,21 @@ def find(workspace: Workspace, reference: str, *, model: str | None = None) -> B
         UsageError: no bundle, or more than one, is meant.
         CorruptArtifactError: the stored manifest does not match its id.
     """
-    query = sa.select(tables.bundles)
+    table = tables.bundles
+    query = sa.select(table.c.id)
     with workspace.records.begin() as tx:
         if model is not None:
-            query = query.where(tables.bundles.c.model == model)
-            target = tx.execute(
-                sa.select(tables.aliases.c.bundle).where(
-                    tables.aliases.c.model == model, tables.aliases.c.name == reference
-                )
-            ).scalar()
-            reference = target or reference
-        rows = tx.execute(
-            query.where(tables.bundles.c.id.startswith(reference, autoescape=True))
-        ).all()
-    if len(rows) != 1 or len(reference) < _MIN_PREFIX:
-        of = f" of {model}" if model else ""
-        what = f"is not the id of a bundle{of}" if not rows else "is not enough of a bundle's id"
-        raise UsageError(f"{reference!r} {what}.", remedy="See them with: tuneloop bundle list")
-    return _checked(rows[0])
+            query = query.where(table.c.model == model)
+            alias = aliases.read(tx, model).get(reference)
+            reference = alias.bundle if alias else reference
+        ids = tx.execute(query).scalars().all()
+        meant = meant_by(ids, reference, lambda identity: (identity,), least=_MIN_PREFIX)
+        if len(meant) == 1:
+            return _checked(tx.execute(sa.select(table).where(table.c.id == meant[0])).one())
+    begun_so = meant or any(identity.startswith(reference) for identity in ids)
+    of = f" of {model}" if model else ""
+    what = "is not enough of a bundle's id" if begun_so else f"is not the id of a bundle{of}"
+    raise UsageError(f"{reference!r} {what}.", remedy="See them with: tuneloop bundle list")
 
 
 def listing(workspace: Workspace, *, model: str | None = None) -> list[Bundle]:
@@ -142,7 +108,7 @@ def verify(workspace: Workspace, bundle: Bundle) -> dict[str, Path]:
     """
     return {
         name: workspace.artifacts.get(digest)
-        for name, digest in bundle.manifest["artifacts"].items()
+        for name, digest in bundle.manifest.artifacts.as_json().items()
     }
 
 
@@ -158,7 +124,7 @@ class Difference:
 
 def diff(before: Bundle, after: Bundle) -> list[Difference]:
     """Every value of the manifests that differs, in order of its key."""
-    a, b = _flat(before.manifest), _flat(after.manifest)
+    a, b = _flat(before.manifest.as_json()), _flat(after.manifest.as_json())
     return [
         Difference(key=key, before=a.get(key), after=b.get(key))
         for key in sorted(a.keys() | b.keys())
@@ -182,4 +148,4 @@ def _checked(row: sa.Row[Any]) -> Bundle:
             f"The manifest of bundle {short(row.id)} does not match its id.",
             remedy="The records store was changed by hand or damaged: restore it from a backup.",
         )
-    return record_of(Bundle, row)
+    return record_of(Bundle, row, manifest=Manifest.of(row.manifest))

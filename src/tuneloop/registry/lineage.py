@@ -48,7 +48,11 @@ def reach(workspace: Workspace, datasets: Collection[str]) -> Reach:
             if row.dataset in wanted
         ]
         aliases = tx.execute(sa.select(names.c.bundle, names.c.name)).all()
-        endpoints = tx.execute(sa.select(points.c.name, points.c.bundle, points.c.previous)).all()
+        endpoints = tx.execute(
+            sa.select(points.c.name, names.c.bundle)
+            .join(names, names.c.model == points.c.model)
+            .where(names.c.name.in_(("production", "previous")))
+        ).all()
         rollouts = tx.execute(
             sa.select(tables.rollouts.c.endpoint, tables.rollouts.c.candidate).where(
                 tables.rollouts.c.status.in_(("running", "paused"))
@@ -60,17 +64,17 @@ def reach(workspace: Workspace, datasets: Collection[str]) -> Reach:
             ReachedBundle(
                 id=one.id,
                 model=one.model,
-                dataset=one.manifest["artifacts"]["dataset"],
-                evaluation=str(one.manifest["evaluation"].get("id", "")),
+                dataset=one.manifest.artifacts.dataset,
+                evaluation=one.manifest.evaluation.id,
                 aliases=tuple(sorted(row.name for row in aliases if row.bundle == one.id)),
                 endpoints=tuple(
                     sorted(
-                        {row.name for row in endpoints if one.id in (row.bundle, row.previous)}
+                        {row.name for row in endpoints if row.bundle == one.id}
                         | {row.endpoint for row in rollouts if row.candidate == one.id}
                     )
                 ),
             )
             for one in bundles.listing(workspace)
-            if one.manifest["artifacts"].get("dataset") in wanted
+            if one.manifest.artifacts.dataset in wanted
         ),
     )

@@ -40,7 +40,7 @@ def reached(workspace: Workspace, model: ModelSettings) -> Reached:
 
 
 def _of_production(workspace: Workspace, model: ModelSettings) -> list[Requirement]:
-    there = "production" in aliases.current(workspace, model.name)
+    there = aliases.in_production(workspace, model.name) is not None
     found = "there" if there else "none, make one with: tuneloop run"
     return [Requirement(level=1, what="a bundle in production", met=there, found=found)]
 

@@ -42,7 +42,6 @@ from tuneloop.retraining.cycle_end import (
     finish,
     held_back,
     may_go_on,
-    production,
     stays,
 )
 from tuneloop.retraining.cycle_record import CycleRecord
@@ -147,7 +146,7 @@ def _run(project: Project, cycle: CycleRecord, *, force: bool) -> CycleResult:
     if before is not None:
         closed = settled(
             candidates.verdict_of(before),
-            production=production(project),
+            production=project.in_production(),
             moves=aliases.history(project.workspace, project.model.name),
             rollouts=rollouts.listing(project.workspace, project.model.name),
         )
@@ -175,7 +174,7 @@ def _run(project: Project, cycle: CycleRecord, *, force: bool) -> CycleResult:
     if kept_back is not None:
         return kept_back
     # It is there already where the cycle was killed just after it had been deployed.
-    if project.model.rollout.automatic and production(project) not in (None, bundle.id):
+    if project.model.rollout.automatic and project.in_production() not in (None, bundle.id):
         cycle.step("rollout", lambda: {"rollout": candidates.roll_out(project, bundle).id})
         return after_rollout(project, cycle)
     cycle.step("deploy", lambda: _deploy(project, bundle, decision.reason))
@@ -199,8 +198,8 @@ def _evaluated(
             _export_and_evaluate(project, cycle, dataset, run, plan, afresh=afresh)
         bundle = project.bundle(cycle.made("evaluate")["bundle"])
         verdict = candidates.verdict_of(bundle)
-        same_gates = bundle.manifest["evaluation"]["gates"] == plan.gate_lock.digest
-        if same_gates and production(project) in (bundle.id, verdict.compared_with):
+        same_gates = bundle.manifest.evaluation.gates == plan.gate_lock.digest
+        if same_gates and project.in_production() in (bundle.id, verdict.compared_with):
             return bundle
         project.progress.note(
             f"{bundle.short} was evaluated against other gates or another bundle in production "
@@ -239,11 +238,11 @@ def _equal_candidate(project: Project, run: TrainingRun, plan: EvaluationPlan) -
     made = (
         bundle
         for bundle in bundles.listing(project.workspace, model=project.model.name)
-        if bundle.manifest["training"]["run"] == run.id
-        and bundle.manifest["task"] == candidates.task_part(project)
-        and bundle.manifest["serving"]["settings"] == candidates.serving_settings(project)
-        and bundle.manifest["evaluation"]["settings"] == candidates.evaluation_settings(project)
-        and bundle.manifest["evaluation"]["gates"] == plan.gate_lock.digest
+        if bundle.manifest.training.run == run.id
+        and bundle.manifest.task.as_json() == candidates.task_part(project)
+        and bundle.manifest.serving.settings == candidates.serving_settings(project)
+        and bundle.manifest.evaluation.settings == candidates.evaluation_settings(project)
+        and bundle.manifest.evaluation.gates == plan.gate_lock.digest
     )
     return next(made, None)
 

@@ -10,7 +10,7 @@ from tuneloop.deployment import rollouts
 from tuneloop.deployment.rollouts import Rollout
 from tuneloop.hashing import short
 from tuneloop.project import Project
-from tuneloop.registry import aliases, approvals
+from tuneloop.registry import approvals
 from tuneloop.registry.bundle import Bundle
 from tuneloop.registry.standing import KINDS
 from tuneloop.retraining import cycles, levels
@@ -74,7 +74,7 @@ def held_back(
         return finish(cycle, "stopped", outcome, bundle=bundle, refused=True)
     missing = [one for one in standings if not one.granted]
     if missing:
-        read = f"tuneloop evaluation show {bundle.manifest['evaluation']['id']}"
+        read = f"tuneloop evaluation show {bundle.manifest.evaluation.id}"
         give = "; ".join(
             f"{one.kind}: {one.reason}: tuneloop approve {bundle.short} --kind {one.kind}"
             for one in missing
@@ -118,15 +118,9 @@ def _rollout(project: Project, steps: Mapping[str, Mapping[str, Any]]) -> Rollou
     return rollouts.find(project.workspace, project.model.name, steps["rollout"]["rollout"])
 
 
-def production(project: Project) -> str | None:
-    """The bundle in production."""
-    alias = aliases.current(project.workspace, project.model.name).get("production")
-    return alias.bundle if alias else None
-
-
 def stays(project: Project) -> str:
     """What is in production all the same, in a sentence."""
-    live = production(project)
+    live = project.in_production()
     return f"{short(live)} stays in production." if live else "Nothing is in production."
 
 

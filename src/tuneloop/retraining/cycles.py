@@ -19,6 +19,8 @@ from tuneloop.hashing import digest_json
 from tuneloop.project import Project
 from tuneloop.registry import audit
 from tuneloop.storage import tables
+from tuneloop.storage.records import record_of
+from tuneloop.storage.references import LATEST, one_named
 from tuneloop.workspace import Workspace
 
 CycleStatus = Literal["asked", "running", "waiting", "finished", "stopped", "failed", "cancelled"]
@@ -121,7 +123,7 @@ def fail(workspace: Workspace, cycle: Cycle, why: str, *, actor: str) -> None:
 def listing(workspace: Workspace, model: str, *, limit: int | None = None) -> list[Cycle]:
     """All cycles of a model, the newest first."""
     with workspace.records.begin() as tx:
-        return [_cycle(row) for row in tx.execute(_of(model).limit(limit))]
+        return [record_of(Cycle, row) for row in tx.execute(_of(model).limit(limit))]
 
 
 def newest(workspace: Workspace, model: str) -> Cycle | None:
@@ -130,23 +132,19 @@ def newest(workspace: Workspace, model: str) -> Cycle | None:
         return _newest(tx, model)
 
 
-def find(workspace: Workspace, model: str, reference: str = "latest") -> Cycle:
+def find(workspace: Workspace, model: str, reference: str = LATEST) -> Cycle:
     """A cycle by id, its beginning, or `latest`.
 
     Raises:
         UsageError: none, or more than one, is meant.
     """
-    cycles = listing(workspace, model)
-    if reference == "latest":
-        found = cycles[:1]
-    else:
-        found = [cycle for cycle in cycles if cycle.id.startswith(reference)]
-    if len(found) != 1:
-        raise UsageError(
-            f"{reference!r} names {len(found)} cycles of {model}; expected one.",
-            remedy="See them with: tuneloop cycle list",
-        )
-    return found[0]
+    return one_named(
+        listing(workspace, model),
+        reference,
+        lambda cycle: (cycle.id,),
+        what=f"cycles of {model}",
+        remedy="See them with: tuneloop cycle list",
+    )
 
 
 def asked_by(workspace: Workspace, cycle: Cycle) -> str | None:
@@ -199,7 +197,7 @@ def newest_row(tx: sa.Connection, model: str) -> sa.Row[Any] | None:
 
 def _newest(tx: sa.Connection, model: str) -> Cycle | None:
     row = newest_row(tx, model)
-    return _cycle(row) if row else None
+    return record_of(Cycle, row) if row else None
 
 
 def _of(model: str) -> sa.Select[Any]:
@@ -208,17 +206,4 @@ def _of(model: str) -> sa.Select[Any]:
         sa.select(table)
         .where(table.c.model == model)
         .order_by(table.c.created_at.desc(), table.c.id.desc())
-    )
-
-
-def _cycle(row: sa.Row[Any]) -> Cycle:
-    return Cycle(
-        id=row.id,
-        model=row.model,
-        status=row.status,
-        reason=row.reason,
-        outcome=row.outcome,
-        steps=row.steps,
-        created_at=row.created_at,
-        finished_at=row.finished_at,
     )

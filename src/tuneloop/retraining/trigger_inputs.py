@@ -36,7 +36,7 @@ def gather(project: Project, *, now: datetime) -> TriggerEvidence:
         StoreError: a store fails.
     """
     workspace, model = project.workspace, project.model
-    alias = aliases.current(workspace, model.name).get("production")
+    alias = aliases.in_production(workspace, model.name)
     bundle = bundles.find(workspace, alias.bundle) if alias else None
     since = alias.moved_at if alias else None
     past = cycles.listing(workspace, model.name)
@@ -88,13 +88,13 @@ def _material(project: Project, bundle: Bundle | None, past: Sequence[Cycle]) ->
     name = project.model.name
     approved = len(review.approved_rows(project.workspace, name))
     items = review.listing(project.workspace, name, status=None)
-    trained = int(bundle.manifest["dataset"].get("corrections", 0)) if bundle else 0
+    trained = bundle.manifest.dataset.corrections if bundle else 0
     judged = next((one for one in past if one.status in ("finished", "stopped")), None)
     seen = _version(project, judged.steps.get("prepare", {}).get("dataset") if judged else None)
     if seen is not None:
         trained = max(trained, preparing.corrections_in(seen))
     elif bundle is not None:
-        seen = _version(project, bundle.manifest["dataset"].get("digest"))
+        seen = _version(project, bundle.manifest.dataset.digest)
     return Material(
         approved=max(0, approved - trained),
         waiting=sum(item.status in _WAITING for item in items),
@@ -103,7 +103,7 @@ def _material(project: Project, bundle: Bundle | None, past: Sequence[Cycle]) ->
 
 
 def _version(project: Project, digest: str | None) -> DatasetVersion | None:
-    if digest is None:
+    if not digest:
         return None
     try:
         return versions.load(project.workspace, project.model.name, digest)
@@ -139,8 +139,8 @@ def benchmark(workspace: Workspace, model: ModelSettings, bundle: Bundle | None)
 
 def _golden_cases(workspace: Workspace, names: Sequence[str], bundle: Bundle | None) -> int:
     """Cases of these suites in the evaluation that the bundle was released with."""
-    identity = bundle.manifest["evaluation"].get("id") if bundle else None
-    if identity is None:
+    identity = bundle.manifest.evaluation.id if bundle else None
+    if not identity:
         return 0
     try:
         suites = evaluation.find(workspace, identity).figures.get("suites", {})

@@ -13,6 +13,7 @@ from tuneloop.hashing import digest_json
 from tuneloop.review.outcome import Judgement, judges, same_person
 from tuneloop.storage import tables
 from tuneloop.storage.messages import last_user_text
+from tuneloop.storage.records import record_of
 from tuneloop.workspace import Workspace
 
 Kind = Literal["correction", "contradiction", "sample"]
@@ -147,7 +148,7 @@ def listing(
     if kind is not None:
         query = query.where(table.c.kind == kind)
     with workspace.records.begin() as tx:
-        return [record(row) for row in tx.execute(query)]
+        return [record_of(ReviewItem, row) for row in tx.execute(query)]
 
 
 def waiting(workspace: Workspace, model: str, reviewer: str) -> list[ReviewItem]:
@@ -195,33 +196,4 @@ def read_judgements(tx: sa.Connection, condition: sa.ColumnElement[bool]) -> lis
         .where(condition, table.c.withdrawn_at.is_(None))
         .order_by(table.c.id)
     )
-    return [
-        Judgement(
-            item=row.item,
-            reviewer=row.reviewer,
-            decision=row.decision,
-            final=row.final,
-            seconds=row.seconds,
-            at=row.at,
-        )
-        for row in tx.execute(query)
-    ]
-
-
-def record(row: sa.Row[Any]) -> ReviewItem:
-    """The item of a stored row."""
-    return ReviewItem(
-        id=row.id,
-        kind=row.kind,
-        interaction=row.interaction,
-        messages=tuple(row.messages),
-        answer=row.answer,
-        proposal=row.proposal,
-        detail=row.detail,
-        judges=row.judges,
-        status=row.status,
-        final=row.final,
-        reviewer=row.reviewer,
-        created_at=row.created_at,
-        decided_at=row.decided_at,
-    )
+    return [record_of(Judgement, row) for row in tx.execute(query)]

@@ -164,9 +164,9 @@ def _live(workspace: Workspace, model: str) -> Live | None:
     return Live(
         bundle=endpoint.bundle,
         since=aliases.current(workspace, model)["production"].moved_at,
-        dataset=str(manifest["dataset"].get("label", "")),
-        quantisation=str(manifest["serving"].get("quantisation", "")),
-        scores=manifest["evaluation"].get("scores", {}),
+        dataset=manifest.dataset.label,
+        quantisation=manifest.serving.quantisation,
+        scores=manifest.evaluation.scores,
         server=server.status if server else "stopped",
         base_url=server.base_url if server else None,
         answering=tuple(sorted(servers.routed(workspace, endpoint.name))),
@@ -188,7 +188,7 @@ def _trained_corrections(workspace: Workspace, live: Live | None) -> int:
     if live is None:
         return 0
     manifest = bundles.find(workspace, live.bundle).manifest
-    return int(manifest["dataset"].get("corrections", 0))
+    return manifest.dataset.corrections
 
 
 def _health(live: Live | None, alerts: bool, gateway_url: str | None) -> Health:

@@ -117,14 +117,14 @@ def _candidate(workspace: Workspace, model: ModelSettings, names: Names) -> Cand
     if "candidate" not in names:
         return None
     bundle = bundles.find(workspace, names["candidate"].bundle)
-    made = bundle.manifest["evaluation"]
+    made = bundle.manifest.evaluation
     stands = _decided(workspace, model, bundle, names)
     return Candidate(
         bundle=bundle.short,
         standing=stands.standing,
         reason=stands.reason,
         kinds=stands.kinds,
-        evaluation=str(made.get("id") or ""),
+        evaluation=made.id,
     )
 
 
@@ -133,17 +133,15 @@ def _decided(workspace: Workspace, model: ModelSettings, bundle: Bundle, names: 
     last = next(
         (one for one in rollouts.listing(workspace, model.name) if one.candidate == bundle.id), None
     )
-    made, live = bundle.manifest["evaluation"], names.get("production")
-    compared = made.get("comparisons", {}).get("production")
+    made, live = bundle.manifest.evaluation, names.get("production")
+    compared = made.comparisons.get("production")
     decision = decide(
-        gates=made.get("verdict") or "not judged",
-        gates_reason=made.get("reason", ""),
+        gates=made.verdict or "not judged",
+        gates_reason=made.reason,
         production=None if compared is None else Standing(**compared),
     )
     rejection = approvals.rejection(workspace, bundle.id)
-    outdated = made.get("verdict") == "passed" and made.get("production") != (
-        live.bundle if live else None
-    )
+    outdated = made.verdict == "passed" and made.production != (live.bundle if live else None)
     if last is not None and last.active:
         return Candidate(bundle=bundle.short, standing="rolling out", reason=last.detail)
     if last is not None and last.status in ("rolled_back", "aborted"):
@@ -213,7 +211,7 @@ def _erased(workspace: Workspace, names: Names) -> tuple[Erased, ...]:
         if role not in names:
             continue
         bundle = bundles.find(workspace, names[role].bundle)
-        dataset = bundle.manifest["artifacts"].get("dataset")
+        dataset = bundle.manifest.artifacts.dataset
         hit = next((event for event in events if dataset in event["datasets"]), None)
         if hit is not None:
             found.append(Erased(bundle=bundle.short, role=role, erasure=hit["erasure"]))
@@ -223,7 +221,7 @@ def _erased(workspace: Workspace, names: Names) -> tuple[Erased, ...]:
 def _learnt_from(workspace: Workspace, names: Names, past: Sequence[Cycle]) -> int:
     """How many approved corrections are in a dataset that a bundle was made or refused on."""
     known = [
-        int(bundles.find(workspace, names[role].bundle).manifest["dataset"].get("corrections", 0))
+        bundles.find(workspace, names[role].bundle).manifest.dataset.corrections
         for role in ("production", "candidate")
         if role in names
     ]

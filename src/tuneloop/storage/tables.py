@@ -129,9 +129,7 @@ endpoints = sa.Table(
     "endpoints",
     metadata,
     sa.Column("name", sa.String(64), primary_key=True),
-    sa.Column("model", sa.String(64), nullable=False),
-    sa.Column("bundle", sa.String(64)),
-    sa.Column("previous", sa.String(64)),
+    sa.Column("model", sa.String(64), nullable=False),  # its aliases say what answers
     sa.Column("settings", JSON, nullable=False),  # host, port, capture, model file
     sa.Column("revision", sa.Integer, nullable=False),
 )

@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tuneloop.errors import TrainingError, TuneloopError, UsageError
+from tuneloop.errors import TrainingError, TuneloopError
 from tuneloop.hashing import digest_json, short
 from tuneloop.modelfile import ModelFile
 from tuneloop.progress import Progress
@@ -22,6 +22,7 @@ from tuneloop.registry import bundle as bundles
 from tuneloop.registry.base_model import BaseModel
 from tuneloop.storage import tables
 from tuneloop.storage.records import record_of
+from tuneloop.storage.references import LATEST, one_named
 from tuneloop.training.config import TrainingConfig
 from tuneloop.training.pairs import read_pairs, require_pairs
 from tuneloop.training.process import run_training
@@ -227,13 +228,13 @@ def _start_of_preferences(
 
 
 def _run_in_production(workspace: Workspace, model: str) -> TrainingRun:
-    alias = aliases.current(workspace, model).get("production")
+    alias = aliases.in_production(workspace, model)
     if alias is None:
         raise TrainingError(
             "training.start_from is production, and nothing is in production.",
             remedy="Set training.start_from: sft.",
         )
-    return find(workspace, bundles.find(workspace, alias.bundle).manifest["training"]["run"])
+    return find(workspace, bundles.find(workspace, alias.bundle).manifest.training.run)
 
 
 def _adapter(workspace: Workspace, run: TrainingRun) -> Path:
@@ -265,23 +266,21 @@ def find(workspace: Workspace, run: str) -> TrainingRun:
     return record_of(TrainingRun, row)
 
 
-def run_of(workspace: Workspace, model: str, reference: str = "latest") -> TrainingRun:
+def run_of(workspace: Workspace, model: str, reference: str = LATEST) -> TrainingRun:
     """A run by id, its beginning, or `latest` (the newest finished one).
 
     Raises:
         UsageError: none, or more than one, is meant.
     """
     runs = listing(workspace, model)
-    if reference == "latest":
-        found = [run for run in runs if run.status == "finished"][:1]
-    else:
-        found = [run for run in runs if run.id.startswith(reference)]
-    if len(found) != 1:
-        raise UsageError(
-            f"{reference!r} names {len(found)} training runs; expected one.",
-            remedy="See them with `tuneloop runs list`; start one with `tuneloop train`.",
-        )
-    return found[0]
+    return one_named(
+        runs,
+        reference,
+        lambda run: (run.id,),
+        what="training runs",
+        remedy="See them with `tuneloop runs list`; start one with `tuneloop train`.",
+        latest=[run for run in runs if run.status == "finished"],
+    )
 
 
 def listing(workspace: Workspace, model: str) -> list[TrainingRun]:

@@ -135,7 +135,7 @@ class Worker:
             self._complaints.heard(f"cycles of {name}", partial(self._hand_out_cycle, project))
 
     def _hand_out_jobs(self, project: Project) -> None:
-        production = aliases.current(self._workspace, project.model.name).get("production")
+        production = aliases.in_production(self._workspace, project.model.name)
         if production is None:
             return
         for job in JOBS:

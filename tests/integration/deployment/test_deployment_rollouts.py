@@ -23,6 +23,7 @@ from tuneloop.registry import bundle as bundles
 from tuneloop.registry import routes
 from tuneloop.registry.bundle import Bundle
 from tuneloop.storage.spool import Feedback, Interaction, Shadow, Spool, encode, iso_time, new_id
+from tuneloop.testing.manifest import manifest_of
 from tuneloop.workspace import Workspace
 
 MODEL = ModelSettings(name="router", base="b", data=DataSettings(sources=("a",)))
@@ -118,7 +119,7 @@ class Desk:
     def _bundle(self, folder: Path) -> Bundle:
         folder.mkdir()
         (folder / "weights").write_text(folder.name)
-        content = bundles.manifest(
+        content = manifest_of(
             model="router",
             base={},
             artifacts={"export": self.workspace.artifacts.put(folder, kind="export")},

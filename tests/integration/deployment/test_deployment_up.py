@@ -32,6 +32,7 @@ from tuneloop.registry import routes
 from tuneloop.registry.bundle import Bundle
 from tuneloop.storage.artifacts import Artifacts
 from tuneloop.storage.records import Records
+from tuneloop.testing.manifest import manifest_of
 from tuneloop.testing.tiny_model import make_tiny_model
 from tuneloop.workspace import FOLDER, Workspace
 
@@ -69,7 +70,7 @@ def register(workspace: Workspace, gguf: Path, name: str) -> Bundle:
     (folder / "model.gguf").write_bytes(gguf.read_bytes())
     (folder / "note").write_text(name)
     serving = {"context_tokens": 128, "parallel_requests": 1, "threads": 1, "sampling": {}}
-    content = bundles.manifest(
+    content = manifest_of(
         model="router",
         base={},
         artifacts={"export": workspace.artifacts.put(folder, kind="export")},
@@ -99,7 +100,7 @@ def deploy(workspace: Workspace, folder: Path, *deployed: Bundle) -> None:
 
 def spoil(workspace: Workspace, bundle: Bundle) -> None:
     """Change a byte of what only this bundle has."""
-    files = workspace.artifacts.describe(bundle.manifest["artifacts"]["export"]).files
+    files = workspace.artifacts.describe(bundle.manifest.artifacts.export).files
     digest = next(file.digest for file in files if file.path == "note")
     blob = workspace.root / "artifacts" / "blobs" / digest[:2] / digest
     blob.chmod(0o644)

@@ -15,6 +15,7 @@ from tuneloop.cli.monitoring import _line
 from tuneloop.monitoring import series
 from tuneloop.monitoring.monitors.table import MONITORS
 from tuneloop.registry.bundle import Bundle
+from tuneloop.registry.manifest import Manifest
 from tuneloop.workspace import Workspace
 
 MODEL = "name: desk\nbase: tiny\ndata: {sources: [a.jsonl]}\nmonitors: {novelty_above: 0.3}\n"
@@ -26,7 +27,7 @@ def model_file(tmp_path: Path) -> Path:
     file = tmp_path / "tuneloop.yaml"
     file.write_text(MODEL)
     workspace = Workspace.open(tmp_path / ".tuneloop")
-    bundle = Bundle(id="b" * 64, model="desk", manifest={}, created_at=END)
+    bundle = Bundle(id="b" * 64, model="desk", manifest=Manifest(), created_at=END)
     for day, bad in enumerate((10, 12, 25)):
         now = END + timedelta(days=day)
         series.store(workspace, [measured(bad)], bundle=bundle, endpoint="desk", now=now)

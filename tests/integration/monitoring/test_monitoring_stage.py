@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ from tuneloop.monitoring.watched import reference_of
 from tuneloop.progress import Silent
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
+from tuneloop.registry.manifest import Dataset
 from tuneloop.storage.spool import Feedback, Interaction, Spool, encode, iso_time, new_id
+from tuneloop.testing.manifest import manifest_of
 from tuneloop.workspace import Workspace
 
 TASK = {"output_schema": {"type": "object", "required": ["intent"]}, "output_pattern": None}
@@ -58,7 +61,7 @@ def _dataset(workspace: Workspace, folder: Path) -> str:
 def _bundle(workspace: Workspace, folder: Path, **evaluation: Any) -> Bundle:
     return bundles.register(
         workspace,
-        bundles.manifest(
+        manifest_of(
             model="desk",
             base={},
             artifacts={},
@@ -252,7 +255,7 @@ def test_without_an_evaluated_latency_the_first_full_window_is_the_baseline(
 def test_a_dataset_that_is_gone_silences_only_novelty(
     workspace: Workspace, bundle: Bundle, clock
 ) -> None:
-    gone = bundles.register(workspace, {**bundle.manifest, "dataset": {"digest": "0" * 64}})
+    gone = bundles.register(workspace, replace(bundle.manifest, dataset=Dataset(digest="0" * 64)))
     _capture(workspace, gone, FAMILIAR[:40], at=clock.time - timedelta(hours=1), edited=20)
     found = _run(workspace, gone)
     assert found["novelty"].verdict == "not_measured"
@@ -297,7 +300,7 @@ def test_a_killed_embedding_goes_on_where_it_was(
     for hour in range(4):
         _capture(workspace, bundle, FAMILIAR[:20], at=clock.time - timedelta(hours=hour + 1))
     dies = Dies()
-    reference_of(workspace, bundle.manifest["dataset"]["digest"], dies)
+    reference_of(workspace, bundle.manifest.dataset.digest, dies)
     with pytest.raises(KeyboardInterrupt):
         _run(workspace, bundle, embedder=dies, only=["novelty"])
     assert workspace.traffic.scan("embeddings").collect().height == 40

@@ -21,6 +21,7 @@ import tuneloop as package
 from tiny_desk import as_json, command, make_desk, tuneloop
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
+from tuneloop.registry.manifest import Manifest
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -52,9 +53,9 @@ def cut_off(folder: Path) -> tuple[str, str]:
     """Register production's bundle with answers of two tokens as candidate; both ids."""
     loop = package.open(folder)
     production = loop.bundle("production")
-    content = copy.deepcopy(dict(production.manifest))
+    content = copy.deepcopy(production.manifest.as_json())
     content["serving"]["sampling"]["max_tokens"] = 2
-    candidate = bundles.register(loop.workspace, content)
+    candidate = bundles.register(loop.workspace, Manifest.of(content))
     with loop.workspace.records.begin() as tx:
         aliases.move(
             tx,

@@ -305,7 +305,7 @@ def test_serving_twice_and_a_taken_port_are_refused(desk: Path) -> None:
 def test_a_corrupted_artifact_is_never_served(desk: Path) -> None:
     loop = package.open(desk)
     manifest = loop.bundle("production").manifest
-    files = loop.workspace.artifacts.describe(manifest["artifacts"]["export"]).files
+    files = loop.workspace.artifacts.describe(manifest.artifacts.export).files
     blob = next(file.digest for file in files if file.path.endswith("q8_0.gguf"))
     path = desk / ".tuneloop" / "artifacts" / "blobs" / blob[:2] / blob
     good = path.read_bytes()

@@ -25,6 +25,7 @@ from tuneloop.errors import BusyError
 from tuneloop.project import Project
 from tuneloop.registry import bundle as bundles
 from tuneloop.retraining import cycles
+from tuneloop.testing.manifest import manifest_of
 from tuneloop.worker import presence
 from tuneloop.workspace import Workspace
 
@@ -240,7 +241,7 @@ def test_a_moment_fires_once_however_many_workers_look(office: Opened, empty_pos
     at = office("router", records_url=empty_postgres)
     folder = at.workspace.folder("made")
     (folder / "file").write_text("weights")
-    content = bundles.manifest(
+    content = manifest_of(
         model="router",
         base={},
         artifacts={"export": at.workspace.artifacts.put(folder, kind="export")},

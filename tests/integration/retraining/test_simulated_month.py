@@ -30,6 +30,7 @@ from tuneloop.retraining.cycle_record import CycleRecord
 from tuneloop.retraining.triggers import RetrainDecision
 from tuneloop.storage import tables
 from tuneloop.storage.spool import new_id
+from tuneloop.testing.manifest import manifest_of
 from tuneloop.workspace import Workspace
 
 DAYS = 28
@@ -84,7 +85,7 @@ class Desk:
         digest = self.workspace.artifacts.put(folder, kind="dataset")
         made = bundles.register(
             self.workspace,
-            bundles.manifest(
+            manifest_of(
                 model="desk",
                 base={},
                 artifacts={},

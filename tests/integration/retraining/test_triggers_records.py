@@ -22,6 +22,7 @@ from tuneloop.retraining import cycles, decisions, trigger_inputs
 from tuneloop.retraining.cycle_record import CycleRecord
 from tuneloop.review import Proposal
 from tuneloop.storage import tables
+from tuneloop.testing.manifest import manifest_of
 from tuneloop.workspace import Workspace
 
 
@@ -47,7 +48,7 @@ def project(workspace: Workspace, tmp_path: Path) -> Project:
 def release(project: Project, *, corrections: int, **evaluation: Any) -> None:
     made = bundles.register(
         project.workspace,
-        bundles.manifest(
+        manifest_of(
             model="desk",
             base={},
             artifacts={},

@@ -21,6 +21,7 @@ from tuneloop.registry import bundle as bundles
 from tuneloop.storage import records as storage_records
 from tuneloop.storage import tables
 from tuneloop.storage.records import Records
+from tuneloop.testing.manifest import manifest_of
 from tuneloop.workspace import Workspace
 
 
@@ -49,7 +50,7 @@ def make_bundle(workspace: Workspace, seed: int, folder: Path) -> str:
     folder.mkdir(exist_ok=True)
     (folder / "weights").write_text(str(seed))
     digest = workspace.artifacts.put(folder, kind="export")
-    content = bundles.manifest(
+    content = manifest_of(
         model="router",
         base={"digest": "b" * 64},
         artifacts={"export": digest},
@@ -242,8 +243,18 @@ def test_two_first_deployments_at_the_same_moment(shared: Workspace, tmp_path: P
     with shared.records.begin() as tx:
         tx.execute(
             sa.insert(tables.endpoints).values(
-                name="router", model="router", bundle=one, previous=None, settings={}, revision=1
+                name="router", model="router", settings={}, revision=1
             )
+        )
+        aliases.move(
+            tx,
+            model="router",
+            name="production",
+            bundle=one,
+            expected=None,
+            actor="ann",
+            reason="first",
+            now=shared.now(),
         )
         second.start()
         waiting = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")

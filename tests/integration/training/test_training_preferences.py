@@ -19,6 +19,7 @@ from tuneloop.progress import Silent
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.base_model import BaseModel
+from tuneloop.testing.manifest import manifest_of
 from tuneloop.training import stage
 from tuneloop.training.config import TrainingConfig
 from tuneloop.training.preflight import look_before
@@ -249,7 +250,7 @@ def test_production_is_gone_on_with(
 
 
 def put_into_production(workspace: Workspace, run: stage.TrainingRun) -> None:
-    content = bundles.manifest(
+    content = manifest_of(
         model="desk",
         base={"digest": run.base},
         artifacts={"adapter": str(run.artifact)},

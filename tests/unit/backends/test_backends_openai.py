@@ -18,6 +18,7 @@ from tuneloop.deployment.elsewhere import Elsewhere
 from tuneloop.errors import DeploymentError, ModelFileError, UsageError
 from tuneloop.evaluation.targets import Answer
 from tuneloop.modelfile import DataSettings, EndpointSettings, ModelSettings
+from tuneloop.registry.manifest import Manifest, Serving
 from tuneloop.registry.routes import Target
 from tuneloop.setup import names
 from tuneloop.testing.upstream import Received, Reply, ScriptedUpstream
@@ -69,7 +70,7 @@ def test_every_file_has_a_name_of_its_own_and_the_key_is_written_nowhere(
     assert address.served_name == "router-0123456789ab"
     assert address.base_url == "https://models.example.com/v1"
     assert "secret" not in str(conditions)
-    target = servers.target("b", {"task": {"system": ""}, "serving": conditions | SAMPLING}, "x")
+    target = servers.target("b", Manifest(serving=Serving.of(conditions | SAMPLING)), "x")
     assert (target.base_url, target.served_name) == (address.base_url, "router-0123456789ab")
     assert target.api_key_env == "MY_KEY"
 
@@ -97,9 +98,9 @@ def test_what_a_bundle_of_a_server_of_ours_says_has_not_changed() -> None:
 def test_the_proof_is_said_where_it_is_weaker() -> None:
     served = OPENAI_COMPATIBLE.conditions(ENDPOINT, digest=DIGEST)
     proof = proving.SameAnswers(compared=8, agreed=7).as_json()
-    said = proof_sentence({**served, "proof": proof})
+    said = proof_sentence(Serving.of({**served, "proof": proof}))
     assert "its answers alone, 7 of 8" in said and "router-0123456789ab" in said
-    assert proof_sentence({"backend": "llama.cpp"}) == ""
+    assert proof_sentence(Serving(backend="llama.cpp")) == ""
 
 
 @pytest.mark.parametrize(("agreed", "shown"), [(8, True), (4, True), (3, False), (0, False)])
@@ -134,7 +135,7 @@ def test_a_server_elsewhere_is_ready_once_it_lists_the_model_and_fails_when_it_g
 
 def test_a_backend_is_found_by_name_and_a_mistyped_one_is_told() -> None:
     assert table.find("openai") is table.BACKENDS["openai"]
-    assert table.backend_of({}).name == "llama.cpp", "bundles from before it was said"
+    assert table.backend_of(Serving()).name == "llama.cpp", "bundles from before it was said"
     with pytest.raises(UsageError) as failed:
         table.find("opnai")
     assert "Did you mean 'openai'?" in failed.value.remedy

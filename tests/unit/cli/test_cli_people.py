@@ -16,6 +16,7 @@ from tuneloop.loop import Loop
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.retraining.cycle_end import CycleResult
+from tuneloop.testing.manifest import manifest_of
 
 Run = Callable[..., Any]
 
@@ -51,7 +52,7 @@ def candidate(folder: Path) -> str:
     weights = loop.workspace.folder("made")
     (weights / "weights").write_text("w")
     digest = loop.workspace.artifacts.put(weights, kind="export")
-    content = bundles.manifest(
+    content = manifest_of(
         model="router",
         base={},
         artifacts={"export": digest, "evaluation": digest},

@@ -16,6 +16,7 @@ from tuneloop.deployment.rollout_plan import Guard, RolloutPlan
 from tuneloop.loop import Loop
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
+from tuneloop.testing.manifest import manifest_of
 from tuneloop.workspace import FOLDER, Workspace
 
 
@@ -42,7 +43,7 @@ def made(loop: Loop, name: str) -> Bundle:
         part: {} for part in ("base", "artifacts", "dataset", "task", "serving", "routing")
     }
     content |= {"model": "desk", "training": {"run": name}, "evaluation": {"verdict": "passed"}}
-    return bundles.register(loop.workspace, bundles.manifest(**content))
+    return bundles.register(loop.workspace, manifest_of(**content))
 
 
 def rollback(*words: str) -> str:

@@ -17,6 +17,7 @@ from tuneloop.registry import approvals, audit, people
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 from tuneloop.testing.backend import PlayedBackend, played
+from tuneloop.testing.manifest import manifest_of
 from tuneloop.testing.upstream import Received, Reply, ScriptedUpstream
 from tuneloop.workspace import Workspace
 
@@ -46,7 +47,7 @@ def make_bundle(workspace: Workspace, folder: Path) -> Bundle:
     folder.mkdir()
     (folder / "weights").write_text(folder.name)
     digest = workspace.artifacts.put(folder, kind="export")
-    content = bundles.manifest(
+    content = manifest_of(
         model="router",
         base={},
         artifacts={"export": digest, "evaluation": digest},

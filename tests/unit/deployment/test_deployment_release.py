@@ -33,6 +33,7 @@ from tuneloop.registry import routes
 from tuneloop.registry.bundle import Bundle
 from tuneloop.status.screen import status
 from tuneloop.testing.backend import PlayedBackend, played
+from tuneloop.testing.manifest import manifest_of
 from tuneloop.testing.upstream import Received, Reply, ScriptedUpstream
 from tuneloop.workspace import Workspace
 
@@ -48,7 +49,7 @@ def make_bundle(
 ) -> Bundle:
     folder.mkdir()
     (folder / "weights").write_text(folder.name)
-    content = bundles.manifest(
+    content = manifest_of(
         model=model,
         base={},
         artifacts={"export": workspace.artifacts.put(folder, kind="export")},

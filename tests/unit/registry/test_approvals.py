@@ -15,6 +15,7 @@ from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 from tuneloop.registry.standing import KINDS
 from tuneloop.storage import tables
+from tuneloop.testing.manifest import manifest_of
 from tuneloop.workspace import Workspace
 
 FREE = ModelSettings(name="router", base="b", data=DataSettings(sources=("a",)))
@@ -45,7 +46,7 @@ def bundle(workspace: Workspace, tmp_path: Path) -> Bundle:
     """A candidate that erik made."""
     (tmp_path / "weights").write_text("w")
     digest = workspace.artifacts.put(tmp_path, kind="export")
-    content = bundles.manifest(
+    content = manifest_of(
         model="router",
         base={},
         artifacts={"export": digest, "evaluation": digest},
@@ -128,7 +129,7 @@ def test_what_is_kept_of_an_approval(staffed: Workspace, bundle: Bundle) -> None
     (entry,) = approvals.history(staffed, bundle=bundle.id)
     assert (entry.person, entry.roles, entry.at) == ("ines", ("expert",), staffed.now())
     assert entry.seen["evaluation"] == "e1"
-    assert entry.seen["report"] == bundle.manifest["artifacts"]["evaluation"]
+    assert entry.seen["report"] == bundle.manifest.artifacts.evaluation
     assert entry.seen_digest == approvals.seen(staffed, bundle).digest
     event = audit.listing(staffed, "router")[0]
     assert (event.actor, event.action) == ("ines", "approval.approved")

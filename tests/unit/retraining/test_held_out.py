@@ -21,6 +21,7 @@ from tuneloop.errors import GateError, UsageError
 from tuneloop.loop import Loop
 from tuneloop.project import Project
 from tuneloop.setup import starting
+from tuneloop.testing.manifest import manifest_of
 from tuneloop.workspace import Workspace
 
 WORDS = ("lamp", "kettle", "ladder", "invoice", "parcel", "museum", "garden", "office", "bridge")
@@ -123,7 +124,7 @@ def test_the_judge_is_not_called_to_count_cases(
 
 
 def bundle(dataset: str, run: str = "made elsewhere") -> Any:
-    manifest = {"dataset": {"digest": dataset}, "training": {"run": run}}
+    manifest = manifest_of(model="router", dataset={"digest": dataset}, training={"run": run})
     return SimpleNamespace(short="b1", manifest=manifest)
 
 

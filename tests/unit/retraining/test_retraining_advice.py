@@ -28,6 +28,7 @@ from tuneloop.status.facts import (
     Served,
 )
 from tuneloop.status.screen import Status, status
+from tuneloop.testing.manifest import manifest_of
 from tuneloop.workspace import Workspace
 
 WELL = Facts(live=Served(bundle="new"), previous="old")
@@ -264,7 +265,7 @@ def crossed(loop: Loop, monitor: str, bundle: Bundle) -> None:
 def put_into_production(loop: Loop, name: str) -> Bundle:
     made = bundles.register(
         loop.workspace,
-        bundles.manifest(
+        manifest_of(
             model="desk",
             base={},
             artifacts={},

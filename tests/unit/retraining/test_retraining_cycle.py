@@ -42,6 +42,7 @@ from tuneloop.retraining.cycles import UNDER_WAY, Cycle, ask, find
 from tuneloop.setup import names
 from tuneloop.status.screen import status
 from tuneloop.storage import tables
+from tuneloop.testing.manifest import manifest_of
 from tuneloop.training import stage as runs
 from tuneloop.workspace import Workspace
 
@@ -128,7 +129,7 @@ class Played:
         compared |= {"difference": self.difference}  # type: ignore[dict-item]
         folder = self.workspace.folder("played")
         (folder / "file").write_text(run)
-        content = bundles.manifest(
+        content = manifest_of(
             model="router",
             base={},
             artifacts={"export": self.workspace.artifacts.put(folder, kind="export")},
@@ -363,7 +364,7 @@ def test_what_was_interrupted_takes_in_rows_that_are_new_since(loop: Played) -> 
     assert loop.did == ALL
     live = loop.live()
     assert live is not None
-    assert bundles.find(loop.workspace, live).manifest["training"]["run"] == "run of rows-2"
+    assert bundles.find(loop.workspace, live).manifest.training.run == "run of rows-2"
 
 
 def test_a_comparison_with_what_is_no_longer_in_production_is_made_again(
@@ -380,7 +381,7 @@ def test_a_comparison_with_what_is_no_longer_in_production_is_made_again(
     assert done.deployed and loop.did == ["prepare", "evaluate", "deploy"]
     live = loop.live()
     assert live is not None
-    assert bundles.find(loop.workspace, live).manifest["evaluation"]["production"] == other.id
+    assert bundles.find(loop.workspace, live).manifest.evaluation.production == other.id
 
 
 def test_gates_that_changed_meanwhile_are_asked(loop: Played) -> None:

@@ -26,9 +26,11 @@ from tuneloop.project import Project
 from tuneloop.registry import audit, people
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
+from tuneloop.registry.manifest import Manifest
 from tuneloop.status.screen import status
 from tuneloop.storage import spool, tables
 from tuneloop.storage.spool import Interaction, Spool, SpoolLimits
+from tuneloop.testing.manifest import manifest_of
 from tuneloop.workspace import Workspace
 
 SECRET = "Wolpertinger"
@@ -111,7 +113,7 @@ def quote(workspace: Workspace, *interactions: str) -> None:
         # Drift quotes below each topic, novelty beside its figures.
         detail={"examples": examples, "grown": [{"share": 0.5, "examples": examples}]},
     )
-    bundle = Bundle(id="b" * 64, model="router", manifest={}, created_at=now)
+    bundle = Bundle(id="b" * 64, model="router", manifest=Manifest(), created_at=now)
     series.store(workspace, [measurement], bundle=bundle, endpoint="router", now=now)
     with workspace.records.begin() as tx:
         tx.execute(
@@ -142,7 +144,7 @@ def serve(loop: Loop, dataset: DatasetVersion) -> str:
                 created_at=workspace.now(),
             )
         )
-    content = bundles.manifest(
+    content = manifest_of(
         model="router",
         base={},
         artifacts={"dataset": dataset.digest},

@@ -19,7 +19,7 @@ from tuneloop.lineage.retention import kept_for, prune
 from tuneloop.modelfile import ModelSettings
 from tuneloop.monitoring import alerts
 from tuneloop.monitoring.capture_drops import QUIET
-from tuneloop.registry import audit
+from tuneloop.registry import aliases, audit
 from tuneloop.storage import tables
 from tuneloop.storage.records import Records
 from tuneloop.worker import housekeeping
@@ -54,8 +54,18 @@ def _declare(workspace: Workspace, **settings: Any) -> None:
         tx.execute(sa.delete(tables.endpoints))
         tx.execute(
             sa.insert(tables.endpoints).values(
-                name="desk", model="router", bundle=BUNDLE, settings=settings, revision=1
+                name="desk", model="router", settings=settings, revision=1
             )
+        )
+        aliases.move(
+            tx,
+            model="router",
+            name="production",
+            bundle=BUNDLE,
+            expected=aliases.read(tx, "router").get("production"),
+            actor="ann",
+            reason="test",
+            now=workspace.now(),
         )
 
 

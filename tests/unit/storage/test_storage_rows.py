@@ -22,6 +22,9 @@ from tuneloop.registry.keys import ApiKey
 from tuneloop.registry.people import Person
 from tuneloop.registry.routes import Key
 from tuneloop.registry.standing import Entry
+from tuneloop.retraining.cycles import Cycle
+from tuneloop.review.outcome import Judgement
+from tuneloop.review.queue import ReviewItem
 from tuneloop.storage import tables
 from tuneloop.storage.records import record_of
 from tuneloop.training.stage import TrainingRun
@@ -87,13 +90,16 @@ def test_a_field_without_a_column_is_no_silent_default(workspace: Workspace) -> 
         (ApiKey, tables.api_keys, ()),
         (AuditEvent, tables.audit_events, ()),
         (Bundle, tables.bundles, ()),
+        (Cycle, tables.cycles, ()),
         (DatasetVersion, tables.dataset_versions, ("report",)),
-        (Endpoint, tables.endpoints, ()),
+        (Endpoint, tables.endpoints, ("bundle", "previous")),
         (Entry, tables.approvals, ()),
         (Evaluation, tables.evaluations, ()),
+        (Judgement, tables.judgements, ()),
         (ModelServer, tables.model_servers, ()),
         (Move, tables.alias_events, ()),
         (Person, tables.people, ()),
+        (ReviewItem, tables.review_items, ()),
         (Rollout, tables.rollouts, ("plan",)),
         (RolloutEvent, tables.rollout_events, ()),
         (TrainingRun, tables.training_runs, ()),

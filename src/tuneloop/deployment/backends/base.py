@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from tuneloop.deployment.observation import Messages, Observation
 from tuneloop.errors import DeploymentError
+from tuneloop.registry.manifest import Serving
 
 if TYPE_CHECKING:
     from tuneloop.deployment.supervisor import ProcessSpec
@@ -193,14 +194,14 @@ def address_in(serving: Mapping[str, Any]) -> ServerHandle | None:
     )
 
 
-def proof_of(serving: Mapping[str, Any]) -> dict[str, Any]:
+def proof_of(serving: Serving) -> dict[str, Any]:
     """How it is known that a bundle's weights are those that answer, as its manifest says."""
-    return dict(serving.get("proof") or {"by": Proof.FILE.value})
+    return dict(serving.proof or {"by": Proof.FILE.value})
 
 
-def proof_sentence(serving: Mapping[str, Any]) -> str:
+def proof_sentence(serving: Serving) -> str:
     """`proof_of` in words; empty where nothing is left to wish for."""
-    address, proof = address_in(serving), proof_of(serving)
+    address, proof = address_in(serving.conditions), proof_of(serving)
     if proof["by"] == Proof.FILE or address is None:
         return ""
     return (

@@ -6,9 +6,8 @@ object that keeps to `backends.base.Backend`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, cast
+from typing import cast
 
 from tuneloop.deployment.backends.base import (
     Backend,
@@ -20,6 +19,7 @@ from tuneloop.deployment.backends.llamacpp import LLAMA_CPP
 from tuneloop.deployment.backends.openai_compatible import OPENAI_COMPATIBLE
 from tuneloop.errors import DeploymentError, UsageError
 from tuneloop.nearest import did_you_mean
+from tuneloop.registry.manifest import Serving
 
 GROUP = "tuneloop.backends"
 BACKENDS: dict[str, Backend] = {
@@ -56,13 +56,13 @@ def find(name: str) -> Backend:
         ) from e
 
 
-def backend_of(serving: Mapping[str, Any]) -> Backend:
+def backend_of(serving: Serving) -> Backend:
     """The backend that a bundle was evaluated on, from the `serving` part of its manifest.
 
     Raises:
         UsageError, DeploymentError: as `find`.
     """
-    return find(serving.get("backend", LLAMA_CPP.name))
+    return find(serving.backend or LLAMA_CPP.name)
 
 
 def managed(backend: Backend) -> ManagedBackend:
