@@ -42,6 +42,11 @@ class Architecture:
     context_tokens: int
     """Longest sequence that the base was made for."""
 
+    @property
+    def widest_layer(self) -> tuple[int, int]:
+        """[out, in] of the linear layer where a step spends most; of the head if there is none."""
+        return max(self.linear_shapes, key=math.prod, default=(self.vocabulary, self.hidden))
+
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryPlan:
