@@ -100,15 +100,24 @@ def linear_layers_in(dtype: torch.dtype, base: Any) -> Any:
 
     In mixed precision (Micikevicius et al. 2018) autocast would make this copy at every product.
     Embeddings and norms, and so the sums that run through the layers, stay in fp32; an output
-    layer that shares its weights with the embeddings does too.
+    layer that shares its weights with the embeddings does too. What the layers put out is fp32
+    again: in bf16 the small part that an adapter adds would be rounded off.
     """
+    import torch
     from torch.nn import Embedding, Linear
 
+    if dtype == torch.float32:
+        return base
     embedded = {id(m.weight) for m in base.modules() if isinstance(m, Embedding)}
     for module in base.modules():
         if isinstance(module, Linear) and id(module.weight) not in embedded:
             module.to(dtype)
+            module.register_forward_hook(_in_fp32)
     return base
+
+
+def _in_fp32(module: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+    return output.float()
 
 
 def with_adapter(base: Any, folder: Path) -> Any:

@@ -235,15 +235,17 @@ def test_a_half_written_checkpoint_is_passed_over(spec: TrainingSpec) -> None:
     assert [path.name for path in folder.iterdir()] == ["checkpoint-3"]
 
 
-def test_all_weights_can_be_trained(spec: TrainingSpec) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_all_weights_can_be_trained(spec: TrainingSpec, precision: str) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    config = spec.config.but(method="full", learning_rate=1e-3)
+    config = spec.config.but(method="full", learning_rate=1e-3, precision=precision)
     outcome, _ = _train(replace(spec, config=config))
     folder = spec.output_folder / "model"
     assert _losses(outcome.record)[-1] < _losses(outcome.record)[0]
     base = AutoModelForCausalLM.from_pretrained(spec.base_folder).state_dict()
     tuned = AutoModelForCausalLM.from_pretrained(folder).state_dict()
+    assert {str(weight.dtype) for weight in tuned.values()} == {"torch.float32"}
     assert any(not base[name].equal(tuned[name]) for name in base)
     assert AutoTokenizer.from_pretrained(folder).chat_template
     assert not list(folder.rglob("*.bin"))

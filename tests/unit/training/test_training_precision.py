@@ -142,6 +142,25 @@ def test_only_the_weights_of_products_are_held_in_bf16(tiny_folder: Path) -> Non
     )
 
 
+# PEFT still asks transformers for a property under its old name.
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
+def test_the_little_that_an_adapter_adds_is_not_rounded_off(tiny_folder: Path) -> None:
+    """A bf16 number takes up nothing that is smaller than a 256th of it."""
+    from peft import get_peft_model
+
+    config = TrainingConfig(precision="bf16")
+    base = models.load_base(tiny_folder, config, device="cpu", compute_dtype=torch.bfloat16)
+    model: Any = get_peft_model(base, models.lora_config(config))
+    layer = model.base_model.model.model.layers[0].self_attn.q_proj
+    torch.nn.init.constant_(layer.lora_B["default"].weight, 1e-5)
+    inputs = torch.randn(4, layer.in_features, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        added = layer(inputs) - layer.base_layer(inputs)
+    with torch.no_grad():
+        expected = layer.lora_B["default"](layer.lora_A["default"](inputs)) * config.lora_alpha / 16
+    torch.testing.assert_close(added, expected, rtol=0.05, atol=1e-6)
+
+
 @pytest.mark.parametrize(("asked", "same"), [("bf16", True), ("fp32", False), ("auto", True)])
 def test_what_auto_decided_is_part_of_what_was_trained(asked: str, same: bool) -> None:
     record = {
