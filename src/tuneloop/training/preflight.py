@@ -100,7 +100,9 @@ def look_before(spec: TrainingSpec, *, checkpoints: Path | None = None) -> Prefl
         architecture,
         config,
         device=device,
-        compute_bytes=precision.dtype.itemsize,
+        # In bf16 on a CPU only products are; what runs between them is fp32.
+        compute_bytes=4 if device == "cpu" else precision.dtype.itemsize,
+        weight_bytes=precision.dtype.itemsize,
         free_bytes=free_memory_bytes(device),
         # Of a pair both answers go through the model together, padded to the longer one.
         longest_row=2 * longest if config.method == "dpo" else longest,
