@@ -2,13 +2,14 @@
 
 Same base, rows, order, LoRA, batch size, learning rate, schedule, loss mask and number of steps;
 everything else of TRL stays at its default. Each side trains in a process of its own, in turns.
-TRL's default precision is bf16 also on a CPU, which transformers refuses unless the CPU is asked
-for by name; so asked, it is tried on one small step, and the ratio is against TRL in fp32.
+Both sides compute in the same precision: on a CPU in fp32 unless `--precision` says otherwise.
+TRL's default is bf16 also on a CPU, which transformers refuses unless the CPU is asked for by name;
+so asked, it is tried on one small step.
 
 The rows share a long system text, as fine-tuning data does; our trainer computes it once a pack
 (docs/decisions/0002), TRL once a row. Tokens are those of the rows on both sides.
 
-    python benchmarks/bench_train.py [--model FOLDER] [--rows FILE] [--steps N]
+    python benchmarks/bench_train.py [--model FOLDER] [--rows FILE] [--steps N] [--precision bf16]
 
 The last line is one JSON object, also written to benchmarks/results/.
 """
@@ -47,7 +48,7 @@ def main() -> None:
         for turn in range(options.repeats):
             for side in ("tuneloop", "trl"):
                 folder = work / f"{side}-{turn}"
-                found = _start(side, options, train, folder, precision=_precision(side))
+                found = _start(side, options, train, folder, precision=_precision(options))
                 print(f"{side}: {found['tokens_per_second']:.0f} tokens/s", flush=True)
                 runs[side].append(found)
         probe = {} if _on_gpu() else _bf16_probe(options, train, work)
@@ -66,7 +67,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--train", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--precision", default="default", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--precision",
+        choices=("default", "fp32", "bf16"),
+        default="default",
+        help="of both sides; default: fp32 on a CPU, on a GPU as each side chooses",
+    )
     return parser.parse_args()
 
 
@@ -158,6 +164,7 @@ def _train_ours(options: argparse.Namespace) -> dict[str, Any]:
         epochs=options.steps,
         batch_size=options.batch_size,
         learning_rate=options.learning_rate,
+        precision="auto" if options.precision == "default" else options.precision,
         schedule="linear",  # TRL's default, as is the absence of a warm-up
         warmup_share=0.0,
         **LORA,
@@ -177,6 +184,7 @@ def _train_ours(options: argparse.Namespace) -> dict[str, Any]:
         "seconds": record["train_seconds"],
         "train_loss": _last_mean([point["loss"] for point in record["loss_curves"]["train"]]),
         "peak_mb": record["peak_memory_mb"],
+        "precision": record["precision"],
         "packages": record["packages"],
         "hardware": record["hardware"],
     }
@@ -329,7 +337,7 @@ def _result(
             for side, found in runs.items()
         },
         "seconds": {side: [round(r["seconds"], 1) for r in found] for side, found in runs.items()},
-        "trl_precision": _precision("trl"),
+        "precision": {"tuneloop": first["precision"], "trl": _precision(options)},
         **probe,
         "steps": options.steps,
         "batch_size": options.batch_size,
@@ -362,8 +370,10 @@ def _on_gpu() -> bool:
     return bool(torch.cuda.is_available())
 
 
-def _precision(side: str) -> str:
-    return "fp32" if side == "trl" and not _on_gpu() else "default"
+def _precision(options: argparse.Namespace) -> str:
+    if options.precision == "default" and not _on_gpu():
+        return "fp32"
+    return str(options.precision)
 
 
 if __name__ == "__main__":

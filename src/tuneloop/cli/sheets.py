@@ -121,6 +121,8 @@ def run_sheet(run: TrainingRun, doing: str | None) -> Sheet:
             f"{record['tokens_per_second']:.0f} tokens/s; {duration(record['train_seconds'])} of "
             f"training, {duration(record.get('wall_seconds', record['train_seconds']))} in all",
         )
+    if precision := record.get("precision"):
+        sheet.add("precision", f"{precision['name']}: {precision['reason']}")
     peaks = record.get("peak_memory_mb", {})
     sheet.add("memory", ", ".join(f"{at} {mb:.0f} MB at most" for at, mb in peaks.items()))
     machine = record.get("hardware", {})

@@ -49,12 +49,18 @@ def padded_loss(model: Any, tensors: dict[str, torch.Tensor]) -> torch.Tensor:
     return cross_entropy(logits[trained].float(), labels[trained], reduction="sum")
 
 
-def why_not_packed(model: Any, rows: Sequence[TokenRow], *, pad_id: int) -> str | None:
+def why_not_packed(
+    model: Any,
+    rows: Sequence[TokenRow],
+    *,
+    pad_id: int,
+    compute_dtype: torch.dtype | None = None,
+) -> str | None:
     """Why this model must be trained on padded rows, or None when packs give the same loss.
 
     Architectures that mix tokens by other means than masked attention (state-space layers,
     sliding windows, position biases) cannot be recognised by name alone, so the two losses are
-    compared on a few real rows.
+    compared on a few real rows, in the precision that they will be trained in (None: fp32).
     """
     import torch
 
@@ -62,19 +68,19 @@ def why_not_packed(model: Any, rows: Sequence[TokenRow], *, pad_id: int) -> str 
     if getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True):
         return "its attention uses a sliding window"
     device = next(model.parameters()).device
+    exact = compute_dtype in (None, torch.float32)
     few = sorted(rows, key=len)[:3]
     (pack, *_) = plan_packs(few, max_tokens=sum(len(row) for row in few))
     was_training = model.training
     model.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(device.type, compute_dtype, enabled=not exact):
             packed = packed_loss(model, _on(device, pack_tensors(pack)))
             plain = padded_loss(model, _on(device, padded_tensors(pack.rows, pad_id=pad_id)))
     except (TypeError, ValueError, RuntimeError, NotImplementedError) as e:
         return f"its forward pass does not take packs ({type(e).__name__})"
     finally:
         model.train(was_training)
-    exact = next(model.parameters()).dtype == torch.float32
     difference = float((packed - plain).abs() / plain.abs().clamp(min=1e-6))
     if difference > (_FP32_TOLERANCE if exact else _BF16_TOLERANCE):
         return f"packing changes its loss by {difference:.1%}"

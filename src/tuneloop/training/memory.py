@@ -42,6 +42,11 @@ class Architecture:
     context_tokens: int
     """Longest sequence that the base was made for."""
 
+    @property
+    def widest_layer(self) -> tuple[int, int]:
+        """[out, in] of the linear layer where a step spends most; of the head if there is none."""
+        return max(self.linear_shapes, key=math.prod, default=(self.vocabulary, self.hidden))
+
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryPlan:
@@ -140,15 +145,16 @@ def plan_memory(
     *,
     device: str,
     compute_bytes: int,
+    weight_bytes: int,
     free_bytes: int,
     longest_row: int,
 ) -> MemoryPlan:
     """Choose tokens per pack and checkpointing so that the run fits.
 
-    `compute_bytes` is the size of one number in the computation; `longest_row` is in tokens,
-    the least that a pack must hold.
+    `compute_bytes` is the size of one number between two layers, `weight_bytes` that of one in a
+    frozen linear layer; `longest_row` is in tokens, the least that a pack must hold.
     """
-    weights, trained = _fixed_bytes(architecture, config, compute_bytes)
+    weights, trained = _fixed_bytes(architecture, config, compute_bytes, weight_bytes)
     runtime = _RUNTIME_BYTES[device]
     room = _HEADROOM * free_bytes - weights - trained - runtime
     most = config.tokens_per_pack or _MOST_TOKENS[device]
@@ -171,7 +177,7 @@ def plan_memory(
 
 
 def _fixed_bytes(
-    architecture: Architecture, config: TrainingConfig, compute_bytes: int
+    architecture: Architecture, config: TrainingConfig, compute_bytes: int, weight_bytes: int
 ) -> tuple[int, int]:
     """Bytes of the weights, and of what training adds to them whatever the batch."""
     if config.method == "full":
@@ -180,7 +186,7 @@ def _fixed_bytes(
     linear = sum(rows * columns for rows, columns in architecture.linear_shapes)
     rest = architecture.parameters - linear
     # NF4: half a byte a weight and, doubly quantised, 0.127 bits of scale (QLoRA, section 3).
-    linear_bytes = 0.516 if config.method == "qlora" else float(compute_bytes)
+    linear_bytes = 0.516 if config.method == "qlora" else float(weight_bytes)
     return int(linear * linear_bytes + rest * compute_bytes), 4 * 4 * lora
 
 

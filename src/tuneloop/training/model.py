@@ -35,27 +35,6 @@ def chosen_device(config: TrainingConfig) -> str:
     return "cpu"
 
 
-def chosen_dtype(config: TrainingConfig, device: str) -> torch.dtype:
-    """Precision of the computation: bf16 on GPUs that have it, fp32 elsewhere.
-
-    CPUs without bf16 units compute bf16 products a hundred times slower than fp32.
-
-    Raises:
-        TrainingError: fp16 is asked for without a GPU.
-    """
-    import torch
-
-    if config.precision == "fp16" and device == "cpu":
-        raise TrainingError(
-            "training.precision is fp16, which only GPUs train in.",
-            remedy="Set training.precision to auto or fp32.",
-        )
-    if config.precision == "auto":
-        able = device == "cuda" and torch.cuda.is_bf16_supported()
-        return torch.bfloat16 if able else torch.float32
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[config.precision]
-
-
 def chosen_threads(config: TrainingConfig) -> int:
     """CPU threads: as set, else OMP_NUM_THREADS, else one per core that this process may use."""
     if config.threads is not None:
@@ -86,11 +65,14 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_base(folder: Path, config: TrainingConfig, *, device: str) -> Any:
+def load_base(
+    folder: Path, config: TrainingConfig, *, device: str, compute_dtype: torch.dtype
+) -> Any:
     """The base model, frozen nowhere, on `device`, in the dtype that its training wants.
 
     All weights are trained in fp32 (a bf16 weight is too coarse for small updates); a frozen
-    base under a LoRA is held in the precision of the computation.
+    base under a LoRA is held in the precision of the computation, on a CPU only the weights of
+    its products (see `linear_layers_in`).
 
     Raises:
         BaseModelError: when the folder holds no causal language model.
@@ -98,17 +80,44 @@ def load_base(folder: Path, config: TrainingConfig, *, device: str) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
-    dtype = torch.float32 if config.method == "full" else chosen_dtype(config, device)
+    mixed = device == "cpu" and config.method in ("lora", "dpo")
+    dtype = torch.float32 if mixed or config.method == "full" else compute_dtype
     options: dict[str, Any] = {"dtype": dtype, "device_map": {"": device}}
     if config.method == "qlora":
-        options["quantization_config"] = _nf4(chosen_dtype(config, device))
+        options["quantization_config"] = _nf4(compute_dtype)
     try:
-        return AutoModelForCausalLM.from_pretrained(folder, **options)
+        base = AutoModelForCausalLM.from_pretrained(folder, **options)
     except (OSError, ValueError) as e:
         raise BaseModelError(
             f"No usable model in {folder}: {e}",
             remedy="Check that `base` names a causal language model in Hugging Face layout.",
         ) from e
+    return linear_layers_in(compute_dtype, base) if mixed else base
+
+
+def linear_layers_in(dtype: torch.dtype, base: Any) -> Any:
+    """Hold the weights of linear layers in `dtype`, and all others as they are.
+
+    In mixed precision (Micikevicius et al. 2018) autocast would make this copy at every product.
+    Embeddings and norms, and so the sums that run through the layers, stay in fp32; an output
+    layer that shares its weights with the embeddings does too. What the layers put out is fp32
+    again: in bf16 the small part that an adapter adds would be rounded off.
+    """
+    import torch
+    from torch.nn import Embedding, Linear
+
+    if dtype == torch.float32:
+        return base
+    embedded = {id(m.weight) for m in base.modules() if isinstance(m, Embedding)}
+    for module in base.modules():
+        if isinstance(module, Linear) and id(module.weight) not in embedded:
+            module.to(dtype)
+            module.register_forward_hook(_in_fp32)
+    return base
+
+
+def _in_fp32(module: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+    return output.float()
 
 
 def with_adapter(base: Any, folder: Path) -> Any:

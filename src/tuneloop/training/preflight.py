@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -20,11 +21,16 @@ from tuneloop.training.memory import (
 )
 from tuneloop.training.model import (
     chosen_device,
-    chosen_dtype,
     chosen_threads,
     load_tokenizer,
 )
 from tuneloop.training.pairs import read_pairs, require_pairs, tokenise_pairs
+from tuneloop.training.precision import (
+    Precision,
+    began_with,
+    chosen_precision,
+    measured_gflops,
+)
 from tuneloop.training.rows import (
     TokenisedRows,
     TokenRow,
@@ -60,14 +66,17 @@ class Preflight:
     memory: MemoryPlan
     device: str
     threads: int
+    precision: Precision
     warnings: tuple[str, ...]
     """Unusual settings, each with its reason."""
     notes: tuple[str, ...]
     """What a person should know, including the warnings."""
 
 
-def look_before(spec: TrainingSpec) -> Preflight:
+def look_before(spec: TrainingSpec, *, checkpoints: Path | None = None) -> Preflight:
     """Check data, template, mask, settings and memory; trains nothing.
+
+    `checkpoints` is where those of an interrupted run lie that is to be continued.
 
     Raises:
         TuneloopError: for whatever would make the run fail or train nothing.
@@ -79,11 +88,21 @@ def look_before(spec: TrainingSpec) -> Preflight:
     limit = min(config.max_length, architecture.context_tokens)
     tokens = _tokens(spec, limit)
     train, evaluation, longest = tokens.train, tokens.evaluation, tokens.longest
+    threads = chosen_threads(config)
+    precision = chosen_precision(
+        config,
+        device=device,
+        widest_layer=architecture.widest_layer,
+        began=None if checkpoints is None else began_with(checkpoints, device=device),
+        measure=partial(measured_gflops, threads=threads),
+    )
     plan = plan_memory(
         architecture,
         config,
         device=device,
-        compute_bytes=chosen_dtype(config, device).itemsize,
+        # In bf16 on a CPU only products are; what runs between them is fp32.
+        compute_bytes=4 if device == "cpu" else precision.dtype.itemsize,
+        weight_bytes=precision.dtype.itemsize,
         free_bytes=free_memory_bytes(device),
         # Of a pair both answers go through the model together, padded to the longer one.
         longest_row=2 * longest if config.method == "dpo" else longest,
@@ -95,6 +114,7 @@ def look_before(spec: TrainingSpec) -> Preflight:
         *train.notes(spec.train_file.stem),
         *evaluation.notes(spec.eval_file.stem if spec.eval_file else "eval"),
         *_without_evaluation(evaluation, config),
+        f"Computes in {precision.sentence()}.",
         f"Memory: {plan.sentence()}.",
     ]
     return Preflight(
@@ -105,7 +125,8 @@ def look_before(spec: TrainingSpec) -> Preflight:
         evaluation_rejected=tokens.evaluation_rejected,
         memory=plan,
         device=device,
-        threads=chosen_threads(config),
+        threads=threads,
+        precision=precision,
         warnings=tuple(warnings),
         notes=tuple(notes),
     )

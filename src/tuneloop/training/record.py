@@ -199,6 +199,22 @@ def identity(spec: TrainingSpec) -> dict[str, Any]:
     }
 
 
+def trained_as(record: Mapping[str, Any], config: TrainingConfig) -> bool:
+    """Whether a run with this record did what these settings ask for.
+
+    What `precision: auto` decided is part of what was trained: a run that it let compute in bf16 is
+    one with `precision: bf16`, and none with fp32. To ask for `auto` is to leave that open, so the
+    decision of the run that is there already stands.
+    """
+    digest = record.get("config_digest", "")
+    if digest == config.digest():
+        return True
+    if config.precision == "auto" or digest != config.but(precision="auto").digest():
+        return False
+    decided = record.get("hyperparameters", {}).get("precision", {}).get("in_force")
+    return bool(decided == config.precision)
+
+
 def write_record(folder: Path, record: Mapping[str, Any]) -> Path:
     """Write record.json; its existence says that the rest of the folder is complete."""
     path = folder / "record.json"

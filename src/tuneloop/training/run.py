@@ -18,6 +18,7 @@ import torch
 from tuneloop.errors import TrainingError
 from tuneloop.training import model as models
 from tuneloop.training.loss import why_not_packed
+from tuneloop.training.precision import keep_began
 from tuneloop.training.preference_trainer import (
     PreferenceTrainer,
     dpo_arguments,
@@ -72,14 +73,16 @@ def train(
     """
     started = time.perf_counter()
     config = spec.config
-    before = look_before(spec)
+    checkpoints = spec.run_folder / CHECKPOINTS_NAME
+    checkpoint = last_checkpoint(checkpoints)
+    before = look_before(spec, checkpoints=None if checkpoint is None else checkpoints)
+    keep_began(checkpoints, before.precision)
     for note in before.notes:
         emit({"event": "note", "text": note})
     torch.set_num_threads(before.threads)
     emit({"event": "note", "text": f"First row, trained part marked: {marked(before.example)}"})
     clock = StepClock()
     trainer, packed, in_force = _make_trainer(spec, before, emit, stop_requested, clock)
-    checkpoint = last_checkpoint(spec.run_folder / CHECKPOINTS_NAME)
     if checkpoint is not None:
         emit({"event": "note", "text": f"Continuing from {checkpoint.name}."})
         if stopped_early(_state_of(checkpoint), config.early_stopping_patience):
@@ -94,6 +97,7 @@ def train(
         "hyperparameters": hyperparameters(config, spec.origins, in_force=in_force),
         "packages": package_versions(),
         "hardware": hardware(before.device, threads=before.threads),
+        "precision": before.precision.as_json(),
         "packed": packed,
         **_figures(trainer, before, seconds=max(clock.seconds, 1e-9)),
         "resumed_from_step": 0 if checkpoint is None else int(checkpoint.name.split("-")[-1]),
@@ -115,7 +119,9 @@ def _make_trainer(
 ) -> Made:
     config, plan = spec.config, before.memory
     tokenizer = models.load_tokenizer(spec.base_folder)
-    base = models.load_base(spec.base_folder, config, device=before.device)
+    base = models.load_base(
+        spec.base_folder, config, device=before.device, compute_dtype=before.precision.dtype
+    )
     rate = config.peak_learning_rate(base.config.get_text_config().hidden_size)
     events = StepEvents(emit, clock)
     measured = bool(before.evaluation.rows)
@@ -128,6 +134,7 @@ def _make_trainer(
     settings = arguments(
         spec,
         device=before.device,
+        dtype=before.precision.dtype,
         learning_rate=rate,
         gradient_checkpointing=plan.gradient_checkpointing,
         measured=measured,
@@ -140,7 +147,7 @@ def _make_trainer(
         "dpo_learning_rate" if config.method == "dpo" else "learning_rate": rate,
         "max_length": before.train.max_length,
         "gradient_checkpointing": "on" if plan.gradient_checkpointing else "off",
-        "precision": _precision_name(models.chosen_dtype(config, before.device)),
+        "precision": before.precision.name,
         "device": before.device,
         "threads": before.threads,
         "tokens_per_pack": plan.tokens_per_pack,
@@ -164,7 +171,9 @@ def _packed_trainer(
     from datasets import Dataset
 
     pad_id = _pad_id(parts["processing_class"])
-    reason = why_not_packed(base, before.train.rows, pad_id=pad_id)
+    reason = why_not_packed(
+        base, before.train.rows, pad_id=pad_id, compute_dtype=before.precision.dtype
+    )
     if reason is not None:
         emit({"event": "note", "text": f"Rows are padded instead of packed: {reason}."})
     trainer = PackedTrainer(
@@ -301,7 +310,3 @@ def _pad_id(tokenizer: Any) -> int:
         if candidate is not None:
             return int(candidate)
     raise TrainingError("The base's tokenizer has neither a padding nor an end token.")
-
-
-def _precision_name(dtype: torch.dtype) -> str:
-    return {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[dtype]

@@ -26,7 +26,7 @@ from tuneloop.storage.references import LATEST, one_named
 from tuneloop.training.config import TrainingConfig
 from tuneloop.training.pairs import read_pairs, require_pairs
 from tuneloop.training.process import run_training
-from tuneloop.training.record import Losses, losses
+from tuneloop.training.record import Losses, losses, trained_as
 from tuneloop.training.same_rows import files_of, rows_digest
 from tuneloop.training.spec import TrainingSpec
 from tuneloop.workspace import Workspace
@@ -309,13 +309,14 @@ def _on_equal_rows(
     model: str,
 ) -> TrainingRun | None:
     """A finished run with these settings whose dataset version holds the same rows."""
-    wanted = {"config_digest": config.digest(), "start_run": start.id if start else ""}
+    start_run = start.id if start else ""
     # Reading rows takes time: those of a version once, and only where a run can be used again.
     digest = cache(lambda version: rows_digest(workspace.artifacts.get(version), config))
     for run in listing(workspace, model):
         if (
             run.base == base.digest
-            and {key: run.record.get(key, "") for key in wanted} == wanted
+            and run.record.get("start_run", "") == start_run
+            and trained_as(run.record, config)
             and _finished(workspace, [run]) is not None
             and workspace.artifacts.exists(run.dataset)
             and digest(run.dataset) == digest(dataset)

@@ -19,7 +19,6 @@ from tuneloop.errors import TrainingError
 from tuneloop.training import trackers
 from tuneloop.training.config import TrainingConfig
 from tuneloop.training.loss import packed_loss, padded_loss
-from tuneloop.training.model import chosen_dtype
 from tuneloop.training.packing import pack_tensors, padded_tensors, plan_packs, plan_padded
 from tuneloop.training.record import losses_of
 from tuneloop.training.rows import TokenRow
@@ -288,12 +287,13 @@ def arguments(
     spec: TrainingSpec,
     *,
     device: str,
+    dtype: torch.dtype,
     learning_rate: float,
     gradient_checkpointing: bool,
     measured: bool,
 ) -> dict[str, Any]:
     """The trainer's arguments that every method has."""
-    config, dtype = spec.config, chosen_dtype(spec.config, device)
+    config = spec.config
     return {
         "output_dir": str(spec.run_folder / CHECKPOINTS_NAME),
         "num_train_epochs": config.passes,

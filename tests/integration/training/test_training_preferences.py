@@ -107,6 +107,13 @@ def test_the_better_answer_gains(pairs: TrainingSpec, tmp_path: Path) -> None:
     assert losses(parts) == pytest.approx(losses(record), rel=1e-3)
 
 
+def test_the_better_answer_gains_in_bf16_where_it_is_asked_for(pairs: TrainingSpec) -> None:
+    record = trained(replace(pairs, config=pairs.config.but(precision="bf16")))
+    assert record["precision"]["name"] == "bf16"
+    assert record["loss_curves"]["train"][0]["loss"] == pytest.approx(0.6931, abs=1e-2)
+    assert record["final_loss"] < 0.6
+
+
 def test_a_stopped_run_continues(pairs: TrainingSpec, tmp_path: Path) -> None:
     whole = trained(replace(pairs, run_folder=tmp_path / "whole"))
     steps: list[int] = []

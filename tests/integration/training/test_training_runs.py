@@ -16,6 +16,7 @@ from training_rows import make_rows, write_rows
 from tuneloop.errors import TrainingError
 from tuneloop.table import TRACKER_GROUP
 from tuneloop.training.config import TrainingConfig
+from tuneloop.training.precision import keep_began, of_cpu
 from tuneloop.training.spec import TrainingSpec
 
 # transformers, TRL and PEFT warn of each other's deprecations.
@@ -234,15 +235,17 @@ def test_a_half_written_checkpoint_is_passed_over(spec: TrainingSpec) -> None:
     assert [path.name for path in folder.iterdir()] == ["checkpoint-3"]
 
 
-def test_all_weights_can_be_trained(spec: TrainingSpec) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_all_weights_can_be_trained(spec: TrainingSpec, precision: str) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    config = spec.config.but(method="full", learning_rate=1e-3)
+    config = spec.config.but(method="full", learning_rate=1e-3, precision=precision)
     outcome, _ = _train(replace(spec, config=config))
     folder = spec.output_folder / "model"
     assert _losses(outcome.record)[-1] < _losses(outcome.record)[0]
     base = AutoModelForCausalLM.from_pretrained(spec.base_folder).state_dict()
     tuned = AutoModelForCausalLM.from_pretrained(folder).state_dict()
+    assert {str(weight.dtype) for weight in tuned.values()} == {"torch.float32"}
     assert any(not base[name].equal(tuned[name]) for name in base)
     assert AutoTokenizer.from_pretrained(folder).chat_template
     assert not list(folder.rglob("*.bin"))
@@ -276,6 +279,45 @@ def test_gradient_checkpointing_and_small_packs_change_nothing(spec: TrainingSpe
     saving = spec.config.but(gradient_checkpointing="on", tokens_per_pack=100)
     saved, _ = _train(replace(spec, config=saving))
     assert _losses(saved.record) == pytest.approx(_losses(plain.record), abs=1e-4)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_bf16_ends_within_a_hundredth_of_the_loss_of_fp32(
+    spec: TrainingSpec, tmp_path: Path, seed: int
+) -> None:
+    """By the plain definition in fp32, and as the run itself measures."""
+    measured = {}
+    for name in ("fp32", "bf16"):
+        config = spec.config.but(precision=name, seed=seed)
+        run = replace(spec, run_folder=tmp_path / name, config=config)
+        outcome, events = _train(run)
+        assert outcome.record["precision"] == {"name": name, "reason": "as set", "gflops": {}}
+        assert outcome.record["packed"] is True
+        assert any(event.get("text") == f"Computes in {name}: as set." for event in events)
+        measured[name] = (_held_out_loss(run), outcome.record["best_eval_loss"])
+    assert measured["bf16"] == pytest.approx(measured["fp32"], rel=0.01)
+    assert measured["bf16"] != measured["fp32"]
+
+
+def test_a_run_goes_on_in_the_precision_that_it_began_with(spec: TrainingSpec) -> None:
+    """As on a machine whose CPU was measured to be faster in bf16."""
+    asked: list[int] = []
+
+    def after_five_steps() -> bool:
+        asked.append(1)
+        return len(asked) >= 5
+
+    _train(spec, stop_requested=after_five_steps)
+    began = of_cpu({"fp32": 212.0, "bf16": 961.0})
+    keep_began(spec.run_folder / "checkpoints", began)
+    finished, _ = _train(spec)
+    assert finished.record["resumed_from_step"] == 5
+    assert finished.record["precision"] == began.as_json()
+    assert finished.record["hyperparameters"]["precision"] == {
+        "value": "auto",
+        "origin": "default",
+        "in_force": "bf16",
+    }
 
 
 def test_rows_without_system_text_are_trained(spec: TrainingSpec, tmp_path: Path) -> None:

@@ -23,10 +23,16 @@ NEW = {
     "final_eval_loss": 0.75,
     "loss_curves": CURVES,
     "resumed_from_step": 2,
+    "precision": {
+        "name": "bf16",
+        "reason": "this CPU does 961 GFLOP/s in bf16, 212 in fp32 (bf16 from 1.3 x on)",
+        "gflops": {"fp32": 212.0, "bf16": 961.0},
+    },
 }
 OLD = {key: value for key, value in NEW.items() if not key.startswith("best_eval_")} | {
     "best_eval_loss": 0.5
 }
+del OLD["precision"]
 
 
 @pytest.fixture
@@ -61,6 +67,13 @@ def test_runs_are_told_by_their_last_loss_and_their_best_held_out_one() -> None:
     new = next(line for line in shown if line.startswith("new")).split()
     assert new[3:5] == ["0.25", "0.5"]
     assert "last loss 0.2500, best held-out loss 0.5000 after epoch 1" in run("show", "new")
+
+
+@pytest.mark.usefixtures("desk", "wide_terminal")
+def test_a_run_says_in_a_line_what_it_computed_in_and_why() -> None:
+    line = next(line for line in run("show", "new").splitlines() if "precision" in line)
+    assert "bf16: this CPU does 961 GFLOP/s in bf16, 212 in fp32 (bf16 from 1.3 x on)" in line
+    assert "precision" not in run("show", "old")
 
 
 @pytest.mark.usefixtures("desk", "wide_terminal")

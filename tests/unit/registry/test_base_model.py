@@ -17,7 +17,7 @@ from tuneloop.errors import BaseModelError
 from tuneloop.progress import Silent
 from tuneloop.registry import base_model
 from tuneloop.registry.base_model import BaseModel, check_base, resolve_base, verify_base
-from tuneloop.registry.gguf_base import check_gguf_belongs
+from tuneloop.registry.gguf_base import check_gguf_belongs, open_gguf
 
 CONFIG = {
     "model_type": "llama",
@@ -246,6 +246,19 @@ def gguf_file(
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def test_the_quick_reader_of_a_gguf_reads_what_the_plain_one_does(tmp_path: Path) -> None:
+    import gguf
+
+    file = gguf_file(tmp_path / "base.gguf")
+    quick, plain = open_gguf(file), gguf.GGUFReader(file)
+    assert {name: field.contents() for name, field in quick.fields.items()} == {
+        name: field.contents() for name, field in plain.fields.items()
+    }
+    assert [(t.name, t.data.tolist()) for t in quick.tensors] == [
+        (t.name, t.data.tolist()) for t in plain.tensors
+    ]
 
 
 def test_a_gguf_of_another_base_is_told(tmp_path: Path) -> None:

@@ -83,6 +83,8 @@ def test_wider_models_and_full_training_get_lower_learning_rates() -> None:
             {"alpha": 32, "trackers": ["mlflow"], "threads": 1},
             "5b81663ba9201a7f974c1e3bd13c3d5a0e7ef0e2de6c06260a9f8fdf56b4233b",
         ),
+        ({"precision": "fp32"}, "01e363353d59c753e30bd9e2a0dc801546ca25e9a331ba1fd4047f7c2468dac6"),
+        ({"precision": "bf16"}, "6742844bdb75d946e4092227edb37ebaf1e2a271178769dd3bd29b23a402087f"),
         (
             {"method": "full", "learning_rate": 0.0001},
             "a95ab905f41a08832fa148533ca412819404d740bc353c5ffa6769f01e760ab6",

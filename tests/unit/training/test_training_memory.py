@@ -37,6 +37,7 @@ def _plan(free_gib: float, *, device: str = "cuda", **settings: object) -> Memor
         TrainingConfig.from_settings(settings),
         device=device,
         compute_bytes=2,
+        weight_bytes=2,
         free_bytes=int(free_gib * GIB),
         longest_row=2048,
     )
