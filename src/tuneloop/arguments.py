@@ -25,6 +25,7 @@ _WORDS = {
     "str": "a text that is not empty",
     "bool": "True or False",
     "int": "a whole number of at least 1",
+    "float": "a number",
     "Path": "a path",
     "timedelta": "a timedelta that is not negative",
     "Sequence": "a list",
@@ -125,6 +126,8 @@ def _fits(kind: str, value: Any) -> bool:
             return isinstance(value, bool)
         case "int":
             return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+        case "float":
+            return isinstance(value, int | float) and not isinstance(value, bool)
         case "Path":
             return isinstance(value, os.PathLike)
         case "timedelta":

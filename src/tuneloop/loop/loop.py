@@ -1,4 +1,4 @@
-"""The loop of one model: every stage as a method, for the command line and for notebooks.
+"""The loop of one model: every stage as a method, and what belongs together as a part.
 
 Each method takes what the one before returned. Nothing is kept in the object that is not in the
 stores, so a new process goes on where this one stopped.
@@ -6,8 +6,6 @@ stores, so a new process goes on where this one stopped.
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -33,7 +31,19 @@ from tuneloop.errors import UsageError
 from tuneloop.evaluation import stage as evaluations
 from tuneloop.evaluation.readable_report import Report
 from tuneloop.evaluation.stage import Evaluation
-from tuneloop.lineage import retention, tracing
+from tuneloop.lineage import erasure, retention, tracing
+from tuneloop.lineage.erasure_record import Erasure
+from tuneloop.loop.actor import whoever_acts
+from tuneloop.loop.approvals import Approvals
+from tuneloop.loop.audit import Audit
+from tuneloop.loop.channels import Channels
+from tuneloop.loop.cycles import Cycles
+from tuneloop.loop.golden import Golden
+from tuneloop.loop.judge import Judge
+from tuneloop.loop.keys import Keys
+from tuneloop.loop.people import People
+from tuneloop.loop.review import Review
+from tuneloop.loop.triggers import Triggers
 from tuneloop.modelfile import ModelFile, ModelSettings
 from tuneloop.monitoring import alerts
 from tuneloop.monitoring import stage as monitoring
@@ -43,6 +53,9 @@ from tuneloop.monitoring.monitors import table
 from tuneloop.online_evaluation import measuring
 from tuneloop.progress import Progress
 from tuneloop.project import Project
+from tuneloop.registry import aliases
+from tuneloop.registry import bundle as bundles
+from tuneloop.registry.aliases import Move
 from tuneloop.registry.base_model import BaseModel
 from tuneloop.registry.bundle import Bundle
 from tuneloop.retraining.cycle import run_cycle
@@ -139,6 +152,58 @@ class Loop:
             BaseModelError: `base`, and nobody could be asked for it.
         """
         names.check(self.project, base=base, rows=rows)
+
+    # Parts
+
+    @property
+    def review(self) -> Review:
+        """The review queue: what people must look at, and what they decided."""
+        return Review(self.project)
+
+    @property
+    def approvals(self) -> Approvals:
+        """People say yes or no to a bundle."""
+        return Approvals(self.project)
+
+    @property
+    def people(self) -> People:
+        """People and their roles."""
+        return People(self.project)
+
+    @property
+    def keys(self) -> Keys:
+        """API keys of the gateway."""
+        return Keys(self.project)
+
+    @property
+    def audit(self) -> Audit:
+        """The audit log."""
+        return Audit(self.project)
+
+    @property
+    def golden(self) -> Golden:
+        """Fixed cases asked on the live endpoint."""
+        return Golden(self.project)
+
+    @property
+    def judge(self) -> Judge:
+        """The language model that scores answers."""
+        return Judge(self.project)
+
+    @property
+    def channels(self) -> Channels:
+        """Where people are told of alerts."""
+        return Channels(self.project)
+
+    @property
+    def triggers(self) -> Triggers:
+        """Whether to retrain, and why."""
+        return Triggers(self.project)
+
+    @property
+    def cycles(self) -> Cycles:
+        """Cycles that a worker runs."""
+        return Cycles(self.project)
 
     # Stage 1: prepare
 
@@ -289,6 +354,18 @@ class Loop:
         """
 
         return self.project.bundle(reference)
+
+    def bundles(self) -> list[Bundle]:
+        """All bundles of this model, the newest first."""
+        return bundles.listing(self.workspace, model=self.model.name)
+
+    def history(self, *, drills: bool = False) -> list[Move]:
+        """What was in production when, who moved it and why, the newest first.
+
+        `drills`: also the moves of rollback drills.
+        """
+        moves = aliases.history(self.workspace, self.model.name)
+        return [m for m in moves if m.name == "production" and (drills or not m.drill)]
 
     def deploy(self, bundle: Bundle | str = "candidate", *, reason: str) -> Release:
         """Put a bundle into production after verifying and smoke-testing it.
@@ -566,6 +643,31 @@ class Loop:
         self.ingest()
         return tracing.trace(self.workspace, interaction)
 
+    def erase(
+        self,
+        by: Literal["user", "conversation", "interaction"],
+        value: str,
+        *,
+        dry_run: bool = False,
+    ) -> Erasure:
+        """Delete a person's traffic, feedback and review items in every model of the workspace.
+
+        Names every dataset version, run, bundle and endpoint that they reached, what cannot be
+        undone, and what to do.
+
+        Raises:
+            NotAllowedError: people are declared, and whoever acts is no administrator.
+            BusyError: captured traffic is being moved.
+        """
+        return erasure.erase(
+            self.workspace,
+            by,
+            value,
+            actor=self.actor,
+            dry_run=dry_run,
+            progress=self.progress,
+        )
+
     # Stage 6: retrain
 
     def collect_corrections(self) -> int:
@@ -584,14 +686,3 @@ class Loop:
         """
 
         return run_cycle(self.project, reason=reason, force=force)
-
-
-def whoever_acts() -> str:
-    """Who is acting: TUNELOOP_ACTOR, else the system's user name."""
-    named = os.environ.get("TUNELOOP_ACTOR")
-    if named:
-        return named
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
