@@ -16,6 +16,7 @@ from typing import Any, get_type_hints
 
 import tuneloop
 from tuneloop.loop import Loop
+from tuneloop.loop.held import Held
 from tuneloop.loop.part import Part
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "python.md"
@@ -27,6 +28,8 @@ PARTS: dict[str, type[Part]] = {
     and issubclass(returned := get_type_hints(member.fget)["return"], Part)
 }
 """Attribute of the loop → what it reaches."""
+CLASSES = (Loop, *Loop.__bases__, *PARTS.values())
+"""All whose methods a notebook calls."""
 _SHOWN_APART = {"open", *PARTS}
 _WIDTH = 96
 _HEAD = """\
@@ -81,10 +84,12 @@ def _public(class_: type) -> list[str]:
 
 
 def _stages() -> dict[str, list[str]]:
-    """Heading → methods, as the comments in the class group them."""
+    """Heading → methods, as the comments in the classes group them."""
     found: dict[str, list[str]] = {"What it holds": []}
     at = found["What it holds"]
-    for line in inspect.getsource(Loop).splitlines():
+    classes = (Held, Loop, *Loop.__bases__)
+    source = "\n".join(inspect.getsource(class_) for class_ in classes)
+    for line in source.splitlines():
         if match := re.fullmatch(r"    # (Stage \d: .+)", line):
             at = found[match[1]] = []
         elif (match := re.match(r"    def ([a-z]\w*)\(", line)) and match[1] not in _SHOWN_APART:
@@ -129,7 +134,7 @@ def _text(documented: Any) -> Iterator[str]:
 
 def _imported() -> dict[str, str]:
     """Name → module of everything that the loop and its parts import for their annotations."""
-    modules = [importlib.import_module(class_.__module__) for class_ in (Loop, *PARTS.values())]
+    modules = [importlib.import_module(class_.__module__) for class_ in CLASSES]
     return {
         alias.name: node.module or ""
         for module in modules
@@ -143,7 +148,7 @@ def _returned() -> set[str]:
     """Names of the records that methods return."""
     modules = _imported()
     found: set[str] = set()
-    for class_ in (Loop, *PARTS.values()):
+    for class_ in CLASSES:
         for name in _public(class_):
             returned = str(inspect.signature(getattr(class_, name)).return_annotation)
             found |= set(re.findall(r"[A-Z]\w+", returned))

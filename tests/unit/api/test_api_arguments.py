@@ -12,7 +12,7 @@ import pytest
 
 import tuneloop
 from live_desk import make_loop
-from python_page import PARTS
+from python_page import CLASSES
 from tuneloop.errors import (
     BaseModelError,
     EvaluationError,
@@ -25,7 +25,7 @@ from tuneloop.workspace import Workspace
 
 METHODS = [
     (class_, name)
-    for class_ in (Loop, *PARTS.values())
+    for class_ in CLASSES
     for name, member in vars(class_).items()
     if inspect.isfunction(member) and not name.startswith("_")
 ]
