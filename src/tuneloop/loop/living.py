@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Literal
 
 from tuneloop import review
@@ -23,14 +24,14 @@ from tuneloop.lineage.erasure_record import Erasure
 from tuneloop.loop.held import Held
 from tuneloop.monitoring import alerts
 from tuneloop.monitoring import stage as monitoring
-from tuneloop.monitoring.alerts import Alert
+from tuneloop.monitoring.alerts import Alert, AlertEvent
 from tuneloop.monitoring.measurement import Measurement
 from tuneloop.monitoring.monitors import table
 from tuneloop.online_evaluation import measuring
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.aliases import Move
-from tuneloop.registry.bundle import Bundle
+from tuneloop.registry.bundle import Bundle, Difference
 from tuneloop.retraining.cycle import run_cycle
 from tuneloop.retraining.cycle_end import CycleResult
 from tuneloop.status import screen as status
@@ -61,6 +62,23 @@ class Living(Held):
     def bundles(self) -> list[Bundle]:
         """All bundles of this model, the newest first."""
         return bundles.listing(self.workspace, model=self.model.name)
+
+    def bundle_diff(self, before: str, after: str) -> list[Difference]:
+        """Every part in which two bundles differ, named as for `bundle`.
+
+        Raises:
+            UsageError: none, or more than one, is meant by a name.
+        """
+        return bundles.diff(self.bundle(before), self.bundle(after))
+
+    def verify_bundle(self, reference: str = "production") -> dict[str, Path]:
+        """Read every byte of a bundle; returns the folders of its artifacts by their names.
+
+        Raises:
+            UsageError: none, or more than one, is meant.
+            CorruptArtifactError: bytes have changed.
+        """
+        return bundles.verify(self.workspace, self.bundle(reference))
 
     def history(self, *, drills: bool = False) -> list[Move]:
         """What was in production when, who moved it and why, the newest first.
@@ -305,6 +323,10 @@ class Living(Held):
         """Alerts that are not resolved, or all, the newest first."""
 
         return alerts.listing(self.workspace, self.model.name, unresolved_only=not all_)
+
+    def alert_events(self, alert: str) -> list[AlertEvent]:
+        """The life of an alert, named by its id, the oldest step first."""
+        return alerts.events(self.workspace, alert)
 
     def acknowledge(self, alert: str) -> None:
         """Say that somebody looks after an alert, named by its id.
