@@ -35,8 +35,8 @@ def make_loop(workspace: Workspace, folder: Path, **sections: Any) -> Loop:
     return Loop(Project(workspace=workspace, model_file=model_file, actor="ann"))
 
 
-def put_live(loop: Loop, *, evaluation: str = "", system: str = "") -> Bundle:
-    """A bundle in production with nothing behind it."""
+def put_live(loop: Loop, *, evaluation: str = "", system: str = "", **evaluated: Any) -> Bundle:
+    """A bundle in production with nothing behind it; keywords are what its evaluation found."""
     model, workspace = loop.model, loop.workspace
     task = model.task.model_copy(update={"system": system or model.task.system})
     made = bundle.register(
@@ -49,7 +49,7 @@ def put_live(loop: Loop, *, evaluation: str = "", system: str = "") -> Bundle:
             training={},
             task=task.model_dump(mode="json"),
             serving={"sampling": {"temperature": 0.0, "max_tokens": 32}},
-            evaluation={"id": evaluation},
+            evaluation={"id": evaluation} | evaluated,
             routing={},
         ),
     )

@@ -12,19 +12,32 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import FunctionType
-from typing import Any
+from typing import Any, get_type_hints
 
 import tuneloop
-from tuneloop import loop as loops
+from tuneloop.loop import Loop
+from tuneloop.loop.held import Held
+from tuneloop.loop.part import Part
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "python.md"
 
+PARTS: dict[str, type[Part]] = {
+    name: returned
+    for name, member in vars(Loop).items()
+    if isinstance(member, property)
+    and issubclass(returned := get_type_hints(member.fget)["return"], Part)
+}
+"""Attribute of the loop → what it reaches."""
+CLASSES = (Loop, *Loop.__bases__, *PARTS.values())
+"""All whose methods a notebook calls."""
+_SHOWN_APART = {"open", *PARTS}
 _WIDTH = 96
 _HEAD = """\
 # Python
 
-Everything that the commands do, as methods; each takes what the one before returned. Made from the
-docstrings by `python tests/python_page.py`.
+Everything that the commands do, as methods; each takes what the one before returned. What belongs
+together is reached by an attribute, such as `loop.review` or `loop.keys`. Made from the docstrings
+by `python tests/python_page.py`.
 
 ```python
 import tuneloop
@@ -43,29 +56,43 @@ belongs, a number below 1, an empty name) is a `UsageError`.
 def page() -> str:
     """The whole page."""
     parts = [_HEAD, *_function(tuneloop.open, "tuneloop.open", level=2), "## Loop", ""]
-    parts += _text(loops.Loop)
+    parts += _text(Loop)
     for heading, methods in _stages().items():
         parts += [f"### {heading}", ""]
         for name in methods:
-            member = inspect.getattr_static(loops.Loop, name)
+            member = inspect.getattr_static(Loop, name)
             if isinstance(member, property):
                 parts += [f"#### `loop.{name}`", "", *_text(member)]
             else:
-                parts += _function(getattr(loops.Loop, name), f"loop.{name}", level=4)
+                parts += _function(getattr(Loop, name), f"loop.{name}", level=4)
+    for name, part in PARTS.items():
+        parts += [f"### `loop.{name}`", "", *_text(part)]
+        for method in _public(part):
+            parts += _function(getattr(part, method), f"loop.{name}.{method}", level=4)
     parts += ["## What is returned", ""]
     for name in sorted(_returned()):
         parts += _record(name)
     return "\n".join(parts).rstrip() + "\n"
 
 
+def _public(class_: type) -> list[str]:
+    return [
+        name
+        for name, member in vars(class_).items()
+        if isinstance(member, FunctionType) and not name.startswith("_")
+    ]
+
+
 def _stages() -> dict[str, list[str]]:
-    """Heading → methods, as the comments in the class group them."""
+    """Heading → methods, as the comments in the classes group them."""
     found: dict[str, list[str]] = {"What it holds": []}
     at = found["What it holds"]
-    for line in inspect.getsource(loops.Loop).splitlines():
+    classes = (Held, Loop, *Loop.__bases__)
+    source = "\n".join(inspect.getsource(class_) for class_ in classes)
+    for line in source.splitlines():
         if match := re.fullmatch(r"    # (Stage \d: .+)", line):
             at = found[match[1]] = []
-        elif (match := re.match(r"    def ([a-z]\w*)\(", line)) and match[1] != "open":
+        elif (match := re.match(r"    def ([a-z]\w*)\(", line)) and match[1] not in _SHOWN_APART:
             at.append(match[1])
     return found
 
@@ -106,11 +133,12 @@ def _text(documented: Any) -> Iterator[str]:
 
 
 def _imported() -> dict[str, str]:
-    """Name → module of everything that loop.py imports for its annotations."""
-    tree = ast.parse(inspect.getsource(loops))
+    """Name → module of everything that the loop and its parts import for their annotations."""
+    modules = [importlib.import_module(class_.__module__) for class_ in CLASSES]
     return {
         alias.name: node.module or ""
-        for node in ast.walk(tree)
+        for module in modules
+        for node in ast.walk(ast.parse(inspect.getsource(module)))
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
@@ -120,9 +148,9 @@ def _returned() -> set[str]:
     """Names of the records that methods return."""
     modules = _imported()
     found: set[str] = set()
-    for name, member in vars(loops.Loop).items():
-        if isinstance(member, FunctionType) and not name.startswith("_"):
-            returned = str(inspect.signature(member).return_annotation)
+    for class_ in CLASSES:
+        for name in _public(class_):
+            returned = str(inspect.signature(getattr(class_, name)).return_annotation)
             found |= set(re.findall(r"[A-Z]\w+", returned))
     return {name for name in found if modules.get(name, "").startswith("tuneloop.")}
 

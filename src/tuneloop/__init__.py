@@ -22,13 +22,15 @@ def open(
     *,
     overrides: Sequence[str] = (),
     progress: Progress | None = None,
+    actor: str | None = None,
 ) -> Loop:
     """Open a model file and its workspace: every stage of the loop as a method.
 
     `path` is the model file or the folder it is in. The workspace is the folder `.tuneloop` beside
     it, or what the environment variable TUNELOOP_WORKSPACE names. `overrides` are `key=value` texts
     with dotted keys, such as `["training.epochs=5"]`. `progress` is told what long steps do; by
-    default nobody is.
+    default nobody is. `actor` is who acts, as the audit log names them; by default what the
+    environment variable TUNELOOP_ACTOR says, else the system's user name.
 
     Raises:
         UsageError: an argument is of another kind.
@@ -37,4 +39,4 @@ def open(
     """
     from tuneloop.loop import Loop
 
-    return Loop.open(path, overrides=overrides, progress=progress)
+    return Loop.open(path, overrides=overrides, progress=progress, actor=actor)

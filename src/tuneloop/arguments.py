@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -25,6 +25,7 @@ _WORDS = {
     "str": "a text that is not empty",
     "bool": "True or False",
     "int": "a whole number of at least 1",
+    "float": "a number",
     "Path": "a path",
     "timedelta": "a timedelta that is not negative",
     "Sequence": "a list",
@@ -72,12 +73,12 @@ def checked_methods(class_: type[C]) -> type[C]:
 
 def _check(
     function: Callable[..., Any],
-    args: Iterable[Any],
+    args: Sequence[Any],
     kwargs: Mapping[str, Any],
     returned_by: Mapping[str, str],
 ) -> None:
     signature = _signature(function)
-    name = _name(function)
+    name = _name(function, args)
     unknown = [key for key in kwargs if key not in signature.parameters]
     if unknown:
         raise UsageError(f"{name} has no argument {unknown[0]!r}.", remedy=_takes(signature))
@@ -95,10 +96,14 @@ def _check(
             )
 
 
-def _name(function: Callable[..., Any]) -> str:
-    """As a caller writes it: `Loop.train`, `tuneloop.open`."""
-    own = function.__qualname__
-    return own if "." in own else f"{function.__module__}.{own}"
+def _name(function: Callable[..., Any], args: Sequence[Any]) -> str:
+    """As a caller writes it: `Loop.train`, whatever class it inherits it of, `tuneloop.open`."""
+    if "." not in function.__qualname__:
+        return f"{function.__module__}.{function.__name__}"
+    if not args:
+        return function.__qualname__
+    class_ = args[0] if isinstance(args[0], type) else type(args[0])
+    return f"{class_.__name__}.{function.__name__}"
 
 
 @functools.cache
@@ -125,6 +130,8 @@ def _fits(kind: str, value: Any) -> bool:
             return isinstance(value, bool)
         case "int":
             return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+        case "float":
+            return isinstance(value, int | float) and not isinstance(value, bool)
         case "Path":
             return isinstance(value, os.PathLike)
         case "timedelta":

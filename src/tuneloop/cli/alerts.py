@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Alerts: look, acknowledge; who is told of what.")
 
-_NAME_ONE = "Add Apprise URLs, or references such as ${TEAM_SLACK}, under alerts.notify."
 AlertArgument = Annotated[str, typer.Argument(help="Its id, from `tuneloop alert list`.")]
 
 
@@ -127,17 +126,8 @@ def test(
 
     Example: tuneloop alert test --set 'alerts.notify=["${TEAM_SLACK}"]'
     """
-    from tuneloop.errors import UsageError
-    from tuneloop.monitoring.notifications import news, rules
-    from tuneloop.monitoring.notifications.delivery import try_channels
-
     with finishing(open_loop(file, overrides, quiet=True)) as loop:
-        name, settings = loop.model.name, loop.model.alerts
-        if not rules.channels(settings):
-            raise UsageError("The model file names no channel.", remedy=_NAME_ONE)
-        attempts = try_channels(name, settings)
-        errors = {one.channel: one.error for one in attempts}
-        news.record_trial(loop.workspace, name, errors, actor=loop.actor)
+        attempts = loop.channels.test()
     if json_:
         print_json([{"channel": one.channel, "error": one.error} for one in attempts])
     else:
@@ -174,7 +164,7 @@ def channels(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> Non
         if newest is not None and newest.finished_at is not None:
             said += f" {ago(newest.finished_at, now)}"
         rows.add_row(name, ", ".join(events[name]), said)
-    out.print(rows if found else f"The model file names no channel. {_NAME_ONE}")
+    out.print(rows if found else f"The model file names no channel. {rules.NAME_ONE}")
 
 
 @app.command()
@@ -202,7 +192,7 @@ def deliveries(
             "the channels with: tuneloop alert test"
         )
     else:
-        out.print(f"Nothing was sent: the model file names no channel. {_NAME_ONE}")
+        out.print(f"Nothing was sent: the model file names no channel. {rules.NAME_ONE}")
 
 
 def _print(deliveries: Sequence[Delivery]) -> None:

@@ -39,16 +39,8 @@ def run(
 
     Example: tuneloop judge run --set judge.share=0.05
     """
-    from tuneloop.errors import UsageError
-    from tuneloop.online_evaluation import judging
-
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
-        found = judging.judge_traffic(loop.project, loop.workspace.now())
-    if found is None:
-        raise UsageError(
-            "The model file declares no judge.",
-            remedy="Add a `judge` section with `base_url` and `model`.",
-        )
+        found = loop.judge.run()
     if json_:
         print_json(found)
         return
@@ -77,20 +69,13 @@ def calibrate(
     Example: tuneloop judge calibrate labelled.jsonl
     """
     from tuneloop.errors import UsageError
-    from tuneloop.online_evaluation import calibrating, sampling
 
     if (labels is None) != from_labels:
         raise UsageError(
             "Which labels?", remedy="Name a file of labelled answers, or say --from-labels."
         )
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
-        now = loop.workspace.now()
-        if labels is not None:
-            labelled = calibrating.labelled_in(labels)
-        else:
-            sampling.record_labels(loop.project, now)
-            labelled = calibrating.labelled_in_traffic(loop.project, now)
-        found = calibrating.run(loop.project, labelled, now)
+        found = loop.judge.calibrate(labels)
     if json_:
         print_json(_calibration(found))
     else:
@@ -103,13 +88,10 @@ def show(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
 
     Example: tuneloop judge show --json
     """
-    from tuneloop.online_evaluation import judged, sampling
-    from tuneloop.online_evaluation.declared_judge import calibrations
-
     with finishing(open_loop(file, quiet=True)) as loop:
-        found = judged.summaries(loop.project, loop.workspace.now())
-        known = calibrations(loop.workspace, loop.model.name)
-        people = sampling.accuracy(loop.project)
+        found = loop.judge.show()
+        known = loop.judge.calibrations()
+        people = loop.judge.accuracy()
     if json_:
         print_json(
             {
@@ -149,10 +131,8 @@ def compare(
 
     Example: tuneloop judge compare latest --limit 50
     """
-    from tuneloop.online_evaluation import judged
-
     with finishing(open_loop(file, quiet=json_)) as loop:
-        found = judged.compare(loop.project, loop.evaluation(evaluation), limit=limit)
+        found = loop.judge.compare(loop.evaluation(evaluation), limit=limit)
     if json_:
         print_json(asdict(found))
         return
@@ -178,16 +158,8 @@ def golden_run(
 
     Example: tuneloop golden run --set golden.pass_rate_below=0.95
     """
-    from tuneloop.errors import UsageError
-    from tuneloop.online_evaluation.golden import run_golden
-
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
-        found = run_golden(loop.project, loop.workspace.now())
-    if found is None:
-        raise UsageError(
-            "The model file names no golden suite.",
-            remedy="Add one under `evaluation.suites` with `kind: golden`.",
-        )
+        found = loop.golden.run()
     if json_:
         print_json(found)
     else:
@@ -207,10 +179,8 @@ def sample(
 
     Example: tuneloop review sample --set sample.per_week=40
     """
-    from tuneloop.online_evaluation.sampling import queue_sample
-
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
-        found = queue_sample(loop.project, loop.workspace.now())
+        found = loop.review.sample()
     if json_:
         print_json(found)
         return

@@ -50,10 +50,10 @@ def create(
 
     Example: tuneloop key create help-desk --endpoint support-router --rate 600
     """
-    from tuneloop.deployment import servers
-    from tuneloop.registry import keys
+    from tuneloop.deployment import access
+    from tuneloop.registry.keys import Grant
 
-    grant = keys.Grant(
+    grant = Grant(
         owner=name,
         endpoints=tuple(endpoint or ()),
         feedback_for_all=feedback_for_all,
@@ -61,8 +61,7 @@ def create(
         concurrent_requests=concurrency,
     )
     with finishing(open_loop(file, quiet=True)) as loop:
-        key, text = keys.create(loop.workspace, grant, actor=loop.actor)
-        servers.publish(loop.workspace)
+        key, text = access.create(loop.workspace, grant, actor=loop.actor)
     if json_:
         print_json({"id": key.name, "name": key.name, "owner": key.owner, "key": text})
         return
@@ -124,12 +123,10 @@ def revoke(
 
     Example: tuneloop key revoke help-desk
     """
-    from tuneloop.deployment import servers
-    from tuneloop.registry import keys
+    from tuneloop.deployment import access
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        closed = keys.revoke(loop.workspace, key, actor=loop.actor)
-        servers.publish(loop.workspace)
+        closed = access.revoke(loop.workspace, key, actor=loop.actor)
     if json_:
         print_json(_plain(closed))
     else:

@@ -19,7 +19,6 @@ from tuneloop.cli.terminal import (
 )
 
 if TYPE_CHECKING:
-    from tuneloop.modelfile import Role
     from tuneloop.registry.people import Person
 
 app = typer.Typer(
@@ -49,16 +48,8 @@ def add(
 
     Example: tuneloop people add ines --role expert --role curator
     """
-    from tuneloop.registry import people
-
     with finishing(open_loop(file, quiet=True)) as loop:
-        found = people.add(
-            loop.workspace,
-            name,
-            _roles(role),
-            model=loop.model.name if this_model else people.EVERY_MODEL,
-            actor=loop.actor,
-        )
+        found = loop.people.add(name, role or (), this_model=this_model)
     print_json(found) if json_ else _print(found)
 
 
@@ -71,8 +62,8 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     from tuneloop.registry import people
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        found = people.listing(loop.workspace)
-        factor = people.bus_factor(loop.workspace, loop.model.name)
+        found = loop.people.listing()
+        factor = loop.people.bus_factor()
     if json_:
         print_json({"people": found, "bus_factor": factor, "permitted": people.PERMITTED})
         return
@@ -94,31 +85,12 @@ def remove(
 
     Example: tuneloop people remove ines --role curator
     """
-    from tuneloop.registry import people
-
     with finishing(open_loop(file, quiet=True)) as loop:
-        gone = people.remove(
-            loop.workspace,
-            name,
-            _roles(role),
-            model=loop.model.name if this_model else people.EVERY_MODEL,
-            actor=loop.actor,
-        )
+        gone = loop.people.remove(name, role or (), this_model=this_model)
     if json_:
         print_json({"removed": gone})
         return
     out.print(f"{name} is no longer {', '.join(one.role for one in gone)}.", markup=False)
-
-
-def _roles(named: list[str] | None) -> list[Role]:
-    from tuneloop.errors import UsageError
-    from tuneloop.registry.people import ROLES
-
-    known: dict[str, Role] = {role: role for role in ROLES}
-    for name in named or ():
-        if name not in known:
-            raise UsageError(f"Expected one of the roles {', '.join(ROLES)}, got {name!r}.")
-    return [known[name] for name in named or ()]
 
 
 def _print(found: list[Person]) -> None:

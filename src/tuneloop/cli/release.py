@@ -138,14 +138,9 @@ def history(
     Example: tuneloop history --json
     """
     from tuneloop.hashing import short
-    from tuneloop.registry import aliases
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        moves = [
-            move
-            for move in aliases.history(loop.workspace, loop.model.name)
-            if move.name == "production" and (drills or not move.drill)
-        ]
+        moves = loop.history(drills=drills)
         now = loop.workspace.now()
     if json_:
         print_json(moves)

@@ -29,13 +29,18 @@ def declared_judge(project: Project, *, remember: bool = False) -> Judge:
     """
     settings = project.model.judge
     if settings is None:
-        raise UsageError(
-            "The model file declares no judge.",
-            remedy="Add a `judge` section with `base_url` and `model`.",
-        )
+        raise not_declared()
     answers = project.workspace.root / ANSWERS_FOLDER / f"{project.model.name}.jsonl"
     known = JudgeAnswers(answers) if remember else None
     return Judge(settings, api_key=_api_key(settings), known=known)
+
+
+def not_declared() -> UsageError:
+    """What to tell whoever asks for a judge where there is none."""
+    return UsageError(
+        "The model file declares no judge.",
+        remedy="Add a `judge` section with `base_url` and `model`.",
+    )
 
 
 def metric(project: Project) -> Metric:

@@ -1,9 +1,9 @@
 """Who may do what: people with roles, once somebody has been declared.
 
 While nobody is, everything is allowed to everybody. From then on every action needs a role, and
-there is always an administrator. Who acts is who they say they are (`workspace.actor`): roles keep
-colleagues from doing each other's work by mistake, and the audit log says who did; they are no
-defence against somebody who can write the database or set TUNELOOP_ACTOR.
+there is always an administrator. Who acts is who they say they are: roles keep colleagues from
+doing each other's work by mistake, and the audit log says who did; they are no defence against
+somebody who can write the database or set TUNELOOP_ACTOR.
 """
 
 from __future__ import annotations
@@ -80,6 +80,20 @@ def listing(workspace: Workspace) -> list[Person]:
 def roles_of(declared: Iterable[Person], name: str, model: str) -> frozenset[Role]:
     """The roles that somebody has for a model."""
     return frozenset(one.role for one in declared if one.name == name and one.concerns(model))
+
+
+def known_roles(names: Iterable[str]) -> list[Role]:
+    """The roles of these names.
+
+    Raises:
+        UsageError: one is no role.
+    """
+    known: dict[str, Role] = {role: role for role in ROLES}
+    roles = list(names)
+    for name in roles:
+        if name not in known:
+            raise UsageError(f"Expected one of the roles {', '.join(ROLES)}, got {name!r}.")
+    return [known[name] for name in roles]
 
 
 def allow(

@@ -9,10 +9,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from tuneloop.errors import ConflictError
-from tuneloop.hashing import digest_json
 from tuneloop.project import Project
 from tuneloop.registry import audit
-from tuneloop.retraining.cycles import UNSAID, CycleStatus, close_open, new_row, newest_row
+from tuneloop.retraining.cycles import (
+    UNSAID,
+    CycleStatus,
+    close_open,
+    new_row,
+    newest_row,
+    settings_digest,
+)
 from tuneloop.storage import tables
 
 
@@ -36,7 +42,7 @@ class CycleRecord:
         and one that failed is not.
         """
         table, workspace = tables.cycles, project.workspace
-        settings = digest_json(project.model.model_dump(mode="json"))
+        settings = settings_digest(project.model)
         with workspace.records.begin() as tx:
             last = _newest(tx, project.model.name)
             if last is not None and _goes_on(last, settings, afresh=afresh):

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from tuneloop.errors import BusyError, UsageError
 from tuneloop.hashing import digest_json
+from tuneloop.modelfile import ModelSettings
 from tuneloop.project import Project
 from tuneloop.registry import audit
 from tuneloop.storage import tables
@@ -31,6 +32,8 @@ UNDER_WAY = "a cycle"
 UNSAID = "started by hand"
 """The reason of a person who gave none."""
 _NUMBER_DIGITS = 6
+_CAME_LATER = (("endpoint", "backend"), ("endpoint", "server"))
+"""Settings that are younger than cycles that may still wait: section, name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,10 +174,23 @@ def new_row(project: Project, reason: str, *, status: CycleStatus) -> dict[str, 
         "status": status,
         "reason": reason,
         "outcome": "",
-        "settings": digest_json(project.model.model_dump(mode="json")),
+        "settings": settings_digest(project.model),
         "steps": {},
         "created_at": now,
     }
+
+
+def settings_digest(model: ModelSettings) -> str:
+    """Digest of the settings that a cycle goes on with: others begin a new one.
+
+    A setting that there was not when it began is left out while it says nothing (its default), so
+    that a cycle which waits for a person outlives an upgrade.
+    """
+    settings = model.model_dump(mode="json")
+    for section, name in _CAME_LATER:
+        if settings[section][name] == type(getattr(model, section)).model_fields[name].default:
+            del settings[section][name]
+    return digest_json(settings)
 
 
 def close_open(

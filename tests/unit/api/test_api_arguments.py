@@ -12,6 +12,7 @@ import pytest
 
 import tuneloop
 from live_desk import make_loop
+from python_page import CLASSES
 from tuneloop.errors import (
     BaseModelError,
     EvaluationError,
@@ -23,8 +24,9 @@ from tuneloop.loop import Loop
 from tuneloop.workspace import Workspace
 
 METHODS = [
-    name
-    for name, member in vars(Loop).items()
+    (class_, name)
+    for class_ in CLASSES
+    for name, member in vars(class_).items()
     if inspect.isfunction(member) and not name.startswith("_")
 ]
 
@@ -40,10 +42,11 @@ def bare() -> Loop:
     return Loop.__new__(Loop)
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_an_argument_that_a_method_does_not_have_is_named(bare: Loop, name: str) -> None:
-    with pytest.raises(UsageError, match=f"Loop.{name} has no argument 'focre'") as caught:
-        getattr(bare, name)(focre=True)
+@pytest.mark.parametrize(("class_", "name"), METHODS)
+def test_an_argument_that_a_method_does_not_have_is_named(class_: type, name: str) -> None:
+    said = f"{class_.__name__}.{name} has no argument 'focre'"
+    with pytest.raises(UsageError, match=said) as caught:
+        getattr(class_.__new__(class_), name)(focre=True)
     assert caught.value.remedy.startswith("It takes ")
 
 

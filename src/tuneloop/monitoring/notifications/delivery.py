@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from tuneloop.errors import UsageError
 from tuneloop.modelfile import AlertSettings
 from tuneloop.monitoring.notifications import message, news, outbox, rules, sending
 from tuneloop.monitoring.notifications.rules import Waiting, WaitingAlert, WaitingNotice
@@ -76,6 +77,27 @@ def try_channels(
         Attempt(channel=name, alerts=(), error=send(channel.url, message.trial(model)))
         for name, channel in rules.channels(settings).items()
     ]
+
+
+def send_trial(
+    workspace: Workspace,
+    model: str,
+    settings: AlertSettings,
+    *,
+    actor: str,
+    send: Send = sending.send,
+) -> list[Attempt]:
+    """`try_channels`, kept among the deliveries.
+
+    Raises:
+        UsageError: the model file names no channel.
+    """
+    attempts = try_channels(model, settings, send=send)
+    if not attempts:
+        raise UsageError("The model file names no channel.", remedy=rules.NAME_ONE)
+    errors = {attempt.channel: attempt.error for attempt in attempts}
+    news.record_trial(workspace, model, errors, actor=actor)
+    return attempts
 
 
 def _alerts(told: Sequence[Waiting]) -> tuple[str, ...]:

@@ -90,6 +90,10 @@ class Channel:
     events: frozenset[EventKind]
 
 
+NAME_ONE = "Add Apprise URLs, or references such as ${TEAM_SLACK}, under alerts.notify."
+"""What to do where there is no channel."""
+
+
 def channels(settings: AlertSettings) -> dict[str, Channel]:
     """The channels by the names that people see; those that look alike are numbered."""
     told: dict[ChannelUrl, set[EventKind]] = {}

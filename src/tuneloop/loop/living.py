@@ -1,27 +1,16 @@
-"""The loop of one model: every stage as a method, for the command line and for notebooks.
-
-Each method takes what the one before returned. Nothing is kept in the object that is not in the
-stores, so a new process goes on where this one stopped.
-"""
+"""The stages of what is live: deploy, monitor, retrain."""
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from tuneloop import modelfile, review
+from tuneloop import review
 from tuneloop.arguments import checked_methods
-from tuneloop.candidates import backtesting, benching, candidate, held_out, preparing, training
+from tuneloop.candidates import backtesting, benching, candidate
 from tuneloop.candidates.benching import Bench
-from tuneloop.candidates.candidate import Candidate
-from tuneloop.candidates.held_out import HeldOut
-from tuneloop.datasets import diff, versions
-from tuneloop.datasets.diff import DatasetDiff
-from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.deployment import controller, drill, endpoints, release, rollouts, up
 from tuneloop.deployment.backtest import Backtest
 from tuneloop.deployment.drill import DrillReport
@@ -30,247 +19,32 @@ from tuneloop.deployment.load import Load
 from tuneloop.deployment.release import Release
 from tuneloop.deployment.rollouts import Rollout
 from tuneloop.errors import UsageError
-from tuneloop.evaluation import stage as evaluations
-from tuneloop.evaluation.readable_report import Report
-from tuneloop.evaluation.stage import Evaluation
-from tuneloop.lineage import retention, tracing
-from tuneloop.modelfile import ModelFile, ModelSettings
+from tuneloop.lineage import erasure, retention, tracing
+from tuneloop.lineage.erasure_record import Erasure
+from tuneloop.loop.held import Held
 from tuneloop.monitoring import alerts
 from tuneloop.monitoring import stage as monitoring
-from tuneloop.monitoring.alerts import Alert
+from tuneloop.monitoring.alerts import Alert, AlertEvent
 from tuneloop.monitoring.measurement import Measurement
 from tuneloop.monitoring.monitors import table
 from tuneloop.online_evaluation import measuring
-from tuneloop.progress import Progress
-from tuneloop.project import Project
-from tuneloop.registry.base_model import BaseModel
-from tuneloop.registry.bundle import Bundle
+from tuneloop.registry import aliases
+from tuneloop.registry import bundle as bundles
+from tuneloop.registry.aliases import Move
+from tuneloop.registry.bundle import Bundle, Difference
 from tuneloop.retraining.cycle import run_cycle
 from tuneloop.retraining.cycle_end import CycleResult
-from tuneloop.setup import names
 from tuneloop.status import screen as status
 from tuneloop.status.screen import Status
 from tuneloop.storage.ingest import IngestReport
 from tuneloop.storage.references import LATEST
 from tuneloop.storage.retention import Pruned
-from tuneloop.training import stage as runs
-from tuneloop.training.stage import TrainingRun
-from tuneloop.under_way import UnderWay
 from tuneloop.worker import process as worker_process
-from tuneloop.workspace import Workspace
 
 
 @checked_methods
-class Loop:
-    """One model and its workspace, as `tuneloop.open` returns it.
-
-    Every method raises UsageError for an argument that it cannot understand, StoreError where the
-    workspace cannot be read or written, and NotAllowedError where the model file declares people
-    and whoever acts may not do it. All are a TuneloopError, with what to do in `remedy`.
-    """
-
-    def __init__(self, project: Project) -> None:
-        self.project = project
-
-    @classmethod
-    def open(
-        cls,
-        path: Path | str = modelfile.FILE_NAME,
-        *,
-        overrides: Sequence[str] = (),
-        progress: Progress | None = None,
-        actor: str | None = None,
-    ) -> Loop:
-        """What `tuneloop.open` does.
-
-        Raises:
-            UsageError: an argument is of another kind.
-            ModelFileError: the file is missing or wrong.
-            StoreError: the workspace cannot be used.
-        """
-        return cls(
-            Project.open(
-                Path(path), actor=actor or whoever_acts(), overrides=overrides, progress=progress
-            )
-        )
-
-    @property
-    def workspace(self) -> Workspace:
-        """The three stores, and the clock."""
-        return self.project.workspace
-
-    @property
-    def model_file(self) -> ModelFile:
-        """The model file as it was read, with where each value comes from."""
-        return self.project.model_file
-
-    @property
-    def model(self) -> ModelSettings:
-        """The model file's settings with defaults and overrides applied."""
-        return self.project.model
-
-    @property
-    def progress(self) -> Progress:
-        """What is told what long steps do."""
-        return self.project.progress
-
-    @property
-    def actor(self) -> str:
-        """Who acts, as the audit log names them."""
-        return self.project.actor
-
-    def close(self) -> None:
-        """Give back what the stores hold open; the loop cannot be used afterwards."""
-        self.project.close()
-
-    def under_way(self) -> list[UnderWay]:
-        """What processes are doing for this model at this moment."""
-        return self.project.under_way()
-
-    def check(self, *, base: bool = False, rows: bool = True) -> None:
-        """Refuse a model file that names what is not there: files, columns, metrics, the base.
-
-        Once it was found right it is not looked at again. With `base` it must be known that the
-        base can be had; without `rows` sources and their columns may be missing.
-
-        Raises:
-            ModelFileError: with all such names at once.
-            BaseModelError: `base`, and nobody could be asked for it.
-        """
-        names.check(self.project, base=base, rows=rows)
-
-    # Stage 1: prepare
-
-    def prepare(self) -> DatasetVersion:
-        """Make a dataset version from the sources and all approved corrections.
-
-        Equal rows and settings are the version that is there already.
-
-        Raises:
-            DataError: the sources cannot be used, or too little is left of them.
-        """
-
-        return preparing.prepare(self.project)
-
-    def dataset(self, reference: str = LATEST) -> DatasetVersion:
-        """A dataset version by digest, its beginning, label, or `latest`.
-
-        Raises:
-            UsageError: none, or more than one, is meant.
-        """
-
-        return versions.load(self.workspace, self.model.name, reference)
-
-    def dataset_versions(self) -> list[DatasetVersion]:
-        """All versions of this model, the newest first."""
-
-        return versions.list_versions(self.workspace, self.model.name)
-
-    def quarantined(self, version: DatasetVersion) -> list[dict[str, Any]]:
-        """The rows that were left out of a version: source, line, reason, detail, excerpt.
-
-        Raises:
-            CorruptArtifactError: the stored bytes have changed.
-        """
-
-        return versions.read_left_out(self.workspace, version)
-
-    def held_out(self, version: DatasetVersion) -> HeldOut:
-        """The held-out cases of a version against the gates of the model file as it is now."""
-
-        return held_out.held_out(self.project, version)
-
-    def dataset_diff(self, before: str, after: str) -> DatasetDiff:
-        """What changed between two dataset versions, named as for `dataset`.
-
-        Raises:
-            UsageError: none, or more than one, is meant by a name.
-        """
-
-        return diff.diff(self.workspace, self.dataset(before), self.dataset(after))
-
-    # Stage 2: train
-
-    def base(self) -> BaseModel:
-        """The base model, fetched or found, with its content hash.
-
-        Raises:
-            BaseModelError: it does not exist, cannot be reached, or cannot be trained.
-        """
-        return self.project.base()
-
-    def train(self, dataset: DatasetVersion | None = None, *, force: bool = False) -> TrainingRun:
-        """Train on a dataset version, by default the latest.
-
-        The same settings on the same rows are the run that is there already, unless `force`. A run
-        that was interrupted goes on from its last checkpoint.
-
-        Raises:
-            UsageError: there is no dataset version.
-            TrainingError: it cannot start or did not finish; it can be continued.
-            BusyError: another process is training this model.
-        """
-        return training.train(self.project, dataset, force=force)
-
-    def training_runs(self) -> list[TrainingRun]:
-        """All runs of this model, the newest first."""
-
-        return runs.listing(self.workspace, self.model.name)
-
-    def training_run(self, reference: str = LATEST) -> TrainingRun:
-        """A run by id, its beginning, or `latest` (the newest finished one).
-
-        Raises:
-            UsageError: none, or more than one, is meant.
-        """
-        return runs.run_of(self.workspace, self.model.name, reference)
-
-    # Stage 3: evaluate
-
-    def candidate(self, dataset: DatasetVersion, run: TrainingRun) -> Candidate:
-        """Export a run, check parity, evaluate the served file, and register the bundle.
-
-        Raises:
-            DeploymentError: the export fails, or the file cannot be served.
-            GateError: a file diverges from the step before beyond its bound.
-            EvaluationError: a server does not answer, or a gate or suite cannot be understood.
-        """
-
-        return candidate.make_candidate(self.project, dataset, run)
-
-    def evaluate_bundle(self, reference: str) -> Evaluation:
-        """Evaluate a bundle again, on the suites and gates of the model file as it is now.
-
-        Raises:
-            UsageError: no bundle, or more than one, is meant.
-            EvaluationError: a server does not answer, or a gate or suite cannot be understood.
-        """
-
-        return candidate.evaluate_bundle(self.project, self.bundle(reference))
-
-    def evaluations(self) -> list[Evaluation]:
-        """All evaluations of this model, the newest first."""
-
-        return evaluations.find_all(self.workspace, model=self.model.name)
-
-    def evaluation(self, reference: str = LATEST) -> Evaluation:
-        """An evaluation by id, its beginning, or `latest` (the newest finished one).
-
-        Raises:
-            UsageError: more than one is meant; or `latest`, and none is finished.
-            EvaluationError: no id begins so.
-        """
-
-        return evaluations.named(self.workspace, self.model.name, reference)
-
-    def report(self, evaluation: Evaluation) -> Report:
-        """The report of a finished evaluation.
-
-        Raises:
-            EvaluationError: it is not finished.
-        """
-
-        return evaluations.read_report(self.workspace, evaluation)
+class Living(Held):
+    """A candidate in, served, watched and followed by the next one."""
 
     # Stage 4: deploy
 
@@ -283,6 +57,35 @@ class Loop:
         """
 
         return self.project.bundle(reference)
+
+    def bundles(self) -> list[Bundle]:
+        """All bundles of this model, the newest first."""
+        return bundles.listing(self.workspace, model=self.model.name)
+
+    def bundle_diff(self, before: str, after: str) -> list[Difference]:
+        """Every part in which two bundles differ, named as for `bundle`.
+
+        Raises:
+            UsageError: none, or more than one, is meant by a name.
+        """
+        return bundles.diff(self.bundle(before), self.bundle(after))
+
+    def verify_bundle(self, reference: str = "production") -> dict[str, Path]:
+        """Read every byte of a bundle; returns the folders of its artifacts by their names.
+
+        Raises:
+            UsageError: none, or more than one, is meant.
+            CorruptArtifactError: bytes have changed.
+        """
+        return bundles.verify(self.workspace, self.bundle(reference))
+
+    def history(self, *, drills: bool = False) -> list[Move]:
+        """What was in production when, who moved it and why, the newest first.
+
+        `drills`: also the moves of rollback drills.
+        """
+        moves = aliases.history(self.workspace, self.model.name)
+        return [m for m in moves if m.name == "production" and (drills or not m.drill)]
 
     def deploy(self, bundle: Bundle | str = "candidate", *, reason: str) -> Release:
         """Put a bundle into production after verifying and smoke-testing it.
@@ -520,6 +323,10 @@ class Loop:
 
         return alerts.listing(self.workspace, self.model.name, unresolved_only=not all_)
 
+    def alert_events(self, alert: str) -> list[AlertEvent]:
+        """The life of an alert, named by its id, the oldest step first."""
+        return alerts.events(self.workspace, alert)
+
     def acknowledge(self, alert: str) -> None:
         """Say that somebody looks after an alert, named by its id.
 
@@ -560,6 +367,31 @@ class Loop:
         self.ingest()
         return tracing.trace(self.workspace, interaction)
 
+    def erase(
+        self,
+        by: Literal["user", "conversation", "interaction"],
+        value: str,
+        *,
+        dry_run: bool = False,
+    ) -> Erasure:
+        """Delete a person's traffic, feedback and review items in every model of the workspace.
+
+        Names every dataset version, run, bundle and endpoint that they reached, what cannot be
+        undone, and what to do.
+
+        Raises:
+            NotAllowedError: people are declared, and whoever acts is no administrator.
+            BusyError: captured traffic is being moved.
+        """
+        return erasure.erase(
+            self.workspace,
+            by,
+            value,
+            actor=self.actor,
+            dry_run=dry_run,
+            progress=self.progress,
+        )
+
     # Stage 6: retrain
 
     def collect_corrections(self) -> int:
@@ -578,14 +410,3 @@ class Loop:
         """
 
         return run_cycle(self.project, reason=reason, force=force)
-
-
-def whoever_acts() -> str:
-    """Who is acting: TUNELOOP_ACTOR, else the system's user name."""
-    named = os.environ.get("TUNELOOP_ACTOR")
-    if named:
-        return named
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"

@@ -1,0 +1,158 @@
+"""The stages that make a candidate: prepare, train, evaluate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tuneloop.arguments import checked_methods
+from tuneloop.candidates import candidate, held_out, preparing, training
+from tuneloop.candidates.candidate import Candidate
+from tuneloop.candidates.held_out import HeldOut
+from tuneloop.datasets import diff, versions
+from tuneloop.datasets.diff import DatasetDiff
+from tuneloop.datasets.versions import DatasetVersion
+from tuneloop.evaluation import stage as evaluations
+from tuneloop.evaluation.readable_report import Report
+from tuneloop.evaluation.stage import Evaluation
+from tuneloop.loop.held import Held
+from tuneloop.registry.base_model import BaseModel
+from tuneloop.storage.references import LATEST
+from tuneloop.training import stage as runs
+from tuneloop.training.stage import TrainingRun
+
+
+@checked_methods
+class Making(Held):
+    """Rows in, a candidate with its evaluation out."""
+
+    # Stage 1: prepare
+
+    def prepare(self) -> DatasetVersion:
+        """Make a dataset version from the sources and all approved corrections.
+
+        Equal rows and settings are the version that is there already.
+
+        Raises:
+            DataError: the sources cannot be used, or too little is left of them.
+        """
+
+        return preparing.prepare(self.project)
+
+    def dataset(self, reference: str = LATEST) -> DatasetVersion:
+        """A dataset version by digest, its beginning, label, or `latest`.
+
+        Raises:
+            UsageError: none, or more than one, is meant.
+        """
+
+        return versions.load(self.workspace, self.model.name, reference)
+
+    def dataset_versions(self) -> list[DatasetVersion]:
+        """All versions of this model, the newest first."""
+
+        return versions.list_versions(self.workspace, self.model.name)
+
+    def quarantined(self, version: DatasetVersion) -> list[dict[str, Any]]:
+        """The rows that were left out of a version: source, line, reason, detail, excerpt.
+
+        Raises:
+            CorruptArtifactError: the stored bytes have changed.
+        """
+
+        return versions.read_left_out(self.workspace, version)
+
+    def held_out(self, version: DatasetVersion) -> HeldOut:
+        """The held-out cases of a version against the gates of the model file as it is now."""
+
+        return held_out.held_out(self.project, version)
+
+    def dataset_diff(self, before: str, after: str) -> DatasetDiff:
+        """What changed between two dataset versions, named as for `dataset`.
+
+        Raises:
+            UsageError: none, or more than one, is meant by a name.
+        """
+
+        return diff.diff(self.workspace, self.dataset(before), self.dataset(after))
+
+    # Stage 2: train
+
+    def base(self) -> BaseModel:
+        """The base model, fetched or found, with its content hash.
+
+        Raises:
+            BaseModelError: it does not exist, cannot be reached, or cannot be trained.
+        """
+        return self.project.base()
+
+    def train(self, dataset: DatasetVersion | None = None, *, force: bool = False) -> TrainingRun:
+        """Train on a dataset version, by default the latest.
+
+        The same settings on the same rows are the run that is there already, unless `force`. A run
+        that was interrupted goes on from its last checkpoint.
+
+        Raises:
+            UsageError: there is no dataset version.
+            TrainingError: it cannot start or did not finish; it can be continued.
+            BusyError: another process is training this model.
+        """
+        return training.train(self.project, dataset, force=force)
+
+    def training_runs(self) -> list[TrainingRun]:
+        """All runs of this model, the newest first."""
+
+        return runs.listing(self.workspace, self.model.name)
+
+    def training_run(self, reference: str = LATEST) -> TrainingRun:
+        """A run by id, its beginning, or `latest` (the newest finished one).
+
+        Raises:
+            UsageError: none, or more than one, is meant.
+        """
+        return runs.run_of(self.workspace, self.model.name, reference)
+
+    # Stage 3: evaluate
+
+    def candidate(self, dataset: DatasetVersion, run: TrainingRun) -> Candidate:
+        """Export a run, check parity, evaluate the served file, and register the bundle.
+
+        Raises:
+            DeploymentError: the export fails, or the file cannot be served.
+            GateError: a file diverges from the step before beyond its bound.
+            EvaluationError: a server does not answer, or a gate or suite cannot be understood.
+        """
+
+        return candidate.make_candidate(self.project, dataset, run)
+
+    def evaluate_bundle(self, reference: str) -> Evaluation:
+        """Evaluate a bundle again, on the suites and gates of the model file as it is now.
+
+        Raises:
+            UsageError: no bundle, or more than one, is meant.
+            EvaluationError: a server does not answer, or a gate or suite cannot be understood.
+        """
+
+        return candidate.evaluate_bundle(self.project, self.project.bundle(reference))
+
+    def evaluations(self) -> list[Evaluation]:
+        """All evaluations of this model, the newest first."""
+
+        return evaluations.find_all(self.workspace, model=self.model.name)
+
+    def evaluation(self, reference: str = LATEST) -> Evaluation:
+        """An evaluation by id, its beginning, or `latest` (the newest finished one).
+
+        Raises:
+            UsageError: more than one is meant; or `latest`, and none is finished.
+            EvaluationError: no id begins so.
+        """
+        return evaluations.named(self.workspace, self.model.name, reference)
+
+    def report(self, evaluation: Evaluation) -> Report:
+        """The report of a finished evaluation.
+
+        Raises:
+            EvaluationError: it is not finished.
+        """
+
+        return evaluations.read_report(self.workspace, evaluation)
