@@ -141,7 +141,7 @@ def _fits(kind: str, value: Any) -> bool:
         case "Sequence" | "Collection":
             # What can be gone through once would be used up by looking at it here.
             listed = isinstance(value, Collection) and not isinstance(value, str | bytes | Mapping)
-            return listed and all(_fits(item, one) for one in value)
+            return listed and all(_fits(item, element) for element in value)
         case "Literal":
             return value in _choices(item)
     return any(base.__name__ == of for base in type(value).__mro__)

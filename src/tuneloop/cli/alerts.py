@@ -129,12 +129,14 @@ def test(
     with finishing(open_loop(file, overrides, quiet=True)) as loop:
         attempts = loop.channels.test()
     if json_:
-        print_json([{"channel": one.channel, "error": one.error} for one in attempts])
+        print_json([{"channel": attempt.channel, "error": attempt.error} for attempt in attempts])
     else:
-        for one in attempts:
-            said = Text("delivered", "green") if one.error is None else Text(one.error, "red")
-            out.print(Text(f"{one.channel}: ") + said, soft_wrap=True)
-    if any(one.error is not None for one in attempts):
+        for attempt in attempts:
+            outcome = (
+                Text("delivered", "green") if attempt.error is None else Text(attempt.error, "red")
+            )
+            out.print(Text(f"{attempt.channel}: ") + outcome, soft_wrap=True)
+    if any(attempt.error is not None for attempt in attempts):
         raise typer.Exit(1)
 
 
@@ -148,23 +150,28 @@ def channels(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> Non
     from tuneloop.monitoring.notifications import outbox, rules
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        found = rules.channels(loop.model.alerts)
+        declared = rules.channels(loop.model.alerts)
         told = outbox.listing(loop.workspace, loop.model.name)
         now = loop.workspace.now()
-    events = {name: [kind for kind in EVENT_KINDS if kind in found[name].events] for name in found}
-    last = {name: next((one for one in told if one.channel == name), None) for name in found}
+    events = {
+        name: [kind for kind in EVENT_KINDS if kind in declared[name].events] for name in declared
+    }
+    last = {
+        name: next((delivery for delivery in told if delivery.channel == name), None)
+        for name in declared
+    }
     if json_:
         print_json(
-            [{"channel": name, "events": events[name], "last": last[name]} for name in found]
+            [{"channel": name, "events": events[name], "last": last[name]} for name in declared]
         )
         return
     rows = table("channel", "is told of", "last message")
     for name, newest in last.items():
-        said = "none" if newest is None else _status(newest)
+        last_message = "none" if newest is None else _status(newest)
         if newest is not None and newest.finished_at is not None:
-            said += f" {ago(newest.finished_at, now)}"
-        rows.add_row(name, ", ".join(events[name]), said)
-    out.print(rows if found else f"The model file names no channel. {rules.NAME_ONE}")
+            last_message += f" {ago(newest.finished_at, now)}"
+        rows.add_row(name, ", ".join(events[name]), last_message)
+    out.print(rows if declared else f"The model file names no channel. {rules.NAME_ONE}")
 
 
 @app.command()
@@ -180,12 +187,12 @@ def deliveries(
     from tuneloop.monitoring.notifications import outbox, rules
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        found = outbox.listing(loop.workspace, loop.model.name, limit=limit)
+        deliveries = outbox.listing(loop.workspace, loop.model.name, limit=limit)
         declared = rules.channels(loop.model.alerts)
     if json_:
-        print_json(found)
-    elif found:
-        _print(found)
+        print_json(deliveries)
+    elif deliveries:
+        _print(deliveries)
     elif declared:
         out.print(
             "Nothing was sent yet, and nothing is queued. The worker does both (tuneloop up); try "

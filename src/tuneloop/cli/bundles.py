@@ -36,24 +36,24 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     from tuneloop.registry import bundle as bundles
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        found = bundles.listing(loop.workspace, model=loop.model.name)
+        listed = bundles.listing(loop.workspace, model=loop.model.name)
         names: dict[str, list[str]] = {}
         for alias in aliases.current(loop.workspace, loop.model.name).values():
             names.setdefault(alias.bundle, []).append(alias.name)
         now = loop.workspace.now()
     if json_:
-        print_json([{**_plain(b), "aliases": names.get(b.id, [])} for b in found])
+        print_json([{**_plain(b), "aliases": names.get(b.id, [])} for b in listed])
         return
     rows = table("bundle", "alias", "made", "dataset", "gates", optional=("dataset",))
-    for one in found:
+    for bundle in listed:
         rows.add_row(
-            one.short,
-            ", ".join(sorted(names.get(one.id, []))),
-            ago(one.created_at, now),
-            one.manifest.dataset.label,
-            str(one.manifest.evaluation.verdict),
+            bundle.short,
+            ", ".join(sorted(names.get(bundle.id, []))),
+            ago(bundle.created_at, now),
+            bundle.manifest.dataset.label,
+            str(bundle.manifest.evaluation.verdict),
         )
-    page(rows if found else "No bundles yet. Make one with: tuneloop run")
+    page(rows if listed else "No bundles yet. Make one with: tuneloop run")
 
 
 @app.command()

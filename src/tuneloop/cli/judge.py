@@ -40,13 +40,13 @@ def run(
     Example: tuneloop judge run --set judge.share=0.05
     """
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
-        found = loop.judge.run()
+        outcome = loop.judge.run()
     if json_:
-        print_json(found)
+        print_json(outcome)
         return
-    tokens = found.prompt_tokens + found.completion_tokens
-    out.print(f"{sum(found.judged.values())} answers judged by {found.judge}, {tokens} tokens.")
-    out.print(found.standing, markup=False)
+    tokens = outcome.prompt_tokens + outcome.completion_tokens
+    out.print(f"{sum(outcome.judged.values())} answers judged by {outcome.judge}, {tokens} tokens.")
+    out.print(outcome.standing, markup=False)
 
 
 @app.command()
@@ -75,11 +75,11 @@ def calibrate(
             "Which labels?", remedy="Name a file of labelled answers, or say --from-labels."
         )
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
-        found = loop.judge.calibrate(labels)
+        calibration = loop.judge.calibrate(labels)
     if json_:
-        print_json(_calibration(found))
+        print_json(_calibration(calibration))
     else:
-        _print_calibration(found)
+        _print_calibration(calibration)
 
 
 @app.command()
@@ -89,31 +89,31 @@ def show(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     Example: tuneloop judge show --json
     """
     with finishing(open_loop(file, quiet=True)) as loop:
-        found = loop.judge.show()
+        summaries = loop.judge.show()
         known = loop.judge.calibrations()
         people = loop.judge.accuracy()
     if json_:
         print_json(
             {
-                "judged": [asdict(one) for one in found],
-                "calibrations": [_calibration(one) for one in known],
+                "judged": [asdict(summary) for summary in summaries],
+                "calibrations": [_calibration(calibration) for calibration in known],
                 "samples": people and asdict(people),
             }
         )
         return
     rows = table("bundle", "judge", "n", "mean score", "passed", "corrected", "tokens")
-    for one in found:
+    for summary in summaries:
         rows.add_row(
-            one.bundle[:12],
-            one.judge,
-            str(one.score.n),
-            _told(one.score),
-            _told(one.passed),
-            _told(one.corrected) if one.corrected else "–",
-            str(one.tokens),
+            summary.bundle[:12],
+            summary.judge,
+            str(summary.score.n),
+            _told(summary.score),
+            _told(summary.passed),
+            _told(summary.corrected) if summary.corrected else "–",
+            str(summary.tokens),
         )
-        out.print(one.standing, markup=False)
-    page(rows if found else "Nothing judged in the last 7 days. Do it: tuneloop judge run")
+        out.print(summary.standing, markup=False)
+    page(rows if summaries else "Nothing judged in the last 7 days. Do it: tuneloop judge run")
     if people is not None:
         out.print(f"People's samples: {_told(people)} right, effective n = {people.n}.")
 
@@ -132,18 +132,20 @@ def compare(
     Example: tuneloop judge compare latest --limit 50
     """
     with finishing(open_loop(file, quiet=json_)) as loop:
-        found = loop.judge.compare(loop.evaluation(evaluation), limit=limit)
+        comparison = loop.judge.compare(loop.evaluation(evaluation), limit=limit)
     if json_:
-        print_json(asdict(found))
+        print_json(asdict(comparison))
         return
     out.print(
-        f"Candidate better {found.candidate}, production better {found.reference}, ties "
-        f"{found.ties} ({found.turned} of them turned with the order), no verdict {found.unjudged}."
+        f"Candidate better {comparison.candidate}, production better {comparison.reference}, ties "
+        f"{comparison.ties} ({comparison.turned} of them turned with the order), "
+        f"no verdict {comparison.unjudged}."
     )
-    if found.difference is not None:
-        p = found.p_value
+    if comparison.difference is not None:
+        p = comparison.p_value
         out.print(
-            f"Won minus lost: {_told(found.difference)}, n = {found.difference.n}, p = {p:.3g}"
+            f"Won minus lost: {_told(comparison.difference)}, "
+            f"n = {comparison.difference.n}, p = {p:.3g}"
         )
 
 
@@ -159,14 +161,16 @@ def golden_run(
     Example: tuneloop golden run --set golden.pass_rate_below=0.95
     """
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
-        found = loop.golden.run()
+        measurement = loop.golden.run()
     if json_:
-        print_json(found)
+        print_json(measurement)
     else:
-        out.print(f"{found.verdict.replace('_', ' ')}: {found.message}", markup=False)
-        for one in found.detail.get("failed", ()):
-            out.print(f"  {one['case']}: {one['asked']} → {one['answered']}", markup=False)
-    if found.verdict == "alert":
+        out.print(f"{measurement.verdict.replace('_', ' ')}: {measurement.message}", markup=False)
+        for failure in measurement.detail.get("failed", ()):
+            out.print(
+                f"  {failure['case']}: {failure['asked']} → {failure['answered']}", markup=False
+            )
+    if measurement.verdict == "alert":
         raise typer.Exit(3)
 
 
@@ -180,15 +184,15 @@ def sample(
     Example: tuneloop review sample --set sample.per_week=40
     """
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
-        found = loop.review.sample()
+        sampled = loop.review.sample()
     if json_:
-        print_json(found)
+        print_json(sampled)
         return
     out.print(
-        f"{found.week}: {found.new} new samples of {found.answers} answers, "
-        f"{found.labels} decided ones became labels."
+        f"{sampled.week}: {sampled.new} new samples of {sampled.answers} answers, "
+        f"{sampled.labels} decided ones became labels."
     )
-    for name, count in sorted(found.slices.items()):
+    for name, count in sorted(sampled.slices.items()):
         out.print(f"  {name}: {count}", markup=False)
 
 

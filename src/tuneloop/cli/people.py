@@ -49,8 +49,8 @@ def add(
     Example: tuneloop people add ines --role expert --role curator
     """
     with finishing(open_loop(file, quiet=True)) as loop:
-        found = loop.people.add(name, role or (), this_model=this_model)
-    print_json(found) if json_ else _print(found)
+        added = loop.people.add(name, role or (), this_model=this_model)
+    print_json(added) if json_ else _print(added)
 
 
 @app.command("list")
@@ -62,13 +62,13 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     from tuneloop.registry import people
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        found = loop.people.listing()
+        listed = loop.people.listing()
         factor = loop.people.bus_factor()
     if json_:
-        print_json({"people": found, "bus_factor": factor, "permitted": people.PERMITTED})
+        print_json({"people": listed, "bus_factor": factor, "permitted": people.PERMITTED})
         return
-    if found:
-        _print(found)
+    if listed:
+        _print(listed)
     if factor.warning:
         out.print(f"[yellow]{factor.warning}[/]")
 
@@ -90,11 +90,13 @@ def remove(
     if json_:
         print_json({"removed": gone})
         return
-    out.print(f"{name} is no longer {', '.join(one.role for one in gone)}.", markup=False)
+    out.print(f"{name} is no longer {', '.join(person.role for person in gone)}.", markup=False)
 
 
-def _print(found: list[Person]) -> None:
+def _print(listed: list[Person]) -> None:
     rows = table("name", "role", "for", "since")
-    for one in found:
-        rows.add_row(one.name, one.role, one.model or "every model", f"{one.added_at:%Y-%m-%d}")
+    for person in listed:
+        rows.add_row(
+            person.name, person.role, person.model or "every model", f"{person.added_at:%Y-%m-%d}"
+        )
     page(rows)

@@ -67,24 +67,24 @@ def status(
     from tuneloop.deployment import rollouts
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        found = loop.rollout(rollout)
+        current = loop.rollout(rollout)
         if follow:
-            found = followed(
-                lambda: loop.rollout(found.id),
+            current = followed(
+                lambda: loop.rollout(current.id),
                 say=_doing,
                 until=lambda rollout: rollout.status != "running",
             )
         now = loop.workspace.now()
-        events = rollouts.events(loop.workspace, found.id)
+        events = rollouts.events(loop.workspace, current.id)
     if json_:
-        print_json({"rollout": found, "events": events})
+        print_json({"rollout": current, "events": events})
         return
-    _show(found, now)
+    _show(current, now)
     rows = table("when", "move", "to", "who", "why")
-    for one in events:
-        stage = found.plan.stages[int(one.detail["step"])]
-        reason = str(one.detail["reason"])
-        rows.add_row(ago(one.at, now), one.event, str(stage), one.actor, reason)
+    for event in events:
+        stage = current.plan.stages[int(event.detail["step"])]
+        reason = str(event.detail["reason"])
+        rows.add_row(ago(event.at, now), event.event, str(stage), event.actor, reason)
     page(rows)
 
 

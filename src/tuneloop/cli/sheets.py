@@ -65,12 +65,17 @@ def bundle_sheet(bundle: Bundle) -> Sheet:
     from tuneloop.deployment.backends.base import proof_sentence
     from tuneloop.evaluation.repeatability import sentence
 
-    made = bundle.manifest
-    data, training, serving, judged = made.dataset, made.training, made.serving, made.evaluation
+    manifest = bundle.manifest
+    data, training, serving, judged = (
+        manifest.dataset,
+        manifest.training,
+        manifest.serving,
+        manifest.evaluation,
+    )
     sheet = Sheet(f"{bundle.model}, bundle {bundle.short}")
     sheet.add("id", bundle.id)
     sheet.add("made", f"{bundle.created_at:%Y-%m-%d %H:%M} UTC")
-    sheet.add("base", _base(made.base.as_json()))
+    sheet.add("base", _base(manifest.base.as_json()))
     sheet.add(
         "trained on",
         f"dataset {data.label or short(data.digest)}: {data.rows_train} rows, "
@@ -79,8 +84,8 @@ def bundle_sheet(bundle: Bundle) -> Sheet:
     sheet.add("corrections", data.corrections or None)
     sheet.add("reviewers", ", ".join(data.reviewers))
     sheet.add("training", f"run {training.run}; {_settings(training.hyperparameters)}")
-    sheet.add("system text", made.task.system)
-    sheet.add("form", _form(made.task))
+    sheet.add("system text", manifest.task.system)
+    sheet.add("form", _form(manifest.task))
     sheet.add("served", _served(serving), _cannot(serving), proof_sentence(serving))
     style = {"passed": "green", "failed": "red"}.get(str(judged.verdict), "yellow")
     sheet.add("gates", f"{judged.verdict}: {judged.reason}", style=style)
@@ -88,9 +93,9 @@ def bundle_sheet(bundle: Bundle) -> Sheet:
         sheet.add(f"  {name}", _score(score))
     if repeats := judged.repeatability:
         sheet.add("repeats", sentence(repeats))
-    for name, one in judged.comparisons.items():
-        verdict = str(one.get("verdict", "")).replace("_", " ")
-        sheet.add(f"against {name}", f"{verdict}: {one.get('reason', '')}")
+    for name, comparison in judged.comparisons.items():
+        verdict = str(comparison.get("verdict", "")).replace("_", " ")
+        sheet.add(f"against {name}", f"{verdict}: {comparison.get('reason', '')}")
     sheet.add("all of it", f"tuneloop bundle show {bundle.short} --json")
     return sheet
 
@@ -183,7 +188,7 @@ def _cannot(serving: Serving) -> str:
     from tuneloop.deployment.backends.base import Capability
 
     offers = serving.conditions.get("offers", list(Capability))
-    lacks = [str(one) for one in Capability if one not in offers]
+    lacks = [str(capability) for capability in Capability if capability not in offers]
     return f"cannot be asked there: {', '.join(lacks)}" if lacks else ""
 
 

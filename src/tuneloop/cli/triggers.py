@@ -67,17 +67,17 @@ def explain(
     from tuneloop.retraining import decisions
 
     with finishing(open_loop(file, quiet=True)) as loop:
-        found = decisions.listing(loop.workspace, loop.model.name, limit=limit)
+        past = decisions.listing(loop.workspace, loop.model.name, limit=limit)
     if json_:
-        print_json(found)
+        print_json(past)
         return
-    if not found:
+    if not past:
         out.print("No decisions yet. Make one with: tuneloop triggers check")
     with paged():
-        for number, one in enumerate(found):
+        for number, decision in enumerate(past):
             if number:
                 out.print()
-            _print(one)
+            _print(decision)
 
 
 def _report(decision: RetrainDecision, model: ModelSettings, json_: bool) -> None:

@@ -117,31 +117,38 @@ def _candidate(workspace: Workspace, model: ModelSettings, names: Names) -> Cand
     if "candidate" not in names:
         return None
     bundle = bundles.find(workspace, names["candidate"].bundle)
-    made = bundle.manifest.evaluation
+    evaluation = bundle.manifest.evaluation
     stands = _decided(workspace, model, bundle, names)
     return Candidate(
         bundle=bundle.short,
         standing=stands.standing,
         reason=stands.reason,
         kinds=stands.kinds,
-        evaluation=made.id,
+        evaluation=evaluation.id,
     )
 
 
 def _decided(workspace: Workspace, model: ModelSettings, bundle: Bundle, names: Names) -> Candidate:
     """Without its report. The last word has live traffic, then people, then the evaluation."""
     last = next(
-        (one for one in rollouts.listing(workspace, model.name) if one.candidate == bundle.id), None
+        (
+            rollout
+            for rollout in rollouts.listing(workspace, model.name)
+            if rollout.candidate == bundle.id
+        ),
+        None,
     )
-    made, live = bundle.manifest.evaluation, names.get("production")
-    compared = made.comparisons.get("production")
+    evaluation, live = bundle.manifest.evaluation, names.get("production")
+    compared = evaluation.comparisons.get("production")
     decision = decide(
-        gates=made.verdict or "not judged",
-        gates_reason=made.reason,
+        gates=evaluation.verdict or "not judged",
+        gates_reason=evaluation.reason,
         production=None if compared is None else Standing(**compared),
     )
     rejection = approvals.rejection(workspace, bundle.id)
-    outdated = made.verdict == "passed" and made.production != (live.bundle if live else None)
+    outdated = evaluation.verdict == "passed" and evaluation.production != (
+        live.bundle if live else None
+    )
     if last is not None and last.active:
         return Candidate(bundle=bundle.short, standing="rolling out", reason=last.detail)
     if last is not None and last.status in ("rolled_back", "aborted"):
@@ -153,16 +160,16 @@ def _decided(workspace: Workspace, model: ModelSettings, bundle: Bundle, names: 
     if not decision.deploy:
         return Candidate(bundle=bundle.short, standing="refused", reason=decision.reason)
     missing = [
-        one
+        approval
         for kind in KINDS
-        if not (one := approvals.granted(workspace, model, bundle, kind)).granted
+        if not (approval := approvals.granted(workspace, model, bundle, kind)).granted
     ]
     if missing:
         return Candidate(
             bundle=bundle.short,
             standing="waits",
             reason=missing[0].reason,
-            kinds=tuple(one.kind for one in missing),
+            kinds=tuple(approval.kind for approval in missing),
         )
     return Candidate(bundle=bundle.short, standing="accepted", reason=decision.reason)
 
@@ -206,7 +213,7 @@ def _erased(workspace: Workspace, names: Names) -> tuple[Erased, ...]:
     )
     with workspace.records.begin() as tx:
         events = list(tx.execute(query).scalars())
-    found = []
+    erased = []
     for role in _ROLES if events else ():
         if role not in names:
             continue
@@ -214,8 +221,8 @@ def _erased(workspace: Workspace, names: Names) -> tuple[Erased, ...]:
         dataset = bundle.manifest.artifacts.dataset
         hit = next((event for event in events if dataset in event["datasets"]), None)
         if hit is not None:
-            found.append(Erased(bundle=bundle.short, role=role, erasure=hit["erasure"]))
-    return tuple(found)
+            erased.append(Erased(bundle=bundle.short, role=role, erasure=hit["erasure"]))
+    return tuple(erased)
 
 
 def _learnt_from(workspace: Workspace, names: Names, past: Sequence[Cycle]) -> int:
@@ -225,7 +232,7 @@ def _learnt_from(workspace: Workspace, names: Names, past: Sequence[Cycle]) -> i
         for role in ("production", "candidate")
         if role in names
     ]
-    judged = next((one for one in past if one.status in ("finished", "stopped")), None)
+    judged = next((cycle for cycle in past if cycle.status in ("finished", "stopped")), None)
     digest = judged.steps.get("prepare", {}).get("dataset") if judged else None
     if judged is not None and digest is not None:
         with suppress(UsageError):  # It was removed.
