@@ -83,9 +83,10 @@ def main(archive: Path) -> None:
         desk.mkdir()
         os.chdir(desk)
         make(desk)
-        Path("said.json").write_text(
-            json.dumps({words: told(words) for words in REPORTS}, indent=1)
-        )
+        said = {words: told(words) for words in REPORTS}
+        Path("said.json").write_text(json.dumps(said, indent=1))
+        # Last: whoever looks at the queue moves what is in the spool.
+        leave_in_spool(desk / ".tuneloop" / "spool", said["bundle show"]["id"])
         for name in ("cache", "logs", "work"):
             shutil.rmtree(desk / ".tuneloop" / name, ignore_errors=True)
         with tarfile.open(archive, "w:xz", preset=9) as packed:
@@ -218,11 +219,6 @@ def live(loop: Loop, production: str) -> None:
     do("ada", "rollback -m back")
     do("ada", "triggers check")
     do("ada", f"erase --interaction {ids[-1]}")
-    spool = Spool(workspace.folder("spool"))
-    for number in range(3):
-        at = time.time_ns()
-        spool.append(encode(in_spool(loop, production, at, number)))
-    spool.close()
 
 
 def rolled_out(loop: Loop, candidate: str, production: str) -> None:
@@ -239,21 +235,26 @@ def rolled_out(loop: Loop, candidate: str, production: str) -> None:
     do("ada", "rollout abort -m enough")
 
 
-def in_spool(loop: Loop, production: str, at: int, number: int) -> Interaction:
-    """A request that the gateway has written down, and nobody has moved yet."""
-    messages = [{"role": "user", "content": f"Still in the spool, number {number}?"}]
-    return Interaction(
-        id=new_id(at),
-        time=iso_time(at),
-        endpoint=loop.model.endpoint_name,
-        bundle=production,
-        status=200,
-        messages=json.dumps(messages),
-        request="{}",
-        response=ANSWER,
-        latency_ms=12.5,
-        conversation=f"c{number}",
-    )
+def leave_in_spool(folder: Path, production: str) -> None:
+    """Requests that the gateway has written down, and nobody has moved yet."""
+    spool = Spool(folder)
+    for number in range(3):
+        at = time.time_ns()
+        messages = [{"role": "user", "content": f"Still in the spool, number {number}?"}]
+        interaction = Interaction(
+            id=new_id(at),
+            time=iso_time(at),
+            endpoint="desk",
+            bundle=production,
+            status=200,
+            messages=json.dumps(messages),
+            request="{}",
+            response=ANSWER,
+            latency_ms=12.5,
+            conversation=f"c{number}",
+        )
+        spool.append(encode(interaction))
+    spool.close()
 
 
 def team() -> None:

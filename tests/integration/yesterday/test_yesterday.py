@@ -34,6 +34,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("yesterday")
     with tarfile.open(HERE / "workspace.tar.xz") as packed:
         packed.extractall(folder, filter="data")
+    assert list((folder / "desk" / ".tuneloop" / "spool").glob("[!.]*"))
     return folder / "desk"
 
 
