@@ -25,11 +25,13 @@ GOOD, BROKEN = '{"intent": "billing"}', '{"intent": "refund"}'
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+def desk(
+    tmp_path: Path, desk_workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Workspace]:
     """Two edits of clients: the first does not fit the schema."""
     (tmp_path / "tuneloop.yaml").write_text(FILE)
     monkeypatch.chdir(tmp_path)
-    opened = Workspace.open(tmp_path / ".tuneloop")
+    opened = Workspace.open(desk_workspace)
     for number, text in enumerate((BROKEN, GOOD)):
         put(opened, f"q{number}", text)
     yield opened
