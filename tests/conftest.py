@@ -119,13 +119,16 @@ def new_postgres(databases: sa.Connection) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+EITHER = ("sqlite", pytest.param("postgres", marks=pytest.mark.process))
+
+
+@pytest.fixture(params=EITHER)
 def either_records(request: pytest.FixtureRequest) -> str | None:
     """URL of an empty records store, each kind in turn; None is the embedded default."""
     return request.getfixturevalue("empty_postgres") if request.param == "postgres" else None
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=EITHER)
 def either_new_records(request: pytest.FixtureRequest) -> str | None:
     """The same with the schema made: what `workspace` needs."""
     return request.getfixturevalue("new_postgres") if request.param == "postgres" else None

@@ -127,6 +127,7 @@ def change(terminal: OnTerminal, end: str, to: str) -> None:
     terminal.press("\x7f" * len(end) + f"{to}\r")
 
 
+@pytest.mark.process
 def test_on_a_terminal_the_text_stands_there_to_be_changed(desk: Workspace, tmp_path: Path) -> None:
     with tuneloop("review", cwd=tmp_path) as terminal:
         terminal.wait_for("approve anyway")
