@@ -5,7 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo demo-quick test check format acceptance bench chaos chaos-cycle clean
+# A stage is a process of its own, and compiling this package anew costs each of them half a second.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help setup demo demo-quick test test-quick check format acceptance bench chaos chaos-cycle clean
 
 help:            ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -32,6 +35,11 @@ test: setup      ## All tests
 	@# Two at a time: most of a test is waiting for processes that it started. The order is
 	@# tests/conftest.py's: xdist's own begins with the files of most tests and ends with the longest.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+test-quick: setup ## The tests of rules and parts, in under a minute: no process, server or database
+	@# The folder that is left out imports torch.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --ignore tests/unit/training \
+		-m 'not process' --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: setup     ## Format, lint, types, import direction
 	$(BIN)/ruff format --check .

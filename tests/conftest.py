@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from tuneloop.storage.records import Records
-from tuneloop.workspace import Workspace
+from tuneloop.workspace import FOLDER, Workspace
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -72,21 +75,83 @@ def postgres_url() -> Iterator[str]:
         server.cleanup()
 
 
+@pytest.fixture(scope="session")
+def databases(postgres_url: str) -> Iterator[sa.Connection]:
+    """Where databases are made and dropped; `at_head` has the schema and no rows."""
+    url = sa.make_url(postgres_url).set(drivername="postgresql+psycopg")
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        # Nothing here outlives the machine, and dropping a database waits for the disk.
+        connection.execute(sa.text("ALTER SYSTEM SET fsync = off"))
+        connection.execute(sa.text("SELECT pg_reload_conf()"))
+        connection.execute(sa.text("CREATE DATABASE at_head"))
+        records = Records(_url_of(connection, "at_head"))
+        records.migrate()
+        records.close()
+        yield connection
+    engine.dispose()
+
+
+def _url_of(connection: sa.Connection, database: str) -> str:
+    return connection.engine.url.set(database=database).render_as_string(hide_password=False)
+
+
+@contextmanager
+def _a_database(connection: sa.Connection, template: str) -> Iterator[str]:
+    """The URL of a database for one test."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    connection.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+    yield _url_of(connection, name)
+    connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
 @pytest.fixture
-def empty_postgres(postgres_url: str) -> Iterator[str]:
-    """Its URL; what the test writes is dropped afterwards."""
-    yield postgres_url
-    records = Records(postgres_url)
-    with records.begin() as tx:
-        tx.execute(sa.text("DROP SCHEMA public CASCADE"))
-        tx.execute(sa.text("CREATE SCHEMA public"))
-    records.close()
+def empty_postgres(databases: sa.Connection) -> Iterator[str]:
+    """The URL of a database without a schema, the test's own."""
+    with _a_database(databases, "template1") as url:
+        yield url
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture
+def new_postgres(databases: sa.Connection) -> Iterator[str]:
+    """The URL of a database with the schema and no rows, the test's own."""
+    with _a_database(databases, "at_head") as url:
+        yield url
+
+
+EITHER = ("sqlite", pytest.param("postgres", marks=pytest.mark.process))
+
+
+@pytest.fixture(params=EITHER)
 def either_records(request: pytest.FixtureRequest) -> str | None:
-    """URL of the records store, each kind in turn; None is the embedded default."""
+    """URL of an empty records store, each kind in turn; None is the embedded default."""
     return request.getfixturevalue("empty_postgres") if request.param == "postgres" else None
+
+
+@pytest.fixture(params=EITHER)
+def either_new_records(request: pytest.FixtureRequest) -> str | None:
+    """The same with the schema made: what `workspace` needs."""
+    return request.getfixturevalue("new_postgres") if request.param == "postgres" else None
+
+
+@pytest.fixture(scope="session")
+def new_records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The records of a workspace in which nothing has happened.
+
+    All migrations take 0.1 s of a processor, and hundreds of tests need their outcome: it is made
+    once and copied. That they lead there is what the tests of the storage are about.
+    """
+    made = Workspace.open(tmp_path_factory.mktemp("new"))
+    made.records.close()
+    return made.root / "records.sqlite"
+
+
+@pytest.fixture
+def desk_workspace(tmp_path: Path, new_records: Path) -> Path:
+    """A new workspace where commands look for it that run in `tmp_path`."""
+    folder = tmp_path / FOLDER
+    folder.mkdir()
+    return Path(shutil.copy(new_records, folder)).parent
 
 
 @pytest.fixture
@@ -96,8 +161,14 @@ def records_url() -> str | None:
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, clock: Clock, records_url: str | None) -> Iterator[Workspace]:
+def workspace(
+    tmp_path: Path, clock: Clock, records_url: str | None, new_records: Path
+) -> Iterator[Workspace]:
     """A fresh workspace on the embedded defaults."""
-    opened = Workspace.open(tmp_path / "workspace", now=clock, records_url=records_url)
+    root = tmp_path / "workspace"
+    if records_url is None:
+        root.mkdir()
+        shutil.copy(new_records, root)
+    opened = Workspace.open(root, now=clock, records_url=records_url)
     yield opened
     opened.records.close()

@@ -41,9 +41,9 @@ FAMILIAR = tuple(
 
 
 @pytest.fixture
-def records_url(either_records: str | None) -> str | None:
+def records_url(either_new_records: str | None) -> str | None:
     """Every test runs on SQLite and on PostgreSQL."""
-    return either_records
+    return either_new_records
 
 
 def _dataset(workspace: Workspace, folder: Path) -> str:

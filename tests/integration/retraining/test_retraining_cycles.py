@@ -18,8 +18,8 @@ from tuneloop.workspace import Workspace
 
 
 @pytest.fixture
-def records_url(either_records: str | None) -> str | None:
-    return either_records
+def records_url(either_new_records: str | None) -> str | None:
+    return either_new_records
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ import re
 import stat
 from pathlib import Path
 
+import pytest
+
 from on_terminal import OnTerminal
 
 BROKEN = """
@@ -20,6 +22,7 @@ main.main()
 """
 
 
+@pytest.mark.process
 def test_no_key_is_written_down_and_no_neighbour_can_lay_out_the_log(tmp_path: Path) -> None:
     (tmp_path / "tuneloop.yaml").write_text("name: m\nbase: b\ndata: {sources: [rows.jsonl]}\n")
     temporary = tmp_path / "temporary"

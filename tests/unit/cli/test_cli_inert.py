@@ -19,6 +19,7 @@ PRINTS = {
 }
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("how", PRINTS)
 def test_foreign_text_is_inert(how: str) -> None:
     code = (

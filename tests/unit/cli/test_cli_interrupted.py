@@ -10,6 +10,7 @@ import pytest
 from on_terminal import tuneloop
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("seconds", [0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 1.2])
 def test_ctrl_c_while_the_command_starts(tmp_path: Path, seconds: float) -> None:
     """A worker never ends by itself; once it runs, Ctrl-C is how it is told to."""

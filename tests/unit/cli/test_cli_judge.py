@@ -32,10 +32,10 @@ def opinion(quoted: str) -> str:
 
 
 @pytest.fixture
-def loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loop]:
+def loop(tmp_path: Path, desk_workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loop]:
     """A desk that gave 30 good answers and 10 bad ones last week, and has a judge."""
     monkeypatch.chdir(tmp_path)
-    workspace = Workspace.open(tmp_path / ".tuneloop")
+    workspace = Workspace.open(desk_workspace)
     (tmp_path / "golden.jsonl").write_text(
         "".join(json.dumps({"prompt": f"ask {n}", "completion": "good"}) + "\n" for n in range(6))
     )

@@ -17,13 +17,13 @@ from tuneloop.loop import Loop
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 from tuneloop.testing.manifest import manifest_of
-from tuneloop.workspace import FOLDER, Workspace
+from tuneloop.workspace import Workspace
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loop:
+def desk(tmp_path: Path, desk_workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Loop:
     """Two bundles, deployed one after the other; nothing is being served."""
-    loop = make_loop(Workspace.open(tmp_path / FOLDER), tmp_path)
+    loop = make_loop(Workspace.open(desk_workspace), tmp_path)
     monkeypatch.chdir(tmp_path)
     for name in ("old", "new"):
         live = endpoints.find(loop.workspace, "desk")

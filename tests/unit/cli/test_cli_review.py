@@ -18,11 +18,13 @@ NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+def desk(
+    tmp_path: Path, desk_workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Workspace]:
     """Two answers were corrected; one client sends content parts and what looks like markup."""
     (tmp_path / "tuneloop.yaml").write_text("name: desk\nbase: b\ndata:\n  sources: [a.jsonl]\n")
     monkeypatch.chdir(tmp_path)
-    opened = Workspace.open(tmp_path / ".tuneloop")
+    opened = Workspace.open(desk_workspace)
     parts = [{"type": "text", "text": "why [/b] this?"}, {"type": "image_url", "image_url": {}}]
     capture(opened, "1", [{"role": "user", "content": parts}])
     capture(opened, "2", [{"role": "user"}])

@@ -25,11 +25,13 @@ GOOD, BROKEN = '{"intent": "billing"}', '{"intent": "refund"}'
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+def desk(
+    tmp_path: Path, desk_workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Workspace]:
     """Two edits of clients: the first does not fit the schema."""
     (tmp_path / "tuneloop.yaml").write_text(FILE)
     monkeypatch.chdir(tmp_path)
-    opened = Workspace.open(tmp_path / ".tuneloop")
+    opened = Workspace.open(desk_workspace)
     for number, text in enumerate((BROKEN, GOOD)):
         put(opened, f"q{number}", text)
     yield opened
@@ -125,6 +127,7 @@ def change(terminal: OnTerminal, end: str, to: str) -> None:
     terminal.press("\x7f" * len(end) + f"{to}\r")
 
 
+@pytest.mark.process
 def test_on_a_terminal_the_text_stands_there_to_be_changed(desk: Workspace, tmp_path: Path) -> None:
     with tuneloop("review", cwd=tmp_path) as terminal:
         terminal.wait_for("approve anyway")

@@ -36,10 +36,10 @@ del OLD["precision"]
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def desk(tmp_path: Path, desk_workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "tuneloop.yaml").write_text("name: desk\nbase: b\ndata:\n  sources: [a.jsonl]\n")
     monkeypatch.chdir(tmp_path)
-    workspace = Workspace.open(tmp_path / ".tuneloop")
+    workspace = Workspace.open(desk_workspace)
     with workspace.records.begin() as tx:
         for name, record in (("new", NEW), ("old", OLD), ("failed", {"error": "No row is left."})):
             row = {"id": name, "model": "desk", "dataset": "d" * 64, "base": "b", "config": name}

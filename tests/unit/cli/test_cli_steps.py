@@ -50,6 +50,7 @@ bars.finish()
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (200, 60), (40, 12)])
 def test_a_bar_is_drawn_from_its_first_update_on(columns: int, rows: int) -> None:
     with OnTerminal("-c", WORK, columns=columns, rows=rows) as terminal:
@@ -63,6 +64,7 @@ def test_a_bar_is_drawn_from_its_first_update_on(columns: int, rows: int) -> Non
     assert "3 of 3" not in terminal.screen, "the bar goes when the step is done"
 
 
+@pytest.mark.process
 def test_nothing_moves_on_a_terminal_that_has_no_cursor() -> None:
     with OnTerminal("-c", WORK, term="dumb") as terminal:
         assert terminal.end() == 0
@@ -70,6 +72,7 @@ def test_nothing_moves_on_a_terminal_that_has_no_cursor() -> None:
     assert "▸ Counting sheep" in terminal.text
 
 
+@pytest.mark.process
 def test_without_colours_the_bar_still_moves() -> None:
     with OnTerminal("-c", WORK, NO_COLOR="1") as terminal:
         assert terminal.end() == 0
@@ -77,6 +80,7 @@ def test_without_colours_the_bar_still_moves() -> None:
     assert not any(f"\x1b[{colour}m" in terminal.raw for colour in (31, 32, 33, 34, 35, 36))
 
 
+@pytest.mark.process
 def test_the_window_may_change_its_size_while_a_bar_is_drawn() -> None:
     with OnTerminal("-c", WORK, columns=120, rows=40) as terminal:
         terminal.wait_for("1 of 3")
@@ -136,6 +140,7 @@ def test_others_see_what_is_under_way(tmp_path: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.process
 def test_what_a_killed_process_told_is_not_believed(tmp_path: Path) -> None:
     """Nor what one told whose number another process has now, as in every container."""
     folder = under_way.folder(tmp_path, "router")

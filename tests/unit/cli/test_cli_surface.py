@@ -32,11 +32,13 @@ def imported_by(statement: str) -> set[str]:
     return {name.split(".")[0] for name in done.stdout.split()}
 
 
+@pytest.mark.process
 def test_help_imports_nothing_heavy() -> None:
     found = imported_by("import tuneloop.cli.main")
     assert not found & (HEAVY | {"sqlalchemy", "pydantic", "yaml"})
 
 
+@pytest.mark.process
 def test_a_gateway_needs_neither_torch_nor_polars_nor_delta() -> None:
     found = imported_by("import tuneloop.gateway.app, tuneloop.gateway.server")
     assert not found & (HEAVY - {"granian"} | {"sqlalchemy", "pydantic"})

@@ -152,6 +152,7 @@ except DeploymentError as e:
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("limit_bytes", [100, 5_000])
 def test_a_disk_that_becomes_full_leaves_nothing(
     f16: Path, tmp_path: Path, limit_bytes: int

@@ -125,6 +125,7 @@ while True:
 """
 
 
+@pytest.mark.process
 def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", _WRITE_FOREVER, str(tmp_path)], stdout=subprocess.PIPE
@@ -205,6 +206,7 @@ writer.close()
 """
 
 
+@pytest.mark.process
 def test_a_full_disk_drops_whole_records_and_says_so(tmp_path: Path) -> None:
     """A limit on file sizes stands for the full disk: write() fails in the middle of a line."""
     done = subprocess.run(

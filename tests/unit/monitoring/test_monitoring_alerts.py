@@ -16,9 +16,9 @@ from tuneloop.workspace import Workspace
 
 
 @pytest.fixture
-def records_url(either_records: str | None) -> str | None:
+def records_url(either_new_records: str | None) -> str | None:
     """Every test runs on SQLite and on PostgreSQL."""
-    return either_records
+    return either_new_records
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,9 @@ CHAT, MAIL = "slack://T/A/secret", "mailto://ana:secret@example.org"
 
 
 @pytest.fixture
-def records_url(either_records: str | None) -> str | None:
+def records_url(either_new_records: str | None) -> str | None:
     """Every test runs on SQLite and on PostgreSQL."""
-    return either_records
+    return either_new_records
 
 
 class Service:
@@ -329,7 +329,7 @@ def test_every_channel_is_tried_whatever_hour_it_is(service: Service) -> None:
 DAYS, MONITORS = 30, ("format", "edit_rate", "novelty", "errors", "latency")
 
 
-@pytest.mark.parametrize("either_records", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("either_new_records", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_month_of_noise_around_the_limits_is_no_storm(
     workspace: Workspace, service: Service, clock, seed: int

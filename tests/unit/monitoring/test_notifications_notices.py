@@ -26,9 +26,9 @@ SHORT, SHORT_TWO = ONE[:12], TWO[:12]
 
 
 @pytest.fixture
-def records_url(either_records: str | None) -> str | None:
+def records_url(either_new_records: str | None) -> str | None:
     """Every test of the queue runs on SQLite and on PostgreSQL."""
-    return either_records
+    return either_new_records
 
 
 def happened(action: str, **detail: Any) -> AuditEvent:

@@ -27,9 +27,9 @@ def requiring(**rule: Any) -> ModelSettings:
 
 
 @pytest.fixture
-def records_url(either_records: str | None) -> str | None:
+def records_url(either_new_records: str | None) -> str | None:
     """Every test runs on SQLite and on PostgreSQL."""
-    return either_records
+    return either_new_records
 
 
 @pytest.fixture

@@ -211,6 +211,7 @@ def test_a_model_that_the_hub_does_not_know_is_refused(monkeypatch: pytest.Monke
         check_base("nobody-at-all/no-such-model")
 
 
+@pytest.mark.process
 def test_without_a_network_the_hub_error_tells_what_to_do(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path\n"

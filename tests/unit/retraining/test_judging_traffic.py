@@ -167,7 +167,7 @@ def test_no_verdict_is_counted_and_tried_again(loop: Loop, server: Server, clock
 def test_a_judge_that_is_not_there_is_an_error_and_loses_nothing(
     workspace: Workspace, tmp_path: Path, clock
 ) -> None:
-    judge = {"base_url": "http://127.0.0.1:9/v1", "model": "judge", "share": 1.0}
+    judge = {"base_url": "http://127.0.0.1:9/v1", "model": "judge", "share": 1.0, "concurrency": 9}
     loop = make_loop(workspace, tmp_path / "desk", judge=judge)
     live = put_live(loop)
     capture(loop, 9, bundle=live.id, at=clock())

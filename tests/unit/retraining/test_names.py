@@ -303,6 +303,7 @@ def test_a_file_that_is_right_is_valid(folder: Path) -> None:
     assert found["valid"] is True and found["problems"] == []
 
 
+@pytest.mark.process
 def test_the_check_loads_no_model_library(folder: Path) -> None:
     path = write(folder)
     script = (

@@ -40,9 +40,9 @@ ANSWER = '{"intent": "lost"}'
 
 
 @pytest.fixture
-def records_url(either_records: str | None) -> str | None:
+def records_url(either_new_records: str | None) -> str | None:
     """Every test runs on SQLite and on PostgreSQL."""
-    return either_records
+    return either_new_records
 
 
 @pytest.fixture
@@ -217,7 +217,7 @@ def test_everything_of_one_person_goes_and_nothing_of_others(trained: Loop) -> N
     assert (again.interactions, again.review_items, again.datasets) == (0, 0, ())
 
 
-@pytest.mark.parametrize("either_records", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("either_new_records", ["sqlite"], indirect=True)
 def test_the_bytes_are_gone(trained: Loop) -> None:
     root = trained.workspace.root
     changing = [path for path in root.iterdir() if path.name not in ("artifacts", "cache")]

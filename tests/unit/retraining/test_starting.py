@@ -87,6 +87,7 @@ def test_settings_without_columns_have_the_digest_that_they_had(folder: Path) ->
     assert declared["columns"] == {"prompt": "said", "answer": "slots"}
 
 
+@pytest.mark.process
 def test_the_text_says_what_was_found_and_what_to_do(folder: Path) -> None:
     with tuneloop("init", "tables.jsonl", "--base", "./bas", "-f", ".", cwd=folder) as terminal:
         assert terminal.end() == 0

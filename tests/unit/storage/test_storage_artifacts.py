@@ -117,6 +117,7 @@ def test_unknown_artifact_and_empty_folder(tmp_path: Path, artifacts: Artifacts)
         artifacts.put(tmp_path / "empty", kind="k")
 
 
+@pytest.mark.process
 def test_full_disk_leaves_nothing_visible_and_the_next_try_works(tmp_path: Path) -> None:
     """A file-size limit fails a large write as a full disk does (EFBIG, without root)."""
     source = folder(tmp_path / "a", small="1", large="x" * 300_000)
