@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import sqlalchemy as sa
 
 from tuneloop.errors import EvaluationError
 from tuneloop.evaluation import gates
+from tuneloop.evaluation.alongside import Alongside
 from tuneloop.evaluation.comparison import Comparison, can_compare, compare, standing
 from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.readable_report import Report
@@ -82,13 +84,16 @@ def evaluate(
     quantisations: QuantisationTable | None = None,
     parity: Sequence[ParityHop] = (),
     notes: Sequence[str] = (),
+    beside: bool = False,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Ask a candidate every case and its references (`production`, `base`) theirs, judge, store.
 
     After a kill or a failure the same call takes up the same evaluation and reuses its answers.
     Answers of references are kept for later evaluations that ask the same. `known` is what the
-    candidate answered elsewhere with the same sampling: prompt digest → answer.
+    candidate answered elsewhere with the same sampling: prompt digest → answer. `beside`: two
+    servers fit on this machine, so the last reference is asked while the others are, and while the
+    candidate is asked again; the candidate itself is asked alone, for its latency is measured.
 
     Raises:
         EvaluationError: the candidate samples otherwise than planned, somebody does not answer or
@@ -100,10 +105,9 @@ def evaluate(
     _check_sampling(plan, target)
     row = _start(workspace, plan, target)
     try:
-        results = {
-            label: _results(plan, label, one, _answers_folder(workspace, row, label, one), progress)
-            for label, one in subjects.items()
-        }
+        results, again = _answered(
+            partial(_asked, workspace, row, plan), subjects, ask_again, beside, progress
+        )
         gates.check_lock(plan.locked(), find(workspace, row.id).gates)
         outcome = gates.judge(
             plan.gate_lock,
@@ -111,7 +115,6 @@ def evaluate(
             sizes=plan.sizes(),
         )
         comparisons = _comparisons(plan, subjects, results)
-        again = ask_again(results[CANDIDATE][0]) if ask_again else None
         report = Report(
             make_report(
                 evaluation=row.id,
@@ -255,6 +258,39 @@ def _answers_folder(workspace: Workspace, row: Evaluation, label: str, subject: 
     if label == CANDIDATE:
         return workspace.folder(f"{ANSWERS_FOLDER}/{row.id}")
     return workspace.folder(f"{ANSWERS_FOLDER}/references/{subject.conditions}".rstrip("/"))
+
+
+def _answered(
+    asked: Callable[[str, Subject, Progress], list[SuiteResult]],
+    subjects: Mapping[str, Subject],
+    ask_again: AskAgain | None,
+    beside: bool,
+    progress: Progress,
+) -> tuple[dict[str, list[SuiteResult]], Repeats | None]:
+    """What everybody answered, in the order of the subjects, and the candidate again."""
+    results = {CANDIDATE: asked(CANDIDATE, subjects[CANDIDATE], progress)}
+    others = [label for label in subjects if label != CANDIDATE]
+    last = others.pop() if beside and others else None
+    with Alongside[list[SuiteResult]]() as alongside:
+        if last is not None:
+            work = partial(asked, last, subjects[last])
+            alongside.begin(work, progress, saying=f"The {last} is asked beside what follows")
+        results |= {label: asked(label, subjects[label], progress) for label in others}
+        again = ask_again(results[CANDIDATE][0]) if ask_again else None
+        if last is not None:
+            results[last] = alongside.result()
+    return results, again
+
+
+def _asked(
+    workspace: Workspace,
+    row: Evaluation,
+    plan: EvaluationPlan,
+    label: str,
+    subject: Subject,
+    progress: Progress,
+) -> list[SuiteResult]:
+    return _results(plan, label, subject, _answers_folder(workspace, row, label, subject), progress)
 
 
 def _results(
