@@ -15,10 +15,19 @@ from typing import Any, Literal
 
 from tuneloop import modelfile, review
 from tuneloop.arguments import checked_methods
-from tuneloop.candidates import backtesting, benching, candidate, held_out, preparing, training
+from tuneloop.candidates import (
+    backtesting,
+    benching,
+    candidate,
+    held_out,
+    other_forms,
+    preparing,
+    training,
+)
 from tuneloop.candidates.benching import Bench
 from tuneloop.candidates.candidate import Candidate
 from tuneloop.candidates.held_out import HeldOut
+from tuneloop.candidates.other_forms import OtherForm
 from tuneloop.datasets import diff, versions
 from tuneloop.datasets.diff import DatasetDiff
 from tuneloop.datasets.versions import DatasetVersion
@@ -248,6 +257,22 @@ class Loop:
         """
 
         return candidate.evaluate_bundle(self.project, self.bundle(reference))
+
+    def export(
+        self, bundle: Bundle | str = "candidate", *, forms: Sequence[str] = (), output: Path
+    ) -> list[OtherForm]:
+        """Write other forms of a bundle into a folder, compared and measured.
+
+        `forms`: names such as `q4_k_m`; default: those of the model file that do not serve.
+
+        Raises:
+            UsageError: no bundle, or more than one, is meant, or there is no form to make.
+            DeploymentError: a step failed, a form is not known, or the disk is full.
+            BaseModelError: the base is not the bundle's.
+        """
+
+        found = self.bundle(bundle) if isinstance(bundle, str) else bundle
+        return other_forms.make(self.project, found, forms, output=output)
 
     def evaluations(self) -> list[Evaluation]:
         """All evaluations of this model, the newest first."""
