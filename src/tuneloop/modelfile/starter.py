@@ -184,8 +184,8 @@ _REST = """\
   # suites: [{name: golden, kind: golden, file: golden.jsonl}]
 
 export:
-  quantisations: [f16, q8_0, q5_k_m, q4_k_m]
-  serve: q8_0              # the one that production runs and that is evaluated
+  serve: q8_0              # the one that is made, evaluated and run in production
+  quantisations: [f16, q8_0, q5_k_m, q4_k_m]   # others: tuneloop export
 
 endpoint:
   port: 8400
