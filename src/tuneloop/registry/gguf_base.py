@@ -7,6 +7,7 @@ own, into a cache folder named by the file's content. `base.json` is written the
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import os
 import re
@@ -25,6 +26,8 @@ from tuneloop.progress import Progress
 _MANIFEST = "base.json"
 _MAGIC = b"GGUF"
 _SHOWN_LINES = 8
+_TEXT, _ARRAY = 8, 9
+"""Types of values in the format's own numbering."""
 # Hugging Face's model_type → GGUF's general.architecture, where they differ by more than signs.
 _ARCHITECTURES = {"mistral": "llama", "mixtral": "llama", "codellama": "llama"}
 # Converters rewrite a few special tokens; another tokenizer differs nearly everywhere.
@@ -221,6 +224,7 @@ def _dequantise(file: Path, output: Path) -> None:
     # transformers asks for the metadata of a distribution named gguf; ours comes with the
     # converter's package, which has none under that name.
     modeling_gguf_pytorch_utils.is_gguf_available = lambda: True
+    _read_once(modeling_gguf_pytorch_utils)
     tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     model = AutoModelForCausalLM.from_pretrained(
         file.parent,
@@ -230,6 +234,21 @@ def _dequantise(file: Path, output: Path) -> None:
     )
     model.save_pretrained(output)
     tokenizer.save_pretrained(output)
+
+
+def _read_once(loader: Any) -> None:
+    """Spare transformers most of its time: it opens the file again for tokenizer, configuration and
+    weights, and takes each text of the vocabulary apart byte by byte."""
+    gguf = require("gguf", extra="export")
+    gguf.GGUFReader = functools.cache(gguf.GGUFReader)
+    parse = loader._gguf_parse_value
+    texts = ([_TEXT], [_ARRAY, _TEXT])
+
+    def parsed(value: Any, kind: Any) -> Any:
+        kinds = [int(one) for one in kind] if isinstance(kind, list) else [int(kind)]
+        return bytes(value).decode("utf-8") if kinds in texts else parse(value, kind)
+
+    loader._gguf_parse_value = parsed
 
 
 if __name__ == "__main__":
