@@ -240,7 +240,7 @@ def _read_once(loader: Any) -> None:
     """Spare transformers most of its time: it opens the file again for tokenizer, configuration and
     weights, and takes each text of the vocabulary apart byte by byte."""
     gguf = require("gguf", extra="export")
-    gguf.GGUFReader = functools.cache(gguf.GGUFReader)
+    gguf.GGUFReader = functools.cache(gguf.GGUFReader)  # type: ignore[attr-defined]
     parse = loader._gguf_parse_value
     texts = ([_TEXT], [_ARRAY, _TEXT])
 
