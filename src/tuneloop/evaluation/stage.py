@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
 from itertools import groupby
@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from tuneloop.errors import EvaluationError
 from tuneloop.evaluation import gates
-from tuneloop.evaluation.alongside import Alongside
+from tuneloop.evaluation.asking import AskAgain, ask_everybody
 from tuneloop.evaluation.comparison import Comparison, can_compare, compare, standing
 from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.readable_report import Report
@@ -29,8 +29,8 @@ from tuneloop.evaluation.report import (
     QuantisationRow,
     make_report,
 )
-from tuneloop.evaluation.results import SuiteResult, measure
-from tuneloop.evaluation.runner import SuiteAnswers, ask, prompt_digest
+from tuneloop.evaluation.results import SuiteResult
+from tuneloop.evaluation.runner import prompt_digest
 from tuneloop.evaluation.subjects import Subject
 from tuneloop.evaluation.targets import Answer, ChatTarget
 from tuneloop.progress import Progress, Silent
@@ -44,9 +44,6 @@ ANSWERS_FOLDER = "work/answers"
 
 QuantisationTable = Callable[[SuiteResult], Sequence[QuantisationRow]]
 """The candidate's result on the main suite in, a row for every exported file out."""
-
-AskAgain = Callable[[SuiteResult], Repeats | None]
-"""The candidate's result on the main suite in, what it said to some of it again out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +102,13 @@ def evaluate(
     _check_sampling(plan, target)
     row = _start(workspace, plan, target)
     try:
-        results, again = _answered(
-            partial(_asked, workspace, row, plan), subjects, ask_again, beside, progress
+        results, again = ask_everybody(
+            plan,
+            subjects,
+            folder=partial(_answers_folder, workspace, row),
+            ask_again=ask_again,
+            beside=beside,
+            progress=progress,
         )
         gates.check_lock(plan.locked(), find(workspace, row.id).gates)
         outcome = gates.judge(
@@ -258,74 +260,6 @@ def _answers_folder(workspace: Workspace, row: Evaluation, label: str, subject: 
     if label == CANDIDATE:
         return workspace.folder(f"{ANSWERS_FOLDER}/{row.id}")
     return workspace.folder(f"{ANSWERS_FOLDER}/references/{subject.conditions}".rstrip("/"))
-
-
-def _answered(
-    asked: Callable[[str, Subject, Progress], list[SuiteResult]],
-    subjects: Mapping[str, Subject],
-    ask_again: AskAgain | None,
-    beside: bool,
-    progress: Progress,
-) -> tuple[dict[str, list[SuiteResult]], Repeats | None]:
-    """What everybody answered, in the order of the subjects, and the candidate again."""
-    results = {CANDIDATE: asked(CANDIDATE, subjects[CANDIDATE], progress)}
-    others = [label for label in subjects if label != CANDIDATE]
-    last = others.pop() if beside and others else None
-    with Alongside[list[SuiteResult]]() as alongside:
-        if last is not None:
-            work = partial(asked, last, subjects[last])
-            alongside.begin(work, progress, saying=f"The {last} is asked beside what follows")
-        results |= {label: asked(label, subjects[label], progress) for label in others}
-        again = ask_again(results[CANDIDATE][0]) if ask_again else None
-        if last is not None:
-            results[last] = alongside.result()
-    return results, again
-
-
-def _asked(
-    workspace: Workspace,
-    row: Evaluation,
-    plan: EvaluationPlan,
-    label: str,
-    subject: Subject,
-    progress: Progress,
-) -> list[SuiteResult]:
-    return _results(plan, label, subject, _answers_folder(workspace, row, label, subject), progress)
-
-
-def _results(
-    plan: EvaluationPlan, label: str, subject: Subject, folder: Path, progress: Progress
-) -> list[SuiteResult]:
-    results = []
-    for suite, asked in zip(plan.suites, subject.suites(plan), strict=False):
-        progress.step(
-            f"Asking the {label} {len(suite.cases)} cases of suite {suite.name!r}",
-            keeps="the answers so far",
-        )
-        answers = ask(
-            asked,
-            subject.target,
-            folder=folder,
-            known=subject.known,
-            concurrency=plan.concurrency,
-            progress=progress,
-        )
-        if answers.reused:
-            progress.note(f"{answers.reused} of them were answered in an earlier run")
-        # The cases are those of the plan, whatever stood before them when they were asked.
-        answers = replace(answers, suite=suite)
-        _prepare(plan, answers, progress)
-        known = subject.trained_on.get(suite.name, ())
-        results.append(measure(answers, plan.metrics, known=known))
-    return results
-
-
-def _prepare(plan: EvaluationPlan, given: SuiteAnswers, progress: Progress) -> None:
-    found = [(case, given.answers[case.id]) for case in given.suite.cases]
-    asked = [(case, answer.text) for case, answer in found if answer.error is None]
-    for metric in plan.metrics:
-        if metric.prepare is not None:
-            metric.prepare(asked, progress)
 
 
 def _remarks(plan: EvaluationPlan, main: SuiteResult) -> list[str]:
