@@ -36,6 +36,7 @@ BEFORE = "bcf1913"
 """The last commit before issue 12."""
 MOST_OVERHEAD = 0.25
 MOST_OF_BEFORE = 0.5
+_SUMMARY = "Where the time went"
 _CHAPTER = re.compile(r"^ (?P<name>\S.*?) +(?P<seconds>[\d.]+) *$")
 _UNTIL_FIRST_ANSWER = ("Set up", "Month one: the first model", "Serve it")
 
@@ -105,9 +106,7 @@ def _demo(tree: Path, name: str) -> dict[str, Any]:
     seconds = time.monotonic() - began
     if process.returncode:
         raise SystemExit(f"The demo ({name}) ended with {process.returncode}.")
-    chapters = {
-        match["name"]: float(match["seconds"]) for match in map(_CHAPTER.match, lines) if match
-    }
+    chapters = _chapters(lines)
     records = _cycles(tree / ".demo", environment)
     whole = sum(cycle["seconds"] for cycle in records)
     training = sum(cycle["training_seconds"] for cycle in records)
@@ -119,6 +118,13 @@ def _demo(tree: Path, name: str) -> dict[str, Any]:
         "cycles": records,
         "chapters": chapters,
     }
+
+
+def _chapters(lines: list[str]) -> dict[str, float]:
+    """The table at the end of the demo's output."""
+    begin = max(number for number, line in enumerate(lines) if line.startswith(_SUMMARY))
+    rows = filter(None, map(_CHAPTER.match, lines[begin:]))
+    return {row["name"]: float(row["seconds"]) for row in rows}
 
 
 def _cycles(demo: Path, environment: dict[str, str]) -> list[dict[str, Any]]:
