@@ -30,6 +30,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (-longest[item.path], "integration" not in item.path.parts))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def a_cache_of_our_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is made once a machine is made once a session, and not in the home of who tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUNELOOP_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 class Clock:
     """A clock that a test moves by hand."""
 

@@ -328,7 +328,9 @@ def wait_for(what: str, happened: Callable[[], bool]) -> None:
         SystemExit: it has not, after ten minutes.
     """
     began = time.monotonic()
-    with console.status(f"waiting for {what}"):
+    with console.status(
+        f"waiting for {what}, at most a minute or so: the worker looks every minute"
+    ):
         while not happened():
             if time.monotonic() - began > PATIENCE_SECONDS:
                 raise SystemExit(f"Still no sign of {what}: see .demo/.tuneloop/logs/worker.log")

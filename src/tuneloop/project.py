@@ -111,7 +111,7 @@ class Project:
             ("base", self.model.base, self.model.revision),
             lambda: resolve_base(
                 base_spec(self.model.base, folder=self.model_file.folder),
-                cache=self.workspace.folder("cache/bases"),
+                cache=self.workspace.shared_folder("bases"),
                 revision=self.model.revision,
                 progress=self.progress,
             ),

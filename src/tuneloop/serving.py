@@ -81,6 +81,11 @@ def concurrency(model: ModelSettings) -> int:
     return backend.concurrency(backend.conditions(model.endpoint, digest=""))
 
 
+def two_fit(model: ModelSettings) -> bool:
+    """Whether this machine runs two servers of ours without one slowing the other."""
+    return reader().servers_at_once(reader().conditions(model.endpoint, digest="")) >= 2
+
+
 class OnDemand:
     """A target whose server is started with the first question, and not where none is left."""
 

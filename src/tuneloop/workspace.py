@@ -80,6 +80,23 @@ class Workspace:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
+    def shared_folder(self, name: str) -> Path:
+        """A folder for what follows from a base model alone, e.g. `bases`: one a user and machine,
+        so that no workspace makes it again.
+
+        It is below TUNELOOP_CACHE, else the user's cache folder. A workspace goes on with its own
+        where it has one from an earlier release, or where there is no such place.
+        """
+        own = self.root / "cache" / name
+        if own.is_dir():
+            return own
+        try:
+            path = user_cache() / name
+            path.mkdir(parents=True, exist_ok=True)
+        except (OSError, RuntimeError):  # a home that is not there or not ours to write
+            return self.folder(f"cache/{name}")
+        return path if os.access(path, os.W_OK) else self.folder(f"cache/{name}")
+
     @contextmanager
     def exclusive(self, name: str, *, doing: str) -> Iterator[None]:
         """Hold the lock `name` of this workspace; the system frees it when the process dies.
@@ -103,3 +120,17 @@ class Workspace:
         finally:
             holder.unlink(missing_ok=True)
             lock.release()
+
+
+def user_cache() -> Path:
+    """Where this user keeps on this machine what can be made again: TUNELOOP_CACHE, else
+    `tuneloop` in XDG_CACHE_HOME or `~/.cache`.
+
+    Raises:
+        RuntimeError: the user has no home.
+    """
+    chosen = os.environ.get("TUNELOOP_CACHE")
+    if chosen:
+        return Path(chosen)
+    usual = os.environ.get("XDG_CACHE_HOME")
+    return (Path(usual) if usual else Path.home() / ".cache") / "tuneloop"

@@ -27,6 +27,7 @@ from tuneloop.candidates import exporting
 from tuneloop.candidates.planning import plan_for
 from tuneloop.cli.steps import Steps
 from tuneloop.cli.terminal import err
+from tuneloop.deployment.export.stage import Export, export_candidate
 from tuneloop.evaluation.hf_target import HFTarget
 from tuneloop.evaluation.metrics import metrics_for
 from tuneloop.evaluation.results import measure
@@ -58,11 +59,20 @@ def main() -> int:
     dataset = loop.prepare()
     run = loop.train(dataset)
     exported = exporting.export(loop.project, run, plan_for(loop.project, dataset))
+    every_form = export_candidate(
+        base=loop.base(),
+        trained=exporting.trained_folder(loop.project, str(run.artifact)),
+        output=loop.workspace.folder("work/acceptance-forms") / run.id,
+        quantisations=FORMS,
+        name=loop.model.name,
+        progress=progress,
+        earlier=[exported.export.folder],
+    )
     suite = load_suite(FOLDER / "test.jsonl", name="test", kind="golden", task=loop.model.task)
     scores = {
         "base": _ask_weights(loop, suite, loop.base().folder, "base"),
         "hf": _ask_weights(loop, suite, exported.export.path("safetensors"), "hf"),
-        **{form: _ask_server(loop, suite, exported, form) for form in FORMS},
+        **{form: _ask_server(loop, suite, every_form, form) for form in FORMS},
     }
     progress.finish()
     result = {
@@ -72,7 +82,7 @@ def main() -> int:
             key: run.record[key]
             for key in ("final_loss", "best_eval_loss", "tokens_per_second", "train_seconds")
         },
-        "size_mb": {f: round(exported.export.forms[f].size_bytes / 1e6, 1) for f in FORMS},
+        "size_mb": {f: round(every_form.forms[f].size_bytes / 1e6, 1) for f in FORMS},
         "seconds": round(time.monotonic() - began, 1),
     }
     line = json.dumps(result)
@@ -149,11 +159,9 @@ def _ask_weights(loop: Loop, suite: Suite, folder: Path, name: str) -> dict[str,
     return _scores(loop, suite, target, name)
 
 
-def _ask_server(
-    loop: Loop, suite: Suite, exported: exporting.Exported, form: str
-) -> dict[str, list[float]]:
-    path = exported.export.path(form)
-    digest = exported.export.forms[form].files[0].digest
+def _ask_server(loop: Loop, suite: Suite, export: Export, form: str) -> dict[str, list[float]]:
+    path = export.path(form)
+    digest = export.forms[form].files[0].digest
     with serving.file_server(
         loop.workspace, path, name=f"{form}-{digest[:12]}", endpoint=loop.model.endpoint
     ) as server:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tuneloop import serving
-from tuneloop.candidates import answered, exporting, proving, trained_on
+from tuneloop.candidates import answered, exporting, other_forms, proving, trained_on
 from tuneloop.candidates.exporting import Exported
 from tuneloop.candidates.planning import plan_for
 from tuneloop.candidates.preparing import corrections_in
@@ -115,8 +115,10 @@ def evaluate_export(
                 project, target, main, known=None if afresh else answered.repeats_of(project, file)
             ),
             references=_references(project, open_servers, plan),
-            quantisations=lambda main: exporting.quantisation_table(exported, plan, main),
+            beside=serving.two_fit(project.model),
+            quantisations=lambda main: other_forms.quantisation_table(exported, plan, main),
             parity=exported.parity,
+            notes=other_forms.not_made(project),
             progress=project.progress,
         )
     bundle = bundles.register(
@@ -152,6 +154,7 @@ def evaluate_bundle(project: Project, bundle: Bundle) -> Evaluation:
                 target=target,
                 ask_again=lambda main: answered.again(project, target, main, known=None),
                 references=_references(project, open_servers, plan, without=bundle),
+                beside=serving.two_fit(project.model),
                 progress=project.progress,
             )
     finally:

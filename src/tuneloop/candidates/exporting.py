@@ -1,36 +1,29 @@
-"""Exports as the cycle needs them: stored, checked at every hop, with a table of size and speed.
+"""Exports as the cycle needs them: the form that will serve, stored and checked at every hop.
 
-Each form is served once for the checks: parity and, unless it is the one that will serve, the
-table. The served form's row comes from the candidate's own evaluation. What an earlier export of
-the same weights made or showed is used again: files, parity, answers.
+What an earlier export of the same weights made or showed is used again. Other forms are made and
+measured when somebody asks for them: `candidates.other_forms`.
 """
 
 from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from tuneloop import serving
-from tuneloop.candidates import answered
 from tuneloop.deployment.backends.base import Server, ServerHandle
 from tuneloop.deployment.export.base import BaseFile, base_file
-from tuneloop.deployment.export.forms.form import F16, SAFETENSORS
-from tuneloop.deployment.export.parity import (
-    MERGED,
-    ParityVerdict,
-    check_parity,
-    require_parity,
-)
+from tuneloop.deployment.export.child import Child
+from tuneloop.deployment.export.forms.form import SAFETENSORS
+from tuneloop.deployment.export.parity import ParityVerdict, check_parity, require_parity
 from tuneloop.deployment.export.parity_record import ParityRecord
 from tuneloop.deployment.export.stage import (
     Export,
-    ExportedForm,
     export_candidate,
     is_export_of,
     open_export,
@@ -38,10 +31,6 @@ from tuneloop.deployment.export.stage import (
 from tuneloop.errors import StoreError
 from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.report import ParityHop, QuantisationRow
-from tuneloop.evaluation.results import SuiteResult, measure
-from tuneloop.evaluation.runner import SuiteAnswers, ask
-from tuneloop.evaluation.suites import Suite, make_suite
-from tuneloop.evaluation.targets import ChatTarget, OpenAITarget
 from tuneloop.hashing import digest_file, short
 from tuneloop.intervals import Figure
 from tuneloop.project import Project
@@ -51,13 +40,8 @@ from tuneloop.registry.gguf_base import check_gguf_belongs
 from tuneloop.training.stage import TrainingRun
 
 PARITY_PROMPTS = 8
-UNSERVED_PARITY_PROMPTS = 4
-"""For quantisations that do not serve: their parity is told and refuses nothing."""
-TABLE_CASES = 16
-"""Cases that each quantisation is asked for the table; the gates see all cases."""
 _EARLIER_EXPORTS = 4
 """So many of the same weights are looked through for files that need not be made again."""
-_TABLE_METRICS = ("correct", "accuracy", "format", "abstention_recall")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +65,8 @@ class Exported:
     """SHA-256 of the chat template."""
     parity: tuple[ParityHop, ...] = ()
     unserved: tuple[QuantisationRow, ...] = ()
-    """Rows of the table of quantisations, but for the one that serves."""
+    """Rows of the table of quantisations for other forms, from a cycle that was begun by an earlier
+    release and measured them."""
 
     @property
     def served_path(self) -> Path:
@@ -95,7 +80,7 @@ def export(project: Project, run: TrainingRun, plan: EvaluationPlan) -> Exported
 
 
 def make(project: Project, run: TrainingRun, plan: EvaluationPlan) -> dict[str, Any]:
-    """Export a run in the forms of the model file, and check every hop on cases of the plan.
+    """Export a run in the form that will serve, and check every hop on cases of the plan.
 
     Returns the JSON value by which `reopen` finds it again in another process.
 
@@ -105,10 +90,19 @@ def make(project: Project, run: TrainingRun, plan: EvaluationPlan) -> dict[str, 
         GateError: a form diverges from the step before beyond its bound.
     """
     verify_base(project.base(), run.base)
-    trained = _trained_folder(project.workspace.artifacts.get(str(run.artifact)))
-    artifact, made = _files(project, run, trained)
-    check_gguf_belongs(made.path(project.model.export.serve), project.base().folder)
-    hops, rows = _check(project, trained, made, plan)
+    trained = trained_folder(project, str(run.artifact))
+    with Child() as child:
+        artifact, made = _files(project, run, trained, child)
+        check_gguf_belongs(made.path(project.model.export.serve), project.base().folder)
+        verdicts = parity_of(
+            project,
+            trained,
+            made,
+            plan,
+            serve=lambda form: server_of(project, made, form),
+            child=child,
+        )
+    require_parity(verdicts)
     if not artifact:
         project.progress.step("Storing the export")
         artifact = project.workspace.artifacts.put(made.folder, kind="export")
@@ -117,15 +111,14 @@ def make(project: Project, run: TrainingRun, plan: EvaluationPlan) -> dict[str, 
     work.with_name(f"{work.name}.progress.json").unlink(missing_ok=True)
     return {
         "artifact": artifact,
-        "parity": [asdict(hop) for hop in hops],
-        "unserved": [asdict(row) for row in rows],
+        "parity": [asdict(hop_of(verdict)) for verdict in verdicts],
     }
 
 
-def _files(project: Project, run: TrainingRun, trained: Path) -> tuple[str, Export]:
+def _files(project: Project, run: TrainingRun, trained: Path, child: Child) -> tuple[str, Export]:
     """The export and the artifact that it is; what was made just now is none yet."""
     base, name = project.base(), project.model.name
-    forms = sorted({*project.model.export.quantisations, project.model.export.serve})
+    forms = [project.model.export.serve]
     earlier = []
     for artifact, folder in islice(_earlier(project, run), _EARLIER_EXPORTS):
         found = open_export(folder)
@@ -144,6 +137,7 @@ def _files(project: Project, run: TrainingRun, trained: Path) -> tuple[str, Expo
         name=name,
         progress=project.progress,
         earlier=earlier,
+        child=child,
     )
     return "", made
 
@@ -185,61 +179,47 @@ def reopen(project: Project, made: Mapping[str, Any]) -> Exported:
         made["artifact"],
         open_export(project.workspace.artifacts.get(made["artifact"])),
         parity=tuple(ParityHop(**hop) for hop in made["parity"]),
-        unserved=tuple(_row(row) for row in made["unserved"]),
+        unserved=tuple(_row(row) for row in made.get("unserved", ())),
     )
 
 
 def export_base(project: Project) -> BaseFile:
-    """The untuned base in the form that production serves; made once in a workspace."""
+    """The untuned base in the form that production serves; made once on a machine."""
     return base_file(
         project.base(),
         project.model.export.serve,
-        cache=project.workspace.folder("cache/base-exports"),
+        cache=project.workspace.shared_folder("base-exports"),
         progress=project.progress,
     )
 
 
-def quantisation_table(
-    exported: Exported, plan: EvaluationPlan, main: SuiteResult
-) -> list[QuantisationRow]:
-    """Size, quality and speed of every exported file, on the first cases of the main suite.
+def parity_of(
+    project: Project,
+    trained: Path,
+    made: Export,
+    plan: EvaluationPlan,
+    *,
+    serve: Callable[[str], AbstractContextManager[ServerHandle]],
+    forms_of: Mapping[str, int] | None = None,
+    child: Child | None = None,
+) -> list[ParityVerdict]:
+    """Parity of every hop of an export, on cases of the plan; what was shown before is known.
 
-    `main` is the candidate's result on it: its answers are those of the served form.
+    `serve` serves a form here for as long as the context lasts; `forms_of` says on how many cases
+    a form is compared, by default on `PARITY_PROMPTS`.
+
+    Raises:
+        DeploymentError: a form cannot be loaded, served or asked.
     """
-    suite = _table_suite(plan)
-    answers = {case.id: main.cases[case.id].answer for case in suite.cases}
-    served = SuiteAnswers(suite=suite, target=main.target, answers=answers)
-    rows = {row.name: row for row in exported.unserved}
-    for form in exported.export.forms.values():
-        if form.files[0].digest == exported.served.digest:
-            rows[form.name] = _measured(form, served, plan)
-    return [rows[name] for name in exported.export.forms if name in rows]
-
-
-def _check(
-    project: Project, trained: Path, made: Export, plan: EvaluationPlan
-) -> tuple[list[ParityHop], list[QuantisationRow]]:
-    """Parity of every hop, and the table of the forms that do not serve."""
-    serves, reader = project.model.export.serve, serving.reader()
-    forms = {made.path(name): form for name, form in made.forms.items()}
-    unserved = [name for name, form in made.forms.items() if form.is_gguf and name != serves]
-    rows: dict[str, QuantisationRow] = {}
-
-    @contextmanager
-    def serve(path: Path) -> Iterator[ServerHandle]:
-        form = forms[path]
-        with _server(project, path, form) as handle:
-            yield handle
-            if form.name in unserved:
-                rows[form.name] = _asked(project, form, _target(form, handle, plan), plan)
-
-    verdicts = check_parity(
+    reader = serving.reader()
+    names = {made.path(name): name for name in made.forms}
+    return check_parity(
         base=project.base().folder,
         trained=trained,
         export=made,
         prompts=[case.messages for case in plan.main_suite.cases[:PARITY_PROMPTS]],
-        prompts_of=dict.fromkeys(set(unserved) - {F16}, UNSERVED_PARITY_PROMPTS),
-        serve=serve,
+        prompts_of=forms_of,
+        serve=lambda path: serve(names[path]),
         reader=reader,
         bounds={str(form): bound for form, bound in project.model.export.parity.items()},
         known=ParityRecord(
@@ -249,18 +229,12 @@ def _check(
             served_with=reader.conditions(project.model.endpoint, digest=""),
         ),
         progress=project.progress,
+        child=child,
     )
-    # What is not served may diverge: the report says so.
-    require_parity([v for v in verdicts if v.hop in (MERGED, F16, serves)])
-    with ExitStack() as servers:
-        for name in [name for name in unserved if name not in rows]:
-            form = made.forms[name]
-            target = _on_demand(project, servers, made.path(name), form, plan)
-            rows[name] = _asked(project, form, target, plan)
-    return [_hop(verdict) for verdict in verdicts], [rows[name] for name in unserved]
 
 
-def _hop(verdict: ParityVerdict) -> ParityHop:
+def hop_of(verdict: ParityVerdict) -> ParityHop:
+    """A step of an export as reports tell it."""
     return ParityHop(
         name=f"{verdict.reference} → {verdict.hop}",
         passed=verdict.passed,
@@ -272,58 +246,18 @@ def _hop(verdict: ParityVerdict) -> ParityHop:
     )
 
 
-def _asked(
-    project: Project, form: ExportedForm, target: ChatTarget, plan: EvaluationPlan
-) -> QuantisationRow:
-    suite = _table_suite(plan)
-    project.progress.step(f"Measuring {form.name} on {len(suite.cases)} cases")
-    answers = ask(
-        suite,
-        target,
-        folder=answered.tables_folder(project),
-        known=answered.by_file(project, target.identity, serving.reader()),
-        concurrency=plan.concurrency,
-        progress=project.progress,
-    )
-    if answers.reused:
-        project.progress.note(f"{answers.reused} of them were answered in an earlier run")
-    return _measured(form, answers, plan)
-
-
-def _server(project: Project, path: Path, form: ExportedForm) -> Server:
-    name = f"{form.name}-{form.files[0].digest[:12]}"
-    return serving.file_server(project.workspace, path, name=name, endpoint=project.model.endpoint)
-
-
-def _target(form: ExportedForm, handle: ServerHandle, plan: EvaluationPlan) -> OpenAITarget:
-    return serving.target_at(handle, identity=form.files[0].digest, sampling=plan.sampling)
-
-
-def _on_demand(
-    project: Project, servers: ExitStack, path: Path, form: ExportedForm, plan: EvaluationPlan
-) -> serving.OnDemand:
-    return serving.OnDemand(
-        servers,
-        lambda: _server(project, path, form),
-        identity=form.files[0].digest,
-        sampling=plan.sampling,
-        anew=serving.reader().anew,
+def server_of(project: Project, made: Export, form: str) -> Server:
+    """Serves a form of an export here, with production's settings."""
+    name = f"{form}-{made.forms[form].files[0].digest[:12]}"
+    return serving.file_server(
+        project.workspace, made.path(form), name=name, endpoint=project.model.endpoint
     )
 
 
-def _measured(form: ExportedForm, answers: SuiteAnswers, plan: EvaluationPlan) -> QuantisationRow:
-    result = measure(answers, plan.metrics)
-    return QuantisationRow(
-        name=form.name,
-        size_bytes=form.size_bytes,
-        tokens_per_second=_tokens_per_second(result),
-        figures={m: f for m, f in result.figures.items() if m in _TABLE_METRICS},
-    )
-
-
-def _table_suite(plan: EvaluationPlan) -> Suite:
-    main = plan.main_suite
-    return make_suite(main.name, main.kind, main.cases[:TABLE_CASES])
+def other_forms(project: Project) -> Sequence[str]:
+    """What the model file lists beside the form that serves: made when somebody asks for it."""
+    export = project.model.export
+    return [form for form in export.quantisations if form != export.serve]
 
 
 def _row(row: Mapping[str, Any]) -> QuantisationRow:
@@ -356,14 +290,12 @@ def _finite(bound: float) -> float | None:
     return bound if math.isfinite(bound) else None
 
 
-def _trained_folder(artifact: Path) -> Path:
-    """The adapter, or the whole model, inside a training run's artifact."""
-    adapter = artifact / "adapter"
-    return adapter if adapter.is_dir() else artifact / "model"
+def trained_folder(project: Project, artifact: str) -> Path:
+    """The adapter, or the whole model, inside a training run's artifact.
 
-
-def _tokens_per_second(result: SuiteResult) -> float | None:
-    """Generated tokens by the time their requests took, prompts included."""
-    answers = [r.answer for r in result.cases.values() if r.answer.error is None]
-    seconds = sum(answer.latency_ms for answer in answers) / 1_000
-    return sum(a.completion_tokens for a in answers) / seconds if seconds > 0 else None
+    Raises:
+        StoreError: it is no longer in the artifact store.
+    """
+    folder = project.workspace.artifacts.get(artifact)
+    adapter = folder / "adapter"
+    return adapter if adapter.is_dir() else folder / "model"

@@ -26,6 +26,7 @@ from tuneloop.cli import (
     doctor,
     erasure,
     evaluation,
+    exporting,
     failures,
     judge,
     keys,
@@ -69,6 +70,7 @@ app.command("run", rich_help_panel=_LOOP)(start.run)
 app.command("prepare", rich_help_panel=_LOOP)(data.prepare)
 app.command("train", rich_help_panel=_LOOP)(runs.train)
 app.command("evaluate", rich_help_panel=_LOOP)(evaluation.evaluate)
+app.command("export", rich_help_panel=_LOOP)(exporting.export)
 app.command("deploy", rich_help_panel=_LIVE)(release.deploy)
 app.command("rollback", rich_help_panel=_LIVE)(release.rollback)
 app.command("backtest", rich_help_panel=_LIVE)(backtest.backtest)

@@ -67,6 +67,8 @@ class Inspection:
     group_field: str | None
     groups: int
     """Different values of it."""
+    longest_answer: int
+    """Bytes (UTF-8)."""
 
 
 @dataclass(kw_only=True)
@@ -134,6 +136,7 @@ def inspect(path: Path, *, prompt: str | None = None, answer: str | None = None)
         abstain_rows=_rows_with(abstain, completions) if abstain and read.whole_file else None,
         group_field=group_field,
         groups=groups,
+        longest_answer=max(len(text.encode("utf-8", "replace")) for text in completions),
     )
 
 

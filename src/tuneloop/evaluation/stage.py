@@ -7,8 +7,9 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import sqlalchemy as sa
 
 from tuneloop.errors import EvaluationError
 from tuneloop.evaluation import gates
+from tuneloop.evaluation.asking import AskAgain, ask_everybody
 from tuneloop.evaluation.comparison import Comparison, can_compare, compare, standing
 from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.readable_report import Report
@@ -27,8 +29,8 @@ from tuneloop.evaluation.report import (
     QuantisationRow,
     make_report,
 )
-from tuneloop.evaluation.results import SuiteResult, measure
-from tuneloop.evaluation.runner import SuiteAnswers, ask, prompt_digest
+from tuneloop.evaluation.results import SuiteResult
+from tuneloop.evaluation.runner import prompt_digest
 from tuneloop.evaluation.subjects import Subject
 from tuneloop.evaluation.targets import Answer, ChatTarget
 from tuneloop.progress import Progress, Silent
@@ -43,9 +45,6 @@ ANSWERS_FOLDER = "work/answers"
 
 QuantisationTable = Callable[[SuiteResult], Sequence[QuantisationRow]]
 """The candidate's result on the main suite in, a row for every exported file out."""
-
-AskAgain = Callable[[SuiteResult], Repeats | None]
-"""The candidate's result on the main suite in, what it said to some of it again out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +82,16 @@ def evaluate(
     quantisations: QuantisationTable | None = None,
     parity: Sequence[ParityHop] = (),
     notes: Sequence[str] = (),
+    beside: bool = False,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Ask a candidate every case and its references (`production`, `base`) theirs, judge, store.
 
     After a kill or a failure the same call takes up the same evaluation and reuses its answers.
     Answers of references are kept for later evaluations that ask the same. `known` is what the
-    candidate answered elsewhere with the same sampling: prompt digest → answer.
+    candidate answered elsewhere with the same sampling: prompt digest → answer. `beside`: two
+    servers fit on this machine, so the last reference is asked while the others are, and while the
+    candidate is asked again; the candidate itself is asked alone, for its latency is measured.
 
     Raises:
         EvaluationError: the candidate samples otherwise than planned, somebody does not answer or
@@ -101,10 +103,14 @@ def evaluate(
     _check_sampling(plan, target)
     row = _start(workspace, plan, target)
     try:
-        results = {
-            label: _results(plan, label, one, _answers_folder(workspace, row, label, one), progress)
-            for label, one in subjects.items()
-        }
+        results, again = ask_everybody(
+            plan,
+            subjects,
+            folder=partial(_answers_folder, workspace, row),
+            ask_again=ask_again,
+            beside=beside,
+            progress=progress,
+        )
         gates.check_lock(plan.locked(), find(workspace, row.id).gates)
         outcome = gates.apply_gates(
             plan.gate_lock,
@@ -112,7 +118,6 @@ def evaluate(
             sizes=plan.sizes(),
         )
         comparisons = _comparisons(plan, subjects, results)
-        again = ask_again(results[CANDIDATE][0]) if ask_again else None
         report = Report(
             make_report(
                 evaluation=row.id,
@@ -286,41 +291,6 @@ def _answers_folder(workspace: Workspace, row: Evaluation, label: str, subject: 
     if label == CANDIDATE:
         return workspace.folder(f"{ANSWERS_FOLDER}/{row.id}")
     return workspace.folder(f"{ANSWERS_FOLDER}/references/{subject.conditions}".rstrip("/"))
-
-
-def _results(
-    plan: EvaluationPlan, label: str, subject: Subject, folder: Path, progress: Progress
-) -> list[SuiteResult]:
-    results = []
-    for suite, asked in zip(plan.suites, subject.suites(plan), strict=False):
-        progress.step(
-            f"Asking the {label} {len(suite.cases)} cases of suite {suite.name!r}",
-            keeps="the answers so far",
-        )
-        answers = ask(
-            asked,
-            subject.target,
-            folder=folder,
-            known=subject.known,
-            concurrency=plan.concurrency,
-            progress=progress,
-        )
-        if answers.reused:
-            progress.note(f"{answers.reused} of them were answered in an earlier run")
-        # The cases are those of the plan, whatever stood before them when they were asked.
-        answers = replace(answers, suite=suite)
-        _prepare(plan, answers, progress)
-        known = subject.trained_on.get(suite.name, ())
-        results.append(measure(answers, plan.metrics, known=known))
-    return results
-
-
-def _prepare(plan: EvaluationPlan, given: SuiteAnswers, progress: Progress) -> None:
-    found = [(case, given.answers[case.id]) for case in given.suite.cases]
-    asked = [(case, answer.text) for case, answer in found if answer.error is None]
-    for metric in plan.metrics:
-        if metric.prepare is not None:
-            metric.prepare(asked, progress)
 
 
 def _remarks(plan: EvaluationPlan, main: SuiteResult) -> list[str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from tuneloop.arguments import checked_methods
-from tuneloop.candidates import candidate, held_out, preparing, training
+from tuneloop.candidates import candidate, held_out, other_forms, preparing, training
 from tuneloop.candidates.candidate import Candidate
 from tuneloop.candidates.held_out import HeldOut
+from tuneloop.candidates.other_forms import OtherForm
 from tuneloop.datasets import diff, versions
 from tuneloop.datasets.diff import DatasetDiff
 from tuneloop.datasets.versions import DatasetVersion
@@ -16,6 +19,7 @@ from tuneloop.evaluation.readable_report import Report
 from tuneloop.evaluation.stage import Evaluation
 from tuneloop.loop.held import Held
 from tuneloop.registry.base_model import BaseModel
+from tuneloop.registry.bundle import Bundle
 from tuneloop.storage.references import LATEST
 from tuneloop.training import stage as runs
 from tuneloop.training.stage import TrainingRun
@@ -133,6 +137,21 @@ class Making(Held):
         """
 
         return candidate.evaluate_bundle(self.project, self.project.bundle(reference))
+
+    def export(
+        self, bundle: Bundle | str = "candidate", *, forms: Sequence[str] = (), output: Path
+    ) -> list[OtherForm]:
+        """Write other forms of a bundle into a folder, compared and measured.
+
+        `forms`: names such as `q4_k_m`; default: those of the model file that do not serve.
+
+        Raises:
+            UsageError: no bundle, or more than one, is meant, or there is no form to make.
+            DeploymentError: a step failed, a form is not known, or the disk is full.
+            BaseModelError: the base is not the bundle's.
+        """
+        found = self.project.bundle(bundle) if isinstance(bundle, str) else bundle
+        return other_forms.make(self.project, found, forms, output=output)
 
     def evaluations(self) -> list[Evaluation]:
         """All evaluations of this model, the newest first."""

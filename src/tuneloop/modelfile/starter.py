@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,9 @@ _SAFE_SHARE = 0.15
 """Groups differ in size: what this share gives on average the largest one gives nearly always."""
 _FEW_ROWS = 1_000
 """Below them a step of 16 rows leaves too few steps (docs/experiments.md)."""
+_USUAL_MAX_TOKENS = 256
+_LEAST_MAX_TOKENS = 64
+_FEWEST_BYTES_OF_A_TOKEN = 2
 _FEWEST_CASES = 3
 """A gate on fewer says nothing."""
 
@@ -42,6 +46,8 @@ class Start:
     """Prompt and answer, where the names of the columns do not tell."""
     rows: int | None = None
     """Usable rows; None where they were not counted."""
+    longest_answer: int | None = None
+    """Bytes (UTF-8) of it; None where nobody looked."""
 
 
 def render(start: Start) -> str:
@@ -72,6 +78,8 @@ def render(start: Start) -> str:
         *_training(start.rows),
         _EVALUATION,
         *_gates(start),
+        _EXPORT,
+        *_endpoint(start.longest_answer),
         _REST,
     ]
     return "\n".join(parts)
@@ -153,6 +161,20 @@ def _training(rows: int | None) -> list[str]:
     ]
 
 
+def _endpoint(longest_answer: int | None) -> list[str]:
+    """A limit that every right answer keeps, and an answer that rambles on does not."""
+    limit = [f"  max_tokens: {_USUAL_MAX_TOKENS}"]
+    if longest_answer is not None:
+        # A token of text is seldom less than two bytes, in any script; four are usual in English.
+        tokens = math.ceil(longest_answer / _FEWEST_BYTES_OF_A_TOKEN / 32) * 32
+        limit = [
+            f"  # Of one answer, which is cut off there; the longest one in the data has "
+            f"{longest_answer:,} bytes.",
+            f"  max_tokens: {max(_LEAST_MAX_TOKENS, tokens)}",
+        ]
+    return ["endpoint:", "  port: 8400", *limit, "  temperature: 0.0", ""]
+
+
 def _columns(start: Start) -> list[str]:
     if start.columns is None:
         return []
@@ -179,19 +201,16 @@ _EVALUATION = """\
 evaluation:
   # Locked by hash before an evaluation starts; a candidate that misses one is not deployed."""
 
-_REST = """\
+_EXPORT = """\
   margin: 0.02             # how much worse than production still counts as not worse
   # suites: [{name: golden, kind: golden, file: golden.jsonl}]
 
 export:
-  quantisations: [f16, q8_0, q5_k_m, q4_k_m]
-  serve: q8_0              # the one that production runs and that is evaluated
+  serve: q8_0              # the one that is made, evaluated and run in production
+  quantisations: [f16, q8_0, q5_k_m, q4_k_m]   # others: tuneloop export
+"""
 
-endpoint:
-  port: 8400
-  max_tokens: 256
-  temperature: 0.0
-
+_REST = """\
 monitors:
   window_days: 7
   minimum_samples: 30      # fewer interactions alert nobody

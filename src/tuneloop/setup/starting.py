@@ -76,6 +76,7 @@ def write_model_file(
             abstain=seen.abstain,
             abstain_rows=seen.abstain_rows,
             rows=seen.usable if seen.whole_file else None,
+            longest_answer=seen.longest_answer,
             group_field=seen.group_field,
             columns=seen.columns,
             notes=tuple(_notes(data, seen)),

@@ -6,8 +6,8 @@ The tests tell one story on one workspace. The model is tiny and every step real
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ from typer.testing import CliRunner
 
 from tiny_desk import make_desk
 from tuneloop.cli.main import app
+from tuneloop.hashing import digest_file
 from tuneloop.loop import Loop
+from tuneloop.registry.bundle import listing
 from tuneloop.retraining.cycle_end import CycleResult
 from tuneloop.storage import tables
 
@@ -69,11 +71,10 @@ class Heard:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"
-    yield make_desk(tmp_path_factory.mktemp("desk"))
-    if before is None:
-        del os.environ["OMP_NUM_THREADS"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("TUNELOOP_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield make_desk(tmp_path_factory.mktemp("desk"))
 
 
 def run(desk: Path, *changes: str, **options: Any) -> tuple[CycleResult, Heard]:
@@ -165,29 +166,59 @@ def test_another_quantisation_is_made_from_what_is_there(desk: Path) -> None:
     done, heard = run(desk, *BOTH_FORMS, "export.serve=q4_k_m")
     assert done.deployed, done.outcome
     # The f16 is made again: it was not asked for, so it was not kept. Its reference is the merged
-    # weights, which are asked for the new file's sake, without the adapter.
+    # weights, which are asked for the new file's sake, without the adapter. The q8_0 does not
+    # serve: it is made when somebody asks for it.
     assert heard.work == [
         "Converting to GGUF f16",
         "Quantising to Q4_K_M",
         "Parity: asking the merged weights",
         "Parity: asking q4_k_m, served",
-        "Measuring q8_0",
         "Storing the export",
         "Quantising the untuned base to Q4_K_M, to compare with",
         "Asking 12 cases again, alone and 1 at once",
     ]
-    assert heard.said("safetensors, q8_0: made by an earlier export of these weights")
-    assert heard.said("Parity of adapter → merged, merged → q8_0 was shown before")
-    assert heard.said("16 of them were answered in an earlier run"), "q8_0 was the candidate"
+    assert heard.said("safetensors: made by an earlier export of these weights")
+    assert heard.said("Parity of adapter → merged was shown before")
 
 
 def test_going_back_to_the_first_finds_everything(desk: Path) -> None:
     before = servers_started(desk)
     done, heard = run(desk, *BOTH_FORMS, 'evaluation.gates={"error_share": "<= 0.3"}')
     assert done.deployed, done.outcome
-    assert heard.work == ["Measuring q4_k_m"]
-    assert len(heard.said("answered in an earlier run")) == 4, "the table, and all three"
+    assert heard.work == []
+    assert len(heard.said("answered in an earlier run")) == 3
     assert servers_started(desk) == before + 1
+
+
+def test_another_form_is_made_and_measured_when_it_is_asked_for(
+    desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cycle says what it did not make; the file is the one that a cycle with it served."""
+    monkeypatch.chdir(desk.parent)
+    report = json.loads(CliRunner().invoke(app, ["evaluation", "show", "latest", "--json"]).stdout)
+    assert [row["name"] for row in report["quantisations"]] == ["q8_0"]
+    assert "not made, and so not measured: q4_k_m" in " ".join(report["notes"])
+    made = CliRunner().invoke(
+        app,
+        ["export", "production", "-o", str(tmp_path), "--json"]
+        + [word for change in BOTH_FORMS for word in ("--set", change)],
+    )
+    (form,) = json.loads(made.stdout)
+    assert form["form"] == "q4_k_m" and form["parity"]["checked"] == 4
+    assert set(form["row"]["figures"]) >= {"correct", "accuracy"}
+    file = tmp_path / "model-q4_k_m.gguf"
+    assert form["path"] == str(file) and form["digests"] == {file.name: digest_file(file)}
+    with closing(Loop.open(desk)) as loop:
+        bundles = listing(loop.workspace, model=loop.model.name)
+    served = {b.manifest.serving.quantisation: b.manifest.serving.digest for b in bundles}
+    assert form["digests"][file.name] == served["q4_k_m"]
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+    shown = CliRunner().invoke(app, ["export", "production", "--form", "q8_0", "-o", str(tmp_path)])
+    assert "q8_0" in shown.stdout and "passed" in shown.stdout, shown.output
+    refused = CliRunner().invoke(
+        app, ["export", "production", "--set", 'export.quantisations=["q8_0"]']
+    )
+    assert "lists no form beside q8_0" in str(refused.exception)
 
 
 def test_forced_trains_and_asks_again_and_makes_no_equal_file_again(desk: Path) -> None:

@@ -53,6 +53,7 @@ def bookings(count: int = 200) -> list[dict[str, Any]]:
 
 def test_optional_fields_are_a_union_and_none_is_required(tmp_path: Path) -> None:
     found = inspect(write_lines(tmp_path / "a.jsonl", bookings()))
+    assert found.longest_answer == max(len(json.dumps(row["slots"])) for row in bookings())
     schema = found.output_schema
     assert schema is not None and "required" not in schema
     assert list(schema["properties"]) == ["time", "guest", "wishes", "people"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from tuneloop.deployment.export import converter_process
-from tuneloop.deployment.export.child import run_child
+from tuneloop.deployment.export.child import Child, run_child
 from tuneloop.deployment.export.convert import _explained
 from tuneloop.deployment.export.disk import partial_file, require_free_bytes
 from tuneloop.deployment.export.llama_cpp import find_converter
@@ -43,6 +44,42 @@ def test_a_child_that_meets_a_full_disk(tmp_path: Path, said: str) -> None:
             writes=tmp_path / "out.gguf",
             needed_bytes=5_000_000,
         )
+
+
+STEP = """
+import os, pathlib, sys
+def work(target, *more):
+    if more:
+        sys.exit(f"cannot write {target}")
+    print(os.getpid(), flush=True)
+    print("no line break behind this", end="", flush=True)
+"""
+
+
+def test_steps_of_one_child_share_an_interpreter_until_one_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "step_of_a_test.py").write_text(STEP)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    heard: list[str] = []
+
+    def run(child: Child, *arguments: str) -> str:
+        heard.clear()
+        child.run(
+            "step_of_a_test", arguments, doing="The step", writes=tmp_path / "x", needed_bytes=0,
+            on_line=lambda line: heard.append(line.strip()),
+        )  # fmt: skip
+        assert heard[1] == "no line break behind this"
+        return heard[0]
+
+    with Child() as child:
+        first = run(child, "a")
+        assert run(child, "b") == first
+        with pytest.raises(DeploymentError, match=r"The step failed \(exit code 1\)") as caught:
+            run(child, "c", "and fail")
+        assert "cannot write c" in caught.value.message
+        assert run(child, "d") != first
+    assert not Path(f"/proc/{first}").exists()
 
 
 LIMITED_COPY = """

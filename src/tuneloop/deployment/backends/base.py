@@ -167,6 +167,9 @@ class ManagedBackend(Backend, Protocol):
 class ObservingBackend(Backend, Protocol):
     """A backend that offers `TOKENISE` and `LOG_PROBABILITIES`: parity reads files through it."""
 
+    def servers_at_once(self, serving: Mapping[str, Any]) -> int:
+        """How many of its servers this machine runs without one slowing the other."""
+
     def observe(
         self, base_url: str, prompts: Sequence[Messages], *, positions: int, progress: Progress
     ) -> list[Observation]:

@@ -333,6 +333,11 @@ class LlamaCpp:
         """Its slots."""
         return int(serving["parallel_requests"])
 
+    def servers_at_once(self, serving: Mapping[str, Any]) -> int:
+        """As many as have cores of their own: threads that share one wait for each other."""
+        threads = serving["threads"] or default_threads()
+        return max(1, physical_cores() // int(threads))
+
     def server(
         self, serving: Mapping[str, Any], *, model: Path, served_name: str, log: Path
     ) -> LlamaServer:

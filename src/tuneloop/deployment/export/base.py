@@ -1,4 +1,4 @@
-"""The untuned base as files that can be served: each form is made once in a workspace.
+"""The untuned base as files that can be served: each form is made once on a machine.
 
     base-exports/
       <digest of what decides it>/model-q8_0.gguf   one folder a form, the f16 among them, from

@@ -1,12 +1,12 @@
-"""Hugging Face folder → GGUF f16, by llama.cpp's own converter in a process of its own."""
+"""Hugging Face folder → GGUF f16, by llama.cpp's own converter in a child process."""
 
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
-from tuneloop.deployment.export.child import run_child
+from tuneloop.deployment.export import converter_process
+from tuneloop.deployment.export.child import Child, lent
 from tuneloop.deployment.export.disk import partial_file
 from tuneloop.deployment.export.llama_cpp import find_converter
 from tuneloop.deployment.export.weights import parameter_count
@@ -17,7 +17,9 @@ _HEADER_BYTES = 32 << 20  # metadata and tokenizer, generously
 _PERCENT = re.compile(r"Writing:\s+(\d+)%")
 
 
-def convert_to_gguf(folder: Path, output: Path, *, name: str, progress: Progress) -> str:
+def convert_to_gguf(
+    folder: Path, output: Path, *, name: str, progress: Progress, child: Child | None = None
+) -> str:
     """Write `output` (f16) and return the name and version of the converter.
 
     `name` becomes general.name in the GGUF's metadata.
@@ -34,20 +36,20 @@ def convert_to_gguf(folder: Path, output: Path, *, name: str, progress: Progress
             progress.update(int(match[1]), 100)
 
     with partial_file(output, needed_bytes=needed_bytes) as partial:
-        command = [
-            *(sys.executable, "-m", "tuneloop.deployment.export.converter_process"),
+        arguments = [
             *(converter.script, "--outtype", "f16", "--model-name", name),
             *("--outfile", str(partial), str(folder)),
         ]
         try:
-            run_child(
-                command,
-                doing="The conversion to GGUF",
-                writes=output,
-                needed_bytes=needed_bytes,
-                environment={"HF_HUB_OFFLINE": "1"},
-                on_line=follow,
-            )
+            with lent(child) as worker:
+                worker.run(
+                    converter_process.__name__,
+                    arguments,
+                    doing="The conversion to GGUF",
+                    writes=output,
+                    needed_bytes=needed_bytes,
+                    on_line=follow,
+                )
         except DeploymentError as e:
             raise _explained(e) from e
         if not partial.is_file():

@@ -1,9 +1,7 @@
-"""The child process that runs llama.cpp's converter (see `convert`).
+"""Runs llama.cpp's converter, in the child process (see `convert`).
 
-`python -m tuneloop.deployment.export.converter_process SCRIPT ARGUMENT...`, where SCRIPT is a
-`convert_hf_to_gguf.py` of a llama.cpp, or `package` for the installed one. It adds one thing: a
-tokenizer whose hash the converter does not know is accepted when `pretokenizer` recognises its
-rule.
+It adds one thing: a tokenizer whose hash the converter does not know is accepted when
+`pretokenizer` recognises its rule.
 """
 
 from __future__ import annotations
@@ -20,13 +18,14 @@ from typing import Any
 from tuneloop.deployment.export.pretokenizer import known_pre_tokenizer
 
 
-def main() -> None:
-    """Run the converter on the arguments of this process."""
-    script, *arguments = sys.argv[1:]
+def work(script: str, *arguments: str) -> None:
+    """Run a `convert_hf_to_gguf.py` of a llama.cpp, or with `package` the installed one."""
     converter = _load(script)
     for owner in _owners(converter):
         original = owner.get_vocab_base_pre
-        owner.get_vocab_base_pre = _with_fallback(original)
+        # Once: this interpreter may convert twice.
+        if original.__module__ != __name__:
+            owner.get_vocab_base_pre = _with_fallback(original)
     sys.argv = ["convert_hf_to_gguf.py", *arguments]
     converter.main()
 
@@ -68,7 +67,3 @@ def _with_fallback(original: Callable[[Any, Any], str]) -> Callable[[Any, Any], 
             return name
 
     return get_vocab_base_pre
-
-
-if __name__ == "__main__":
-    main()

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
-from tuneloop.deployment.export.child import run_child
+from tuneloop.deployment.export.child import Child, lent
 from tuneloop.deployment.export.disk import disk_full, is_full, require_free_bytes
 from tuneloop.deployment.export.weights import parameter_count
 from tuneloop.errors import DeploymentError, require
@@ -36,10 +35,12 @@ _NOT_PLACED = "adapter weights without a place in the base"
 _OTHER_BASE_SIGNS = ("size mismatch", "not found in the base model", _NOT_PLACED)
 
 
-def merge_adapter(base: Path, adapter: Path, output: Path, *, progress: Progress) -> None:
+def merge_adapter(
+    base: Path, adapter: Path, output: Path, *, progress: Progress, child: Child | None = None
+) -> None:
     """Write `output`: the weights of `base` with those of `adapter` added.
 
-    Runs in a process of its own; peak memory is about the size of the base.
+    Runs in a child process; peak memory is about the size of the base.
 
     Raises:
         DeploymentError: the adapter is incomplete, pickled or belongs to another base, or the disk
@@ -48,16 +49,16 @@ def merge_adapter(base: Path, adapter: Path, output: Path, *, progress: Progress
     _check_adapter(adapter)
     needed_bytes = sum(file.stat().st_size for file in base.glob("*.safetensors"))
     partial = _fresh_partial(output, needed_bytes)
-    command = [sys.executable, "-m", __spec__.name, str(base), str(adapter), str(partial)]
     try:
-        run_child(
-            command,
-            doing="Merging the adapter into the base",
-            writes=output,
-            needed_bytes=needed_bytes,
-            environment={"HF_HUB_OFFLINE": "1"},
-            on_line=progress_lines(progress),
-        )
+        with lent(child) as worker:
+            worker.run(
+                __name__,
+                [str(base), str(adapter), str(partial)],
+                doing="Merging the adapter into the base",
+                writes=output,
+                needed_bytes=needed_bytes,
+                on_line=progress_lines(progress),
+            )
         _finish(partial, output)
     except DeploymentError as e:
         if any(sign in e.message for sign in _OTHER_BASE_SIGNS):
@@ -149,8 +150,8 @@ def _copy_tokenizer(*, base: Path, trained: Path, output: Path) -> None:
             shutil.copyfile(folder / _GENERATION_CONFIG, output / _GENERATION_CONFIG)
 
 
-def _merge(base: Path, adapter: Path, output: Path) -> None:
-    """The work of the child process."""
+def work(base: str, adapter: str, output: str) -> None:
+    """Merge, in the child process."""
     require("peft", extra="export")
     import torch
     from peft import PeftModel
@@ -165,19 +166,15 @@ def _merge(base: Path, adapter: Path, output: Path) -> None:
         merged = wrapped.merge_and_unload(safe_merge=True)
         print("progress 2 3 writing the merged weights", flush=True)
         merged.save_pretrained(output)
-    _copy_tokenizer(base=base, trained=adapter, output=output)
+    _copy_tokenizer(base=Path(base), trained=Path(adapter), output=Path(output))
     print("progress 3 3 merged", flush=True)
 
 
-def _check_all_placed(wrapped: Any, adapter: Path) -> None:
+def _check_all_placed(wrapped: Any, adapter: str) -> None:
     """PEFT skips weights whose layer it does not find; a skipped weight is a wrong model."""
     from peft import load_peft_weights, set_peft_model_state_dict
 
-    loaded = set_peft_model_state_dict(wrapped, load_peft_weights(str(adapter), device="cpu"))
+    loaded = set_peft_model_state_dict(wrapped, load_peft_weights(adapter, device="cpu"))
     if loaded.unexpected_keys:
         example = loaded.unexpected_keys[0]
         raise SystemExit(f"{len(loaded.unexpected_keys)} {_NOT_PLACED}, e.g. {example}")
-
-
-if __name__ == "__main__":
-    _merge(*(Path(argument) for argument in sys.argv[1:]))

@@ -6,17 +6,20 @@ A backend reads the same from a file that it serves (`backends.base.ObservingBac
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tuneloop.deployment.export.child import run_child
+from tuneloop.deployment.export.child import Child, lent
 from tuneloop.deployment.export.merge import progress_lines
 from tuneloop.deployment.observation import TOP_TOKENS, Messages, Observation
 from tuneloop.progress import Progress
+
+_BATCH_TOKENS = 4_096
+"""Cells of a batch of prompts, padding included: what their state takes is a part of the weights'
+own memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,7 @@ def observe_weights(
     *,
     positions: int,
     progress: Progress,
+    child: Child | None = None,
 ) -> list[list[Observation]]:
     """Ask each model each prompt, one model in memory at a time; a list for each model.
 
@@ -50,14 +54,15 @@ def observe_weights(
     with tempfile.TemporaryDirectory(prefix="tuneloop-parity-") as scratch:
         asked, answered = Path(scratch) / "question.json", Path(scratch) / "answer.json"
         asked.write_text(json.dumps(question), "utf-8")
-        run_child(
-            [sys.executable, "-m", __spec__.name, str(asked), str(answered)],
-            doing="Asking the Hugging Face weights",
-            writes=answered,
-            needed_bytes=0,
-            environment={"HF_HUB_OFFLINE": "1"},
-            on_line=progress_lines(progress),
-        )
+        with lent(child) as worker:
+            worker.run(
+                __name__,
+                [str(asked), str(answered)],
+                doing="Asking the Hugging Face weights",
+                writes=answered,
+                needed_bytes=0,
+                on_line=progress_lines(progress),
+            )
         lists = json.loads(answered.read_text("utf-8"))
     return [[_observation(entry) for entry in entries] for entries in lists]
 
@@ -73,26 +78,56 @@ def _observation(entry: Mapping[str, Any]) -> Observation:
     )
 
 
-def _observe_here(question: Mapping[str, Any]) -> list[list[Observation]]:
-    """The work of the child process."""
-    import torch
+def work(asked: str, answered: str) -> None:
+    """Ask what the file `asked` says, in the child process."""
+    lists = _observe_here(json.loads(Path(asked).read_text("utf-8")))
+    entries = [[asdict(entry) for entry in of] for of in lists]
+    Path(answered).write_text(json.dumps(entries), "utf-8")
 
+
+def _observe_here(question: Mapping[str, Any]) -> list[list[Observation]]:
     models, prompts = question["models"], question["prompts"]
     total, done = len(models) * len(prompts), 0
     lists: list[list[Observation]] = []
     for place in models:
         model, tokenizer = _load(place["folder"], place["adapter"])
-        lists.append([])
-        for messages in prompts:
-            print(f"progress {done} {total} prompts", flush=True)
-            ids = tokenizer.apply_chat_template(
-                messages, add_generation_prompt=True, tokenize=True, return_dict=False
+        rows = [
+            list(
+                tokenizer.apply_chat_template(
+                    messages, add_generation_prompt=True, tokenize=True, return_dict=False
+                )
             )
-            with torch.inference_mode():
-                lists[-1].append(_greedy(model, list(ids), question["positions"]))
-            done += 1
+            for messages in prompts
+        ]
+        lists.append([])
+        for batch in _batches(rows, together=_may_be_padded(model)):
+            print(f"progress {done} {total} prompts", flush=True)
+            lists[-1] += _greedy(model, batch, question["positions"])
+            done += len(batch)
         del model
     return lists
+
+
+def _batches(rows: Sequence[list[int]], *, together: bool) -> Iterator[list[list[int]]]:
+    """Rows in their order, as many at a time as memory is sure to hold."""
+    batch: list[list[int]] = []
+    for row in rows:
+        cells = max(map(len, [*batch, row])) * (len(batch) + 1)
+        if batch and (not together or cells > _BATCH_TOKENS):
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def _may_be_padded(model: Any) -> bool:
+    """Whether every layer attends by the mask: a sliding window or a recurrent state counts
+    padding as tokens."""
+    from transformers import DynamicCache
+    from transformers.cache_utils import DynamicLayer
+
+    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
 
 
 def _load(folder: str, adapter: str | None) -> tuple[Any, Any]:
@@ -113,32 +148,46 @@ def _load(folder: str, adapter: str | None) -> tuple[Any, Any]:
     return model.to(device).eval(), tokenizer
 
 
-def _greedy(model: Any, prompt_ids: list[int], positions: int) -> Observation:
+def _greedy(model: Any, rows: Sequence[list[int]], positions: int) -> list[Observation]:
+    """What the model does with each row of prompt ids; the shorter ones are padded on the left."""
     import torch
 
     ends = model.generation_config.eos_token_id
     ends = set(ends) if isinstance(ends, list) else {ends}
-    generated: list[int] = []
-    tops: list[dict[int, float]] = []
+    longest = max(map(len, rows))
+    tokens, mask = (torch.zeros(len(rows), longest, dtype=torch.long) for _ in range(2))
+    for line, row in enumerate(rows):
+        tokens[line, longest - len(row) :] = torch.tensor(row)
+        mask[line, longest - len(row) :] = 1
+    tokens, mask = tokens.to(model.device), mask.to(model.device)  # (B, T), then (B, 1); (B, T + n)
+    generated: list[list[int]] = [[] for _ in rows]
+    tops: list[list[dict[int, float]]] = [[] for _ in rows]
     state = None
-    tokens = torch.tensor([prompt_ids], device=model.device)  # (1, prompt length), then (1, 1)
-    for _ in range(positions):
-        result = model(input_ids=tokens, past_key_values=state, use_cache=True)
-        state = result.past_key_values
-        logprobs = torch.log_softmax(result.logits[0, -1].float(), dim=-1)  # (vocabulary,)
-        best = torch.topk(logprobs, min(TOP_TOKENS, len(logprobs)))
-        token = int(best.indices[0])
-        generated.append(token)
-        tops.append(dict(zip(best.indices.tolist(), best.values.tolist(), strict=True)))
-        if token in ends:
-            break
-        tokens = torch.tensor([[token]], device=model.device)
-    return Observation(
-        prompt_ids=tuple(prompt_ids), generated_ids=tuple(generated), top_logprobs=tuple(tops)
-    )
-
-
-if __name__ == "__main__":
-    asked = json.loads(Path(sys.argv[1]).read_text("utf-8"))
-    answered = [[asdict(entry) for entry in entries] for entries in _observe_here(asked)]
-    Path(sys.argv[2]).write_text(json.dumps(answered), "utf-8")
+    with torch.inference_mode():
+        for _ in range(positions):
+            places = (mask.cumsum(-1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
+            result = model(
+                input_ids=tokens,
+                attention_mask=mask,
+                position_ids=places,
+                past_key_values=state,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+            state = result.past_key_values
+            logprobs = torch.log_softmax(result.logits[:, -1].float(), dim=-1)  # (B, vocabulary)
+            best = torch.topk(logprobs, min(TOP_TOKENS, logprobs.shape[-1]))
+            for line, (ids, values) in enumerate(
+                zip(best.indices.tolist(), best.values.tolist(), strict=True)
+            ):
+                if not (generated[line] and generated[line][-1] in ends):
+                    generated[line].append(ids[0])
+                    tops[line].append(dict(zip(ids, values, strict=True)))
+            if all(line[-1] in ends for line in generated):
+                break
+            tokens = best.indices[:, :1]
+            mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=-1)
+    return [
+        Observation(prompt_ids=tuple(row), generated_ids=tuple(line), top_logprobs=tuple(top))
+        for row, line, top in zip(rows, generated, tops, strict=True)
+    ]

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tuneloop.deployment.backends.base import ObservingBackend
+from tuneloop.deployment.export.child import Child
 from tuneloop.deployment.export.forms.form import F16, SAFETENSORS
 from tuneloop.deployment.export.merge import is_adapter
 from tuneloop.deployment.export.observe import Weights, observe_weights
@@ -114,6 +115,7 @@ def check_parity(
     known: Known | None = None,
     positions: int = DEFAULT_POSITIONS,
     progress: Progress,
+    child: Child | None = None,
 ) -> list[ParityVerdict]:
     """Compare every form of an export with the one that it was made from.
 
@@ -121,7 +123,8 @@ def check_parity(
     context lasts. `bounds` replaces a step's bound: the largest difference for f16, the mean one
     for a quantisation. `prompts_of` says of how many prompts, the first ones, a form is asked;
     default: all. What is `known` is judged by the bounds of now and not asked again. Stops when
-    merged or f16 weights fail, for what follows is made from them.
+    merged or f16 weights fail, for what follows is made from them. `child` is one that
+    the caller goes on with.
 
     Raises:
         DeploymentError: a form cannot be loaded, served or asked.
@@ -144,6 +147,7 @@ def check_parity(
         serve=serve,
         reader=reader,
         positions=positions,
+        child=child,
         progress=progress,
     )
     verdicts: list[ParityVerdict] = []
@@ -187,6 +191,7 @@ class _Look:
     serve: Callable[[Path], AbstractContextManager[Served]]
     reader: ObservingBackend
     positions: int
+    child: Child | None
     progress: Progress
     seen: dict[str, Sequence[Observation]] = field(default_factory=dict)
 
@@ -214,6 +219,7 @@ class _Look:
             self.prompts,
             positions=self.positions,
             progress=self.progress,
+            child=self.child,
         )
         self.seen.update(zip(forms, observed, strict=True))
 

@@ -25,6 +25,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tuneloop.deployment.export.child import Child, lent
 from tuneloop.deployment.export.disk import in_megabytes, partial_file, require_free_bytes
 from tuneloop.deployment.export.forms.form import SAFETENSORS, Form, Making
 from tuneloop.deployment.export.forms.table import (
@@ -118,13 +119,14 @@ def export_candidate(
     name: str,
     progress: Progress,
     earlier: Iterable[Path] = (),
+    child: Child | None = None,
 ) -> Export:
     """Make `output` from a base and the trained weights: an adapter, or a whole fine-tuned model.
 
     `quantisations` are names in the table of forms; `name` goes into the files' metadata.
     Continues an interrupted export of the same inputs, and starts afresh for others. `earlier` are
     folders of finished exports, their bytes verified, from which is taken what is the same; they
-    are looked at one by one, until nothing is missing.
+    are looked at one by one, until nothing is missing. `child` is one that the caller goes on with.
 
     Raises:
         DeploymentError: a step failed or the disk is full; finished steps are kept.
@@ -140,18 +142,19 @@ def export_candidate(
     if not steps.done:
         require_free_bytes(output, _whole_size(base, wanted))
     safetensors = output / SAFETENSORS
+    with lent(child) as worker:
 
-    def merge() -> str:
-        if is_adapter(trained):
-            merge_adapter(base.folder, trained, safetensors, progress=progress)
-        else:
-            copy_full_model(trained, base.folder, safetensors)
-        return _merger(trained)
+        def merge() -> str:
+            if is_adapter(trained):
+                merge_adapter(base.folder, trained, safetensors, progress=progress, child=worker)
+            else:
+                copy_full_model(trained, base.folder, safetensors)
+            return _merger(trained)
 
-    merging = "Merging the trained weights into the base"
-    steps.run(SAFETENSORS, safetensors, merge, progress, doing=merging)
-    for form in wanted:
-        steps.make(form, model=name, progress=progress)
+        merging = "Merging the trained weights into the base"
+        steps.run(SAFETENSORS, safetensors, merge, progress, doing=merging)
+        for form in wanted:
+            steps.make(form, model=name, child=worker, progress=progress)
     return _finish(output, inputs, steps, names)
 
 
@@ -277,7 +280,7 @@ class _Steps:
         self._save()
         progress.note(f"{name}: {in_megabytes(self.done[name].size_bytes)} in {seconds:.1f} s")
 
-    def make(self, form: Form, *, model: str, progress: Progress) -> None:
+    def make(self, form: Form, *, model: str, child: Child, progress: Progress) -> None:
         """Make a form, and before it what it is made from, unless its files are whole."""
         if form.name in self._made:
             return
@@ -287,9 +290,9 @@ class _Steps:
             before = form_of(form.made_from)
             source = self._output / before.file
             if not self.is_whole(form.name):
-                self.make(before, model=model, progress=progress)
+                self.make(before, model=model, child=child, progress=progress)
         target = self._output / form.file
-        making = Making(source=source, target=target, model=model, progress=progress)
+        making = Making(source=source, target=target, model=model, progress=progress, child=child)
         self.run(form.name, target, lambda: form.make(making), progress, doing=form.about)
 
     def is_whole(self, name: str) -> bool:

@@ -16,7 +16,10 @@ FormName = Annotated[str, NameIn(FORM_GROUP, FORM_NAMES)]
 class ExportSettings(Section):
     """Stage 4: the files that are made from a trained model."""
 
-    quantisations: tuple[FormName, ...] = FORM_NAMES
+    quantisations: tuple[FormName, ...] = Field(
+        FORM_NAMES,
+        description="What `tuneloop export` makes when it is asked; a cycle makes `serve` alone.",
+    )
     serve: FormName = Field("q8_0", description="The one that production runs.")
     parity: dict[FormName, Annotated[float, Field(gt=0)]] = Field(
         default_factory=dict,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tuneloop.deployment.export.child import Child
 from tuneloop.progress import Progress
 
 SAFETENSORS = "safetensors"
@@ -30,6 +31,8 @@ class Making:
     model: str
     """The model's name, for the file's own metadata."""
     progress: Progress
+    child: Child | None = None
+    """What needs torch is done there, which is imported once for all that is made together."""
 
 
 @dataclass(frozen=True, kw_only=True)

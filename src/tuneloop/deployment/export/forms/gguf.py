@@ -10,7 +10,11 @@ from tuneloop.deployment.export.quantize import QUANTISATIONS, quantise_gguf, qu
 
 def _convert(making: Making) -> str:
     return convert_to_gguf(
-        making.source, making.target, name=making.model, progress=making.progress
+        making.source,
+        making.target,
+        name=making.model,
+        child=making.child,
+        progress=making.progress,
     )
 
 

@@ -1,0 +1,86 @@
+"""Work beside other work: on a thread of its own, heard when it is over."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from tuneloop.progress import Progress
+
+T = TypeVar("T")
+
+
+class Alongside(Generic[T]):
+    """One piece of work on a thread of its own, for as long as the block lasts at most.
+
+    Left by an error, the block stops the work at the next progress that it tells.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is done yet."""
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="alongside")
+        self._heard = _Heard()
+        self._progress: Progress | None = None
+        self._future: Future[T] | None = None
+
+    def begin(self, work: Callable[[Progress], T], progress: Progress, *, saying: str) -> None:
+        """Start it, saying so to `progress`; what it notes itself goes there once it is over."""
+        progress.note(saying)
+        self._progress = progress
+        self._future = self._pool.submit(work, self._heard)
+
+    def result(self) -> T:
+        """What it returned, when it has.
+
+        Raises:
+            Exception: what it raised.
+        """
+        assert self._future is not None and self._progress is not None
+        if not self._future.done() and self._heard.steps:
+            self._progress.step(self._heard.steps[-1])
+            self._heard.follower = self._progress
+        found = self._future.result()
+        for note in self._heard.notes:
+            self._progress.note(note)
+        return found
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._heard.stopped.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _Heard:
+    """A progress that keeps notes for later, and can end what tells it."""
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+        self.notes: list[str] = []
+        self.stopped = threading.Event()
+        self.follower: Progress | None = None
+        """Who hears of the progress from now on, since nothing else is told any more."""
+
+    def step(self, text: str, *, keeps: str = "") -> None:
+        """Keep."""
+        self.steps.append(text)
+
+    def update(self, done: float, total: float | None, detail: str = "") -> None:
+        """Pass on to who has begun to wait; or end the work."""
+        if self.stopped.is_set():
+            raise InterruptedError("what it was done beside has failed")
+        if self.follower is not None:
+            self.follower.update(done, total, detail)
+
+    def note(self, text: str) -> None:
+        """Keep."""
+        self.notes.append(text)

@@ -1,0 +1,118 @@
+"""Who is asked at the same time: what is measured is not disturbed, and an error ends all."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tuneloop.errors import EvaluationError
+from tuneloop.evaluation import stage
+from tuneloop.evaluation.metrics import metrics_for
+from tuneloop.evaluation.plan import EvaluationPlan, make_plan
+from tuneloop.evaluation.repeatability import Repeats
+from tuneloop.evaluation.results import SuiteResult
+from tuneloop.evaluation.subjects import Subject
+from tuneloop.evaluation.suites import Case, Messages, make_suite
+from tuneloop.evaluation.targets import Answer, Sampling
+from tuneloop.modelfile import TaskSettings
+from tuneloop.workspace import Workspace
+
+
+class Timed:
+    """A target that remembers when it was asked, and who else was being asked then."""
+
+    under_way: set[str] = set()  # noqa: RUF012  shared on purpose
+
+    def __init__(self, name: str, seconds: float = 0.01) -> None:
+        self.identity = name
+        self.sampling = Sampling()
+        self.seconds = seconds
+        self.beside: set[str] = set()
+        self.asked = 0
+
+    def complete(self, messages: Messages) -> Answer:
+        self.under_way.add(self.identity)
+        self.asked += 1
+        try:
+            time.sleep(self.seconds)
+            self.beside |= self.under_way - {self.identity}
+        finally:
+            self.under_way.discard(self.identity)
+        return Answer(text="yes", finish_reason="stop")
+
+
+def plan_of(cases: int) -> EvaluationPlan:
+    asked = [
+        Case(id=str(i), messages=({"role": "user", "content": f"{i}?"},), expected="yes")
+        for i in range(cases)
+    ]
+    return make_plan(
+        model="m",
+        suites=[make_suite("main", "golden", asked)],
+        metrics=metrics_for(TaskSettings(system="Say yes.")),
+        conditions={},
+        sampling=Sampling(),
+        concurrency=1,
+    )
+
+
+def run(
+    workspace: Workspace, targets: Mapping[str, Timed], *, beside: bool, **more: Any
+) -> stage.Evaluation:
+    candidate, *others = targets.values()
+    return stage.evaluate(
+        workspace,
+        plan=plan_of(12),
+        target=candidate,
+        references={
+            name: Subject(target=target)
+            for name, target in zip(list(targets)[1:], others, strict=True)
+        },
+        beside=beside,
+        **more,
+    )
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_the_candidate_is_asked_alone_and_the_base_beside_production(
+    workspace: Workspace, beside: bool
+) -> None:
+    targets = {name: Timed(name) for name in ("candidate", "production", "base")}
+    done = run(workspace, targets, beside=beside)
+    assert [target.asked for target in targets.values()] == [12, 12, 12]
+    assert targets["candidate"].beside == set()
+    assert targets["production"].beside == ({"base"} if beside else set())
+    assert list(done.figures["comparisons"]) == ["production", "base"]
+
+
+def test_the_candidate_is_asked_again_while_the_base_is(workspace: Workspace) -> None:
+    targets = {name: Timed(name) for name in ("candidate", "base")}
+
+    def again(main: SuiteResult) -> Repeats | None:
+        for case in main.suite.cases:
+            targets["candidate"].complete(case.messages)
+        return None
+
+    run(workspace, targets, beside=True, ask_again=again)
+    assert targets["candidate"].asked == 24
+    assert targets["base"].beside == {"candidate"}
+
+
+def test_what_fails_meanwhile_stops_the_base_at_its_next_answer(workspace: Workspace) -> None:
+    targets = {"candidate": Timed("candidate"), "base": Timed("base", seconds=0.1)}
+
+    def fails(main: SuiteResult) -> Repeats | None:
+        raise EvaluationError("the server is gone")
+
+    with pytest.raises(EvaluationError, match="the server is gone"):
+        run(workspace, targets, beside=True, ask_again=fails)
+    assert targets["base"].asked <= 3
+    assert not any(thread.name.startswith("alongside") for thread in threading.enumerate())
+    # What was answered is kept, and the rest is asked.
+    before = targets["base"].asked
+    run(workspace, targets, beside=True)
+    assert targets["base"].asked <= 12 + 1 and before >= 1
