@@ -13,7 +13,7 @@ from tuneloop.cli.terminal import (
     ModelOption,
     ago,
     finishing,
-    open_loop,
+    open_project,
     out,
     page,
     print_json,
@@ -78,12 +78,12 @@ def list_(
     from tuneloop.registry import aliases, approvals
     from tuneloop.registry.standing import KINDS
 
-    with finishing(open_loop(file, quiet=True)) as loop:
-        workspace, model = loop.workspace, loop.model
-        named = loop.bundle(bundle) if bundle else None
+    with finishing(open_project(file, quiet=True)) as project:
+        workspace, model = project.workspace, project.model
+        named = project.bundle(bundle) if bundle else None
         entries = approvals.history(workspace, model=model.name, bundle=named.id if named else None)
         waiting = "candidate" in aliases.current(workspace, model.name)
-        subject = named or (loop.bundle("candidate") if waiting else None)
+        subject = named or (project.bundle("candidate") if waiting else None)
         standings = [
             approvals.granted(workspace, model, subject, kind) for kind in KINDS if subject
         ]
@@ -127,13 +127,13 @@ def withdraw(
     """
     from tuneloop.registry import approvals
 
-    with finishing(open_loop(file, quiet=True)) as loop:
+    with finishing(open_project(file, quiet=True)) as project:
         standing = approvals.withdraw(
-            loop.workspace,
-            loop.model,
-            loop.bundle(bundle),
+            project.workspace,
+            project.model,
+            project.bundle(bundle),
             _kind(kind),
-            actor=loop.actor,
+            actor=project.actor,
             reason=reason,
             of=of,
         )
@@ -150,16 +150,16 @@ def _decide(
 ) -> None:
     from tuneloop.registry import approvals
 
-    with finishing(open_loop(file, quiet=True)) as loop:
-        bundle = loop.bundle(reference)
-        saw = approvals.seen(loop.workspace, bundle)
+    with finishing(open_project(file, quiet=True)) as project:
+        bundle = project.bundle(reference)
+        saw = approvals.seen(project.workspace, bundle)
         standing = approvals.decide(
-            loop.workspace,
-            loop.model,
+            project.workspace,
+            project.model,
             bundle,
             _kind(kind),
             event,
-            actor=loop.actor,
+            actor=project.actor,
             reason=reason,
             saw=saw,
         )
@@ -168,14 +168,14 @@ def _decide(
             {
                 "bundle": bundle.id,
                 "event": event,
-                "by": loop.actor,
+                "by": project.actor,
                 "saw": saw,
                 "standing": standing,
             }
         )
         return
     out.print(
-        f"{loop.actor} {event} bundle {bundle.short}, having seen: {_told(saw)}", markup=False
+        f"{project.actor} {event} bundle {bundle.short}, having seen: {_told(saw)}", markup=False
     )
     _print([standing])
 

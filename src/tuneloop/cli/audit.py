@@ -16,7 +16,7 @@ from tuneloop.cli.terminal import (
     ModelOption,
     ago,
     finishing,
-    open_loop,
+    open_project,
     out,
     paged,
     print_json,
@@ -47,11 +47,11 @@ def list_(
     """
     from tuneloop.registry import audit
 
-    with finishing(open_loop(file, quiet=True)) as loop:
-        model = None if all_ else loop.model.name
-        events = audit.listing(loop.workspace, model, limit=limit)
-        counted = audit.count(loop.workspace, loop.model.name)
-        now = loop.workspace.now()
+    with finishing(open_project(file, quiet=True)) as project:
+        model = None if all_ else project.model.name
+        events = audit.listing(project.workspace, model, limit=limit)
+        counted = audit.count(project.workspace, project.model.name)
+        now = project.workspace.now()
     if json_:
         print_json(events)
         return
@@ -73,8 +73,8 @@ def head(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     """
     from tuneloop.registry import audit
 
-    with finishing(open_loop(file, quiet=True)) as loop:
-        newest = audit.head(loop.workspace)
+    with finishing(open_project(file, quiet=True)) as project:
+        newest = audit.head(project.workspace)
     print_json(newest) if json_ else out.print(newest.digest)
 
 
@@ -92,8 +92,8 @@ def verify(
     """
     from tuneloop.registry import audit_chain
 
-    with finishing(open_loop(file, quiet=True)) as loop:
-        chain = audit_chain.verify(loop.workspace, head=head)
+    with finishing(open_project(file, quiet=True)) as project:
+        chain = audit_chain.verify(project.workspace, head=head)
     broken = chain.broken
     if json_:
         print_json({"whole": chain.whole, **vars(chain)})
@@ -119,8 +119,8 @@ def export(
     """
     from tuneloop.registry import audit
 
-    with finishing(open_loop(file, quiet=True)) as loop:
-        pieces = _pieces(audit.every(loop.workspace), as_list=json_)
+    with finishing(open_project(file, quiet=True)) as project:
+        pieces = _pieces(audit.every(project.workspace), as_list=json_)
         if target is None:
             sys.stdout.writelines(pieces)
             return

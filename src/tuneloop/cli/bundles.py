@@ -13,7 +13,7 @@ from tuneloop.cli.terminal import (
     ModelOption,
     ago,
     finishing,
-    open_loop,
+    open_project,
     out,
     page,
     print_json,
@@ -35,12 +35,12 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     from tuneloop.registry import aliases
     from tuneloop.registry import bundle as bundles
 
-    with finishing(open_loop(file, quiet=True)) as loop:
-        listed = bundles.listing(loop.workspace, model=loop.model.name)
+    with finishing(open_project(file, quiet=True)) as project:
+        listed = bundles.listing(project.workspace, model=project.model.name)
         names: dict[str, list[str]] = {}
-        for alias in aliases.current(loop.workspace, loop.model.name).values():
+        for alias in aliases.current(project.workspace, project.model.name).values():
             names.setdefault(alias.bundle, []).append(alias.name)
-        now = loop.workspace.now()
+        now = project.workspace.now()
     if json_:
         print_json([{**_plain(b), "aliases": names.get(b.id, [])} for b in listed])
         return
@@ -68,8 +68,8 @@ def show(
     """
     from tuneloop.registry import bundle as bundles
 
-    with finishing(open_loop(file, quiet=True)) as loop:
-        bundle = bundles.find(loop.workspace, reference, model=loop.model.name)
+    with finishing(open_project(file, quiet=True)) as project:
+        bundle = bundles.find(project.workspace, reference, model=project.model.name)
     if json_:
         print_json(_plain(bundle))
         return
@@ -89,8 +89,10 @@ def diff(
     """
     from tuneloop.registry import bundle as bundles
 
-    with finishing(open_loop(file, quiet=True)) as loop:
-        a, b = (bundles.find(loop.workspace, r, model=loop.model.name) for r in (before, after))
+    with finishing(open_project(file, quiet=True)) as project:
+        a, b = (
+            bundles.find(project.workspace, r, model=project.model.name) for r in (before, after)
+        )
     differences = bundles.diff(a, b)
     if json_:
         print_json(differences)
@@ -113,10 +115,10 @@ def verify(
     """
     from tuneloop.registry import bundle as bundles
 
-    with finishing(open_loop(file, quiet=True)) as loop:
-        bundle = bundles.find(loop.workspace, reference, model=loop.model.name)
-        loop.progress.step(f"Reading every byte of bundle {bundle.short}")
-        folders = bundles.verify(loop.workspace, bundle)
+    with finishing(open_project(file, quiet=True)) as project:
+        bundle = bundles.find(project.workspace, reference, model=project.model.name)
+        project.progress.step(f"Reading every byte of bundle {bundle.short}")
+        folders = bundles.verify(project.workspace, bundle)
     if json_:
         print_json({"bundle": bundle.id, "intact": True, "artifacts": sorted(folders)})
     else:

@@ -13,7 +13,7 @@ from tuneloop.cli.terminal import (
     ago,
     finishing,
     followed,
-    open_loop,
+    open_project,
     out,
     page,
     print_json,
@@ -44,9 +44,9 @@ def start(
     from tuneloop.retraining import cycles
     from tuneloop.worker import presence
 
-    with finishing(open_loop(file, quiet=True)) as loop:
-        asked = cycles.ask(loop.project, reason=reason, actor=loop.actor)
-        workers = presence.alive(loop.workspace)
+    with finishing(open_project(file, quiet=True)) as project:
+        asked = cycles.ask(project, reason=reason, actor=project.actor)
+        workers = presence.alive(project.workspace)
     if json_:
         print_json(asked)
         return
@@ -63,9 +63,9 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     """
     from tuneloop.retraining import cycles
 
-    with finishing(open_loop(file, quiet=True)) as loop:
-        past = cycles.listing(loop.workspace, loop.model.name)
-        now = loop.workspace.now()
+    with finishing(open_project(file, quiet=True)) as project:
+        past = cycles.listing(project.workspace, project.model.name)
+        now = project.workspace.now()
     if json_:
         print_json(past)
         return
@@ -92,15 +92,15 @@ def show(
     """
     from tuneloop.retraining import cycles
 
-    with finishing(open_loop(file, quiet=True)) as loop:
-        current = cycles.find(loop.workspace, loop.model.name, cycle)
+    with finishing(open_project(file, quiet=True)) as project:
+        current = cycles.find(project.workspace, project.model.name, cycle)
         if follow:
             current = followed(
-                lambda: cycles.find(loop.workspace, loop.model.name, current.id),
-                say=lambda cycle: _doing(cycle, loop.under_way()),
+                lambda: cycles.find(project.workspace, project.model.name, current.id),
+                say=lambda cycle: _doing(cycle, project.under_way()),
                 until=lambda cycle: cycle.status not in ("asked", "running"),
             )
-        doing = loop.under_way() if current.status == "running" else []
+        doing = project.under_way() if current.status == "running" else []
     if json_:
         print_json({**vars(current), "under_way": doing})
         return
@@ -130,8 +130,8 @@ def cancel(
     """
     from tuneloop.retraining import cycles
 
-    with finishing(open_loop(file, quiet=True)) as loop:
-        ended = cycles.cancel(loop.workspace, loop.model.name, cycle, actor=loop.actor)
+    with finishing(open_project(file, quiet=True)) as project:
+        ended = cycles.cancel(project.workspace, project.model.name, cycle, actor=project.actor)
     if json_:
         print_json(ended)
     else:

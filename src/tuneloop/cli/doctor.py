@@ -20,7 +20,7 @@ from tuneloop.cli.terminal import (
     DEFAULT_FILE,
     JsonOption,
     finishing,
-    open_loop,
+    open_project,
     page,
     print_json,
     table,
@@ -191,12 +191,12 @@ def _people() -> list[Finding]:
     try:
         from tuneloop.registry import people
 
-        with finishing(open_loop(DEFAULT_FILE, quiet=True)) as loop:
-            factor = people.bus_factor(loop.workspace, loop.model.name)
+        with finishing(open_project(DEFAULT_FILE, quiet=True)) as project:
+            factor = people.bus_factor(project.workspace, project.model.name)
     except TuneloopError as e:
         return [Finding(name="people", state="warning", detail=e.message)]
     state = "ok" if factor.warning is None else "warning"
-    detail = factor.warning or f"{', '.join(factor.judges)} can judge {loop.model.name}"
+    detail = factor.warning or f"{', '.join(factor.judges)} can judge {project.model.name}"
     return [Finding(name="people", state=state, detail=detail)]
 
 

@@ -11,7 +11,7 @@ from tuneloop.cli.terminal import (
     JsonOption,
     ModelOption,
     finishing,
-    open_loop,
+    open_project,
     out,
     print_json,
 )
@@ -41,14 +41,14 @@ def erase(
     from tuneloop.lineage import erasure
 
     by, value = _one(user, conversation, interaction)
-    with finishing(open_loop(file, quiet=json_)) as loop:
+    with finishing(open_project(file, quiet=json_)) as project:
         done = erasure.erase(
-            loop.workspace,
+            project.workspace,
             by,
             value,
-            actor=loop.actor,
+            actor=project.actor,
             dry_run=dry_run,
-            progress=loop.progress,
+            progress=project.progress,
         )
     print_json(done) if json_ else _print(done)
 

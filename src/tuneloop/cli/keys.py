@@ -14,7 +14,7 @@ from tuneloop.cli.terminal import (
     ModelOption,
     ago,
     finishing,
-    open_loop,
+    open_project,
     out,
     page,
     print_json,
@@ -60,8 +60,8 @@ def create(
         requests_per_minute=rate,
         concurrent_requests=concurrency,
     )
-    with finishing(open_loop(file, quiet=True)) as loop:
-        key, text = access.create(loop.workspace, grant, actor=loop.actor)
+    with finishing(open_project(file, quiet=True)) as project:
+        key, text = access.create(project.workspace, grant, actor=project.actor)
     if json_:
         print_json({"id": key.name, "name": key.name, "owner": key.owner, "key": text})
         return
@@ -81,8 +81,8 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     """
     from tuneloop.registry import keys
 
-    with finishing(open_loop(file, quiet=True)) as loop:
-        listed, now = keys.listing(loop.workspace), loop.workspace.now()
+    with finishing(open_project(file, quiet=True)) as project:
+        listed, now = keys.listing(project.workspace), project.workspace.now()
     if json_:
         print_json([_plain(key) for key in listed])
         return
@@ -125,8 +125,8 @@ def revoke(
     """
     from tuneloop.deployment import access
 
-    with finishing(open_loop(file, quiet=True)) as loop:
-        closed = access.revoke(loop.workspace, key, actor=loop.actor)
+    with finishing(open_project(file, quiet=True)) as project:
+        closed = access.revoke(project.workspace, key, actor=project.actor)
     if json_:
         print_json(_plain(closed))
     else:

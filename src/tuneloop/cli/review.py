@@ -11,7 +11,7 @@ from tuneloop.cli.terminal import (
     JsonOption,
     ModelOption,
     finishing,
-    open_loop,
+    open_project,
     out,
     page,
     print_json,
@@ -19,7 +19,7 @@ from tuneloop.cli.terminal import (
 )
 
 if TYPE_CHECKING:
-    from tuneloop.loop import Loop
+    from tuneloop.project import Project
     from tuneloop.review import Decision, ReviewStats
 
 app = typer.Typer(
@@ -43,11 +43,12 @@ def walk(
     """Go through the items that wait for you: approve, edit, reject or skip each."""
     if context.invoked_subcommand is not None:
         return
+    from tuneloop import review
     from tuneloop.cli import reviewing
 
-    with finishing(open_loop(file, quiet=True)) as loop:
-        loop.collect_corrections()
-        spent = reviewing.walk(loop, reviewer or loop.actor)
+    with finishing(open_project(file, quiet=True)) as project:
+        review.collect_corrections(project)
+        spent = reviewing.walk(project, reviewer or project.actor)
     _summary(spent)
 
 
@@ -79,12 +80,12 @@ def list_(
     """
     from tuneloop import review
 
-    with finishing(open_loop(file, quiet=True)) as loop:
-        loop.collect_corrections()
+    with finishing(open_project(file, quiet=True)) as project:
+        review.collect_corrections(project)
         items = review.listing(
-            loop.workspace, loop.model.name, status=None if status == "all" else status
+            project.workspace, project.model.name, status=None if status == "all" else status
         )
-        form = review.declared_form(loop.model)
+        form = review.declared_form(project.model)
     shown = items[:limit]
     faults = {item.id: form.fault(item.final or item.proposal) for item in shown}
     if json_:
@@ -123,9 +124,9 @@ def approve(
 
     Example: tuneloop review approve 1f0c5d2a9b77 --reviewer Ines
     """
-    with finishing(open_loop(file, quiet=True)) as loop:
+    with finishing(open_project(file, quiet=True)) as project:
         _decide_many(
-            loop, items or [], all_, "approved", reviewer, json_, answer=answer, anyway=anyway
+            project, items or [], all_, "approved", reviewer, json_, answer=answer, anyway=anyway
         )
 
 
@@ -141,8 +142,8 @@ def reject(
 
     Example: tuneloop review reject 1f0c5d2a9b77
     """
-    with finishing(open_loop(file, quiet=True)) as loop:
-        _decide_many(loop, items or [], all_, "rejected", reviewer, json_)
+    with finishing(open_project(file, quiet=True)) as project:
+        _decide_many(project, items or [], all_, "rejected", reviewer, json_)
 
 
 @app.command()
@@ -158,9 +159,12 @@ def undo(
     """
     from tuneloop import review
 
-    with finishing(open_loop(file, quiet=True)) as loop:
+    with finishing(open_project(file, quiet=True)) as project:
         status = review.undo(
-            loop.workspace, model=loop.model.name, item=item, reviewer=reviewer or loop.actor
+            project.workspace,
+            model=project.model.name,
+            item=item,
+            reviewer=reviewer or project.actor,
         )
     if json_:
         print_json({"item": item, "status": status})
@@ -176,9 +180,9 @@ def stats(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     """
     from tuneloop import review
 
-    with finishing(open_loop(file, quiet=True)) as loop:
-        loop.collect_corrections()
-        figures = review.stats(loop.workspace, loop.model.name)
+    with finishing(open_project(file, quiet=True)) as project:
+        review.collect_corrections(project)
+        figures = review.stats(project.workspace, project.model.name)
     print_json(figures) if json_ else _print_stats(figures)
 
 
@@ -225,7 +229,7 @@ def _agreement(figures: ReviewStats) -> str:
 
 
 def _decide_many(
-    loop: Loop,
+    project: Project,
     items: list[str],
     all_: bool,
     decision: Decision,
@@ -240,23 +244,23 @@ def _decide_many(
 
     # Nothing is collected here: what is approved is what `review list` has shown.
     if all_:
-        items = [item.id for item in review.listing(loop.workspace, loop.model.name)]
+        items = [item.id for item in review.listing(project.workspace, project.model.name)]
     elif not items:
         raise UsageError("Which items?", remedy="Name their ids, or say --all.")
     if answer is not None and len(items) != 1:
         raise UsageError(f"--answer is for one item, found {len(items)}.")
     # Of many the others are approved; of one that was named it is said why not.
     many = all_ or len(items) > 1
-    left = _broken(loop, items) if many and decision == "approved" and not anyway else {}
+    left = _broken(project, items) if many and decision == "approved" and not anyway else {}
     standing = [
         review.decide(
-            loop.workspace,
-            model=loop.model.name,
+            project.workspace,
+            model=project.model.name,
             item=item,
             decision=decision,
-            reviewer=reviewer or loop.actor,
+            reviewer=reviewer or project.actor,
             final=answer,
-            form=review.declared_form(loop.model),
+            form=review.declared_form(project.model),
             anyway=anyway,
         )
         for item in items
@@ -272,12 +276,12 @@ def _decide_many(
         raise typer.Exit(1)
 
 
-def _broken(loop: Loop, items: list[str]) -> dict[str, str]:
+def _broken(project: Project, items: list[str]) -> dict[str, str]:
     """Which of these items propose an answer that breaks the declared form, and how."""
     from tuneloop import review
 
-    form = review.declared_form(loop.model)
-    queue = review.listing(loop.workspace, loop.model.name, status=None)
+    form = review.declared_form(project.model)
+    queue = review.listing(project.workspace, project.model.name, status=None)
     faults = {item.id: form.fault(item.proposal) for item in queue if item.id in items}
     return {item: fault for item, fault in faults.items() if fault is not None}
 

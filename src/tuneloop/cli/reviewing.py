@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tuneloop.cli.terminal import out
 
 if TYPE_CHECKING:
-    from tuneloop.loop import Loop
+    from tuneloop.project import Project
     from tuneloop.review import Decision, DeclaredForm, Judgement, ReviewItem
 
 _KEYS = {
@@ -37,25 +37,25 @@ class _Chosen:
     """Although it breaks the declared form."""
 
 
-def walk(loop: Loop, reviewer: str) -> list[tuple[str, float]]:
+def walk(project: Project, reviewer: str) -> list[tuple[str, float]]:
     """Ask about every item that waits for this person; decision and seconds of each."""
     from tuneloop import review
 
-    items = review.waiting(loop.workspace, loop.model.name, reviewer)
+    items = review.waiting(project.workspace, project.model.name, reviewer)
     # Polars, once loaded, catches SIGINT so that a read goes on: Ctrl-C would wait for Enter.
     signal.siginterrupt(signal.SIGINT, True)
-    form = review.declared_form(loop.model)
+    form = review.declared_form(project.model)
     spent: list[tuple[str, float]] = []
     for number, item in enumerate(items, start=1):
         began = time.monotonic()
         out.rule(f"{number}/{len(items)}")
-        chosen = _ask(item, _disagreement(loop, item), form)
+        chosen = _ask(item, _disagreement(project, item), form)
         if chosen is None:
             break
         seconds = time.monotonic() - began
         status = review.decide(
-            loop.workspace,
-            model=loop.model.name,
+            project.workspace,
+            model=project.model.name,
             item=item.id,
             decision=chosen.decision,
             reviewer=reviewer,
@@ -72,7 +72,7 @@ def walk(loop: Loop, reviewer: str) -> list[tuple[str, float]]:
     return spent
 
 
-def _disagreement(loop: Loop, item: ReviewItem) -> Sequence[Judgement]:
+def _disagreement(project: Project, item: ReviewItem) -> Sequence[Judgement]:
     """What two people said about a disputed item; nothing about any other."""
     from tuneloop import review
 
@@ -80,7 +80,7 @@ def _disagreement(loop: Loop, item: ReviewItem) -> Sequence[Judgement]:
         return ()
     return [
         judgement
-        for judgement in review.judgements(loop.workspace, loop.model.name)
+        for judgement in review.judgements(project.workspace, project.model.name)
         if judgement.item == item.id and judgement.decision != "skipped"
     ]
 

@@ -25,6 +25,7 @@ from tuneloop.foreign_text import inert
 
 if TYPE_CHECKING:
     from tuneloop.loop import Loop
+    from tuneloop.project import Project
 
 # In a pipe nothing is wrapped or cut: a program reads it, or another terminal wraps it.
 out = Console(highlight=False, emoji=False, soft_wrap=not sys.stdout.isatty())
@@ -47,20 +48,31 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value i
 DEFAULT_FILE = Path("tuneloop.yaml")
 
 T = TypeVar("T")
+Opened = TypeVar("Opened", "Loop", "Project")
 _LOOK_SECONDS = 2.0
 
 
-def open_loop(file: Path, overrides: list[str] | None = None, *, quiet: bool = False) -> Loop:
-    """The loop of one model file, reporting to the terminal."""
-    from tuneloop.loop import Loop
+def open_project(file: Path, overrides: list[str] | None = None, *, quiet: bool = False) -> Project:
+    """The project of one model file, reporting to the terminal."""
+    from tuneloop.acting import whoever_acts
     from tuneloop.progress import Silent
+    from tuneloop.project import Project
 
     # Bars are on standard error and harm no JSON; lines in a log might.
     steps = None if quiet and not draws(err) else Steps(err)
-    loop = Loop.open(file, overrides=overrides or (), progress=steps or Silent())
+    project = Project.open(
+        file, actor=whoever_acts(), overrides=overrides or (), progress=steps or Silent()
+    )
     if steps is not None:
-        steps.durations = Durations(loop.workspace.root / "durations.json")
-    return loop
+        steps.durations = Durations(project.workspace.root / "durations.json")
+    return project
+
+
+def open_loop(file: Path, overrides: list[str] | None = None, *, quiet: bool = False) -> Loop:
+    """The same with every stage as a method; it takes half a second more to load."""
+    from tuneloop.loop import Loop
+
+    return Loop(open_project(file, overrides, quiet=quiet))
 
 
 def print_json(value: Any) -> None:
@@ -120,22 +132,22 @@ class StoppedError(Exception):
 
 
 @contextmanager
-def finishing(loop: Loop) -> Iterator[Loop]:
-    """Close the loop's bars however the command ends.
+def finishing(opened: Opened) -> Iterator[Opened]:
+    """Close the bars and stores of a loop or project however the command ends.
 
     Raises:
         StoppedError: for Ctrl-C.
     """
-    steps, whole = (loop.progress if isinstance(loop.progress, Steps) else None), False
+    steps, whole = (opened.progress if isinstance(opened.progress, Steps) else None), False
     try:
-        yield loop
+        yield opened
         whole = True
     except KeyboardInterrupt:
         raise StoppedError(_what_is_kept(steps.current if steps else None)) from None
     finally:
         if steps is not None:
             steps.finish(whole=whole)
-        loop.close()
+        opened.close()
 
 
 def _what_is_kept(step: Step | None) -> str:

@@ -13,7 +13,7 @@ from tuneloop.cli.terminal import (
     ModelOption,
     SetOption,
     finishing,
-    open_loop,
+    open_project,
     out,
     paged,
     print_json,
@@ -50,8 +50,8 @@ def check(
     """
     from tuneloop.retraining import decisions
 
-    with finishing(open_loop(file, overrides, quiet=json_)) as loop:
-        _report(decisions.decide(loop.project), loop.model, json_)
+    with finishing(open_project(file, overrides, quiet=json_)) as project:
+        _report(decisions.decide(project), project.model, json_)
 
 
 @app.command()
@@ -66,8 +66,8 @@ def explain(
     """
     from tuneloop.retraining import decisions
 
-    with finishing(open_loop(file, quiet=True)) as loop:
-        past = decisions.listing(loop.workspace, loop.model.name, limit=limit)
+    with finishing(open_project(file, quiet=True)) as project:
+        past = decisions.listing(project.workspace, project.model.name, limit=limit)
     if json_:
         print_json(past)
         return

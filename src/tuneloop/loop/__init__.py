@@ -1,6 +1,6 @@
 """The notebook's face of a model: `Loop`, every stage as a method, and its parts by attribute."""
 
-from tuneloop.loop.actor import whoever_acts
+from tuneloop.acting import whoever_acts
 from tuneloop.loop.loop import Loop
 
 __all__ = ["Loop", "whoever_acts"]

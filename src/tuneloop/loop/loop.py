@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tuneloop import modelfile
+from tuneloop.acting import whoever_acts
 from tuneloop.arguments import checked_methods
-from tuneloop.loop.actor import whoever_acts
 from tuneloop.loop.approvals import Approvals
 from tuneloop.loop.audit import Audit
 from tuneloop.loop.channels import Channels
