@@ -18,7 +18,7 @@ from typing import Any
 
 from tuneloop import review
 from tuneloop.candidates import candidate as candidates
-from tuneloop.candidates import exporting, held_out, planning, preparing, training
+from tuneloop.candidates import contents, exporting, held_out, planning, preparing, training
 from tuneloop.candidates.promotion import Settled, settled
 from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion
@@ -239,9 +239,9 @@ def _equal_candidate(project: Project, run: TrainingRun, plan: EvaluationPlan) -
         bundle
         for bundle in bundles.listing(project.workspace, model=project.model.name)
         if bundle.manifest.training.run == run.id
-        and bundle.manifest.task.as_json() == candidates.task_part(project)
-        and bundle.manifest.serving.settings == candidates.serving_settings(project)
-        and bundle.manifest.evaluation.settings == candidates.evaluation_settings(project)
+        and bundle.manifest.task.as_json() == contents.task_part(project)
+        and bundle.manifest.serving.settings == contents.serving_settings(project)
+        and bundle.manifest.evaluation.settings == contents.evaluation_settings(project)
         and bundle.manifest.evaluation.gates == plan.gate_lock.digest
     )
     return next(made, None)

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from tuneloop import modelfile
-from tuneloop.candidates import candidate as candidates
-from tuneloop.candidates import proving
+from tuneloop.candidates import contents, proving
 from tuneloop.deployment import asking, servers
 from tuneloop.deployment.backends import table
 from tuneloop.deployment.backends.base import Capability, address_in, proof_sentence
@@ -82,7 +81,7 @@ def test_what_a_bundle_of_a_server_of_ours_says_has_not_changed() -> None:
     """Its identity is the digest of this; `openai` says more and changes nothing here."""
     model = ModelSettings(name="router", base="b", data=DataSettings(sources=("a",)))
     loop: Any = type("Project", (), {"model": model})
-    assert candidates.serving_settings(loop) == {
+    assert contents.serving_settings(loop) == {
         "serve": "q8_0",
         "sampling": {"temperature": 0.0, "max_tokens": 256},
         "context_tokens": 2048,
@@ -91,7 +90,7 @@ def test_what_a_bundle_of_a_server_of_ours_says_has_not_changed() -> None:
     }
     elsewhere = model.model_copy(update={"endpoint": ENDPOINT})
     loop.model = elsewhere
-    said = candidates.serving_settings(loop)
+    said = contents.serving_settings(loop)
     assert said["server"]["model"] == "router-{file}" and "threads" not in said
 
 

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from tuneloop import review
 from tuneloop.candidates import candidate as candidates
-from tuneloop.candidates import exporting, held_out, planning, preparing, training
+from tuneloop.candidates import contents, exporting, held_out, planning, preparing, training
 from tuneloop.deployment import endpoints, rollouts
 from tuneloop.deployment.rollout_plan import Guard, RolloutPlan
 from tuneloop.errors import ConflictError, DeploymentError, GateError, StoreError
@@ -135,14 +135,14 @@ class Played:
             artifacts={"export": self.workspace.artifacts.put(folder, kind="export")},
             dataset={},
             training={"run": run},
-            task=candidates.task_part(self.project),
-            serving={"settings": candidates.serving_settings(self.project)},
+            task=contents.task_part(self.project),
+            serving={"settings": contents.serving_settings(self.project)},
             evaluation={
                 "id": str(len(bundles.listing(self.workspace))),
                 "verdict": self.verdict,
                 "reason": "accuracy is 0.5",
                 "gates": self.gates,
-                "settings": candidates.evaluation_settings(self.project),
+                "settings": contents.evaluation_settings(self.project),
                 "comparisons": {"production": compared} if production else {},
                 "production": production,
             },
