@@ -19,11 +19,12 @@ from tuneloop.loop.cycles import Cycles
 from tuneloop.loop.golden import Golden
 from tuneloop.loop.judge import Judge
 from tuneloop.loop.keys import Keys
-from tuneloop.loop.living import Living
 from tuneloop.loop.making import Making
 from tuneloop.loop.people import People
+from tuneloop.loop.releasing import Releasing
 from tuneloop.loop.review import Review
 from tuneloop.loop.triggers import Triggers
+from tuneloop.loop.watching import Watching
 from tuneloop.progress import Progress
 from tuneloop.project import Project
 from tuneloop.setup import names
@@ -31,7 +32,7 @@ from tuneloop.under_way import UnderWay
 
 
 @checked_methods
-class Loop(Making, Living):
+class Loop(Making, Releasing, Watching):
     """One model and its workspace, as `tuneloop.open` returns it.
 
     Every method raises UsageError for an argument that it cannot understand, StoreError where the

@@ -1,13 +1,12 @@
-"""The stages of what is live: deploy, monitor, retrain."""
+"""The stage of what is live: deploy, roll out, go back, serve."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from tuneloop import review
 from tuneloop.arguments import checked_methods
 from tuneloop.candidates import backtesting, benching, candidate
 from tuneloop.candidates.benching import Bench
@@ -19,32 +18,20 @@ from tuneloop.deployment.load import Load
 from tuneloop.deployment.release import Release
 from tuneloop.deployment.rollouts import Rollout
 from tuneloop.errors import UsageError
-from tuneloop.lineage import erasure, retention, tracing
-from tuneloop.lineage.erasure_record import Erasure
 from tuneloop.loop.held import Held
-from tuneloop.monitoring import alerts
-from tuneloop.monitoring import stage as monitoring
-from tuneloop.monitoring.alerts import Alert, AlertEvent
-from tuneloop.monitoring.measurement import Measurement
-from tuneloop.monitoring.monitors import table
-from tuneloop.online_evaluation import measuring
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.aliases import Move
 from tuneloop.registry.bundle import Bundle, Difference
-from tuneloop.retraining.cycle import run_cycle
-from tuneloop.retraining.cycle_end import CycleResult
 from tuneloop.status import screen as status
 from tuneloop.status.screen import Status
-from tuneloop.storage.ingest import IngestReport
 from tuneloop.storage.references import LATEST
-from tuneloop.storage.retention import Pruned
 from tuneloop.worker import process as worker_process
 
 
 @checked_methods
-class Living(Held):
-    """A candidate in, served, watched and followed by the next one."""
+class Releasing(Held):
+    """A candidate into production, and back."""
 
     # Stage 4: deploy
 
@@ -278,135 +265,3 @@ class Living(Held):
         """What is live, since when, is it healthy, what next."""
 
         return status.status(self.workspace, self.model, gateway_url=up.gateway_url(self.workspace))
-
-    # Stage 5: monitor
-
-    def ingest(self) -> IngestReport:
-        """Move what the gateway captured into the traffic tables.
-
-        What was captured in the last seconds comes with the next call.
-
-        Raises:
-            BusyError: another process has been moving the captured traffic for a minute.
-        """
-
-        return self.project.ingest()
-
-    def monitor(self, *, only: Collection[str] | None = None) -> list[Measurement]:
-        """Measure the last window of traffic of the bundle in production.
-
-        `only`: names of monitors, such as `["format_compliance"]`; None: all.
-
-        Raises:
-            UsageError: nothing is in production, or there is no such monitor.
-            BusyError: another process has been moving the captured traffic for a minute.
-        """
-        return measuring.measure(self.project, only=only)
-
-    def measurements(
-        self, *, monitor: str | None = None, limit: int | None = None
-    ) -> list[Measurement]:
-        """Earlier measurements, the newest first: of one monitor or all, at most `limit`.
-
-        Raises:
-            UsageError: nothing was measured by this name, and there is no such monitor.
-        """
-
-        name = self.model.name
-        found = monitoring.history(self.workspace, model=name, monitor=monitor, limit=limit)
-        if monitor is not None and not found:
-            table.chosen([monitor])
-        return found
-
-    def alerts(self, *, all_: bool = False) -> list[Alert]:
-        """Alerts that are not resolved, or all, the newest first."""
-
-        return alerts.listing(self.workspace, self.model.name, unresolved_only=not all_)
-
-    def alert_events(self, alert: str) -> list[AlertEvent]:
-        """The life of an alert, named by its id, the oldest step first."""
-        return alerts.events(self.workspace, alert)
-
-    def acknowledge(self, alert: str) -> None:
-        """Say that somebody looks after an alert, named by its id.
-
-        Raises:
-            UsageError: there is no such alert, or it is resolved.
-        """
-
-        alerts.acknowledge(self.workspace, alert, actor=self.actor)
-
-    def prune(self, *, older_than: timedelta | None = None, dry_run: bool = False) -> Pruned:
-        """Remove captured traffic that is older than that, else than `endpoint.retention_days`.
-
-        Raises:
-            UsageError: neither says how long it is kept.
-        """
-
-        return retention.prune(
-            self.workspace,
-            model=self.model.name,
-            older_than=retention.kept_for(self.model) if older_than is None else older_than,
-            actor=self.actor,
-            dry_run=dry_run,
-        )
-
-    def interactions(self, *, limit: int = 20) -> list[dict[str, Any]]:
-        """Captured interactions of this endpoint, the newest first; at most `limit`."""
-
-        self.ingest()
-        return tracing.interactions(self.workspace, self.model.endpoint_name, limit=limit)
-
-    def trace(self, interaction: str) -> dict[str, Any]:
-        """One interaction, by its id, with its feedback and the bundle that answered it.
-
-        Raises:
-            UsageError: it was not captured.
-        """
-
-        self.ingest()
-        return tracing.trace(self.workspace, interaction)
-
-    def erase(
-        self,
-        by: Literal["user", "conversation", "interaction"],
-        value: str,
-        *,
-        dry_run: bool = False,
-    ) -> Erasure:
-        """Delete a person's traffic, feedback and review items in every model of the workspace.
-
-        Names every dataset version, run, bundle and endpoint that they reached, what cannot be
-        undone, and what to do.
-
-        Raises:
-            NotAllowedError: people are declared, and whoever acts is no administrator.
-            BusyError: captured traffic is being moved.
-        """
-        return erasure.erase(
-            self.workspace,
-            by,
-            value,
-            actor=self.actor,
-            dry_run=dry_run,
-            progress=self.progress,
-        )
-
-    # Stage 6: retrain
-
-    def collect_corrections(self) -> int:
-        """Put new edits from production into the review queue; how many were new."""
-        return review.collect_corrections(self.project)
-
-    def run(self, *, reason: str = "started by hand", force: bool = False) -> CycleResult:
-        """One cycle: prepare, train, evaluate, decide, deploy.
-
-        `reason` is kept with it. With `force` also where nothing is new. A refused candidate is a
-        result, no error.
-
-        Raises:
-            BusyError: another cycle of this model is running.
-            TuneloopError: a step failed; production is unchanged, the next call continues.
-        """
-
-        return run_cycle(self.project, reason=reason, force=force)
