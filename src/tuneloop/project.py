@@ -76,6 +76,10 @@ class Project:
         """The same project, where somebody else acts."""
         return replace(self, actor=actor)
 
+    def with_model_file(self, model_file: ModelFile) -> Project:
+        """The same project by another file, of which nothing is known yet."""
+        return replace(self, model_file=model_file, _seen={})
+
     def close(self) -> None:
         """Give back what the stores hold open; the project cannot be used afterwards."""
         self.workspace.records.close()

@@ -68,15 +68,17 @@ def require(
 
 
 def check(project: Project, *, base: bool = False, rows: bool = True) -> None:
-    """`require` for a project, which is asked once.
+    """`require` for a project; once it was found right it is not looked at again.
+
+    A look that asked for more covers those that ask for less.
 
     Raises:
         ModelFileError, BaseModelError: as `require`.
     """
-    project.once(
-        ("names", base, rows),
-        lambda: require(project.model_file, progress=project.progress, base=base, rows=rows),
-    )
+    found_right: list[tuple[bool, bool]] = project.once("names", list)
+    if not any(had_base >= base and had_rows >= rows for had_base, had_rows in found_right):
+        require(project.model_file, progress=project.progress, base=base, rows=rows)
+        found_right.append((base, rows))
 
 
 def refusal(

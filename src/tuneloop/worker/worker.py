@@ -19,7 +19,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -232,7 +231,7 @@ class Worker:
             raise UsageError(
                 f"{file.path} is of {found.settings.name} now; this worker works for {name}."
             )
-        self._projects[name] = replace(project, model_file=found)
+        self._projects[name] = project.with_model_file(found)
         self._read_at[name] = changed_at
 
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from tuneloop.cli.main import app
 from tuneloop.errors import BaseModelError, ModelFileError
 from tuneloop.loop import Loop
-from tuneloop.modelfile import load
+from tuneloop.modelfile import ModelFile, Problem, load
 from tuneloop.setup import names
 
 SCHEMA = {
@@ -232,6 +232,27 @@ class Loops:
 
     def __exit__(self, *_: object) -> None:
         self._loop.close()
+
+
+def test_a_cycle_looks_names_up_once_and_another_file_is_looked_at_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[ModelFile] = []
+
+    def looked(model_file: ModelFile) -> list[Problem]:
+        looks.append(model_file)
+        return []
+
+    monkeypatch.setattr(names, "problems", looked)
+    with Loops(write(folder)) as loop:
+        names.check(loop.project, base=True)  # as a cycle, its dataset and its training ask
+        names.check(loop.project)
+        names.check(loop.project, base=True, rows=False)
+        assert len(looks) == 1
+        changed = loop.project.with_model_file(load(folder, environment={}))
+        names.check(changed)
+        names.check(changed, base=True)
+        assert len(looks) == 3, "a look that asks for more is not covered by one that asked less"
 
 
 def test_a_dataset_version_can_be_trained_on_when_its_files_are_gone(folder: Path) -> None:
