@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -211,8 +211,12 @@ def gateway_url(workspace: Workspace) -> str | None:
     return url if answers(f"{url.removesuffix('/v1')}/healthz") else None
 
 
-def start_detached(workspace: Workspace, arguments: list[str]) -> str:
+def start_detached(
+    workspace: Workspace, arguments: list[str], *, environment: Mapping[str, str]
+) -> str:
     """Start `tuneloop up` in the background; returns the gateway's URL once all is ready.
+
+    `environment` is added to ours.
 
     A bundle in production must be ready; another one, kept warm for a rollback, may fail.
 
@@ -230,6 +234,7 @@ def start_detached(workspace: Workspace, arguments: list[str]) -> str:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            env={**os.environ, **environment},
             start_new_session=True,
         )
     try:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
+from tuneloop import acting
 from tuneloop.arguments import checked_methods
 from tuneloop.candidates import backtesting, benching, candidate
 from tuneloop.candidates.benching import Bench
@@ -254,7 +255,10 @@ class Releasing(Held):
         """
 
         flags = [f"--set={flag}" for flag in self.model_file.overrides]
-        return up.start_detached(self.workspace, ["-f", str(self.model_file.path), *flags])
+        arguments = ["-f", str(self.model_file.path), *flags]
+        return up.start_detached(
+            self.workspace, arguments, environment={acting.VARIABLE: self.actor}
+        )
 
     def down(self) -> bool:
         """Stop serving; whether it was running."""

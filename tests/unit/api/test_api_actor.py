@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,3 +65,20 @@ def test_whoever_acts_is_asked_for_permission(
     with pytest.raises(NotAllowedError):
         other.erase("user", "customer-4711", dry_run=True)
     assert {event.actor for event in loop.audit.listing(every_model=True)} == {"ann", "zoe"}
+
+
+def test_what_is_started_in_the_background_acts_in_the_same_name(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNELOOP_ACTOR", "ann")
+    started: list[dict[str, str]] = []
+
+    def popen(*_: object, env: dict[str, str], **__: object) -> object:
+        started.append(env)
+        raise OSError("not in this test")
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    loop = make_loop(workspace, tmp_path / "desk")
+    with pytest.raises(OSError, match="not in this test"):
+        Loop(loop.project.as_("mara")).up_detached()
+    assert [environment["TUNELOOP_ACTOR"] for environment in started] == ["mara"]
