@@ -11,7 +11,7 @@ from tuneloop import modelfile
 from tuneloop.candidates import contents, proving
 from tuneloop.deployment import asking, servers
 from tuneloop.deployment.backends import table
-from tuneloop.deployment.backends.base import Capability, address_in, proof_sentence
+from tuneloop.deployment.backends.base import Capability, address_in, proof_of, proof_sentence
 from tuneloop.deployment.backends.openai_compatible import OPENAI_COMPATIBLE, ExternalServer
 from tuneloop.deployment.elsewhere import Elsewhere
 from tuneloop.errors import DeploymentError, ModelFileError, UsageError
@@ -100,6 +100,8 @@ def test_the_proof_is_said_where_it_is_weaker() -> None:
     said = proof_sentence(Serving.of({**served, "proof": proof}))
     assert "its answers alone, 7 of 8" in said and "router-0123456789ab" in said
     assert proof_sentence(Serving(backend="llama.cpp")) == ""
+    unproven = Serving.of(served)
+    assert proof_of(unproven) == {"by": "nothing"} and "nothing says" in proof_sentence(unproven)
 
 
 @pytest.mark.parametrize(("agreed", "shown"), [(8, True), (4, True), (3, False), (0, False)])

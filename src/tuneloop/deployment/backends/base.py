@@ -199,7 +199,10 @@ def address_in(serving: Mapping[str, Any]) -> ServerHandle | None:
 
 def proof_of(serving: Serving) -> dict[str, Any]:
     """How it is known that a bundle's weights are those that answer, as its manifest says."""
-    return dict(serving.proof or {"by": Proof.FILE.value})
+    if serving.proof:
+        return dict(serving.proof)
+    ours = address_in(serving.conditions) is None
+    return {"by": Proof.FILE.value if ours else "nothing"}
 
 
 def proof_sentence(serving: Serving) -> str:
@@ -207,6 +210,11 @@ def proof_sentence(serving: Serving) -> str:
     address, proof = address_in(serving.conditions), proof_of(serving)
     if proof["by"] == Proof.FILE or address is None:
         return ""
+    if "compared" not in proof:
+        return (
+            f"{address.base_url} is run by somebody else, and nothing says that "
+            f"{address.served_name} has this bundle's weights"
+        )
     return (
         f"{address.base_url} is run by somebody else: that {address.served_name} has this bundle's "
         f"weights is shown by its answers alone, {proof['agreed']} of {proof['compared']} as the "
