@@ -1,7 +1,7 @@
 """A worker whose cycles are played: a real worker and real processes, no training.
 
 python played_worker.py FILE ...        works for these model files
-python played_worker.py --cycle FILE ID WHO plays a cycle; steps last PLAYED_SECONDS, and for as
+python played_worker.py --cycle FILE ID plays a cycle; steps last PLAYED_SECONDS, and for as
                                         long as the file PLAYED_HOLD names them or is empty
 
 What happens is appended to the file PLAYED_LOG: model, step and the worker's process id.
@@ -22,8 +22,8 @@ from tuneloop import logs
 STEPS = ("prepare", "train", "evaluate")
 
 
-def command(file: Path, overrides: Sequence[str], cycle: str, actor: str) -> tuple[str, ...]:
-    return (sys.executable, __file__, "--cycle", str(file), cycle, actor)
+def command(file: Path, overrides: Sequence[str], cycle: str) -> tuple[str, ...]:
+    return (sys.executable, __file__, "--cycle", str(file), cycle)
 
 
 def say(*words: str) -> None:
@@ -31,7 +31,7 @@ def say(*words: str) -> None:
         log.write(" ".join(words) + "\n")
 
 
-def play(file: Path, cycle: str, actor: str) -> int:
+def play(file: Path, cycle: str) -> int:
     """One cycle: each step says when it begins and when it is done."""
     from tuneloop.errors import BusyError
     from tuneloop.project import Project
@@ -41,7 +41,7 @@ def play(file: Path, cycle: str, actor: str) -> int:
 
     worker = str(os.getppid())
     threading.Thread(target=end_with_stdin, daemon=True).start()
-    project = Project.open(file, actor=actor)
+    project = Project.open(file, actor="worker")
     name = project.model.name
 
     def work(step: str) -> dict[str, str]:
@@ -96,5 +96,5 @@ def work(files: Sequence[Path]) -> None:
 if __name__ == "__main__":
     logs.configure()
     if sys.argv[1] == "--cycle":
-        sys.exit(play(Path(sys.argv[2]), sys.argv[3], sys.argv[4]))
+        sys.exit(play(Path(sys.argv[2]), sys.argv[3]))
     work([Path(name) for name in sys.argv[1:]])

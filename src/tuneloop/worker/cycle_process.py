@@ -1,6 +1,6 @@
 """The process that takes one cycle as far as it gets; the worker starts it and restarts it.
 
-python -m tuneloop.worker.cycle_process --file FILE --cycle ID --actor NAME
+python -m tuneloop.worker.cycle_process --file FILE --cycle ID
 
 A process of its own, because a training that runs out of memory must not take the worker with it,
 and one that is cancelled must end at once. It runs at a low priority: serving goes first.
@@ -19,7 +19,9 @@ from pathlib import Path
 from tuneloop import logs
 from tuneloop.errors import TuneloopError
 from tuneloop.project import Project
+from tuneloop.retraining import cycles
 from tuneloop.retraining.cycle import go_on
+from tuneloop.retraining.cycle_end import WORKER
 
 # By name: as a program this module is called __main__.
 _log = logging.getLogger("tuneloop.worker.cycle_process")
@@ -44,15 +46,14 @@ class _Logged:
         _log.info("%s", text)
 
 
-def command(file: Path, overrides: Sequence[str], cycle: str, actor: str) -> tuple[str, ...]:
-    """The command line for a cycle of a model file, in somebody's name."""
+def command(file: Path, overrides: Sequence[str], cycle: str) -> tuple[str, ...]:
+    """The command line for a cycle of a model file."""
     return (
         sys.executable,
         "-m",
         "tuneloop.worker.cycle_process",
         f"--file={file}",
         f"--cycle={cycle}",
-        f"--actor={actor}",
         *(f"--set={override}" for override in overrides),
     )
 
@@ -62,17 +63,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--file", type=Path, required=True)
     parser.add_argument("--cycle", required=True)
-    parser.add_argument("--actor", required=True, help="who asked for the cycle")
     parser.add_argument("--set", action="append", default=[])
     chosen = parser.parse_args(argv)
     logs.configure()
     os.nice(_NICENESS)
     threading.Thread(target=_end_with_the_worker, daemon=True).start()
     try:
-        project = Project.open(
-            chosen.file, actor=chosen.actor, overrides=chosen.set, progress=_Logged()
+        project = Project.open(chosen.file, actor=WORKER, overrides=chosen.set, progress=_Logged())
+        asked_by = cycles.asked_by(
+            project.workspace, cycles.find(project.workspace, project.model.name, chosen.cycle)
         )
-        go_on(project, chosen.cycle)
+        go_on(project.as_(asked_by or WORKER), chosen.cycle)
     except TuneloopError as e:
         _log.warning("Cycle %s: %s It is tried again.", chosen.cycle, e.message)
         return TRY_AGAIN

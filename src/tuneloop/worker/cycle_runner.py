@@ -18,8 +18,8 @@ from tuneloop.worker import cycle_process
 
 _log = logging.getLogger(__name__)
 
-Command = Callable[[Path, Sequence[str], str, str], tuple[str, ...]]
-"""Model file, overrides, cycle and who acts → the command line of the process that works on it."""
+Command = Callable[[Path, Sequence[str], str], tuple[str, ...]]
+"""Model file, overrides and cycle → the command line of the process that works on it."""
 
 _LOOK_SECONDS = 0.5
 _STOP_SECONDS = 10.0
@@ -62,9 +62,8 @@ class CycleRunner:
 
     def _run(self, project: Project, cycle: Cycle) -> tuple[int, Path]:
         """The exit code and the log of a process that works on a cycle."""
-        actor = cycles.asked_by(project.workspace, cycle) or WORKER
         child = ChildProcess(
-            self.command(project.model_file.path, self.overrides, cycle.id, actor),
+            self.command(project.model_file.path, self.overrides, cycle.id),
             log=project.workspace.folder("logs") / f"cycle-{cycle.model}.log",
         )
         _log.info("Cycle %s runs in process %d.", cycle.id, child.pid)
