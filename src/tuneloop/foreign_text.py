@@ -21,3 +21,8 @@ def inert(text: str) -> str:
 def one_line(text: str) -> str:
     """The text on one line, inert: nothing in it can look like a line of ours."""
     return inert(" ".join(text.split()))
+
+
+def fits_header(text: str) -> bool:
+    """Whether it can stand in the head of an HTTP request as it is."""
+    return bool(text) and text.isprintable() and text.isascii()

@@ -51,6 +51,18 @@ def test_a_server_is_only_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "secret" not in str(failed.value)
 
 
+@pytest.mark.parametrize("key", ["sk-SECRET\n", "sk-SECRET\u2014", "sk-SECRET\r\nx-other: 1"])
+def test_a_key_that_cannot_be_sent_is_told_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    """As one that was read from a file, with its line end."""
+    monkeypatch.setenv("MY_KEY", key)
+    server = ExternalServer(base_url="http://127.0.0.1:1/v1", served_name="m", api_key_env="MY_KEY")
+    with pytest.raises(DeploymentError, match=r"\$MY_KEY.*cannot be sent") as caught:
+        server.problem()
+    assert "SECRET" not in f"{caught.value.message} {caught.value.remedy}"
+
+
 def test_a_server_without_the_model_is_not_ready_and_says_what_it_has() -> None:
     with ScriptedUpstream(models=["base", "router-old"]) as upstream:
         server = ExternalServer(base_url=upstream.base_url, served_name="router-new")

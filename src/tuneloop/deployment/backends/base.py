@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from tuneloop.deployment.observation import Messages, Observation
 from tuneloop.errors import DeploymentError
+from tuneloop.foreign_text import fits_header
 from tuneloop.registry.manifest import Serving
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class ServerHandle:
         """The key itself, from the environment; None where none is needed.
 
         Raises:
-            DeploymentError: it is not there.
+            DeploymentError: it is not there, or cannot be sent.
         """
         if self.api_key_env is None:
             return None
@@ -70,6 +71,11 @@ class ServerHandle:
                 f"The key of {self.base_url} is expected in ${self.api_key_env}, which is not set.",
                 remedy=f"Set it where the command, worker or `tuneloop up` runs: "
                 f"export {self.api_key_env}=…",
+            )
+        if not fits_header(key):  # Whoever sent it would tell the key in an error.
+            raise DeploymentError(
+                f"${self.api_key_env}, the key of {self.base_url}, holds what cannot be sent.",
+                remedy="Set it to the key alone: no line end, no character beyond ASCII.",
             )
         return key
 

@@ -8,6 +8,7 @@ from typing import Protocol, Self
 
 import msgspec
 
+from tuneloop.foreign_text import fits_header
 from tuneloop.gateway.errors import UpstreamError
 from tuneloop.registry.routes import Target
 
@@ -89,7 +90,7 @@ def api_key(variable: str) -> str:
         UpstreamError: it is not there, or cannot stand in a header.
     """
     key = os.environ.get(variable)
-    if key and key.isprintable() and key.isascii():
+    if key and fits_header(key):
         return key
     problem = "holds a key that cannot be sent" if key else "is missing"
     raise UpstreamError(
