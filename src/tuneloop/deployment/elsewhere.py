@@ -6,11 +6,14 @@ with it.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping
 
 from tuneloop.deployment.backends.base import Server
 from tuneloop.errors import DeploymentError
+
+_log = logging.getLogger(__name__)
 
 _EVERY_SECONDS = 5.0
 _END_SECONDS = 2.0
@@ -56,6 +59,10 @@ class Elsewhere:
                 found = ("ready", "")
             except DeploymentError as e:
                 found = ("failed", e.message)
+            except Exception as e:  # noqa: BLE001  one odd server, and nobody would look at any
+                # Not its text: it may quote what was sent or received.
+                found = ("failed", f"Looking at it failed: {type(e).__name__}.")
+                _log.error("Looking at the server of %s failed: %s", bundle, type(e).__name__)
             self._found = {**self._found, bundle: found}
 
     def _look_again_and_again(self) -> None:

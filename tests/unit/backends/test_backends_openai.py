@@ -11,8 +11,14 @@ from tuneloop import modelfile
 from tuneloop.candidates import contents, proving
 from tuneloop.deployment import asking, servers
 from tuneloop.deployment.backends import table
-from tuneloop.deployment.backends.base import Capability, address_in, proof_of, proof_sentence
-from tuneloop.deployment.backends.openai_compatible import OPENAI_COMPATIBLE, ExternalServer
+from tuneloop.deployment.backends.base import (
+    Capability,
+    ServerHandle,
+    address_in,
+    proof_of,
+    proof_sentence,
+)
+from tuneloop.deployment.backends.openai_compatible import OPENAI_COMPATIBLE, ExternalServer, listed
 from tuneloop.deployment.elsewhere import Elsewhere
 from tuneloop.errors import DeploymentError, ModelFileError, UsageError
 from tuneloop.evaluation.targets import Answer
@@ -144,6 +150,25 @@ def test_a_server_elsewhere_is_ready_once_it_lists_the_model_and_fails_when_it_g
     assert watched.found["b"][0] == "failed"
     watched.watch({})
     assert watched.found == {}
+
+
+def test_one_odd_server_does_not_end_the_watch_over_the_others() -> None:
+    class Odd(ExternalServer):
+        def start(self) -> ServerHandle:
+            raise LookupError("a secret")
+
+    with ScriptedUpstream(Reply(), models=["m"]) as upstream:
+        watched = Elsewhere()
+        odd = Odd(base_url=upstream.base_url, served_name="m")
+        good = ExternalServer(base_url=upstream.base_url, served_name="m")
+        watched.watch({"odd": odd, "good": good})
+        watched.look()
+    assert watched.found["good"] == ("ready", "")
+    assert watched.found["odd"] == ("failed", "Looking at it failed: LookupError.")
+
+
+def test_a_listing_that_is_endlessly_nested_lists_nothing() -> None:
+    assert listed(b"[" * 200_000) == []
 
 
 def test_a_backend_is_found_by_name_and_a_mistyped_one_is_told() -> None:

@@ -97,7 +97,7 @@ def listed(body: bytes) -> list[str]:
     """The model names in an answer to GET /models; none where it is no such answer."""
     try:
         return [str(entry["id"]) for entry in json.loads(body)["data"]]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return []
 
 
