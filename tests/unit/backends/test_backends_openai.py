@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ from tuneloop.deployment.backends.base import (
     Capability,
     ServerHandle,
     address_in,
+    get,
     proof_of,
     proof_sentence,
 )
@@ -169,6 +174,42 @@ def test_one_odd_server_does_not_end_the_watch_over_the_others() -> None:
 
 def test_a_listing_that_is_endlessly_nested_lists_nothing() -> None:
     assert listed(b"[" * 200_000) == []
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 9000000\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "seconds", "says"),
+    [
+        ([HEAD[i : i + 1] for i in range(len(HEAD))], 0.1, "no whole answer in 0.5 s"),
+        ([HEAD, *[b"x"] * 60], 0.1, "no whole answer in 0.5 s"),
+        ([HEAD, *[b"x" * 500_000] * 18], 0.0, "more than 1,000,000 bytes"),
+    ],
+)
+def test_a_look_ends_whatever_dribbles_or_pours(
+    pieces: list[bytes], seconds: float, says: str
+) -> None:
+    ended = threading.Event()
+
+    def serve(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            connection.recv(65_536)
+            for piece in pieces:
+                connection.sendall(piece)
+                if ended.wait(seconds):
+                    return
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,), daemon=True)
+        thread.start()
+        try:
+            with pytest.raises((OSError, HTTPException), match=says):
+                get(f"http://127.0.0.1:{listener.getsockname()[1]}/", timeout_seconds=0.5)
+            assert thread.is_alive() or not seconds, "it would have gone on"
+        finally:
+            ended.set()
 
 
 def test_a_backend_is_found_by_name_and_a_mistyped_one_is_told() -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import http.client
 import os
+import socket
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -43,6 +46,10 @@ class Proof(StrEnum):
     """The file whose digest is in the manifest is read here and loaded by a process of ours."""
     ANSWERS = "answers"
     """Somebody else loaded it: all that can be compared is what is answered."""
+
+
+_MOST_BYTES = 1_000_000
+"""Of what is read of an answer to a look."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,15 +248,39 @@ def get(
 ) -> tuple[int, bytes]:
     """Status and body of a GET.
 
+    The time is for all of it: a server that sends a byte a second holds nobody up for ever.
+
     Raises:
-        OSError, http.client.HTTPException: nothing, or no HTTP, came back.
+        OSError, http.client.HTTPException: nothing, or no HTTP, came back, or too much of it.
     """
     parts = urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=timeout_seconds)
+    late = threading.Event()
+    connection.connect()
+    stream = connection.sock  # The connection forgets it where the server closes at the end.
+
+    def hang_up() -> None:
+        late.set()
+        with suppress(OSError):
+            stream.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(timeout_seconds, hang_up)
+    timer.daemon = True
+    timer.start()
     try:
         connection.request("GET", parts.path or "/", headers=dict(headers or {}))
         response = connection.getresponse()
-        return response.status, response.read()
+        body = response.read(_MOST_BYTES + 1)
+    except (OSError, http.client.HTTPException) as e:
+        if late.is_set():
+            raise TimeoutError(f"no whole answer in {timeout_seconds:g} s") from e
+        raise
     finally:
+        timer.cancel()
         connection.close()
+    if late.is_set():
+        raise TimeoutError(f"no whole answer in {timeout_seconds:g} s")
+    if len(body) > _MOST_BYTES:
+        raise http.client.HTTPException(f"an answer of more than {_MOST_BYTES:,} bytes")
+    return response.status, body
