@@ -152,6 +152,13 @@ class OpenAITarget:
             connection.close()
 
 
+_ODD = (
+    *(ValueError, KeyError, IndexError, TypeError, AttributeError),
+    *(OverflowError, RecursionError),  # as of 1e999 tokens, or of lists in lists without end
+)
+"""What reading an answer that is none can raise."""
+
+
 def _answer(payload: bytes, latency_ms: float) -> Answer:
     try:
         body = json.loads(payload)
@@ -166,7 +173,7 @@ def _answer(payload: bytes, latency_ms: float) -> Answer:
             finish_reason=str(choice.get("finish_reason") or ""),
             model=str(body.get("model") or ""),
         )
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as e:
+    except _ODD as e:
         return Answer(error=f"bad_response: {type(e).__name__}: {_message(payload)}")
 
 
@@ -176,6 +183,6 @@ def _message(payload: bytes) -> str:
     try:
         error = json.loads(text)["error"]
         text = str(error["message"]) if isinstance(error, dict) else str(error)
-    except (ValueError, KeyError, TypeError):
+    except _ODD:
         pass
     return " ".join(text.split())[:_ERROR_TEXT_CHARACTERS]

@@ -62,12 +62,17 @@ def test_a_busy_server_is_asked_again_and_a_broken_one_is_not() -> None:
         assert len(upstream.requests) == 1
 
 
+ENDLESS_USAGE = b'{"choices": [{"message": {}}], "usage": {"prompt_tokens": 1e999}}'
+
+
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
         (Reply(body=b"<html>"), "bad_response"),
         (Reply(body=b'{"choices": []}'), "bad_response"),
         (Reply(body=b"[]"), "bad_response"),
+        (Reply(body=ENDLESS_USAGE), "bad_response"),
+        (Reply(body=b"[" * 200_000), "bad_response"),
         (Reply(delay_seconds=1.0), "timeout"),
     ],
 )
