@@ -31,6 +31,9 @@ _EVENTS = sa.table(
 
 
 def upgrade() -> None:
+    if op.get_bind().dialect.name == "postgresql":
+        # What somebody moved between the two readings would be moved back. SQLite has one writer.
+        op.execute("LOCK TABLE endpoints, aliases IN ACCESS EXCLUSIVE MODE")
     for row in op.get_bind().execute(sa.select(_ENDPOINTS)).all():
         _follow(row.model, "production", row.bundle)
         _follow(row.model, "previous", row.previous)
