@@ -1,6 +1,5 @@
 """The notebook's face of a model: `Loop`, every stage as a method, and its parts by attribute."""
 
-from tuneloop.acting import whoever_acts
 from tuneloop.loop.loop import Loop
 
-__all__ = ["Loop", "whoever_acts"]
+__all__ = ["Loop"]

@@ -148,4 +148,11 @@ def _checked(row: sa.Row[Any]) -> Bundle:
             f"The manifest of bundle {short(row.id)} does not match its id.",
             remedy="The records store was changed by hand or damaged: restore it from a backup.",
         )
-    return record_of(Bundle, row, manifest=Manifest.of(row.manifest))
+    try:
+        manifest = Manifest.of(row.manifest)
+    except (TypeError, AttributeError) as e:
+        raise CorruptArtifactError(
+            f"The manifest of bundle {short(row.id)} is none: a part is no object.",
+            remedy="The records store was changed by hand or damaged: restore it from a backup.",
+        ) from e
+    return record_of(Bundle, row, manifest=manifest)

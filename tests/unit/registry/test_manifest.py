@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 
 from live_desk import make_loop
 from tuneloop.cli import main as cli
+from tuneloop.errors import CorruptArtifactError
+from tuneloop.hashing import digest_json
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.manifest import PARTS, Evaluated, Manifest, Part, Serving
 from tuneloop.storage import tables
@@ -123,3 +125,12 @@ def test_two_bundles_differ_in_what_their_manifests_say(workspace: Workspace) ->
     changed = {one["key"]: (one["before"], one["after"]) for one in old}
     assert changed["evaluation.production"] == (None, "b" * 64)
     assert changed["routing.rollout"][0] == "all at once after gates"
+
+
+def test_a_row_whose_part_is_no_object_is_told_as_damage(workspace: Workspace) -> None:
+    manifest = {"model": "desk", "serving": None}
+    row = {"id": digest_json(manifest), "model": "desk", "manifest": manifest}
+    with workspace.records.begin() as tx:
+        tx.execute(sa.insert(tables.bundles).values(**row, created_at=workspace.now()))
+    with pytest.raises(CorruptArtifactError, match="a part is no object"):
+        bundles.listing(workspace, model="desk")
