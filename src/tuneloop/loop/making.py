@@ -39,7 +39,6 @@ class Making(Held):
         Raises:
             DataError: the sources cannot be used, or too little is left of them.
         """
-
         return preparing.prepare(self.project)
 
     def dataset(self, reference: str = LATEST) -> DatasetVersion:
@@ -48,12 +47,10 @@ class Making(Held):
         Raises:
             UsageError: none, or more than one, is meant.
         """
-
         return versions.load(self.workspace, self.model.name, reference)
 
     def dataset_versions(self) -> list[DatasetVersion]:
         """All versions of this model, the newest first."""
-
         return versions.list_versions(self.workspace, self.model.name)
 
     def quarantined(self, version: DatasetVersion) -> list[dict[str, Any]]:
@@ -62,12 +59,10 @@ class Making(Held):
         Raises:
             CorruptArtifactError: the stored bytes have changed.
         """
-
         return versions.read_left_out(self.workspace, version)
 
     def held_out(self, version: DatasetVersion) -> HeldOut:
         """The held-out cases of a version against the gates of the model file as it is now."""
-
         return held_out.held_out(self.project, version)
 
     def dataset_diff(self, before: str, after: str) -> DatasetDiff:
@@ -76,7 +71,6 @@ class Making(Held):
         Raises:
             UsageError: none, or more than one, is meant by a name.
         """
-
         return diff.diff(self.workspace, self.dataset(before), self.dataset(after))
 
     # Stage 2: train
@@ -104,7 +98,6 @@ class Making(Held):
 
     def training_runs(self) -> list[TrainingRun]:
         """All runs of this model, the newest first."""
-
         return runs.listing(self.workspace, self.model.name)
 
     def training_run(self, reference: str = LATEST) -> TrainingRun:
@@ -125,7 +118,6 @@ class Making(Held):
             GateError: a file diverges from the step before beyond its bound.
             EvaluationError: a server does not answer, or a gate or suite cannot be understood.
         """
-
         return candidate.make_candidate(self.project, dataset, run)
 
     def evaluate_bundle(self, reference: str) -> Evaluation:
@@ -135,7 +127,6 @@ class Making(Held):
             UsageError: no bundle, or more than one, is meant.
             EvaluationError: a server does not answer, or a gate or suite cannot be understood.
         """
-
         return candidate.evaluate_bundle(self.project, self.project.bundle(reference))
 
     def export(
@@ -155,7 +146,6 @@ class Making(Held):
 
     def evaluations(self) -> list[Evaluation]:
         """All evaluations of this model, the newest first."""
-
         return evaluations.find_all(self.workspace, model=self.model.name)
 
     def evaluation(self, reference: str = LATEST) -> Evaluation:
@@ -173,5 +163,4 @@ class Making(Held):
         Raises:
             EvaluationError: it is not finished.
         """
-
         return evaluations.read_report(self.workspace, evaluation)

@@ -43,7 +43,6 @@ class Releasing(Held):
             UsageError: none, or more than one, is meant.
             CorruptArtifactError: the stored manifest does not match its id.
         """
-
         return self.project.bundle(reference)
 
     def bundles(self) -> list[Bundle]:
@@ -84,7 +83,6 @@ class Releasing(Held):
             UsageError: no bundle, or more than one, is meant.
             GateError: its gates did not pass, or the smoke test fails; production is unchanged.
         """
-
         found = self.bundle(bundle) if isinstance(bundle, str) else bundle
         return candidate.deploy(self.project, found, reason=reason)
 
@@ -96,7 +94,6 @@ class Releasing(Held):
             UsageError: nothing is in production, or nothing is being served.
             BusyError: a rollout is under way.
         """
-
         found = self.bundle(bundle) if isinstance(bundle, str) else bundle
         return candidate.roll_out(self.project, found)
 
@@ -106,12 +103,10 @@ class Releasing(Held):
         Raises:
             UsageError: none, or more than one, is meant.
         """
-
         return rollouts.find(self.workspace, self.model.name, reference)
 
     def rollouts(self) -> list[Rollout]:
         """All rollouts of this model, the newest first."""
-
         return rollouts.listing(self.workspace, self.model.name)
 
     def steer_rollout(
@@ -124,7 +119,6 @@ class Releasing(Held):
             GateError: it cannot go on, since somebody rejected the candidate.
             ConflictError: it was moved meanwhile.
         """
-
         return controller.steer(
             self.workspace, self.model.name, command, actor=self.actor, reason=reason
         )
@@ -141,7 +135,6 @@ class Releasing(Held):
             ConflictError: another bundle than `expected` is in production; nothing changed.
             DeploymentError: its server fails, and `force` is not set; nothing changed.
         """
-
         return release.roll_back(
             self.workspace,
             model=self.model.name,
@@ -163,7 +156,6 @@ class Releasing(Held):
             UsageError: nothing is in production, or nothing that it answered was captured.
             DeploymentError: the bundle's server does not come up.
         """
-
         return backtesting.backtest(self.project, self.bundle(bundle), since=since, limit=limit)
 
     def bench(
@@ -185,7 +177,6 @@ class Releasing(Held):
             EvaluationError: `gate`, and one of them cannot be understood.
             DeploymentError: a server does not come up.
         """
-
         found = self.bundle(bundle)
         if gate:
             return benching.gate(self.project, found, against=against)
@@ -204,7 +195,6 @@ class Releasing(Held):
             UsageError: nothing is being served, or there is no previous bundle.
             DeploymentError: a switch does not take effect.
         """
-
         url = up.gateway_url(self.workspace)
         if url is None:
             raise UsageError("Nothing is being served.", remedy="Start it with: tuneloop up -d")
@@ -234,7 +224,6 @@ class Releasing(Held):
             BusyError: it is running already.
             DeploymentError: a server does not come up.
         """
-
         endpoints.take_over_settings(self.workspace, model=self.model, actor=self.actor)
         up.serve_until_told(
             self.workspace,
@@ -253,7 +242,6 @@ class Releasing(Held):
             BusyError: it is running already.
             DeploymentError: it is not ready in time; it is stopped again.
         """
-
         flags = [f"--set={flag}" for flag in self.model_file.overrides]
         arguments = ["-f", str(self.model_file.path), *flags]
         return up.start_detached(
@@ -262,10 +250,8 @@ class Releasing(Held):
 
     def down(self) -> bool:
         """Stop serving; whether it was running."""
-
         return up.stop(self.workspace)
 
     def status(self) -> Status:
         """What is live, since when, is it healthy, what next."""
-
         return status.status(self.workspace, self.model, gateway_url=up.gateway_url(self.workspace))

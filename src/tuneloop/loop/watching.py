@@ -37,7 +37,6 @@ class Watching(Held):
         Raises:
             BusyError: another process has been moving the captured traffic for a minute.
         """
-
         return self.project.ingest()
 
     def monitor(self, *, only: Collection[str] | None = None) -> list[Measurement]:
@@ -68,7 +67,6 @@ class Watching(Held):
 
     def alerts(self, *, all_: bool = False) -> list[Alert]:
         """Alerts that are not resolved, or all, the newest first."""
-
         return alerts.listing(self.workspace, self.model.name, unresolved_only=not all_)
 
     def alert_events(self, alert: str) -> list[AlertEvent]:
@@ -81,7 +79,6 @@ class Watching(Held):
         Raises:
             UsageError: there is no such alert, or it is resolved.
         """
-
         alerts.acknowledge(self.workspace, alert, actor=self.actor)
 
     def prune(self, *, older_than: timedelta | None = None, dry_run: bool = False) -> Pruned:
@@ -90,7 +87,6 @@ class Watching(Held):
         Raises:
             UsageError: neither says how long it is kept.
         """
-
         return retention.prune(
             self.workspace,
             model=self.model.name,
@@ -156,5 +152,4 @@ class Watching(Held):
             BusyError: another cycle of this model is running.
             TuneloopError: a step failed; production is unchanged, the next call continues.
         """
-
         return run_cycle(self.project, reason=reason, force=force)
