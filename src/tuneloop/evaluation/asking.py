@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -53,6 +53,20 @@ def ask_everybody(
         if last is not None:
             results[last] = alongside.result()
     return results, again
+
+
+def notes_on_latency(labels: Iterable[str], *, ask_again: bool, beside: bool) -> list[str]:
+    """What a reader must know of latencies that were measured while somebody else was asked.
+
+    `labels`: of all subjects; the other parameters as of `ask_everybody`.
+    """
+    others = [label for label in labels if label != CANDIDATE]
+    if not beside or not others or (len(others) == 1 and not ask_again):
+        return []
+    return [
+        f"{' and '.join(others)} may have been asked while another server was: their latency is "
+        f"not to be compared with the {CANDIDATE}'s, which was asked alone"
+    ]
 
 
 def _results(

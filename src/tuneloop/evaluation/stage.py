@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from tuneloop.errors import EvaluationError
 from tuneloop.evaluation import gates
-from tuneloop.evaluation.asking import AskAgain, ask_everybody
+from tuneloop.evaluation.asking import AskAgain, ask_everybody, notes_on_latency
 from tuneloop.evaluation.comparison import Comparison, can_compare, compare, standing
 from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.readable_report import Report
@@ -132,6 +132,7 @@ def evaluate(
                 notes=[
                     *notes,
                     *_differences(plan, subjects),
+                    *notes_on_latency(subjects, ask_again=ask_again is not None, beside=beside),
                     *_remarks(plan, results[CANDIDATE][0]),
                 ],
             )

@@ -87,6 +87,11 @@ def test_the_candidate_is_asked_alone_and_the_base_beside_production(
     assert targets["candidate"].beside == set()
     assert targets["production"].beside == ({"base"} if beside else set())
     assert list(done.figures["comparisons"]) == ["production", "base"]
+    notes = stage.read_report(workspace, done).as_json()["notes"]
+    told = [note for note in notes if "their latency is not to be compared" in note]
+    assert [note.partition(" may ")[0] for note in told] == (
+        ["production and base"] if beside else []
+    )
 
 
 def test_the_candidate_is_asked_again_while_the_base_is(workspace: Workspace) -> None:
