@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from tuneloop.errors import DeploymentError
 
 _KEPT_LINES = 400
 _SHOWN_LINES = 12
+_DONE_BYTES = 16
 
 
 def run_child(
@@ -99,12 +101,14 @@ class Child:
         """
         process = self._started()
         lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        done = secrets.token_hex(_DONE_BYTES)
+        order = {"module": module, "arguments": list(arguments), "done": done}
         assert process.stdin is not None and process.stdout is not None
         try:
-            process.stdin.write(json.dumps({"module": module, "arguments": list(arguments)}) + "\n")
+            process.stdin.write(json.dumps(order) + "\n")
             process.stdin.flush()
             for line in process.stdout:
-                if line.rstrip() == child_process.DONE:
+                if line.rstrip() == done:
                     return
                 lines.append(line.rstrip())
                 on_line(line)
