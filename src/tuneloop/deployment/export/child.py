@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -113,7 +113,8 @@ class Child:
                 lines.append(line.rstrip())
                 on_line(line)
         except BrokenPipeError:
-            pass  # it died between two steps; its exit code says how
+            # It died between two steps: its exit code says how, its last words perhaps why.
+            lines.extend(line.rstrip() for line in process.stdout)
         except BaseException:
             process.kill()
             self.stop()
@@ -126,7 +127,8 @@ class Child:
         if process is None:
             return 0
         assert process.stdin is not None and process.stdout is not None
-        process.stdin.close()
+        with suppress(BrokenPipeError):  # an order that it never read
+            process.stdin.close()
         process.stdout.close()
         return process.wait()
 
