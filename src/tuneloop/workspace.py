@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from tuneloop.storage.records import Records
 from tuneloop.storage.traffic import Traffic
 
 FOLDER = ".tuneloop"
+_OWNER_ONLY = 0o700
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 def _utc_now() -> datetime:
@@ -85,17 +88,29 @@ class Workspace:
         so that no workspace makes it again.
 
         It is below TUNELOOP_CACHE, else the user's cache folder. A workspace goes on with its own
-        where it has one from an earlier release, or where there is no such place.
+        where it has one from an earlier release, or where there is no place that only this user
+        can write.
+
+        Raises:
+            StoreError: TUNELOOP_CACHE names a folder that cannot be used.
         """
         own = self.root / "cache" / name
         if own.is_dir():
             return own
         try:
             path = user_cache() / name
-            path.mkdir(parents=True, exist_ok=True)
-        except (OSError, RuntimeError):  # a home that is not there or not ours to write
+        except RuntimeError:  # the user has no home
             return self.folder(f"cache/{name}")
-        return path if os.access(path, os.W_OK) else self.folder(f"cache/{name}")
+        unusable = _kept_from(path)
+        if unusable is None:
+            return path
+        if chosen := os.environ.get("TUNELOOP_CACHE"):
+            raise StoreError(
+                f"TUNELOOP_CACHE is {chosen}, which cannot be used: {unusable}.",
+                remedy="Set it to the whole path of a folder that belongs to you and that only you "
+                "can write (chmod go-w), or unset it.",
+            )
+        return self.folder(f"cache/{name}")
 
     @contextmanager
     def exclusive(self, name: str, *, doing: str) -> Iterator[None]:
@@ -134,3 +149,27 @@ def user_cache() -> Path:
         return Path(chosen)
     usual = os.environ.get("XDG_CACHE_HOME")
     return (Path(usual) if usual else Path.home() / ".cache") / "tuneloop"
+
+
+def _kept_from(path: Path) -> str | None:
+    """Make a folder in the user's cache; what keeps it from being used, where something does.
+
+    What is found there is trained on and served, and a digest that lies beside it proves it to
+    nobody who could have written both.
+    """
+    if not path.is_absolute():
+        return "it is not an absolute path"
+    level = path
+    try:
+        for level in (*reversed(path.parents), path):
+            if not level.is_dir():
+                level.mkdir(mode=_OWNER_ONLY, exist_ok=True)
+        for level in (path.parent, path):
+            found = level.stat()
+            if found.st_uid != os.geteuid():
+                return f"{level} belongs to another user (uid {found.st_uid})"
+            if found.st_mode & _WRITABLE_BY_OTHERS:
+                return f"others can write {level} (mode {stat.S_IMODE(found.st_mode):04o})"
+    except OSError as e:
+        return f"{level} cannot be made or read ({e.strerror})"
+    return None if os.access(path, os.W_OK) else f"{path} cannot be written"

@@ -41,7 +41,7 @@ def dequantised_folder(file: Path, *, content_digest: str, cache: Path, progress
     folder = cache / f"gguf-{short(content_digest)}"
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / f"{folder.name}.lock"):
-        if _is_whole(folder):
+        if _is_whole(folder, content_digest):
             return folder
         partial = cache / f"{folder.name}.partial"
         shutil.rmtree(partial, ignore_errors=True)
@@ -211,12 +211,21 @@ def _run_child(file: Path, output: Path, needed_bytes: int) -> None:
     )
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_whole(folder: Path, content_digest: str) -> bool:
+    """Whether a folder was made from a file of this digest, and holds what was made and no more."""
     try:
         manifest = json.loads((folder / _MANIFEST).read_text("utf-8"))
-        return all(digest_file(folder / name) == d for name, d in manifest["files"].items())
-    except (OSError, ValueError, KeyError):
-        return False
+        present = {file.name for file in folder.iterdir()} - {_MANIFEST}
+        match manifest:
+            case {"gguf": str(gguf), "files": dict(files)} if files:
+                return (
+                    gguf == content_digest
+                    and files.keys() == present
+                    and all(digest_file(folder / name) == files[name] for name in present)
+                )
+    except (OSError, ValueError, RecursionError):
+        pass
+    return False
 
 
 def _write_manifest(folder: Path, content_digest: str) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tuneloop.deployment.export.base import BaseFile, base_file
 from tuneloop.deployment.export.llama_cpp import find_converter
+from tuneloop.errors import DeploymentError
 from tuneloop.hashing import digest_file
 from tuneloop.progress import Silent
 from tuneloop.registry.base_model import BaseModel, resolve_base
@@ -69,6 +72,34 @@ def test_a_damaged_file_is_made_again(base: BaseModel, made: BaseFile) -> None:
     assert digest_file(made.path) == made.digest
     made.path.unlink()
     assert again(base, cache) == (made, 1)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda manifest: {},
+        lambda manifest: [],
+        lambda manifest: {"digest": manifest["digest"]},
+        lambda manifest: {"decided_by": manifest["decided_by"]},
+        lambda manifest: {**manifest, "digest": 1},
+        lambda manifest: {**manifest, "decided_by": {**manifest["decided_by"], "base": "other"}},
+        lambda manifest: {**manifest, "decided_by": {**manifest["decided_by"], "converter": "9"}},
+        lambda manifest: {**manifest, "decided_by": list(manifest["decided_by"])},
+    ],
+)
+def test_so_is_one_that_does_not_say_that_it_was_made_of_this(
+    base: BaseModel,
+    made: BaseFile,
+    tmp_path: Path,
+    spoil: Callable[[dict[str, Any]], object],
+) -> None:
+    cache = shutil.copytree(made.path.parent.parent, tmp_path / "cache")
+    gone = replace(base, folder=tmp_path / "gone")
+    assert again(gone, cache)[1] == 0
+    manifest = cache / made.path.parent.name / "base.json"
+    manifest.write_text(json.dumps(spoil(json.loads(manifest.read_text()))))
+    with pytest.raises(DeploymentError, match="gone"):  # what it would be made of
+        again(gone, cache)
 
 
 def test_so_is_one_of_an_older_workspace(base: BaseModel, made: BaseFile, tmp_path: Path) -> None:

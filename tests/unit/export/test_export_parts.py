@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -80,6 +81,60 @@ def test_steps_of_one_child_share_an_interpreter_until_one_fails(
         assert "cannot write c" in caught.value.message
         assert run(child, "d") != first
     assert not Path(f"/proc/{first}").exists()
+
+
+def test_a_child_that_died_between_two_steps_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "step_of_a_test.py").write_text(STEP)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    heard: list[str] = []
+
+    def run(child: Child) -> int:
+        heard.clear()
+        child.run(
+            "step_of_a_test", ["a"], doing="The step", writes=tmp_path / "x", needed_bytes=0,
+            on_line=heard.append,
+        )  # fmt: skip
+        return int(heard[0])
+
+    with Child() as child:
+        first = run(child)
+        os.kill(first, signal.SIGKILL)
+        os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
+        with pytest.raises(DeploymentError, match=r"The step failed \(killed, often for lack of"):
+            run(child)
+        assert run(child) != first
+
+
+ECHO = r"""
+import builtins, pathlib, sys
+def work(file):
+    said, tell = pathlib.Path(file), print
+    if said.exists():
+        sys.stdout.write(said.read_text() + "\nwhat comes behind it\n")
+    def kept(text, **how):
+        said.write_text(text)
+        tell(text, **how)
+    builtins.print = kept
+"""
+
+
+def test_a_step_is_not_ended_by_what_ended_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A base may hold any text, and the converter prints its chat template."""
+    (tmp_path / "echo_of_a_test.py").write_text(ECHO)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    heard: list[str] = []
+    with Child() as child:
+        for _ in range(2):
+            child.run(
+                "echo_of_a_test", [str(tmp_path / "said")], doing="The step",
+                writes=tmp_path / "x", needed_bytes=0, on_line=heard.append,
+            )  # fmt: skip
+    assert (tmp_path / "said").read_text().strip()
+    assert "what comes behind it\n" in heard
 
 
 LIMITED_COPY = """

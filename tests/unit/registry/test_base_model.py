@@ -8,12 +8,14 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tuneloop.errors import BaseModelError
+from tuneloop.hashing import digest_file, short
 from tuneloop.progress import Silent
 from tuneloop.registry import base_model
 from tuneloop.registry.base_model import BaseModel, check_base, resolve_base, verify_base
@@ -290,3 +292,86 @@ def test_an_architecture_may_have_two_names(tmp_path: Path) -> None:
         gguf_file(tmp_path / "q.gguf", architecture="qwen2moe"),
         model_folder(tmp_path / "q", model_type="qwen2_moe"),
     )
+
+
+def dequantised(file: Path, cache: Path) -> Path:
+    """A folder as a release has left it, and nothing of a model in it."""
+    content = digest_file(file)
+    folder = cache / f"gguf-{short(content)}"
+    folder.mkdir(parents=True)
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).write_text(name)
+    files = {made.name: digest_file(made) for made in folder.iterdir()}
+    (folder / "base.json").write_text(json.dumps({"gguf": content, "files": files}))
+    return folder
+
+
+def test_a_dequantised_folder_is_used_as_it_was_made(tmp_path: Path) -> None:
+    (tmp_path / "base.gguf").write_bytes(b"GGUF")
+    folder = dequantised(tmp_path / "base.gguf", tmp_path / "cache")
+    assert found(tmp_path / "base.gguf", tmp_path).folder == folder
+
+
+def no_files(manifest: dict[str, Any], folder: Path) -> object:
+    return {**manifest, "files": {}}
+
+
+def of_another_gguf(manifest: dict[str, Any], folder: Path) -> object:
+    return {**manifest, "gguf": digest_file(folder / "config.json")}
+
+
+def of_no_gguf(manifest: dict[str, Any], folder: Path) -> object:
+    return {"files": manifest["files"]}
+
+
+def with_another_file(manifest: dict[str, Any], folder: Path) -> object:
+    (folder / "adapter_config.json").write_text("{}")
+    return manifest
+
+
+def without_a_file(manifest: dict[str, Any], folder: Path) -> object:
+    (folder / "config.json").unlink()
+    return manifest
+
+
+def with_another_folder(manifest: dict[str, Any], folder: Path) -> object:
+    (folder / "more").mkdir()
+    return {**manifest, "files": {**manifest["files"], "more": "0"}}
+
+
+def a_changed_file(manifest: dict[str, Any], folder: Path) -> object:
+    (folder / "config.json").write_text("{}")
+    return manifest
+
+
+def a_list(manifest: dict[str, Any], folder: Path) -> object:
+    return []
+
+
+def a_list_of_files(manifest: dict[str, Any], folder: Path) -> object:
+    return {**manifest, "files": list(manifest["files"])}
+
+
+def a_number_of_files(manifest: dict[str, Any], folder: Path) -> object:
+    return {**manifest, "files": 2}
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        *(no_files, of_another_gguf, of_no_gguf, with_another_file, without_a_file),
+        *(with_another_folder, a_changed_file, a_list, a_list_of_files, a_number_of_files),
+    ],
+)
+def test_a_dequantised_folder_that_is_not_what_was_made_is_made_again(
+    tmp_path: Path, spoil: Callable[[dict[str, Any], Path], object]
+) -> None:
+    """Weights that the file does not have would be trained on in its name."""
+    file = tmp_path / "base.gguf"
+    file.write_bytes(b"GGUF, and no more")
+    folder = dequantised(file, tmp_path / "cache")
+    manifest = json.loads((folder / "base.json").read_text())
+    (folder / "base.json").write_text(json.dumps(spoil(manifest, folder)))
+    with pytest.raises(BaseModelError, match="not a complete GGUF file"):  # it is looked into
+        found(file, tmp_path)
+    assert not folder.exists()

@@ -10,7 +10,6 @@ No copy of the weights is kept beside them: the base's own folder is what is con
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,7 +70,7 @@ def _made(base: BaseModel, form: str, cache: Path, progress: Progress) -> BaseFi
 
 
 def _found(base: BaseModel, form: str, cache: Path) -> BaseFile | None:
-    """The file, if it is there with the bytes that were made."""
+    """The file, if it is there with the bytes that were made, and made of this."""
     found = _known(base, form, cache)
     try:
         return found if found and digest_file(found.path) == found.digest else None
@@ -85,7 +84,11 @@ def _known(base: BaseModel, form: str, cache: Path) -> BaseFile | None:
         manifest = json.loads(target.with_name(_MANIFEST).read_text("utf-8"))
     except (OSError, ValueError):
         return _of_an_older_workspace(base, form, cache)
-    return BaseFile(path=target, digest=manifest["digest"])
+    match manifest:
+        case {"decided_by": dict(decided), "digest": str(digest)}:
+            if decided == _decided_by(base, form):
+                return BaseFile(path=target, digest=digest)
+    return None
 
 
 def _of_an_older_workspace(base: BaseModel, form: str, cache: Path) -> BaseFile | None:
@@ -104,6 +107,6 @@ def _target(base: BaseModel, form: str, cache: Path) -> Path:
     return cache / short(digest_json(_decided_by(base, form))) / form_of(form).file
 
 
-def _decided_by(base: BaseModel, form: str) -> Mapping[str, Any]:
+def _decided_by(base: BaseModel, form: str) -> dict[str, Any]:
     """Everything that decides the bytes of a form."""
     return {"base": base.digest, "name": _NAME, "form": form, **tools([form_of(form)])}

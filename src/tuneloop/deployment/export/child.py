@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,6 +21,7 @@ from tuneloop.errors import DeploymentError
 
 _KEPT_LINES = 400
 _SHOWN_LINES = 12
+_DONE_BYTES = 16
 
 
 def run_child(
@@ -99,17 +101,20 @@ class Child:
         """
         process = self._started()
         lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        done = secrets.token_hex(_DONE_BYTES)
+        order = {"module": module, "arguments": list(arguments), "done": done}
         assert process.stdin is not None and process.stdout is not None
         try:
-            process.stdin.write(json.dumps({"module": module, "arguments": list(arguments)}) + "\n")
+            process.stdin.write(json.dumps(order) + "\n")
             process.stdin.flush()
             for line in process.stdout:
-                if line.rstrip() == child_process.DONE:
+                if line.rstrip() == done:
                     return
                 lines.append(line.rstrip())
                 on_line(line)
         except BrokenPipeError:
-            pass  # it died between two steps; its exit code says how
+            # It died between two steps: its exit code says how, its last words perhaps why.
+            lines.extend(line.rstrip() for line in process.stdout)
         except BaseException:
             process.kill()
             self.stop()
@@ -122,7 +127,8 @@ class Child:
         if process is None:
             return 0
         assert process.stdin is not None and process.stdout is not None
-        process.stdin.close()
+        with suppress(BrokenPipeError):  # an order that it never read
+            process.stdin.close()
         process.stdout.close()
         return process.wait()
 

@@ -1,9 +1,9 @@
 """The child process that `child.Child` gives its steps to, one order a line on standard input.
 
-`python -m tuneloop.deployment.export.child_process`. An order names a module and the arguments of
-its function `work`; `DONE` on a line of its own says that it came to its end. A step that fails
-takes the process with it, and what it printed says why. It ends when its input does: with its
-parent.
+`python -m tuneloop.deployment.export.child_process`. An order names a module, the arguments of
+its function `work`, and what on a line of its own says that it came to its end: a new one each
+time, for a step may print what a base says, and no base can know it. A step that fails takes the
+process with it, and what it printed says why. It ends when its input does: with its parent.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ import os
 import sys
 from pathlib import Path
 
-DONE = "\x1etuneloop: step done"
-
 
 def main() -> None:
     """Work off the orders of standard input."""
@@ -27,7 +25,7 @@ def main() -> None:
         importlib.import_module(order["module"]).work(*order["arguments"])
         gc.collect()  # the weights of one step are no burden to the next
         sys.stderr.flush()
-        print(f"\n{DONE}", flush=True)  # a progress bar may have left its line open
+        print(f"\n{order['done']}", flush=True)  # a progress bar may have left its line open
 
 
 if __name__ == "__main__":
