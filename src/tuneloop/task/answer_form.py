@@ -119,6 +119,8 @@ def schema_check(definition: dict[str, Any]) -> Check:
             ) from e
         except RecursionError:
             return Fault(rule="schema", detail="nested too deeply for the task's output schema")
+        except OverflowError:  # `multipleOf` divides, and a division of integers makes a float
+            return Fault(rule="schema", detail="holds a number too large to check")
         if broken is None:
             return None
         where = ".".join(map(str, broken.absolute_path))

@@ -91,6 +91,18 @@ def test_an_answer_that_exhausts_a_recursive_schema_breaks_it_and_ends_nothing()
     assert fault is not None and "nested too deeply" in fault.detail
 
 
+def test_an_answer_with_a_number_too_large_to_check_breaks_the_form_and_ends_nothing() -> None:
+    schema = {"properties": {"x": {"multipleOf": 0.01}}}
+    assert all(verdicts('{"x": 1000}', output_schema=schema).values())
+    answer = '{"x": 1%s}' % ("0" * 310)
+    assert not any(verdicts(answer, output_schema=schema).values())
+    fault = schema_check(schema)(answer)
+    assert fault is not None and (fault.rule, fault.detail) == (
+        "schema",
+        "holds a number too large to check",
+    )
+
+
 def test_a_schema_is_checked_before_it_is_used() -> None:
     with pytest.raises(ModelFileError, match="not a valid JSON Schema"):
         schema_check({"type": "objekt"})
