@@ -108,6 +108,48 @@ def test_a_schema_is_checked_before_it_is_used() -> None:
         schema_check({"type": "objekt"})
 
 
+def nested(depth: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {}
+    for _ in range(depth):
+        schema = {"properties": {"x": schema}}
+    return schema
+
+
+@pytest.mark.parametrize(
+    ("schema", "found"),
+    [
+        ({"$schema": ["x"]}, "is not of type 'string'"),
+        ({"$schema": {}}, "is not of type 'string'"),
+        ({"properties": {"x": {"$schema": ["x"]}}}, "is not of type 'string'"),
+        (nested(400), "nested too deeply"),
+    ],
+)
+def test_whatever_is_wrong_with_a_schema_is_an_error_of_the_model_file(
+    schema: dict[str, Any], found: str
+) -> None:
+    with pytest.raises(ModelFileError, match=f"not a valid JSON Schema: .*{found}"):
+        schema_check(schema)
+
+
+@pytest.mark.parametrize(
+    ("reference", "target"),
+    [
+        ("#/properties/y/enum", ["a"]),
+        ("#/properties/y/enum/0", ["a"]),
+        ("#/properties/y/enum/zero", ["a"]),
+        ("#/properties/y/enum/0", [{"type": "objekt"}]),
+        ("#/properties/y/enum/0", [{"pattern": "("}]),
+        ("#/properties/y/enum/0", [{"$schema": ["x"]}]),
+    ],
+)
+def test_a_reference_to_what_is_no_schema_is_an_error_of_the_model_file(
+    reference: str, target: list[Any]
+) -> None:
+    check = schema_check({"properties": {"x": {"$ref": reference}, "y": {"enum": target}}})
+    with pytest.raises(ModelFileError, match="cannot be applied"):
+        check('{"x": "1"}')
+
+
 def test_what_is_no_json_object_is_none() -> None:
     assert json_object(' {"a": 1}') == {"a": 1}
     for text in ("", "a", "[1]", '{"a": NaN}', '{"a": 1', '{"a": ' * 100_000):
