@@ -146,6 +146,34 @@ def test_rows_in_no_form_say_why(row: dict[str, Any], reason: str) -> None:
     caught.value.detail.encode()
 
 
+LABELS = ("target", "label", "category", "intent")
+
+
+@pytest.mark.parametrize("column", LABELS)
+def test_what_a_conversation_is_about_is_not_its_answer(column: str) -> None:
+    row = {**chat(("user", "q")), column: "refund"}
+    with pytest.raises(FormError, match=f"'{column}' is not taken for its answer") as caught:
+        recognise(row)
+    assert caught.value.reason == "no_answer"
+    case = recognise_case(row)
+    assert (case.messages[-1].content, case.expected) == ("q", None)
+    declared = ColumnSettings(prompt="messages", answer=column)
+    assert recognise(row, declared).completion == recognise_case(row, declared).expected == "refund"
+    # Beside a prompt it is the answer, and beside both it is a tag.
+    assert recognise({"prompt": "q", column: "refund"}).completion == "refund"
+    assert recognise_case({"prompt": "q", column: "refund"}).expected == "refund"
+    both = recognise({**row, "response": "a"})
+    assert (both.completion, both.tags) == ("a", {column: "refund"})
+
+
+@pytest.mark.parametrize("column", [name for name in ANSWER_COLUMNS if name not in LABELS])
+def test_an_answer_stands_beside_its_conversation(column: str) -> None:
+    row = {**chat(("user", "q")), column: "a", "intent": "refund"}
+    draft = recognise(row)
+    assert (draft.completion, draft.tags) == ("a", {"intent": "refund"})
+    assert recognise_case(row).expected == "a"
+
+
 def test_short_scalar_columns_become_tags() -> None:
     row = {
         "prompt": "q",
