@@ -289,13 +289,22 @@ def _checked_prompt(messages: tuple[Message, ...]) -> tuple[Message, ...]:
 def _answer(value: Any, column: str) -> str:
     """The answer's text; JSON values are written as JSON, a list of one message as its text."""
     if isinstance(value, dict):
-        return json.dumps(value, ensure_ascii=False)
+        return _as_json(value, column)
     if isinstance(value, list):
         messages = _messages(value, column)
         if len(messages) != 1 or messages[0].role != "assistant":
             raise FormError("wrong_type", f"{column} must hold one assistant message")
         return messages[0].content
     return _text(value, column)
+
+
+def _as_json(value: dict[str, Any], column: str) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        raise FormError("wrong_type", f"{column} is nested too deeply to be written") from None
+    except (TypeError, ValueError) as e:  # a reader may give more than JSON can hold, e.g. dates
+        raise FormError("wrong_type", f"{column} cannot be written as JSON: {e}") from None
 
 
 def _text(value: Any, where: str) -> str:
@@ -333,9 +342,10 @@ def _tags(value: Mapping[str, Any], used: set[str]) -> dict[str, str]:
     tags = {}
     for key, item in candidates.items():
         text = _tag_text(item)
+        name = str(key)
         if text:
-            _check_text(key + text)
-            tags[str(key)] = text
+            _check_text(name + text)
+            tags[name] = text
     return tags
 
 

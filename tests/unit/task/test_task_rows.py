@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -184,6 +185,37 @@ def test_short_scalar_columns_become_tags() -> None:
         "list": [1],
     }
     assert recognise(row).tags == {"month": "2", "new": "true"}
+
+
+def test_a_tag_may_have_a_name_that_is_no_text() -> None:
+    """YAML, Parquet and readers of others have keys that JSON has not."""
+    row: dict[Any, Any] = {"prompt": "q", "completion": "a", 2: "b", "tags": {1: "x", None: "y"}}
+    assert recognise(row).tags == {"2": "b", "1": "x", "None": "y"}
+
+
+def nested(depth: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("answer", "detail"),
+    [
+        (nested(20_000), "completion is nested too deeply"),
+        ({"when": date(2026, 11, 29)}, "completion cannot be written as JSON"),
+        ({("a", "b"): 1}, "completion cannot be written as JSON"),
+    ],
+)
+def test_an_answer_that_cannot_be_written_is_a_row_that_is_left_out(
+    answer: dict[Any, Any], detail: str
+) -> None:
+    row = {"prompt": "q", "completion": answer}
+    for read in (recognise, recognise_case):
+        with pytest.raises(FormError, match=detail) as caught:
+            read(row)
+        assert caught.value.reason == "wrong_type"
 
 
 @pytest.mark.parametrize(
