@@ -138,18 +138,29 @@ def _cycles(demo: Path, environment: dict[str, str]) -> list[dict[str, Any]]:
         )  # fmt: skip
         return json.loads(done.stdout)
 
-    runs = {run["id"]: run["record"]["train_seconds"] for run in ask("runs", "list")}
-    cycles = []
-    for cycle in reversed(ask("cycle", "list")):
+    return of_cycles(list(reversed(ask("cycle", "list"))), ask("runs", "list"))
+
+
+def of_cycles(cycles: list[dict[str, Any]], runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The seconds of each cycle, the first one first; a run's count in the first that names it.
+
+    A later cycle that found nothing new to train names the same run, and spent no time on it.
+    """
+    records = {run["id"]: run["record"] for run in runs}
+    rows, counted = [], set()
+    for cycle in cycles:
         steps = {step: made["seconds"] for step, made in cycle["steps"].items()}
-        cycles.append(
+        run = cycle["steps"].get("train", {}).get("run")
+        again = run is None or run in counted
+        counted.add(run)
+        rows.append(
             {
                 "seconds": round(sum(steps.values()), 1),
-                "training_seconds": runs[cycle["steps"]["train"]["run"]],
+                "training_seconds": 0.0 if again else records[run]["train_seconds"],
                 "steps": steps,
             }
         )
-    return cycles
+    return rows
 
 
 if __name__ == "__main__":

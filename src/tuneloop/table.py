@@ -48,7 +48,7 @@ class Extension:
 
         try:
             return EntryPoint(name=self.name, group=self.group, value=self.value).load()
-        except Exception as e:  # a stranger's module may raise anything
+        except (Exception, SystemExit) as e:  # a stranger's module may raise anything
             raise self.error(f"cannot be loaded: {type(e).__name__}: {e}") from e
 
     def error(self, problem: str) -> ExtensionError:

@@ -238,6 +238,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         raise ModelFileError(f"{path}:{line}: not valid YAML: {e.problem}.") from None
     except yaml.YAMLError as e:
         raise ModelFileError(f"{path}: not valid YAML: {e}".replace("\n", " ")) from None
+    except RecursionError:
+        raise ModelFileError(f"{path} is nested too deeply to be read.") from None
     if not isinstance(node, yaml.MappingNode):
         kind = (
             "nothing" if node is None else f"a {type(node).__name__.removesuffix('Node').lower()}"
@@ -293,7 +295,7 @@ def _from_environment(environment: Mapping[str, str]) -> list[tuple[str, Any]]:
 def _yaml_value(text: str) -> Any:
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError):
         return text
 
 

@@ -15,6 +15,7 @@ from typing import Any, Literal, NoReturn
 
 from jsonschema import Draft202012Validator, SchemaError
 from jsonschema.exceptions import best_match
+from jsonschema.protocols import Validator
 from jsonschema.validators import validator_for
 from referencing import Registry
 from referencing.exceptions import Unresolvable
@@ -91,17 +92,19 @@ def form_check(output_schema: dict[str, Any] | None, output_pattern: str | None)
 def schema_check(definition: dict[str, Any]) -> Check:
     """The check of a JSON Schema, which never fetches anything.
 
-    The check itself raises a `ModelFileError` where the schema needs another document.
+    The check itself raises a `ModelFileError` where the schema needs another document, or a `$ref`
+    leads to what is no schema.
 
     Raises:
         ModelFileError: it is not a valid JSON Schema.
     """
-    kind = validator_for(definition, default=Draft202012Validator)
+    kind = _dialect(definition)
     try:
         kind.check_schema(definition)
-    except SchemaError as e:
+    except (SchemaError, RecursionError) as e:
+        found = e.message if isinstance(e, SchemaError) else "it is nested too deeply"
         raise ModelFileError(
-            f"The task's output schema is not a valid JSON Schema: {e.message}.",
+            f"The task's output schema is not a valid JSON Schema: {found}.",
             remedy="Correct `task.output_schema`: https://json-schema.org/understanding-json-schema",
         ) from e
     # An empty registry: a reference to another document is never fetched.
@@ -119,6 +122,13 @@ def schema_check(definition: dict[str, Any]) -> Check:
             ) from e
         except RecursionError:
             return Fault(rule="schema", detail="nested too deeply for the task's output schema")
+        except OverflowError:  # `multipleOf` divides, and a division of integers makes a float
+            return Fault(rule="schema", detail="holds a number too large to check")
+        except Exception as e:  # only what a `$ref` leads to was not checked, and may be anything
+            raise ModelFileError(
+                f"The task's output schema cannot be applied: {type(e).__name__}: {e}.",
+                remedy="Let each `$ref` name a schema, such as `#/$defs/NAME`, and no other value.",
+            ) from e
         if broken is None:
             return None
         where = ".".join(map(str, broken.absolute_path))
@@ -127,6 +137,13 @@ def schema_check(definition: dict[str, Any]) -> Check:
         )
 
     return check
+
+
+def _dialect(definition: dict[str, Any]) -> type[Validator]:
+    """The version of JSON Schema that it names; one that is no text is told by its check."""
+    if not isinstance(definition.get("$schema", ""), str):
+        return Draft202012Validator
+    return validator_for(definition, default=Draft202012Validator)
 
 
 def pattern_check(expression: str) -> Check:

@@ -22,6 +22,9 @@ ANSWER_COLUMNS = (
     "completion", "response", "answer", "output", "assistant", "reply", "target", "expected",
     "label", "category", "intent",
 )  # fmt: skip
+_NAMES_OF_LABELS = frozenset({"target", "label", "category", "intent"})
+"""Beside a prompt they hold its answer; beside a conversation they usually say what it is about."""
+_ANSWERS_TO_A_CHAT = tuple(name for name in ANSWER_COLUMNS if name not in _NAMES_OF_LABELS)
 _CHAT_COLUMNS = ("messages", "conversations", "conversation")
 _ROLES = {
     "system": "system", "user": "user", "assistant": "assistant",
@@ -126,13 +129,13 @@ def _row(value: Mapping[str, Any], columns: ColumnSettings | None) -> Draft | _U
             return _prompt_and_answer(value, declared.prompt, declared.answer)
         why = FormError("no_answer", f"the row has no column {declared.answer!r}")
         return _Unanswered(messages=_prompt(value, declared.prompt)[0], why=why)
-    prompt = _first(PROMPT_COLUMNS, value)
-    answer = _first(ANSWER_COLUMNS, value)
     chat = _chat_column(value)
     if chat is not None and value.get("completion") is not None:
         return _prompt_and_answer(value, chat, "completion")
     if chat is not None:
-        return _chat(value, chat, answer)
+        return _chat(value, chat)
+    prompt = _first(PROMPT_COLUMNS, value)
+    answer = _first(ANSWER_COLUMNS, value)
     if prompt is not None and answer is not None:
         return _prompt_and_answer(value, prompt, answer)
     why = FormError("unknown_form", _nothing_of(value, "prompt" if prompt is None else "answer"))
@@ -146,8 +149,8 @@ def _nothing_of(value: Mapping[str, Any], part: str) -> str:
     return f"no {part} among the columns {columns}; expected messages, or prompt and completion"
 
 
-def _chat(value: Mapping[str, Any], column: str, answer: str | None) -> Draft | _Unanswered:
-    """A conversation that ends with its answer, or stands beside it in another column."""
+def _chat(value: Mapping[str, Any], column: str) -> Draft | _Unanswered:
+    """A conversation that ends with its answer, or stands beside it in a column of that name."""
     messages = _messages(value[column], column)
     if messages[-1].role == "assistant":
         return Draft(
@@ -156,9 +159,14 @@ def _chat(value: Mapping[str, Any], column: str, answer: str | None) -> Draft | 
             tags=_tags(value, {column}),
             form="chat",
         )
+    answer = _first(_ANSWERS_TO_A_CHAT, value)
     if answer is not None:
         return _prompt_and_answer(value, column, answer)
-    why = FormError("no_answer", f"{column} ends with a {messages[-1].role} turn")
+    detail = f"{column} ends with a {messages[-1].role} turn"
+    label = _first(ANSWER_COLUMNS, value)
+    if label is not None:
+        detail += f", and {label!r} is not taken for its answer; data.columns can say that it is"
+    why = FormError("no_answer", detail)
     return _Unanswered(messages=messages, why=why)
 
 
@@ -281,13 +289,22 @@ def _checked_prompt(messages: tuple[Message, ...]) -> tuple[Message, ...]:
 def _answer(value: Any, column: str) -> str:
     """The answer's text; JSON values are written as JSON, a list of one message as its text."""
     if isinstance(value, dict):
-        return json.dumps(value, ensure_ascii=False)
+        return _as_json(value, column)
     if isinstance(value, list):
         messages = _messages(value, column)
         if len(messages) != 1 or messages[0].role != "assistant":
             raise FormError("wrong_type", f"{column} must hold one assistant message")
         return messages[0].content
     return _text(value, column)
+
+
+def _as_json(value: dict[str, Any], column: str) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        raise FormError("wrong_type", f"{column} is nested too deeply to be written") from None
+    except (TypeError, ValueError) as e:  # a reader may give more than JSON can hold, e.g. dates
+        raise FormError("wrong_type", f"{column} cannot be written as JSON: {e}") from None
 
 
 def _text(value: Any, where: str) -> str:
@@ -325,9 +342,10 @@ def _tags(value: Mapping[str, Any], used: set[str]) -> dict[str, str]:
     tags = {}
     for key, item in candidates.items():
         text = _tag_text(item)
+        name = str(key)
         if text:
-            _check_text(key + text)
-            tags[str(key)] = text
+            _check_text(name + text)
+            tags[name] = text
     return tags
 
 

@@ -35,6 +35,7 @@ _WIDEST = 2048
 _HOPELESS = 4.0
 """As many times slower: not looked at any longer."""
 _FILE = "precision.json"
+_NAMES = ("fp32", "bf16", "fp16")
 
 Measure = Callable[[tuple[int, int]], Mapping[str, float]]
 """GFLOP/s of this CPU by precision, for a layer of [out, in]."""
@@ -184,11 +185,24 @@ def began_with(checkpoints: Path, *, device: str) -> Precision | None:
     """What a run with checkpoints began with; None: as the device does.
 
     Earlier versions noted nothing and began in fp32 on a CPU.
+
+    Raises:
+        TrainingError: what the run noted cannot be read.
     """
+    path = checkpoints / _FILE
     try:
-        value = json.loads((checkpoints / _FILE).read_text(encoding="utf-8"))
-        return Precision(name=value["name"], reason=value["reason"], gflops=value["gflops"])
-    except (OSError, ValueError, KeyError, TypeError):
+        value = json.loads(path.read_text(encoding="utf-8"))
+        noted = Precision(name=value["name"], reason=value["reason"], gflops=value["gflops"])
+        if noted.name not in _NAMES:
+            raise ValueError(f"the name is {noted.name!r}")
+    except FileNotFoundError:
         if device == "cuda":
             return None
         return Precision(name="fp32", reason="an earlier version began this run")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as e:
+        raise TrainingError(
+            f"{path} does not say what the run began to compute in: expected a name "
+            f"({', '.join(_NAMES)}), reason and gflops, found {type(e).__name__}: {e}.",
+            remedy=f"Put the file back, or remove {checkpoints}: the run then begins anew.",
+        ) from e
+    return noted

@@ -91,6 +91,7 @@ def test_duplicate_key_names_both_lines(tmp_path: Path) -> None:
         (b"name: [unclosed\n", "not valid YAML"),
         (b"name: \xff\xfe\n", "not UTF-8"),
         (b"name: a\x00b\n", "not valid YAML"),
+        (b"task: " + b"{a: " * 2_000 + b"}" * 2_000, "is nested too deeply to be read"),
     ],
 )
 def test_unreadable_files_are_explained(tmp_path: Path, text: bytes, expected: str) -> None:
@@ -106,6 +107,11 @@ def test_bad_override_is_not_blamed_on_the_file(tmp_path: Path) -> None:
     message = refused(tmp_path, GOOD, overrides=["training.rank=none-such"])
     assert message.startswith("flag: training.rank")
     assert "expected KEY=VALUE" in refused(tmp_path, GOOD, overrides=["training.rank"])
+
+
+def test_an_override_that_is_nested_without_end_is_a_wrong_value(tmp_path: Path) -> None:
+    override = "task.output_schema=" + "{a: " * 2_000 + "}" * 2_000
+    assert "task.output_schema" in refused(tmp_path, GOOD, overrides=[override])
 
 
 def test_a_value_is_blamed_on_who_gave_the_section_that_it_is_in(tmp_path: Path) -> None:

@@ -77,6 +77,7 @@ def test_names_are_known_before_anything_is_imported(
         (MODULE, "acme:AXE", "acme:AXE cannot be loaded: AttributeError"),
         (MODULE, "acme_gone:SAW", "acme_gone:SAW cannot be loaded: ModuleNotFoundError"),
         ("1 / 0", "acme:SAW", "acme:SAW cannot be loaded: ZeroDivisionError: division by zero"),
+        ("raise SystemExit(0)", "acme:SAW", "acme:SAW cannot be loaded: SystemExit: 0"),
         ("SAW = 7", "acme:SAW", "acme:SAW is of the type int; expected Thing"),
         (MODULE.replace('"saw"', '"axe"'), "acme:SAW", "acme:SAW calls itself 'axe'"),
     ],

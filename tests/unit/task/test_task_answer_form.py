@@ -91,9 +91,63 @@ def test_an_answer_that_exhausts_a_recursive_schema_breaks_it_and_ends_nothing()
     assert fault is not None and "nested too deeply" in fault.detail
 
 
+def test_an_answer_with_a_number_too_large_to_check_breaks_the_form_and_ends_nothing() -> None:
+    schema = {"properties": {"x": {"multipleOf": 0.01}}}
+    assert all(verdicts('{"x": 1000}', output_schema=schema).values())
+    answer = '{"x": 1%s}' % ("0" * 310)
+    assert not any(verdicts(answer, output_schema=schema).values())
+    fault = schema_check(schema)(answer)
+    assert fault is not None and (fault.rule, fault.detail) == (
+        "schema",
+        "holds a number too large to check",
+    )
+
+
 def test_a_schema_is_checked_before_it_is_used() -> None:
     with pytest.raises(ModelFileError, match="not a valid JSON Schema"):
         schema_check({"type": "objekt"})
+
+
+def nested(depth: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {}
+    for _ in range(depth):
+        schema = {"properties": {"x": schema}}
+    return schema
+
+
+@pytest.mark.parametrize(
+    ("schema", "found"),
+    [
+        ({"$schema": ["x"]}, "is not of type 'string'"),
+        ({"$schema": {}}, "is not of type 'string'"),
+        ({"properties": {"x": {"$schema": ["x"]}}}, "is not of type 'string'"),
+        (nested(400), "nested too deeply"),
+    ],
+)
+def test_whatever_is_wrong_with_a_schema_is_an_error_of_the_model_file(
+    schema: dict[str, Any], found: str
+) -> None:
+    with pytest.raises(ModelFileError, match=f"not a valid JSON Schema: .*{found}"):
+        schema_check(schema)
+
+
+@pytest.mark.parametrize(
+    ("reference", "target"),
+    [
+        ("#/properties/y/enum", ["a"]),
+        ("#/properties/y/enum/0", ["a"]),
+        ("#/properties/y/enum/zero", ["a"]),
+        ("#/properties/y/enum/0", [{"type": "objekt"}]),
+        ("#/properties/y/enum/0", [{"pattern": "("}]),
+        ("#/properties/y/enum/0", [{"$schema": ["x"]}]),
+    ],
+)
+def test_a_reference_to_what_is_no_schema_is_an_error_of_the_model_file(
+    reference: str, target: list[Any]
+) -> None:
+    check = schema_check({"properties": {"x": {"$ref": reference}, "y": {"enum": target}}})
+    with pytest.raises(ModelFileError, match="cannot be applied"):
+        check('{"x": "1"}')
 
 
 def test_what_is_no_json_object_is_none() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -146,6 +147,34 @@ def test_rows_in_no_form_say_why(row: dict[str, Any], reason: str) -> None:
     caught.value.detail.encode()
 
 
+LABELS = ("target", "label", "category", "intent")
+
+
+@pytest.mark.parametrize("column", LABELS)
+def test_what_a_conversation_is_about_is_not_its_answer(column: str) -> None:
+    row = {**chat(("user", "q")), column: "refund"}
+    with pytest.raises(FormError, match=f"'{column}' is not taken for its answer") as caught:
+        recognise(row)
+    assert caught.value.reason == "no_answer"
+    case = recognise_case(row)
+    assert (case.messages[-1].content, case.expected) == ("q", None)
+    declared = ColumnSettings(prompt="messages", answer=column)
+    assert recognise(row, declared).completion == recognise_case(row, declared).expected == "refund"
+    # Beside a prompt it is the answer, and beside both it is a tag.
+    assert recognise({"prompt": "q", column: "refund"}).completion == "refund"
+    assert recognise_case({"prompt": "q", column: "refund"}).expected == "refund"
+    both = recognise({**row, "response": "a"})
+    assert (both.completion, both.tags) == ("a", {column: "refund"})
+
+
+@pytest.mark.parametrize("column", [name for name in ANSWER_COLUMNS if name not in LABELS])
+def test_an_answer_stands_beside_its_conversation(column: str) -> None:
+    row = {**chat(("user", "q")), column: "a", "intent": "refund"}
+    draft = recognise(row)
+    assert (draft.completion, draft.tags) == ("a", {"intent": "refund"})
+    assert recognise_case(row).expected == "a"
+
+
 def test_short_scalar_columns_become_tags() -> None:
     row = {
         "prompt": "q",
@@ -156,6 +185,37 @@ def test_short_scalar_columns_become_tags() -> None:
         "list": [1],
     }
     assert recognise(row).tags == {"month": "2", "new": "true"}
+
+
+def test_a_tag_may_have_a_name_that_is_no_text() -> None:
+    """YAML, Parquet and readers of others have keys that JSON has not."""
+    row: dict[Any, Any] = {"prompt": "q", "completion": "a", 2: "b", "tags": {1: "x", None: "y"}}
+    assert recognise(row).tags == {"2": "b", "1": "x", "None": "y"}
+
+
+def nested(depth: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("answer", "detail"),
+    [
+        (nested(20_000), "completion is nested too deeply"),
+        ({"when": date(2026, 11, 29)}, "completion cannot be written as JSON"),
+        ({("a", "b"): 1}, "completion cannot be written as JSON"),
+    ],
+)
+def test_an_answer_that_cannot_be_written_is_a_row_that_is_left_out(
+    answer: dict[Any, Any], detail: str
+) -> None:
+    row = {"prompt": "q", "completion": answer}
+    for read in (recognise, recognise_case):
+        with pytest.raises(FormError, match=detail) as caught:
+            read(row)
+        assert caught.value.reason == "wrong_type"
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,34 @@ def test_a_run_that_an_earlier_version_began_goes_on_in_fp32(tmp_path: Path) -> 
     assert began_with(tmp_path, device="cuda") is None
 
 
+@pytest.mark.parametrize(
+    ("noted", "found"),
+    [
+        (b"", "JSONDecodeError"),
+        (b"\xff", "UnicodeDecodeError"),
+        (b"[]", "TypeError"),
+        (b"{}", "KeyError: 'name'"),
+        (b'{"name": "fp8", "reason": "as set", "gflops": {}}', "the name is 'fp8'"),
+        (b'{"name": ["fp32"], "reason": "as set", "gflops": {}}', "the name is"),
+    ],
+)
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_damaged_note_is_not_that_of_an_earlier_version(
+    tmp_path: Path, device: str, noted: bytes, found: str
+) -> None:
+    (tmp_path / "precision.json").write_bytes(noted)
+    with pytest.raises(TrainingError, match=found) as caught:
+        began_with(tmp_path, device=device)
+    assert str(tmp_path / "precision.json") in caught.value.message
+    assert f"remove {tmp_path}" in caught.value.remedy
+
+
+def test_a_note_that_cannot_be_read_is_not_that_of_an_earlier_version(tmp_path: Path) -> None:
+    (tmp_path / "precision.json").mkdir()
+    with pytest.raises(TrainingError, match="IsADirectoryError"):
+        began_with(tmp_path, device="cpu")
+
+
 def test_this_cpu_is_measured_in_both() -> None:
     gflops = measured_gflops((64, 32), threads=1)
     assert set(gflops) == {"fp32", "bf16"}
