@@ -22,7 +22,7 @@ from tuneloop.monitoring.drift.reference import (
     OwnPrompts,
     reference_from_vectors,
 )
-from tuneloop.monitoring.monitors.table import MONITORS
+from tuneloop.monitoring.monitors.table import chosen
 from tuneloop.monitoring.novelty import NoveltyReference
 from tuneloop.monitoring.watched import Watched
 from tuneloop.progress import Silent
@@ -76,7 +76,7 @@ def main() -> None:
             drift=_drift_reference(),
         )
         measuring = Measuring()
-        found = stage.measure(watched, MONITORS, progress=Silent())
+        found = stage.measure(watched, chosen(), progress=Silent())
         measuring.report({one.monitor: one.value for one in found})
 
 

@@ -39,23 +39,27 @@ def list_(
 
     Example: tuneloop monitor list
     """
+    from tuneloop.errors import ExtensionError
     from tuneloop.monitoring import series
-    from tuneloop.monitoring.monitors.table import MONITORS
+    from tuneloop.monitoring.monitors.table import chosen
 
     with finishing(open_loop(file, overrides, quiet=True)) as loop:
         last = series.newest(loop.workspace, model=loop.model.name)
         settings, now = loop.model.monitors, loop.workspace.now()
+    monitors = chosen()
     if json_:
         print_json(
             [
-                {
-                    "monitor": monitor.name,
+                {"monitor": name, "error": monitor.message}
+                if isinstance(monitor, ExtensionError)
+                else {
+                    "monitor": name,
                     "about": monitor.about,
                     "every": monitor.every,
                     "limit": monitor.limit(settings),
-                    "last": last.get(monitor.name),
+                    "last": last.get(name),
                 }
-                for monitor in MONITORS
+                for name, monitor in monitors.items()
             ]
         )
         return
@@ -69,10 +73,14 @@ def list_(
         "",
         optional=("every", "what", "alerts when"),
     )
-    for monitor in MONITORS:
-        seen = last.get(monitor.name)
+    for name, monitor in monitors.items():
+        if isinstance(monitor, ExtensionError):
+            unusable = Text("cannot be used", style="red")
+            rows.add_row(name, monitor.message, "", "", "", unusable, "")
+            continue
+        seen = last.get(name)
         rows.add_row(
-            monitor.name,
+            name,
             monitor.about,
             monitor.every,
             monitor.limit(settings),

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from tuneloop.errors import TuneloopError
+from tuneloop.errors import ExtensionError, TuneloopError
 from tuneloop.modelfile import ModelFile
 from tuneloop.monitoring import alerts, series
 from tuneloop.monitoring.embedders import Embedder, embedder_of
 from tuneloop.monitoring.embeddings import embed_missing
 from tuneloop.monitoring.measurement import Measurement, not_measured
-from tuneloop.monitoring.monitors.table import Monitor, chosen
+from tuneloop.monitoring.monitors.table import Monitor, chosen, failed
 from tuneloop.monitoring.monitors.tally import Tally
 from tuneloop.monitoring.series import history
 from tuneloop.monitoring.watched import Watched
@@ -97,65 +97,92 @@ def collect_traffic(workspace: Workspace, *, progress: Progress) -> None:
         progress.note(f"{report.torn} lines of the capture were torn or unreadable and are lost")
 
 
-def measure(watched: Watched, table: Sequence[Monitor], *, progress: Progress) -> list[Measurement]:
+def measure(
+    watched: Watched, table: Mapping[str, Monitor | ExtensionError], *, progress: Progress
+) -> list[Measurement]:
     """Let the window pass by these monitors, a batch at a time; nothing is stored but embeddings.
 
-    What a monitor lacks, such as a package or the dataset, silences that monitor alone.
+    What a monitor lacks, such as a package or the dataset, silences that monitor alone, and so
+    does an error in the code of one that a package adds.
 
     Raises:
         StoreError: the interactions cannot be read.
     """
-    begun = _begin(watched, table, progress)
+    tallies = _begin(watched, table, progress)
     progress.step(f"Measuring {_days(watched.window)} of {watched.window.endpoint}")
-    _stream(watched, [tally for tally in begun.values() if isinstance(tally, Tally)], progress)
-    return [_measured(name, watched.window, tally) for name, tally in begun.items()]
+    _stream(watched, tallies, progress)
+    return [_measured(name, watched.window, tally) for name, tally in tallies.items()]
 
 
 def _begin(
-    watched: Watched, table: Sequence[Monitor], progress: Progress
+    watched: Watched, table: Mapping[str, Monitor | ExtensionError], progress: Progress
 ) -> dict[str, Tally | TuneloopError]:
     """An empty tally of each monitor, or why there is none."""
-    stored: int | TuneloopError = 0
-    if any(monitor.tally.reads_vectors for monitor in table):
-        stored = _or_error(partial(_embed, watched, progress))
-    return {
-        monitor.name: stored
-        if monitor.tally.reads_vectors and isinstance(stored, TuneloopError)
-        else _or_error(partial(monitor.tally, watched))
-        for monitor in table
+    reading = {
+        name
+        for name, monitor in table.items()
+        if isinstance(monitor, Monitor) and monitor.tally.reads_vectors
     }
+    embedded: int | TuneloopError = 0
+    if reading:
+        embedded = _or_error("embeddings", partial(_embed, watched, progress))
+    tallies: dict[str, Tally | TuneloopError] = {}
+    for name, monitor in table.items():
+        if isinstance(monitor, ExtensionError):
+            tallies[name] = monitor
+        elif name in reading and isinstance(embedded, TuneloopError):
+            tallies[name] = embedded
+        else:
+            tallies[name] = _or_error(name, partial(monitor.tally, watched))
+    return tallies
 
 
 def _embed(watched: Watched, progress: Progress) -> int:
     return embed_missing(watched.workspace, watched.window, watched.embedder, progress=progress)
 
 
-def _stream(watched: Watched, tallies: Sequence[Tally], progress: Progress) -> None:
+def _stream(
+    watched: Watched, tallies: dict[str, Tally | TuneloopError], progress: Progress
+) -> None:
+    """Let every tally see the window; one that fails is replaced by why, and sees no more."""
     import polars as pl
 
     traffic, window = watched.workspace.traffic, watched.window
     counted = window.interactions(traffic).select(pl.len()).collect(engine="streaming")
     total, done = int(counted.item()), 0
-    embedder = watched.embedder.name if any(tally.reads_vectors for tally in tallies) else None
+    reads_vectors = any(isinstance(t, Tally) and t.reads_vectors for t in tallies.values())
+    embedder = watched.embedder.name if reads_vectors else None
     for batch in window.batches(traffic, embedder=embedder):
-        for tally in tallies:
-            tally.add(batch)
+        for name, tally in tallies.items():
+            if isinstance(tally, Tally):
+                problem = _or_error(name, partial(tally.add, batch))
+                tallies[name] = problem or tally
         done += batch.interactions.height
         progress.update(done, max(done, total))
 
 
 def _measured(name: str, window: Window, tally: Tally | TuneloopError) -> Measurement:
-    measured = _or_error(partial(tally.measure, window)) if isinstance(tally, Tally) else tally
+    measured: Measurement | TuneloopError
+    if isinstance(tally, Tally):
+        measured = _or_error(name, partial(tally.measure, window))
+    else:
+        measured = tally
     if isinstance(measured, TuneloopError):
         return not_measured(name, window, str(measured).replace("\n", " "))
     return measured
 
 
-def _or_error(make: Callable[[], _T]) -> _T | TuneloopError:
+def _or_error(name: str, make: Callable[[], _T]) -> _T | TuneloopError:
+    """What a part of a monitor makes, or why it cannot; an error in our own code is raised."""
     try:
         return make()
     except TuneloopError as e:
         return e
+    except Exception as e:
+        theirs = failed(name, e)
+        if theirs is None:
+            raise
+        return theirs
 
 
 def _days(window: Window) -> str:

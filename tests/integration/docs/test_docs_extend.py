@@ -94,7 +94,8 @@ def test_its_form_is_made(installed: Path, tmp_path: Path) -> None:
 
 
 def test_its_monitor_alerts(installed: Path) -> None:
-    (monitor,) = monitors.chosen(["questions"])
+    monitor = monitors.chosen(["questions"])["questions"]
+    assert isinstance(monitor, monitors.Monitor)
     assert "questions" in monitors.due("day")
     rows = [interaction(response="Which one?")] * 20 + [interaction(response="Yes.")] * 20
     assert measure(monitor.tally, rows).verdict == "alert"

@@ -12,18 +12,20 @@ from typing import Any
 
 import pytest
 
+from installed_package import install
 from monitoring_data import LetterEmbedder
 from tuneloop.errors import UsageError
 from tuneloop.modelfile import DataSettings, ModelFile, ModelSettings
 from tuneloop.monitoring import alerts, embeddings, stage
 from tuneloop.monitoring.measurement import Measurement
-from tuneloop.monitoring.monitors.table import MONITORS
+from tuneloop.monitoring.monitors.table import MONITORS, due
 from tuneloop.monitoring.watched import reference_of
 from tuneloop.progress import Silent
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 from tuneloop.registry.manifest import Dataset
 from tuneloop.storage.spool import Feedback, Interaction, Spool, encode, iso_time, new_id
+from tuneloop.table import MONITOR_GROUP
 from tuneloop.testing.manifest import manifest_of
 from tuneloop.workspace import Workspace
 
@@ -315,6 +317,41 @@ def test_only_the_monitors_asked_for_run(workspace: Workspace, bundle: Bundle, c
     assert workspace.traffic.scan("embeddings").collect().height == 0
     with pytest.raises(UsageError, match="There is no monitor 'drifting'"):
         _run(workspace, bundle, only=["drifting"])
+
+
+BROKEN_MONITORS = """
+from tuneloop.monitoring.monitors.tally import Tally
+from tuneloop.monitoring.monitors.table import Monitor
+
+class Failing(Tally):
+    name = "failing"
+    parts = ()
+
+    def add(self, batch):
+        raise KeyError("no such column")
+
+    def measure(self, window):
+        raise AssertionError
+
+FAILING = Monitor(tally=Failing, about="fails", every="day", limit=lambda s: "never")
+"""
+
+
+def test_a_monitor_of_a_package_that_fails_silences_itself_alone(
+    workspace: Workspace, bundle: Bundle, clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One cannot be imported, the other fails at the traffic; ours measure as if they were not."""
+    installed = tmp_path / "installed"
+    installed.mkdir()
+    added = {"failing": "acme:FAILING", "missing": "acme:NOTHING"}
+    install(installed, monkeypatch, module=BROKEN_MONITORS, adds={MONITOR_GROUP: added})
+    _capture(workspace, bundle, FAMILIAR[:40], at=clock.time - timedelta(hours=1))
+    measured = _run(workspace, bundle, only=due("day"))
+    assert measured["errors"].verdict == "ok" and measured["errors"].n == 40
+    for name, why in (("failing", "KeyError: 'no such column'"), ("missing", "AttributeError")):
+        assert measured[name].verdict == "not_measured"
+        assert measured[name].message.startswith("not measured: acme 1.2 adds ")
+        assert why in measured[name].message
 
 
 def test_a_judges_baseline_is_its_own_first_window(

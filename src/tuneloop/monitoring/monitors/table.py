@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from tuneloop.errors import UsageError
+from tuneloop.errors import ExtensionError, UsageError
 from tuneloop.modelfile import MonitorSettings
 from tuneloop.monitoring.monitors.answers import Errors, FormatCompliance, Refusals
 from tuneloop.monitoring.monitors.drift import EmbeddingDrift
@@ -137,25 +137,43 @@ MONITORS = Table(MONITOR_GROUP, {monitor.name: monitor for monitor in _OWN}, kin
 """A package adds a `Monitor` under the name of its tally."""
 
 
-def chosen(only: Collection[str] | None = None) -> tuple[Monitor, ...]:
-    """The monitors of these names, or all.
+def chosen(only: Collection[str] | None = None) -> dict[str, Monitor | ExtensionError]:
+    """The monitors of these names, or all; where one that a package adds cannot be used, why.
 
     Raises:
         UsageError: there is none of a name.
-        ExtensionError: one that a package adds cannot be used.
+        ExtensionError: two packages add the same name.
     """
-    if only is None:
-        return tuple(MONITORS)
     known = MONITORS.names()
-    if unknown := sorted(set(only) - set(known)):
+    if unknown := sorted(set(only or ()) - set(known)):
         raise UsageError(
             f"There is no monitor {', '.join(map(repr, unknown))}.",
             remedy="See them with: tuneloop monitor list",
         )
-    wanted = (MONITORS.find(name) for name in known if name in only)
-    return tuple(monitor for monitor in wanted if monitor is not None)
+    return {name: _usable(name) for name in known if only is None or name in only}
 
 
 def due(every: Every) -> tuple[str, ...]:
-    """Names of the monitors that run daily, or weekly."""
-    return tuple(monitor.name for monitor in MONITORS if monitor.every == every)
+    """Names of the monitors that run daily, or weekly; daily is said why one cannot be used."""
+    return tuple(
+        name
+        for name, monitor in chosen().items()
+        if every == (monitor.every if isinstance(monitor, Monitor) else "day")
+    )
+
+
+def failed(name: str, error: Exception) -> ExtensionError | None:
+    """What to say of an error in the code of a monitor; None: the monitor is ours."""
+    for extension in MONITORS.added():
+        if extension.name == name:
+            return extension.error(f"failed: {type(error).__name__}: {error}")
+    return None
+
+
+def _usable(name: str) -> Monitor | ExtensionError:
+    try:
+        monitor = MONITORS.find(name)
+        assert monitor is not None
+        return monitor
+    except ExtensionError as e:
+        return e
