@@ -35,7 +35,7 @@ HERE = Path(__file__).resolve().parent
 FOLDER = HERE.parents[1] / ".demo"
 MODEL_FILE = FOLDER / "tuneloop.yaml"
 ENDPOINT = "support-router"
-CLIENTS = 2
+CLIENTS = 4
 PATIENCE_SECONDS = 600
 WAITS = 4
 """Exit code of `tuneloop run` when the candidate waits for an approval."""
@@ -239,7 +239,7 @@ def month_two() -> list[dict[str, Any]]:
 
 
 def send_month_two() -> list[Exchange]:
-    """All of month two's messages, from two clients at once."""
+    """All of month two's messages, from a few clients at once."""
     with ThreadPoolExecutor(CLIENTS) as clients:
         return list(clients.map(lambda row: ask(row["message"], row), month_two()))
 

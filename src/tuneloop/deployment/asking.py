@@ -12,6 +12,7 @@ from tuneloop.gateway.errors import ApiError
 from tuneloop.gateway.requests import CHAT, parse, upstream_body
 from tuneloop.gateway.sweep import Sweep
 from tuneloop.gateway.upstream import Request, Upstream
+from tuneloop.progress import Progress
 from tuneloop.registry.routes import Target
 
 _TOTAL_SECONDS = 120.0
@@ -19,16 +20,24 @@ _RETRY_STATUS = (429, 502, 503, 504)
 _RETRY_PAUSES_SECONDS = (0.25, 0.5)
 
 
-def texts(target: Target, prompts: Sequence[Sequence[Mapping[str, str]]]) -> list[str]:
+def texts(
+    target: Target, prompts: Sequence[Sequence[Mapping[str, str]]], *, progress: Progress
+) -> list[str]:
     """What a server answers to each prompt; an empty text where it does not."""
-    return asyncio.run(_texts(target, prompts))
+    return asyncio.run(_texts(target, prompts, progress))
 
 
-async def _texts(target: Target, prompts: Sequence[Sequence[Mapping[str, str]]]) -> list[str]:
+async def _texts(
+    target: Target, prompts: Sequence[Sequence[Mapping[str, str]]], progress: Progress
+) -> list[str]:
     sweep = Sweep(asyncio.get_running_loop())
     upstream = Upstream(sweep)
     try:
-        return [await _text(upstream, _request(target, messages)) for messages in prompts]
+        answers: list[str] = []
+        for messages in prompts:
+            progress.update(len(answers), len(prompts), "questions of the smoke test")
+            answers.append(await _text(upstream, _request(target, messages)))
+        return answers
     finally:
         await upstream.close()
         sweep.close()

@@ -194,7 +194,8 @@ def admit(
     bundles.verify(workspace, bundle)
     with bundle_server.opened(workspace, bundle) as server:
         target = servers.target(bundle.id, bundle.manifest, server.base_url)
-        answers = asking.texts(target, [probe.messages for probe in probes])
+        questions = [probe.messages for probe in probes]
+        answers = asking.texts(target, questions, progress=progress)
     shown = smoke.assess(probes, answers)
     _refuse_unsound(bundle, shown, progress)
     if weaker := proof_sentence(bundle.manifest.serving):

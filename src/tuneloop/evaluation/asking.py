@@ -16,8 +16,21 @@ from tuneloop.evaluation.runner import SuiteAnswers, ask
 from tuneloop.evaluation.subjects import Subject
 from tuneloop.progress import Progress
 
+LATENCY_METRICS = "latency_"
+"""How the names of those begin."""
+
 AskAgain = Callable[[SuiteResult], Repeats | None]
 """The candidate's result on the main suite in, what it said to some of it again out."""
+
+
+def asked_meanwhile(plan: EvaluationPlan, labels: Iterable[str]) -> str | None:
+    """Who is asked while the others are, where two servers fit on this machine: the last reference.
+
+    Nobody where a gate judges latency: two servers share caches and memory, if not cores.
+    """
+    *_, last = labels
+    judged = any(gate.metric.startswith(LATENCY_METRICS) for gate in plan.gate_lock.gates)
+    return None if judged or last == CANDIDATE else last
 
 
 def ask_everybody(
@@ -26,12 +39,12 @@ def ask_everybody(
     *,
     folder: Callable[[str, Subject], Path],
     ask_again: AskAgain | None,
-    beside: bool,
+    meanwhile: str | None,
     progress: Progress,
 ) -> tuple[dict[str, list[SuiteResult]], Repeats | None]:
     """What everybody answered, in the order of the subjects, and the candidate again.
 
-    `folder` keeps the answers of a subject; `beside`: two servers fit on this machine.
+    `folder` keeps the answers of a subject; `meanwhile` is asked while all others are.
 
     Raises:
         EvaluationError: somebody does not answer.
@@ -41,31 +54,24 @@ def ask_everybody(
         subject = subjects[label]
         return _results(plan, label, subject, folder(label, subject), progress)
 
-    results = {CANDIDATE: asked(CANDIDATE, progress)}
-    others = [label for label in subjects if label != CANDIDATE]
-    last = others.pop() if beside and others else None
     with Alongside[list[SuiteResult]]() as alongside:
-        if last is not None:
-            saying = f"The {last} is asked beside what follows"
-            alongside.begin(partial(asked, last), progress, saying=saying)
-        results |= {label: asked(label, progress) for label in others}
+        if meanwhile is not None:
+            saying = f"The {meanwhile} is asked meanwhile"
+            alongside.begin(partial(asked, meanwhile), progress, saying=saying)
+        results = {label: asked(label, progress) for label in subjects if label != meanwhile}
         again = ask_again(results[CANDIDATE][0]) if ask_again else None
-        if last is not None:
-            results[last] = alongside.result()
-    return results, again
+        if meanwhile is not None:
+            results[meanwhile] = alongside.result()
+    return {label: results[label] for label in subjects}, again
 
 
-def notes_on_latency(labels: Iterable[str], *, ask_again: bool, beside: bool) -> list[str]:
-    """What a reader must know of latencies that were measured while somebody else was asked.
-
-    `labels`: of all subjects; the other parameters as of `ask_everybody`.
-    """
-    others = [label for label in labels if label != CANDIDATE]
-    if not beside or not others or (len(others) == 1 and not ask_again):
+def notes_on_latency(meanwhile: str | None) -> list[str]:
+    """What a reader must know of latencies that were measured while somebody else was asked."""
+    if meanwhile is None:
         return []
     return [
-        f"{' and '.join(others)} may have been asked while another server was: their latency is "
-        f"not to be compared with the {CANDIDATE}'s, which was asked alone"
+        f"the {meanwhile} was asked while the others were: latencies are those of a machine with "
+        "two servers at work; with a gate on latency, each is asked alone"
     ]
 
 

@@ -18,7 +18,12 @@ import sqlalchemy as sa
 
 from tuneloop.errors import EvaluationError
 from tuneloop.evaluation import gates
-from tuneloop.evaluation.asking import AskAgain, ask_everybody, notes_on_latency
+from tuneloop.evaluation.asking import (
+    AskAgain,
+    ask_everybody,
+    asked_meanwhile,
+    notes_on_latency,
+)
 from tuneloop.evaluation.comparison import Comparison, can_compare, compare, standing
 from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.readable_report import Report
@@ -90,8 +95,8 @@ def evaluate(
     After a kill or a failure the same call takes up the same evaluation and reuses its answers.
     Answers of references are kept for later evaluations that ask the same. `known` is what the
     candidate answered elsewhere with the same sampling: prompt digest → answer. `beside`: two
-    servers fit on this machine, so the last reference is asked while the others are, and while the
-    candidate is asked again; the candidate itself is asked alone, for its latency is measured.
+    servers fit on this machine, so the last reference is asked while the others are, unless a gate
+    judges latency.
 
     Raises:
         EvaluationError: the candidate samples otherwise than planned, somebody does not answer or
@@ -101,6 +106,7 @@ def evaluate(
     progress = progress or Silent()
     subjects = {CANDIDATE: Subject(target=target, known=known or {}), **(references or {})}
     _check_sampling(plan, target)
+    meanwhile = asked_meanwhile(plan, subjects) if beside else None
     row = _start(workspace, plan, target)
     try:
         results, again = ask_everybody(
@@ -108,7 +114,7 @@ def evaluate(
             subjects,
             folder=partial(_answers_folder, workspace, row),
             ask_again=ask_again,
-            beside=beside,
+            meanwhile=meanwhile,
             progress=progress,
         )
         gates.check_lock(plan.locked(), find(workspace, row.id).gates)
@@ -132,7 +138,7 @@ def evaluate(
                 notes=[
                     *notes,
                     *_differences(plan, subjects),
-                    *notes_on_latency(subjects, ask_again=ask_again is not None, beside=beside),
+                    *notes_on_latency(meanwhile),
                     *_remarks(plan, results[CANDIDATE][0]),
                 ],
             )

@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import deque
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,10 @@ from tuneloop.progress import Progress
 
 _MANIFEST = "base.json"
 _MAGIC = b"GGUF"
+_KEPT_LINES = 400
 _SHOWN_LINES = 8
+_PARTS = ("importing what reads it", "tokenizer", "weights", "writing")
+"""What the child process says that it begins, in this order; they take about as long."""
 # Hugging Face's model_type → GGUF's general.architecture, where they differ by more than signs.
 _ARCHITECTURES = {"mistral": "llama", "mixtral": "llama", "codellama": "llama"}
 # Converters rewrite a few special tokens; another tokenizer differs nearly everywhere.
@@ -51,7 +55,7 @@ def dequantised_folder(file: Path, *, content_digest: str, cache: Path, progress
             needed_bytes = _dequantised_bytes(file)
             if shutil.disk_usage(cache).free < needed_bytes:
                 raise _no_room(file, cache, needed_bytes)
-            _run_child(file, partial, needed_bytes)
+            _run_child(file, partial, needed_bytes, progress)
             _write_manifest(partial, content_digest)
             partial.replace(folder)
         finally:
@@ -188,25 +192,34 @@ def _no_room(file: Path, cache: Path, needed_bytes: int) -> BaseModelError:
     )
 
 
-def _run_child(file: Path, output: Path, needed_bytes: int) -> None:
-    result = subprocess.run(
+def _run_child(file: Path, output: Path, needed_bytes: int, progress: Progress) -> None:
+    said: deque[str] = deque(maxlen=_KEPT_LINES)
+    with subprocess.Popen(
         [sys.executable, "-m", __spec__.name, str(file), str(output)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        text=True,
+        text=True,  # universal newlines: the \r of a library's progress bar ends a line as well
         encoding="utf-8",
         errors="replace",
-        check=False,
-    )
-    if result.returncode == 0:
+    ) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                if line.rstrip() in _PARTS:
+                    progress.update(_PARTS.index(line.rstrip()), len(_PARTS), line.strip())
+                said.append(line.rstrip())
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode == 0:
         return
-    if os.strerror(errno.ENOSPC) in result.stdout:
+    if any(os.strerror(errno.ENOSPC) in line for line in said):
         raise _no_room(file, output.parent, needed_bytes)
-    lines = "\n".join(f"  {line}" for line in result.stdout.splitlines()[-_SHOWN_LINES:])
+    lines = "\n".join(f"  {line}" for line in list(said)[-_SHOWN_LINES:])
     raise BaseModelError(
-        f"{file} could not be dequantised (exit code {result.returncode}). Last lines:\n{lines}",
+        f"{file} could not be dequantised (exit code {process.returncode}). Last lines:\n{lines}",
         remedy="Use the model's Hugging Face folder as base.",
     )
 
@@ -239,6 +252,8 @@ def _write_manifest(folder: Path, content_digest: str) -> None:
 
 def _dequantise(file: Path, output: Path) -> None:
     """The work of the child process."""
+    importing, tokens, weights, writing = _PARTS
+    print(importing, flush=True)
     gguf: Any = require("gguf", extra="export")
     import torch
     from transformers import (
@@ -255,13 +270,16 @@ def _dequantise(file: Path, output: Path) -> None:
     # anew for every module of the model: two thirds of the time.
     gguf.GGUFReader = cache(_reader_of(gguf))
     gguf.get_tensor_name_map = cache(gguf.get_tensor_name_map)
+    print(tokens, flush=True)
     tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    print(weights, flush=True)
     model = AutoModelForCausalLM.from_pretrained(
         file.parent,
         gguf_file=file.name,
         dtype=torch.float32,
         quantization_config=GgufConfig(gguf_file=file.name, dequantize=True),
     )
+    print(writing, flush=True)
     model.save_pretrained(output)
     tokenizer.save_pretrained(output)
 

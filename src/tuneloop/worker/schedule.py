@@ -46,5 +46,6 @@ def _moments(cadence: str, begin: datetime) -> croniter:
     except CroniterBadCronError as e:
         raise ModelFileError(
             f"`schedule`: {cadence!r} is no crontab line: {e}",
-            remedy='Write five fields (minute, hour, day, month, weekday), as in "30 6 * * mon".',
+            remedy="Write five fields (minute, hour, day, month, weekday), as in "
+            '"30 6 * * mon"; a sixth is seconds.',
         ) from e

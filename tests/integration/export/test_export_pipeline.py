@@ -42,15 +42,17 @@ PROMPTS = [
 
 @dataclass
 class Noted:
-    """A progress that remembers its notes."""
+    """A progress that remembers its notes and counts."""
 
     notes: list[str] = field(default_factory=list)
+    updates: list[tuple[float, float | None, str]] = field(default_factory=list)
 
     def step(self, text: str, *, keeps: str = "") -> None:
         """Ignore."""
 
     def update(self, done: float, total: float | None, detail: str = "") -> None:
-        """Ignore."""
+        """Keep."""
+        self.updates.append((done, total, detail))
 
     def note(self, text: str) -> None:
         """Keep."""
@@ -217,6 +219,21 @@ def test_weights_without_the_adapter_fail_parity(candidate: Candidate) -> None:
     assert not compare_observations("f16", "merged", base, served, DEFAULT_BOUNDS["f16"]).passed
 
 
+def test_what_prompts_begin_with_is_computed_once_and_changes_nothing(
+    candidate: Candidate,
+) -> None:
+    """All share the template and a system text; the first two share more than the third."""
+    prompts = [*PROMPTS[:2], [*PROMPTS[0][:1], {"role": "user", "content": "Where? " * 9}]]
+    weights = [Weights(folder=candidate.export.path("safetensors"))]
+    (together,) = observe_weights(weights, prompts, positions=8, progress=Silent())
+    for prompt, seen in zip(prompts, together, strict=True):
+        ((alone,),) = observe_weights(weights, [prompt], positions=8, progress=Silent())
+        assert seen.prompt_ids == alone.prompt_ids
+        assert seen.generated_ids == alone.generated_ids
+        for before, after in zip(alone.top_logprobs, seen.top_logprobs, strict=True):
+            assert after == pytest.approx(before, abs=1e-4)
+
+
 def test_only_what_was_asked_for_and_only_what_is_missing(
     candidate: Candidate, tmp_path: Path
 ) -> None:
@@ -287,7 +304,14 @@ def test_a_whole_fine_tuned_model_is_exported_as_it_is(
 
 def test_a_gguf_as_base_is_dequantised_once(candidate: Candidate, tmp_path: Path) -> None:
     spec = str(candidate.export.path("q8_0"))
-    base = resolve_base(spec, cache=tmp_path / "cache", progress=Silent())
+    noted = Noted()
+    base = resolve_base(spec, cache=tmp_path / "cache", progress=noted)
+    assert noted.updates == [
+        (0, 4, "importing what reads it"),
+        (1, 4, "tokenizer"),
+        (2, 4, "weights"),
+        (3, 4, "writing"),
+    ]
     assert (base.folder / "model.safetensors").is_file()
     made = (base.folder / "model.safetensors").stat().st_mtime_ns
     again = resolve_base(spec, cache=tmp_path / "cache", progress=Silent())

@@ -28,6 +28,7 @@ from tuneloop.deployment.elsewhere import Elsewhere
 from tuneloop.errors import DeploymentError, ModelFileError, UsageError
 from tuneloop.evaluation.targets import Answer
 from tuneloop.modelfile import DataSettings, EndpointSettings, ModelSettings
+from tuneloop.progress import Silent
 from tuneloop.registry.manifest import Manifest, Serving
 from tuneloop.registry.routes import Target
 from tuneloop.setup import names
@@ -276,7 +277,9 @@ def test_a_smoke_test_asks_again_where_a_client_library_would() -> None:
     with ScriptedUpstream(script) as upstream:
         target = Target(base_url=upstream.base_url, served_name="m", sampling={"max_tokens": 7})
         answers = asking.texts(
-            target, [[{"role": "user", "content": question}] for question in list(replies)]
+            target,
+            [[{"role": "user", "content": question}] for question in list(replies)],
+            progress=Silent(),
         )
         assert {one.body["max_tokens"] for one in upstream.requests} == {7}
     assert answers == ["to busy", "", ""], "no answer is an empty text"

@@ -45,7 +45,7 @@ class Timed:
         return Answer(text="yes", finish_reason="stop")
 
 
-def plan_of(cases: int) -> EvaluationPlan:
+def plan_of(cases: int, conditions: Mapping[str, str]) -> EvaluationPlan:
     asked = [
         Case(id=str(i), messages=({"role": "user", "content": f"{i}?"},), expected="yes")
         for i in range(cases)
@@ -54,19 +54,24 @@ def plan_of(cases: int) -> EvaluationPlan:
         model="m",
         suites=[make_suite("main", "golden", asked)],
         metrics=metrics_for(TaskSettings(system="Say yes.")),
-        conditions={},
+        conditions=conditions,
         sampling=Sampling(),
         concurrency=1,
     )
 
 
 def run(
-    workspace: Workspace, targets: Mapping[str, Timed], *, beside: bool, **more: Any
+    workspace: Workspace,
+    targets: Mapping[str, Timed],
+    *,
+    beside: bool,
+    conditions: Mapping[str, str] | None = None,
+    **more: Any,
 ) -> stage.Evaluation:
     candidate, *others = targets.values()
     return stage.evaluate(
         workspace,
-        plan=plan_of(12),
+        plan=plan_of(12, conditions or {}),
         target=candidate,
         references={
             name: Subject(target=target)
@@ -77,34 +82,42 @@ def run(
     )
 
 
-@pytest.mark.parametrize("beside", [True, False])
-def test_the_candidate_is_asked_alone_and_the_base_beside_production(
-    workspace: Workspace, beside: bool
+@pytest.mark.parametrize(
+    ("beside", "conditions", "meanwhile"),
+    [
+        (True, {}, True),
+        (True, {"latency_p95_ms": "<= 9000"}, False),
+        (False, {}, False),
+    ],
+)
+def test_the_base_is_asked_meanwhile_where_two_fit_and_no_gate_judges_latency(
+    workspace: Workspace, beside: bool, conditions: dict[str, str], meanwhile: bool
 ) -> None:
-    targets = {name: Timed(name) for name in ("candidate", "production", "base")}
-    done = run(workspace, targets, beside=beside)
+    slow = {"candidate": 0.01, "production": 0.01, "base": 0.02}
+    targets = {name: Timed(name, seconds) for name, seconds in slow.items()}
+    done = run(workspace, targets, beside=beside, conditions=conditions)
     assert [target.asked for target in targets.values()] == [12, 12, 12]
-    assert targets["candidate"].beside == set()
-    assert targets["production"].beside == ({"base"} if beside else set())
+    others = {"candidate", "production"}
+    assert targets["base"].beside == (others if meanwhile else set())
+    assert others.isdisjoint(targets["candidate"].beside | targets["production"].beside)
     assert list(done.figures["comparisons"]) == ["production", "base"]
     notes = stage.read_report(workspace, done).as_json()["notes"]
-    told = [note for note in notes if "their latency is not to be compared" in note]
-    assert [note.partition(" may ")[0] for note in told] == (
-        ["production and base"] if beside else []
-    )
+    assert any("the base was asked while the others were" in note for note in notes) == meanwhile
 
 
 def test_the_candidate_is_asked_again_while_the_base_is(workspace: Workspace) -> None:
-    targets = {name: Timed(name) for name in ("candidate", "base")}
+    targets = {"candidate": Timed("candidate"), "base": Timed("base", seconds=0.02)}
+    beside_again: set[str] = set()
 
     def again(main: SuiteResult) -> Repeats | None:
+        targets["candidate"].beside = beside_again
         for case in main.suite.cases:
             targets["candidate"].complete(case.messages)
         return None
 
     run(workspace, targets, beside=True, ask_again=again)
     assert targets["candidate"].asked == 24
-    assert targets["base"].beside == {"candidate"}
+    assert beside_again == {"base"}
 
 
 def test_what_fails_meanwhile_stops_the_base_at_its_next_answer(workspace: Workspace) -> None:

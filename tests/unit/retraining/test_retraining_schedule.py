@@ -63,6 +63,14 @@ def test_a_moment_counts_from_its_second_on_and_only_once() -> None:
     assert due("daily", since=at(2, 2), now=at(2, 2)) is None
 
 
+def test_a_sixth_field_is_seconds() -> None:
+    often = ScheduleSettings(triggers="* * * * * */15").triggers
+    found = moments(often, until=BEGAN + timedelta(minutes=1), look_every=timedelta(seconds=1))
+    assert found == [BEGAN + timedelta(seconds=seconds) for seconds in (15, 30, 45, 60)]
+    with pytest.raises(ValueError, match="crontab"):
+        ScheduleSettings(triggers="* * * * * * *")
+
+
 def test_times_are_utc_whatever_the_clock_says() -> None:
     east = timezone(timedelta(hours=9))
     assert due("daily", since=at(1, 2), now=datetime(2026, 1, 2, 10, 59, tzinfo=east)) is None

@@ -148,22 +148,48 @@ def _load(folder: str, adapter: str | None) -> tuple[Any, Any]:
     return model.to(device).eval(), tokenizer
 
 
+def _shared(rows: Sequence[list[int]]) -> int:
+    """How many tokens all rows begin with; each keeps one of its own. 0 for a single row."""
+    if len(rows) < 2:
+        return 0
+    first, last = min(rows), max(rows)  # in this order every other row lies between these
+    most = min(map(len, rows)) - 1
+    return next((i for i in range(most) if first[i] != last[i]), most)
+
+
+def _state_after(model: Any, tokens: list[int], *, copies: int) -> Any:
+    """The model's keys and values after these tokens, for so many rows."""
+    import torch
+
+    ids = torch.tensor([tokens], device=model.device)
+    state = model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
+    state.batch_repeat_interleave(copies)
+    return state
+
+
 def _greedy(model: Any, rows: Sequence[list[int]], positions: int) -> list[Observation]:
-    """What the model does with each row of prompt ids; the shorter ones are padded on the left."""
+    """What the model does with each row of prompt ids.
+
+    What they all begin with, such as a system text, is computed once. Of the rest the shorter ones
+    are padded on the left.
+    """
     import torch
 
     ends = model.generation_config.eos_token_id
     ends = set(ends) if isinstance(ends, list) else {ends}
-    longest = max(map(len, rows))
+    shared = _shared(rows)
+    longest = max(map(len, rows)) - shared
     tokens, mask = (torch.zeros(len(rows), longest, dtype=torch.long) for _ in range(2))
     for line, row in enumerate(rows):
-        tokens[line, longest - len(row) :] = torch.tensor(row)
-        mask[line, longest - len(row) :] = 1
-    tokens, mask = tokens.to(model.device), mask.to(model.device)  # (B, T), then (B, 1); (B, T + n)
+        own = len(row) - shared
+        tokens[line, longest - own :] = torch.tensor(row[shared:])
+        mask[line, longest - own :] = 1
+    mask = torch.cat([mask.new_ones(len(rows), shared), mask], dim=-1)
+    tokens, mask = tokens.to(model.device), mask.to(model.device)  # (B, T), then (B, 1); (B, S + T)
     generated: list[list[int]] = [[] for _ in rows]
     tops: list[list[dict[int, float]]] = [[] for _ in rows]
-    state = None
     with torch.inference_mode():
+        state = _state_after(model, rows[0][:shared], copies=len(rows)) if shared else None
         for _ in range(positions):
             places = (mask.cumsum(-1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
             result = model(

@@ -49,10 +49,11 @@ def _is_name(text: str) -> str:
 
 def _is_cadence(text: str) -> str:
     if text not in CADENCES and not re.fullmatch(
-        r"[0-9*/,LW#A-Za-z-]+( [0-9*/,LW#A-Za-z-]+){4}", text
+        r"[0-9*/,LW#A-Za-z-]+( [0-9*/,LW#A-Za-z-]+){4,5}", text
     ):
         raise ValueError(
-            f"expected one of {', '.join(CADENCES)}, or the five fields of a crontab line"
+            f"expected one of {', '.join(CADENCES)}, or the five fields of a crontab line, or six "
+            "with seconds"
         )
     return text
 

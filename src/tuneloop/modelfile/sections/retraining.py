@@ -52,8 +52,8 @@ class TriggerSettings(Section):
 class ScheduleSettings(Section):
     """Stage 6: when the worker does what comes again and again.
 
-    daily, weekly (Monday), monthly and quarterly mean 02:00 UTC; or a crontab line, in UTC; or
-    never.
+    daily, weekly (Monday), monthly and quarterly mean 02:00 UTC; or a crontab line, in UTC, whose
+    sixth field is seconds where there is one; or never.
     """
 
     daily_monitors: Cadence = Field("daily", description="Monitors that look at every day.")
