@@ -165,11 +165,11 @@ def _kept_from(path: Path) -> str | None:
             if not level.is_dir():
                 level.mkdir(mode=_OWNER_ONLY, exist_ok=True)
         for level in (path.parent, path):
-            found = level.stat()
-            if found.st_uid != os.geteuid():
-                return f"{level} belongs to another user (uid {found.st_uid})"
-            if found.st_mode & _WRITABLE_BY_OTHERS:
-                return f"others can write {level} (mode {stat.S_IMODE(found.st_mode):04o})"
+            status = level.stat()
+            if status.st_uid != os.geteuid():
+                return f"{level} belongs to another user (uid {status.st_uid})"
+            if status.st_mode & _WRITABLE_BY_OTHERS:
+                return f"others can write {level} (mode {stat.S_IMODE(status.st_mode):04o})"
     except OSError as e:
         return f"{level} cannot be made or read ({e.strerror})"
     return None if os.access(path, os.W_OK) else f"{path} cannot be written"

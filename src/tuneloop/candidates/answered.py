@@ -91,10 +91,10 @@ def again(
         project.progress.note("how well its answers repeat was measured before; used again")
         return known
     at_once = serving.concurrency(project.model)
-    found = repeatability.repeat(main, target, concurrency=at_once, progress=project.progress)
-    if found is not None:
-        project.progress.note(repeatability.sentence(found.figure.as_json()))
-    return found
+    repeats = repeatability.repeat(main, target, concurrency=at_once, progress=project.progress)
+    if repeats is not None:
+        project.progress.note(repeatability.sentence(repeats.figure.as_json()))
+    return repeats
 
 
 def repeats_of(project: Project, digest: str) -> Repeats | None:

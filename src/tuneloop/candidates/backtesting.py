@@ -140,4 +140,4 @@ def _trained_on(project: Project, bundle: Bundle) -> frozenset[str]:
     rows = versions.read_examples(project.workspace, version, "train")
     reviewed = {row.tags["review"] for row in rows if "review" in row.tags}
     items = review.listing(project.workspace, project.model.name, status="approved")
-    return frozenset(one.interaction for one in items if one.id in reviewed and one.interaction)
+    return frozenset(item.interaction for item in items if item.id in reviewed and item.interaction)

@@ -63,7 +63,9 @@ def bench(project: Project, bundle: Bundle, *, against: str | None, loads: Seque
             return Bench(
                 bundle=bundle.id,
                 against=other.id if other else None,
-                loads=tuple(_measured(project, mine, theirs, questions, one) for one in loads),
+                loads=tuple(
+                    _measured(project, mine, theirs, questions, planned) for planned in loads
+                ),
             )
     finally:
         servers.release_unused(project.workspace, keep=set())
@@ -97,18 +99,18 @@ def lock(model: ModelSettings, loads: Sequence[Load]) -> GateLock:
             remedy='Declare one under bench.gates, e.g. first_token_p95_ms: "<= 800".',
         )
     known = (*FIGURES, *RATIOS)
-    found = [
-        one
+    declared = [
+        parsed
         for name in dict.fromkeys(map(_name, loads))
-        for one in gates.parse_gates(model.bench.gates, metrics={name: known}, main_suite=name)
+        for parsed in gates.parse_gates(model.bench.gates, metrics={name: known}, main_suite=name)
     ]
     terms = {
-        "loads": [[one.rate_per_second, one.seconds, one.seed] for one in loads],
-        "timeout_seconds": [one.timeout_seconds for one in loads],
+        "loads": [[planned.rate_per_second, planned.seconds, planned.seed] for planned in loads],
+        "timeout_seconds": [planned.timeout_seconds for planned in loads],
         "blocks": load.BLOCKS,
         "minimum_requests": _minimum(model),
     }
-    return gates.lock(found, terms=terms)
+    return gates.lock(declared, terms=terms)
 
 
 def gate_outcome(
@@ -117,10 +119,15 @@ def gate_outcome(
     """The verdict on what was measured; fewer requests than the minimum pass no gate."""
     return gates.apply_gates(
         locked,
-        figures={_name(one): {**one.bundle.figures, **one.ratios} for one in loads},
+        figures={
+            _name(comparison): {**comparison.bundle.figures, **comparison.ratios}
+            for comparison in loads
+        },
         sizes={
-            _name(one): SuiteSize(cases=one.bundle.requests, minimum_cases=minimum_requests)
-            for one in loads
+            _name(comparison): SuiteSize(
+                cases=comparison.bundle.requests, minimum_cases=minimum_requests
+            )
+            for comparison in loads
         },
     )
 
@@ -130,8 +137,8 @@ def _other(project: Project, bundle: Bundle, against: str | None) -> Bundle | No
     live = project.in_production()
     if against is None or (against == "production" and live is None):
         return None
-    found = project.bundle(against)
-    return None if found.id == bundle.id else found
+    other = project.bundle(against)
+    return None if other.id == bundle.id else other
 
 
 def _measured(

@@ -149,22 +149,22 @@ def evaluate_bundle(project: Project, bundle: Bundle) -> Evaluation:
 
 def decision_of(bundle: Bundle) -> Decision:
     """Whether the bundle may replace what was in production when it was evaluated."""
-    found = bundle.manifest.evaluation
-    production = found.comparisons.get("production")
+    evaluated = bundle.manifest.evaluation
+    production = evaluated.comparisons.get("production")
     return decide(
-        gates=found.verdict,
-        gates_reason=found.reason,
+        gates=evaluated.verdict,
+        gates_reason=evaluated.reason,
         production=None if production is None else Standing(**production),
     )
 
 
 def verdict_of(bundle: Bundle) -> JudgedCandidate:
     """How the bundle was judged, and against what."""
-    found = bundle.manifest.evaluation
+    evaluated = bundle.manifest.evaluation
     return JudgedCandidate(
         bundle=bundle.id,
-        gates=found.verdict,
-        compared_with=found.production,
+        gates=evaluated.verdict,
+        compared_with=evaluated.production,
         decision=decision_of(bundle),
     )
 
@@ -250,13 +250,13 @@ def _references(
     The base is asked the main suite only: that the tuning has an effect is shown there, and the
     other suites are compared with nobody.
     """
-    found: dict[str, Subject] = {}
+    subjects: dict[str, Subject] = {}
     live = project.in_production()
     if live is not None and (without is None or live != without.id):
         bundle = bundles.find(project.workspace, live)
         target = serving.bundle_target(project.workspace, open_servers, bundle)
         known = trained_on.known_to_bundle(project, bundle, plan.suites)
-        found["production"] = replace(
+        subjects["production"] = replace(
             answered.production(project, bundle, target), trained_on=known
         )
     base = exporting.export_base(project)
@@ -270,10 +270,10 @@ def _references(
         endpoint=project.model.endpoint,
         sampling=plan.sampling,
     )
-    found["base"] = Subject(
+    subjects["base"] = Subject(
         target=target, conditions=answered.conditions(project), main_suite_only=True
     )
-    return found
+    return subjects
 
 
 def _name_candidate(project: Project, bundle: Bundle) -> None:

@@ -121,13 +121,13 @@ def _files(project: Project, run: TrainingRun, trained: Path, child: Child) -> t
     forms = [project.model.export.serve]
     earlier = []
     for artifact, folder in islice(_earlier(project, run), _EARLIER_EXPORTS):
-        found = open_export(folder)
-        if is_export_of(found, base=base, trained=trained, quantisations=forms, name=name):
+        earlier_export = open_export(folder)
+        if is_export_of(earlier_export, base=base, trained=trained, quantisations=forms, name=name):
             project.progress.note(
                 f"Export {short(artifact)} holds these weights merged, and {', '.join(forms)}; "
                 "it is used again"
             )
-            return artifact, found
+            return artifact, earlier_export
         earlier.append(folder)
     made = export_candidate(
         base=base,

@@ -154,13 +154,13 @@ def check(project: Project, version: DatasetVersion) -> None:
         EvaluationError: a gate, a metric or a suite file cannot be understood.
         UsageError: a gate needs a judge, and there is none that could be asked.
     """
-    found = held_out(project, version, judge=lambda: declared_judge.metric(project))
-    if found.impossible:
+    held = held_out(project, version, judge=lambda: declared_judge.metric(project))
+    if held.impossible:
         raise GateError(
             "Nothing was trained, since no candidate could pass: "
-            + "; ".join(map(what_is_missing, found.impossible))
+            + "; ".join(map(what_is_missing, held.impossible))
             + ".",
-            remedy=found.remedy(),
+            remedy=held.remedy(),
         )
 
 

@@ -92,7 +92,7 @@ def make(
             child=child,
         )
         hops, rows = _measured_forms(project, bundle, trained, made, child)
-    found = [
+    written = [
         OtherForm(
             form=name,
             path=_written(made.forms[name], made.path(name), output),
@@ -106,7 +106,7 @@ def make(
     ]
     shutil.rmtree(work, ignore_errors=True)
     work.with_name(f"{work.name}.progress.json").unlink(missing_ok=True)
-    return found
+    return written
 
 
 def _written(form: ExportedForm, source: Path, output: Path) -> Path:

@@ -93,9 +93,9 @@ def _notes(made: DatasetVersion) -> list[str]:
     return [*notes, *_changes(made.validation)]
 
 
-def _on_gates(found: HeldOut) -> list[str]:
+def _on_gates(held: HeldOut) -> list[str]:
     """The share that is held out, and the gates that it does not serve."""
-    return [found.why, *(f"warning: {what_is_missing(size)}" for size in found.short)]
+    return [held.why, *(f"warning: {what_is_missing(size)}" for size in held.short)]
 
 
 def _changes(validation: Mapping[str, Any] | None) -> list[str]:

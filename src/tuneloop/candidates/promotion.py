@@ -57,17 +57,17 @@ def decide(*, gates: str, gates_reason: str, production: Standing | None) -> Dec
         return Decision(
             deploy=True, reason="the gates passed, and nothing was in production to compare it with"
         )
-    found = "; but look: ".join([production.reason, *production.warnings])
+    reasons = "; but look: ".join([production.reason, *production.warnings])
     if production.verdict in ("better", "not_worse"):
         word = production.verdict.replace("_", " ")
-        return Decision(deploy=True, reason=f"the gates passed and it is {word}: {found}")
+        return Decision(deploy=True, reason=f"the gates passed and it is {word}: {reasons}")
     if production.verdict == "inconclusive" and production.difference >= 0:
         return Decision(
             deploy=True,
             reason="the gates passed; the cases are too few to prove it not worse than production, "
-            f"but it did at least as well on them: {found}",
+            f"but it did at least as well on them: {reasons}",
         )
-    return Decision(deploy=False, reason=f"production does better: {found}")
+    return Decision(deploy=False, reason=f"production does better: {reasons}")
 
 
 def settled(
@@ -97,7 +97,7 @@ def settled(
             reason=f"was rolled back by {back.actor} at {back.at:%Y-%m-%d %H:%M} UTC "
             f"({back.reason})",
         )
-    last = next((one for one in rollouts if one.candidate == before.bundle), None)
+    last = next((rollout for rollout in rollouts if rollout.candidate == before.bundle), None)
     if last is not None and last.active:
         return Settled(how="being rolled out", reason=f"is being rolled out ({last.id})")
     if last is not None and last.status in ("rolled_back", "aborted"):
@@ -114,6 +114,6 @@ def _move_back(bundle: str, moves: Sequence[Move]) -> Move | None:
     of_production = [move for move in moves if move.name == "production" and not move.drill]
     for at, move in enumerate(of_production):
         if move.from_bundle == bundle:
-            earlier = {one.to_bundle for one in of_production[at + 1 :]}
+            earlier = {older.to_bundle for older in of_production[at + 1 :]}
             return move if move.to_bundle in earlier else None
     return None

@@ -54,21 +54,21 @@ def datasets_of(project: Project, run: str) -> list[str]:
     Preference training goes on from an earlier run, which may have had another version. Nothing is
     known here of a run that was made elsewhere.
     """
-    found: list[str] = []
+    digests: list[str] = []
     while run:
         try:
-            one = training.find(project.workspace, run)
+            row = training.find(project.workspace, run)
         except TrainingError:
             break
-        found.append(one.dataset)
-        run = str(one.record.get("start_run", ""))
-    return list(dict.fromkeys(found))
+        digests.append(row.dataset)
+        run = str(row.record.get("start_run", ""))
+    return list(dict.fromkeys(digests))
 
 
 def _known(
     project: Project, who: str, datasets: Collection[str], suites: Sequence[Suite]
 ) -> dict[str, frozenset[str]]:
-    kept = [one for one in datasets if project.workspace.artifacts.exists(one)]
+    kept = [digest for digest in datasets if project.workspace.artifacts.exists(digest)]
     if len(kept) < len(datasets):
         project.progress.note(
             f"warning: not all rows that {who} was trained on are kept here, so cases that it "
@@ -76,17 +76,17 @@ def _known(
         )
     rows = [
         row
-        for one in kept
-        for row in versions.read_trained(project.workspace, project.model_file, one)
+        for digest in kept
+        for row in versions.read_trained(project.workspace, project.model_file, digest)
     ]
     asked = [(suite.name, case) for suite in suites for case in suite.cases]
-    found = leaks.known_cases(
+    known = leaks.known_cases(
         rows,
         [_example(case) for _, case in asked],
         similarity=project.model.data.near_duplicate_similarity,
     )
     return {
-        suite.name: frozenset(asked[at][1].id for at in found if asked[at][0] == suite.name)
+        suite.name: frozenset(asked[at][1].id for at in known if asked[at][0] == suite.name)
         for suite in suites
     }
 

@@ -233,8 +233,8 @@ def _share(counted: Counted) -> Figure | None:
     return intervals.share(counted.bad, counted.n) if counted.n else None
 
 
-def _of(found: Iterable[bool]) -> Figure | None:
-    values = list(found)
+def _of(flags: Iterable[bool]) -> Figure | None:
+    values = list(flags)
     return intervals.share(sum(values), len(values)) if values else None
 
 
@@ -261,7 +261,7 @@ def _corrected(pairs: Sequence[Pair], trained_on: Collection[str]) -> Corrected 
 def _differences(
     pairs: Sequence[Pair], observations: Sequence[Observation]
 ) -> tuple[Difference, ...]:
-    found = [
+    differences = [
         Difference(
             interaction=pair.interaction,
             question=pair.question,
@@ -272,7 +272,7 @@ def _differences(
         for pair, seen in zip(pairs, observations, strict=True)
         if not same_answer(pair.production, pair.candidate)
     ]
-    return tuple(sorted(found, key=lambda one: not one.bad)[:EXAMPLES])
+    return tuple(sorted(differences, key=lambda difference: not difference.bad)[:EXAMPLES])
 
 
 def _bad_for_candidate_alone(seen: Observation) -> tuple[GuardName, ...]:
@@ -287,4 +287,4 @@ def _bad_for_candidate_alone(seen: Observation) -> tuple[GuardName, ...]:
 def _calls(tool_calls: str | None) -> list[tuple[str, str]]:
     """Names and arguments; the ids are drawn anew by every server."""
     functions = [call.get("function") or {} for call in json.loads(tool_calls or "[]")]
-    return [(str(one.get("name")), str(one.get("arguments"))) for one in functions]
+    return [(str(function.get("name")), str(function.get("arguments"))) for function in functions]

@@ -98,9 +98,9 @@ def drill(
             _return(workspace, before, actor=actor)
     report = DrillReport(
         rollback_seconds={f"p{p}": round(order_statistic(seconds, p / 100), 4) for p in (50, 99)},
-        every_rollback_seconds=tuple(round(one, 4) for one in seconds),
+        every_rollback_seconds=tuple(round(duration, 4) for duration in seconds),
         probes=len(probes.seen),
-        failed_requests=sum(one.bundle is None for one in probes.seen),
+        failed_requests=sum(probe.bundle is None for probe in probes.seen),
         connections=probing.connections,
     )
     with workspace.records.begin() as tx:
@@ -169,7 +169,7 @@ class _Probes:
 
     def answered_by(self, bundle: str, *, since: float = 0.0) -> bool:
         """Whether a probe sent since then was answered by the bundle."""
-        return any(one.bundle == bundle and one.sent_at >= since for one in self.seen)
+        return any(probe.bundle == bundle and probe.sent_at >= since for probe in self.seen)
 
     def wait_for(self, condition: Callable[[], bool], what: str) -> None:
         """Wait until it is so.

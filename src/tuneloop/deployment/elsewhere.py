@@ -48,22 +48,22 @@ class Elsewhere:
     @property
     def found(self) -> dict[str, tuple[str, str]]:
         """Bundle → status (starting, ready, failed) and why."""
-        found = self._found
-        return {bundle: found.get(bundle, ("starting", "")) for bundle in self._servers}
+        states = self._found
+        return {bundle: states.get(bundle, ("starting", "")) for bundle in self._servers}
 
     def look(self) -> None:
         """Look at each of them once."""
         for bundle, server in self._servers.items():
             try:
                 server.start()
-                found = ("ready", "")
+                state = ("ready", "")
             except DeploymentError as e:
-                found = ("failed", e.message)
+                state = ("failed", e.message)
             except Exception as e:  # noqa: BLE001  one odd server, and nobody would look at any
                 # Not its text: it may quote what was sent or received.
-                found = ("failed", f"Looking at it failed: {type(e).__name__}.")
+                state = ("failed", f"Looking at it failed: {type(e).__name__}.")
                 _log.error("Looking at the server of %s failed: %s", bundle, type(e).__name__)
-            self._found = {**self._found, bundle: found}
+            self._found = {**self._found, bundle: state}
 
     def _look_again_and_again(self) -> None:
         while not self._ending.is_set():

@@ -74,7 +74,9 @@ def came_by_rollback(workspace: Workspace, model: str) -> bool:
     )
     with workspace.records.begin() as tx:
         moves = tx.execute(query).scalars()
-        brought = (one for one in moves if one["to"] == endpoint.bundle and not one.get("drill"))
+        brought = (
+            move for move in moves if move["to"] == endpoint.bundle and not move.get("drill")
+        )
         last: dict[str, Any] = next(brought, {})
     return bool(last.get("rollback"))
 
@@ -116,18 +118,18 @@ def point(
         before = _read(tx, model.name)
         if before is not None and before.bundle == bundle:
             return _take_over(tx, before, model, actor, workspace.now())
-        found = before.bundle if before else None
-        if found != expected:
+        current = before.bundle if before else None
+        if current != expected:
             raise ConflictError(
                 f"Expected {_shown(expected)} in production of {model.name}, "
-                f"found {_shown(found)}.",
+                f"found {_shown(current)}.",
                 remedy="Look with `tuneloop status` and decide again.",
             )
         move = Move(
             model=model.name,
             endpoint=model.endpoint_name,
             bundle=bundle,
-            previous=found,
+            previous=current,
             settings=model.endpoint.model_dump(mode="json"),
             actor=actor,
             reason=reason,
@@ -343,14 +345,14 @@ def _read(tx: sa.Connection, model: str) -> Endpoint | None:
 
 def _query() -> sa.Select[Any]:
     """Endpoints with what their aliases point at, by name: one statement, so one moment."""
-    table, found = tables.endpoints, sa.select(tables.endpoints)
+    table, query = tables.endpoints, sa.select(tables.endpoints)
     joined: sa.FromClause = table
     for name, column in (("production", "bundle"), ("previous", "previous")):
         alias = tables.aliases.alias(name)
         here = (alias.c.model == table.c.model) & (alias.c.name == name)
         joined = joined.outerjoin(alias, here)
-        found = found.add_columns(alias.c.bundle.label(column))
-    return found.select_from(joined).order_by(table.c.name)
+        query = query.add_columns(alias.c.bundle.label(column))
+    return query.select_from(joined).order_by(table.c.name)
 
 
 def describe(endpoint: Endpoint) -> str:

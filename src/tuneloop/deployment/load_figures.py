@@ -74,7 +74,7 @@ class LoadComparison:
 def report(timings: Sequence[Timing], *, timeout_seconds: float) -> LoadReport:
     """The figures of many requests."""
     samples = _samples(timings, timeout_seconds)
-    errors = sum(one.error is not None for one in timings)
+    errors = sum(timing.error is not None for timing in timings)
     figures = {
         f"{what}_p{p}{_UNITS[what]}": quantile(values, p / 100)
         for what, values in samples.items()
@@ -112,18 +112,22 @@ def _ratio(ours: Sequence[float], theirs: Sequence[float], q: float) -> Figure:
 
 def _samples(timings: Sequence[Timing], timeout_seconds: float) -> dict[str, list[float]]:
     """What is measured → values above 0: ms, ms, tokens a second."""
-    whole = [one for one in timings if one.error is None]
+    whole = [timing for timing in timings if timing.error is None]
     lost = [timeout_seconds for _ in range(len(timings) - len(whole))]
-    firsts = [one.first_token_seconds for one in whole if one.first_token_seconds is not None]
+    firsts = [
+        timing.first_token_seconds for timing in whole if timing.first_token_seconds is not None
+    ]
     return {
-        "first_token": [_milliseconds(one) for one in [*firsts, *lost]],
-        "latency": [_milliseconds(one) for one in [*(one.seconds for one in whole), *lost]],
+        "first_token": [_milliseconds(seconds) for seconds in [*firsts, *lost]],
+        "latency": [
+            _milliseconds(seconds) for seconds in [*(timing.seconds for timing in whole), *lost]
+        ],
         "tokens_per_second": [
-            round((one.tokens - 1) / (one.seconds - one.first_token_seconds), 2)
-            for one in whole
-            if one.first_token_seconds is not None
-            and one.tokens > 1
-            and one.seconds > one.first_token_seconds
+            round((timing.tokens - 1) / (timing.seconds - timing.first_token_seconds), 2)
+            for timing in whole
+            if timing.first_token_seconds is not None
+            and timing.tokens > 1
+            and timing.seconds > timing.first_token_seconds
         ],
     }
 

@@ -83,7 +83,7 @@ def observe(
     edits = _edits(traffic, rollout) if "edits" in names else {}
     judgements = _judgements(traffic, rollout) if "judge" in names else {}
     wait = timedelta(minutes=rollout.plan.edit_minutes)
-    found = []
+    observations = []
     for row in _first_of_each(traffic, rollout):
         if 400 <= row["status"] < 500:
             continue  # what the client did, leaving (499) too, says nothing about a bundle
@@ -93,8 +93,8 @@ def observe(
             row["judged_bad"] = not json.loads(said)["passed"]
         observation = _observation(row, _at(steps, row["time"]), copies, rollout, fits)
         if observation is not None:
-            found.append(observation)
-    return found
+            observations.append(observation)
+    return observations
 
 
 def plan_for(
@@ -167,13 +167,13 @@ def _observation(
 def outcomes(row: Mapping[str, Any], plan: RolloutPlan, fits: Fits) -> dict[GuardName, bool]:
     """Guard → whether the answer was bad; what could not be measured is absent."""
     failed = row["error"] is not None or row["status"] >= 500 or bool(row.get("failover_from"))
-    found: dict[GuardName, bool] = {}
+    bad: dict[GuardName, bool] = {}
     for guard in plan.guards:
         if guard.name == "errors":
-            found["errors"] = failed
+            bad["errors"] = failed
         elif not failed and (value := _value(guard, row, fits)) is not None:
-            found[guard.name] = guard.is_bad(value)
-    return found
+            bad[guard.name] = guard.is_bad(value)
+    return bad
 
 
 def _value(guard: Guard, row: Mapping[str, Any], fits: Fits) -> float | None:

@@ -86,8 +86,8 @@ def deploy(
     people.allow(workspace, actor, "deploy", model=model.name)
     _refuse_under_way(workspace, model.name)
     if isinstance(expected, AsFound):
-        found = endpoints.find(workspace, model.name)
-        expected = found.bundle if found else None
+        current = endpoints.find(workspace, model.name)
+        expected = current.bundle if current else None
     progress.step(f"Deploying {bundle.short}: verify every file, load it, ask it, then switch")
     try:
         shown = admit(

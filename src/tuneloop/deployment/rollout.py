@@ -135,14 +135,14 @@ def _weigh_guard(
     observations: Sequence[Observation],
     here: Sequence[Observation],
 ) -> GuardEvidence:
-    found = [bad for seen in observations if (bad := _bad_answer(seen, name))]
-    values = [1.0, *harm_e_values(found, steps=len(plan.stages) - 1)]
+    bad_answers = [bad for seen in observations if (bad := _bad_answer(seen, name))]
+    values = [1.0, *harm_e_values(bad_answers, steps=len(plan.stages) - 1)]
     return GuardEvidence(
         name=name,
         candidate=_count(name, (seen.candidate for seen in here)),
         production=_count(name, (seen.production for seen in here)),
-        found=sum(bad.candidate for bad in found),
-        expected=sum(bad.share for bad in found),
+        found=sum(bad.candidate for bad in bad_answers),
+        expected=sum(bad.share for bad in bad_answers),
         e_value=values[-1],
         highest=max(values),
     )
@@ -244,6 +244,6 @@ def _refuse_strange(plan: RolloutPlan, stage: Stage, evidence: StageEvidence) ->
     if stage not in plan.stages[:-1]:
         raise ValueError(f"expected a stage of the plan before full, got {stage!r}")
     wanted = [guard.name for guard in plan.measured_in(stage)]
-    found = [guard.name for guard in evidence.guards]
-    if wanted != found:
-        raise ValueError(f"expected evidence on {wanted}, got {found}")
+    given = [guard.name for guard in evidence.guards]
+    if wanted != given:
+        raise ValueError(f"expected evidence on {wanted}, got {given}")

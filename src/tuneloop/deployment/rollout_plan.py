@@ -38,8 +38,8 @@ class Guard:
             "latency": ("`above` alone", above and not below),
             "length": ("`above`, `below` or both", above or below),
         }.get(self.name, ("no limit", not above and not below))
-        found = f"above={self.above}, below={self.below}"
-        _expect(fits, f"guard {self.name!r}: expected {wanted}, got {found}")
+        given = f"above={self.above}, below={self.below}"
+        _expect(fits, f"guard {self.name!r}: expected {wanted}, got {given}")
 
     def is_bad(self, value: float) -> bool:
         """Whether a measured value is bad: ms, tokens, or 1 for a bad answer of the other kinds."""
@@ -102,7 +102,7 @@ class RolloutPlan:
         names = self.guard_names
         _expect(bool(names), "expected at least one guard")
         _expect(len(set(names)) == len(names), f"expected each guard once, got {list(names)}")
-        ascending = all(one < other for one, other in pairwise((0.0, *self.steps, 1.0)))
+        ascending = all(lower < higher for lower, higher in pairwise((0.0, *self.steps, 1.0)))
         _expect(
             bool(self.steps) and ascending,
             f"expected steps that rise between 0 and 1, such as (0.05, 0.25, 0.5), "

@@ -195,7 +195,7 @@ def all_active(tx: sa.Connection) -> list[Rollout]:
 
 
 def _active(tx: sa.Connection, model: str) -> Rollout | None:
-    return next((one for one in all_active(tx) if one.model == model), None)
+    return next((rollout for rollout in all_active(tx) if rollout.model == model), None)
 
 
 def _event(

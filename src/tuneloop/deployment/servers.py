@@ -60,10 +60,12 @@ def not_ready(workspace: Workspace) -> tuple[list[ModelServer], list[ModelServer
     """The wanted servers that are not ready: those of bundles in production, and the others."""
     with workspace.records.begin() as tx:
         in_production = {endpoint.bundle for endpoint in endpoints.read(tx)}
-    missing = [one for one in listing(workspace) if one.wanted and one.status != "ready"]
+    missing = [
+        server for server in listing(workspace) if server.wanted and server.status != "ready"
+    ]
     return (
-        [one for one in missing if one.bundle in in_production],
-        [one for one in missing if one.bundle not in in_production],
+        [server for server in missing if server.bundle in in_production],
+        [server for server in missing if server.bundle not in in_production],
     )
 
 
@@ -112,7 +114,12 @@ def release_unused(workspace: Workspace, *, keep: set[str]) -> None:
 
 def warm(tx: sa.Connection) -> set[str]:
     """The bundles that must be able to answer: production, previous, a rollout's candidate."""
-    kept = {bundle for one in endpoints.read(tx) for bundle in (one.bundle, one.previous) if bundle}
+    kept = {
+        bundle
+        for endpoint in endpoints.read(tx)
+        for bundle in (endpoint.bundle, endpoint.previous)
+        if bundle
+    }
     return kept | {rollout.candidate for rollout in rollouts.all_active(tx)}
 
 
@@ -165,8 +172,8 @@ def publish(workspace: Workspace) -> Path:
 
 def routed(workspace: Workspace, endpoint: str) -> set[str]:
     """The bundles that an endpoint's requests go to, by the published routes."""
-    found = published(workspace).endpoints.get(endpoint)
-    return {arm.bundle for arm in found.arms if arm.weight > 0} if found else set()
+    route = published(workspace).endpoints.get(endpoint)
+    return {arm.bundle for arm in route.arms if arm.weight > 0} if route else set()
 
 
 def published(workspace: Workspace) -> routes.RouteSnapshot:
@@ -297,7 +304,7 @@ def target(bundle: str, manifest: Manifest, base_url: str) -> routes.Target:
 
 def _last(path: Path) -> routes.RouteSnapshot:
     try:
-        found = routes.read(path)
+        snapshot = routes.read(path)
     except StoreError:
-        found = None
-    return found or routes.RouteSnapshot(version=0)
+        snapshot = None
+    return snapshot or routes.RouteSnapshot(version=0)

@@ -99,7 +99,7 @@ def _late(workspace: Workspace) -> list[str] | None:
     says what it has."""
     version = servers.published(workspace).version
     seen = routes_seen.versions(workspace.folder("run"))
-    return [name for name, one in seen.items() if one < version] if seen else None
+    return [name for name, used in seen.items() if used < version] if seen else None
 
 
 def _failed(workspace: Workspace, endpoint: Endpoint) -> bool:

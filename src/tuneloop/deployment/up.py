@@ -170,11 +170,11 @@ class _Loop:
         statuses = self._processes.reconcile(specs)
         self._gateways.saw(statuses)
         started = {s.name: (str(s.status), s.detail) for s in statuses}
-        found = {**self._wanted.unusable, **self._wanted.elsewhere, **started}
-        self._wanted.saw(found)
-        for name, (status, detail) in found.items():
+        states = {**self._wanted.unusable, **self._wanted.elsewhere, **started}
+        self._wanted.saw(states)
+        for name, (status, detail) in states.items():
             self._tell(name, status, detail)
-        for name in self._told.keys() - found.keys():
+        for name in self._told.keys() - states.keys():
             self._tell(name, "stopped", "no longer needed")
 
     def _tell(self, name: str, status: str, detail: str) -> None:
@@ -262,7 +262,7 @@ def _wait_until_serving(workspace: Workspace, process: subprocess.Popen[bytes], 
                         f"does not start: {server.detail}",
                         remedy=remedy,
                     )
-            if not production and (late or all(one.status == "failed" for one in others)):
+            if not production and (late or all(other.status == "failed" for other in others)):
                 return url
         if late:
             raise DeploymentError(

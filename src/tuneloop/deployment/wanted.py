@@ -99,7 +99,7 @@ class Wanted:
     def unusable(self) -> Found:
         """Those that cannot, and why."""
         wanted, unusable = self._bundles, self._unusable
-        return {b: ("failed", one.reason) for b, one in unusable.items() if b in wanted}
+        return {b: ("failed", failure.reason) for b, failure in unusable.items() if b in wanted}
 
     @property
     def rolling_out(self) -> bool:
@@ -112,12 +112,12 @@ class Wanted:
 
     def look(self) -> None:
         """Read what is wanted, and write back what was seen."""
-        found = self._found
+        seen = self._found
         try:
             self._rolling_out = servers.rolling_out(self._workspace)
             recorded = servers.listing(self._workspace)
             self._bundles = [server.bundle for server in recorded if server.wanted]
-            self._write_back(recorded, found)
+            self._write_back(recorded, seen)
         except StoreError as e:
             if self._trouble != e.message:
                 _log.warning("records: unreachable (%s)", e.message)
@@ -126,7 +126,7 @@ class Wanted:
         self._trouble = ""
         self._look_at_one()
         wanted = self._bundles
-        self._elsewhere.watch({b: one for b, one in self._others.items() if b in wanted})
+        self._elsewhere.watch({b: server for b, server in self._others.items() if b in wanted})
 
     def _look_again_and_again(self) -> None:
         while not self._ending.wait(_EVERY_SECONDS):
@@ -140,10 +140,10 @@ class Wanted:
             known = bundle in self._specs or bundle in self._addresses
             if known or (before is not None and now < before.look_again_at):
                 continue
-            others = {b: one for b, one in self._unusable.items() if b in self._bundles}
+            others = {b: failure for b, failure in self._unusable.items() if b in self._bundles}
             try:
                 self._find_out(bundle)
-                self._unusable = {b: one for b, one in others.items() if b != bundle}
+                self._unusable = {b: failure for b, failure in others.items() if b != bundle}
             except (TuneloopError, OSError, KeyError) as e:
                 failures = before.failures + 1 if before else 1
                 unusable = _Unusable(
@@ -176,11 +176,11 @@ class Wanted:
         )
         self._specs = {**self._specs, bundle.id: spec}
 
-    def _write_back(self, recorded: Sequence[ModelServer], found: Found) -> None:
+    def _write_back(self, recorded: Sequence[ModelServer], seen: Found) -> None:
         """Make the records say of every server what was found of it, and publish the routes."""
         for server in recorded:
             unseen = "waiting" if server.wanted else "stopping"
-            status, detail = found.get(server.bundle, (unseen, ""))
+            status, detail = seen.get(server.bundle, (unseen, ""))
             shown = _STATUS[status]
             url = None if shown == "stopped" else self._base_url(server.bundle)
             if (server.status, server.base_url, server.detail) != (shown, url, detail):

@@ -42,10 +42,10 @@ class Alongside(Generic[T]):
         if not self._future.done() and self._heard.steps:
             self._progress.step(self._heard.steps[-1])
             self._heard.follower = self._progress
-        found = self._future.result()
+        returned = self._future.result()
         for note in self._heard.notes:
             self._progress.note(note)
-        return found
+        return returned
 
     def __enter__(self) -> Self:
         return self

@@ -103,8 +103,8 @@ def _results(
 
 
 def _prepare(plan: EvaluationPlan, given: SuiteAnswers, progress: Progress) -> None:
-    found = [(case, given.answers[case.id]) for case in given.suite.cases]
-    asked = [(case, answer.text) for case, answer in found if answer.error is None]
+    answered = [(case, given.answers[case.id]) for case in given.suite.cases]
+    asked = [(case, answer.text) for case, answer in answered if answer.error is None]
     for metric in plan.metrics:
         if metric.prepare is not None:
             metric.prepare(asked, progress)

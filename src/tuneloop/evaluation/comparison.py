@@ -98,16 +98,16 @@ class Standing:
 def standing(comparisons: Sequence[Comparison]) -> Standing:
     """The main suite, which comes first, decides; being worse on another one is worse too."""
     main, *others = comparisons
-    worse = [one for one in others if one.verdict == "worse"]
+    worse = [comparison for comparison in others if comparison.verdict == "worse"]
     unsure = [o for o in others if o.verdict == "inconclusive" and o.main.difference.value < 0]
     verdict, reason = main.verdict, main.reason
     if worse and verdict != "worse":
-        verdict, reason = "worse", "; ".join(_on_suite(one) for one in worse)
+        verdict, reason = "worse", "; ".join(_on_suite(comparison) for comparison in worse)
     return Standing(
         verdict=verdict,
         reason=reason,
         difference=main.main.difference.value,
-        warnings=tuple(_on_suite(one) for one in unsure),
+        warnings=tuple(_on_suite(comparison) for comparison in unsure),
     )
 
 
@@ -140,7 +140,7 @@ def compare(
         )
     chosen = [m for m in metrics if _decides(m) or _is_told(m)]
     pairs = {
-        m.name: found for m in chosen if (found := _pairs(candidate, reference, m.name, known))
+        m.name: scores for m in chosen if (scores := _pairs(candidate, reference, m.name, known))
     }
     left_out = sum(case in known for case in candidate.cases)
     compared = [paired(m, pairs[m.name], margin=margin) for m in chosen if m.name in pairs]
@@ -281,8 +281,8 @@ def _overall(main: Paired, compared: Sequence[Paired]) -> tuple[ComparisonVerdic
     return main.verdict, f"{main.metric} {main.reason}"
 
 
-def _on_suite(one: Comparison) -> str:
-    return f"on suite {one.suite!r} {one.reason}"
+def _on_suite(comparison: Comparison) -> str:
+    return f"on suite {comparison.suite!r} {comparison.reason}"
 
 
 def _mean(differences: Sequence[float]) -> Figure:
@@ -332,7 +332,7 @@ def _where(
 
 def _scores(result: SuiteResult, metric: str) -> Mapping[str, float]:
     return {
-        case: found.scores[metric].value
-        for case, found in result.cases.items()
-        if metric in found.scores
+        case: case_result.scores[metric].value
+        for case, case_result in result.cases.items()
+        if metric in case_result.scores
     }

@@ -131,10 +131,10 @@ def _tokens(tokenizer: Any, messages: Messages) -> list[int]:
 
 
 def _stop_tokens(model: Any, tokenizer: Any) -> set[int]:
-    found: set[int] = set()
+    token_ids: set[int] = set()
     for value in (model.generation_config.eos_token_id, tokenizer.eos_token_id):
-        found |= set(value) if isinstance(value, list) else {value}
-    return {token for token in found if token is not None}
+        token_ids |= set(value) if isinstance(value, list) else {value}
+    return {token for token in token_ids if token is not None}
 
 
 def _answer(tokenizer: Any, prompt: _Prompt, row: list[int], stops: set[int]) -> Answer:

@@ -88,7 +88,7 @@ def _gate_problems(
 ) -> Iterator[Problem]:
     suites = [HELD_OUT, *dict.fromkeys(suite.name for suite in settings.suites)]
     try:
-        metrics = {one.name: one for one in metrics_for(task, extra=text.NAMES)}
+        metrics = {metric.name: metric for metric in metrics_for(task, extra=text.NAMES)}
     except ModelFileError as e:
         yield Problem(at=("task", "output_schema"), message=e.message, remedy=e.remedy)
         return

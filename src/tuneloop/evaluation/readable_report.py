@@ -45,8 +45,8 @@ class Report:
     @property
     def figures(self) -> dict[str, Any]:
         """The candidate's metrics on the main suite: name → value, low, high, n."""
-        found: dict[str, Any] = self._data["suites"][0]["figures"][CANDIDATE]
-        return found
+        figures: dict[str, Any] = self._data["suites"][0]["figures"][CANDIDATE]
+        return figures
 
     def as_html(self) -> str:
         """One self-contained page; everything that a model said is escaped."""

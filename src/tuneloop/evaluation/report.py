@@ -58,8 +58,8 @@ class ParityHop:
 
 def fields_of(suite: Mapping[str, Any], label: str) -> Mapping[str, Any]:
     """Field → figures and counts; nothing for a task without, or in a report of earlier days."""
-    found: Mapping[str, Any] = suite.get("fields", {}).get(label, {})
-    return found
+    fields: Mapping[str, Any] = suite.get("fields", {}).get(label, {})
+    return fields
 
 
 def is_told_by_field(metric: str, suite: Mapping[str, Any]) -> bool:
@@ -185,8 +185,12 @@ def _worst(result: SuiteResult) -> list[Case]:
     order = {}
     for case in wrong:
         turn[case.expected] += 1
-        found = result.cases[case.id]
-        order[case.id] = (found.answer.error is None, _quality(found), turn[case.expected])
+        case_result = result.cases[case.id]
+        order[case.id] = (
+            case_result.answer.error is None,
+            _quality(case_result),
+            turn[case.expected],
+        )
     return sorted(wrong, key=lambda case: order[case.id])
 
 
@@ -216,12 +220,12 @@ def _shown(result: CaseResult) -> str:
 
 
 def _why(result: CaseResult) -> list[str]:
-    found = (
+    details = (
         f"{name}: {score.detail}"
         for name, score in result.scores.items()
         if score.value < 1 and score.detail and name in _QUALITY_METRICS
     )
-    return list(found)
+    return list(details)
 
 
 def _comparison(

@@ -30,27 +30,27 @@ _WITH_INTERVALS = 120
 
 def parts(report: Mapping[str, Any]) -> list[RenderableType]:
     """The report from top to bottom; outputs are shown as plain text, never as markup."""
-    found: list[RenderableType] = [_headline(report)]
+    renderables: list[RenderableType] = [_headline(report)]
     if report["gates"]:
-        found.append(_gates(report["gates"]))
+        renderables.append(_gates(report["gates"]))
     for suite in report["suites"]:
-        found.append(_figures(suite))
+        renderables.append(_figures(suite))
         if fields_of(suite, CANDIDATE):
-            found.append(_Fields(suite))
-        found += _weak_slices(suite)
+            renderables.append(_Fields(suite))
+        renderables += _weak_slices(suite)
     by_name = {suite["name"]: suite for suite in report["suites"]}
-    found += [_comparison(c, by_name.get(c["suite"], {})) for c in report["comparisons"]]
+    renderables += [_comparison(c, by_name.get(c["suite"], {})) for c in report["comparisons"]]
     if report.get("repeatability"):
         said = sentence(report["repeatability"])
-        found.append(Text(f"\n{said[0].upper()}{said[1:]}"))
+        renderables.append(Text(f"\n{said[0].upper()}{said[1:]}"))
     if report["quantisations"]:
-        found.append(_Quantisations(report["quantisations"]))
+        renderables.append(_Quantisations(report["quantisations"]))
     if report["parity"]:
-        found.append(_parity(report["parity"]))
+        renderables.append(_parity(report["parity"]))
     for suite in report["suites"]:
-        found += _worst(suite)
-    found += [Text(f"note: {note}", style="dim") for note in report["notes"]]
-    return found
+        renderables += _worst(suite)
+    renderables += [Text(f"note: {note}", style="dim") for note in report["notes"]]
+    return renderables
 
 
 def figure(value: Mapping[str, Any] | None, metric: str = "") -> str:
@@ -181,14 +181,14 @@ def _comparison(comparison: Mapping[str, Any], suite: Mapping[str, Any]) -> Rend
         for m in comparison["metrics"]
         if m.get("decides", True) or (m["metric"] in fields and _is_clear(m))
     ]
-    for one in told:
+    for metric in told:
         table.add_row(
-            Text(one["metric"]),
-            _difference(one["difference"]),
-            str(one["won"]),
-            str(one["lost"]),
-            "-" if one["p_value"] is None else f"{one['p_value']:.3g}",
-            _verdict(one["verdict"]),
+            Text(metric["metric"]),
+            _difference(metric["difference"]),
+            str(metric["won"]),
+            str(metric["lost"]),
+            "-" if metric["p_value"] is None else f"{metric['p_value']:.3g}",
+            _verdict(metric["verdict"]),
         )
     warnings = [f"{m['metric']}: {m['warning']}" for m in told if m["warning"]]
     captions = warnings[:1]
@@ -203,9 +203,9 @@ def _comparison(comparison: Mapping[str, Any], suite: Mapping[str, Any]) -> Rend
     return table
 
 
-def _is_clear(one: Mapping[str, Any]) -> bool:
+def _is_clear(metric: Mapping[str, Any]) -> bool:
     """Whether it moved for sure; other fields, and precision and recall, are in JSON and HTML."""
-    return one["verdict"] in ("better", "worse")
+    return metric["verdict"] in ("better", "worse")
 
 
 class _Quantisations:

@@ -107,8 +107,8 @@ def _scores(
 ) -> dict[str, Score]:
     case = suite.cases[index]
     output = answer.text if answer.error is None else None
-    found = {metric.name: metric.score(case, output) for metric in metrics}
-    return {name: score for name, score in found.items() if score is not None}
+    scores = {metric.name: metric.score(case, output) for metric in metrics}
+    return {name: score for name, score in scores.items() if score is not None}
 
 
 def _figures(results: Iterable[CaseResult], metrics: Iterable[Metric]) -> dict[str, Figure]:

@@ -60,15 +60,15 @@ def ask(
     progress = progress or Silent()
     head = _head(target)
     path = _file(folder, head) if folder else None
-    found = {**(known or {}), **(_finished(path, head) if path else {})}
+    by_prompt = {**(known or {}), **(_finished(path, head) if path else {})}
     prompts = {case.id: prompt_digest(case.messages) for case in suite.cases}
-    answers = {case: found[prompt] for case, prompt in prompts.items() if prompt in found}
+    answers = {case: by_prompt[prompt] for case, prompt in prompts.items() if prompt in by_prompt}
     reused = len(answers)
     open_cases = [case for case in suite.cases if case.id not in answers]
     # Asked grouped by system text, so that a server's prompt cache holds.
     open_cases.sort(key=lambda case: case.messages[0]["content"])
     silence = _Silence(suite, target, limit=min(_SILENT_REQUESTS, len(open_cases)))
-    with _Log(path, head, found) as log:
+    with _Log(path, head, by_prompt) as log:
         for case, answer in _asked(open_cases, target, concurrency):
             silence.check(answer)
             answers[case.id] = answer
@@ -131,8 +131,8 @@ def _finished(path: Path, head: dict[str, Any]) -> dict[str, Answer]:
     rows = list(_parsed(lines))
     if not rows or rows[0] != head:
         return {}
-    found = {row["prompt"]: Answer(**row["answer"]) for row in rows[1:]}
-    return {prompt: answer for prompt, answer in found.items() if answer.error is None}
+    answers = {row["prompt"]: Answer(**row["answer"]) for row in rows[1:]}
+    return {prompt: answer for prompt, answer in answers.items() if answer.error is None}
 
 
 def _parsed(lines: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -115,13 +115,13 @@ def gate_sizes(plan: EvaluationPlan, *, trained: Sequence[Case] = ()) -> tuple[G
     rows there are to hold out.
     """
     sizes, suites = plan.sizes(), {suite.name: suite for suite in plan.suites}
-    found = []
+    per_gate = []
     for gate in plan.gate_lock.gates:
         suite = suites[gate.suite]
         wanted = _requirement(gate, plan.metrics, sizes[gate.suite].minimum_cases)
         counted = sum(map(wanted.counts, suite.cases))
         held_out = suite.kind == "held-out"
-        found.append(
+        per_gate.append(
             GateSize(
                 gate=gate,
                 counted=counted,
@@ -130,7 +130,7 @@ def gate_sizes(plan: EvaluationPlan, *, trained: Sequence[Case] = ()) -> tuple[G
                 rows=counted + sum(map(wanted.counts, trained)) if held_out else None,
             )
         )
-    return tuple(found)
+    return tuple(per_gate)
 
 
 def what_is_missing(size: GateSize) -> str:
@@ -158,29 +158,29 @@ def what_helps(size: GateSize, *, share: float | None, automatic_up_to: float) -
     if size.rows is None:
         more = size.minimum - size.counted
         return f"add {more} {'case' if more == 1 else 'cases'} that it counts to the suite's file"
-    found = []
+    remedies = []
     tried = max(share or 0.0, automatic_up_to)
     needed = math.ceil(100 * _SLACK * size.minimum / size.rows) / 100 if size.rows else 1.0
     if share is not None and share < automatic_up_to and needed <= automatic_up_to:
-        found.append("set data.holdout_share: auto")
+        remedies.append("set data.holdout_share: auto")
     else:
         more = math.ceil(_SLACK * size.minimum / tried) - size.rows
         # Enough on average, but not here: the groups that are held out happen to be small.
         needed = max(needed, round(tried + 0.02, 2))
-        found.append(f"add about {max(more, math.ceil(0.1 * size.rows))} rows that it counts")
+        remedies.append(f"add about {max(more, math.ceil(0.1 * size.rows))} rows that it counts")
         if needed < _LARGEST_SHARE:
-            found.append(f"set data.holdout_share: {needed:g}")
+            remedies.append(f"set data.holdout_share: {needed:g}")
     if not size.counted:
-        found.append("remove the gate")
+        remedies.append("remove the gate")
     elif size.gate.minimum_cases is not None:
-        found.append("lower its own minimum_cases")
-    return ", or ".join(found)
+        remedies.append("lower its own minimum_cases")
+    return ", or ".join(remedies)
 
 
 def _requirement(gate: Gate, metrics: Sequence[Metric], minimum: int) -> Requirement:
     of_gate = minimum if gate.minimum_cases is None else gate.minimum_cases
     return Requirement(
         gate=gate,
-        metric=next((one for one in metrics if one.name == gate.metric), None),
+        metric=next((metric for metric in metrics if metric.name == gate.metric), None),
         minimum=max(1, of_gate),
     )

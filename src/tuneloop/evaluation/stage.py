@@ -157,8 +157,8 @@ def evaluate(
     folder = _answers_folder(workspace, row, CANDIDATE, subjects[CANDIDATE])
     shutil.rmtree(folder, ignore_errors=True)
     progress.note(f"{verdict}: {outcome.reason}")
-    for reference, found in summary["comparisons"].items():
-        for warning in found["warnings"]:
+    for reference, comparison in summary["comparisons"].items():
+        for warning in comparison["warnings"]:
             progress.note(f"warning: against {reference}, {warning}")
     return find(workspace, row.id)
 
@@ -193,7 +193,7 @@ def named(workspace: Workspace, model: str, reference: str = LATEST) -> Evaluati
         _names,
         what="finished evaluations" if reference == LATEST else "evaluations",
         remedy="See them with `tuneloop evaluation list`; make one with `tuneloop run`.",
-        latest=[one for one in evaluations if one.model == model and one.status == "finished"],
+        latest=[row for row in evaluations if row.model == model and row.status == "finished"],
     )
 
 
@@ -311,7 +311,9 @@ def _remarks(plan: EvaluationPlan, main: SuiteResult) -> list[str]:
 
 
 def _differences(plan: EvaluationPlan, subjects: Mapping[str, Subject]) -> list[str]:
-    return [note for label, one in subjects.items() for note in one.differences(label, plan)]
+    return [
+        note for label, subject in subjects.items() for note in subject.differences(label, plan)
+    ]
 
 
 def _comparisons(
@@ -320,7 +322,7 @@ def _comparisons(
     results: Mapping[str, Sequence[SuiteResult]],
 ) -> list[Comparison]:
     """Against each reference: on the main suite, then on every other that it answered too."""
-    found = []
+    comparisons = []
     for label, of in results.items():
         if label == CANDIDATE:
             continue
@@ -328,7 +330,7 @@ def _comparisons(
             known = subjects[label].trained_on.get(mine.suite.name, ())
             main = mine.suite.name == plan.main_suite.name
             if main or can_compare(mine, theirs, known=known):
-                found.append(
+                comparisons.append(
                     compare(
                         mine,
                         theirs,
@@ -338,7 +340,7 @@ def _comparisons(
                         known=known,
                     )
                 )
-    return found
+    return comparisons
 
 
 def _summary(results: Sequence[SuiteResult], comparisons: Sequence[Comparison]) -> dict[str, Any]:
@@ -349,7 +351,7 @@ def _summary(results: Sequence[SuiteResult], comparisons: Sequence[Comparison]) 
         },
         "comparisons": {
             reference: asdict(standing(list(of)))
-            for reference, of in groupby(comparisons, key=lambda one: one.reference)
+            for reference, of in groupby(comparisons, key=lambda comparison: comparison.reference)
         },
     }
 
@@ -381,15 +383,15 @@ def _answer_rows(
             main = label == CANDIDATE and asked.name == plan.main_suite.name
             repeats = again.texts if main and again else {}
             for case in asked.cases:
-                found = result.cases[case.id]
+                case_result = result.cases[case.id]
                 yield {
                     "target": label,
                     "suite": asked.name,
                     "case": case.id,
                     "messages": [dict(message) for message in case.messages],
                     "expected": case.expected,
-                    "answer": asdict(found.answer),
-                    "scores": {name: score.value for name, score in found.scores.items()},
+                    "answer": asdict(case_result.answer),
+                    "scores": {name: score.value for name, score in case_result.scores.items()},
                     **({"repeats": list(repeats[case.id])} if case.id in repeats else {}),
                 }
 

@@ -141,8 +141,8 @@ class Making(Held):
             DeploymentError: a step failed, a form is not known, or the disk is full.
             BaseModelError: the base is not the bundle's.
         """
-        found = self.project.bundle(bundle) if isinstance(bundle, str) else bundle
-        return other_forms.make(self.project, found, forms, output=output)
+        resolved_bundle = self.project.bundle(bundle) if isinstance(bundle, str) else bundle
+        return other_forms.make(self.project, resolved_bundle, forms, output=output)
 
     def evaluations(self) -> list[Evaluation]:
         """All evaluations of this model, the newest first."""

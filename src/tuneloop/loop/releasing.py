@@ -83,8 +83,8 @@ class Releasing(Held):
             UsageError: no bundle, or more than one, is meant.
             GateError: its gates did not pass, or the smoke test fails; production is unchanged.
         """
-        found = self.bundle(bundle) if isinstance(bundle, str) else bundle
-        return candidate.deploy(self.project, found, reason=reason)
+        resolved_bundle = self.bundle(bundle) if isinstance(bundle, str) else bundle
+        return candidate.deploy(self.project, resolved_bundle, reason=reason)
 
     def roll_out(self, bundle: Bundle | str = "candidate") -> Rollout:
         """Begin to move the endpoint to a bundle step by step: shadow, canary, full.
@@ -94,8 +94,8 @@ class Releasing(Held):
             UsageError: nothing is in production, or nothing is being served.
             BusyError: a rollout is under way.
         """
-        found = self.bundle(bundle) if isinstance(bundle, str) else bundle
-        return candidate.roll_out(self.project, found)
+        resolved_bundle = self.bundle(bundle) if isinstance(bundle, str) else bundle
+        return candidate.roll_out(self.project, resolved_bundle)
 
     def rollout(self, reference: str = LATEST) -> Rollout:
         """A rollout by id, its beginning, or `latest`.
@@ -177,11 +177,13 @@ class Releasing(Held):
             EvaluationError: `gate`, and one of them cannot be understood.
             DeploymentError: a server does not come up.
         """
-        found = self.bundle(bundle)
+        resolved_bundle = self.bundle(bundle)
         if gate:
-            return benching.gate(self.project, found, against=against)
+            return benching.gate(self.project, resolved_bundle, against=against)
         declared = benching.declared_loads(self.model.bench)
-        return benching.bench(self.project, found, against=against, loads=loads or declared)
+        return benching.bench(
+            self.project, resolved_bundle, against=against, loads=loads or declared
+        )
 
     def drill(
         self, *, repeats: int = 3, connections: int = 16, key: str | None = None

@@ -60,10 +60,10 @@ class Watching(Held):
         """
 
         name = self.model.name
-        found = monitoring.history(self.workspace, model=name, monitor=monitor, limit=limit)
-        if monitor is not None and not found:
+        measurements = monitoring.history(self.workspace, model=name, monitor=monitor, limit=limit)
+        if monitor is not None and not measurements:
             table.chosen([monitor])
-        return found
+        return measurements
 
     def alerts(self, *, all_: bool = False) -> list[Alert]:
         """Alerts that are not resolved, or all, the newest first."""

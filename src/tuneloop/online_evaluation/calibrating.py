@@ -54,20 +54,20 @@ def run(project: Project, labelled: Sequence[Labelled], now: datetime) -> Calibr
             remedy="Decide some samples (tuneloop review), or name a file of labelled answers.",
         )
     project.progress.step(f"Asking {judge.settings.model} about {len(labelled)} labelled answers")
-    said = judge.score_all([one.exchange for one in labelled], project.progress)
+    said = judge.score_all([example.exchange for example in labelled], project.progress)
     judged = [
-        (one.right, verdict)
-        for one, verdict in zip(labelled, said, strict=True)
+        (example.right, verdict)
+        for example, verdict in zip(labelled, said, strict=True)
         if isinstance(verdict, JudgeVerdict)
     ]
-    found = calibrate(
+    calibration = calibrate(
         [(right, verdict.passed) for right, verdict in judged],
         judge=_one_version(judged, said),
         unjudged=len(said) - len(judged),
     )
-    _store(project, found, now)
-    project.progress.note(f"{found.judge}: {found.summary}")
-    return found
+    _store(project, calibration, now)
+    project.progress.note(f"{calibration.judge}: {calibration.summary}")
+    return calibration
 
 
 def labelled_in(path: Path) -> list[Labelled]:
@@ -128,18 +128,18 @@ def _one_version(
     raise EvaluationError(problem, remedy="Name another, or a dated, model in judge.model.")
 
 
-def _store(project: Project, found: Calibration, now: datetime) -> None:
+def _store(project: Project, calibration: Calibration, now: datetime) -> None:
     measurement = Measurement(
         monitor=CALIBRATION,
         window_start=now,
         window_end=now,
-        value=found.agreement.value,
-        low=found.agreement.low,
-        high=found.agreement.high,
-        n=found.n,
+        value=calibration.agreement.value,
+        low=calibration.agreement.low,
+        high=calibration.agreement.high,
+        n=calibration.n,
         verdict="ok",
-        message=f"judge {found.judge} is {found.summary}",
-        detail=found.as_json(),
+        message=f"judge {calibration.judge} is {calibration.summary}",
+        detail=calibration.as_json(),
     )
     of_no_bundle = Bundle(id="", model=project.model.name, manifest=Manifest(), created_at=now)
     series.store(

@@ -56,7 +56,7 @@ def metric(project: Project) -> Metric:
 def calibrations(workspace: Workspace, model: str) -> list[Calibration]:
     """Stored calibrations of a model's judges, the newest first."""
     stored = series.history(workspace, model=model, monitor=CALIBRATION)
-    return [Calibration.from_json(one.detail) for one in stored]
+    return [Calibration.from_json(measurement.detail) for measurement in stored]
 
 
 def _api_key(settings: JudgeSettings) -> str | None:

@@ -102,7 +102,8 @@ def golden_measurement(
     `bounds`: suite → pass rate that a gate on it asks for, 0..1. `mixed_by` names a rollout under
     way: some answers are its candidate's, so that nothing is compared with the release.
     """
-    passed = sum(one.passed for one in outcomes)
+    failed = [outcome for outcome in outcomes if not outcome.passed]
+    passed = len(outcomes) - len(failed)
     before = _against_release(outcomes, margin) if mixed_by is None else None
     suites = _by_suite(outcomes, bounds or {}, mixed=mixed_by is not None)
     declared = settings.pass_rate_below
@@ -111,7 +112,7 @@ def golden_measurement(
         limit = Limit(threshold=threshold, unit="share", side="below")
     else:
         limit = golden_limit.pooled(suites)
-    found = against_limit(
+    measurement = against_limit(
         MONITOR,
         window,
         intervals.share(passed, len(outcomes)) if outcomes else None,
@@ -122,59 +123,63 @@ def golden_measurement(
             "bundle": window.bundle,
             "rollout": mixed_by,
             "at_release": before and _told(before),
-            "failed": [_shown(one) for one in outcomes if not one.passed][:_FAILED_CASES],
+            "failed": [_shown(outcome) for outcome in failed[:_FAILED_CASES]],
         },
     )
-    if declared is None and found.verdict != "not_enough_data":
-        found = _by_own_limits(found, suites)
+    if declared is None and measurement.verdict != "not_enough_data":
+        measurement = _by_own_limits(measurement, suites)
     if mixed_by is not None:
         told = f"; during rollout {mixed_by}, so some answers are its candidate's"
-        return replace(found, message=found.message + told)
+        return replace(measurement, message=measurement.message + told)
     if before is None:
-        return replace(found, message=found.message + "; no case was asked at release")
-    message = f"{found.message}; against the release on the same cases: {before.reason}"
-    if before.verdict == "worse" and found.verdict != "not_enough_data":
-        return replace(found, verdict="alert", message=message)
-    return replace(found, message=message)
+        return replace(measurement, message=measurement.message + "; no case was asked at release")
+    message = f"{measurement.message}; against the release on the same cases: {before.reason}"
+    if before.verdict == "worse" and measurement.verdict != "not_enough_data":
+        return replace(measurement, verdict="alert", message=message)
+    return replace(measurement, message=message)
 
 
 def _by_suite(
     outcomes: Sequence[CaseOutcome], bounds: Mapping[str, float], *, mixed: bool
 ) -> list[SuiteNow]:
-    found: dict[str, list[CaseOutcome]] = {}
-    for one in outcomes:
-        found.setdefault(one.suite, []).append(one)
+    by_suite: dict[str, list[CaseOutcome]] = {}
+    for outcome in outcomes:
+        by_suite.setdefault(outcome.suite, []).append(outcome)
     return [
         SuiteNow(
             name=name,
-            passed=sum(one.passed for one in given),
+            passed=sum(outcome.passed for outcome in given),
             cases=len(given),
             bound=bounds.get(name),
             released=_released(given),
             mixed=mixed,
         )
-        for name, given in found.items()
+        for name, given in by_suite.items()
     ]
 
 
 def _released(outcomes: Sequence[CaseOutcome]) -> intervals.Figure | None:
-    known = [one.at_release for one in outcomes if one.at_release is not None]
+    known = [outcome.at_release for outcome in outcomes if outcome.at_release is not None]
     return intervals.share(sum(known), len(known)) if known else None
 
 
-def _by_own_limits(found: Measurement, suites: Sequence[SuiteNow]) -> Measurement:
+def _by_own_limits(measurement: Measurement, suites: Sequence[SuiteNow]) -> Measurement:
     """A suite that is below its own limit is an alert, whatever all of them show together."""
-    message = f"{found.message} ({golden_limit.explained(suites)})"
+    message = f"{measurement.message} ({golden_limit.explained(suites)})"
     low = golden_limit.below(suites)
-    if found.verdict == "ok" and low:
-        names = ", ".join(f"{one.name} ({one.passed} of {one.cases})" for one in low)
-        return replace(found, verdict="alert", message=f"{message}; below its own limit: {names}")
-    return replace(found, message=message)
+    if measurement.verdict == "ok" and low:
+        names = ", ".join(f"{suite.name} ({suite.passed} of {suite.cases})" for suite in low)
+        return replace(
+            measurement, verdict="alert", message=f"{message}; below its own limit: {names}"
+        )
+    return replace(measurement, message=message)
 
 
 def _against_release(outcomes: Sequence[CaseOutcome], margin: float) -> Paired | None:
     pairs = [
-        (float(one.passed), float(one.at_release)) for one in outcomes if one.at_release is not None
+        (float(outcome.passed), float(outcome.at_release))
+        for outcome in outcomes
+        if outcome.at_release is not None
     ]
     metric = Metric(name=MONITOR, about="golden cases passed", scorer=lambda case, output: None)
     return paired(metric, pairs, margin=margin) if pairs else None
@@ -198,21 +203,23 @@ def _measured(project: Project, bundle: Bundle, window: Window, url: str) -> Mea
     task = TaskSettings.model_validate(bundle.manifest.task.as_json())
     suites = [
         load_suite(
-            project.model_file.folder / one.file,
-            name=one.name,
-            kind=one.kind,
+            project.model_file.folder / declared.file,
+            name=declared.name,
+            kind=declared.kind,
             task=task,
             columns=project.model.data.columns,
         )
-        for one in _suites(project)
+        for declared in _suites(project)
     ]
     try:
         answers = [_asked(project, bundle, suite, task, url) for suite in suites]
     except EvaluationError as e:
         return not_measured(MONITOR, window, e.message)
-    outcomes = [one for given in answers for one in _outcomes(project, bundle, given, task)]
+    outcomes = [outcome for given in answers for outcome in _outcomes(project, bundle, given, task)]
     running = [
-        one for one in rollouts.listing(project.workspace, project.model.name) if _mixes(one)
+        rollout
+        for rollout in rollouts.listing(project.workspace, project.model.name)
+        if _mixes(rollout)
     ]
     return golden_measurement(
         window,
@@ -251,14 +258,14 @@ def _asked(
 def _outcomes(
     project: Project, bundle: Bundle, given: SuiteAnswers, task: TaskSettings
 ) -> list[CaseOutcome]:
-    suite, found = given.suite, measure(given, metrics_for(task))
+    suite, result = given.suite, measure(given, metrics_for(task))
     then = _at_release(project, bundle, suite)
     return [
         CaseOutcome(
             suite=suite.name,
             case=case,
-            output=_said(found.cases[case.id]),
-            passed=_passes({n: s.value for n, s in found.cases[case.id].scores.items()}),
+            output=_said(result.cases[case.id]),
+            passed=_passes({n: s.value for n, s in result.cases[case.id].scores.items()}),
             at_release=then.get(case.id),
         )
         for case in suite.cases
@@ -290,8 +297,8 @@ def _bounds(project: Project, bundle: Bundle) -> dict[str, float]:
         for gate in evaluation.read_report(project.workspace, row).as_json()["gates"]
     }
     names = [suite.name for suite in _suites(project)]
-    found = {name: pass_bound(held, name) or pass_bound(declared, name) for name in names}
-    return {name: bound for name, bound in found.items() if bound is not None}
+    bounds = {name: pass_bound(held, name) or pass_bound(declared, name) for name in names}
+    return {name: bound for name, bound in bounds.items() if bound is not None}
 
 
 def pass_bound(conditions: Mapping[str, str | GateSettings], suite: str) -> float | None:
@@ -314,11 +321,11 @@ def _said(result: CaseResult) -> str:
     return result.answer.text if error is None else f"(no answer: {error})"
 
 
-def _shown(one: CaseOutcome) -> dict[str, Any]:
+def _shown(outcome: CaseOutcome) -> dict[str, Any]:
     return {
-        "suite": one.suite,
-        "case": one.case.id,
-        "asked": one.case.question[:_SHOWN_CHARACTERS],
-        "answered": one.output[:_SHOWN_CHARACTERS],
-        "expected": one.case.expected,
+        "suite": outcome.suite,
+        "case": outcome.case.id,
+        "asked": outcome.case.question[:_SHOWN_CHARACTERS],
+        "answered": outcome.output[:_SHOWN_CHARACTERS],
+        "expected": outcome.case.expected,
     }

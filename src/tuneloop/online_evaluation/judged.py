@@ -116,7 +116,7 @@ def _exchange(row: Mapping[str, Any]) -> Exchange:
 def _judged(row: Mapping[str, Any], known: Sequence[Calibration]) -> Judged:
     passed = intervals.share(sum(row["passed"]), len(row["passed"]))
     version = str(row["judge"])
-    of_it = next((one for one in known if one.judge == version), None)
+    of_it = next((calibration for calibration in known if calibration.judge == version), None)
     return Judged(
         bundle=row["bundle"],
         judge=version,

@@ -79,9 +79,9 @@ def judge_traffic(project: Project, now: datetime) -> JudgingRun | None:
 def _judge_traffic(project: Project, judge: Judge, now: datetime) -> JudgingRun:
     past = _Past.read(project, judge, now)
     chosen = _chosen(project, judge.settings.share, now)
-    open_ = [one for one in chosen if (one, past.version) not in past.judged]
+    open_ = [answer_id for answer_id in chosen if (answer_id, past.version) not in past.judged]
     room = max(0, judge.settings.daily_limit - past.today)
-    found: list[tuple[str, JudgeVerdict]] = []
+    judged: list[tuple[str, JudgeVerdict]] = []
     unjudged: Counter[str] = Counter()
     todo = open_[:room]
     if todo:
@@ -96,10 +96,10 @@ def _judge_traffic(project: Project, judge: Judge, now: datetime) -> JudgingRun:
                 unjudged[verdict.code] += 1
             elif (row["id"], verdict.judge) not in past.judged:
                 new.append((row["id"], verdict))
-                found.append((row["bundle"], verdict))
+                judged.append((row["bundle"], verdict))
         _store(project, judge, new, now)
-        project.progress.update(len(found) + unjudged.total(), len(todo))
-    run = _report(project, judge, past, found, unjudged, over_limit=len(open_) - len(todo))
+        project.progress.update(len(judged) + unjudged.total(), len(todo))
+    run = _report(project, judge, past, judged, unjudged, over_limit=len(open_) - len(todo))
     _tell(project, run)
     return run
 
@@ -138,8 +138,10 @@ class _Past:
 def _chosen(project: Project, share: float, now: datetime) -> list[str]:
     """Ids of the recent answers that the hash picks, in its order: a limit leaves a fair sample."""
     ids = whole_answers(project, since=now - LOOK_BACK, until=now).select("id").collect()["id"]
-    picked = ((rank, one) for one in ids if (rank := hash_share(f"judge:{one}")) < share)
-    return [one for _, one in sorted(picked)]
+    picked = (
+        (rank, answer_id) for answer_id in ids if (rank := hash_share(f"judge:{answer_id}")) < share
+    )
+    return [answer_id for _, answer_id in sorted(picked)]
 
 
 def _batches(
@@ -194,18 +196,18 @@ def _report(
     project: Project,
     judge: Judge,
     past: _Past,
-    found: Sequence[tuple[str, JudgeVerdict]],
+    judged: Sequence[tuple[str, JudgeVerdict]],
     unjudged: Counter[str],
     *,
     over_limit: int,
 ) -> JudgingRun:
-    version = found[-1][1].judge if found else past.version
+    version = judged[-1][1].judge if judged else past.version
     changed = past.version is not None and version != past.version
     known = calibrations(project.workspace, project.model.name)
     return JudgingRun(
         judge=version,
         changed_from=past.version if changed else None,
-        judged=dict(Counter(bundle for bundle, _ in found)),
+        judged=dict(Counter(bundle for bundle, _ in judged)),
         unjudged=dict(+unjudged),
         bad_answers=dict(judge.usage.bad_answers),
         over_limit=over_limit,

@@ -90,7 +90,7 @@ def queue_sample(project: Project, now: datetime) -> Sample:
     return Sample(
         week=week,
         answers=len(slices),
-        slices=dict(Counter(one.slice for one in drawn)),
+        slices=dict(Counter(answer.slice for answer in drawn)),
         new=new,
         labels=labels,
     )
@@ -99,21 +99,27 @@ def queue_sample(project: Project, now: datetime) -> Sample:
 def draw(slices: Mapping[str, str], size: int, *, week: str) -> list[Drawn]:
     """`size` of the answers (id → slice): one of each slice first, the rest in proportion."""
     members: defaultdict[str, list[str]] = defaultdict(list)
-    for _, identity in sorted((hash_share(f"sample:{week}:{one}"), one) for one in slices):
+    for _, identity in sorted(
+        (hash_share(f"sample:{week}:{answer_id}"), answer_id) for answer_id in slices
+    ):
         members[slices[identity]].append(identity)
     # In the order of the draw, so that of too many slices each has the same chance.
     first = [of[0] for of in members.values()][:size]
-    ranked = [one for of in members.values() for one in of]
-    ranked.sort(key=lambda one: hash_share(f"sample:{week}:{one}"))
+    ranked = [answer_id for of in members.values() for answer_id in of]
+    ranked.sort(key=lambda answer_id: hash_share(f"sample:{week}:{answer_id}"))
     taken = dict.fromkeys(first)
     for identity in ranked:
         if len(taken) >= min(size, len(ranked)):
             break
         taken[identity] = None
-    counts = Counter(slices[one] for one in taken)
+    counts = Counter(slices[answer_id] for answer_id in taken)
     return [
-        Drawn(id=one, slice=slices[one], weight=len(members[slices[one]]) / counts[slices[one]])
-        for one in taken
+        Drawn(
+            id=answer_id,
+            slice=slices[answer_id],
+            weight=len(members[slices[answer_id]]) / counts[slices[answer_id]],
+        )
+        for answer_id in taken
     ]
 
 
@@ -190,7 +196,7 @@ def _proposals(
 ) -> list[Proposal]:
     import polars as pl
 
-    by_id = {one.id: one for one in drawn}
+    by_id = {answer.id: answer for answer in drawn}
     rows: Iterable[dict[str, Any]] = (
         whole_answers(project, since=start, until=end)
         .filter(pl.col("id").is_in(list(by_id)))

@@ -104,18 +104,18 @@ def request(
     workspace: Workspace, model: ModelSettings, bundle: Bundle, kind: Kind, *, actor: str
 ) -> Standing:
     """Ask for an approval, once for what there is to see now; gives where it stands."""
-    found = granted(workspace, model, bundle, kind)
-    if found.granted:
-        return found
-    entry = _entry(workspace, bundle, kind, "requested", person=actor, reason=found.reason)
+    standing = granted(workspace, model, bundle, kind)
+    if standing.granted:
+        return standing
+    entry = _entry(workspace, bundle, kind, "requested", person=actor, reason=standing.reason)
     asked = {
-        (one.kind, one.seen_digest)
-        for one in history(workspace, bundle=bundle.id)
-        if one.event == "requested"
+        (earlier.kind, earlier.seen_digest)
+        for earlier in history(workspace, bundle=bundle.id)
+        if earlier.event == "requested"
     }
     if (kind, entry.seen_digest) not in asked:
         _write(workspace, entry, actor=actor)
-    return found
+    return standing
 
 
 def decide(
@@ -173,9 +173,9 @@ def withdraw(
     if person != actor:
         people.allow(workspace, actor, "approve", model=model.name, roles=("admin",))
     mine = [
-        one
-        for one in history(workspace, bundle=bundle.id)
-        if (one.kind, one.person) == (kind, person) and one.event != "requested"
+        decision
+        for decision in history(workspace, bundle=bundle.id)
+        if (decision.kind, decision.person) == (kind, person) and decision.event != "requested"
     ]
     if not mine or mine[-1].event == "withdrawn":
         raise UsageError(

@@ -133,11 +133,11 @@ def count(workspace: Workspace, model: str) -> Counted:
     column = tables.audit_events.c.model
     query = sa.select(column, sa.func.count()).group_by(column)
     with workspace.records.begin() as tx:
-        found = {str(row[0]): int(row[1]) for row in tx.execute(query)}
+        counts = {str(row[0]): int(row[1]) for row in tx.execute(query)}
     return Counted(
-        model=found.get(model, 0),
-        workspace=found.get("", 0),
-        others=sum(number for name, number in found.items() if name not in (model, "")),
+        model=counts.get(model, 0),
+        workspace=counts.get("", 0),
+        others=sum(number for name, number in counts.items() if name not in (model, "")),
     )
 
 

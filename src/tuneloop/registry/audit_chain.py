@@ -47,10 +47,12 @@ class Verification:
 def verify(workspace: Workspace, *, head: str | None = None) -> Verification:
     """Read the whole log; `head` is the digest, or its beginning, of a head kept elsewhere."""
     remembered = audit.head(workspace)
-    found = check(audit.every(workspace), remembered=remembered, kept=head)
-    if found.broken is not None and found.broken.kind == "removed":
-        return replace(found, broken=_told_apart(found.broken, audit.every(workspace)))
-    return found
+    verification = check(audit.every(workspace), remembered=remembered, kept=head)
+    if verification.broken is not None and verification.broken.kind == "removed":
+        return replace(
+            verification, broken=_told_apart(verification.broken, audit.every(workspace))
+        )
+    return verification
 
 
 def check(events: Iterable[AuditEvent], *, remembered: Head, kept: str | None) -> Verification:

@@ -80,13 +80,13 @@ def resolve_base(
         BaseModelError: it does not exist, cannot be reached, is incomplete, pickled or quantised.
     """
     progress.step(f"Finding the base model {spec}")
-    found = _on_this_machine(spec, revision)
-    if found is None:
+    local = _on_this_machine(spec, revision)
+    if local is None:
         folder = _from_hub(spec, revision)
         return _from_folder(spec, folder, folder.name, progress)
-    if found.is_dir():
-        return _from_folder(spec, found, None, progress)
-    return _from_gguf(spec, found, cache, progress)
+    if local.is_dir():
+        return _from_folder(spec, local, None, progress)
+    return _from_gguf(spec, local, cache, progress)
 
 
 def base_spec(base: str, *, folder: Path) -> str:
@@ -103,13 +103,13 @@ def check_base(spec: str, *, revision: str | None = None) -> str | None:
     Raises:
         BaseModelError: it does not exist, is no GGUF file, incomplete, pickled or quantised.
     """
-    found = _on_this_machine(spec, revision)
-    if found is None:
+    local = _on_this_machine(spec, revision)
+    if local is None:
         return _ask_hub(spec, revision)
-    if found.is_dir():
-        _check_folder(found)
+    if local.is_dir():
+        _check_folder(local)
     else:
-        check_gguf_begins(found)
+        check_gguf_begins(local)
     return None
 
 
@@ -204,15 +204,15 @@ def _from_gguf(spec: str, file: Path, cache: Path, progress: Progress) -> BaseMo
 def _gguf_in_package(spec: str) -> Path:
     name = spec.removeprefix(PACKAGE_PREFIX)
     # Looked up without importing: the package may need libraries that are not installed.
-    found = importlib.util.find_spec(name) if name.isidentifier() else None
-    if found is None:
+    package = importlib.util.find_spec(name) if name.isidentifier() else None
+    if package is None:
         raise BaseModelError(
             f"The base {spec} cannot be used: no Python module {name!r} is installed here.",
             remedy=_how_to_get(name),
         )
     files = sorted(
         file
-        for location in found.submodule_search_locations or ()
+        for location in package.submodule_search_locations or ()
         for file in Path(location).rglob("*.gguf")
     )
     if len(files) != 1:

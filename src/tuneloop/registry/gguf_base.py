@@ -136,9 +136,9 @@ def check_gguf_belongs(file: Path, base_folder: Path) -> None:
         ("hidden size", config.get("hidden_size"), int(embedding.shape[0])),
         ("vocabulary size", config.get("vocab_size"), int(embedding.shape[1])),
     )
-    for what, expected, found in comparisons:
-        if expected is not None and expected != found:
-            raise _another_base(file, base_folder, what, expected, found)
+    for what, expected, actual in comparisons:
+        if expected is not None and expected != actual:
+            raise _another_base(file, base_folder, what, expected, actual)
     expected_tokens = _tokens_of_folder(base_folder)
     found_tokens = reader.get_field("tokenizer.ggml.tokens").contents()
     other = sum(
@@ -146,16 +146,16 @@ def check_gguf_belongs(file: Path, base_folder: Path) -> None:
         for token, token_id in expected_tokens.items()
     )
     if other > _MOST_OTHER_TOKENS_SHARE * len(expected_tokens):
-        found = f"{other} of {len(expected_tokens)} tokens differ"
-        raise _another_base(file, base_folder, "tokenizer", "the same tokens", found)
+        actual = f"{other} of {len(expected_tokens)} tokens differ"
+        raise _another_base(file, base_folder, "tokenizer", "the same tokens", actual)
 
 
 def _another_base(
-    file: Path, folder: Path, what: str, expected: object, found: object
+    file: Path, folder: Path, what: str, expected: object, actual: object
 ) -> BaseModelError:
     return BaseModelError(
         f"{file.name} is a GGUF of another base than {folder}: {what}: expected {expected}, "
-        f"found {found}.",
+        f"found {actual}.",
         remedy="Export the GGUF again from a model that was tuned on this base.",
     )
 

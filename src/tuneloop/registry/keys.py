@@ -121,13 +121,13 @@ def meant(keys: Sequence[ApiKey], reference: str) -> ApiKey:
     Raises:
         UsageError: it means no key, or several active ones.
     """
-    for found in (
+    for matches in (
         [key for key in keys if key.name == reference],
         [key for key in keys if key.owner == reference],
         [key for key in keys if len(reference) >= _SHORTEST and key.name.startswith(reference)],
     ):
-        if found:
-            return _one_of(found, reference)
+        if matches:
+            return _one_of(matches, reference)
     near = nearest(reference, (key.owner for key in keys))
     raise UsageError(
         f"There is no API key {reference!r}.{f' Did you mean {near!r}?' if near else ''}",
@@ -135,10 +135,10 @@ def meant(keys: Sequence[ApiKey], reference: str) -> ApiKey:
     )
 
 
-def _one_of(found: Sequence[ApiKey], reference: str) -> ApiKey:
-    active = [key for key in found if key.active]
+def _one_of(matches: Sequence[ApiKey], reference: str) -> ApiKey:
+    active = [key for key in matches if key.active]
     if len(active) <= 1:
-        return (active or found)[0]
+        return (active or matches)[0]
     told = "; ".join(f"{key.name} of {key.owner}, made {key.created_at:%Y-%m-%d}" for key in active)
     raise UsageError(
         f"{reference!r} means {len(active)} keys: {told}.",
@@ -166,11 +166,11 @@ def for_gateway(tx: sa.Connection) -> dict[str, Key] | None:
 
 def gateway_secret(tx: sa.Connection) -> str:
     """What the gateways prove interaction ids with; made once, the same for all of them."""
-    found = tx.execute(sa.select(tables.gateway_secret.c.secret)).scalar()
-    if found is None:
-        found = secrets.token_hex(32)
-        tx.execute(sa.insert(tables.gateway_secret).values(id=1, secret=found))
-    return str(found)
+    secret = tx.execute(sa.select(tables.gateway_secret.c.secret)).scalar()
+    if secret is None:
+        secret = secrets.token_hex(32)
+        tx.execute(sa.insert(tables.gateway_secret).values(id=1, secret=secret))
+    return str(secret)
 
 
 def _check(grant: Grant) -> None:

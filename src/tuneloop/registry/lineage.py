@@ -62,19 +62,19 @@ def reach(workspace: Workspace, datasets: Collection[str]) -> Reach:
         runs=tuple(trained),
         bundles=tuple(
             ReachedBundle(
-                id=one.id,
-                model=one.model,
-                dataset=one.manifest.artifacts.dataset,
-                evaluation=one.manifest.evaluation.id,
-                aliases=tuple(sorted(row.name for row in aliases if row.bundle == one.id)),
+                id=bundle.id,
+                model=bundle.model,
+                dataset=bundle.manifest.artifacts.dataset,
+                evaluation=bundle.manifest.evaluation.id,
+                aliases=tuple(sorted(row.name for row in aliases if row.bundle == bundle.id)),
                 endpoints=tuple(
                     sorted(
-                        {row.name for row in endpoints if row.bundle == one.id}
-                        | {row.endpoint for row in rollouts if row.candidate == one.id}
+                        {row.name for row in endpoints if row.bundle == bundle.id}
+                        | {row.endpoint for row in rollouts if row.candidate == bundle.id}
                     )
                 ),
             )
-            for one in bundles.listing(workspace)
-            if one.manifest.artifacts.dataset in wanted
+            for bundle in bundles.listing(workspace)
+            if bundle.manifest.artifacts.dataset in wanted
         ),
     )

@@ -47,8 +47,8 @@ class Part:
 
 def _names(part: type[Part], only: Mapping[str, Any] | None = None) -> list[str]:
     """The fields that stand in a part's JSON; `only` those with this metadata."""
-    own = [one for one in fields(part) if one.name not in ("further", "stated")]
-    return [one.name for one in own if only is None or one.metadata == only]
+    own = [member for member in fields(part) if member.name not in ("further", "stated")]
+    return [member.name for member in own if only is None or member.metadata == only]
 
 
 @dataclass(frozen=True, kw_only=True)

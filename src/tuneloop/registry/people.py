@@ -79,7 +79,9 @@ def listing(workspace: Workspace) -> list[Person]:
 
 def roles_of(declared: Iterable[Person], name: str, model: str) -> frozenset[Role]:
     """The roles that somebody has for a model."""
-    return frozenset(one.role for one in declared if one.name == name and one.concerns(model))
+    return frozenset(
+        person.role for person in declared if person.name == name and person.concerns(model)
+    )
 
 
 def known_roles(names: Iterable[str]) -> list[Role]:
@@ -161,7 +163,7 @@ def add(
                 )
             )
             _audit(tx, workspace, actor, "people.add", name, role, model)
-        return [one for one in _read(tx) if one.name == name]
+        return [person for person in _read(tx) if person.name == name]
 
 
 def remove(
@@ -183,24 +185,28 @@ def remove(
         # Locked, or two administrators who remove each other would leave none.
         declared = _read(tx, lock=True)
         gone = [
-            one for one in declared if _same(one, name, model) and (one.role in roles or not roles)
+            person
+            for person in declared
+            if _same(person, name, model) and (person.role in roles or not roles)
         ]
         if not gone:
             raise UsageError(
                 f"{name} has no such role{f' for {model}' if model else ''}.",
                 remedy="See everybody with: tuneloop people list",
             )
-        left = [one for one in declared if one not in gone]
-        if left and not any(one.role == "admin" and one.concerns(EVERY_MODEL) for one in left):
+        left = [person for person in declared if person not in gone]
+        if left and not any(
+            person.role == "admin" and person.concerns(EVERY_MODEL) for person in left
+        ):
             raise UsageError(
                 f"{name} is the last administrator of the workspace.",
                 remedy="Make somebody else one first: tuneloop people add NAME --role admin",
             )
         table = tables.people
-        for one in gone:
-            here = (table.c.name == name) & (table.c.role == one.role) & (table.c.model == model)
+        for person in gone:
+            here = (table.c.name == name) & (table.c.role == person.role) & (table.c.model == model)
             tx.execute(sa.delete(table).where(here))
-            _audit(tx, workspace, actor, "people.remove", name, one.role, model)
+            _audit(tx, workspace, actor, "people.remove", name, person.role, model)
     return gone
 
 
@@ -225,7 +231,9 @@ def bus_factor_of(declared: Sequence[Person], seen: Iterable[str], model: str) -
     """The rule of `bus_factor`; `seen` are those who have judged the model so far."""
     if not declared:
         return BusFactor(judges=tuple(sorted(seen)), warning=NOBODY_DECLARED)
-    experts = {one.name for one in declared if one.role == "expert" and one.concerns(model)}
+    experts = {
+        person.name for person in declared if person.role == "expert" and person.concerns(model)
+    }
     judges, warning = tuple(sorted(experts)), None
     if not judges:
         warning = f"nobody is declared who can judge {model}"
@@ -237,7 +245,9 @@ def bus_factor_of(declared: Sequence[Person], seen: Iterable[str], model: str) -
 
 
 def _who_may(declared: Sequence[Person], permitted: Sequence[Role], model: str) -> str:
-    able = sorted({one.name for one in declared if one.role in permitted and one.concerns(model)})
+    able = sorted(
+        {person.name for person in declared if person.role in permitted and person.concerns(model)}
+    )
     if able:
         return f"Ask {' or '.join(able)}."
     return (
@@ -246,8 +256,8 @@ def _who_may(declared: Sequence[Person], permitted: Sequence[Role], model: str) 
     )
 
 
-def _same(one: Person, name: str, model: str) -> bool:
-    return (one.name, one.model) == (name, model)
+def _same(person: Person, name: str, model: str) -> bool:
+    return (person.name, person.model) == (name, model)
 
 
 def _read(tx: sa.Connection, *, lock: bool = False) -> list[Person]:

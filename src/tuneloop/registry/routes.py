@@ -128,19 +128,21 @@ def key_name(text: str) -> str | None:
 
 def problems(snapshot: RouteSnapshot) -> list[str]:
     """Why a snapshot cannot be served; empty when it can."""
-    found = []
+    messages = []
     for name, endpoint in snapshot.endpoints.items():
         if not any(arm.weight > 0 for arm in endpoint.arms):
-            found.append(f"Endpoint {name!r}: expected an arm with a weight above 0, got none.")
+            messages.append(f"Endpoint {name!r}: expected an arm with a weight above 0, got none.")
         if any(not 0 <= arm.weight < float("inf") for arm in endpoint.arms):
-            found.append(f"Endpoint {name!r}: expected weights of 0 or more, got a negative one.")
+            messages.append(
+                f"Endpoint {name!r}: expected weights of 0 or more, got a negative one."
+            )
         named = {arm.bundle for arm in endpoint.arms}
         named |= {endpoint.shadow.bundle} if endpoint.shadow else set()
-        found += [
+        messages += [
             f"Endpoint {name!r}: bundle {bundle!r} has no target."
             for bundle in sorted(named - snapshot.bundles.keys())
         ]
-    return found
+    return messages
 
 
 def encode(snapshot: RouteSnapshot) -> bytes:
@@ -200,8 +202,8 @@ _REPUBLISH = "Run `tuneloop up` to publish the routes again."
 
 
 def _refuse_problems(snapshot: RouteSnapshot) -> None:
-    if found := problems(snapshot):
-        raise StoreError("The routes cannot be served: " + " ".join(found), remedy=_REPUBLISH)
+    if messages := problems(snapshot):
+        raise StoreError("The routes cannot be served: " + " ".join(messages), remedy=_REPUBLISH)
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -82,17 +82,21 @@ def standing_of(
     `entries` are the events of one bundle, the oldest first; `seen_digest` is of what there is to
     see of it now, `authors` are those who made it the candidate.
     """
-    last = {one.person: one for one in entries if one.kind == kind and one.event != "requested"}
-    rejections = [one for one in last.values() if one.event == "rejected"]
+    last = {
+        entry.person: entry
+        for entry in entries
+        if entry.kind == kind and entry.event != "requested"
+    }
+    rejections = [entry for entry in last.values() if entry.event == "rejected"]
     objections, counting = [], []
-    for one in last.values():
-        if one.event == "approved" and rule is not None:
-            objection = _objection(one, rule, seen_digest, authors)
+    for entry in last.values():
+        if entry.event == "approved" and rule is not None:
+            objection = _objection(entry, rule, seen_digest, authors)
             objections += [objection] if objection else []
-            counting += [] if objection else [one.person]
+            counting += [] if objection else [entry.person]
     missing = max(0, rule.count - len(counting)) if rule is not None else 0
     if rejections:
-        reason = "; ".join(f"{one.person} rejected it: {one.reason}" for one in rejections)
+        reason = "; ".join(f"{entry.person} rejected it: {entry.reason}" for entry in rejections)
     elif rule is None:
         reason = "no approval is required"
     elif missing:
@@ -105,7 +109,7 @@ def standing_of(
         granted=not rejections and not missing,
         missing=missing,
         approved_by=tuple(sorted(counting)),
-        rejected_by=tuple(sorted(one.person for one in rejections)),
+        rejected_by=tuple(sorted(entry.person for entry in rejections)),
         reason=reason,
     )
 

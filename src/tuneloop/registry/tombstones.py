@@ -45,8 +45,8 @@ def plant(tx: sa.Connection, input_keys: Iterable[str], *, erasure: str, now: da
     """Mark rows as erased; one that is marked already stays as it is."""
     table, key = tables.tombstones, _key(tx)
     known = set(tx.execute(sa.select(table.c.mark)).scalars())
-    for one in sorted({mark(key, input_key) for input_key in input_keys} - known):
-        tx.execute(sa.insert(table).values(mark=one, erasure=erasure, at=now))
+    for new_mark in sorted({mark(key, input_key) for input_key in input_keys} - known):
+        tx.execute(sa.insert(table).values(mark=new_mark, erasure=erasure, at=now))
 
 
 def mark(key: bytes, input_key: str) -> str:
@@ -57,8 +57,8 @@ def mark(key: bytes, input_key: str) -> str:
 def _key(tx: sa.Connection) -> bytes:
     """Made once, the same for all marks of the workspace."""
     table = tables.tombstone_key
-    found = tx.execute(sa.select(table.c.key)).scalar()
-    if found is None:
-        found = secrets.token_hex(32)
-        tx.execute(sa.insert(table).values(id=1, key=found))
-    return bytes.fromhex(found)
+    key_hex = tx.execute(sa.select(table.c.key)).scalar()
+    if key_hex is None:
+        key_hex = secrets.token_hex(32)
+        tx.execute(sa.insert(table).values(id=1, key=key_hex))
+    return bytes.fromhex(key_hex)

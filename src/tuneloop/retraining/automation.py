@@ -31,18 +31,18 @@ def reached(workspace: Workspace, model: ModelSettings) -> Reached:
     Raises:
         StoreError: a store cannot be read.
     """
-    found: list[Requirement] = []
+    checked: list[Requirement] = []
     for requirements in (_of_production, _of_evaluation, _of_retraining, _of_deployment):
-        found += requirements(workspace, model)
-        if not all(one.met for one in found):
+        checked += requirements(workspace, model)
+        if not all(requirement.met for requirement in checked):
             break
-    return levels.reached(found, declared=model.automation.level)
+    return levels.reached(checked, declared=model.automation.level)
 
 
 def _of_production(workspace: Workspace, model: ModelSettings) -> list[Requirement]:
     there = aliases.in_production(workspace, model.name) is not None
-    found = "there" if there else "none, make one with: tuneloop run"
-    return [Requirement(level=1, what="a bundle in production", met=there, found=found)]
+    state = "there" if there else "none, make one with: tuneloop run"
+    return [Requirement(level=1, what="a bundle in production", met=there, found=state)]
 
 
 def _of_evaluation(workspace: Workspace, model: ModelSettings) -> list[Requirement]:
@@ -71,7 +71,7 @@ def _of_retraining(workspace: Workspace, model: ModelSettings) -> list[Requireme
     measured = monitoring.history(
         workspace, model=model.name, since=now - timedelta(days=MEASURED_DAYS)
     )
-    days = len({one.time.date() for one in measured})
+    days = len({measurement.time.date() for measurement in measured})
     table = tables.retraining_decisions
     newest = sa.select(sa.func.max(table.c.at)).where(table.c.model == model.name)
     with workspace.records.begin() as tx:
@@ -101,7 +101,7 @@ def _of_retraining(workspace: Workspace, model: ModelSettings) -> list[Requireme
 
 
 def _of_deployment(workspace: Workspace, model: ModelSettings) -> list[Requirement]:
-    drills = [one.at for one in aliases.history(workspace, model.name) if one.drill]
+    drills = [move.at for move in aliases.history(workspace, model.name) if move.drill]
     last = max(drills, default=None)
     recent = last is not None and workspace.now() - last <= timedelta(days=REHEARSED_DAYS)
     return [

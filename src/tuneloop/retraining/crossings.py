@@ -39,14 +39,14 @@ def lasting(
     """
     counted: list[Measurement] = []
     oldest: Measurement | None = None
-    for one in history:
-        if one.verdict in UNJUDGED:
+    for window in history:
+        if window.verdict in UNJUDGED:
             continue
-        if not evidence(one) or (oldest is not None and _gap(one, oldest) > length(one)):
+        if not evidence(window) or (oldest is not None and _gap(window, oldest) > length(window)):
             break
-        oldest = one
-        if not counted or _overlap(one, counted[-1]) <= maximum_overlap:
-            counted.append(one)
+        oldest = window
+        if not counted or _overlap(window, counted[-1]) <= maximum_overlap:
+            counted.append(window)
     return counted, oldest
 
 
@@ -67,10 +67,10 @@ def length(one: Measurement) -> timedelta:
     return one.window_end - one.window_start
 
 
-def _overlap(one: Measurement, other: Measurement) -> float:
+def _overlap(window: Measurement, other: Measurement) -> float:
     """Shared time, as a share of the shorter window."""
-    shared = min(one.window_end, other.window_end) - max(one.window_start, other.window_start)
-    shorter = min(length(one), length(other))
+    shared = min(window.window_end, other.window_end) - max(window.window_start, other.window_start)
+    shorter = min(length(window), length(other))
     return max(shared / shorter, 0.0) if shorter else 0.0
 
 

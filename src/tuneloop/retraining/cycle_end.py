@@ -57,7 +57,9 @@ def may_go_on(project: Project, cycle: Cycle) -> bool:
     standings = [
         approvals.granted(project.workspace, project.model, bundle, kind) for kind in KINDS
     ]
-    return all(one.granted for one in standings) or any(one.rejected_by for one in standings)
+    return all(standing.granted for standing in standings) or any(
+        standing.rejected_by for standing in standings
+    )
 
 
 def held_back(
@@ -68,16 +70,17 @@ def held_back(
         approvals.request(project.workspace, project.model, bundle, kind, actor=project.actor)
         for kind in KINDS
     ]
-    rejected = next((one for one in standings if one.rejected_by), None)
+    rejected = next((standing for standing in standings if standing.rejected_by), None)
     if rejected is not None:
         outcome = f"Candidate {bundle.short} is not deployed: {rejected.reason}. {stays(project)}"
         return finish(cycle, "stopped", outcome, bundle=bundle, refused=True)
-    missing = [one for one in standings if not one.granted]
+    missing = [standing for standing in standings if not standing.granted]
     if missing:
         read = f"tuneloop evaluation show {bundle.manifest.evaluation.id}"
         give = "; ".join(
-            f"{one.kind}: {one.reason}: tuneloop approve {bundle.short} --kind {one.kind}"
-            for one in missing
+            f"{standing.kind}: {standing.reason}: "
+            f"tuneloop approve {bundle.short} --kind {standing.kind}"
+            for standing in missing
         )
         outcome = (
             f"Candidate {bundle.short} waits for people. Read its report: {read}. Then approve or "

@@ -110,12 +110,16 @@ def consequence(decision: RetrainDecision, model: ModelSettings) -> str:
 
 def reached(requirements: Sequence[Requirement], *, declared: int) -> Reached:
     """The level that the requirements allow, whatever is declared."""
-    unmet = [one.level for one in requirements if not one.met]
+    unmet = [requirement.level for requirement in requirements if not requirement.met]
     level = min(unmet, default=HIGHEST + 1) - 1
-    missing = [one for one in requirements if one.level == level + 1 and not one.met]
+    missing = [
+        requirement
+        for requirement in requirements
+        if requirement.level == level + 1 and not requirement.met
+    ]
     return Reached(
         declared=declared,
         level=level,
         title=TITLES[level],
-        next_needs=tuple(str(one) for one in missing),
+        next_needs=tuple(str(requirement) for requirement in missing),
     )

@@ -58,25 +58,28 @@ def _measurements(
     """Those taken since the bundle is in production, as far back as a row of windows can reach."""
     windows = model.triggers.consecutive_windows + 1
     begin = max(since, now - timedelta(days=windows * model.monitors.window_days))
-    found: dict[str, list[Measurement]] = {}
-    for one in monitoring.history(workspace, model=model.name, since=begin):
-        found.setdefault(one.monitor, []).append(one)
-    return found
+    by_monitor: dict[str, list[Measurement]] = {}
+    for measurement in monitoring.history(workspace, model=model.name, since=begin):
+        by_monitor.setdefault(measurement.monitor, []).append(measurement)
+    return by_monitor
 
 
 def _ended(past: Sequence[Cycle]) -> Iterator[PastCycle]:
-    for one in past:
-        if one.finished_at is not None:
+    for cycle in past:
+        if cycle.finished_at is not None:
             yield PastCycle(
-                id=one.id, status=one.status, outcome=one.outcome, finished_at=one.finished_at
+                id=cycle.id,
+                status=cycle.status,
+                outcome=cycle.outcome,
+                finished_at=cycle.finished_at,
             )
 
 
 def _under_way(workspace: Workspace, model: str, past: Sequence[Cycle]) -> str | None:
     if past and past[0].status in cycles.OPEN:
-        one = past[0]
-        begun = f"{one.created_at:%Y-%m-%d %H:%M} UTC"
-        return f"cycle {one.id} is {one.status} since {begun} ({one.reason})"
+        cycle = past[0]
+        begun = f"{cycle.created_at:%Y-%m-%d %H:%M} UTC"
+        return f"cycle {cycle.id} is {cycle.status} since {begun} ({cycle.reason})"
     rollout = rollouts.active(workspace, model)
     if rollout is not None:
         return f"rollout {rollout.id} of {short(rollout.candidate)} is under way"
@@ -89,7 +92,7 @@ def _material(project: Project, bundle: Bundle | None, past: Sequence[Cycle]) ->
     approved = len(review.approved_rows(project.workspace, name))
     items = review.listing(project.workspace, name, status=None)
     trained = bundle.manifest.dataset.corrections if bundle else 0
-    judged = next((one for one in past if one.status in ("finished", "stopped")), None)
+    judged = next((cycle for cycle in past if cycle.status in ("finished", "stopped")), None)
     seen = _version(project, judged.steps.get("prepare", {}).get("dataset") if judged else None)
     if seen is not None:
         trained = max(trained, preparing.corrections_in(seen))
@@ -117,7 +120,7 @@ def _changed_sources(project: Project, seen: DatasetVersion | None) -> tuple[str
     known = {source["source"]: source["digest"] for source in seen.report["sources"]}
     try:
         now = find_sources(project.model_file.folder, project.model.data.sources)
-        return tuple(one.name for one in now if known.get(one.name) != one.digest())
+        return tuple(source.name for source in now if known.get(source.name) != source.digest())
     except DataError:  # The files are on another machine: nothing new can be read here.
         return ()
 

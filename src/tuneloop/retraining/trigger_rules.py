@@ -170,7 +170,7 @@ def _with_evidence(
     told = _told(name, counted[0])
     bad = f", wholly {_relation(counted[0])}" if counted[0].limit else ""
     kind = f"windows in a row that overlap at most {100 * settings.maximum_overlap:g} %"
-    windows = tuple(_seen(one) for one in counted)
+    windows = tuple(_seen(window) for window in counted)
     if len(counted) >= wanted:
         seen_in = f"{len(counted)} {kind}" if wanted > 1 else "one window"
         return Finding(
@@ -198,11 +198,11 @@ def _vocabulary(
     change of vocabulary, they are the variety of language.
     """
     limit = Limit(threshold=settings.new_words_above, unit="share", side="above")
-    history = [_of_new_words(one, limit) for one in novelty]
+    history = [_of_new_words(window, limit) for window in novelty]
     newest = _new_words(history[0]) if history else []
 
-    def same_words(one: Measurement) -> bool:
-        return wholly_beyond(one) and not set(newest).isdisjoint(_new_words(one))
+    def same_words(window: Measurement) -> bool:
+        return wholly_beyond(window) and not set(newest).isdisjoint(_new_words(window))
 
     listed = ", ".join(newest[:_WORDS_SHOWN])
     name = f"share of prompts with new words{f' ({listed})' if listed else ''}"
@@ -211,17 +211,17 @@ def _vocabulary(
 
 def _drift(history: Sequence[Measurement], settings: TriggerSettings, now: datetime) -> Finding:
     """The monitor's own sentence tells its figures: its verdict is more than one limit."""
-    plain = [replace(one, limit=None) for one in history]
+    plain = [replace(window, limit=None) for window in history]
     return _finding(_DRIFT, "embeddings", plain, _is_alert, settings, now)
 
 
-def _of_new_words(one: Measurement, limit: Limit) -> Measurement:
-    count = one.detail.get("with_new_words")
-    if one.verdict in UNJUDGED or count is None or not one.n:
-        return replace(one, verdict="not_enough_data" if count is not None else "not_measured")
-    figure = intervals.share(int(count), one.n)
+def _of_new_words(window: Measurement, limit: Limit) -> Measurement:
+    count = window.detail.get("with_new_words")
+    if window.verdict in UNJUDGED or count is None or not window.n:
+        return replace(window, verdict="not_enough_data" if count is not None else "not_measured")
+    figure = intervals.share(int(count), window.n)
     return replace(
-        one,
+        window,
         value=figure.value,
         low=figure.low,
         high=figure.high,
@@ -230,34 +230,36 @@ def _of_new_words(one: Measurement, limit: Limit) -> Measurement:
     )
 
 
-def _new_words(one: Measurement) -> list[str]:
+def _new_words(window: Measurement) -> list[str]:
     """The most frequent first."""
-    return [str(new["word"]) for new in one.detail.get("new_words", ())]
+    return [str(new["word"]) for new in window.detail.get("new_words", ())]
 
 
 def _is_alert(measurement: Measurement) -> bool:
     return measurement.verdict == "alert"
 
 
-def _told(name: str, one: Measurement) -> str:
-    if one.limit is None or one.value is None or one.low is None or one.high is None:
-        return f"{name}: {one.message}"
-    figure = intervals.Figure(value=one.value, low=one.low, high=one.high, n=one.n)
-    return f"{name} {tell(figure, one.limit.unit)}"
+def _told(name: str, window: Measurement) -> str:
+    if window.limit is None or window.value is None or window.low is None or window.high is None:
+        return f"{name}: {window.message}"
+    figure = intervals.Figure(value=window.value, low=window.low, high=window.high, n=window.n)
+    return f"{name} {tell(figure, window.limit.unit)}"
 
 
-def _relation(one: Measurement) -> str:
-    if one.limit is None or one.value is None:
+def _relation(window: Measurement) -> str:
+    if window.limit is None or window.value is None:
         return "an alert of its monitor"
-    return f"{one.limit.relation(one.value)} {show(one.limit.threshold, one.limit.unit)}"
+    return (
+        f"{window.limit.relation(window.value)} {show(window.limit.threshold, window.limit.unit)}"
+    )
 
 
-def _clear(one: Measurement) -> str:
+def _clear(window: Measurement) -> str:
     """What it takes for the interval to be clear of the limit."""
     text = "an interval wholly beyond the limit"
-    if one.limit is None or one.limit.unit != "share" or one.value is None:
+    if window.limit is None or window.limit.unit != "share" or window.value is None:
         return text
-    cases = cases_needed(one.value, one.limit.threshold)
+    cases = cases_needed(window.value, window.limit.threshold)
     return text if cases is None else f"{text} (at this share from n = {cases:,} on)"
 
 
@@ -266,14 +268,14 @@ def _reached(first: Measurement, windows: int, settings: TriggerSettings) -> dat
     return first.window_end + windows * (1 - settings.maximum_overlap) * length(first)
 
 
-def _seen(one: Measurement) -> Seen:
+def _seen(window: Measurement) -> Seen:
     return Seen(
-        monitor=one.monitor,
-        start=one.window_start,
-        end=one.window_end,
-        value=one.value,
-        low=one.low,
-        high=one.high,
-        n=one.n,
-        verdict=one.verdict,
+        monitor=window.monitor,
+        start=window.window_start,
+        end=window.window_end,
+        value=window.value,
+        low=window.low,
+        high=window.high,
+        n=window.n,
+        verdict=window.verdict,
     )

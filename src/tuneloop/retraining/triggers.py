@@ -109,13 +109,13 @@ class RetrainDecision:
     @property
     def fired(self) -> tuple[str, ...]:
         """The rules that give a reason to retrain."""
-        return tuple(one.rule for one in self.findings if one.state == "fired")
+        return tuple(finding.rule for finding in self.findings if finding.state == "fired")
 
 
 def decide(evidence: TriggerEvidence, settings: TriggerSettings) -> RetrainDecision:
     """The decision on this evidence."""
-    found = _findings(evidence, settings)
-    fired = [one for one in found if one.state == "fired"]
+    findings = _findings(evidence, settings)
+    fired = [finding for finding in findings if finding.state == "fired"]
     cooldown = _cooldown(evidence, settings)
     if evidence.production_since is None:
         verdict = _Verdict(
@@ -124,7 +124,7 @@ def decide(evidence: TriggerEvidence, settings: TriggerSettings) -> RetrainDecis
     elif evidence.under_way is not None:
         verdict = _Verdict("do_not", "under_way", evidence.under_way, "its end")
     elif not fired:
-        verdict = _without_reason(found, cooldown)
+        verdict = _without_reason(findings, cooldown)
     elif cooldown is not None:
         verdict = _cooling(fired, cooldown)
     elif not _enough(evidence.material, settings):
@@ -139,7 +139,7 @@ def decide(evidence: TriggerEvidence, settings: TriggerSettings) -> RetrainDecis
         reason=verdict.reason,
         would_change=verdict.would_change,
         earliest=verdict.earliest,
-        findings=tuple(found),
+        findings=tuple(findings),
     )
 
 
@@ -161,7 +161,7 @@ class _Cooldown:
 
 def _findings(evidence: TriggerEvidence, settings: TriggerSettings) -> list[Finding]:
     material = evidence.material
-    found = [
+    findings = [
         *rules.of_measurements(evidence.measurements, settings, now=evidence.now),
         rules.corrections(
             approved=material.approved,
@@ -173,8 +173,8 @@ def _findings(evidence: TriggerEvidence, settings: TriggerSettings) -> list[Find
         last = evidence.last_cycle
         since = evidence.production_since
         since = since if last is None else max(since, last.finished_at)
-        found.append(rules.refresh(since=since, now=evidence.now, days=settings.refresh_days))
-    return found
+        findings.append(rules.refresh(since=since, now=evidence.now, days=settings.refresh_days))
+    return findings
 
 
 def _cooldown(evidence: TriggerEvidence, settings: TriggerSettings) -> _Cooldown | None:
@@ -197,29 +197,31 @@ def _cooldown(evidence: TriggerEvidence, settings: TriggerSettings) -> _Cooldown
     return _Cooldown(last, until, f"{why}: {ended}, cooldown until {until:%Y-%m-%d}")
 
 
-def _without_reason(found: Sequence[Finding], cooldown: _Cooldown | None) -> _Verdict:
-    suspected = [one for one in found if one.state == "suspected"]
+def _without_reason(findings: Sequence[Finding], cooldown: _Cooldown | None) -> _Verdict:
+    suspected = [finding for finding in findings if finding.state == "suspected"]
     if not suspected:
         return _Verdict(
             "do_not",
             "quiet",
-            f"nothing asks for it: {_join(found)}",
+            f"nothing asks for it: {_join(findings)}",
             "a figure that is wholly beyond its limit and stays there, enough approved "
             "corrections, or the regular refresh",
-            _earliest([one for one in found if one.rule == "refresh"], cooldown),
+            _earliest([finding for finding in findings if finding.rule == "refresh"], cooldown),
         )
     return _Verdict(
         "do_not",
         "noise",
         f"this is noise, as far as the figures tell: {_join(suspected)}",
-        "; ".join(f"{one.rule}: {one.needs}" for one in suspected),
+        "; ".join(f"{finding.rule}: {finding.needs}" for finding in suspected),
         _earliest(suspected, cooldown),
     )
 
 
-def _earliest(found: Sequence[Finding], cooldown: _Cooldown | None) -> datetime | None:
+def _earliest(findings: Sequence[Finding], cooldown: _Cooldown | None) -> datetime | None:
     """When the first of them can fire and no cooldown is in the way."""
-    first = min((one.earliest for one in found if one.earliest is not None), default=None)
+    first = min(
+        (finding.earliest for finding in findings if finding.earliest is not None), default=None
+    )
     if first is None or cooldown is None:
         return first
     return max(first, cooldown.until)
@@ -253,20 +255,20 @@ def _too_little(
 ) -> _Verdict:
     """A refresh alone can wait for rows; whatever else fired should not wait for reviewers."""
     minimum = settings.minimum_corrections
-    found = (
+    lack = (
         f"only {material.approved} of {minimum} approved corrections to learn from"
         if material.approved
         else "nothing to learn from yet"
     )
-    pressing = [one for one in fired if one.rule != "refresh"]
+    pressing = [finding for finding in fired if finding.rule != "refresh"]
     return _Verdict(
         "ask" if pressing else "do_not",
         "nothing_to_learn",
-        f"{found}: {material.waiting} items wait for review. What speaks for it: {_join(fired)}",
+        f"{lack}: {material.waiting} items wait for review. What speaks for it: {_join(fired)}",
         f"{minimum - material.approved} more approved corrections (tuneloop review), new rows in "
         f"data.sources, or {BY_HAND}",
     )
 
 
-def _join(found: Sequence[Finding]) -> str:
-    return "; ".join(one.message for one in found)
+def _join(findings: Sequence[Finding]) -> str:
+    return "; ".join(finding.message for finding in findings)

@@ -59,7 +59,8 @@ def decide(
             )
         earlier = read_judgements(tx, tables.review_items.c.id == item)
         if row.status == "second" and any(
-            one.decision != "skipped" and same_person(one.reviewer, reviewer) for one in earlier
+            judgement.decision != "skipped" and same_person(judgement.reviewer, reviewer)
+            for judgement in earlier
         ):
             raise ConflictError(
                 f"{item} is judged by two people, and {reviewer} has judged it.",
@@ -149,32 +150,32 @@ def _locked(tx: sa.Connection, model: str, item: str) -> sa.Row[Any]:
         UsageError: there is none.
     """
     table = tables.review_items
-    found = tx.execute(
+    row = tx.execute(
         sa.select(table).where(table.c.model == model, table.c.id == item).with_for_update()
     ).first()
-    if found is None:
+    if row is None:
         raise UsageError(
             f"There is no review item {item!r}.", remedy="See them with: tuneloop review list"
         )
-    return found
+    return row
 
 
 def _settle(tx: sa.Connection, row: sa.Row[Any]) -> ReviewStatus:
     """Write down what the judgements of an item come to."""
     table = tables.review_items
-    found = outcome(read_judgements(tx, table.c.id == row.id), judges=row.judges)
-    decisive = found.decisive
+    settled = outcome(read_judgements(tx, table.c.id == row.id), judges=row.judges)
+    decisive = settled.decisive
     tx.execute(
         sa.update(table)
         .where(table.c.id == row.id)
         .values(
-            status=found.status,
+            status=settled.status,
             final=decisive.final if decisive else None,
             reviewer=decisive.reviewer if decisive else None,
             decided_at=decisive.at if decisive else None,
         )
     )
-    return found.status
+    return settled.status
 
 
 def _used_by(tx: sa.Connection, model: str, item: str) -> str | None:

@@ -53,15 +53,15 @@ def collect(workspace: Workspace, *, model: str, endpoint: str, double_share: fl
                 )
             )
         }
-        for found in edited:
-            earlier = known.get(found.interaction)
-            if earlier is None and found.proposal != found.answer:
-                fresh.append(found)
-            elif earlier is not None and found.proposal != earlier.proposal:
+        for edit in edited:
+            earlier = known.get(edit.interaction)
+            if earlier is None and edit.proposal != edit.answer:
+                fresh.append(edit)
+            elif earlier is not None and edit.proposal != earlier.proposal:
                 tx.execute(
                     sa.update(table)
                     .where(table.c.id == earlier.id, table.c.status.in_(_UNJUDGED))
-                    .values(proposal=found.proposal, status="open")
+                    .values(proposal=edit.proposal, status="open")
                 )
         return put(tx, workspace, fresh, model=model, double_share=double_share)
 
@@ -100,7 +100,7 @@ def approved_rows(workspace: Workspace, model: str) -> list[dict[str, Any]]:
         for item in listing(workspace, model, status="approved")
         if item.kind != "sample" or item.edited
     ]
-    return [_row(item) for item in sorted(items, key=lambda one: (one.decided_at, one.id))]
+    return [_row(item) for item in sorted(items, key=lambda item: (item.decided_at, item.id))]
 
 
 def _row(item: ReviewItem) -> dict[str, Any]:
@@ -121,5 +121,11 @@ def reviewers_of(workspace: Workspace, model: str, items: Sequence[str]) -> tupl
     """Everybody who judged one of these items, also where another one's judgement stands."""
     wanted = set(items)
     return tuple(
-        sorted({one.reviewer for one in all_judgements(workspace, model) if one.item in wanted})
+        sorted(
+            {
+                judgement.reviewer
+                for judgement in all_judgements(workspace, model)
+                if judgement.item in wanted
+            }
+        )
     )

@@ -45,7 +45,7 @@ def judges(item: str, double_share: float) -> int:
 
 def outcome(judgements: Sequence[Judgement], *, judges: int) -> ReviewOutcome:
     """Where an item stands after these judgements, the oldest first."""
-    taken = [one for one in judgements if one.decision != "skipped"]
+    taken = [judgement for judgement in judgements if judgement.decision != "skipped"]
     if not taken:
         return ReviewOutcome(status="skipped" if judgements else "open", decisive=None)
     if len(taken) < judges:

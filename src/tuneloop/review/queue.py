@@ -158,7 +158,11 @@ def waiting(workspace: Workspace, model: str, reviewer: str) -> list[ReviewItem]
         for status in ("open", "second", "disputed")
         for item in listing(workspace, model, status=status)
     ]
-    had = {one.item for one in judgements(workspace, model) if same_person(one.reviewer, reviewer)}
+    had = {
+        judgement.item
+        for judgement in judgements(workspace, model)
+        if same_person(judgement.reviewer, reviewer)
+    }
     return [item for item in items if item.status == "open" or item.id not in had]
 
 
@@ -171,14 +175,14 @@ def decided(
     process that the person happened to sit at: a kill loses nothing. An undone decision is not in
     it any more.
     """
-    found = [
+    items = [
         item
         for item in listing(workspace, model, status=None, kind=kind)
         if item.status in ("approved", "rejected")
         and item.decided_at is not None
         and (since is None or item.decided_at > since)
     ]
-    return sorted(found, key=lambda item: (item.decided_at, item.id))
+    return sorted(items, key=lambda item: (item.decided_at, item.id))
 
 
 def judgements(workspace: Workspace, model: str) -> list[Judgement]:

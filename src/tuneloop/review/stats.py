@@ -118,9 +118,9 @@ def pace(items: Sequence[tuple[str, float]]) -> float | None:
 
 def _pace(judgements: Sequence[Judgement]) -> Pace | None:
     timed = [
-        (one.decision, one.seconds)
-        for one in judgements
-        if one.seconds is not None and one.decision != "skipped"
+        (judgement.decision, judgement.seconds)
+        for judgement in judgements
+        if judgement.seconds is not None and judgement.decision != "skipped"
     ]
     per_hour = pace(timed)
     if per_hour is None:
@@ -132,15 +132,17 @@ def _reviewers(
     judgements: Sequence[Judgement], proposed: Mapping[str, str]
 ) -> tuple[Reviewer, ...]:
     theirs: defaultdict[str, list[Judgement]] = defaultdict(list)
-    for one in judgements:
-        theirs[one.reviewer.casefold()].append(one)
+    for judgement in judgements:
+        theirs[judgement.reviewer.casefold()].append(judgement)
     return tuple(
         Reviewer(
             name=made[0].reviewer,
             counts=dict(
                 Counter(
-                    "skipped" if one.decision == "skipped" else category(one, proposed[one.item])
-                    for one in made
+                    "skipped"
+                    if judgement.decision == "skipped"
+                    else category(judgement, proposed[judgement.item])
+                    for judgement in made
                 )
             ),
             pace=_pace(made),
@@ -162,9 +164,9 @@ def _pairs(
     """The two independent judgements of each item that two people judged."""
     double = {item.id for item in items if item.judges > 1}
     taken: defaultdict[str, list[Judgement]] = defaultdict(list)
-    for one in judgements:
-        if one.item in double and one.decision != "skipped":
-            taken[one.item].append(one)
+    for judgement in judgements:
+        if judgement.item in double and judgement.decision != "skipped":
+            taken[judgement.item].append(judgement)
     return [
         (made[0], made[1])
         for made in taken.values()
@@ -178,16 +180,16 @@ def _agreement(
     if not pairs:
         return None
     # Who came first means nothing: a rater is told from the other by name, as kappa needs it.
-    ordered = [sorted(pair, key=lambda one: one.reviewer.casefold()) for pair in pairs]
+    ordered = [sorted(pair, key=lambda judgement: judgement.reviewer.casefold()) for pair in pairs]
     decisions = [
-        (category(one, proposed[one.item]), category(other, proposed[other.item]))
-        for one, other in ordered
+        (category(first, proposed[first.item]), category(other, proposed[other.item]))
+        for first, other in ordered
     ]
     n = len(pairs)
     return Agreement(
         n=n,
-        observed=intervals.share(sum(one == other for one, other in decisions), n),
-        same_answer=intervals.share(sum(agree(one, other) for one, other in pairs), n),
+        observed=intervals.share(sum(first == other for first, other in decisions), n),
+        same_answer=intervals.share(sum(agree(first, other) for first, other in pairs), n),
         kappa=kappa(decisions),
     )
 
@@ -207,16 +209,16 @@ def kappa(decisions: Sequence[tuple[Category, Category]]) -> Figure | None:
 
     raters = require("statsmodels.stats.inter_rater", extra="evaluate")
     counts = Counter(decisions)
-    used = [one for one in _CATEGORIES if any(one in pair for pair in counts)]
+    used = [rated for rated in _CATEGORIES if any(rated in pair for pair in counts)]
     if len(used) < 2:
         return None
-    table = np.array([[counts[one, other] for other in used] for one in used])
+    table = np.array([[counts[rated, other] for other in used] for rated in used])
     with np.errstate(invalid="ignore", divide="ignore"):  # of a test that is not used here
-        found = raters.cohens_kappa(table)
+        estimate = raters.cohens_kappa(table)
     n = len(decisions)
-    low, high = float(found.kappa_low), float(found.kappa_upp)
-    if found.std_kappa < _NO_VARIANCE:
+    low, high = float(estimate.kappa_low), float(estimate.kappa_upp)
+    if estimate.std_kappa < _NO_VARIANCE:
         agreed = intervals.share(int(np.trace(table)), n)
         by_chance = float(table.sum(axis=0) @ table.sum(axis=1)) / n**2
         low, high = ((end - by_chance) / (1 - by_chance) for end in (agreed.low, agreed.high))
-    return Figure(value=float(found.kappa), low=max(-1.0, low), high=min(1.0, high), n=n)
+    return Figure(value=float(estimate.kappa), low=max(-1.0, low), high=min(1.0, high), n=n)

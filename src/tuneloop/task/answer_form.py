@@ -102,9 +102,9 @@ def schema_check(definition: dict[str, Any]) -> Check:
     try:
         kind.check_schema(definition)
     except (SchemaError, RecursionError) as e:
-        found = e.message if isinstance(e, SchemaError) else "it is nested too deeply"
+        reason = e.message if isinstance(e, SchemaError) else "it is nested too deeply"
         raise ModelFileError(
-            f"The task's output schema is not a valid JSON Schema: {found}.",
+            f"The task's output schema is not a valid JSON Schema: {reason}.",
             remedy="Correct `task.output_schema`: https://json-schema.org/understanding-json-schema",
         ) from e
     # An empty registry: a reference to another document is never fetched.

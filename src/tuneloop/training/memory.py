@@ -204,8 +204,8 @@ def _bytes_per_token(architecture: Architecture, compute_bytes: int) -> int:
 def _checkpointed_bytes_per_token(architecture: Architecture, compute_bytes: int) -> int:
     """One width per layer is kept, and one layer at a time is recomputed in full."""
     a = architecture
-    one = 10 * a.hidden + 4 * a.key_value + 5 * a.intermediate
-    return compute_bytes * (a.layers * a.hidden + one) + _logits_bytes_per_token(a)
+    recomputed = 10 * a.hidden + 4 * a.key_value + 5 * a.intermediate
+    return compute_bytes * (a.layers * a.hidden + recomputed) + _logits_bytes_per_token(a)
 
 
 def _logits_bytes_per_token(architecture: Architecture) -> int:

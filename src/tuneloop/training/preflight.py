@@ -165,9 +165,9 @@ def _tokens(spec: TrainingSpec, limit: int) -> _Tokens:
             rows = [] if file is None else read_rows(file)
             return tokenise(rows, tokenizer, max_length=limit, end_of_turn_ids=stops)
         pairs = [] if file is None else read_pairs(file)
-        found = tokenise_pairs(pairs, tokenizer, max_length=limit, end_of_turn_ids=stops)
-        rejected.append(found.rejected)
-        return found.chosen
+        tokenised = tokenise_pairs(pairs, tokenizer, max_length=limit, end_of_turn_ids=stops)
+        rejected.append(tokenised.rejected)
+        return tokenised.chosen
 
     train, evaluation = rows_of(spec.train_file), rows_of(spec.eval_file)
     _require_enough(train, spec.config, limit)

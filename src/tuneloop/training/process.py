@@ -219,8 +219,8 @@ def _epoch(event: dict[str, Any]) -> str:
 
 
 def _raised(event: dict[str, Any]) -> TuneloopError:
-    found = getattr(errors, event["kind"], TrainingError)
-    kind = found if isinstance(found, type) and issubclass(found, TuneloopError) else TrainingError
+    named = getattr(errors, event["kind"], TrainingError)
+    kind = named if isinstance(named, type) and issubclass(named, TuneloopError) else TrainingError
     return kind(event["message"], remedy=event["remedy"])
 
 

@@ -32,28 +32,28 @@ def hyperparameters(
     config: TrainingConfig, origins: Mapping[str, str], *, in_force: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """Each setting with its origin; where a default depends on the run, the value in force too."""
-    found: dict[str, dict[str, Any]] = {}
+    settings: dict[str, dict[str, Any]] = {}
     for name, value in config.settings().items():
-        found[name] = {"value": value, "origin": origins.get(name, "default")}
+        settings[name] = {"value": value, "origin": origins.get(name, "default")}
         if name in in_force and in_force[name] != value:
-            found[name]["in_force"] = in_force[name]
-    return found
+            settings[name]["in_force"] = in_force[name]
+    return settings
 
 
 def package_versions() -> dict[str, str]:
     """Versions of what the result depends on."""
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def hardware(device: str, *, threads: int) -> dict[str, Any]:
     """The machine that a run was done on."""
-    found: dict[str, Any] = {
+    machine: dict[str, Any] = {
         "system": platform.platform(),
         "processor": _processor(),
         "threads": threads,
@@ -62,9 +62,9 @@ def hardware(device: str, *, threads: int) -> dict[str, Any]:
     if device == "cuda":
         import torch
 
-        found["gpu"] = torch.cuda.get_device_name()
-        found["gpu_memory_mb"] = torch.cuda.get_device_properties(0).total_memory // 1024**2
-    return found
+        machine["gpu"] = torch.cuda.get_device_name()
+        machine["gpu_memory_mb"] = torch.cuda.get_device_properties(0).total_memory // 1024**2
+    return machine
 
 
 def _processor() -> str:
@@ -80,12 +80,12 @@ def _processor() -> str:
 def peak_memory_mb(device: str) -> dict[str, float]:
     """The most memory that this process has held so far, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    found = {"process": peak / (1024 if sys.platform != "darwin" else 1024**2)}
+    peaks = {"process": peak / (1024 if sys.platform != "darwin" else 1024**2)}
     if device == "cuda":
         import torch
 
-        found["gpu"] = torch.cuda.max_memory_allocated() / 1024**2
-    return {name: round(value, 1) for name, value in found.items()}
+        peaks["gpu"] = torch.cuda.max_memory_allocated() / 1024**2
+    return {name: round(value, 1) for name, value in peaks.items()}
 
 
 def loss_curves(log_history: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, float]]]:

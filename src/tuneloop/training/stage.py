@@ -56,8 +56,8 @@ class TrainingRun:
     @property
     def hyperparameters(self) -> Mapping[str, Any]:
         """Each setting with its origin."""
-        found: Mapping[str, Any] = self.record.get("hyperparameters", {})
-        return found
+        settings: Mapping[str, Any] = self.record.get("hyperparameters", {})
+        return settings
 
     @property
     def losses(self) -> Losses:

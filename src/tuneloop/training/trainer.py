@@ -36,8 +36,8 @@ def says_last_losses(logs: dict[str, float], state: Any) -> None:
     """
     if logs.pop("train_loss", None) is None or not _epoch_is_over(state):
         return
-    found = losses_of(state.log_history)
-    logs |= {name: value for name, value in found.items() if value is not None}
+    losses = losses_of(state.log_history)
+    logs |= {name: value for name, value in losses.items() if value is not None}
 
 
 class BatchMaker:
@@ -268,7 +268,7 @@ def callbacks(
     measured: bool,
 ) -> list[TrainerCallback]:
     """What every run has; `measured`: there are evaluation rows to stop early by."""
-    found = [
+    chosen = [
         *(tracker.callback() for tracker in trackers.chosen(config.trackers)),
         clock,
         events,
@@ -279,8 +279,8 @@ def callbacks(
     ]
     if measured and config.early_stopping_patience:
         patience = config.early_stopping_patience
-        found.append(EarlyStoppingCallback(early_stopping_patience=patience))
-    return found
+        chosen.append(EarlyStoppingCallback(early_stopping_patience=patience))
+    return chosen
 
 
 def arguments(

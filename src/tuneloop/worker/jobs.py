@@ -33,9 +33,11 @@ class Job:
 
 
 def _monitor(every: Every, project: Project) -> str:
-    found = measuring.measure(project, only=table.due(every))
-    crossed = [one.monitor for one in found if one.verdict == "alert"]
-    return f"{len(found)} measurements, beyond their limits: {', '.join(crossed) or 'none'}"
+    measurements = measuring.measure(project, only=table.due(every))
+    crossed = [
+        measurement.monitor for measurement in measurements if measurement.verdict == "alert"
+    ]
+    return f"{len(measurements)} measurements, beyond their limits: {', '.join(crossed) or 'none'}"
 
 
 def _ask_golden(project: Project) -> str:

@@ -97,5 +97,5 @@ def alive(workspace: Workspace) -> list[str]:
 
 def _sessions(connection: sa.Connection) -> set[str]:
     query = sa.text("SELECT application_name FROM pg_stat_activity WHERE application_name LIKE :n")
-    found = connection.execute(query, {"n": f"{_SESSION}%"}).scalars()
-    return {name.removeprefix(_SESSION) for name in found}
+    names = connection.execute(query, {"n": f"{_SESSION}%"}).scalars()
+    return {name.removeprefix(_SESSION) for name in names}

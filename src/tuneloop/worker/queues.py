@@ -87,10 +87,12 @@ def job_id(model: str, job: str, moment: datetime) -> str:
 def last_moment(model: str, job: str) -> datetime | None:
     """The last moment that a job was given out for; None: it never was."""
     prefix = _prefix(model, job)
-    found = DBOS.list_workflows(
+    workflows = DBOS.list_workflows(
         workflow_id_prefix=prefix, sort_desc=True, limit=1, load_input=False, load_output=False
     )
-    moments = [datetime.fromisoformat(one.workflow_id.removeprefix(prefix)) for one in found]
+    moments = [
+        datetime.fromisoformat(workflow.workflow_id.removeprefix(prefix)) for workflow in workflows
+    ]
     return moments[0] if moments else None
 
 

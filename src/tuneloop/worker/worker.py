@@ -185,7 +185,7 @@ class Worker:
 
     def _do(self, model: str, name: str) -> str:
         """The workflow of a job; what came of it."""
-        job = next(one for one in JOBS if one.name == name)
+        job = next(declared for declared in JOBS if declared.name == name)
         for left in reversed(range(_JOB_TRIES)):
             try:
                 said = job.run(self._projects[model])
@@ -226,12 +226,12 @@ class Worker:
         changed_at = file.path.stat().st_mtime_ns
         if self._read_at.setdefault(name, changed_at) == changed_at:
             return
-        found = modelfile.load(file.path, overrides=self._runner.overrides)
-        if found.settings.name != name:
+        model_file = modelfile.load(file.path, overrides=self._runner.overrides)
+        if model_file.settings.name != name:
             raise UsageError(
-                f"{file.path} is of {found.settings.name} now; this worker works for {name}."
+                f"{file.path} is of {model_file.settings.name} now; this worker works for {name}."
             )
-        self._projects[name] = project.with_model_file(found)
+        self._projects[name] = project.with_model_file(model_file)
         self._read_at[name] = changed_at
 
 

@@ -243,8 +243,8 @@ def failure_reason(child: ChildProcess) -> str:
 def _foreign_command(
     model: Path, served_name: str, port: int, threads: int, settings: LlamaSettings
 ) -> list[str]:
-    found = shutil.which(settings.executable or "")
-    if found is None:
+    executable = shutil.which(settings.executable or "")
+    if executable is None:
         raise UsageError(
             f"Expected the llama.cpp server {settings.executable!r} on PATH, found none.",
             remedy="Install it, or leave the setting out to use the built-in server.",
@@ -260,7 +260,7 @@ def _foreign_command(
         "--cache-ram": settings.prompt_cache_mb,
         "--reasoning-format": "none",
     }
-    return [found, *(str(word) for pair in flags.items() for word in pair), "--jinja"]
+    return [executable, *(str(word) for pair in flags.items() for word in pair), "--jinja"]
 
 
 def model_server(

@@ -72,8 +72,8 @@ def parameters(chosen: argparse.Namespace) -> Any:
 
 def _on_processors_alone() -> bool:
     """Whether llama.cpp sees nothing but CPUs here."""
-    found = require("xllamacpp", extra="serve").get_device_info()
-    return all(device["type"].name.endswith("_CPU") for device in found)
+    devices = require("xllamacpp", extra="serve").get_device_info()
+    return all(device["type"].name.endswith("_CPU") for device in devices)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -46,10 +46,10 @@ def base_file(base: BaseModel, form: str, *, cache: Path, progress: Progress) ->
     """
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / f"{short(base.digest)}.lock"):
-        found = _found(base, form, cache)
-        if found is not None:
+        file = _found(base, form, cache)
+        if file is not None:
             progress.note(f"The untuned base as {form} is there already; it is used again")
-            return found
+            return file
         return _made(base, form, cache, progress)
 
 
@@ -71,9 +71,9 @@ def _made(base: BaseModel, form: str, cache: Path, progress: Progress) -> BaseFi
 
 def _found(base: BaseModel, form: str, cache: Path) -> BaseFile | None:
     """The file, if it is there with the bytes that were made, and made of this."""
-    found = _known(base, form, cache)
+    file = _known(base, form, cache)
     try:
-        return found if found and digest_file(found.path) == found.digest else None
+        return file if file and digest_file(file.path) == file.digest else None
     except OSError:
         return None
 

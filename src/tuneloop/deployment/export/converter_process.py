@@ -46,12 +46,12 @@ def _load(script: str) -> ModuleType:
 def _owners(converter: ModuleType) -> list[Any]:
     """The classes that define `get_vocab_base_pre`: where they are has moved between versions."""
     modules = [converter, sys.modules.get("conversion.base")]
-    found: dict[int, Any] = {}
+    owners: dict[int, Any] = {}
     for module in filter(None, modules):
         for value in vars(module).values():
             if isinstance(value, type) and "get_vocab_base_pre" in vars(value):
-                found[id(value)] = value
-    return list(found.values())
+                owners[id(value)] = value
+    return list(owners.values())
 
 
 def _with_fallback(original: Callable[[Any, Any], str]) -> Callable[[Any, Any], str]:

@@ -44,23 +44,23 @@ def find_converter() -> Converter:
 
 def find_quantiser() -> str | None:
     """The path of `llama-quantize` in LLAMA_CPP_DIR or on PATH; None where libgguf has to do."""
-    found = None
+    built = None
     if os.environ.get(FOLDER_VARIABLE):
-        found = _optional(f"build/bin/{_BINARY}") or _optional(_BINARY)
-    return found or shutil.which(_BINARY)
+        built = _optional(f"build/bin/{_BINARY}") or _optional(_BINARY)
+    return built or shutil.which(_BINARY)
 
 
 def _in_folder(name: str) -> str | None:
     folder = os.environ.get(FOLDER_VARIABLE)
     if not folder:
         return None
-    found = _optional(name)
-    if found is None:
+    path = _optional(name)
+    if path is None:
         raise DeploymentError(
             f"{FOLDER_VARIABLE} is {folder}, but there is no {name} in it.",
             remedy=f"Point {FOLDER_VARIABLE} to a llama.cpp source folder, or unset it.",
         )
-    return found
+    return path
 
 
 def _optional(name: str) -> str | None:

@@ -156,9 +156,9 @@ def check_parity(
         if not all(verdict.passed for verdict in verdicts if verdict.hop in (MERGED, F16)):
             break
         asked = prompts[: look.prompts_of.get(hop)]
-        found = known.find(hop, reference, prompts=len(asked)) if known else None
-        if found is not None:
-            verdicts.append(under_bounds(found, allowed[hop]))
+        earlier = known.find(hop, reference, prompts=len(asked)) if known else None
+        if earlier is not None:
+            verdicts.append(under_bounds(earlier, allowed[hop]))
             seen_before.append(f"{reference} → {hop}")
             continue
         before = look.at(reference)[: len(asked)]
@@ -328,10 +328,10 @@ def _token_id_reason(pairs: Sequence[tuple[Observation, Observation]]) -> str:
     ids = list(zip(a.prompt_ids, b.prompt_ids, strict=False))
     place = next((i for i, (x, y) in enumerate(ids) if x != y), len(ids))
     expected = a.prompt_ids[place] if place < len(a.prompt_ids) else "the end"
-    found = b.prompt_ids[place] if place < len(b.prompt_ids) else "the end"
+    actual = b.prompt_ids[place] if place < len(b.prompt_ids) else "the end"
     return (
         f"prompt {index + 1} becomes other token ids: at position {place} expected {expected}, "
-        f"found {found} (chat template or tokenizer differ)"
+        f"found {actual} (chat template or tokenizer differ)"
     )
 
 

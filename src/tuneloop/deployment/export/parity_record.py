@@ -47,8 +47,8 @@ class ParityRecord:
     def find(self, hop: str, reference: str, *, prompts: int) -> ParityVerdict | None:
         """What at least so many prompts showed; its bounds are none."""
         try:
-            found = json.loads(self._path(hop, reference).read_text("utf-8"))
-            verdict = ParityVerdict(**found, bounds=ParityBounds())
+            stored = json.loads(self._path(hop, reference).read_text("utf-8"))
+            verdict = ParityVerdict(**stored, bounds=ParityBounds())
         except (OSError, ValueError, TypeError):
             return None  # never asked, or a torn file: it is asked again
         return verdict if verdict.prompts >= prompts else None
@@ -59,8 +59,8 @@ class ParityRecord:
         Raises:
             DeploymentError: the disk is full.
         """
-        found = {key: value for key, value in asdict(verdict).items() if key != "bounds"}
-        text = canonical_json(found) + "\n"
+        stored = {key: value for key, value in asdict(verdict).items() if key != "bounds"}
+        text = canonical_json(stored) + "\n"
         path = self._path(verdict.hop, verdict.reference)
         with partial_file(path, needed_bytes=len(text)) as partial:
             partial.write_text(text, "utf-8")

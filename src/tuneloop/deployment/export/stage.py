@@ -230,12 +230,12 @@ class _Steps:
         taken: list[str] = []
         exports = iter(earlier)
         while missing and (folder := next(exports, None)) is not None:
-            found = open_export(folder)
+            export = open_export(folder)
             usable = {
                 name: form
-                for name, form in found.forms.items()
+                for name, form in export.forms.items()
                 if (form.tool == merger if name == SAFETENSORS else name in FORMS)
-                and same_result(name, self._inputs, found.inputs)
+                and same_result(name, self._inputs, export.inputs)
             }
             for name in [name for name in missing if name in usable]:
                 self._take(usable[name], folder)

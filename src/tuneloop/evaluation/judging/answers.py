@@ -51,11 +51,11 @@ def _read(path: Path) -> dict[str, Answer]:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (FileNotFoundError, UnicodeDecodeError):
         return {}
-    found: dict[str, Answer] = {}
+    answers: dict[str, Answer] = {}
     for line in lines:
         try:
             row = json.loads(line)
-            found[row["question"]] = Answer(**row["answer"])
+            answers[row["question"]] = Answer(**row["answer"])
         except (ValueError, KeyError, TypeError):
             continue
-    return found
+    return answers

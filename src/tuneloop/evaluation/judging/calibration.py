@@ -143,7 +143,7 @@ def _kappa(pairs: Sequence[tuple[bool, bool]]) -> Figure | None:
         [sum((a, b) == (label, passed) for a, b in pairs) for passed in (True, False)]
         for label in (True, False)
     ]
-    found = cohens_kappa(counts)
-    value = float(found.kappa)
-    low, high = max(-1.0, float(found.kappa_low)), min(1.0, float(found.kappa_upp))
+    estimate = cohens_kappa(counts)
+    value = float(estimate.kappa)
+    low, high = max(-1.0, float(estimate.kappa_low)), min(1.0, float(estimate.kappa_upp))
     return Figure(value=value, low=min(low, value), high=max(high, value), n=len(pairs))

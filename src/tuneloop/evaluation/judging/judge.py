@@ -110,10 +110,10 @@ class Judge:
             EvaluationError: the judge does not answer, again and again.
         """
         prompt = score_prompt(self.settings.rubric, self._to_send(exchange))
-        found = self._ask(prompt, "score", range(LOWEST, HIGHEST + 1))
-        if isinstance(found, Unjudged):
-            return found
-        value, reason, answer, tokens = found
+        verdict = self._ask(prompt, "score", range(LOWEST, HIGHEST + 1))
+        if isinstance(verdict, Unjudged):
+            return verdict
+        value, reason, answer, tokens = verdict
         return JudgeVerdict(
             score=(value - LOWEST) / (HIGHEST - LOWEST),
             passed=value >= self.settings.passes_from,
@@ -131,16 +131,16 @@ class Judge:
             EvaluationError: the judge does not answer.
         """
         progress = progress or Silent()
-        found = []
+        verdicts = []
         with ThreadPoolExecutor(self.settings.concurrency, thread_name_prefix="judge") as pool:
             try:
                 for verdict in pool.map(self.score, exchanges):
-                    found.append(verdict)
-                    progress.update(len(found), len(exchanges), "judged")
+                    verdicts.append(verdict)
+                    progress.update(len(verdicts), len(exchanges), "judged")
             except EvaluationError:
                 pool.shutdown(cancel_futures=True)
                 raise
-        return found
+        return verdicts
 
     def prefer(self, exchange: Exchange, second: str) -> tuple[str, str] | Unjudged:
         """(`first`, `second` or `tie`; the reason), with the answers in this order only.
@@ -152,8 +152,8 @@ class Judge:
         if self.settings.redact:
             second = self._to_send(replace(exchange, answer=second)).answer
         prompt = pair_prompt(self.settings.rubric, exchange, second)
-        found = self._ask(prompt, "better", ("first", "second", "tie"))
-        return found if isinstance(found, Unjudged) else (found[0], found[1])
+        verdict = self._ask(prompt, "better", ("first", "second", "tie"))
+        return verdict if isinstance(verdict, Unjudged) else (verdict[0], verdict[1])
 
     def _to_send(self, exchange: Exchange) -> Exchange:
         return exchange.without_personal_data() if self.settings.redact else exchange

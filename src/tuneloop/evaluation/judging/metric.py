@@ -49,8 +49,8 @@ class JudgedAnswers:
         new = [key for key in exchanges if key not in self.verdicts]
         if new:
             progress.step(f"Judging {len(new)} answers with {self.judge.settings.model}")
-        found = self.judge.score_all([exchanges[key] for key in new], progress)
-        self.verdicts.update(zip(new, found, strict=True))
+        verdicts = self.judge.score_all([exchanges[key] for key in new], progress)
+        self.verdicts.update(zip(new, verdicts, strict=True))
         unjudged = [v for key in exchanges if isinstance(v := self.verdicts[key], Unjudged)]
         if len(unjudged) > _UNJUDGED_SHARE * len(exchanges):
             raise EvaluationError(
@@ -68,7 +68,9 @@ class JudgedAnswers:
 
     def remarks(self, figure: Figure) -> list[str]:
         """What a reader must know about the figure: versions, agreement, the corrected share."""
-        judged = [one for one in self.verdicts.values() if isinstance(one, JudgeVerdict)]
+        judged = [
+            verdict for verdict in self.verdicts.values() if isinstance(verdict, JudgeVerdict)
+        ]
         versions = sorted({verdict.judge for verdict in judged})
         notes = [
             standing(version, self.calibrations, figure if len(versions) == 1 else None)
@@ -99,7 +101,9 @@ def standing(
     version: str, calibrations: Sequence[Calibration], passed: Figure | None = None
 ) -> str:
     """How much a judge's figures may be trusted; `passed` is the share to correct."""
-    known = next((one for one in calibrations if one.judge == version), None)
+    known = next(
+        (calibration for calibration in calibrations if calibration.judge == version), None
+    )
     if known is None:
         return f"judge {version} is {NOT_CALIBRATED}"
     note = f"judge {version} is {known.summary}"
@@ -117,4 +121,4 @@ def _exchange(case: Case, output: str) -> Exchange:
 
 
 def _key(case: Case, output: str) -> str:
-    return digest_json([[dict(one) for one in case.messages], output, case.expected])
+    return digest_json([[dict(message) for message in case.messages], output, case.expected])

@@ -64,10 +64,10 @@ def prefer(judge: Judge, exchange: Exchange, reference: str) -> Preference | Unj
     behind = judge.prefer(replace(exchange, answer=reference), exchange.answer)
     if isinstance(behind, Unjudged):
         return behind
-    one = _WHEN_AHEAD[ahead[0]]
+    winner = _WHEN_AHEAD[ahead[0]]
     other = _WHEN_BEHIND[behind[0]]
-    turned = one != other
-    return Preference(winner="tie" if turned else one, turned=turned, reason=ahead[1])
+    turned = winner != other
+    return Preference(winner="tie" if turned else winner, turned=turned, reason=ahead[1])
 
 
 def prefer_all(
@@ -79,28 +79,28 @@ def prefer_all(
         EvaluationError: the judge does not answer.
     """
     progress = progress or Silent()
-    found: list[Preference | Unjudged] = []
+    preferences: list[Preference | Unjudged] = []
     with ThreadPoolExecutor(judge.settings.concurrency, thread_name_prefix="judge") as pool:
         try:
-            for one in pool.map(lambda pair: prefer(judge, *pair), pairs):
-                found.append(one)
-                progress.update(len(found), len(pairs), "pairs judged")
+            for preference in pool.map(lambda pair: prefer(judge, *pair), pairs):
+                preferences.append(preference)
+                progress.update(len(preferences), len(pairs), "pairs judged")
         except EvaluationError:
             pool.shutdown(cancel_futures=True)
             raise
-    return found
+    return preferences
 
 
 def summary(found: Sequence[Preference | Unjudged]) -> Preferences:
     """Count preferences; a tie is a pair without a difference."""
-    judged = [one for one in found if isinstance(one, Preference)]
-    won = sum(one.winner == "candidate" for one in judged)
-    lost = sum(one.winner == "reference" for one in judged)
+    judged = [preference for preference in found if isinstance(preference, Preference)]
+    won = sum(preference.winner == "candidate" for preference in judged)
+    lost = sum(preference.winner == "reference" for preference in judged)
     return Preferences(
         candidate=won,
         reference=lost,
         ties=len(judged) - won - lost,
-        turned=sum(one.turned for one in judged),
+        turned=sum(preference.turned for preference in judged),
         unjudged=len(found) - len(judged),
         difference=paired_share_difference(won, lost, len(judged)) if judged else None,
         p_value=mcnemar_exact(won, lost) if judged else None,

@@ -50,7 +50,7 @@ class Exchange:
         """The same with e-mail addresses, telephone numbers and the like replaced by their kind."""
         return Exchange(
             messages=tuple(
-                {**one, "content": redacted(one["content"])[0]} for one in self.messages
+                {**message, "content": redacted(message["content"])[0]} for message in self.messages
             ),
             answer=redacted(self.answer)[0],
             reference=None if self.reference is None else redacted(self.reference)[0],
@@ -93,7 +93,7 @@ def pair_prompt(rubric: str, exchange: Exchange, second: str) -> Prompt:
 
 
 def _conversation(exchange: Exchange) -> list[tuple[str, str]]:
-    parts = [(f"{one['role']} message", one["content"]) for one in exchange.messages]
+    parts = [(f"{message['role']} message", message["content"]) for message in exchange.messages]
     if exchange.reference is not None:
         parts.append(("reference answer", exchange.reference))
     return parts

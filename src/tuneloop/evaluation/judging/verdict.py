@@ -32,18 +32,18 @@ def read_verdict(
         NoVerdictError: with its reason code.
     """
     said = text.rpartition(_THOUGHT_END)[2]
-    objects = [found for found in _objects(said) if key in found]
+    objects = [parsed for parsed in _objects(said) if key in parsed]
     if not objects:
         raise NoVerdictError("no_object")
-    quotations = {_same(found) for part in quoted for found in _objects(part)}
-    own = [found for found in objects if _same(found) not in quotations]
+    quotations = {_same(parsed) for part in quoted for parsed in _objects(part)}
+    own = [parsed for parsed in objects if _same(parsed) not in quotations]
     if not own:
         raise NoVerdictError("quoted")
-    found = {_value(one[key], values) for one in own}
-    if len(found) > 1:
+    chosen = {_value(parsed[key], values) for parsed in own}
+    if len(chosen) > 1:
         raise NoVerdictError("ambiguous")
     reason = own[-1].get("reason")
-    return found.pop(), reason if isinstance(reason, str) else ""
+    return chosen.pop(), reason if isinstance(reason, str) else ""
 
 
 def _value(value: Any, values: Sequence[int | str]) -> int | str:
@@ -60,12 +60,12 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
     at = text.find("{")
     while at >= 0:
         try:
-            found, end = _DECODER.raw_decode(text, at)
+            parsed, end = _DECODER.raw_decode(text, at)
         except (ValueError, RecursionError):
             end = at + 1
         else:
-            if isinstance(found, dict):
-                yield found
+            if isinstance(parsed, dict):
+                yield parsed
         at = text.find("{", end)
 
 

@@ -101,16 +101,16 @@ class _Writer:
 
 def _merged(groups: Sequence[list[Any]]) -> list[list[Any]]:
     """Groups with a member in common are one: what means the same as the same means the same."""
-    found: list[list[Any]] = []
+    merged: list[list[Any]] = []
     for group in groups:
         apart = []
-        for other in found:
-            if any(same(member, one) for member in other for one in group):
+        for other in merged:
+            if any(same(member, value) for member in other for value in group):
                 group = [*other, *group]
             else:
                 apart.append(other)
-        found = [*apart, group]
-    return found
+        merged = [*apart, group]
+    return merged
 
 
 def _text(value: str) -> str:

@@ -24,13 +24,13 @@ def json_all_fields(case: Case, output: str, *, equal: Equal = as_written) -> Sc
     expected = _expected_object(case)
     if expected is None:
         return None
-    found = _object(output)
-    if isinstance(found, Score):
-        return found
+    answer = _object(output)
+    if isinstance(answer, Score):
+        return answer
     wrong = [
-        key for key in expected if key not in found or not equal(key, found[key], expected[key])
+        key for key in expected if key not in answer or not equal(key, answer[key], expected[key])
     ]
-    extra = sorted(set(found) - set(expected))
+    extra = sorted(set(answer) - set(expected))
     notes = [f"wrong: {', '.join(wrong)}"] if wrong else []
     notes += [f"not asked for: {', '.join(extra)}"] if extra else []
     return passed(not notes, "; ".join(notes))
@@ -49,14 +49,14 @@ def json_field(name: str, *, equal: Equal = as_written) -> Scorer:
         if expected is None:
             return None
         answer = _object(output)
-        found = {} if isinstance(answer, Score) else answer
-        if name not in found:
+        fields = {} if isinstance(answer, Score) else answer
+        if name not in fields:
             if name not in expected:
                 return None
             return Score(value=0.0, detail=f"{name}: missing", fault="missing")
-        if name in expected and equal(name, found[name], expected[name]):
+        if name in expected and equal(name, fields[name], expected[name]):
             return RIGHT
-        shown = json.dumps(found[name], ensure_ascii=False)[:80]
+        shown = json.dumps(fields[name], ensure_ascii=False)[:80]
         if name in expected:
             return Score(value=0.0, detail=f"{name}: {shown}", fault="wrong")
         return Score(value=0.0, detail=f"{name}: {shown}, not asked for", fault="invented")
@@ -72,8 +72,8 @@ def where_not(fault: Fault, scorer: Scorer) -> Scorer:
     """
 
     def score(case: Case, output: str) -> Score | None:
-        found = scorer(case, output)
-        return None if found is None or found.fault == fault else found
+        scored = scorer(case, output)
+        return None if scored is None or scored.fault == fault else scored
 
     return score
 

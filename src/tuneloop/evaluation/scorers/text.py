@@ -35,13 +35,13 @@ def token_f1(case: Case, output: str) -> Score | None:
     """
     if case.expected is None:
         return None
-    found, wanted = _words(output), _words(case.expected)
-    if not found or not wanted:
-        return passed(found == wanted, "no words in common with the reference")
-    common = (Counter(found) & Counter(wanted)).total()
+    said, wanted = _words(output), _words(case.expected)
+    if not said or not wanted:
+        return passed(said == wanted, "no words in common with the reference")
+    common = (Counter(said) & Counter(wanted)).total()
     if common == 0:
         return Score(value=0.0, detail="no words in common with the reference")
-    value = 2 * common / (len(found) + len(wanted))
+    value = 2 * common / (len(said) + len(wanted))
     return RIGHT if value == 1 else Score(value=value, detail=f"token F1 {value:.2f}")
 
 
