@@ -25,6 +25,7 @@ from typing import Any
 from tuneloop import errors, foreground
 from tuneloop.errors import TrainingError, TuneloopError
 from tuneloop.progress import Progress
+from tuneloop.threads import BRIEF_SPIN
 from tuneloop.training.config import TrainingConfig
 from tuneloop.training.spec import (
     CHECKPOINTS_NAME,
@@ -36,10 +37,6 @@ from tuneloop.training.spec import (
 
 _GRACE_SECONDS = 30.0
 _LOOK_SECONDS = 0.2
-
-# OpenMP threads that spin while they wait starve each other as soon as any other process wants a
-# core: measured 16 times slower on a small model and two busy cores (docs/experiments.md).
-_THREADS_SLEEP = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 # glibc gives large blocks back to the kernel and faults them in again at every step; keeping
 # them makes a step a third quicker (docs/experiments.md). Other allocators ignore these.
@@ -258,7 +255,7 @@ def _same_work(previous: Path, spec: TrainingSpec) -> bool:
 
 
 def _environment(config: TrainingConfig) -> dict[str, str]:
-    environment = {**_ALLOCATOR, **_THREADS_SLEEP, **os.environ}
+    environment = {**_ALLOCATOR, **BRIEF_SPIN, **os.environ}
     # The base is a local folder: nothing needs the network, and nobody is told what is trained.
     environment.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", DO_NOT_TRACK="1")
     environment.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -18,6 +18,7 @@ from typing import Self
 from tuneloop.deployment.export import child_process
 from tuneloop.deployment.export.disk import FULL_MESSAGE, disk_full
 from tuneloop.errors import DeploymentError
+from tuneloop.threads import BRIEF_SPIN
 
 _KEPT_LINES = 400
 _SHOWN_LINES = 12
@@ -139,9 +140,7 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                # Threads that wait by spinning take many times as long where a core is busy, as it
-                # is while production answers.
-                env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "HF_HUB_OFFLINE": "1"},
+                env={**BRIEF_SPIN, **os.environ, "HF_HUB_OFFLINE": "1"},
                 text=True,  # universal newlines, as above
                 encoding="utf-8",
                 errors="replace",
