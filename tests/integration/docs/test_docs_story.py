@@ -7,7 +7,6 @@ guide to stores has it; the tutorial runs on the defaults.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -18,10 +17,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
-from tiny_desk import EXAMPLE, ROOT
+from tiny_desk import EXAMPLE, ROOT, as_json
 from tuneloop.deployment.processes import free_port
 from tuneloop.testing.judge import judge_script, verdict
 from tuneloop.testing.tiny_model import make_tiny_model
@@ -108,7 +108,8 @@ class Team:
         """What a command lists as JSON, once it is so many; captures take two seconds."""
         deadline = time.monotonic() + 60
         while True:
-            found = json.loads(self.run("tuneloop", *command, "list", "--json"))
+            with patch.dict(os.environ, self.environment):
+                found = as_json(self.folder, *command, "list")
             if len(found) >= at_least:
                 return list(found)
             assert time.monotonic() < deadline, found
@@ -160,7 +161,8 @@ def test_the_readme_and_the_guides_are_true(team: Team) -> None:
     assert "was asked 2 of 2 chats" in team.read(GUIDES / "rollout.md", 1, candidate="previous")
     assert "shadow" in team.read(GUIDES / "rollout.md", 0, candidate="previous")
     assert "0 of" in team.read(GUIDES / "rollout.md", 2)
-    live = json.loads(team.run("tuneloop", "status", "--json"))["live"]["bundle"]
+    with patch.dict(os.environ, team.environment):
+        live = as_json(team.folder, "status")["live"]["bundle"]
     assert "Undo with" in team.read(GUIDES / "rollout.md", 3, ID=live)
     key = re.search(r"tl_\S+", team.read(GUIDES / "protect.md", 0))
     assert key is not None

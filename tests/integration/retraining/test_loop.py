@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -92,13 +93,39 @@ def killed_when(folder: Path, there: Callable[[], object], *arguments: str) -> N
     process.wait()
 
 
+def on_a_full_disk(folder: Path) -> str:
+    """What `tuneloop run` says where a limit on the size of files fails the merged weights."""
+
+    def small_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (450_000, 450_000))
+
+    done = subprocess.run(
+        command("run", "-m", "on a full disk"),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        preexec_fn=small_files,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
 @pytest.mark.timeout(600)
-def test_a_kill_during_training_or_evaluation_is_continued(desk: Path) -> None:
+def test_a_kill_or_a_full_disk_is_continued_from(desk: Path) -> None:
+    """In training, export and evaluation, one after the other."""
     work = desk / ".tuneloop" / "work" / "training"
     killed_when(desk, lambda: list(work.glob("*/spec.json")), "-m", "will be killed")
     (interrupted,) = as_json(desk, "runs", "list")
     assert interrupted["status"] == "running"
     assert any("was interrupted: go on" in step for step in as_json(desk, "status")["next_steps"])
+
+    said = on_a_full_disk(desk)
+    assert "error:" in said and "Free" in said and "Merging" in said, said
+    assert as_json(desk, "status")["live"] is None
+    assert [run["id"] for run in as_json(desk, "runs", "list")] == [interrupted["id"]]
 
     answers = desk / ".tuneloop" / "work" / "answers"
     killed_when(desk, lambda: list(answers.glob("20*/*.jsonl")), "-m", "during the evaluation")
