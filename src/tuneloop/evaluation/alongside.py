@@ -26,9 +26,8 @@ class Alongside(Generic[T]):
         self._progress: Progress | None = None
         self._future: Future[T] | None = None
 
-    def begin(self, work: Callable[[Progress], T], progress: Progress, *, saying: str) -> None:
-        """Start it, saying so to `progress`; what it notes itself goes there once it is over."""
-        progress.note(saying)
+    def begin(self, work: Callable[[Progress], T], progress: Progress) -> None:
+        """Start it; what it notes goes to `progress` once it is over."""
         self._progress = progress
         self._future = self._pool.submit(work, self._heard)
 

@@ -52,12 +52,14 @@ def ask_everybody(
 
     def asked(label: str, progress: Progress) -> list[SuiteResult]:
         subject = subjects[label]
-        return _results(plan, label, subject, folder(label, subject), progress)
+        named = f"the {label}"
+        if label == CANDIDATE and meanwhile is not None:
+            named += f", and the {meanwhile} meanwhile,"
+        return _results(plan, named, subject, folder(label, subject), progress)
 
     with Alongside[list[SuiteResult]]() as alongside:
         if meanwhile is not None:
-            saying = f"The {meanwhile} is asked meanwhile"
-            alongside.begin(partial(asked, meanwhile), progress, saying=saying)
+            alongside.begin(partial(asked, meanwhile), progress)
         results = {label: asked(label, progress) for label in subjects if label != meanwhile}
         again = ask_again(results[CANDIDATE][0]) if ask_again else None
         if meanwhile is not None:
@@ -76,12 +78,12 @@ def notes_on_latency(meanwhile: str | None) -> list[str]:
 
 
 def _results(
-    plan: EvaluationPlan, label: str, subject: Subject, folder: Path, progress: Progress
+    plan: EvaluationPlan, named: str, subject: Subject, folder: Path, progress: Progress
 ) -> list[SuiteResult]:
     results = []
     for suite, asked in zip(plan.suites, subject.suites(plan), strict=False):
         progress.step(
-            f"Asking the {label} {len(suite.cases)} cases of suite {suite.name!r}",
+            f"Asking {named} {len(suite.cases)} cases of suite {suite.name!r}",
             keeps="the answers so far",
         )
         answers = ask(
