@@ -109,7 +109,7 @@ def live() -> None:
     with chapter(
         "Serve it",
         "A gateway that speaks OpenAI's API, a model server for each warm bundle, and the worker, "
-        "which measures and decides every minute here.",
+        "which measures and decides several times a minute here.",
     ):
         tuneloop("up", "--detach")
         tuneloop("status")
@@ -329,7 +329,7 @@ def wait_for(what: str, happened: Callable[[], bool]) -> None:
     """
     began = time.monotonic()
     with console.status(
-        f"waiting for {what}, at most a minute or so: the worker looks every minute"
+        f"waiting for {what}, at most a minute or so: the worker looks every half minute"
     ):
         while not happened():
             if time.monotonic() - began > PATIENCE_SECONDS:
