@@ -19,16 +19,9 @@ import yaml
 
 import tuneloop as package
 from tiny_desk import as_json, command, make_desk, tuneloop
-from tuneloop import serving
-from tuneloop.candidates.contents import task_part
-from tuneloop.deployment import endpoints
-from tuneloop.deployment.export.convert import convert_to_gguf
-from tuneloop.hashing import digest_file
-from tuneloop.progress import Silent
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.manifest import Manifest
-from tuneloop.testing.manifest import manifest_of
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -54,38 +47,6 @@ def post(url: str, body: dict[str, object]) -> tuple[str, bytes]:
     )
     with urllib.request.urlopen(request, timeout=60) as response:
         return response.headers["x-tuneloop-interaction"] or "", response.read()
-
-
-def put_in_production(folder: Path) -> None:
-    """The untuned base, in a bundle that is served as those are that `tuneloop run` makes."""
-    loop = package.open(folder)
-    made = folder / "made" / "model-f16.gguf"
-    made.parent.mkdir()
-    convert_to_gguf(folder / "base", made, name="tiny", progress=Silent())
-    digest, backend = digest_file(made), serving.backend_of(loop.model)
-    manifest = manifest_of(
-        model=loop.model.name,
-        base={"digest": loop.project.base().digest},
-        artifacts={"export": loop.workspace.artifacts.put(made.parent, kind="export")},
-        task=task_part(loop.project),
-        serving={
-            "backend": backend.name,
-            "quantisation": "f16",
-            "file": made.name,
-            "digest": digest,
-            **serving.conditions(loop.model, backend, digest=digest),
-        },
-        evaluation={"verdict": "passed"},
-    )
-    endpoints.point(
-        loop.workspace,
-        model=loop.model,
-        bundle=bundles.register(loop.workspace, manifest).id,
-        expected=None,
-        actor="test",
-        reason="first",
-    )
-    loop.close()
 
 
 def cut_off(folder: Path) -> tuple[str, str]:
@@ -118,7 +79,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     settings["endpoint"]["max_tokens"] = 160  # enough for an answer of the declared form
     settings["rollout"] = {"shadow_pairs": CHATS}
     file.write_text(yaml.safe_dump(settings, sort_keys=False))
-    put_in_production(folder)
+    tuneloop(folder, "run")
     before = tuneloop(folder, "backtest", "production", code=2).stderr
     tuneloop(folder, "up", "--detach")
     url = as_json(folder, "status")["gateway_url"]

@@ -61,6 +61,10 @@ def test_a_worker_tells_of_deployments_and_waiting_reviews(tmp_path: Path) -> No
             endpoints.point(workspace, bundle=TWO, expected=ONE, **move)
             endpoints.roll_back(workspace, model="desk", actor="bo", reason="it is slow")
             wait_for(server, "was rolled back")
+            deadline = time.monotonic() + 30  # it was taken here a moment before that is noted
+            while any(sent.status == "sending" for sent in outbox.listing(workspace, "desk")):
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
         finally:
             worker.kill()
             worker.wait()
