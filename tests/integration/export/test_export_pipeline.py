@@ -12,11 +12,13 @@ import time
 import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tuneloop.deployment.backends.llamacpp import LLAMA_CPP, LlamaServer, LlamaSettings
 from tuneloop.deployment.backends.llamacpp_observation import http_poster
+from tuneloop.deployment.export.child import Child
 from tuneloop.deployment.export.forms.form import gguf_name
 from tuneloop.deployment.export.merge import merge_adapter
 from tuneloop.deployment.export.observe import Weights, observe_weights
@@ -27,6 +29,7 @@ from tuneloop.deployment.export.parity import (
     require_parity,
 )
 from tuneloop.deployment.export.stage import Export, export_candidate, open_export
+from tuneloop.deployment.observation import Observation
 from tuneloop.errors import DeploymentError, GateError
 from tuneloop.progress import Silent
 from tuneloop.registry.base_model import BaseModel, resolve_base
@@ -225,9 +228,15 @@ def test_what_prompts_begin_with_is_computed_once_and_changes_nothing(
     """All share the template and a system text; the first two share more than the third."""
     prompts = [*PROMPTS[:2], [*PROMPTS[0][:1], {"role": "user", "content": "Where? " * 9}]]
     weights = [Weights(folder=candidate.export.path("safetensors"))]
-    (together,) = observe_weights(weights, prompts, positions=8, progress=Silent())
-    for prompt, seen in zip(prompts, together, strict=True):
-        ((alone,),) = observe_weights(weights, [prompt], positions=8, progress=Silent())
+    with Child() as child:
+
+        def observed(asked: list[Any]) -> list[Observation]:
+            (seen,) = observe_weights(weights, asked, positions=8, progress=Silent(), child=child)
+            return seen
+
+        together = observed(prompts)
+        apart = [observed([prompt])[0] for prompt in prompts]
+    for seen, alone in zip(together, apart, strict=True):
         assert seen.prompt_ids == alone.prompt_ids
         assert seen.generated_ids == alone.generated_ids
         for before, after in zip(alone.top_logprobs, seen.top_logprobs, strict=True):
