@@ -21,13 +21,16 @@ from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 
 
-def by_file(project: Project, digest: str, backend: Backend) -> dict[str, Answer]:
+def by_file(
+    project: Project, digest: str, backend: Backend, *, alone: bool = False
+) -> dict[str, Answer]:
     """What the file with this digest said, served as the model file says now: prompt → answer.
 
     Nothing where somebody else serves it, for nobody knows what has changed there since.
 
     Latencies come along, so all that decides them must be the same: sampling, server, slots,
     threads, and how many questions were asked at a time. Gates, margin and suites decide nothing.
+    `alone`: only what was answered while no other server was at work.
     """
     known: dict[str, Answer] = {}
     for bundle in reversed(bundles.listing(project.workspace, model=project.model.name)):
@@ -37,7 +40,7 @@ def by_file(project: Project, digest: str, backend: Backend) -> dict[str, Answer
                 known |= evaluation.answers_of_candidate(project.workspace, done)
             except (EvaluationError, StoreError):
                 continue  # the answers are gone or damaged: they are asked for again
-    return known
+    return {prompt: answer for prompt, answer in known.items() if not (alone and answer.beside)}
 
 
 def before(project: Project, target: ChatTarget, digest: str) -> dict[str, Answer]:

@@ -198,7 +198,7 @@ def _asked(
         suite,
         target,
         folder=answered.tables_folder(project),
-        known=answered.by_file(project, target.identity, serving.reader()),
+        known=answered.by_file(project, target.identity, serving.reader(), alone=True),
         concurrency=plan.concurrency,
         progress=project.progress,
     )

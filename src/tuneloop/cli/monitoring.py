@@ -56,7 +56,7 @@ def list_(
                     "monitor": name,
                     "about": monitor.about,
                     "every": monitor.every,
-                    "limit": monitor.limit(settings),
+                    "limit": monitor.limit_of(settings),
                     "last": last.get(name),
                 }
                 for name, monitor in monitors.items()
@@ -83,7 +83,7 @@ def list_(
             name,
             monitor.about,
             monitor.every,
-            monitor.limit(settings),
+            monitor.limit_of(settings),
             "–" if seen is None or seen.value is None else f"{seen.value:.3g}",
             Text("not measured yet", style="dim") if seen is None else _verdict(seen),
             "" if seen is None else ago(seen.time, now),

@@ -38,9 +38,8 @@ class Alongside(Generic[T]):
             Exception: what it raised.
         """
         assert self._future is not None and self._progress is not None
-        if not self._future.done() and self._heard.steps:
-            self._progress.step(self._heard.steps[-1])
-            self._heard.follower = self._progress
+        if not self._future.done():
+            self._heard.tell(self._progress)
         returned = self._future.result()
         for note in self._heard.notes:
             self._progress.note(note)
@@ -60,25 +59,37 @@ class Alongside(Generic[T]):
 
 
 class _Heard:
-    """A progress that keeps notes for later, and can end what tells it."""
+    """A progress that keeps notes for later, tells what is done once somebody waits for it, and can
+    end what tells it."""
 
     def __init__(self) -> None:
-        self.steps: list[str] = []
         self.notes: list[str] = []
         self.stopped = threading.Event()
-        self.follower: Progress | None = None
-        """Who hears of the progress from now on, since nothing else is told any more."""
+        self._step: tuple[str, str] | None = None
+        self._follower: Progress | None = None
+        self._lock = threading.Lock()
+
+    def tell(self, follower: Progress) -> None:
+        """From now on, beginning with the step that is under way: nothing else is told any more."""
+        with self._lock:
+            self._follower = follower
+            if self._step is not None:
+                text, keeps = self._step
+                follower.step(text, keeps=keeps)
 
     def step(self, text: str, *, keeps: str = "") -> None:
-        """Keep."""
-        self.steps.append(text)
+        """Keep, or pass on to who has begun to wait."""
+        with self._lock:
+            self._step = (text, keeps)
+            if self._follower is not None:
+                self._follower.step(text, keeps=keeps)
 
     def update(self, done: float, total: float | None, detail: str = "") -> None:
         """Pass on to who has begun to wait; or end the work."""
         if self.stopped.is_set():
             raise InterruptedError("what it was done beside has failed")
-        if self.follower is not None:
-            self.follower.update(done, total, detail)
+        if self._follower is not None:
+            self._follower.update(done, total, detail)
 
     def note(self, text: str) -> None:
         """Keep."""

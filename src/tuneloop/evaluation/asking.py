@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,25 +12,34 @@ from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.repeatability import Repeats
 from tuneloop.evaluation.report import CANDIDATE
 from tuneloop.evaluation.results import SuiteResult, measure
-from tuneloop.evaluation.runner import SuiteAnswers, ask
+from tuneloop.evaluation.runner import SuiteAnswers, ask, is_answered
 from tuneloop.evaluation.subjects import Subject
 from tuneloop.progress import Progress
-
-LATENCY_METRICS = "latency_"
-"""How the names of those begin."""
 
 AskAgain = Callable[[SuiteResult], Repeats | None]
 """The candidate's result on the main suite in, what it said to some of it again out."""
 
 
-def asked_meanwhile(plan: EvaluationPlan, labels: Iterable[str]) -> str | None:
+def asked_meanwhile(
+    plan: EvaluationPlan,
+    subjects: Mapping[str, Subject],
+    *,
+    folder: Callable[[str, Subject], Path],
+) -> str | None:
     """Who is asked while the others are, where two servers fit on this machine: the last reference.
 
-    Nobody where a gate judges latency: two servers share caches and memory, if not cores.
+    Nobody where a gate judges latency, for two servers share caches and memory, if not cores; and
+    nobody where that reference has answered all of it before.
     """
-    *_, last = labels
-    judged = any(gate.metric.startswith(LATENCY_METRICS) for gate in plan.gate_lock.gates)
-    return None if judged or last == CANDIDATE else last
+    *_, (label, subject) = subjects.items()
+    if label == CANDIDATE or plan.judges_latency:
+        return None
+    kept = folder(label, subject)
+    answered = (
+        is_answered(suite, subject.target, folder=kept, known=subject.known)
+        for suite in subject.suites(plan)
+    )
+    return None if all(answered) else label
 
 
 def ask_everybody(
@@ -44,26 +53,29 @@ def ask_everybody(
 ) -> tuple[dict[str, list[SuiteResult]], Repeats | None]:
     """What everybody answered, in the order of the subjects, and the candidate again.
 
-    `folder` keeps the answers of a subject; `meanwhile` is asked while all others are.
+    `folder` keeps the answers of a subject; `meanwhile` is asked while all others are. Whoever was
+    asked on which thread, answers are scored on this one: scorers need not be made for several.
 
     Raises:
         EvaluationError: somebody does not answer.
     """
 
-    def asked(label: str, progress: Progress) -> list[SuiteResult]:
-        subject = subjects[label]
-        named = f"the {label}"
-        if label == CANDIDATE and meanwhile is not None:
-            named += f", and the {meanwhile} meanwhile,"
-        return _results(plan, named, subject, folder(label, subject), progress)
+    def asked(label: str, progress: Progress) -> list[SuiteAnswers]:
+        kept = folder(label, subjects[label])
+        return _asked(plan, label, subjects[label], kept, progress, meanwhile=meanwhile)
 
-    with Alongside[list[SuiteResult]]() as alongside:
+    def scored(label: str, answers: Sequence[SuiteAnswers]) -> list[SuiteResult]:
+        return _scored(plan, subjects[label], answers, progress)
+
+    with Alongside[list[SuiteAnswers]]() as alongside:
         if meanwhile is not None:
             alongside.begin(partial(asked, meanwhile), progress)
-        results = {label: asked(label, progress) for label in subjects if label != meanwhile}
+        results = {
+            label: scored(label, asked(label, progress)) for label in subjects if label != meanwhile
+        }
         again = ask_again(results[CANDIDATE][0]) if ask_again else None
         if meanwhile is not None:
-            results[meanwhile] = alongside.result()
+            results[meanwhile] = scored(meanwhile, alongside.result())
     return {label: results[label] for label in subjects}, again
 
 
@@ -77,30 +89,48 @@ def notes_on_latency(meanwhile: str | None) -> list[str]:
     ]
 
 
-def _results(
-    plan: EvaluationPlan, named: str, subject: Subject, folder: Path, progress: Progress
-) -> list[SuiteResult]:
-    results = []
-    for suite, asked in zip(plan.suites, subject.suites(plan), strict=False):
+def _asked(
+    plan: EvaluationPlan,
+    label: str,
+    subject: Subject,
+    folder: Path,
+    progress: Progress,
+    *,
+    meanwhile: str | None,
+) -> list[SuiteAnswers]:
+    answers = []
+    also = f", and the {meanwhile} meanwhile," if meanwhile and label == CANDIDATE else ""
+    for suite, served in zip(plan.suites, subject.suites(plan), strict=False):
         progress.step(
-            f"Asking {named} {len(suite.cases)} cases of suite {suite.name!r}",
+            f"Asking the {label}{also} {len(suite.cases)} cases of suite {suite.name!r}",
             keeps="the answers so far",
         )
-        answers = ask(
-            asked,
+        also = ""  # said once
+        given = ask(
+            served,
             subject.target,
             folder=folder,
             known=subject.known,
+            alone=plan.judges_latency and label == CANDIDATE,
+            beside=meanwhile is not None,
             concurrency=plan.concurrency,
             progress=progress,
         )
-        if answers.reused:
-            progress.note(f"{answers.reused} of them were answered in an earlier run")
+        if given.reused:
+            progress.note(f"{given.reused} of them were answered in an earlier run")
         # The cases are those of the plan, whatever stood before them when they were asked.
-        answers = replace(answers, suite=suite)
-        _prepare(plan, answers, progress)
-        known = subject.trained_on.get(suite.name, ())
-        results.append(measure(answers, plan.metrics, known=known))
+        answers.append(replace(given, suite=suite))
+    return answers
+
+
+def _scored(
+    plan: EvaluationPlan, subject: Subject, answers: Sequence[SuiteAnswers], progress: Progress
+) -> list[SuiteResult]:
+    results = []
+    for given in answers:
+        _prepare(plan, given, progress)
+        known = subject.trained_on.get(given.suite.name, ())
+        results.append(measure(given, plan.metrics, known=known))
     return results
 
 

@@ -22,6 +22,10 @@ from tuneloop.modelfile import ColumnSettings, EvaluationSettings, GateSettings,
 HELD_OUT = "held-out"
 
 
+_LATENCY = "latency_"
+"""How the names of those metrics begin."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class EvaluationPlan:
     """Suites, metrics, sampling and locked gates of one evaluation."""
@@ -47,6 +51,11 @@ class EvaluationPlan:
     def main_suite(self) -> Suite:
         """Where unqualified gates look, and what decides comparisons."""
         return self.suites[0]
+
+    @property
+    def judges_latency(self) -> bool:
+        """Whether a gate stands on how long answers took."""
+        return any(gate.metric.startswith(_LATENCY) for gate in self.gate_lock.gates)
 
     @property
     def suites_digest(self) -> str:

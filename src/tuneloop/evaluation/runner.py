@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -45,13 +45,16 @@ def ask(
     *,
     folder: Path | None = None,
     known: Mapping[str, Answer] | None = None,
+    alone: bool = False,
+    beside: bool = False,
     concurrency: int = 4,
     progress: Progress | None = None,
 ) -> SuiteAnswers:
     """Ask every case of a suite whose answer is not known.
 
     `folder` keeps the answers between runs; without it nothing is written. `known` holds answers
-    that the target gave elsewhere with the same sampling: prompt digest → answer.
+    that the target gave elsewhere with the same sampling: prompt digest → answer. `alone`: answers
+    that were given while another server was at work are not known. `beside`: one is now.
 
     Raises:
         EvaluationError: the first requests all fail (the server is not there, or refuses), or the
@@ -60,7 +63,7 @@ def ask(
     progress = progress or Silent()
     head = _head(target)
     path = _file(folder, head) if folder else None
-    by_prompt = {**(known or {}), **(_finished(path, head) if path else {})}
+    by_prompt = _known(known or {}, _finished(path, head) if path else {}, alone=alone)
     prompts = {case.id: prompt_digest(case.messages) for case in suite.cases}
     answers = {case: by_prompt[prompt] for case, prompt in prompts.items() if prompt in by_prompt}
     reused = len(answers)
@@ -69,12 +72,34 @@ def ask(
     open_cases.sort(key=lambda case: case.messages[0]["content"])
     silence = _Silence(suite, target, limit=min(_SILENT_REQUESTS, len(open_cases)))
     with _Log(path, head, by_prompt) as log:
-        for case, answer in _asked(open_cases, target, concurrency):
+        for case, given in _asked(open_cases, target, concurrency):
+            answer = replace(given, beside=beside)
             silence.check(answer)
             answers[case.id] = answer
             log.add(prompts[case.id], answer)
             progress.update(len(answers), len(suite.cases), suite.name)
     return SuiteAnswers(suite=suite, target=target.identity, answers=answers, reused=reused)
+
+
+def is_answered(
+    suite: Suite,
+    target: ChatTarget,
+    *,
+    folder: Path | None = None,
+    known: Mapping[str, Answer] | None = None,
+) -> bool:
+    """Whether `ask` with the same arguments would ask nothing."""
+    by_prompt = _known(known or {}, answers_kept(folder, target) if folder else {}, alone=False)
+    return all(prompt_digest(case.messages) in by_prompt for case in suite.cases)
+
+
+def _known(*answers: Mapping[str, Answer], alone: bool) -> dict[str, Answer]:
+    return {
+        prompt: answer
+        for some in answers
+        for prompt, answer in some.items()
+        if not (alone and answer.beside)
+    }
 
 
 def answers_kept(folder: Path, target: ChatTarget) -> dict[str, Answer]:

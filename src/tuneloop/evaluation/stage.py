@@ -106,13 +106,14 @@ def evaluate(
     progress = progress or Silent()
     subjects = {CANDIDATE: Subject(target=target, known=known or {}), **(references or {})}
     _check_sampling(plan, target)
-    meanwhile = asked_meanwhile(plan, subjects) if beside else None
     row = _start(workspace, plan, target)
+    folder = partial(_answers_folder, workspace, row)
+    meanwhile = asked_meanwhile(plan, subjects, folder=folder) if beside else None
     try:
         results, again = ask_everybody(
             plan,
             subjects,
-            folder=partial(_answers_folder, workspace, row),
+            folder=folder,
             ask_again=ask_again,
             meanwhile=meanwhile,
             progress=progress,
@@ -154,8 +155,7 @@ def evaluate(
     _finish(
         workspace, row.id, status="finished", verdict=verdict, artifact=artifact, figures=summary
     )
-    folder = _answers_folder(workspace, row, CANDIDATE, subjects[CANDIDATE])
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(folder(CANDIDATE, subjects[CANDIDATE]), ignore_errors=True)
     progress.note(f"{verdict}: {outcome.reason}")
     for reference, comparison in summary["comparisons"].items():
         for warning in comparison["warnings"]:

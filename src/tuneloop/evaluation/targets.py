@@ -47,6 +47,8 @@ class Answer:
     """the model that the server says it is"""
     error: str | None = None
     """reason code and message, e.g. `http_500: …`"""
+    beside: bool = False
+    """another server was at work at the same time: the latency is that of such a machine"""
 
 
 class ChatTarget(Protocol):

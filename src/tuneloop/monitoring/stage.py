@@ -8,6 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from tuneloop.errors import ExtensionError, TuneloopError
+from tuneloop.hashing import canonical_json
 from tuneloop.modelfile import ModelFile
 from tuneloop.monitoring import alerts, series
 from tuneloop.monitoring.embedders import Embedder, embedder_of
@@ -156,7 +157,8 @@ def _stream(
         for name, tally in tallies.items():
             if isinstance(tally, Tally):
                 problem = _or_error(name, partial(tally.add, batch))
-                tallies[name] = problem or tally
+                if isinstance(problem, TuneloopError):
+                    tallies[name] = problem
         done += batch.interactions.height
         progress.update(done, max(done, total))
 
@@ -164,11 +166,26 @@ def _stream(
 def _measured(name: str, window: Window, tally: Tally | TuneloopError) -> Measurement:
     measured: Measurement | TuneloopError
     if isinstance(tally, Tally):
-        measured = _or_error(name, partial(tally.measure, window))
+        measured = _or_error(name, partial(_measurement, name, tally, window))
     else:
         measured = tally
     if isinstance(measured, TuneloopError):
         return not_measured(name, window, str(measured).replace("\n", " "))
+    return measured
+
+
+def _measurement(name: str, tally: Tally, window: Window) -> Measurement:
+    """What the tally measured, which can be stored.
+
+    Raises:
+        TypeError, ValueError: it is no measurement of this monitor.
+    """
+    measured = tally.measure(window)
+    if not isinstance(measured, Measurement):
+        raise TypeError(f"measured {measured!r}, expected a Measurement")
+    if measured.monitor != name:
+        raise ValueError(f"measured {measured.monitor!r}")
+    canonical_json(dict(measured.detail))
     return measured
 
 
@@ -178,11 +195,8 @@ def _or_error(name: str, make: Callable[[], _T]) -> _T | TuneloopError:
         return make()
     except TuneloopError as e:
         return e
-    except Exception as e:
-        theirs = failed(name, e)
-        if theirs is None:
-            raise
-        return theirs
+    except Exception as e:  # noqa: BLE001  a package's code may raise anything
+        return failed(name, e)
 
 
 def _days(window: Window) -> str:

@@ -28,8 +28,8 @@ _MANIFEST = "base.json"
 _MAGIC = b"GGUF"
 _KEPT_LINES = 400
 _SHOWN_LINES = 8
-_PARTS = ("importing what reads it", "tokenizer", "weights", "writing")
-"""What the child process says that it begins, in this order; they take about as long."""
+_PARTS = ("importing what reads it", "reading the tokenizer", "reading the weights", "writing")
+"""What the child process says that it begins, in this order."""
 # Hugging Face's model_type → GGUF's general.architecture, where they differ by more than signs.
 _ARCHITECTURES = {"mistral": "llama", "mixtral": "llama", "codellama": "llama"}
 # Converters rewrite a few special tokens; another tokenizer differs nearly everywhere.
@@ -207,9 +207,9 @@ def _run_child(file: Path, output: Path, needed_bytes: int, progress: Progress) 
         assert process.stdout is not None
         try:
             for line in process.stdout:
-                if line.rstrip() in _PARTS:
-                    progress.update(_PARTS.index(line.rstrip()), len(_PARTS), line.strip())
                 said.append(line.rstrip())
+                if said[-1] in _PARTS:
+                    progress.update(0, None, said[-1])
         except BaseException:
             process.kill()
             raise

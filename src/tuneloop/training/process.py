@@ -25,7 +25,7 @@ from typing import Any
 from tuneloop import errors, foreground
 from tuneloop.errors import TrainingError, TuneloopError
 from tuneloop.progress import Progress
-from tuneloop.threads import BRIEF_SPIN
+from tuneloop.threads import waiting_briefly
 from tuneloop.training.config import TrainingConfig
 from tuneloop.training.spec import (
     CHECKPOINTS_NAME,
@@ -255,7 +255,7 @@ def _same_work(previous: Path, spec: TrainingSpec) -> bool:
 
 
 def _environment(config: TrainingConfig) -> dict[str, str]:
-    environment = {**_ALLOCATOR, **BRIEF_SPIN, **os.environ}
+    environment = _ALLOCATOR | waiting_briefly(os.environ)
     # The base is a local folder: nothing needs the network, and nobody is told what is trained.
     environment.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", DO_NOT_TRACK="1")
     environment.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -19,9 +19,11 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from dbos import DBOS, SetEnqueueOptions, SetWorkflowID
 
@@ -142,7 +144,15 @@ class Worker:
             since = self._done.get(key) or queues.last_moment(*key)
             moment = self._due(project, job, since, deployed_at=production.moved_at)
             if moment is not None:
-                with SetWorkflowID(queues.job_id(*key, moment)):
+                # One that waits already does for this moment, too. After a deployment it may be
+                # about another bundle that it is under way.
+                once: AbstractContextManager[Any] = nullcontext()
+                if moment != production.moved_at:
+                    once = SetEnqueueOptions(
+                        deduplication_id=f"{job.name} of {project.model.name}",
+                        duplication_policy="return-existing",
+                    )
+                with SetWorkflowID(queues.job_id(*key, moment)), once:
                     DBOS.enqueue_workflow(queues.jobs_of(project.model.name), self._job, *key)
             self._done[key] = moment or since or _live_since(project)
 

@@ -15,10 +15,10 @@ import pytest
 from installed_package import install
 from monitoring_data import LetterEmbedder
 from tuneloop.errors import UsageError
-from tuneloop.modelfile import DataSettings, ModelFile, ModelSettings
+from tuneloop.modelfile import DataSettings, ModelFile, ModelSettings, MonitorSettings
 from tuneloop.monitoring import alerts, embeddings, stage
 from tuneloop.monitoring.measurement import Measurement
-from tuneloop.monitoring.monitors.table import MONITORS, due
+from tuneloop.monitoring.monitors.table import MONITORS, chosen, due
 from tuneloop.monitoring.watched import reference_of
 from tuneloop.progress import Silent
 from tuneloop.registry import bundle as bundles
@@ -320,38 +320,65 @@ def test_only_the_monitors_asked_for_run(workspace: Workspace, bundle: Bundle, c
 
 
 BROKEN_MONITORS = """
+from tuneloop.monitoring.measurement import measured
 from tuneloop.monitoring.monitors.tally import Tally
 from tuneloop.monitoring.monitors.table import Monitor
 
-class Failing(Tally):
-    name = "failing"
-    parts = ()
+def monitor(name, added=None, detail=None, measures=True):
+    class Broken(Tally):
+        parts = ()
 
-    def add(self, batch):
-        raise KeyError("no such column")
+        def add(self, batch):
+            if isinstance(added, Exception):
+                raise added
+            return added
 
-    def measure(self, window):
-        raise AssertionError
+        def measure(self, window):
+            if measures:
+                return measured(
+                    name, window, None, verdict="ok", message="well", detail={"of": detail}
+                )
 
-FAILING = Monitor(tally=Failing, about="fails", every="day", limit=lambda s: "never")
+    Broken.name = name
+    return Monitor(tally=Broken, about=name, every="day", limit=lambda s: 1 / 0)
+
+class Other:
+    name = "no-tally"
+
+COUNTING = monitor("counting", added=5)
+FAILING = monitor("failing", added=KeyError("no such column"))
+FORGETFUL = monitor("forgetful", measures=False)
+UNSTORABLE = monitor("unstorable", detail=object())
+NO_TALLY = Monitor(tally=Other, about="", every="day", limit=lambda s: "")
 """
+BROKEN = {
+    "failing": "KeyError: 'no such column'",
+    "forgetful": "measured None, expected a Measurement",
+    "unstorable": "TypeError",
+    "no-tally": "is no Tally",
+    "missing": "AttributeError",
+}
+"""What is said of each."""
 
 
 def test_a_monitor_of_a_package_that_fails_silences_itself_alone(
     workspace: Workspace, bundle: Bundle, clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One cannot be imported, the other fails at the traffic; ours measure as if they were not."""
+    """Whether it cannot be used, fails at the traffic or measures nothing that can be kept."""
     installed = tmp_path / "installed"
     installed.mkdir()
-    added = {"failing": "acme:FAILING", "missing": "acme:NOTHING"}
+    added = {name: f"acme:{name.upper().replace('-', '_')}" for name in ("counting", *BROKEN)}
     install(installed, monkeypatch, module=BROKEN_MONITORS, adds={MONITOR_GROUP: added})
     _capture(workspace, bundle, FAMILIAR[:40], at=clock.time - timedelta(hours=1))
     measured = _run(workspace, bundle, only=due("day"))
     assert measured["errors"].verdict == "ok" and measured["errors"].n == 40
-    for name, why in (("failing", "KeyError: 'no such column'"), ("missing", "AttributeError")):
+    assert measured["counting"].message == "well", "what add returns is nobody's business"
+    for name, why in BROKEN.items():
         assert measured[name].verdict == "not_measured"
         assert measured[name].message.startswith("not measured: acme 1.2 adds ")
         assert why in measured[name].message
+    limits = [monitor.limit_of(MonitorSettings()) for monitor in chosen(["failing"]).values()]
+    assert "ZeroDivisionError" in limits[0]
 
 
 def test_a_judges_baseline_is_its_own_first_window(

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from tiny_desk import make_desk
+from tuneloop import serving
 from tuneloop.cli.main import app
 from tuneloop.hashing import digest_file
 from tuneloop.loop import Loop
@@ -144,6 +145,21 @@ def test_a_changed_gate_makes_and_asks_nothing_again(desk: Path) -> None:
     assert len(gates) == 2 and gates[0] != gates[1], "scored anew, under the new gates"
 
 
+def test_a_gate_on_latency_counts_only_what_was_asked_alone(desk: Path) -> None:
+    """On a machine with two cores, the candidate was asked beside the base until now."""
+    with closing(Loop.open(desk)) as loop:
+        beside = serving.two_fit(loop.model)
+    gate = 'evaluation.gates={"latency_p95_ms": "<= 60000"}'
+    _, heard = run(desk, gate, reason="a gate on latency")
+    others = ["production", "base"] if beside else ["candidate", "production", "base"]
+    assert len(heard.said("43 of them were answered in an earlier run")) == len(others)
+    assert "Asking the candidate 43 cases of suite 'held-out'" in heard.steps, (
+        "and nobody meanwhile"
+    )
+    _, heard = run(desk, gate, "evaluation.margin=0.2", reason="another margin")
+    assert len(heard.said("43 of them were answered in an earlier run")) == 3, "alone by now"
+
+
 def test_a_changed_suite_is_asked_what_is_new_in_it(desk: Path) -> None:
     row = {"prompt": "Sing of lighthouses!", "completion": '{"intent": "out_of_scope"}'}
     (desk.parent / "golden.jsonl").write_text(json.dumps(row) + "\n")
@@ -152,8 +168,7 @@ def test_a_changed_suite_is_asked_what_is_new_in_it(desk: Path) -> None:
     # A version of the rows says which suites no row gives away; whether the training on it is
     # another is the training's business. What is made of equal weights is not made again.
     assert set(heard.work) <= {"Training"}
-    asked = "Asking the candidate, and the base meanwhile, 1 cases of suite 'golden'"
-    assert asked.replace(", and the base meanwhile,", "") in heard.steps or asked in heard.steps
+    assert "Asking the candidate 1 cases of suite 'golden'" in heard.steps
     assert len(heard.said("43 of them were answered in an earlier run")) == 3
 
 

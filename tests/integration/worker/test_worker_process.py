@@ -246,8 +246,8 @@ def test_two_workers_share_cycles_and_one_takes_over_from_the_other(
     assert len(presence.alive(at.workspace)) == 1
 
 
-def test_a_moment_fires_once_however_many_workers_look(office: Opened, empty_postgres: str) -> None:
-    at = office("router", records_url=empty_postgres)
+def put_in_production(at: Office) -> None:
+    """A bundle that holds nothing which a server could load."""
     folder = at.workspace.folder("made")
     (folder / "file").write_text("weights")
     content = manifest_of(
@@ -269,6 +269,11 @@ def test_a_moment_fires_once_however_many_workers_look(office: Opened, empty_pos
         actor="ann",
         reason="test",
     )
+
+
+def test_a_moment_fires_once_however_many_workers_look(office: Opened, empty_postgres: str) -> None:
+    at = office("router", records_url=empty_postgres)
+    put_in_production(at)
     at.start(2)
     jobs = sa.text(
         "SELECT workflow_uuid, status FROM dbos.workflow_status "
@@ -282,3 +287,28 @@ def test_a_moment_fires_once_however_many_workers_look(office: Opened, empty_pos
     at.wait_for(lambda: [status for _, status in found()] == ["SUCCESS"])
     time.sleep(3)  # both have looked again
     assert len(found()) == 1
+
+
+def test_moments_that_pass_while_a_job_is_under_way_do_not_pile_up(
+    office: Opened, empty_postgres: str
+) -> None:
+    """It fails for want of an embedder, and tries again after a while; it is due every second."""
+    at = office("router", records_url=empty_postgres)
+    put_in_production(at)
+    settings = yaml.safe_load(at.files[0].read_text())
+    settings["schedule"] = {"daily_monitors": "* * * * * *"}
+    settings["monitors"] = {"embedder": "nowhere"}
+    at.files[0].write_text(yaml.safe_dump(settings))
+    at.start()
+    jobs = sa.text(
+        "SELECT count(*) FROM dbos.workflow_status "
+        "WHERE workflow_uuid LIKE 'daily monitors of router at %'"
+    )
+
+    def handed_out() -> int:
+        with at.workspace.records.begin() as tx:
+            return int(tx.execute(jobs).scalar_one())
+
+    at.wait_for(lambda: handed_out() > 0)
+    time.sleep(5)
+    assert handed_out() == 1

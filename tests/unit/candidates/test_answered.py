@@ -34,7 +34,6 @@ def test_answers_of_another_concurrency_are_asked_again(
     case = Case(id="1", messages=({"role": "user", "content": "Is it late?"},))
     suite = make_suite("main", "golden", (case,))
     ask(suite, Slow(), folder=answered.tables_folder(four.project))
-    assert [one.latency_ms for one in answered.before(again.project, Slow(), "").values()] == [
-        900.0
-    ]
+    known = answered.before(again.project, Slow(), "")
+    assert [answer.latency_ms for answer in known.values()] == [900.0]
     assert answered.before(eight.project, Slow(), "") == {}

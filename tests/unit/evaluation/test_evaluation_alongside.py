@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from tuneloop.evaluation.metrics import metrics_for
 from tuneloop.evaluation.plan import EvaluationPlan, make_plan
 from tuneloop.evaluation.repeatability import Repeats
 from tuneloop.evaluation.results import SuiteResult
+from tuneloop.evaluation.scorers.base import Metric, Score
 from tuneloop.evaluation.subjects import Subject
 from tuneloop.evaluation.suites import Case, Messages, make_suite
 from tuneloop.evaluation.targets import Answer, Sampling
@@ -45,7 +46,9 @@ class Timed:
         return Answer(text="yes", finish_reason="stop")
 
 
-def plan_of(cases: int, conditions: Mapping[str, str]) -> EvaluationPlan:
+def plan_of(
+    cases: int, conditions: Mapping[str, str], metrics: Sequence[Metric] = ()
+) -> EvaluationPlan:
     asked = [
         Case(id=str(i), messages=({"role": "user", "content": f"{i}?"},), expected="yes")
         for i in range(cases)
@@ -53,7 +56,7 @@ def plan_of(cases: int, conditions: Mapping[str, str]) -> EvaluationPlan:
     return make_plan(
         model="m",
         suites=[make_suite("main", "golden", asked)],
-        metrics=metrics_for(TaskSettings(system="Say yes.")),
+        metrics=[*metrics_for(TaskSettings(system="Say yes.")), *metrics],
         conditions=conditions,
         sampling=Sampling(),
         concurrency=1,
@@ -66,12 +69,13 @@ def run(
     *,
     beside: bool,
     conditions: Mapping[str, str] | None = None,
+    metrics: Sequence[Metric] = (),
     **more: Any,
 ) -> stage.Evaluation:
     candidate, *others = targets.values()
     return stage.evaluate(
         workspace,
-        plan=plan_of(12, conditions or {}),
+        plan=plan_of(12, conditions or {}, metrics),
         target=candidate,
         references={
             name: Subject(target=target)
@@ -118,6 +122,42 @@ def test_the_candidate_is_asked_again_while_the_base_is(workspace: Workspace) ->
     run(workspace, targets, beside=True, ask_again=again)
     assert targets["candidate"].asked == 24
     assert beside_again == {"base"}
+
+
+def test_who_has_answered_all_of_it_before_is_not_asked_meanwhile(workspace: Workspace) -> None:
+    targets = {name: Timed(name) for name in ("candidate", "base")}
+    first = run(workspace, targets, beside=True)
+    again = run(workspace, targets, beside=True, conditions={"error_share": "<= 0.5"})
+    assert targets["base"].asked == 12
+    notes = stage.read_report(workspace, again).as_json()["notes"]
+    assert not any("was asked while" in note for note in notes)
+    assert [
+        {answer.beside for answer in stage.answers_of_candidate(workspace, done).values()}
+        for done in (first, again)
+    ] == [{True}, {False}]
+
+
+def test_a_gate_on_latency_takes_nothing_for_known_that_was_asked_beside_somebody(
+    workspace: Workspace,
+) -> None:
+    targets = {name: Timed(name) for name in ("candidate", "base")}
+    known = stage.answers_of_candidate(workspace, run(workspace, targets, beside=True))
+    for gate, asked in (("error_share", 12), ("latency_p95_ms", 24)):
+        run(workspace, targets, beside=True, conditions={gate: "<= 9000"}, known=known)
+        assert targets["candidate"].asked == asked
+
+
+def test_all_answers_are_scored_on_one_thread(workspace: Workspace) -> None:
+    threads: set[str] = set()
+
+    def score(case: Case, output: str) -> Score:
+        threads.add(threading.current_thread().name)
+        return Score(value=1.0)
+
+    metric = Metric(name="thread", about="where it is scored", scorer=score)
+    targets = {name: Timed(name) for name in ("candidate", "base")}
+    run(workspace, targets, beside=True, metrics=(metric,))
+    assert threads == {threading.current_thread().name}
 
 
 def test_what_fails_meanwhile_stops_the_base_at_its_next_answer(workspace: Workspace) -> None:

@@ -67,8 +67,9 @@ def test_a_sixth_field_is_seconds() -> None:
     often = ScheduleSettings(triggers="* * * * * */15").triggers
     found = moments(often, until=BEGAN + timedelta(minutes=1), look_every=timedelta(seconds=1))
     assert found == [BEGAN + timedelta(seconds=seconds) for seconds in (15, 30, 45, 60)]
-    with pytest.raises(ValueError, match="crontab"):
-        ScheduleSettings(triggers="* * * * * * *")
+    for wrong in ("* * * * * * *", "30 6 * * mon 2026", "* * * * * mon", "* * * * * 60"):
+        with pytest.raises(ValueError, match="crontab"):
+            ScheduleSettings(triggers=wrong)
 
 
 def test_times_are_utc_whatever_the_clock_says() -> None:

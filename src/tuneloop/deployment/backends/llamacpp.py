@@ -25,6 +25,7 @@ from tuneloop.deployment.backends.base import (
     answers,
     local_url,
 )
+from tuneloop.deployment.backends.llamacpp_child import on_processors_alone
 from tuneloop.deployment.backends.llamacpp_observation import http_poster, observe_server
 from tuneloop.deployment.observation import Messages, Observation
 from tuneloop.deployment.processes import ChildProcess, free_port
@@ -334,7 +335,10 @@ class LlamaCpp:
         return int(serving["parallel_requests"])
 
     def servers_at_once(self, serving: Mapping[str, Any]) -> int:
-        """As many as have cores of their own: threads that share one wait for each other."""
+        """As many as have cores of their own: threads that share one wait for each other. One where
+        there is a GPU, which all would share."""
+        if not on_processors_alone():
+            return 1
         threads = serving["threads"] or default_threads()
         return max(1, physical_cores() // int(threads))
 

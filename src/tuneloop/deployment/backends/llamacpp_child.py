@@ -55,7 +55,7 @@ def parameters(chosen: argparse.Namespace) -> Any:
     params.n_threads_http = _CONNECTIONS
     params.cache_prompt = True
     params.cache_ram_mib = chosen.prompt_cache_mb  # its own default is 8 GB
-    if not chosen.flash_attention and _on_processors_alone():
+    if not chosen.flash_attention and on_processors_alone():
         # The CPU's flash attention rounds otherwise for a long piece of a prompt than for a short
         # one, so that an answer would depend on what the cache holds: docs/decisions/0014.
         params.flash_attn_type = type(params.flash_attn_type).LLAMA_FLASH_ATTN_TYPE_DISABLED
@@ -70,7 +70,7 @@ def parameters(chosen: argparse.Namespace) -> Any:
     return params
 
 
-def _on_processors_alone() -> bool:
+def on_processors_alone() -> bool:
     """Whether llama.cpp sees nothing but CPUs here."""
     devices = require("xllamacpp", extra="serve").get_device_info()
     return all(device["type"].name.endswith("_CPU") for device in devices)

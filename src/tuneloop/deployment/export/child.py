@@ -18,7 +18,7 @@ from typing import Self
 from tuneloop.deployment.export import child_process
 from tuneloop.deployment.export.disk import FULL_MESSAGE, disk_full
 from tuneloop.errors import DeploymentError
-from tuneloop.threads import BRIEF_SPIN
+from tuneloop.threads import waiting_briefly
 
 _KEPT_LINES = 400
 _SHOWN_LINES = 12
@@ -140,7 +140,7 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env={**BRIEF_SPIN, **os.environ, "HF_HUB_OFFLINE": "1"},
+                env=waiting_briefly(os.environ) | {"HF_HUB_OFFLINE": "1"},
                 text=True,  # universal newlines, as above
                 encoding="utf-8",
                 errors="replace",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -39,8 +38,6 @@ class JudgedAnswers:
     """the newest first"""
     verdicts: dict[str, JudgeVerdict | Unjudged] = field(default_factory=dict)
     """digest of prompt, answer and reference → what the judge said"""
-    lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
-    """Held by who judges: answers of two models may be there at the same time, and be the same."""
 
     def prepare(self, asked: Sequence[tuple[Case, str]], progress: Progress) -> None:
         """Judge all answers of a suite at once, several at a time.
@@ -49,12 +46,11 @@ class JudgedAnswers:
             EvaluationError: the judge does not answer, or gives no verdict on too many answers.
         """
         exchanges = {_key(case, output): _exchange(case, output) for case, output in asked}
-        with self.lock:
-            new = [key for key in exchanges if key not in self.verdicts]
-            if new:
-                progress.step(f"Judging {len(new)} answers with {self.judge.settings.model}")
-            verdicts = self.judge.score_all([exchanges[key] for key in new], progress)
-            self.verdicts.update(zip(new, verdicts, strict=True))
+        new = [key for key in exchanges if key not in self.verdicts]
+        if new:
+            progress.step(f"Judging {len(new)} answers with {self.judge.settings.model}")
+        verdicts = self.judge.score_all([exchanges[key] for key in new], progress)
+        self.verdicts.update(zip(new, verdicts, strict=True))
         unjudged = [v for key in exchanges if isinstance(v := self.verdicts[key], Unjudged)]
         if len(unjudged) > _UNJUDGED_SHARE * len(exchanges):
             raise EvaluationError(

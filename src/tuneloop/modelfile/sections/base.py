@@ -47,13 +47,17 @@ def _is_name(text: str) -> str:
     return text
 
 
+_CRONTAB = re.compile(
+    r"[0-9*/,LW#A-Za-z-]+( [0-9*/,LW#A-Za-z-]+){4}"
+    r"( (\*(/[1-9][0-9]?)?|[0-5]?[0-9]([,-][0-5]?[0-9])*))?"  # seconds, and never a year
+)
+
+
 def _is_cadence(text: str) -> str:
-    if text not in CADENCES and not re.fullmatch(
-        r"[0-9*/,LW#A-Za-z-]+( [0-9*/,LW#A-Za-z-]+){4,5}", text
-    ):
+    if text not in CADENCES and not _CRONTAB.fullmatch(text):
         raise ValueError(
-            f"expected one of {', '.join(CADENCES)}, or the five fields of a crontab line, or six "
-            "with seconds"
+            f"expected one of {', '.join(CADENCES)}, or the five fields of a crontab line (minute, "
+            "hour, day, month, weekday), after which a sixth may say the seconds"
         )
     return text
 

@@ -44,6 +44,13 @@ class Monitor:
         """What measurements and alerts call it."""
         return self.tally.name
 
+    def limit_of(self, settings: MonitorSettings) -> str:
+        """When it alerts; where a package fails to say, why."""
+        try:
+            return self.limit(settings)
+        except Exception as e:  # noqa: BLE001  a package's code may raise anything
+            return failed(self.name, e).message
+
 
 _OWN = (
     Monitor(
@@ -162,18 +169,24 @@ def due(every: Every) -> tuple[str, ...]:
     )
 
 
-def failed(name: str, error: Exception) -> ExtensionError | None:
-    """What to say of an error in the code of a monitor; None: the monitor is ours."""
+def failed(name: str, error: Exception) -> ExtensionError:
+    """What to say of an error in the code of a monitor that a package adds.
+
+    Raises:
+        Exception: the error itself, where the monitor is ours.
+    """
     for extension in MONITORS.added():
         if extension.name == name:
             return extension.error(f"failed: {type(error).__name__}: {error}")
-    return None
+    raise error
 
 
 def _usable(name: str) -> Monitor | ExtensionError:
     try:
         monitor = MONITORS.find(name)
         assert monitor is not None
-        return monitor
     except ExtensionError as e:
         return e
+    if not (isinstance(monitor.tally, type) and issubclass(monitor.tally, Tally)):
+        return failed(name, TypeError(f"{monitor.tally!r} is no Tally"))
+    return monitor
