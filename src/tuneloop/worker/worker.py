@@ -140,21 +140,25 @@ class Worker:
         if production is None:
             return
         for job in JOBS:
-            key = (project.model.name, job.name)
-            since = self._done.get(key) or queues.last_moment(*key)
-            moment = self._due(project, job, since, deployed_at=production.moved_at)
-            if moment is not None:
-                # One that waits already does for this moment, too. After a deployment it may be
-                # about another bundle that it is under way.
-                once: AbstractContextManager[Any] = nullcontext()
-                if moment != production.moved_at:
-                    once = SetEnqueueOptions(
-                        deduplication_id=f"{job.name} of {project.model.name}",
-                        duplication_policy="return-existing",
-                    )
-                with SetWorkflowID(queues.job_id(*key, moment)), once:
-                    DBOS.enqueue_workflow(queues.jobs_of(project.model.name), self._job, *key)
-            self._done[key] = moment or since or _live_since(project)
+            hand_out = partial(self._hand_out_job, project, job, deployed_at=production.moved_at)
+            self._complaints.heard(f"{job.name} of {project.model.name}", hand_out)
+
+    def _hand_out_job(self, project: Project, job: Job, *, deployed_at: datetime) -> None:
+        key = (project.model.name, job.name)
+        since = self._done.get(key) or queues.last_moment(*key)
+        moment = self._due(project, job, since, deployed_at=deployed_at)
+        if moment is not None:
+            # One that waits already does for this moment, too. After a deployment it may be about
+            # another bundle that it is under way.
+            once: AbstractContextManager[Any] = nullcontext()
+            if moment != deployed_at:
+                once = SetEnqueueOptions(
+                    deduplication_id=f"{job.name} of {project.model.name}",
+                    duplication_policy="return-existing",
+                )
+            with SetWorkflowID(queues.job_id(*key, moment)), once:
+                DBOS.enqueue_workflow(queues.jobs_of(project.model.name), self._job, *key)
+        self._done[key] = moment or since or _live_since(project)
 
     def _due(
         self, project: Project, job: Job, since: datetime | None, *, deployed_at: datetime
