@@ -37,8 +37,8 @@ test: setup      ## All tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-quick: setup ## The tests of rules and parts, in under a minute: no process, server or database
-	@# The folder that is left out imports torch.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --ignore tests/unit/training \
+	@# The folders that are left out import torch, and every benchmark.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --ignore tests/unit/training --ignore tests/unit/scripts \
 		-m 'not process' --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: setup     ## Format, lint, types, import direction
