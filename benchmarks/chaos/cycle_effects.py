@@ -12,7 +12,7 @@ import psutil
 from chaos.cycle_desk import Desk
 from tuneloop.deployment import rollouts
 from tuneloop.errors import TuneloopError
-from tuneloop.evaluation import stage as evaluations
+from tuneloop.evaluation import record as evaluations
 from tuneloop.registry import audit
 from tuneloop.registry import bundle as bundles
 

@@ -8,6 +8,7 @@ from tuneloop import serving
 from tuneloop.deployment.backends.base import Backend, Proof
 from tuneloop.deployment.backends.table import backend_of
 from tuneloop.errors import EvaluationError, StoreError
+from tuneloop.evaluation import record as evaluations
 from tuneloop.evaluation import repeatability
 from tuneloop.evaluation import stage as evaluation
 from tuneloop.evaluation.repeatability import Repeatability, Repeats
@@ -36,8 +37,8 @@ def by_file(
     for bundle in reversed(bundles.listing(project.workspace, model=project.model.name)):
         if _served_alike(project, bundle, digest, backend):
             try:
-                done = evaluation.find(project.workspace, bundle.manifest.evaluation.id)
-                known |= evaluation.answers_of_candidate(project.workspace, done)
+                done = evaluations.find(project.workspace, bundle.manifest.evaluation.id)
+                known |= evaluations.answers_of_candidate(project.workspace, done)
             except (EvaluationError, StoreError):
                 continue  # the answers are gone or damaged: they are asked for again
     return {prompt: answer for prompt, answer in known.items() if not (alone and answer.beside)}
@@ -62,8 +63,8 @@ def production(project: Project, bundle: Bundle, target: ChatTarget) -> Subject:
     backend = backend_of(served)
     server = backend.version()
     if served.server == server and backend.proof is Proof.FILE:
-        own = evaluation.find(project.workspace, bundle.manifest.evaluation.id)
-        known = evaluation.answers_of_candidate(project.workspace, own)
+        own = evaluations.find(project.workspace, bundle.manifest.evaluation.id)
+        known = evaluations.answers_of_candidate(project.workspace, own)
     return Subject(
         target=target,
         system=bundle.manifest.task.system,
@@ -108,8 +109,8 @@ def repeats_of(project: Project, digest: str) -> Repeats | None:
         if figure is None or not _served_alike(project, bundle, digest, backend):
             continue
         try:
-            done = evaluation.find(project.workspace, bundle.manifest.evaluation.id)
-            rows = evaluation.read_answers(project.workspace, done)
+            done = evaluations.find(project.workspace, bundle.manifest.evaluation.id)
+            rows = evaluations.read_answers(project.workspace, done)
         except (EvaluationError, StoreError):
             continue
         counts = {key: figure[key] for key in ("n", "repeated", "alone", "together")}

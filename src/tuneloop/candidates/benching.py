@@ -15,7 +15,7 @@ from tuneloop.deployment.load import Load, Question
 from tuneloop.deployment.load_figures import FIGURES, RATIOS, LoadComparison
 from tuneloop.errors import UsageError
 from tuneloop.evaluation import gates
-from tuneloop.evaluation import stage as evaluation
+from tuneloop.evaluation import record as evaluations
 from tuneloop.evaluation.gates import GateLock, GateOutcome, SuiteSize
 from tuneloop.evaluation.report import CANDIDATE
 from tuneloop.modelfile import BenchSettings, ModelSettings
@@ -162,8 +162,8 @@ def _target(workspace: Workspace, bundle: Bundle, open_servers: ExitStack) -> Ta
 
 def _questions(workspace: Workspace, bundle: Bundle) -> list[Question]:
     """What the bundle was asked in its evaluation, as clients send it: without its system text."""
-    row = evaluation.find(workspace, bundle.manifest.evaluation.id)
-    asked = [a for a in evaluation.read_answers(workspace, row) if a["target"] == CANDIDATE]
+    row = evaluations.find(workspace, bundle.manifest.evaluation.id)
+    asked = [a for a in evaluations.read_answers(workspace, row) if a["target"] == CANDIDATE]
     own = {"role": "system", "content": bundle.manifest.task.system}
     return [
         messages[1:] if messages[0] == own else messages

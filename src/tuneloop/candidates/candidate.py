@@ -16,11 +16,12 @@ from tuneloop.deployment import outcomes, release, servers
 from tuneloop.deployment.release import AsFound, Release
 from tuneloop.deployment.rollouts import Rollout
 from tuneloop.deployment.smoke import QUERIES, Probe
+from tuneloop.evaluation import record as evaluations
 from tuneloop.evaluation import stage as evaluation
 from tuneloop.evaluation.comparison import Standing
 from tuneloop.evaluation.plan import EvaluationPlan
+from tuneloop.evaluation.record import Evaluation
 from tuneloop.evaluation.report import CANDIDATE
-from tuneloop.evaluation.stage import Evaluation
 from tuneloop.evaluation.subjects import Subject
 from tuneloop.project import Project
 from tuneloop.registry import aliases
@@ -214,8 +215,8 @@ def roll_out(project: Project, bundle: Bundle) -> Rollout:
 def probes_of(workspace: Workspace, bundle: Bundle) -> list[Probe]:
     """Queries for the smoke test, spread over the cases that the bundle was evaluated on."""
     greedy = serving.sampling_in(bundle).temperature == 0
-    row = evaluation.find(workspace, bundle.manifest.evaluation.id)
-    answers = evaluation.read_answers(workspace, row)
+    row = evaluations.find(workspace, bundle.manifest.evaluation.id)
+    answers = evaluations.read_answers(workspace, row)
     main = answers[0]["suite"] if answers else ""
     base = {a["case"]: a["answer"]["text"] for a in answers if a["target"] == "base"}
     mine = [

@@ -9,8 +9,8 @@ from tuneloop import serving
 from tuneloop.candidates.exporting import Exported
 from tuneloop.candidates.preparing import corrections_in
 from tuneloop.datasets.versions import DatasetVersion
-from tuneloop.evaluation import stage as evaluation
-from tuneloop.evaluation.stage import Evaluation
+from tuneloop.evaluation import record as evaluations
+from tuneloop.evaluation.record import Evaluation
 from tuneloop.project import Project
 from tuneloop.registry.manifest import (
     Artifacts,
@@ -104,7 +104,7 @@ def _serving_part(project: Project, exported: Exported, proof: Mapping[str, Any]
 
 
 def _evaluation_part(project: Project, done: Evaluation) -> Evaluated:
-    report = evaluation.read_report(project.workspace, done)
+    report = evaluations.read_report(project.workspace, done)
     main = next(iter(done.figures["suites"].values()))
     latency = main.get("latency_p95_ms")
     return Evaluated(

@@ -7,7 +7,7 @@ from pathlib import Path
 from tuneloop.arguments import checked_methods
 from tuneloop.evaluation.judging.calibration import Calibration
 from tuneloop.evaluation.judging.pairs import Preferences
-from tuneloop.evaluation.stage import Evaluation
+from tuneloop.evaluation.record import Evaluation
 from tuneloop.intervals import Figure
 from tuneloop.loop.part import Part
 from tuneloop.online_evaluation import calibrating, declared_judge, judged, judging, sampling

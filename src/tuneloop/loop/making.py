@@ -14,9 +14,9 @@ from tuneloop.candidates.other_forms import OtherForm
 from tuneloop.datasets import diff, versions
 from tuneloop.datasets.diff import DatasetDiff
 from tuneloop.datasets.versions import DatasetVersion
-from tuneloop.evaluation import stage as evaluations
+from tuneloop.evaluation import record as evaluations
 from tuneloop.evaluation.readable_report import Report
-from tuneloop.evaluation.stage import Evaluation
+from tuneloop.evaluation.record import Evaluation
 from tuneloop.loop.held import Held
 from tuneloop.registry.base_model import BaseModel
 from tuneloop.registry.bundle import Bundle

@@ -15,7 +15,7 @@ from tuneloop import intervals, serving
 from tuneloop.deployment import rollouts, up
 from tuneloop.deployment.rollouts import Rollout
 from tuneloop.errors import EvaluationError
-from tuneloop.evaluation import stage as evaluation
+from tuneloop.evaluation import record as evaluations
 from tuneloop.evaluation.comparison import MAIN_METRICS, Paired, paired
 from tuneloop.evaluation.gates import parse_gates
 from tuneloop.evaluation.metrics import Metric, metrics_for
@@ -275,10 +275,10 @@ def _outcomes(
 def _at_release(project: Project, bundle: Bundle, suite: Suite) -> dict[str, bool]:
     """Case → whether the bundle's evaluation passed it; a case changed since is another one."""
     cases = {case.id: case for case in suite.cases}
-    row = evaluation.find(project.workspace, bundle.manifest.evaluation.id)
+    row = evaluations.find(project.workspace, bundle.manifest.evaluation.id)
     return {
         answer["case"]: _passes(answer["scores"])
-        for answer in evaluation.read_answers(project.workspace, row)
+        for answer in evaluations.read_answers(project.workspace, row)
         if answer["target"] == CANDIDATE
         and answer["suite"] == suite.name
         and (case := cases.get(answer["case"])) is not None
@@ -290,11 +290,11 @@ def _at_release(project: Project, bundle: Bundle, suite: Suite) -> dict[str, boo
 def _bounds(project: Project, bundle: Bundle) -> dict[str, float]:
     """Suite → the pass rate that a gate asks for: one that the bundle was held against, else one
     that the model file declares."""
-    row = evaluation.find(project.workspace, bundle.manifest.evaluation.id)
+    row = evaluations.find(project.workspace, bundle.manifest.evaluation.id)
     declared = dict(project.model.evaluation.gates)
     held = {
         f"{gate['suite']}.{gate['metric']}": gate["condition"]
-        for gate in evaluation.read_report(project.workspace, row).as_json()["gates"]
+        for gate in evaluations.read_report(project.workspace, row).as_json()["gates"]
     }
     names = [suite.name for suite in _suites(project)]
     bounds = {name: pass_bound(held, name) or pass_bound(declared, name) for name in names}

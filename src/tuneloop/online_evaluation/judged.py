@@ -9,13 +9,13 @@ from typing import Any
 
 from tuneloop import intervals
 from tuneloop.errors import UsageError
-from tuneloop.evaluation import stage as evaluation
+from tuneloop.evaluation import record as evaluations
 from tuneloop.evaluation.judging.calibration import Calibration, corrected
 from tuneloop.evaluation.judging.metric import standing
 from tuneloop.evaluation.judging.pairs import Preferences, prefer_all, summary
 from tuneloop.evaluation.judging.prompt import Exchange
+from tuneloop.evaluation.record import Evaluation
 from tuneloop.evaluation.report import CANDIDATE
-from tuneloop.evaluation.stage import Evaluation
 from tuneloop.intervals import Figure
 from tuneloop.online_evaluation.declared_judge import calibrations, declared_judge
 from tuneloop.online_evaluation.exchanges import whole_answers
@@ -81,7 +81,7 @@ def compare(project: Project, done: Evaluation, *, limit: int) -> Preferences:
         EvaluationError: the judge does not answer.
     """
     judge = declared_judge(project, remember=True)
-    rows = evaluation.read_answers(project.workspace, done)
+    rows = evaluations.read_answers(project.workspace, done)
     mine, theirs = _answered(rows, CANDIDATE), _answered(rows, "production")
     pairs = [
         (_exchange(mine[case]), theirs[case]["answer"]["text"])

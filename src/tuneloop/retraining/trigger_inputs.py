@@ -12,7 +12,7 @@ from tuneloop.datasets.sources import find_sources
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.deployment import rollouts
 from tuneloop.errors import DataError, EvaluationError, UsageError
-from tuneloop.evaluation import stage as evaluation
+from tuneloop.evaluation import record as evaluations
 from tuneloop.hashing import short
 from tuneloop.modelfile import ModelSettings
 from tuneloop.monitoring import stage as monitoring
@@ -146,7 +146,7 @@ def _golden_cases(workspace: Workspace, names: Sequence[str], bundle: Bundle | N
     if not identity:
         return 0
     try:
-        suites = evaluation.find(workspace, identity).figures.get("suites", {})
+        suites = evaluations.find(workspace, identity).figures.get("suites", {})
     except (EvaluationError, UsageError):
         return 0
     return sum(

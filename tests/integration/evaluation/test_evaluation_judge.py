@@ -14,7 +14,8 @@ from tuneloop.evaluation.judging.calibration import Calibration, calibrate
 from tuneloop.evaluation.judging.judge import Judge
 from tuneloop.evaluation.judging.metric import judge_metric
 from tuneloop.evaluation.plan import EvaluationPlan, plan_evaluation
-from tuneloop.evaluation.stage import Evaluation, evaluate, read_report
+from tuneloop.evaluation.record import Evaluation, read_report
+from tuneloop.evaluation.stage import evaluate
 from tuneloop.evaluation.subjects import Subject
 from tuneloop.evaluation.targets import OpenAITarget, Sampling
 from tuneloop.modelfile import EvaluationSettings, JudgeSettings, SuiteSettings, TaskSettings

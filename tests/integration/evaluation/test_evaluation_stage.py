@@ -12,15 +12,10 @@ import sqlalchemy as sa
 
 from tuneloop.errors import ConflictError, EvaluationError
 from tuneloop.evaluation.plan import EvaluationPlan, plan_evaluation
+from tuneloop.evaluation.record import answers_of_candidate, find_all, read_answers, read_report
 from tuneloop.evaluation.report import QuantisationRow
 from tuneloop.evaluation.results import SuiteResult
-from tuneloop.evaluation.stage import (
-    answers_of_candidate,
-    evaluate,
-    find_all,
-    read_answers,
-    read_report,
-)
+from tuneloop.evaluation.stage import evaluate
 from tuneloop.evaluation.subjects import Subject
 from tuneloop.evaluation.targets import OpenAITarget, Sampling
 from tuneloop.modelfile import AbstainSettings, EvaluationSettings, SuiteSettings, TaskSettings

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tuneloop.errors import EvaluationError
+from tuneloop.evaluation import record as evaluations
 from tuneloop.evaluation import stage
 from tuneloop.evaluation.metrics import metrics_for
 from tuneloop.evaluation.plan import EvaluationPlan, make_plan
@@ -71,7 +72,7 @@ def run(
     conditions: Mapping[str, str] | None = None,
     metrics: Sequence[Metric] = (),
     **more: Any,
-) -> stage.Evaluation:
+) -> evaluations.Evaluation:
     candidate, *others = targets.values()
     return stage.evaluate(
         workspace,
@@ -105,7 +106,7 @@ def test_the_base_is_asked_meanwhile_where_two_fit_and_no_gate_judges_latency(
     assert targets["base"].beside == (others if meanwhile else set())
     assert others.isdisjoint(targets["candidate"].beside | targets["production"].beside)
     assert list(done.figures["comparisons"]) == ["production", "base"]
-    notes = stage.read_report(workspace, done).as_json()["notes"]
+    notes = evaluations.read_report(workspace, done).as_json()["notes"]
     assert any("the base was asked while the others were" in note for note in notes) == meanwhile
 
 
@@ -129,10 +130,10 @@ def test_who_has_answered_all_of_it_before_is_not_asked_meanwhile(workspace: Wor
     first = run(workspace, targets, beside=True)
     again = run(workspace, targets, beside=True, conditions={"error_share": "<= 0.5"})
     assert targets["base"].asked == 12
-    notes = stage.read_report(workspace, again).as_json()["notes"]
+    notes = evaluations.read_report(workspace, again).as_json()["notes"]
     assert not any("was asked while" in note for note in notes)
     assert [
-        {answer.beside for answer in stage.answers_of_candidate(workspace, done).values()}
+        {answer.beside for answer in evaluations.answers_of_candidate(workspace, done).values()}
         for done in (first, again)
     ] == [{True}, {False}]
 
@@ -141,7 +142,7 @@ def test_a_gate_on_latency_takes_nothing_for_known_that_was_asked_beside_somebod
     workspace: Workspace,
 ) -> None:
     targets = {name: Timed(name) for name in ("candidate", "base")}
-    known = stage.answers_of_candidate(workspace, run(workspace, targets, beside=True))
+    known = evaluations.answers_of_candidate(workspace, run(workspace, targets, beside=True))
     for gate, asked in (("error_share", 12), ("latency_p95_ms", 24)):
         run(workspace, targets, beside=True, conditions={gate: "<= 9000"}, known=known)
         assert targets["candidate"].asked == asked

@@ -13,7 +13,7 @@ from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.deployment.endpoints import Endpoint
 from tuneloop.deployment.rollouts import Rollout, RolloutEvent
 from tuneloop.deployment.servers import ModelServer
-from tuneloop.evaluation.stage import Evaluation
+from tuneloop.evaluation.record import Evaluation
 from tuneloop.monitoring.alerts import Alert, AlertEvent
 from tuneloop.registry.aliases import Alias, Move
 from tuneloop.registry.audit import AuditEvent
