@@ -35,7 +35,7 @@ async def _texts(
     try:
         answers: list[str] = []
         for messages in prompts:
-            progress.update(len(answers), len(prompts), "questions of the smoke test")
+            progress.update(len(answers), len(prompts), "questions")
             answers.append(await _text(upstream, _request(target, messages)))
         return answers
     finally:
