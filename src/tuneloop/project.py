@@ -145,6 +145,15 @@ class Project:
             ),
         )
 
+    def control_tokens(self) -> tuple[str, ...]:
+        """What the base reads as more than words, wherever it stands.
+
+        Raises:
+            BaseModelError: its tokenizer cannot be read.
+        """
+        template = self.template()
+        return () if template is None else template.control_tokens
+
     def ingest(self) -> IngestReport:
         """Move what the gateway captured into the traffic tables.
 

@@ -8,6 +8,7 @@ evaluations and at the gateway, so that the model meets what it was taught.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -41,6 +42,25 @@ def holds_any(texts: Iterable[str], tokens: Sequence[str]) -> bool:
     """Whether a control token stands in one of the texts."""
     pattern = _pattern(tuple(tokens))
     return pattern is not None and any(pattern.search(text) for text in texts)
+
+
+def neutral_json(text: bytes, tokens: tuple[str, ...]) -> bytes:
+    """JSON, as bytes, in whose texts no control token stands; the same bytes where none does.
+
+    It is read and written anew only where it may hold one: as it is, or behind escapes.
+    """
+    if _bytes_pattern(tokens).search(text) is None:
+        return text
+    value = json.loads(text)
+    changed = neutral_value(value, tokens)
+    return text if changed == value else json.dumps(changed).encode()
+
+
+@lru_cache(maxsize=64)
+def _bytes_pattern(tokens: tuple[str, ...]) -> re.Pattern[bytes]:
+    """What may be a control token in JSON: `<` may be written as an escape, too."""
+    written = {json.dumps(token, ensure_ascii=False)[1:-1].encode() for token in tokens}
+    return re.compile(b"|".join([rb"\\u", rb"\\/", *map(re.escape, sorted(written))]))
 
 
 @lru_cache(maxsize=64)

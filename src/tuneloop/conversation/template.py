@@ -122,6 +122,18 @@ class ChatTemplate:
         return str(rendered[0])
 
 
+def prompt_ids(
+    tokenizer: Any, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()
+) -> list[int]:
+    """The token ids of a prompt as a tokenizer of transformers and its template make them.
+
+    Raises:
+        TemplateRefusalError: the template does not take the conversation.
+    """
+    text = ChatTemplate.of(tokenizer).prompt(messages, tools)
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
 def _behind(prompt: str, written: str, answer: Message) -> str:
     """What the template writes of an answer, and of the end of its turn."""
     if written.startswith(prompt):

@@ -17,7 +17,7 @@ MARKS = (
 """Opening and closing mark, as families of models write them."""
 _OPENING = "|".join(re.escape(opening) for opening, _ in MARKS)
 _CLOSING = "|".join(re.escape(closing) for _, closing in MARKS)
-PATTERN = rf"(?s)\A\s*(?:{_OPENING})?(?:.*?)(?:{_CLOSING})\s*"
+PATTERN = rf"(?s)\A\s*(?:{_OPENING})?.*?(?:{_CLOSING})\s*"
 """A thought at the beginning of an answer; the opening mark may stand in the prompt already."""
 _EMPTY = re.compile(rf"\A\s*(?:{_OPENING})\s*(?:{_CLOSING})\s*")
 _THOUGHT = re.compile(PATTERN)

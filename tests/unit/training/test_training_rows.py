@@ -95,9 +95,7 @@ def test_a_template_that_refuses_a_role_is_explained(tiny_tokenizer: Any) -> Non
         "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
     )
     try:
-        with pytest.raises(
-            TrainingError, match="refuses every conversation; the first .* system"
-        ):
+        with pytest.raises(TrainingError, match=r"refuses every conversation; the first .* system"):
             _tokenise(make_rows(1), tiny_tokenizer)
     finally:
         tiny_tokenizer.chat_template = original
