@@ -1,0 +1,228 @@
+"""French, Spanish, Portuguese and Italian."""
+
+from __future__ import annotations
+
+from tuneloop.refusal.phrases import Phrases
+
+_HELP_FR = (
+    r"\b(?:aider|assister|fournir|répondre|donner|communiquer|partager|divulguer|révéler|créer|"
+    r"générer|produire|rédiger|écrire|satisfaire|accéder à (?:cette|votre|ta)|discuter|aborder|"
+    r"parler de|faire (?:cela|ça)|participer|encourager|promouvoir|cautionner|soutenir|traiter cette|"
+    r"poursuivre|continuer|expliquer comment|dire comment|poser de diagnostic|exprimer d|spéculer|"
+    r"conseiller sur|donner suite)"
+)
+_MACHINE_FR = (
+    r"(?:ia|intelligence artificielle|(?:grand )?modèle (?:de langage|linguistique|d'ia)|"
+    r"assistante?(?: virtuel(?:le)?| ia| numérique| d'ia)?|chatbot)\b"
+)
+_RULES_FR = (
+    r"mes (?:\w+ )?(?:règles|consignes|principes|directives|lignes directrices|valeurs|politiques|"
+    r"instructions)"
+)
+
+_FRENCH = Phrases(
+    code="fr",
+    hints=("je ", " m'", " m’", "mes ", "ma part"),
+    cannot=(
+        rf"\bje ne (?:vous |te |t')?(?:peux|puis|pourrai|pourrais|saurais|vais|dois|souhaite)\b(?! que\b)~{_HELP_FR}",
+        r"\bje ne (?:vous |te |t')?(?:aiderai|participerai|fournirai|répondrai|donnerai|écrirai|"
+        r"produirai|créerai|générerai|rédigerai|partagerai)\b",
+        r"\bje ne suis~\bpas (?:en mesure|capable|autorisée?|habilitée?|à l'aise|conçue?|programmée?)\b",
+        rf"\bil (?:m'est|ne m'est)~(?:impossible|interdit|pas possible|pas permis) d~{_HELP_FR}",
+        r"\bje n'ai pas (?:le droit|l'autorisation|la permission|la possibilité) de\b",
+    ),
+    machine=(
+        rf"\ben tant (?:qu'|que )(?:simple )?{_MACHINE_FR}~\bje n(?:e |')",
+        rf"\bje (?:ne suis qu'|suis (?:juste|seulement|simplement) )une? (?:simple )?{_MACHINE_FR}",
+        r"\bje n'ai pas d'(?:opinions?|avis|croyances?) personnel",
+    ),
+    declines=(
+        r"\bje (?:dois|me dois de|préfère) (?:\w+ )?(?:décliner|refuser)\b",
+        rf"\bje (?:refuse d(?:e |')~{_HELP_FR}|décline (?:cette|votre demande))",
+        r"\bje préfère(?:rais)? ne pas\b",
+        r"\b(?:inappropriée?|déplacée?|irresponsable|contraire à l'éthique|pas approprié)~(?:\bde ma part\b|\bpour moi\b|\bque je\b)",
+    ),
+    rules=(
+        rf"\b(?:à l'encontre de|contraires? à|enfreint|viole|contrevient à|contre|hors de) {_RULES_FR}",
+        rf"\b{_RULES_FR}~(?:ne me permet|ne m'autorise|m'interdi|m'empêche)",
+    ),
+    unless=(
+        r"rembours|\bavoir (?:de|sur)\b|\bremise\b|réduction|échange|bon d'achat|invitation",
+        r"\bsi je\b|\bassez\b|m'empêcher",
+    ),
+)
+
+_HELP_ES = (
+    r"\b(?:ayudar\w*|asistir\w*|apoyar\w*|proporcionar\w*|facilitar\w*|responder\w*|contestar\w*|"
+    r"dar(?:te|le|les|os)?\b|ofrecer\w*|brindar\w*|compartir\w*|revelar|divulgar|crear|generar|"
+    r"producir|escribir\w*|redactar|cumplir|atender|satisfacer|hacer (?:eso|esto)|hacerlo|participar|"
+    r"fomentar|promover|hablar (?:de|sobre)|discutir|opinar|continuar|seguir con|completar (?:esa|esta|"
+    r"tu|su)|procesar (?:esa|esta|tu|su)|explicar\w* cómo|decir\w* cómo|enseñar\w*|emitir|especular)"
+)
+_MACHINE_ES = (
+    r"(?:ia|inteligencia artificial|modelo (?:de (?:lenguaje|ia)|lingüístico)|"
+    r"asistente(?: virtual| de ia| digital)?|chatbot)\b"
+)
+_RULES_ES = (
+    r"mis (?:\w+ )?(?:directrices|normas|políticas|reglas|principios|pautas|valores|instrucciones)"
+)
+
+_SPANISH = Phrases(
+    code="es",
+    hints=(
+        "no ",
+        "niego",
+        "prefiero",
+        "rechaz",
+        " mis ",
+        "mi parte",
+        "incapaz",
+        "solo soy",
+        "declin",
+    ),
+    cannot=(
+        rf"\bno (?:te |le |les |os |me )?(?:puedo|podré|podría|debo|voy a)~{_HELP_ES}",
+        r"\bno (?:te |le |les |os )?(?:ayudaré|participaré|proporcionaré|generaré|escribiré|responderé|"
+        r"daré|crearé|compartiré)\b",
+        r"\bno (?:estoy|soy)~(?:en condiciones|en posición|capaz|capacitad[oa]|autorizad[oa]|"
+        r"diseñad[oa]|programad[oa]) (?:de|para)\b",
+        r"\bno me (?:es|está|resulta) (?:posible|permitido)\b",
+        r"\bno tengo (?:permitido|permiso|autorización|la capacidad|la posibilidad)\b",
+        r"\bsoy incapaz de\b",
+    ),
+    machine=(
+        rf"\bcomo (?:una? )?(?:simple |gran )?{_MACHINE_ES}~\bno (?:tengo|puedo|soy|estoy|me|debo|"
+        r"cuento|poseo|voy)\b",
+        rf"\b(?:(?:solo|sólo|simplemente|únicamente) soy|soy (?:solo|sólo|simplemente|únicamente)) "
+        rf"una? (?:simple )?{_MACHINE_ES}",
+        r"\bno (?:tengo|poseo) (?:opiniones|creencias|opinión) personal",
+    ),
+    declines=(
+        r"\b(?:debo|tengo que|me veo obligad[oa] a) (?:rechazar|declinar)\b",
+        r"\bme niego a\b",
+        r"\brechazo (?:esta|esa|tu|su) (?:solicitud|petición)",
+        rf"\b(?:prefiero|preferiría) no~{_HELP_ES}",
+        r"\bno me siento cómod[oa]\b",
+        r"\b(?:inapropiado|inadecuado|poco ético|irresponsable|no es apropiado)~(?:por mi parte|de mi parte|que yo\b|para mí)",
+    ),
+    rules=(
+        rf"\b(?:contra|en contra de|contrari[oa] a|viola|infringe|incumple) {_RULES_ES}",
+        rf"\b{_RULES_ES} (?:no me|me impide|me prohíbe)",
+    ),
+    unless=(
+        r"reembols|descuento|devoluci|\bvale\b|cupón|invitación|oferta",
+        r"\bsi (?:no )?puedo\b|suficiente",
+    ),
+)
+
+_HELP_PT = (
+    r"\b(?:ajudar|ajudá-\w+|auxiliar|assistir|apoiar|fornecer|responder|dar(?:-lhe)?\b|oferecer|"
+    r"compartilhar|partilhar|revelar|divulgar|criar|gerar|produzir|escrever|redigir|atender|cumprir|"
+    r"satisfazer|realizar (?:essa|esta|este|esse)|fazer (?:isso|isto)|participar|incentivar|promover|"
+    r"falar (?:sobre|de)|discutir|opinar|continuar|prosseguir|emitir|especular|explicar como|ensinar|"
+    r"dizer como)"
+)
+_MACHINE_PT = (
+    r"(?:ia|inteligência artificial|modelo de (?:linguagem|ia)|assistente(?: virtual| de ia| digital)?|"
+    r"chatbot)\b"
+)
+_RULES_PT = (
+    r"(?:minhas|meus) (?:\w+ )?(?:diretrizes|políticas|regras|princípios|normas|valores|instruções|"
+    r"orientações)"
+)
+
+_PORTUGUESE = Phrases(
+    code="pt",
+    hints=(
+        "não ",
+        "recus",
+        "prefiro",
+        "minha",
+        "meus",
+        "apenas um",
+        "incapaz",
+        "para mim",
+        "declinar",
+    ),
+    cannot=(
+        rf"\bnão (?:te |lhe |o |a |vos )?(?:posso|poderei|poderia|consigo|devo|vou|irei)~{_HELP_PT}",
+        r"\bnão (?:estou|sou)~(?:em condições|capaz|apt[oa]|autorizad[oa]|programad[oa]|"
+        r"habilitad[oa])\b",
+        r"\bnão me é (?:possível|permitido)\b",
+        r"\bnão tenho (?:permissão|autorização|a capacidade|condições de)\b",
+        r"\bsou incapaz de\b",
+    ),
+    machine=(
+        rf"\bcomo (?:uma? )?(?:simples |grande )?{_MACHINE_PT}~\bnão (?:tenho|posso|sou|estou|me|devo|"
+        r"consigo|possuo|vou)\b",
+        rf"\bsou (?:apenas|só|somente) uma? (?:simples )?{_MACHINE_PT}",
+        r"\bnão (?:tenho|possuo) (?:opiniões|opinião|crenças) pessoa",
+    ),
+    declines=(
+        r"\b(?:tenho (?:de|que)|devo|preciso) (?:recusar|declinar)\b",
+        r"\b(?:recuso-me|me recuso) a\b",
+        rf"\b(?:prefiro|preferiria) não~{_HELP_PT}",
+        r"\bnão me sinto (?:confortável|à vontade)\b",
+        r"\b(?:inapropriado|inadequado|antiético|irresponsável)~(?:da minha parte|para mim|que eu\b|eu \w+ar\b)",
+    ),
+    rules=(
+        rf"\b(?:contra|contrári[oa] (?:às|aos|a)|viola|infringe|fere) (?:as |os )?{_RULES_PT}",
+        rf"\b{_RULES_PT} (?:não (?:me )?permite|me impede|me proíbe|impede|proíbe)",
+    ),
+    unless=(
+        r"reembols|desconto|devoluç|\bvale\b|cupom|cupão|convite|oferta",
+        r"\bse (?:não )?(?:posso|puder)\b|suficiente",
+    ),
+)
+
+_HELP_IT = (
+    r"\b(?:aiutar\w*|assister\w*|fornir\w*|risponder\w*|dar(?:e|ti|le|vi)\b|offrir\w*|condivider\w*|"
+    r"rivelar\w*|divulgare|creare|generare|produrre|scriver\w*|redigere|soddisfare|esaudire|"
+    r"accogliere|farlo\b|fare (?:questo|ciò|quello)|partecipare|promuovere|incoraggiare|sostenere|"
+    r"parlare di|discutere|continuare|proseguire|esprimere|spiegar\w* come|dir\w+ come|comunicare|"
+    r"insegnar\w*|procedere con|completare questa|supportar\w*)"
+)
+_MACHINE_IT = (
+    r"(?:ia|intelligenza artificiale|modello (?:linguistico|di linguaggio|di ia)|"
+    r"assistente(?: virtuale| ia| digitale)?|chatbot)\b"
+)
+_RULES_IT = (
+    r"(?:le mie|i miei|alle mie|ai miei|con le mie|con i miei) (?:\w+ )?(?:linee guida|regole|norme|"
+    r"principi|politiche|direttive|valori|istruzioni)"
+)
+
+_ITALIAN = Phrases(
+    code="it",
+    hints=("non ", "rifiut", "prefer", " mie ", " miei ", "solo un", "soltanto un", "declin"),
+    cannot=(
+        rf"\bnon (?:ti |le |vi |la )?(?:posso|potrò|potrei|devo|intendo|voglio)~{_HELP_IT}",
+        r"\bnon (?:ti |le |vi )?(?:aiuterò|genererò|parteciperò|fornirò|risponderò|scriverò|creerò|"
+        r"produrrò|condividerò)\b",
+        r"\bnon sono~(?:in grado|autorizzat[oa]|capace|programmat[oa]|abilitat[oa])\b",
+        r"\bnon mi è (?:possibile|permesso|consentito)\b",
+        r"\bnon ho (?:il permesso|l'autorizzazione|la possibilità)\b",
+    ),
+    machine=(
+        rf"\b(?:in quanto|come|essendo) (?:un'|una? )?(?:semplice |grande )?{_MACHINE_IT}~\bnon (?:ho|"
+        r"posso|sono|mi|devo|possiedo)\b",
+        rf"\bsono (?:solo|soltanto|semplicemente) un(?:'|a? )(?:semplice )?{_MACHINE_IT}",
+        r"\bnon ho (?:opinioni|convinzioni) personal",
+    ),
+    declines=(
+        r"\bdevo (?:\w+ )?(?:rifiutare|declinare)\b",
+        r"\bmi rifiuto di\b",
+        rf"\b(?:preferisco|preferirei) non~{_HELP_IT}",
+        r"\bnon mi sento a mio agio\b",
+        r"\b(?:inappropriato|inopportuno|non etico|irresponsabile|non è appropriato)~(?:da parte mia|per me\b|che io\b)",
+    ),
+    rules=(
+        rf"\b(?:contro|viola|contrari[oa]|in contrasto) {_RULES_IT}",
+        rf"\b{_RULES_IT} (?:non mi|mi impedi|mi viet)",
+    ),
+    unless=(
+        r"rimbors|sconto|\bbuono\b|\breso\b|\bresi\b|invito|offerta",
+        r"\bse non posso\b|abbastanza",
+    ),
+)
+
+ROMANCE = (_FRENCH, _SPANISH, _PORTUGUESE, _ITALIAN)

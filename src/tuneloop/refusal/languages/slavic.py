@@ -1,0 +1,100 @@
+"""Polish and Russian."""
+
+from __future__ import annotations
+
+from tuneloop.refusal.phrases import Phrases
+
+_HELP_PL = (
+    r"\b(?:pomóc|pomagać|udziel\w+|odpowiedzieć|odpowiadać|poda(?:ć|wać)|przekaza\w+|udostępni\w+|"
+    r"ujawni\w+|dostarcz\w+|zapewnić|stworzyć|tworzyć|wygenerować|generować|napisać|pisać|spełni\w+|"
+    r"zrealizować|wykonać|(?:tego|czegoś takiego) (?:z)?robić|uczestniczyć|brać udział\w*|wspierać|"
+    r"promować|zachęcać|rozmawiać|dyskutować|omawiać|kontynuować|spekulować|stawiać diagnoz|wyrażać|"
+    r"doradz\w+|komentować|wyjaśnić, jak)"
+)
+_MACHINE_PL = (
+    r"(?:ai|si|sztuczn\w+ inteligencj\w+|(?:duż\w+ )?model\w* językow\w+|"
+    r"(?:wirtualn\w+ |cyfrow\w+ )?asystent\w*(?: ai)?|chatbot\w*)\b"
+)
+_RULES_PL = r"mo(?:je|imi|ich|im) (?:\w+ )?(?:zasad\w*|wytyczn\w*|polityk\w*|regulamin\w*|wartości\w*|instrukcj\w*)"
+
+_POLISH = Phrases(
+    code="pl",
+    hints=("nie ", "odm", "moje ", "moimi ", "mojej ", "wol", "jestem "),
+    cannot=(
+        rf"\bnie (?:mogę|będę|zamierzam|jestem w stanie|potrafię|wolno mi|powin(?:ienem|nam))\b~{_HELP_PL}",
+        rf"{_HELP_PL}~\bnie (?:mogę|będę|zamierzam|jestem w stanie)(?! (?:się|więcej))\b",
+        r"\bnie (?:pomogę|napiszę|stworzę|wygeneruję|odpowiem na|podam|wezmę udziału|udzielę)\b",
+        r"\bnie (?:mam (?:prawa|uprawnień|możliwości|pozwolenia)|jestem upoważnion[ya])\b",
+    ),
+    machine=(
+        rf"\bjako (?:\w+ )?{_MACHINE_PL}~\bnie (?:mam|mogę|jestem|posiadam|powin\w+|wolno|będę)\b",
+        rf"\bjestem (?:tylko|jedynie|zaledwie) (?:\w+ )?{_MACHINE_PL}",
+        r"\bnie (?:mam|posiadam) (?:osobist\w+|własn\w+) (?:opinii|poglądów|zdania)",
+    ),
+    declines=(
+        r"\bmuszę~\bodmówić\b",
+        r"\bodmawiam\b",
+        rf"\b(?:wolę|wolał[ab]\w*) nie~{_HELP_PL}",
+        r"\bnie czuję się (?:komfortowo|swobodnie)\b",
+        r"\bz mojej strony~(?:niestosown|nieodpowiedni|nieetyczn|niewłaściw)",
+        r"\b(?:niestosown|nieodpowiedni|nieetyczn|niewłaściw)\w+~\bz mojej strony\b",
+    ),
+    rules=(
+        rf"\b(?:sprzeczn\w+ z|narusza|łamie|niezgodn\w+ z|wbrew) {_RULES_PL}",
+        rf"\b{_RULES_PL}~(?:nie pozwala|zabrania|zakazuj|uniemożliwia)",
+    ),
+    unless=(
+        r"zwrot\w* pieni|zwrotu|rabat|zniżk|\bbon\b|wymian|zaproszeni",
+        r"\bjeśli nie\b|\bjeżeli nie\b|wystarczając|doczekać|nachwalić",
+    ),
+)
+
+_HELP_RU = (
+    r"\b(?:помочь|помогать|предостав\w+|ответить|отвечать|дать|давать|сообщ\w+|рассказ\w+|раскры\w+|"
+    r"(?:по)?делиться|созда\w+|(?:с)?генериров\w+|написать|писать|составить|выполнить|удовлетворить|"
+    r"(?:этого|это|так\w*) (?:с)?делать|(?:с)?делать (?:этого|это)|участвовать|обсужд\w+|"
+    r"поддерж\w+|поощр\w+|способствовать|содейств\w+|продолж\w+|ставить диагноз|высказ\w+|"
+    r"объясн\w+, как|оказать|консультировать|комментировать|советовать|говорить о)"
+)
+_MACHINE_RU = (
+    r"(?:ии|ai|искусственн\w+ интеллект\w*|(?:больш\w+ )?языков\w+ модел\w+|"
+    r"(?:виртуальн\w+ |цифров\w+ )?(?:помощник\w*|ассистент\w*)|чат-?бот\w*)\b"
+)
+_RULES_RU = (
+    r"мо(?:и|им|их|ими|ей|ю|я) (?:\w+ )?(?:правил\w*|принцип\w*|политик\w*|руководств\w*|инструкци\w*|"
+    r"нормам?|ценност\w*|настройк\w*)"
+)
+
+_RUSSIAN = Phrases(
+    code="ru",
+    hints=("не ", "отказ", "отклон", "мои", "моей", "всего лишь", "у меня"),
+    cannot=(
+        rf"\bне (?:могу|смогу|буду|стану)\b(?! не\b)~{_HELP_RU}",
+        rf"\bя~\bне (?:в состоянии|вправе|способ[ен]\w*|долж[ен]\w*|намерен\w*|уполномочен\w*|имею "
+        rf"(?:права|возможности)|готов\w*)\b~{_HELP_RU}",
+        rf"{_HELP_RU}~\bне (?:могу|смогу|буду|стану)\b",
+    ),
+    machine=(
+        rf"\b(?:как|будучи|являясь) (?:\w+ )?{_MACHINE_RU}~\b(?:я|у меня)\b~\b(?:не|нет)\b",
+        rf"\bя (?:всего лишь|лишь|просто|только|всего-навсего) (?:\w+ )?{_MACHINE_RU}",
+        r"\b(?:не имею|у меня нет) (?:личн\w+|собственн\w+) (?:мнени|убеждени|взгляд)",
+    ),
+    declines=(
+        r"\b(?:вынужден\w*|должен|должна|придётся|придется)~\b(?:отклонить|отказать\w*)\b",
+        rf"\bотказываюсь~{_HELP_RU}",
+        rf"\b(?:предпочту|предпочитаю|предпочёл бы|предпочел бы|предпочла бы) не~{_HELP_RU}",
+        r"\bмне (?:некомфортно|неудобно) (?:писать|говорить|обсуждать|отвечать|помогать)",
+        r"\b(?:с моей стороны|для меня|мне)~(?:неуместно|неэтично|некорректно|неправильно|недопустимо)",
+        r"\b(?:неуместно|неэтично|некорректно|недопустимо)~(?:с моей стороны|для меня)",
+    ),
+    rules=(
+        rf"\b(?:противоречит|противоречат|нарушает|против|вопреки) {_RULES_RU}",
+        rf"\b{_RULES_RU}~(?:не (?:позволя|разреша|допуска)|запреща)",
+    ),
+    unless=(
+        r"возврат|скидк|\bобмен|купон|приглашени|возмещени",
+        r"\bесли я\b|\bесли не\b|достаточно",
+    ),
+)
+
+SLAVIC = (_POLISH, _RUSSIAN)
