@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import cached_property
 
 from tuneloop.refusal.languages import LANGUAGES
 from tuneloop.refusal.phrases import Phrases
@@ -27,13 +26,25 @@ _ALIKE = str.maketrans(
 """Apostrophes; Arabic alefs, vowel marks and the stretching sign."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Reader:
-    """One language, compiled."""
+_Groups = tuple[tuple[str, ...], ...]
 
-    hints: tuple[str, ...]
-    declines: Callable[[str], re.Match[str] | None]
-    business: Callable[[str], re.Match[str] | None]
+
+class _Reader:
+    """One language; its patterns are compiled when they are first needed."""
+
+    def __init__(self, phrases: Phrases) -> None:
+        self._phrases = phrases
+
+    @cached_property
+    def declines(self) -> re.Pattern[str]:
+        phrases = self._phrases
+        return re.compile(
+            _joined(phrases.cannot + phrases.machine + phrases.declines + phrases.rules)
+        )
+
+    @cached_property
+    def business(self) -> re.Pattern[str]:
+        return re.compile(_joined(self._phrases.unless))
 
 
 def refusal_in(answer: str) -> str | None:
@@ -46,8 +57,9 @@ def refusal_in(answer: str) -> str | None:
     head = answer.lstrip()[:_HEAD_CHARACTERS]
     if head[:1] in ("{", "["):
         return None
-    lowered = head.lower()
-    candidates = [one for one in _READERS if any(hint in lowered for hint in one.hints)]
+    lowered = head.lower().replace("’", "'")
+    hints = _HINTS_IN_ASCII if lowered.isascii() else _HINTS
+    candidates = [reader for reader, groups in hints if _one_of_each(groups, lowered)]
     if not candidates:
         return None
     spoken = _spoken(lowered)
@@ -57,12 +69,30 @@ def refusal_in(answer: str) -> str | None:
     return None
 
 
+def _one_of_each(groups: _Groups, lowered: str) -> bool:
+    # Plain loops: a generator would take longer than the searches.
+    for words in groups:
+        for word in words:
+            if word in lowered:
+                break
+        else:
+            return False
+    return True
+
+
 def _spoken(lowered: str) -> str:
-    """The opening without emphasis, line breaks and what it quotes; all quoted, it is all spoken."""
+    """The opening without emphasis, line breaks and quotations, unless it is one itself."""
     text = " ".join(_alike(lowered.translate(_MARKUP)).split())
     if text[:1] in '"“«„「':
         return text
     return _QUOTATION.sub('""', text)
+
+
+def _joined(patterns: tuple[str, ...]) -> str:
+    """One pattern; that all begin at a word's start is asked once, which is much quicker."""
+    starts = "\\b" if all(pattern.startswith("\\b") for pattern in patterns) else ""
+    alternatives = "|".join(pattern.removeprefix(starts) for pattern in patterns)
+    return f"{starts}(?:{_alike(alternatives).replace('~', _GAP)})"
 
 
 def _alike(text: str) -> str:
@@ -72,8 +102,8 @@ def _alike(text: str) -> str:
 
 def _declined(spoken: str, reader: _Reader) -> str | None:
     start = 0
-    while match := reader.declines(spoken, start):
-        if not reader.business(_sentence(spoken, match)):
+    while match := reader.declines.search(spoken, start):
+        if not reader.business.search(_sentence(spoken, match)):
             return match.group()
         start = match.start() + 1
     return None
@@ -86,13 +116,13 @@ def _sentence(spoken: str, match: re.Match[str]) -> str:
     return spoken[before[-1] if before else 0 : after.start() if after else len(spoken)]
 
 
-def _compiled(phrases: Phrases) -> _Reader:
-    patterns = phrases.cannot + phrases.machine + phrases.declines + phrases.rules
-    return _Reader(
-        hints=phrases.hints,
-        declines=re.compile(_alike("|".join(patterns)).replace("~", _GAP)).search,
-        business=re.compile(_alike("|".join(phrases.unless))).search,
-    )
-
-
-_READERS = tuple(map(_compiled, LANGUAGES))
+_HINTS: tuple[tuple[_Reader, _Groups], ...] = tuple(
+    (_Reader(phrases), tuple(tuple(words.split("|")) for words in phrases.hints))
+    for phrases in LANGUAGES
+)
+_HINTS_IN_ASCII: tuple[tuple[_Reader, _Groups], ...] = tuple(
+    (reader, ascii_only)
+    for reader, groups in _HINTS
+    if all(ascii_only := tuple(tuple(filter(str.isascii, words)) for words in groups))
+)
+"""Most traffic is ASCII: for that, what no such text can hold is not looked for."""

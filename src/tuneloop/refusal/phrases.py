@@ -14,8 +14,8 @@ class Phrases:
 
     code: str
     """ISO 639-1"""
-    hints: tuple[str, ...]
-    """without one of these in the lower-case opening no pattern is tried"""
+    hints: tuple[str, str]
+    """two lists, `|` between words: without one word of each in the opening no pattern is tried"""
     cannot: tuple[str, ...]
     """I cannot, may not or will not, with a verb of helping"""
     machine: tuple[str, ...]

@@ -6,7 +6,8 @@ from tuneloop.refusal.phrases import Phrases
 
 _HELP_AR = (
     r"(?:\w*مساعد\w*|\w*تقديم|\w*توفير|\w*تزويد\w*|\w*إعطا\w*|\w*إجابة|الرد على|\w*مشاركة|\w*إنشاء|"
-    r"\w*كتابة|\w*تلبية|\w*تنفيذ|فعل (?:ذلك|هذا)|القيام ب(?:ذلك|هذا)|\w*مناقشة|\w*حديث|\w*تحدث|\w*كشف|"
+    r"\w*كتابة|\w*تلبية|\w*تنفيذ|فعل (?:ذلك|هذا)|القيام ب(?:ذلك|هذا)|\w*مناقشة|\w*حديث|\w*تحدث|"
+    r"\w*كشف|"
     r"\w*دعم|\w*تشجيع|\w*ترويج|\w*تشخيص|\w*شرح|\w*إخبار\w*|\w*إبداء|\w*امتثال|\w*مواصلة|\w*متابعة|"
     r"\w*مساهمة|\w*إفصاح)\b"
 )
@@ -15,10 +16,15 @@ _RULES_AR = r"(?:سياسات|إرشادات|مبادئ|قواعد|توجيها�
 
 _ARABIC = Phrases(
     code="ar",
-    hints=("لا ", "لن ", "لست", "غير ", "أرفض", "ليس", "مجرد", "سياساتي", "إرشاداتي", "مبادئي"),
+    hints=(
+        "لا |لن |لست|غير |رفض|ليس|مجرد|فقط|فضل|اتي|مبادئي|خارج",
+        "ي|أ|ن",
+    ),
     cannot=(
-        rf"\b(?:لا (?:يمكنني|أستطيع|أقدر على|يسعني|يجوز لي|يحق لي|يسمح لي|أتمكن من)|لن (?:أتمكن من|أستطيع|يمكنني)|"
-        rf"لست (?:قادر\w*|مخول\w*)|غير (?:قادر\w*|مخول\w*|مصرح لي|مسموح لي)|يتعذر علي)\b~{_HELP_AR}",
+        rf"\b[وف]?(?:لا (?:يمكنني|أستطيع|أقدر على|يسعني|يجوز لي|يحق لي|يسمح لي|أتمكن من)|لن "
+        rf"(?:أتمكن من|أستطيع|يمكنني)|"
+        rf"لست (?:قادر\w*|مخول\w*)|غير (?:قادر\w*|مخول\w*|مصرح لي|مسموح لي)|يتعذر "
+        rf"علي)\b~{_HELP_AR}",
         rf"\bلن أ(?:ساعد\w*|شارك|كتب|قدم|جيب|نشئ|قوم~{_HELP_AR})",
     ),
     machine=(
@@ -35,6 +41,7 @@ _ARABIC = Phrases(
     ),
     rules=(
         rf"\b(?:يتعارض مع|تتعارض مع|يخالف|ينتهك|ضد) {_RULES_AR}",
+        r"\bخارج نطاق (?:قدراتي|إمكانياتي|اختصاصي)",
         rf"\b{_RULES_AR}~(?:لا تسمح|لا يسمح|تمنعني|تحظر)",
     ),
     unless=(
@@ -43,32 +50,31 @@ _ARABIC = Phrases(
     ),
 )
 
-_NOT_TR = r"(?:y?[ae]m[ae]m|y?[ae]m[ıi]yorum|y?[ae]m[ae]yaca[ğg]ım|y?[ae]m[ae]yece[ğg]im|m[ae]yaca[ğg]ım|m[ae]yece[ğg]im)\b"
+_NOT_TR = (
+    r"(?:y?[ae]m[ae]m|y?[ae]m[ıi]yorum|y?[ae]m[ae]yaca[ğg]ım|y?[ae]m[ae]yece[ğg]im|"
+    r"m[ae]yaca[ğg]ım|m[ae]yece[ğg]im)\b"
+)
 _HELP_TR = (
-    r"\b(?:yardımcı ol|yardım e[dt]|yanıtla|cevapla|(?:cevap|yanıt|bilgi|talimat|tavsiye|ayrıntı|detay|"
-    r"tarif|adres\w*) ver|paylaş|sağla|oluştur|üret|yaz|(?:bunu|böyle bir şeyi?|öyle bir şeyi?) yap|"
+    r"\b(?:yardımcı ol|yardım e[dt]|yanıtla|cevapla|(?:cevap|yanıt|bilgi|talimat|tavsiye|ayrıntı|"
+    r"detay|"
+    r"tarif|adres\w*) ver|paylaş|sağla|oluştur|üret|yaz|(?:bunu|böyle bir şeyi?|öyle bir şeyi?) "
+    r"yap|"
     r"yerine getir|tartış|hakkında konuş|destekle|teşvik e[dt]|buna katıl|devam e[dt]|açıkla|anlat|"
     r"yorum yap|(?:tanı|teşhis) koy|öneride bulun|tahminde bulun)"
 )
-_MACHINE_TR = r"(?:yapay zek[âa](?: (?:modeli|asistanı|dil modeli))?|(?:büyük )?dil modeli|(?:sanal |dijital )?asistan|sohbet robotu)"
+_MACHINE_TR = (
+    r"(?:yapay zek[âa](?: (?:modeli|asistanı|dil modeli))?|(?:büyük )?dil modeli|"
+    r"(?:sanal |dijital )?asistan|sohbet robotu)"
+)
 _RULES_TR = r"(?:politikaları|yönergeleri|kuralları|ilkeleri|değerleri|programlama|talimatları)m"
 
 _TURKISH = Phrases(
     code="tr",
     hints=(
-        "mam",
-        "mem",
-        "yorum",
-        "acağım",
-        "eceğim",
-        "zorunday",
-        "yok",
-        "değil",
-        "olmaz",
-        "aykırı",
-        "sadece",
-        "yalnızca",
-        "tercih",
+        "amam|emem|yorum|acağım|eceğim|zorunda|durumunda|yok|değil|olmaz|larım|lerim|"
+        "kapsamım|sadece|yalnız|meliyim",
+        "amam|emem|yorum|acağım|eceğim|zorunda|durumunda|yok|değil|olmaz|dışında|aykırı|ters|"
+        "uymuyor|sadece|yalnız|verm|yasakl|engell|bulunm|meliyim",
     ),
     cannot=(rf"{_HELP_TR}{_NOT_TR}",),
     machine=(
@@ -77,14 +83,17 @@ _TURKISH = Phrases(
         r"\bkişisel (?:görüş|fikir|düşünce)\w* (?:yok|bulunm)",
     ),
     declines=(
-        r"\b(?:isteği|talebi|bunu|isteğinizi|talebinizi)~\breddet(?:mek (?:zorunda|durumunda)y[ıi]m|meliyim)",
-        r"\bkatılmayı reddediyorum\b|\byardım etmeyi reddediyorum\b|\b(?:isteği|talebi)\w*~\breddediyorum\b",
+        r"\b(?:isteği|talebi|bunu|isteğinizi|talebinizi)~\breddet(?:mek (?:zorunda|"
+        r"durumunda)y[ıi]m|meliyim)",
+        r"\bkatılmayı reddediyorum\b|\byardım etmeyi reddediyorum\b|\b(?:isteği|"
+        r"talebi)\w*~\breddediyorum\b",
         r"\b\w+m[ae]m[ae]yi tercih ed(?:erim|iyorum)\b",
         r"\b\w+m[ae]m (?:uygun|doğru|etik) (?:olmaz|değil)",
         r"\bkendimi rahat hissetmiyorum\b",
     ),
     rules=(
         rf"\b{_RULES_TR}[ae]~(?:aykırı|ters|uymuyor)",
+        r"\b(?:kapsamım|yeteneklerim|yetkim)ın? dışında",
         rf"\b{_RULES_TR}~(?:izin verm|yasakl|engell)",
     ),
     unless=(

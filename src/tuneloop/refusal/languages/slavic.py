@@ -6,22 +6,34 @@ from tuneloop.refusal.phrases import Phrases
 
 _HELP_PL = (
     r"\b(?:pomóc|pomagać|udziel\w+|odpowiedzieć|odpowiadać|poda(?:ć|wać)|przekaza\w+|udostępni\w+|"
-    r"ujawni\w+|dostarcz\w+|zapewnić|stworzyć|tworzyć|wygenerować|generować|napisać|pisać|spełni\w+|"
-    r"zrealizować|wykonać|(?:tego|czegoś takiego) (?:z)?robić|uczestniczyć|brać udział\w*|wspierać|"
-    r"promować|zachęcać|rozmawiać|dyskutować|omawiać|kontynuować|spekulować|stawiać diagnoz|wyrażać|"
+    r"ujawni\w+|dostarcz\w+|zapewnić|stworzyć|tworzyć|wygenerować|generować|napisać|pisać|"
+    r"spełni\w+|"
+    r"zrealizować|wykonać (?:tego|tej|takie|twoje|pa)|(?:tego|czegoś takiego) (?:z)?robić|"
+    r"uczestniczyć|brać udział\w*|wspierać|"
+    r"promować|zachęcać|rozmawiać|dyskutować|omawiać|kontynuować|spekulować|stawiać diagnoz|"
+    r"wyrażać|"
     r"doradz\w+|komentować|wyjaśnić, jak)"
 )
 _MACHINE_PL = (
     r"(?:ai|si|sztuczn\w+ inteligencj\w+|(?:duż\w+ )?model\w* językow\w+|"
     r"(?:wirtualn\w+ |cyfrow\w+ )?asystent\w*(?: ai)?|chatbot\w*)\b"
 )
-_RULES_PL = r"mo(?:je|imi|ich|im) (?:\w+ )?(?:zasad\w*|wytyczn\w*|polityk\w*|regulamin\w*|wartości\w*|instrukcj\w*)"
+_RULES_PL = (
+    r"mo(?:je|imi|ich|im) (?:\w+ )?(?:zasad\w*|wytyczn\w*|polityk\w*|regulamin\w*|"
+    r"wartości\w*|instrukcj\w*)"
+)
 
 _POLISH = Phrases(
     code="pl",
-    hints=("nie ", "odm", "moje ", "moimi ", "mojej ", "wol", "jestem "),
+    hints=(
+        "nie |nie.|odm|tylko|jedynie|sprzeczn|narusza|łamie|wykracza|wbrew",
+        "mogę|będę|zamierzam|jestem|potrafię|wolno|powin|nie pomogę|nie nap|nie stw|nie wyg|"
+        "nie odp|nie pod|nie wez|nie udz|mam |posiadam|muszę|odmawiam|wol|czuję|mojej|moje|"
+        "moim|moich",
+    ),
     cannot=(
-        rf"\bnie (?:mogę|będę|zamierzam|jestem w stanie|potrafię|wolno mi|powin(?:ienem|nam))\b~{_HELP_PL}",
+        rf"\bnie (?:mogę|będę|zamierzam|jestem w stanie|potrafię|wolno mi|powin(?:ienem|"
+        rf"nam))\b~{_HELP_PL}",
         rf"{_HELP_PL}~\bnie (?:mogę|będę|zamierzam|jestem w stanie)(?! (?:się|więcej))\b",
         r"\bnie (?:pomogę|napiszę|stworzę|wygeneruję|odpowiem na|podam|wezmę udziału|udzielę)\b",
         r"\bnie (?:mam (?:prawa|uprawnień|możliwości|pozwolenia)|jestem upoważnion[ya])\b",
@@ -33,7 +45,8 @@ _POLISH = Phrases(
     ),
     declines=(
         r"\bmuszę~\bodmówić\b",
-        r"\bodmawiam\b",
+        r"\bodmawiam(?:[.,!]| (?:udziału|pomocy|odpowiedzi|spełnieni|wykonania|pisania|napisania|"
+        r"tworzenia|współpracy))",
         rf"\b(?:wolę|wolał[ab]\w*) nie~{_HELP_PL}",
         r"\bnie czuję się (?:komfortowo|swobodnie)\b",
         r"\bz mojej strony~(?:niestosown|nieodpowiedni|nieetyczn|niewłaściw)",
@@ -41,33 +54,43 @@ _POLISH = Phrases(
     ),
     rules=(
         rf"\b(?:sprzeczn\w+ z|narusza|łamie|niezgodn\w+ z|wbrew) {_RULES_PL}",
+        r"\bwykracza(?:ją)? poza (?:moje|zakres moich) (?:możliwości|kompetencj\w+|uprawnie\w+)",
         rf"\b{_RULES_PL}~(?:nie pozwala|zabrania|zakazuj|uniemożliwia)",
     ),
     unless=(
         r"zwrot\w* pieni|zwrotu|rabat|zniżk|\bbon\b|wymian|zaproszeni",
-        r"\bjeśli nie\b|\bjeżeli nie\b|wystarczając|doczekać|nachwalić",
+        r"\bjeśli nie\b|\bjeżeli nie\b",
     ),
 )
 
 _HELP_RU = (
-    r"\b(?:помочь|помогать|предостав\w+|ответить|отвечать|дать|давать|сообщ\w+|рассказ\w+|раскры\w+|"
-    r"(?:по)?делиться|созда\w+|(?:с)?генериров\w+|написать|писать|составить|выполнить|удовлетворить|"
+    r"\b(?:помочь|помогать|предостав(?:ить|лять)|ответить|отвечать|дать|давать|сообщ(?:ить|ать)|"
+    r"рассказ(?:ать|ывать)|раскры\w+|"
+    r"(?:по)?делиться|созда(?:ть|вать)|(?:с)?генериров\w+|написать|писать|составить|выполнить "
+    r"(?:эт|ваш|дан|так|тво|прос)|удовлетворить|"
     r"(?:этого|это|так\w*) (?:с)?делать|(?:с)?делать (?:этого|это)|участвовать|обсужд\w+|"
-    r"поддерж\w+|поощр\w+|способствовать|содейств\w+|продолж\w+|ставить диагноз|высказ\w+|"
-    r"объясн\w+, как|оказать|консультировать|комментировать|советовать|говорить о)"
+    r"поддерж(?:ать|ивать)|поощр\w+|способствовать|содейств\w+|продолж\w+|ставить диагноз|"
+    r"высказ\w+|"
+    r"объясн\w+, как|оказать|консультировать|комментировать|советовать|показать|принять (?:эту|"
+    r"такую) роль|говорить о)"
 )
 _MACHINE_RU = (
     r"(?:ии|ai|искусственн\w+ интеллект\w*|(?:больш\w+ )?языков\w+ модел\w+|"
     r"(?:виртуальн\w+ |цифров\w+ )?(?:помощник\w*|ассистент\w*)|чат-?бот\w*)\b"
 )
 _RULES_RU = (
-    r"мо(?:и|им|их|ими|ей|ю|я) (?:\w+ )?(?:правил\w*|принцип\w*|политик\w*|руководств\w*|инструкци\w*|"
+    r"мо(?:и|им|их|ими|ей|ю|я) (?:\w+ )?(?:правил\w*|принцип\w*|политик\w*|руководств\w*|"
+    r"инструкци\w*|"
     r"нормам?|ценност\w*|настройк\w*)"
 )
 
 _RUSSIAN = Phrases(
     code="ru",
-    hints=("не ", "отказ", "отклон", "мои", "моей", "всего лишь", "у меня"),
+    hints=(
+        "могу|буду|стану|я |мне |мои|моей|моя|меня|отказ",
+        "не |отказ|отклон|неуместно|неэтично|некорректно|недопустимо|лишь|просто|только|"
+        "противореч|наруш|против|вопреки|выход",
+    ),
     cannot=(
         rf"\bне (?:могу|смогу|буду|стану)\b(?! не\b)~{_HELP_RU}",
         rf"\bя~\bне (?:в состоянии|вправе|способ[ен]\w*|долж[ен]\w*|намерен\w*|уполномочен\w*|имею "
@@ -84,16 +107,18 @@ _RUSSIAN = Phrases(
         rf"\bотказываюсь~{_HELP_RU}",
         rf"\b(?:предпочту|предпочитаю|предпочёл бы|предпочел бы|предпочла бы) не~{_HELP_RU}",
         r"\bмне (?:некомфортно|неудобно) (?:писать|говорить|обсуждать|отвечать|помогать)",
-        r"\b(?:с моей стороны|для меня|мне)~(?:неуместно|неэтично|некорректно|неправильно|недопустимо)",
+        r"\b(?:с моей стороны|для меня|мне)~(?:неуместно|неэтично|некорректно|неправильно|"
+        r"недопустимо)",
         r"\b(?:неуместно|неэтично|некорректно|недопустимо)~(?:с моей стороны|для меня)",
     ),
     rules=(
         rf"\b(?:противоречит|противоречат|нарушает|против|вопреки) {_RULES_RU}",
+        r"\bвыход\w+ за (?:рамки|пределы) моих (?:возможност\w+|компетенци\w+)",
         rf"\b{_RULES_RU}~(?:не (?:позволя|разреша|допуска)|запреща)",
     ),
     unless=(
         r"возврат|скидк|\bобмен|купон|приглашени|возмещени",
-        r"\bесли я\b|\bесли не\b|достаточно",
+        r"\bесли я\b|\bесли не\b",
     ),
 )
 
