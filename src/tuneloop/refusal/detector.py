@@ -9,22 +9,22 @@ from functools import cached_property
 from tuneloop.refusal.languages import LANGUAGES
 from tuneloop.refusal.phrases import Phrases
 
-_HEAD_CHARACTERS = 250
+_HEAD_CHARACTERS = 200
 _QUOTED_CHARACTERS = 80
-_GAP = r"[^.!?;:…。！？；：।؟\n]{0,60}?"
-"""What `~` stands for in a pattern: a few words of one sentence."""
-_SENTENCE_END = re.compile(r"[.!?;…。！？；।؟\n]")
+_WITHIN_CLAUSE = r"[^.!?;:,…。！？；：।؟،]{0,60}?"
+_WITHIN_SENTENCE = r"[^.!?;:…。！？；：।؟]{0,60}?"
+_SENTENCE_END = re.compile(r"[.!?;…。！？；।؟]")
 _QUOTATION = re.compile(
     r'"[^"]*(?:"|$)|“[^”]*(?:”|$)|«[^»]*(?:»|$)|„[^“”]*(?:[“”]|$)|「[^」]*(?:」|$)'
 )
-_MARKUP = str.maketrans({"*": None, "_": None, "#": None, "`": None})
 _ALIKE = str.maketrans(
-    {"’": "'", "‘": "'", "´": "'"}
+    {chr(code): unicodedata.normalize("NFD", chr(code))[0] for code in range(0xE0, 0x17F)}
+    | {"’": "'", "‘": "'", "´": "'", "ı": "i", "ł": "l", "ø": "o", "ß": "ss", "ё": "е"}
     | dict.fromkeys("أإآ", "ا")
     | dict.fromkeys((chr(code) for code in (*range(0x64B, 0x653), 0x640)), None)
 )
-"""Apostrophes; Arabic alefs, vowel marks and the stretching sign."""
-
+"""Apostrophes; letters without accents, as many write them; Arabic alefs, without vowel marks and
+the stretching sign."""
 
 _Groups = tuple[tuple[str, ...], ...]
 
@@ -50,22 +50,25 @@ class _Reader:
 def refusal_in(answer: str) -> str | None:
     """The words by which an answer refuses, or None; structured answers never do.
 
-    An answer refuses where the model says of itself, in the first 250 characters, that it cannot,
+    An answer refuses where the model says of itself, in the first 200 characters, that it cannot,
     may not or will not do what was asked, even if it then does a part of it. What is quoted does
     not count, nor does a business that says no.
     """
     head = answer.lstrip()[:_HEAD_CHARACTERS]
     if head[:1] in ("{", "["):
         return None
-    lowered = head.lower().replace("’", "'")
-    hints = _HINTS_IN_ASCII if lowered.isascii() else _HINTS
+    lowered = " ".join(head.lower().replace("*", "").split())
+    if lowered.isascii():
+        hints = _HINTS_IN_ASCII
+    else:
+        lowered, hints = _alike(lowered), _HINTS
     candidates = [reader for reader, groups in hints if _one_of_each(groups, lowered)]
     if not candidates:
         return None
     spoken = _spoken(lowered)
     for reader in candidates:
         if words := _declined(spoken, reader):
-            return words[:_QUOTED_CHARACTERS]
+            return _as_written(words, head)[:_QUOTED_CHARACTERS]
     return None
 
 
@@ -81,18 +84,16 @@ def _one_of_each(groups: _Groups, lowered: str) -> bool:
 
 
 def _spoken(lowered: str) -> str:
-    """The opening without emphasis, line breaks and quotations, unless it is one itself."""
-    text = " ".join(_alike(lowered.translate(_MARKUP)).split())
-    if text[:1] in '"“«„「':
-        return text
-    return _QUOTATION.sub('""', text)
+    """The opening without quotations, unless it is one itself."""
+    return lowered if lowered[:1] in '"“«„「' else _QUOTATION.sub('""', lowered)
 
 
 def _joined(patterns: tuple[str, ...]) -> str:
     """One pattern; that all begin at a word's start is asked once, which is much quicker."""
     starts = "\\b" if all(pattern.startswith("\\b") for pattern in patterns) else ""
     alternatives = "|".join(pattern.removeprefix(starts) for pattern in patterns)
-    return f"{starts}(?:{_alike(alternatives).replace('~', _GAP)})"
+    alike = _alike(alternatives).replace("~", _WITHIN_CLAUSE).replace("≈", _WITHIN_SENTENCE)
+    return f"{starts}(?:{alike})"
 
 
 def _alike(text: str) -> str:
@@ -109,6 +110,19 @@ def _declined(spoken: str, reader: _Reader) -> str | None:
     return None
 
 
+def _as_written(words: str, head: str) -> str:
+    """The words as the answer has them, where they can be found again."""
+    if head.isascii() and (start := head.lower().find(words)) >= 0:
+        return head[start : start + len(words)]
+    alike, places = "", []
+    for place, letter in enumerate(head):
+        plain = _alike(letter.lower())
+        alike += plain
+        places += [place] * len(plain)
+    found = re.search(r"[\s*]+".join(map(re.escape, words.split())), alike)
+    return head[places[found.start()] : places[found.end() - 1] + 1] if found else words
+
+
 def _sentence(spoken: str, match: re.Match[str]) -> str:
     """The sentence in which the words stand, to its end."""
     before = [end.end() for end in _SENTENCE_END.finditer(spoken, 0, match.start())]
@@ -117,7 +131,7 @@ def _sentence(spoken: str, match: re.Match[str]) -> str:
 
 
 _HINTS: tuple[tuple[_Reader, _Groups], ...] = tuple(
-    (_Reader(phrases), tuple(tuple(words.split("|")) for words in phrases.hints))
+    (_Reader(phrases), tuple(tuple(_alike(words).split("|")) for words in phrases.hints))
     for phrases in LANGUAGES
 )
 _HINTS_IN_ASCII: tuple[tuple[_Reader, _Groups], ...] = tuple(

@@ -1,6 +1,7 @@
 """The table: how a model declines, language by language.
 
-A pattern is a regular expression of lower-case words; `~` stands for a few words of one sentence.
+A pattern is a regular expression of lower-case words. `~` stands for a few words of one clause, `≈`
+for a few of one sentence.
 """
 
 from __future__ import annotations

@@ -34,28 +34,27 @@ _ENGLISH = Phrases(
     cannot=(
         rf"\bi (?:\w+ )?{_NOT_EN}(?: [\w']+,?){{0,3}}? {_HELP_EN}",
         rf"\bi(?:'m| am) (?:\w+ )?{_UNABLE_EN}(?: \w+){{0,2}}? {_HELP_EN}",
-        rf"\b(?:sorry|apologies|apologi[sz]e|unfortunately),?(?: but)? (?:cannot|can't|unable to) "
+        r"\b(?:sorry|apologies|apologi[sz]e|unfortunately),?(?: but)? (?:cannot|can't|unable to) "
         rf"{_HELP_EN}",
-        rf"\bi(?: do not|n't| don't) (?:condone|endorse|promote|support (?:the|any)|engage in)",
+        r"\bi (?:do not|don't) (?:condone|endorse|promote|support (?:the|any)|engage in)",
         r"\b(?:sorry|apologi[sz]e|afraid),?(?: but)? i (?:cannot|can't|won't)(?=[.!,]|$)",
         r"\bi (?:don't|do not) have access to (?:[\w']+ ){0,3}(?:personal|private|confidential|"
         r"your \w+'s)",
     ),
     machine=(
         rf"\bas an? (?:\w+ ){{0,3}}{_MACHINE_EN}\b(?! \w+(?:er|or|ist)\b).{{0,60}}?\b(?:i|my) "
-        rf"?(?:\w+ )?"
-        rf"(?:cannot|can't|do not|don't|am not|'m not|will not|won't|am unable|'m unable|have no|"
-        rf"must decline){_THEN_ANSWERS_EN}",
+        r"?(?:\w+ )?(?:cannot|can't|do not|don't|am not|'m not|will not|won't|am unable|'m "
+        rf"unable|have no|must decline){_THEN_ANSWERS_EN}",
         rf"\bi(?:'m| am) (?:just|only|merely) an? (?:\w+ )?{_MACHINE_EN}{_THEN_ANSWERS_EN}",
-        rf"\bi(?:'m| am) an? (?:\w+ )?{_MACHINE_EN}~(?:\bnot\b|n't\b|\bcannot\b){_THEN_ANSWERS_EN}",
-        rf"\bi (?:don't|do not) (?:have|hold) (?:any )?personal (?:opinion|belief|view|"
+        rf"\bi(?:'m| am) an? (?:\w+ )?{_MACHINE_EN}≈(?:\bnot\b|n't\b|\bcannot\b){_THEN_ANSWERS_EN}",
+        r"\bi (?:don't|do not) (?:have|hold) (?:any )?personal (?:opinion|belief|view|"
         rf"feeling){_THEN_ANSWERS_EN}",
     ),
     declines=(
         rf"\bi (?:decline|refuse) to (?:\w+ )?{_HELP_EN}",
         r"\bi(?: must| have to| need to|'ll have to| will have to)(?: \w+)? decline(?! (?:your|"
         r"the) (?:\w+ )?(?:invitation|offer))",
-        rf"\b(?:not|isn't) something (?:that )?i(?:'m| am)? (?:can|able to|will|comfortable)",
+        r"\b(?:not|isn't) something (?:that )?i(?:'m| am)? (?:can|able to|will|comfortable)",
         rf"\bi(?:'d| would) (?:rather|prefer) not (?:to )?{_HELP_EN}",
         r"\bi(?:'m| am)? (?:do not|don't|not) (?:feel )?(?:\w+ )?comfortable (?:with (?:this|"
         r"that)|(?:writ|discuss|creat|provid|help|assist|answer|continu|shar|giv|generat|"
@@ -66,13 +65,12 @@ _ENGLISH = Phrases(
         r"\bi (?:don't|do not) (?:think|believe) (?:it's|it is|that's|that is|this is) "
         r"(?:accurate or fair|(?:\w+ or )?(?:appropriate|ethical|respectful|acceptable))",
         r"\bit(?:'s| is) not (?:appropriate|ethical|acceptable) (?:or \w+ to |to (?:discuss|"
-        r"promote|"
-        r"encourage|provide|suggest|advocate|speculate|make (?:generali|assumptions|jokes|light|"
-        r"fun)))",
+        r"promote|encourage|provide|suggest|advocate|speculate|make (?:generali|assumptions|jokes|"
+        r"light|fun)))",
     ),
     rules=(
-        r"\b(?:against|violates?|outside|beyond|within|contrary to|conflicts? with|in line with) "
-        r"(?:of )?(?:the scope of )?my (?:\w+ )?(?:programming|guidelines|polic(?:y|ies)|"
+        r"\b(?:against|violates?|outside|beyond|not within|contrary to|conflicts? with|not in line "
+        r"with) (?:of )?(?:the scope of )?my (?:\w+ )?(?:programming|guidelines|polic(?:y|ies)|"
         r"principles|values|rules|capabilities|abilities|scope|training|instructions)",
         r"\bmy (?:\w+ )?(?:programming|guidelines|polic(?:y|ies)|principles|rules|instructions) "
         r"(?:do not|don't|does not|doesn't|prohibits?|prevents?|forbids?)",
@@ -102,13 +100,11 @@ _HELP_DE = (
 )
 _MACHINE_DE = (
     r"(?:ki|künstliche intelligenz|(?:ki-|großes )?sprachmodell|ki-(?:modell|assistent(?:in)?|"
-    r"system)|"
-    r"(?:virtuelle[rs]? |digitale[rs]? )?assistent(?:in)?|chatbot)(?![\w-])"
+    r"system)|(?:virtuelle[rs]? |digitale[rs]? )?assistent(?:in)?|chatbot)(?![\w-])"
 )
 _RULES_DE = (
     r"mein\w* (?:\w+ )?(?:\w*richtlinien|programmierung|grundsätze\w*|prinzipien|\w*regeln|"
-    r"vorgaben|"
-    r"\w*bedingungen|werte\w*)"
+    r"vorgaben|\w*bedingungen|werte\w*)"
 )
 
 _GERMAN = Phrases(
@@ -124,12 +120,14 @@ _GERMAN = Phrases(
         r"\b(?:ich bin|bin ich)~\bnicht (?:in der lage|befugt|berechtigt|befähigt|dafür gemacht)",
         r"\b(?:ich bin|bin ich)~\baußerstande\b",
         r"\bdas (?:kann|darf|werde|möchte) ich~\bnicht machen\b",
-        rf"\b(?:ich bedau\w+|leid)\b~\bnicht\b~(?:{_HELP_DE} zu können|\w+zu\w+ zu können)",
+        r"\b(?:leid|leider|sorry|entschuldigung|verzeihung),?(?: aber)? das kann ich "
+        r"nicht(?=[.!,]|$)",
+        rf"\b(?:ich bedau\w+|leid)\b≈\bnicht\b~(?:{_HELP_DE} zu können|\w+zu\w+ zu können)",
         r"\b(?:ich helfe|helfe ich)~\bnicht\b",
         r"\b(?:ist (?:es )?mir|mir ist es)~\bnicht (?:möglich|erlaubt|gestattet)",
     ),
     machine=(
-        rf"\bals (?:\w+ )?{_MACHINE_DE}~\b(?:ich|mir)\b~{_NOT_DE}",
+        rf"\bals (?:\w+ )?{_MACHINE_DE}≈\b(?:ich|mir)\b≈{_NOT_DE}",
         rf"\bich bin (?:nur|lediglich|bloß) eine? (?:\w+ )?{_MACHINE_DE}",
         r"\bich (?:habe|besitze) keine (?:persönliche\w*|eigene\w*) (?:meinung|ansicht|"
         r"überzeugung)",
@@ -157,15 +155,16 @@ _GERMAN = Phrases(
 _I_NL = r"\b(?:ik (?:kan|mag|zal|ga|wil)|(?:kan|mag|zal|ga|wil) ik)\b"
 _NOT_NL = r"\b(?:niet|geen)\b"
 _HELP_NL = (
-    r"\b(?:(?:verder|mee)?helpen|assisteren|bijstaan|beantwoorden|antwoorden|verstrekken|geven|"
-    r"verlenen|bieden|delen|schrijven|opstellen|(?:inhoud|content|teksten|grappen) maken|creëren|"
-    r"genereren|produceren|voldoen|ingaan|inwilligen|bespreken|praten|spreken|doorgaan|voortzetten|"
-    r"meewerken|meedoen|deelnemen|steunen|ondersteunen|aanmoedigen|promoten|diagnoses stellen|doen|"
-    r"verwerken|vertellen hoe|uitleggen hoe|speculeren|prijsgeven|onthullen|adviseren)\b"
+    r"\b(?:(?:verder|mee)?helpen|van dienst zijn|assisteren|bijstaan|beantwoorden|antwoorden|"
+    r"verstrekken|geven|verlenen|bieden|delen|schrijven|opstellen|(?:inhoud|content|teksten|"
+    r"grappen) maken|creëren|genereren|produceren|voldoen|ingaan|inwilligen|bespreken|praten|"
+    r"spreken|doorgaan|voortzetten|meewerken|meedoen|deelnemen|steunen|ondersteunen|aanmoedigen|"
+    r"promoten|diagnoses stellen|doen|verwerken|vertellen hoe|uitleggen hoe|speculeren|prijsgeven|"
+    r"onthullen|adviseren)\b"
 )
 _MACHINE_NL = (
-    r"(?:ai(?:-(?:model|assistent|taalmodel|systeem))?|(?:ai-|groot )?taalmodel|"
-    r"kunstmatige intelligentie|(?:virtuele |digitale )?assistent|chatbot)(?![\w-])"
+    r"(?:ai(?:-(?:model|assistent|taalmodel|systeem))?|(?:ai-|groot )?taalmodel|kunstmatige "
+    r"intelligentie|(?:virtuele |digitale )?assistent|chatbot)(?![\w-])"
 )
 _RULES_NL = (
     r"mijn (?:\w+ )?(?:richtlijnen|\w*regels|principes|beleid|programmering|waarden|instructies)"
@@ -184,9 +183,10 @@ _DUTCH = Phrases(
         rf"\bik~{_NOT_NL}~{_HELP_NL} (?:kan|mag|zal|wil)\b",
         r"\b(?:ik ben|ben ik)~\bniet (?:in staat|bevoegd|gemachtigd|geprogrammeerd|bedoeld)",
         r"\bik help~\bniet\b",
+        r"\b(?:spijt me|sorry|excuses|helaas),?(?: maar)? dat kan ik niet(?=[.!,]|$)",
     ),
     machine=(
-        rf"\bals (?:een )?(?:\w+ )?{_MACHINE_NL}~\bik\b~{_NOT_NL}",
+        rf"\bals (?:een )?(?:\w+ )?{_MACHINE_NL}≈\bik\b≈{_NOT_NL}",
         rf"\bik ben (?:slechts|maar|alleen maar|gewoon) een {_MACHINE_NL}",
         r"\bik heb geen (?:persoonlijke|eigen) (?:mening|opvatting|overtuiging)",
     ),

@@ -5,11 +5,10 @@ from __future__ import annotations
 from tuneloop.refusal.phrases import Phrases
 
 _HELP_AR = (
-    r"(?:\w*مساعد\w*|\w*تقديم|\w*توفير|\w*تزويد\w*|\w*إعطا\w*|\w*إجابة|الرد على|\w*مشاركة|\w*إنشاء|"
-    r"\w*كتابة|\w*تلبية|\w*تنفيذ|فعل (?:ذلك|هذا)|القيام ب(?:ذلك|هذا)|\w*مناقشة|\w*حديث|\w*تحدث|"
-    r"\w*كشف|"
-    r"\w*دعم|\w*تشجيع|\w*ترويج|\w*تشخيص|\w*شرح|\w*إخبار\w*|\w*إبداء|\w*امتثال|\w*مواصلة|\w*متابعة|"
-    r"\w*مساهمة|\w*إفصاح)\b"
+    r"(?:\w*مساعد\w*|\w*تقديم|\w*توفير|\w*تزويد\w*|\w*إعطا\w*|\w*إجابة|الرد على|\w*مشاركة|"
+    r"\w*إنشاء|\w*كتابة|\w*تلبية|\w*تنفيذ|فعل (?:ذلك|هذا)|القيام ب(?:ذلك|هذا)|\w*مناقشة|\w*حديث|"
+    r"\w*تحدث|\w*كشف|\w*دعم|\w*تشجيع|\w*ترويج|\w*تشخيص|\w*شرح|\w*إخبار\w*|\w*إبداء|\w*امتثال|"
+    r"\w*مواصلة|\w*متابعة|\w*مساهمة|\w*إفصاح)\b"
 )
 _MACHINE_AR = r"(?:نموذج\w*|ذكاء|مساعد\w*|روبوت|برنامج)"
 _RULES_AR = r"(?:سياسات|إرشادات|مبادئ|قواعد|توجيهات|تعليمات|قيم|برمجت)ي\b"
@@ -21,15 +20,14 @@ _ARABIC = Phrases(
         "ي|أ|ن",
     ),
     cannot=(
-        rf"\b[وف]?(?:لا (?:يمكنني|أستطيع|أقدر على|يسعني|يجوز لي|يحق لي|يسمح لي|أتمكن من)|لن "
-        rf"(?:أتمكن من|أستطيع|يمكنني)|"
-        rf"لست (?:قادر\w*|مخول\w*)|غير (?:قادر\w*|مخول\w*|مصرح لي|مسموح لي)|يتعذر "
-        rf"علي)\b~{_HELP_AR}",
+        r"\b[وف]?(?:لا (?:يمكنني|أستطيع|أقدر على|يسعني|يجوز لي|يحق لي|يسمح لي|أتمكن من)|لن "
+        r"(?:أتمكن من|أستطيع|يمكنني)|لست (?:قادر\w*|مخول\w*)|غير (?:قادر\w*|مخول\w*|مصرح لي|"
+        rf"مسموح لي)|يتعذر علي)\b~{_HELP_AR}",
         rf"\bلن أ(?:ساعد\w*|شارك|كتب|قدم|جيب|نشئ|قوم~{_HELP_AR})",
     ),
     machine=(
-        rf"\b(?:بصفتي|باعتباري|كوني) {_MACHINE_AR}~\b(?:لا|ليس|لست|لن)\b",
-        rf"\bك{_MACHINE_AR}~\b(?:لا (?:يمكنني|أستطيع|يسمح لي|أملك)|ليس لدي|لست|لن أ)",
+        rf"\b(?:بصفتي|باعتباري|كوني) {_MACHINE_AR}≈\b(?:لا|ليس|لست|لن)\b",
+        rf"\bك{_MACHINE_AR}≈\b(?:لا (?:يمكنني|أستطيع|يسمح لي|أملك)|ليس لدي|لست|لن أ)",
         rf"\bأنا (?:مجرد|فقط) {_MACHINE_AR}",
         r"\bليس لدي (?:آراء|رأي|معتقدات) شخصي",
     ),
@@ -56,15 +54,13 @@ _NOT_TR = (
 )
 _HELP_TR = (
     r"\b(?:yardımcı ol|yardım e[dt]|yanıtla|cevapla|(?:cevap|yanıt|bilgi|talimat|tavsiye|ayrıntı|"
-    r"detay|"
-    r"tarif|adres\w*) ver|paylaş|sağla|oluştur|üret|yaz|(?:bunu|böyle bir şeyi?|öyle bir şeyi?) "
-    r"yap|"
-    r"yerine getir|tartış|hakkında konuş|destekle|teşvik e[dt]|buna katıl|devam e[dt]|açıkla|anlat|"
-    r"yorum yap|(?:tanı|teşhis) koy|öneride bulun|tahminde bulun)"
+    r"detay|tarif|adres\w*) ver|paylaş|sağla|oluştur|üret|yaz|(?:bunu|böyle bir şeyi?|öyle bir "
+    r"şeyi?) yap|yerine getir|tartış|hakkında konuş|destekle|teşvik e[dt]|buna katıl|devam e[dt]|"
+    r"açıkla|anlat|yorum yap|(?:tanı|teşhis) koy|öneride bulun|tahminde bulun)"
 )
 _MACHINE_TR = (
-    r"(?:yapay zek[âa](?: (?:modeli|asistanı|dil modeli))?|(?:büyük )?dil modeli|"
-    r"(?:sanal |dijital )?asistan|sohbet robotu)"
+    r"(?:yapay zek[âa](?: (?:modeli|asistanı|dil modeli))?|(?:büyük )?dil modeli|(?:sanal |"
+    r"dijital )?asistan|sohbet robotu)"
 )
 _RULES_TR = r"(?:politikaları|yönergeleri|kuralları|ilkeleri|değerleri|programlama|talimatları)m"
 
@@ -78,7 +74,7 @@ _TURKISH = Phrases(
     ),
     cannot=(rf"{_HELP_TR}{_NOT_TR}",),
     machine=(
-        rf"\b{_MACHINE_TR} olarak~(?:\byok\b|\bdeğilim\b|\w{_NOT_TR}|m[ıi]yorum\b)",
+        rf"\b{_MACHINE_TR} olarak≈(?:\byok\b|\bdeğilim\b|\w{_NOT_TR}|m[ıi]yorum\b)",
         rf"\b(?:sadece|yalnızca|yalnız) (?:bir )?{_MACHINE_TR}",
         r"\bkişisel (?:görüş|fikir|düşünce)\w* (?:yok|bulunm)",
     ),
@@ -93,7 +89,7 @@ _TURKISH = Phrases(
     ),
     rules=(
         rf"\b{_RULES_TR}[ae]~(?:aykırı|ters|uymuyor)",
-        r"\b(?:kapsamım|yeteneklerim|yetkim)ın? dışında",
+        r"\b(?:kapsamım|yeteneklerim|yetkim)(?:ın|in)? dışında",
         rf"\b{_RULES_TR}~(?:izin verm|yasakl|engell)",
     ),
     unless=(

@@ -8,9 +8,8 @@ _HELP_FR = (
     r"\b(?:aider|assister|fournir|répondre|donner|communiquer|partager|divulguer|révéler|créer|"
     r"générer|produire|rédiger|écrire|satisfaire|accéder à (?:cette|votre|ta)|discuter|aborder|"
     r"parler de|faire (?:cela|ça)|participer|encourager|promouvoir|cautionner|soutenir|traiter "
-    r"cette|"
-    r"poursuivre|continuer|expliquer comment|dire comment|poser de diagnostic|exprimer d|spéculer|"
-    r"conseiller sur|donner suite)"
+    r"cette|poursuivre|continuer|expliquer comment|dire comment|poser de diagnostic|exprimer d|"
+    r"spéculer|conseiller|donner suite)"
 )
 _MACHINE_FR = (
     r"(?:ia|intelligence artificielle|(?:grand )?modèle (?:de langage|linguistique|d'ia)|"
@@ -29,18 +28,19 @@ _FRENCH = Phrases(
         "enfrein|viole|inappropri|déplac|irresponsable|dépasse|hors de|au-delà|contre ",
     ),
     cannot=(
-        rf"\bje ne (?:vous |te |t')?(?:peux|puis|pourrai|pourrais|saurais|vais|dois|"
+        r"\bje ne (?:vous |te |t')?(?:peux|puis|pourrai|pourrais|saurais|vais|dois|"
         rf"souhaite)\b(?! que\b)~{_HELP_FR}",
         r"\bje ne (?:vous |te |t')?(?:aiderai|participerai|fournirai|répondrai|donnerai|écrirai|"
         r"produirai|créerai|générerai|rédigerai|partagerai)\b",
-        r"\bje ne suis~\bpas (?:en mesure|capable|autorisée?|habilitée?|à l'aise|conçue?|"
-        r"programmée?)\b",
+        rf"\bje ne suis~\bpas (?:en mesure|capable) d~{_HELP_FR}",
+        r"\bje ne suis~\bpas (?:autorisée?|habilitée?|à l'aise|conçue?|programmée?)\b",
+        r"\b(?:désolée?|navrée?),?(?: mais)? je ne peux pas(?=[.!,]|$)",
         rf"\bil (?:m'est|ne m'est)~(?:impossible|interdit|pas possible|pas permis) d~{_HELP_FR}",
         rf"\b(?:désolée?|navrée?|regrette) de ne (?:pas )?pouvoir~{_HELP_FR}",
         r"\bje n'ai pas (?:le droit|l'autorisation|la permission|la possibilité) de\b",
     ),
     machine=(
-        rf"\ben tant (?:qu'|que )(?:simple )?{_MACHINE_FR}~\bje n(?:e |')",
+        rf"\ben tant (?:qu'|que )(?:simple )?{_MACHINE_FR}≈\bje n(?:e |')",
         rf"\bje (?:ne suis qu'|suis (?:juste|seulement|simplement) )une? (?:simple )?{_MACHINE_FR}",
         r"\bje n'ai pas d'(?:opinions?|avis|croyances?) personnel",
     ),
@@ -53,7 +53,7 @@ _FRENCH = Phrases(
         r"ma part\b|\bpour moi\b|\bque je\b)",
     ),
     rules=(
-        rf"\b(?:à l'encontre de|contraires? à|enfreint|viole|contrevient à|contre|hors de) "
+        r"\b(?:à l'encontre de|contraires? à|enfreint|viole|contrevient à|contre|hors de) "
         rf"{_RULES_FR}",
         r"\b(?:dépasse|hors de|au-delà de) mes (?:capacités|compétences)",
         rf"\b{_RULES_FR}~(?:ne me permet|ne m'autorise|m'interdi|m'empêche)",
@@ -68,15 +68,13 @@ _HELP_ES = (
     r"\b(?:ayudar\w*|asistir\w*|apoyar\w*|proporcionar\w*|facilitar\w*|responder\w*|contestar\w*|"
     r"dar(?:te|le|les|os)?\b|ofrecer\w*|brindar\w*|compartir\w*|revelar|divulgar|crear|generar|"
     r"producir|escribir\w*|redactar|cumplir|atender|satisfacer|hacer (?:eso|esto)|hacerlo|"
-    r"participar|"
-    r"fomentar|promover|hablar (?:de|sobre)|discutir|opinar|continuar|seguir con|completar (?:esa|"
-    r"esta|"
-    r"tu|su)|procesar (?:esa|esta|tu|su)|explicar\w* cómo|decir\w* cómo|enseñar\w*|emitir|"
-    r"especular)"
+    r"participar|fomentar|promover|hablar (?:de|sobre)|discutir|opinar|continuar|seguir con|"
+    r"completar (?:esa|esta|tu|su)|procesar (?:esa|esta|tu|su)|explicar\w* cómo|decir\w* cómo|"
+    r"enseñar\w*|emitir|especular)"
 )
 _MACHINE_ES = (
-    r"(?:ia|inteligencia artificial|modelo (?:de (?:lenguaje|ia)|lingüístico)|"
-    r"asistente(?: virtual| de ia| digital)?|chatbot)\b"
+    r"(?:ia|inteligencia artificial|modelo (?:de (?:lenguaje|ia)|lingüístico)|asistente(?: "
+    r"virtual| de ia| digital)?|chatbot)\b"
 )
 _RULES_ES = (
     r"mis (?:\w+ )?(?:directrices|normas|políticas|reglas|principios|pautas|valores|instrucciones)"
@@ -92,21 +90,21 @@ _SPANISH = Phrases(
     cannot=(
         rf"\bno (?:te |le |les |os |me )?(?:puedo|podré|podría|debo|voy a)~{_HELP_ES}",
         r"\bno (?:te |le |les |os )?(?:ayudaré|participaré|proporcionaré|generaré|escribiré|"
-        r"responderé|"
-        r"daré|crearé|compartiré)\b",
+        r"responderé|daré|crearé|compartiré)\b",
         r"\bno (?:estoy|soy)~(?:en condiciones|en posición|capaz|capacitad[oa]|autorizad[oa]|"
         r"diseñad[oa]|programad[oa]) (?:de|para)\b",
         r"\bno me (?:es|está|resulta) (?:posible|permitido)\b",
         rf"\bme (?:es|resulta) imposible~{_HELP_ES}",
         rf"\b(?:lamento|siento) no poder~{_HELP_ES}",
         r"\bno tengo (?:permitido|permiso|autorización|la capacidad|la posibilidad)\b",
+        r"\b(?:siento|lamento|perdona|disculpa|disculpe),?(?: pero)? no puedo(?=[.!,]|$)",
         r"\bsoy incapaz de\b",
     ),
     machine=(
-        rf"\bcomo (?:una? )?(?:simple |gran )?{_MACHINE_ES}~\bno (?:tengo|puedo|soy|estoy|me|debo|"
+        rf"\bcomo (?:una? )?(?:simple |gran )?{_MACHINE_ES}≈\bno (?:tengo|puedo|soy|estoy|me|debo|"
         r"cuento|poseo|voy)\b",
-        rf"\b(?:(?:solo|sólo|simplemente|únicamente) soy|soy (?:solo|sólo|simplemente|únicamente)) "
-        rf"una? (?:simple )?{_MACHINE_ES}",
+        r"\b(?:(?:solo|sólo|simplemente|únicamente) soy|soy (?:solo|sólo|simplemente|"
+        rf"únicamente)) una? (?:simple )?{_MACHINE_ES}",
         r"\bno (?:tengo|poseo) (?:opiniones|creencias|opinión) personal",
     ),
     declines=(
@@ -133,21 +131,17 @@ _SPANISH = Phrases(
 _HELP_PT = (
     r"\b(?:ajudar|ajudá-\w+|auxiliar|assistir|apoiar|fornecer|responder|dar(?:-lhe)?\b|oferecer|"
     r"compartilhar|partilhar|revelar|divulgar|criar|gerar|produzir|escrever|redigir|atender|"
-    r"cumprir|"
-    r"satisfazer|realizar (?:essa|esta|este|esse)|fazer (?:isso|isto)|participar|incentivar|"
-    r"promover|"
-    r"falar (?:sobre|de)|discutir|opinar|continuar|prosseguir|emitir|especular|explicar como|"
-    r"ensinar|"
-    r"dizer como)"
+    r"cumprir|satisfazer|realizar (?:essa|esta|este|esse)|fazer (?:isso|isto)|participar|"
+    r"incentivar|promover|falar (?:sobre|de)|discutir|opinar|continuar|prosseguir|emitir|"
+    r"especular|explicar como|ensinar|dizer como)"
 )
 _MACHINE_PT = (
     r"(?:ia|inteligência artificial|modelo de (?:linguagem|ia)|assistente(?: virtual| de ia| "
-    r"digital)?|"
-    r"chatbot)\b"
+    r"digital)?|chatbot)\b"
 )
 _RULES_PT = (
-    r"(?:minhas|meus) (?:\w+ )?(?:diretrizes|políticas|regras|princípios|normas|valores|instruções|"
-    r"orientações)"
+    r"(?:minhas|meus) (?:\w+ )?(?:diretrizes|políticas|regras|princípios|normas|valores|"
+    r"instruções|orientações)"
 )
 
 _PORTUGUESE = Phrases(
@@ -158,7 +152,7 @@ _PORTUGUESE = Phrases(
         "prefir|prefer|recus|lamento|sinto|eu |apropriado|ético|preciso",
     ),
     cannot=(
-        rf"\bnão (?:te |lhe |o |a |vos )?(?:posso|poderei|poderia|consigo|devo|vou|"
+        r"\bnão (?:te |lhe |o |a |vos )?(?:posso|poderei|poderia|consigo|devo|vou|"
         rf"irei)~{_HELP_PT}",
         r"\bnão (?:estou|sou)~(?:em condições|capaz|apt[oa]|autorizad[oa]|programad[oa]|"
         r"habilitad[oa])\b",
@@ -166,12 +160,12 @@ _PORTUGUESE = Phrases(
         rf"\bme é impossível~{_HELP_PT}",
         rf"\b(?:lamento|sinto muito)(?: por)? não poder~{_HELP_PT}",
         r"\bnão tenho (?:permissão|autorização|a capacidade|condições de)\b",
+        r"\b(?:desculpe|desculpa|sinto muito|lamento),?(?: mas)? não posso(?=[.!,]|$)",
         r"\bsou incapaz de\b",
     ),
     machine=(
-        rf"\bcomo (?:uma? )?(?:simples |grande )?{_MACHINE_PT}~\bnão (?:tenho|posso|sou|estou|me|"
-        rf"devo|"
-        r"consigo|possuo|vou)\b",
+        rf"\bcomo (?:uma? )?(?:simples |grande )?{_MACHINE_PT}≈\bnão (?:tenho|posso|sou|estou|me|"
+        r"devo|consigo|possuo|vou)\b",
         rf"\bsou (?:apenas|só|somente) uma? (?:simples )?{_MACHINE_PT}",
         r"\bnão (?:tenho|possuo) (?:opiniões|opinião|crenças) pessoa",
     ),
@@ -199,21 +193,19 @@ _PORTUGUESE = Phrases(
 
 _HELP_IT = (
     r"\b(?:aiutar\w*|assister\w*|fornir\w*|risponder\w*|dar(?:e|ti|le|vi)\b|offrir\w*|"
-    r"condivider\w*|"
-    r"rivelar\w*|divulgare|creare|generare|produrre|scriver\w*|redigere|(?:soddisfare|esaudire) "
-    r"(?:quest|la (?:tua|sua|vostra)|tale)|"
-    r"accogliere|farlo\b|fare (?:questo|ciò|quello)|partecipare|promuovere|incoraggiare|sostenere|"
-    r"parlare di|discutere|continuare|proseguire|esprimere|spiegar\w* come|dir\w+ come|comunicare|"
-    r"insegnar\w*|procedere con|completare questa|supportar\w*)"
+    r"condivider\w*|rivelar\w*|divulgare|creare|generare|produrre|scriver\w*|redigere|"
+    r"(?:soddisfare|esaudire) (?:quest|la (?:tua|sua|vostra)|tale)|accogliere|farlo\b|fare "
+    r"(?:questo|ciò|quello)|partecipare|promuovere|incoraggiare|sostenere|parlare di|discutere|"
+    r"continuare|proseguire|esprimere|spiegar\w* come|dir\w+ come|comunicare|insegnar\w*|"
+    r"procedere con|completare questa|supportar\w*)"
 )
 _MACHINE_IT = (
-    r"(?:ia|intelligenza artificiale|modello (?:linguistico|di linguaggio|di ia)|"
-    r"assistente(?: virtuale| ia| digitale)?|chatbot)\b"
+    r"(?:ia|intelligenza artificiale|modello (?:linguistico|di linguaggio|di ia)|assistente(?: "
+    r"virtuale| ia| digitale)?|chatbot)\b"
 )
 _RULES_IT = (
     r"(?:le mie|i miei|alle mie|ai miei|con le mie|con i miei) (?:\w+ )?(?:linee guida|regole|"
-    r"norme|"
-    r"principi|politiche|direttive|valori|istruzioni)"
+    r"norme|principi|politiche|direttive|valori|istruzioni)"
 )
 
 _ITALIAN = Phrases(
@@ -225,19 +217,19 @@ _ITALIAN = Phrases(
     ),
     cannot=(
         rf"\bnon (?:ti |le |vi |la )?(?:posso|potrò|potrei|devo|intendo)~{_HELP_IT}",
-        r"\bnon (?:ti |le |vi )?(?:aiuterò|genererò|parteciperò|fornirò|risponderò|scriverò|creerò|"
-        r"produrrò|condividerò)\b",
+        r"\bnon (?:ti |le |vi )?(?:aiuterò|genererò|parteciperò|fornirò|risponderò|scriverò|"
+        r"creerò|produrrò|condividerò)\b",
         rf"\bnon sono (?:\w+ )?(?:in grado|capace) di (?:\w+ )?{_HELP_IT}",
         r"\bnon sono (?:\w+ )?(?:autorizzat[oa]|programmat[oa]|abilitat[oa])\b",
+        r"\b(?:dispiace|spiacente|scusa|scusi),?(?: ma)? non posso(?=[.!,]|$)",
         r"\bnon mi è (?:possibile|permesso|consentito)\b",
         rf"\bmi è impossibile~{_HELP_IT}",
         rf"\b(?:dispiace|spiacente)(?: di)? non poter~{_HELP_IT}",
         r"\bnon ho (?:il permesso|l'autorizzazione|la possibilità)\b",
     ),
     machine=(
-        rf"\b(?:in quanto|come|essendo) (?:un'|una? )?(?:semplice |grande )?{_MACHINE_IT}~\bnon "
-        rf"(?:ho|"
-        r"posso|sono|mi|devo|possiedo)\b",
+        rf"\b(?:in quanto|come|essendo) (?:un'|una? )?(?:semplice |grande )?{_MACHINE_IT}≈\bnon "
+        r"(?:ho|posso|sono|mi|devo|possiedo)\b",
         rf"\bsono (?:solo|soltanto|semplicemente) un(?:'|a? )(?:semplice )?{_MACHINE_IT}",
         r"\bnon ho (?:opinioni|convinzioni) personal",
     ),

@@ -7,20 +7,17 @@ from tuneloop.refusal.phrases import Phrases
 _HELP_PL = (
     r"\b(?:pomóc|pomagać|udziel\w+|odpowiedzieć|odpowiadać|poda(?:ć|wać)|przekaza\w+|udostępni\w+|"
     r"ujawni\w+|dostarcz\w+|zapewnić|stworzyć|tworzyć|wygenerować|generować|napisać|pisać|"
-    r"spełni\w+|"
-    r"zrealizować|wykonać (?:tego|tej|takie|twoje|pa)|(?:tego|czegoś takiego) (?:z)?robić|"
-    r"uczestniczyć|brać udział\w*|wspierać|"
-    r"promować|zachęcać|rozmawiać|dyskutować|omawiać|kontynuować|spekulować|stawiać diagnoz|"
-    r"wyrażać|"
-    r"doradz\w+|komentować|wyjaśnić, jak)"
+    r"spełni\w+|zrealizować|wykonać (?:tego|tej|takie|twoje|pa)|(?:tego|czegoś takiego) "
+    r"(?:z)?robić|uczestniczyć|brać udział\w*|wspierać|promować|zachęcać|rozmawiać|dyskutować|"
+    r"omawiać|kontynuować|spekulować|stawiać diagnoz|wyrażać|doradz\w+|komentować|wyjaśnić, jak)"
 )
 _MACHINE_PL = (
-    r"(?:ai|si|sztuczn\w+ inteligencj\w+|(?:duż\w+ )?model\w* językow\w+|"
-    r"(?:wirtualn\w+ |cyfrow\w+ )?asystent\w*(?: ai)?|chatbot\w*)\b"
+    r"(?:ai|si|sztuczn\w+ inteligencj\w+|(?:duż\w+ )?model\w* językow\w+|(?:wirtualn\w+ |"
+    r"cyfrow\w+ )?asystent\w*(?: ai)?|chatbot\w*)\b"
 )
 _RULES_PL = (
-    r"mo(?:je|imi|ich|im) (?:\w+ )?(?:zasad\w*|wytyczn\w*|polityk\w*|regulamin\w*|"
-    r"wartości\w*|instrukcj\w*)"
+    r"mo(?:je|imi|ich|im) (?:\w+ )?(?:zasad\w*|wytyczn\w*|polityk\w*|regulamin\w*|wartości\w*|"
+    r"instrukcj\w*)"
 )
 
 _POLISH = Phrases(
@@ -32,14 +29,15 @@ _POLISH = Phrases(
         "moim|moich",
     ),
     cannot=(
-        rf"\bnie (?:mogę|będę|zamierzam|jestem w stanie|potrafię|wolno mi|powin(?:ienem|"
+        r"\bnie (?:mogę|będę|zamierzam|jestem w stanie|potrafię|wolno mi|powin(?:ienem|"
         rf"nam))\b~{_HELP_PL}",
         rf"{_HELP_PL}~\bnie (?:mogę|będę|zamierzam|jestem w stanie)(?! (?:się|więcej))\b",
         r"\bnie (?:pomogę|napiszę|stworzę|wygeneruję|odpowiem na|podam|wezmę udziału|udzielę)\b",
+        r"\b(?:przykro mi|przepraszam),?(?: ale)? nie mogę(?=[.!,]|$)",
         r"\bnie (?:mam (?:prawa|uprawnień|możliwości|pozwolenia)|jestem upoważnion[ya])\b",
     ),
     machine=(
-        rf"\bjako (?:\w+ )?{_MACHINE_PL}~\bnie (?:mam|mogę|jestem|posiadam|powin\w+|wolno|będę)\b",
+        rf"\bjako (?:\w+ )?{_MACHINE_PL}≈\bnie (?:mam|mogę|jestem|posiadam|powin\w+|wolno|będę)\b",
         rf"\bjestem (?:tylko|jedynie|zaledwie) (?:\w+ )?{_MACHINE_PL}",
         r"\bnie (?:mam|posiadam) (?:osobist\w+|własn\w+) (?:opinii|poglądów|zdania)",
     ),
@@ -65,40 +63,37 @@ _POLISH = Phrases(
 
 _HELP_RU = (
     r"\b(?:помочь|помогать|предостав(?:ить|лять)|ответить|отвечать|дать|давать|сообщ(?:ить|ать)|"
-    r"рассказ(?:ать|ывать)|раскры\w+|"
-    r"(?:по)?делиться|созда(?:ть|вать)|(?:с)?генериров\w+|написать|писать|составить|выполнить "
-    r"(?:эт|ваш|дан|так|тво|прос)|удовлетворить|"
-    r"(?:этого|это|так\w*) (?:с)?делать|(?:с)?делать (?:этого|это)|участвовать|обсужд\w+|"
-    r"поддерж(?:ать|ивать)|поощр\w+|способствовать|содейств\w+|продолж\w+|ставить диагноз|"
-    r"высказ\w+|"
-    r"объясн\w+, как|оказать|консультировать|комментировать|советовать|показать|принять (?:эту|"
-    r"такую) роль|говорить о)"
+    r"рассказ(?:ать|ывать)|раскры\w+|(?:по)?делиться|созда(?:ть|вать)|(?:с)?генериров\w+|написать|"
+    r"писать|составить|выполнить (?:эт|ваш|дан|так|тво|прос)|удовлетворить|(?:этого|это|так\w*) "
+    r"(?:с)?делать|(?:с)?делать (?:этого|это)|участвовать|обсужд\w+|поддерж(?:ать|ивать)|поощр\w+|"
+    r"способствовать|содейств\w+|продолж\w+|ставить диагноз|высказ\w+|объясн\w+, как|оказать|"
+    r"консультировать|комментировать|советовать|показать|принять (?:эту|такую) роль|сказать|"
+    r"обработать (?:эт|данн|ваш)|анализировать|говорить о)"
 )
 _MACHINE_RU = (
-    r"(?:ии|ai|искусственн\w+ интеллект\w*|(?:больш\w+ )?языков\w+ модел\w+|"
-    r"(?:виртуальн\w+ |цифров\w+ )?(?:помощник\w*|ассистент\w*)|чат-?бот\w*)\b"
+    r"(?:ии|ai|искусственн\w+ интеллект\w*|(?:больш\w+ )?языков\w+ модел\w+|(?:виртуальн\w+ |"
+    r"цифров\w+ )?(?:помощник\w*|ассистент\w*)|чат-?бот\w*)\b"
 )
 _RULES_RU = (
     r"мо(?:и|им|их|ими|ей|ю|я) (?:\w+ )?(?:правил\w*|принцип\w*|политик\w*|руководств\w*|"
-    r"инструкци\w*|"
-    r"нормам?|ценност\w*|настройк\w*)"
+    r"инструкци\w*|нормам?|ценност\w*|настройк\w*)"
 )
 
 _RUSSIAN = Phrases(
     code="ru",
     hints=(
-        "могу|буду|стану|я |мне |мои|моей|моя|меня|отказ",
+        "могу|буду|стану|умею|я |мне |мои|моей|моя|меня|отказ",
         "не |отказ|отклон|неуместно|неэтично|некорректно|недопустимо|лишь|просто|только|"
         "противореч|наруш|против|вопреки|выход",
     ),
     cannot=(
-        rf"\bне (?:могу|смогу|буду|стану)\b(?! не\b)~{_HELP_RU}",
-        rf"\bя~\bне (?:в состоянии|вправе|способ[ен]\w*|долж[ен]\w*|намерен\w*|уполномочен\w*|имею "
-        rf"(?:права|возможности)|готов\w*)\b~{_HELP_RU}",
+        rf"\bне (?:могу|смогу|буду|стану|умею)\b(?! не\b)~{_HELP_RU}",
+        r"\bя~\bне (?:в состоянии|вправе|способ[ен]\w*|долж[ен]\w*|намерен\w*|уполномочен\w*|"
+        rf"имею (?:права|возможности)|готов\w*)\b~{_HELP_RU}",
         rf"{_HELP_RU}~\bне (?:могу|смогу|буду|стану)\b",
     ),
     machine=(
-        rf"\b(?:как|будучи|являясь) (?:\w+ )?{_MACHINE_RU}~\b(?:я|у меня)\b~\b(?:не|нет)\b",
+        rf"\b(?:как|будучи|являясь) (?:\w+ )?{_MACHINE_RU}≈\b(?:я|у меня)\b≈\b(?:не|нет)\b",
         rf"\bя (?:всего лишь|лишь|просто|только|всего-навсего) (?:\w+ )?{_MACHINE_RU}",
         r"\b(?:не имею|у меня нет) (?:личн\w+|собственн\w+) (?:мнени|убеждени|взгляд)",
     ),
