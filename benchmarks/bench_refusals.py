@@ -19,7 +19,7 @@ these, too, the half that was held back is reported.
 
 `nobody_refuses` is the share of texts flagged where no model refuses anything: customers' messages
 (Banking77), clinical notes (MTS-Dialog), worked sums (GSM8K); they were looked at. The last line is
-one JSON object, also written to benchmarks/results/refusals.json.
+one JSON object, also written to benchmarks/results/refusals.json where the public data is there.
 """
 
 from __future__ import annotations
@@ -90,15 +90,15 @@ class Answer:
 
 
 def main() -> int:
-    """Print a table and the JSON line, and write the result."""
+    """Print a table and the JSON line, and write the result if it is whole."""
     result: dict[str, Any] = {"languages": _languages()}
     if DATA.is_dir():
         result = {"xstest": _xstest(_answers()), **result, "nobody_refuses": _nobody_refuses()}
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(result) + "\n", encoding="utf-8")
     else:
         result["skipped"] = f"xstest and nobody_refuses: there is no public data at {DATA}"
         print(result["skipped"], file=sys.stderr)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result) + "\n", encoding="utf-8")
     _show(result)
     print(json.dumps({"refusals": result}))
     return 0
