@@ -49,7 +49,9 @@ def neutral_json(text: bytes, tokens: tuple[str, ...]) -> bytes:
 
     It is read and written anew only where it may hold one: as it is, or behind escapes.
     """
-    if _bytes_pattern(tokens).search(text) is None:
+    beginnings, pattern = _in_bytes(tokens)
+    # To look for single characters first takes a tenth of the time, and most requests have none.
+    if not any(beginning in text for beginning in beginnings) or pattern.search(text) is None:
         return text
     value = json.loads(text)
     changed = neutral_value(value, tokens)
@@ -57,10 +59,12 @@ def neutral_json(text: bytes, tokens: tuple[str, ...]) -> bytes:
 
 
 @lru_cache(maxsize=64)
-def _bytes_pattern(tokens: tuple[str, ...]) -> re.Pattern[bytes]:
-    """What may be a control token in JSON: `<` may be written as an escape, too."""
+def _in_bytes(tokens: tuple[str, ...]) -> tuple[tuple[bytes, ...], re.Pattern[bytes]]:
+    """What may be a control token in JSON, where any character may be written as an escape, and
+    with what these begin."""
     written = {json.dumps(token, ensure_ascii=False)[1:-1].encode() for token in tokens}
-    return re.compile(b"|".join([rb"\\u", rb"\\/", *map(re.escape, sorted(written))]))
+    pattern = re.compile(b"|".join([rb"\\u", rb"\\/", *map(re.escape, sorted(written))]))
+    return (b"\\", *sorted({token[:1] for token in written})), pattern
 
 
 @lru_cache(maxsize=64)
