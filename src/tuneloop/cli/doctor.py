@@ -62,7 +62,7 @@ _NEEDED_FOR = {
     "monitor": "novelty",
 }
 _TABLES = {
-    READER_GROUP: "tuneloop.datasets.readers",
+    READER_GROUP: "tuneloop.readers",
     TRACKER_GROUP: "tuneloop.training.trackers",
     SCORER_GROUP: "tuneloop.evaluation.scorers.table",
     FORM_GROUP: "tuneloop.deployment.export.forms.table",

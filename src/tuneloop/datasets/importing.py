@@ -10,9 +10,8 @@ from typing import Any, Literal
 
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.filters import Filter, first_objection
-from tuneloop.datasets.left_out import LeftOut, excerpt, leave_out
+from tuneloop.datasets.left_out import LeftOut, leave_out
 from tuneloop.datasets.personal_data import redacted_example
-from tuneloop.datasets.readers import BadRow, RawRow, read_rows
 from tuneloop.datasets.retired_terms import RetiredTerms
 from tuneloop.datasets.sources import Source
 from tuneloop.errors import DataError
@@ -20,6 +19,8 @@ from tuneloop.hashing import digest_json
 from tuneloop.modelfile import ColumnSettings
 from tuneloop.personal_data import redacted
 from tuneloop.progress import Progress
+from tuneloop.readers import BadRow, RawRow, read_rows
+from tuneloop.readers.rows import excerpt
 from tuneloop.registry import tombstones
 from tuneloop.registry.tombstones import Tombstones
 from tuneloop.task.rows import FormError, Message, recognise, recognise_case

@@ -13,9 +13,9 @@ from tuneloop.datasets import columns as file_columns
 from tuneloop.datasets.columns import Chosen
 from tuneloop.datasets.inferred_schema import infer_schema, seen_once
 from tuneloop.datasets.labels import WHOLE_ANSWER, label_counts
-from tuneloop.datasets.readers import BadRow, RawRow, read_rows
 from tuneloop.errors import DataError
 from tuneloop.modelfile import ColumnSettings
+from tuneloop.readers import BadRow, RawRow, read_rows
 from tuneloop.task.answer_form import json_object
 from tuneloop.task.rows import Draft, FormError, recognise
 

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bad_input import BAD_DATA_FILES, good_row, one_huge_row
-from tuneloop.datasets.readers import BadRow, RawRow, read_rows
 from tuneloop.errors import DataError
+from tuneloop.readers import BadRow, RawRow, read_rows
 
 LIMIT = 1_000_000
 

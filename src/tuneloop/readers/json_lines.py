@@ -6,10 +6,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from tuneloop.datasets.left_out import excerpt
-from tuneloop.datasets.readers.lines import beginning, decoded, open_lines
-from tuneloop.datasets.readers.rows import BadRow, RawRow, too_large
 from tuneloop.errors import DataError
+from tuneloop.readers.lines import beginning, decoded, open_lines
+from tuneloop.readers.rows import BadRow, RawRow, excerpt, too_large
 
 
 def read_json_lines(path: Path, max_row_bytes: int) -> Iterator[RawRow | BadRow]:

@@ -8,10 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tuneloop.datasets.left_out import excerpt
-from tuneloop.datasets.readers.lines import Line, beginning, decoded, open_lines
-from tuneloop.datasets.readers.rows import BadRow, RawRow, too_large
 from tuneloop.errors import DataError
+from tuneloop.readers.lines import Line, beginning, decoded, open_lines
+from tuneloop.readers.rows import BadRow, RawRow, excerpt, too_large
 
 _DELIMITERS = ",;\t|"
 

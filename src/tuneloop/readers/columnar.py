@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tuneloop.datasets.left_out import excerpt
-from tuneloop.datasets.readers.rows import BadRow, RawRow, too_large
 from tuneloop.errors import DataError, require
+from tuneloop.readers.rows import BadRow, RawRow, excerpt, too_large
 
 _BATCH_ROWS = 256
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tuneloop.datasets.readers.columnar import read_arrow_folder, read_parquet
-from tuneloop.datasets.readers.delimited import read_delimited
-from tuneloop.datasets.readers.json_lines import read_json_lines
-from tuneloop.datasets.readers.rows import BadRow, RawRow
 from tuneloop.errors import DataError
+from tuneloop.readers.columnar import read_arrow_folder, read_parquet
+from tuneloop.readers.delimited import read_delimited
+from tuneloop.readers.json_lines import read_json_lines
+from tuneloop.readers.rows import BadRow, RawRow
 from tuneloop.table import READER_GROUP, Table
 
 __all__ = ["READERS", "BadRow", "RawRow", "Reader", "read_rows"]

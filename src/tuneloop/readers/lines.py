@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from tuneloop.datasets.left_out import excerpt
-from tuneloop.datasets.readers.rows import BadRow
 from tuneloop.errors import DataError
+from tuneloop.readers.rows import BadRow, excerpt
 
 _CHUNK_BYTES = 1 << 20
 _HEAD_BYTES = 1024
