@@ -9,10 +9,11 @@ from tuneloop.errors import DataError
 from tuneloop.readers.columnar import read_arrow_folder, read_parquet
 from tuneloop.readers.delimited import read_delimited
 from tuneloop.readers.json_lines import read_json_lines
+from tuneloop.readers.packed import unpacked_name
 from tuneloop.readers.rows import BadRow, RawRow
 from tuneloop.table import READER_GROUP, Table
 
-__all__ = ["READERS", "BadRow", "RawRow", "Reader", "read_rows"]
+__all__ = ["READERS", "BadRow", "RawRow", "Reader", "file_of", "read_rows"]
 
 Reader = Callable[[Path, int], Iterator[RawRow | BadRow]]
 """A file and the most bytes of a row in, every row with its line out."""
@@ -35,7 +36,7 @@ READERS: Table[Reader] = Table(
 def read_rows(path: Path, *, max_row_bytes: int) -> Iterator[RawRow | BadRow]:
     """Every row of a file, or of a saved Hugging Face dataset folder; a bad one says why.
 
-    `.jsonl`, `.csv` and their kin may end in `.gz`.
+    `.jsonl`, `.csv` and their kin may be packed: `.gz`, `.zst`, `.bz2` or `.xz`.
 
     Raises:
         DataError: the file as a whole cannot be read: missing, a folder, another encoding or form.
@@ -43,8 +44,7 @@ def read_rows(path: Path, *, max_row_bytes: int) -> Iterator[RawRow | BadRow]:
     """
     if path.is_dir():
         return read_arrow_folder(path, max_row_bytes)
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    ending = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else path.suffix.lower()
+    ending = unpacked_name(path).suffix.lower()
     reader = READERS.find(ending.removeprefix("."))
     if reader is None:
         known = ", ".join(f".{name}" for name in READERS.names())
@@ -53,3 +53,8 @@ def read_rows(path: Path, *, max_row_bytes: int) -> Iterator[RawRow | BadRow]:
             remedy=f"Expected one of: {known}, or a saved Hugging Face dataset.",
         )
     return reader(path, max_row_bytes)
+
+
+def file_of(path: Path) -> Path:
+    """The file that a path names."""
+    return path

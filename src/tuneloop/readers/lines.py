@@ -1,29 +1,18 @@
-"""Lines of a binary file, in bounded memory."""
+"""Lines of a text file, in bounded memory."""
 
 from __future__ import annotations
 
-import codecs
-import gzip
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
-from tuneloop.errors import DataError
+from tuneloop.readers.encoding import opened_as_utf8
 from tuneloop.readers.rows import BadRow, excerpt
 
 _CHUNK_BYTES = 1 << 20
-_HEAD_BYTES = 1024
 _EXCERPT_BYTES = 400
-# Two byte-order marks begin alike: the longer one first.
-_OTHER_ENCODINGS = {
-    codecs.BOM_UTF32_LE: "UTF-32",
-    codecs.BOM_UTF32_BE: "UTF-32",
-    codecs.BOM_UTF16_LE: "UTF-16",
-    codecs.BOM_UTF16_BE: "UTF-16",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,28 +23,24 @@ class Line:
     content: bytes
     """Only the beginning, where the line is too large."""
     size_bytes: int
+    end: bytes = b"\n"
+    """The line end that was there."""
     too_large: bool = False
 
 
 @contextmanager
-def open_lines(path: Path, max_line_bytes: int) -> Iterator[Iterator[Line]]:
-    """The lines of a file (unpacked when it ends in `.gz`), without its byte-order mark.
+def open_lines(
+    path: Path, max_line_bytes: int, *, western: bool = False
+) -> Iterator[Iterator[Line]]:
+    """The lines of a file as UTF-8 (unpacked when its name says so), without byte-order mark.
+
+    `western` allows for Windows-1252, see `encoding`.
 
     Raises:
-        DataError: it cannot be opened or unpacked, or is not UTF-8 as a whole.
+        DataError: it cannot be opened, unpacked or decoded as a whole.
     """
-    try:
-        with _opened(path) as file:
-            _refuse_other_encodings(path, file.peek(_HEAD_BYTES)[:_HEAD_BYTES])  # type: ignore[attr-defined]
-            yield _lines(file, max_line_bytes)
-    except FileNotFoundError:
-        raise DataError(
-            f"There is no data file at {path}.", remedy="Check `data.sources` in the model file."
-        ) from None
-    except (gzip.BadGzipFile, EOFError, zlib.error) as e:
-        raise DataError(f"{path} cannot be unpacked: {e}.", remedy="Pack it again.") from e
-    except OSError as e:
-        raise DataError(f"{path} cannot be read: {e.strerror or e}.") from e
+    with opened_as_utf8(path, western=western) as file:
+        yield _lines(file, max_line_bytes)
 
 
 def decoded(line: Line) -> str | BadRow:
@@ -85,21 +70,14 @@ def beginning(line: Line) -> str:
     return excerpt(line.content[:_EXCERPT_BYTES].decode("utf-8", "replace"))
 
 
-def _opened(path: Path) -> BinaryIO:
-    if path.suffix.lower() == ".gz":
-        return cast(BinaryIO, gzip.open(path, "rb"))
-    return path.open("rb")
-
-
 def _lines(file: BinaryIO, max_line_bytes: int) -> Iterator[Line]:
     number = 0
     while content := file.readline(max_line_bytes + 2):
         number += 1
-        if number == 1:
-            content = content.removeprefix(codecs.BOM_UTF8)
         bare = content.rstrip(b"\r\n")
         if len(bare) <= max_line_bytes:
-            yield Line(number=number, content=bare, size_bytes=len(bare))
+            end = content[len(bare) :]
+            yield Line(number=number, content=bare, size_bytes=len(bare), end=end)
             continue
         size_bytes = len(bare)
         if not content.endswith(b"\n"):
@@ -116,23 +94,3 @@ def _skip_rest_of_line(file: BinaryIO) -> int:
         if chunk.endswith(b"\n"):
             break
     return skipped
-
-
-def _refuse_other_encodings(path: Path, head: bytes) -> None:
-    encoding = next((name for mark, name in _OTHER_ENCODINGS.items() if head.startswith(mark)), "")
-    if not encoding and _alternates_with_nul(head):
-        encoding = "UTF-16"
-    if encoding:
-        raise DataError(
-            f"{path} is {encoding} text; expected UTF-8.",
-            remedy=f"Convert it: iconv -f {encoding} -t UTF-8 {path.name} > utf8-{path.name}",
-        )
-
-
-def _alternates_with_nul(head: bytes) -> bool:
-    """Western text in UTF-16 has a NUL in every second byte; NUL padding has them everywhere."""
-    even, odd = head[::2], head[1::2]
-    if not odd:
-        return False
-    shares = sorted((even.count(0) / len(even), odd.count(0) / len(odd)))
-    return shares[0] < 0.1 and shares[1] > 0.6

@@ -39,7 +39,6 @@ def written(path: Path, content: str | bytes) -> Path:
     [
         ("missing", "There is no data file at"),
         ("folder", "is a folder, not a data file"),
-        ("utf-16", "is UTF-16 text; expected UTF-8"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_one_clear_message(
@@ -97,6 +96,11 @@ def test_byte_order_mark_and_windows_line_ends_are_not_content(tmp_path: Path) -
     rows = read(written(tmp_path / "windows.jsonl", b"\xef\xbb\xbf" + lines.encode()))
     assert [row.line for row in rows] == [1, 3]
     assert all(isinstance(row, RawRow) for row in rows)
+
+
+def test_utf16_with_its_mark_is_read(tmp_path: Path) -> None:
+    rows = read(BAD_DATA_FILES["utf-16"](tmp_path))
+    assert [row.line for row in rows if isinstance(row, RawRow)] == [1, 2, 3]
 
 
 def test_utf16_without_a_mark_is_recognised(tmp_path: Path) -> None:
@@ -158,7 +162,8 @@ def test_an_inch_sign_is_no_quote(tmp_path: Path) -> None:
 
 def test_csv_faults_have_their_reasons(tmp_path: Path) -> None:
     text = (
-        b"text;label\nok;a\ntoo;many;fields\nonly\nnul\0;a\nb\xe4d;a\n"
+        "text;label\nöк;a\n".encode()
+        + b"too;many;fields\nonly\nnul\0;a\nb\xe4d;a\n"
         + b"x" * 2_000
         + b";a\nok;b\n"
     )
@@ -173,7 +178,7 @@ def test_csv_faults_have_their_reasons(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("header", ["text,text", "text,", "\udce4,label"])
 def test_a_csv_header_must_name_columns(header: str, tmp_path: Path) -> None:
-    raw = header.encode("utf-8", "surrogateescape") + b"\na,b\n"
+    raw = header.encode("utf-8", "surrogateescape") + "\nä,b\n".encode()
     with pytest.raises(DataError, match="header"):
         read(written(tmp_path / "rows.csv", raw))
 
