@@ -10,6 +10,7 @@ from pathlib import Path
 from tuneloop.errors import DataError
 from tuneloop.hashing import digest_file, digest_json
 from tuneloop.nearest import nearest_path
+from tuneloop.readers import data_files
 
 _GLOB_CHARACTERS = frozenset("*?[")
 
@@ -42,12 +43,14 @@ class Source:
 def find_sources(folder: Path, patterns: Iterable[str]) -> list[Source]:
     """The files that the patterns name, each once, in order of their names.
 
+    Of a folder these are the files of its training rows, see `readers.folders`.
+
     Raises:
-        DataError: a pattern names nothing; similar names are suggested.
+        DataError: a pattern names nothing, similar names are suggested; or a folder with no rows.
     """
     by_path: dict[Path, Source] = {}
     for pattern in patterns:
-        paths = _matches(folder, pattern)
+        paths = [file for path in _matches(folder, pattern) for file in data_files(path)]
         if not paths:
             raise DataError(
                 f"There is no data file at {folder / pattern}.", remedy=_suggestion(folder, pattern)

@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tuneloop.errors import DataError
-from tuneloop.readers.columnar import read_arrow_folder, read_parquet
+from tuneloop.readers import folders
+from tuneloop.readers.columnar import read_arrow, read_parquet, read_saved_dataset
 from tuneloop.readers.delimited import read_delimited
 from tuneloop.readers.json_lines import read_json_lines
-from tuneloop.readers.packed import unpacked_name
+from tuneloop.readers.packed import PACKED_ENDINGS, unpacked_name
 from tuneloop.readers.rows import BadRow, RawRow
 from tuneloop.table import READER_GROUP, Table
 
-__all__ = ["READERS", "BadRow", "RawRow", "Reader", "file_of", "read_rows"]
+__all__ = ["READERS", "BadRow", "RawRow", "Reader", "data_files", "file_of", "read_rows"]
 
 Reader = Callable[[Path, int], Iterator[RawRow | BadRow]]
 """A file and the most bytes of a row in, every row with its line out."""
@@ -27,32 +28,54 @@ READERS: Table[Reader] = Table(
         "csv": read_delimited,
         "tsv": read_delimited,
         "parquet": read_parquet,
+        "arrow": read_arrow,
+        "feather": read_arrow,
     },
     kind=Callable,  # type: ignore[arg-type]  # as good as a class to isinstance
 )
 """By the ending of a file's name."""
+_NEVER_PACKED = (read_parquet, read_arrow)
 
 
 def read_rows(path: Path, *, max_row_bytes: int) -> Iterator[RawRow | BadRow]:
-    """Every row of a file, or of a saved Hugging Face dataset folder; a bad one says why.
+    """Every row of a file, or of the training files of a folder; a bad one says why.
 
     `.jsonl`, `.csv` and their kin may be packed: `.gz`, `.zst`, `.bz2` or `.xz`.
 
     Raises:
-        DataError: the file as a whole cannot be read: missing, a folder, another encoding or form.
+        DataError: the file as a whole cannot be read: missing, another encoding or form.
         ExtensionError: a package adds a reader of this ending, and it cannot be used.
     """
     if path.is_dir():
-        return read_arrow_folder(path, max_row_bytes)
+        if folders.is_saved_dataset(path):
+            yield from read_saved_dataset(path, max_row_bytes)
+            return
+        for file in data_files(path):
+            yield from read_rows(file, max_row_bytes=max_row_bytes)
+        return
     ending = unpacked_name(path).suffix.lower()
     reader = READERS.find(ending.removeprefix("."))
     if reader is None:
         known = ", ".join(f".{name}" for name in READERS.names())
         raise DataError(
             f"{path}: files that end in {ending or 'nothing'!r} are not known as data.",
-            remedy=f"Expected one of: {known}, or a saved Hugging Face dataset.",
+            remedy=f"Expected one of: {known}, or a folder with such files.",
         )
-    return reader(path, max_row_bytes)
+    if reader in _NEVER_PACKED and path.suffix.lower() in PACKED_ENDINGS:
+        raise DataError(
+            f"{path}: a {ending} file is packed inside, and cannot be read in {path.suffix}.",
+            remedy="Unpack it.",
+        )
+    yield from reader(path, max_row_bytes)
+
+
+def data_files(path: Path) -> list[Path]:
+    """The file itself; of a folder the files of its training rows, see `folders`.
+
+    Raises:
+        DataError: the folder holds none, or it cannot be told which they are.
+    """
+    return folders.data_files(path, READERS.__contains__) if path.is_dir() else [path]
 
 
 def file_of(path: Path) -> Path:
