@@ -9,7 +9,7 @@ from tuneloop.errors import DataError
 from tuneloop.readers import folders
 from tuneloop.readers.columnar import read_arrow, read_parquet, read_saved_dataset
 from tuneloop.readers.delimited import read_delimited
-from tuneloop.readers.json_lines import read_json_lines
+from tuneloop.readers.json_file import read_json
 from tuneloop.readers.packed import PACKED_ENDINGS, unpacked_name
 from tuneloop.readers.rows import BadRow, RawRow
 from tuneloop.table import READER_GROUP, Table
@@ -22,9 +22,9 @@ Reader = Callable[[Path, int], Iterator[RawRow | BadRow]]
 READERS: Table[Reader] = Table(
     READER_GROUP,
     {
-        "jsonl": read_json_lines,
-        "ndjson": read_json_lines,
-        "json": read_json_lines,
+        "jsonl": read_json,
+        "ndjson": read_json,
+        "json": read_json,
         "csv": read_delimited,
         "tsv": read_delimited,
         "parquet": read_parquet,

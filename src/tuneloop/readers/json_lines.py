@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from tuneloop.errors import DataError
 from tuneloop.readers.lines import beginning, decoded, open_lines
 from tuneloop.readers.rows import BadRow, RawRow, excerpt, too_large
 
@@ -24,12 +23,11 @@ def read_json_lines(path: Path, max_row_bytes: int) -> Iterator[RawRow | BadRow]
                 continue
             if not text.strip():
                 continue
-            if line.number == 1:
-                _refuse_array(path, text)
-            yield _parsed(line.number, text)
+            yield parsed(line.number, text)
 
 
-def _parsed(number: int, text: str) -> RawRow | BadRow:
+def parsed(number: int, text: str) -> RawRow | BadRow:
+    """The row of one JSON object, or what it is instead."""
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
     except ValueError as e:
@@ -57,12 +55,3 @@ def _refuse_constant(name: str) -> float:
 def _json_type(value: object) -> str:
     names = {list: "an array", str: "a text", bool: "true or false", type(None): "null"}
     return names.get(type(value), "a number")
-
-
-def _refuse_array(path: Path, first_line: str) -> None:
-    start = first_line.replace(" ", "").replace("\t", "")
-    if start == "[" or start.startswith("[{"):
-        raise DataError(
-            f"{path} holds one JSON array; expected JSON Lines, one object a line.",
-            remedy=f"Convert it: jq -c '.[]' {path.name} > {path.stem}.jsonl",
-        )

@@ -108,13 +108,6 @@ def test_utf16_without_a_mark_is_recognised(tmp_path: Path) -> None:
         read(written(tmp_path / "rows.jsonl", good_row().encode("utf-16-le")))
 
 
-@pytest.mark.parametrize("text", ["[\n", '[{"prompt": "a"}]\n', ' [ {"prompt": "a"},\n'])
-def test_a_json_array_is_told_how_to_become_lines(text: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="one JSON array") as caught:
-        read(written(tmp_path / "rows.json", text))
-    assert "jq -c" in caught.value.remedy
-
-
 def test_numbers_that_are_not_json_and_endless_nesting_are_bad_rows(tmp_path: Path) -> None:
     text = f'{{"a": NaN}}\n{"[" * 200_000}\n{{"a": {"9" * 5_000}}}\n{good_row()}\n'
     found = bad(written(tmp_path / "rows.jsonl", text))
