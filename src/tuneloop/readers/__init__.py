@@ -12,6 +12,7 @@ from tuneloop.readers.delimited import read_delimited
 from tuneloop.readers.json_file import read_json
 from tuneloop.readers.packed import PACKED_ENDINGS, unpacked_name
 from tuneloop.readers.rows import BadRow, RawRow
+from tuneloop.readers.sheets import SHEET_ENDINGS, parted, read_sheet
 from tuneloop.table import READER_GROUP, Table
 
 __all__ = ["READERS", "BadRow", "RawRow", "Reader", "data_files", "file_of", "read_rows"]
@@ -30,17 +31,19 @@ READERS: Table[Reader] = Table(
         "parquet": read_parquet,
         "arrow": read_arrow,
         "feather": read_arrow,
+        **dict.fromkeys(SHEET_ENDINGS, read_sheet),
     },
     kind=Callable,  # type: ignore[arg-type]  # as good as a class to isinstance
 )
 """By the ending of a file's name."""
-_NEVER_PACKED = (read_parquet, read_arrow)
+_NEVER_PACKED = (read_parquet, read_arrow, read_sheet)
 
 
 def read_rows(path: Path, *, max_row_bytes: int) -> Iterator[RawRow | BadRow]:
     """Every row of a file, or of the training files of a folder; a bad one says why.
 
-    `.jsonl`, `.csv` and their kin may be packed: `.gz`, `.zst`, `.bz2` or `.xz`.
+    `.jsonl`, `.csv` and their kin may be packed: `.gz`, `.zst`, `.bz2` or `.xz`. A sheet of a
+    spreadsheet may be named: `sales.xlsx#May`.
 
     Raises:
         DataError: the file as a whole cannot be read: missing, another encoding or form.
@@ -53,7 +56,7 @@ def read_rows(path: Path, *, max_row_bytes: int) -> Iterator[RawRow | BadRow]:
         for file in data_files(path):
             yield from read_rows(file, max_row_bytes=max_row_bytes)
         return
-    ending = unpacked_name(path).suffix.lower()
+    ending = unpacked_name(file_of(path)).suffix.lower()
     reader = READERS.find(ending.removeprefix("."))
     if reader is None:
         known = ", ".join(f".{name}" for name in READERS.names())
@@ -79,5 +82,5 @@ def data_files(path: Path) -> list[Path]:
 
 
 def file_of(path: Path) -> Path:
-    """The file that a path names."""
-    return path
+    """The file that a path names, without the sheet: `sales.xlsx#May` → `sales.xlsx`."""
+    return parted(path)[0]

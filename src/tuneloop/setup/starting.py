@@ -14,6 +14,7 @@ from tuneloop.errors import DataError, ModelFileError, UsageError
 from tuneloop.modelfile import ModelFile, Problem
 from tuneloop.modelfile.starter import Start, render
 from tuneloop.nearest import nearest_path
+from tuneloop.readers import file_of
 from tuneloop.setup import names
 
 _SHOWN_FIELDS = 8
@@ -60,10 +61,11 @@ def write_model_file(
             f"There is no folder {path.parent} for the model file.",
             remedy=_meant(path.parent) or f"Make it: mkdir -p {path.parent}",
         )
-    if not data.exists():
+    if not file_of(data).exists():
         raise DataError(
             f"There is no file {data}.",
-            remedy=_meant(data) or "Name a JSONL, CSV or Parquet file with examples.",
+            remedy=_meant(data)
+            or "Name a file with examples: JSON, CSV, Parquet or a spreadsheet.",
         )
     seen = inspect(data, prompt=prompt, answer=answer)
     text = render(

@@ -123,8 +123,8 @@ def test_packed_files_are_read_and_broken_ones_told(tmp_path: Path) -> None:
 
 
 def test_an_unknown_ending_names_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"'\.xlsx' are not known") as caught:
-        read(written(tmp_path / "rows.xlsx", b"PK"))
+    with pytest.raises(DataError, match=r"'\.docx' are not known") as caught:
+        read(written(tmp_path / "rows.docx", b"PK"))
     assert ".csv" in caught.value.remedy
 
 
