@@ -1,4 +1,6 @@
-"""Inputs that the product got wrong, kept outside of the project."""
+"""Small inputs that the product got wrong, which lie beside the project where it is developed."""
+
+from __future__ import annotations
 
 from pathlib import Path
 
@@ -8,7 +10,7 @@ CASES = Path(__file__).parents[2] / "shared/cases/data"
 
 
 def case(name: str) -> Path:
-    """The folder of a case; skips the test where it is absent."""
+    """The folder of a case; the test that asks for one that is absent is skipped."""
     path = CASES / name
     if not path.is_dir():
         pytest.skip(f"{path} is absent")
