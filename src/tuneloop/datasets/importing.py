@@ -20,7 +20,7 @@ from tuneloop.hashing import digest_json
 from tuneloop.modelfile import ColumnSettings
 from tuneloop.personal_data import redacted
 from tuneloop.progress import Progress
-from tuneloop.readers import BadRow, RawRow, read_rows
+from tuneloop.readers import BadRow, RawRow, read_as, read_rows
 from tuneloop.readers.rows import excerpt
 from tuneloop.registry import tombstones
 from tuneloop.registry.tombstones import Tombstones
@@ -87,6 +87,8 @@ class FileCount:
 
     source: str
     digest: str
+    read_as: str = ""
+    """How it was read, where that is not a matter of course, e.g. `Windows-1252 text`."""
     rows: int = 0
     """All but blank lines."""
     answers: int = 0
@@ -116,6 +118,7 @@ class FileCount:
             "own_system": self.own_system,
             "left_out": dict(sorted(self.left_out.items())),
             "unused": dict(sorted(self.unused.items())),
+            **({"read_as": self.read_as} if self.read_as else {}),
         }
 
 
@@ -195,7 +198,8 @@ def _import_file(
     imported: Imported,
     progress: Progress,
 ) -> None:
-    count = FileCount(source=source.name, digest=source.digest())
+    how = read_as(source.path, max_row_bytes=cleaning.max_row_bytes)
+    count = FileCount(source=source.name, digest=source.digest(), read_as=how)
     imported.files.append(count)
     for row in read_rows(source.path, max_row_bytes=cleaning.max_row_bytes):
         count.rows += 1

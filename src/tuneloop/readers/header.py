@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tuneloop.errors import DataError
@@ -106,8 +105,3 @@ def read_header(
             remedy="The first line must give every column its own name.",
         )
     return header
-
-
-def ignored_column(path: Path, header: Header) -> str:
-    """What is said of an index that is left aside, or nothing."""
-    return f"{path.name}: its first column" if header.index_columns else ""

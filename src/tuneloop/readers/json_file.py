@@ -46,6 +46,20 @@ def read_json(path: Path, max_row_bytes: int) -> Iterator[RawRow | BadRow]:
         yield from _numbered(_rows(pieces, max_row_bytes))
 
 
+def how_arranged(path: Path, max_row_bytes: int) -> str:
+    """Which array of an object a file is read from; else nothing.
+
+    Raises:
+        DataError: as `read_json` does.
+    """
+    if _is_lines(path, max_row_bytes):
+        return ""
+    with opened_as_utf8(path) as file:
+        head = file.read(max_row_bytes + 1)
+    _, keys = _arrangement(path, head, whole=len(head) <= max_row_bytes)
+    return f"the array {keys[0]!r} alone" if keys is not None and len(keys) == 1 else ""
+
+
 def _is_lines(path: Path, max_row_bytes: int) -> bool:
     """Whether every line is a value of its own: one of the first is, and they are no list's."""
     with open_lines(path, max_row_bytes) as lines:
