@@ -14,8 +14,8 @@ from tuneloop.errors import DataError
 from tuneloop.readers.encoding import opened_as_utf8
 from tuneloop.readers.json_lines import parsed, read_json_lines
 from tuneloop.readers.json_pieces import Piece, Pieces
-from tuneloop.readers.lines import Line, beginning, decoded, open_lines
-from tuneloop.readers.rows import BadRow, RawRow, too_large
+from tuneloop.readers.lines import Line, decoded, open_lines
+from tuneloop.readers.rows import EXCERPT_CHARACTERS, BadRow, RawRow, excerpt, too_large
 
 _LOOKED_AT_LINES = 100
 _ROW_KEYS = (
@@ -108,10 +108,11 @@ def _arrangement(path: Path, head: bytes, *, whole: bool) -> tuple[bool, tuple[s
                 _refuse_columns(path, value)
             return (True, None) if key is None else (False, (key,))
     first = Pieces(io.BytesIO(head), len(head), bare=True).next()
-    if first is not None and not first.why and _parses(first.content):
+    if first is not None and first.value is not None:
         return True, None
     inner = Pieces(io.BytesIO(head), len(head), keys=_ROW_KEYS).next()
-    return (False, _ROW_KEYS) if inner and inner.content[:1] == b"{" else (True, None)
+    opened = inner is not None and (inner.value is not None or inner.text.startswith("{"))
+    return (False, _ROW_KEYS) if opened else (True, None)
 
 
 def _key_of_rows(value: Mapping[str, Any]) -> str | None:
@@ -152,14 +153,17 @@ def _refuse_columns(path: Path, value: Mapping[str, Any]) -> None:
 
 def _rows(pieces: Pieces, max_row_bytes: int) -> Iterator[RawRow | BadRow]:
     while (piece := pieces.next()) is not None:
+        if piece.value is not None:
+            yield RawRow(line=piece.line, value=piece.value)
+            continue
         row = _bad(piece) if piece.why else _row(piece)
         if isinstance(row, BadRow) and row.reason == "bad_json":
             offset = _next_start(piece)
             if offset is not None:
                 pieces.go_back(piece, offset)
             elif piece.too_large:
-                size_bytes = len(piece.content) + pieces.pass_over()
-                row = too_large(piece.line, size_bytes, max_row_bytes, _beginning(piece))
+                size = len(piece.text) + pieces.pass_over()
+                row = too_large(piece.line, size, max_row_bytes, _beginning(piece))
         yield row
     if pieces.array_ended and pieces.is_whole_file and pieces.rest():
         detail = "not valid JSON: something follows the end of the array; it is not read"
@@ -170,7 +174,8 @@ def _rows(pieces: Pieces, max_row_bytes: int) -> Iterator[RawRow | BadRow]:
 
 
 def _row(piece: Piece) -> RawRow | BadRow:
-    text = decoded(_line(piece))
+    content = piece.text.encode("utf-8", "surrogateescape")
+    text = decoded(Line(number=piece.line, content=content, size_bytes=len(content)))
     return text if isinstance(text, BadRow) else parsed(piece.line, text)
 
 
@@ -179,22 +184,26 @@ def _bad(piece: Piece) -> BadRow:
     return BadRow(line=piece.line, reason="bad_json", detail=detail, excerpt=_beginning(piece))
 
 
+def _beginning(piece: Piece) -> str:
+    shown = piece.text[: 2 * EXCERPT_CHARACTERS].encode("utf-8", "surrogateescape")
+    return excerpt(shown.decode("utf-8", "replace"))
+
+
 def _next_start(piece: Piece) -> int | None:
     """Where the next value begins in one that is broken and may have swallowed it.
 
     That is a line that begins as the first does; or where rows share lines, an object whose first
     key is that of the first.
     """
-    content = piece.content
     if piece.margin is not None:
-        alike = re.compile(rb"\n" + re.escape(piece.margin) + rb"(?=\{)").search(content)
+        alike = re.compile(r"\n" + re.escape(piece.margin) + r"(?=\{)").search(piece.text)
         if alike is not None:
             return alike.end()
-    key = re.match(rb'\{\s*("[^"\\]*")\s*:', content)
+    key = re.match(r'\{\s*("[^"\\]*")\s*:', piece.text)
     if key is None:
         return None
-    again = re.compile(rb"\}\s*,?\s*(\{\s*" + re.escape(key.group(1)) + rb"\s*:)")
-    following = again.search(content, key.end())
+    again = re.compile(r"\}\s*,?\s*(\{\s*" + re.escape(key.group(1)) + r"\s*:)")
+    following = again.search(piece.text, key.end())
     return following.start(1) if following else None
 
 
@@ -206,11 +215,3 @@ def _numbered(rows: Iterator[RawRow | BadRow]) -> Iterator[RawRow | BadRow]:
         return
     for number, row in enumerate(chain(first, rows), start=1):
         yield type(row)(**{**vars(row), "line": number})
-
-
-def _line(piece: Piece) -> Line:
-    return Line(number=piece.line, content=piece.content, size_bytes=len(piece.content))
-
-
-def _beginning(piece: Piece) -> str:
-    return beginning(_line(piece))

@@ -10,6 +10,14 @@ from tuneloop.readers.lines import beginning, decoded, open_lines
 from tuneloop.readers.rows import BadRow, RawRow, excerpt, too_large
 
 
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+"""Of JSON as the standard has it: without NaN and Infinity."""
+
+
 def read_json_lines(path: Path, max_row_bytes: int) -> Iterator[RawRow | BadRow]:
     """Every line that is not blank."""
     with open_lines(path, max_row_bytes) as lines:
@@ -29,7 +37,7 @@ def read_json_lines(path: Path, max_row_bytes: int) -> Iterator[RawRow | BadRow]
 def parsed(number: int, text: str) -> RawRow | BadRow:
     """The row of one JSON object, or what it is instead."""
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = DECODER.decode(text)
     except ValueError as e:
         return BadRow(
             line=number, reason="bad_json", detail=f"not valid JSON: {e}", excerpt=excerpt(text)
@@ -46,10 +54,6 @@ def parsed(number: int, text: str) -> RawRow | BadRow:
             excerpt=excerpt(text),
         )
     return RawRow(line=number, value=value)
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _json_type(value: object) -> str:
