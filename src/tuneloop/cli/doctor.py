@@ -42,7 +42,7 @@ _MIN_FREE_BYTES = 5_000_000_000
 _EXTRAS = {
     "gateway": ("granian", "pyreqwest"),
     "traffic": ("deltalake", "polars"),
-    "data": ("datasketch", "rapidfuzz", "pyarrow"),
+    "data": ("datasketch", "rapidfuzz", "pyarrow", "python_calamine"),
     "train": ("torch", "transformers", "trl", "peft"),
     "export": ("gguf", "libgguf"),
     "serve": ("xllamacpp",),
@@ -62,7 +62,7 @@ _NEEDED_FOR = {
     "monitor": "novelty",
 }
 _TABLES = {
-    READER_GROUP: "tuneloop.datasets.readers",
+    READER_GROUP: "tuneloop.readers",
     TRACKER_GROUP: "tuneloop.training.trackers",
     SCORER_GROUP: "tuneloop.evaluation.scorers.table",
     FORM_GROUP: "tuneloop.deployment.export.forms.table",

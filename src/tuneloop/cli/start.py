@@ -22,7 +22,9 @@ from tuneloop.cli.terminal import (
 
 
 def init(
-    data: Annotated[Path, typer.Argument(help="A JSONL, CSV or Parquet file with examples.")],
+    data: Annotated[
+        Path, typer.Argument(help="A file with examples: JSON, CSV, Parquet, a sheet.")
+    ],
     base: Annotated[
         str, typer.Option(help="Hugging Face id, local folder, .gguf file or package:MODULE.")
     ] = "HuggingFaceTB/SmolLM2-135M-Instruct",

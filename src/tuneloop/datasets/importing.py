@@ -11,9 +11,8 @@ from typing import Any, Literal
 from tuneloop.conversation import Message
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.filters import Filter, first_objection
-from tuneloop.datasets.left_out import LeftOut, excerpt, leave_out
+from tuneloop.datasets.left_out import LeftOut, leave_out
 from tuneloop.datasets.personal_data import redacted_example
-from tuneloop.datasets.readers import BadRow, RawRow, read_rows
 from tuneloop.datasets.retired_terms import RetiredTerms
 from tuneloop.datasets.sources import Source
 from tuneloop.errors import DataError
@@ -21,6 +20,8 @@ from tuneloop.hashing import digest_json
 from tuneloop.modelfile import ColumnSettings
 from tuneloop.personal_data import redacted
 from tuneloop.progress import Progress
+from tuneloop.readers import BadRow, RawRow, read_as, read_rows
+from tuneloop.readers.rows import excerpt
 from tuneloop.registry import tombstones
 from tuneloop.registry.tombstones import Tombstones
 from tuneloop.task.rows import FormError, Turns, recognise, recognise_case
@@ -86,6 +87,8 @@ class FileCount:
 
     source: str
     digest: str
+    read_as: str = ""
+    """How it was read, where that is not a matter of course, e.g. `Windows-1252 text`."""
     rows: int = 0
     """All but blank lines."""
     answers: int = 0
@@ -115,6 +118,7 @@ class FileCount:
             "own_system": self.own_system,
             "left_out": dict(sorted(self.left_out.items())),
             "unused": dict(sorted(self.unused.items())),
+            **({"read_as": self.read_as} if self.read_as else {}),
         }
 
 
@@ -194,7 +198,8 @@ def _import_file(
     imported: Imported,
     progress: Progress,
 ) -> None:
-    count = FileCount(source=source.name, digest=source.digest())
+    how = read_as(source.path, max_row_bytes=cleaning.max_row_bytes)
+    count = FileCount(source=source.name, digest=source.digest(), read_as=how)
     imported.files.append(count)
     for row in read_rows(source.path, max_row_bytes=cleaning.max_row_bytes):
         count.rows += 1

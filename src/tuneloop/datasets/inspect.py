@@ -13,14 +13,14 @@ from tuneloop.datasets import columns as file_columns
 from tuneloop.datasets.columns import Chosen
 from tuneloop.datasets.inferred_schema import infer_schema, seen_once
 from tuneloop.datasets.labels import WHOLE_ANSWER, label_counts
-from tuneloop.datasets.readers import BadRow, RawRow, read_rows
 from tuneloop.errors import DataError
 from tuneloop.modelfile import ColumnSettings
+from tuneloop.readers import BadRow, RawRow, read_rows
 from tuneloop.task.answer_form import json_object
 from tuneloop.task.rows import Draft, FormError, recognise
 
 LOOKED_AT_ROWS = 20_000
-_MAX_ROW_BYTES = 4_000_000
+MAX_ROW_BYTES = 4_000_000
 _JSON_SHARE = 0.9
 _MOST_LINES = 5
 _OUT_OF_SCOPE_WORDS = ("out_of_scope", "out-of-scope", "oos", "none_of_these", "handoff", "other")
@@ -142,7 +142,7 @@ def inspect(path: Path, *, prompt: str | None = None, answer: str | None = None)
 
 def _read(path: Path) -> _Read:
     read = _Read()
-    for row in islice(read_rows(path, max_row_bytes=_MAX_ROW_BYTES), LOOKED_AT_ROWS + 1):
+    for row in islice(read_rows(path, max_row_bytes=MAX_ROW_BYTES), LOOKED_AT_ROWS + 1):
         if read.count == LOOKED_AT_ROWS:
             read.whole_file = False
             break

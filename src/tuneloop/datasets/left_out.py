@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuneloop.datasets.example import Example
-
-EXCERPT_CHARACTERS = 200
+from tuneloop.readers.rows import excerpt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +52,3 @@ def leave_out(
         example=example,
         related=related,
     )
-
-
-def excerpt(text: str) -> str:
-    """The beginning of a text, printable and safe to store: no control character, no NUL."""
-    shown = "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text[:EXCERPT_CHARACTERS].strip()
-    )
-    return shown + ("…" if len(text) > EXCERPT_CHARACTERS else "")

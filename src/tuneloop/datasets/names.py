@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tuneloop.datasets.readers import BadRow, read_rows
 from tuneloop.datasets.sources import Source, find_sources
 from tuneloop.errors import DataError, TuneloopError
 from tuneloop.modelfile import AbstainSettings, DataSettings, KeyPath, Problem, TaskSettings
 from tuneloop.nearest import did_you_mean
+from tuneloop.readers import BadRow, read_rows
 from tuneloop.task.answer_form import json_object
 from tuneloop.task.rows import FormError, recognise
 

@@ -194,11 +194,13 @@ def _remarks(
 def _file_remarks(file: FileCount) -> Iterator[tuple[str, str]]:
     if file.rows == 0:
         yield "empty_file", f"{file.source} has no rows."
+    if file.read_as:
+        yield "read_as", f"{file.source} was read as: {file.read_as}."
     if broken := file.left_out["not_utf8"]:
         yield (
             "not_utf8",
-            f"{file.source} looks saved as Windows-1252 or Latin-1: {broken} rows are not UTF-8. "
-            f"Convert it: iconv -f WINDOWS-1252 -t UTF-8 {file.source}",
+            f"{broken} rows of {file.source} are not UTF-8, and the file is plainly in no encoding "
+            f"that is known here. Save it as UTF-8, or convert it: iconv -f ENCODING -t UTF-8",
         )
     if file.own_system:
         yield (

@@ -10,6 +10,7 @@ from pathlib import Path
 from tuneloop.errors import DataError
 from tuneloop.hashing import digest_file, digest_json
 from tuneloop.nearest import nearest_path
+from tuneloop.readers import data_files, file_of
 
 _GLOB_CHARACTERS = frozenset("*?[")
 
@@ -30,7 +31,7 @@ class Source:
         """
         try:
             if not self.path.is_dir():
-                return digest_file(self.path)
+                return digest_file(file_of(self.path))
             files = sorted(path for path in self.path.rglob("*") if path.is_file())
             return digest_json(
                 {path.relative_to(self.path).as_posix(): digest_file(path) for path in files}
@@ -42,12 +43,14 @@ class Source:
 def find_sources(folder: Path, patterns: Iterable[str]) -> list[Source]:
     """The files that the patterns name, each once, in order of their names.
 
+    Of a folder these are the files of its training rows, see `readers.folders`.
+
     Raises:
-        DataError: a pattern names nothing; similar names are suggested.
+        DataError: a pattern names nothing, similar names are suggested; or a folder with no rows.
     """
     by_path: dict[Path, Source] = {}
     for pattern in patterns:
-        paths = _matches(folder, pattern)
+        paths = [file for path in _matches(folder, pattern) for file in data_files(path)]
         if not paths:
             raise DataError(
                 f"There is no data file at {folder / pattern}.", remedy=_suggestion(folder, pattern)
@@ -59,7 +62,7 @@ def find_sources(folder: Path, patterns: Iterable[str]) -> list[Source]:
 def _matches(folder: Path, pattern: str) -> list[Path]:
     if not _GLOB_CHARACTERS & set(pattern):
         path = folder / pattern
-        return [path] if path.exists() else []
+        return [path] if file_of(path).exists() else []
     root = Path(pattern).anchor
     try:
         if root:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from tuneloop.conversation.control_tokens import neutral, neutral_value
-from tuneloop.errors import EvaluationError
+from tuneloop.errors import DataError, EvaluationError
 from tuneloop.hashing import digest_json
 from tuneloop.modelfile import ColumnSettings, TaskSettings
 from tuneloop.nearest import nearest_path
+from tuneloop.readers import BadRow, file_of, read_rows
 from tuneloop.storage.messages import last_user_text
 from tuneloop.task.label import is_abstention, label_field, label_of
 from tuneloop.task.rows import FormError, recognise_case
@@ -24,6 +24,8 @@ Tools = tuple[Mapping[str, Any], ...]
 _PROVENANCE = ("origin", "kind", "review", "reviewer")
 """Tags that an approved correction gets: where the row came from, not what it asks."""
 _CORRECTION = ("origin", "correction")
+_MAX_ROW_BYTES = 64_000_000
+"""A case is written by hand: more than this is no row, but a file that is damaged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +119,7 @@ def load_suite(
     columns: ColumnSettings | None = None,
     control_tokens: Sequence[str] = (),
 ) -> Suite:
-    """Read a suite from a JSON Lines file.
+    """Read a suite from a file of any kind that a data source may be (see `readers`).
 
     A row has any form that a data source may have (see `task.rows`), and may lack the answer: then
     it has no reference. `id` and `tags` are optional; other columns say nothing about a case. The
@@ -207,34 +209,22 @@ def _digest(name: str, kind: str, cases: tuple[Case, ...]) -> str:
     )
 
 
-def _rows(path: Path) -> Iterable[tuple[dict[str, Any], str]]:
+def _rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
     """Rows with the place where each stands, e.g. `golden.jsonl, line 3`."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as e:
+    if not file_of(path).exists():
         near = nearest_path(path)
         raise EvaluationError(
             f"The suite file {path} does not exist.",
             remedy=f"Did you mean {near}?" if near else "Check `evaluation.suites`.",
-        ) from e
-    except UnicodeDecodeError as e:
-        raise EvaluationError(
-            f"The suite file {path} is not UTF-8 text (byte {e.start}).",
-            remedy="Save it as UTF-8 JSON Lines: one JSON object a line.",
-        ) from e
-    except OSError as e:
-        raise EvaluationError(f"The suite file {path} cannot be read: {e.strerror}.") from e
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        where = f"{path.name}, line {number}"
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as e:
-            raise EvaluationError(f"{where}: not valid JSON ({e}).") from e
-        if not isinstance(row, dict):
-            raise EvaluationError(f"{where}: expected a JSON object, got {type(row).__name__}.")
-        yield row, where
+        )
+    try:
+        for row in read_rows(path, max_row_bytes=_MAX_ROW_BYTES):
+            where = f"{path.name}, line {row.line}"
+            if isinstance(row, BadRow):
+                raise EvaluationError(f"{where}: {row.detail}.")
+            yield row.value, where
+    except DataError as e:
+        raise EvaluationError(f"The suite cannot be read: {e.message}", remedy=e.remedy) from e
 
 
 def _case(

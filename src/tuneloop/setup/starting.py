@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tuneloop import modelfile
-from tuneloop.datasets.inspect import Inspection, inspect
+from tuneloop.datasets.inspect import MAX_ROW_BYTES, Inspection, inspect
 from tuneloop.errors import DataError, ModelFileError, UsageError
 from tuneloop.modelfile import ModelFile, Problem
 from tuneloop.modelfile.starter import Start, render
 from tuneloop.nearest import nearest_path
+from tuneloop.readers import file_of, read_as
 from tuneloop.setup import names
 
 _SHOWN_FIELDS = 8
@@ -60,10 +61,11 @@ def write_model_file(
             f"There is no folder {path.parent} for the model file.",
             remedy=_meant(path.parent) or f"Make it: mkdir -p {path.parent}",
         )
-    if not data.exists():
+    if not file_of(data).exists():
         raise DataError(
             f"There is no file {data}.",
-            remedy=_meant(data) or "Name a JSONL, CSV or Parquet file with examples.",
+            remedy=_meant(data)
+            or "Name a file with examples: JSON, CSV, Parquet or a spreadsheet.",
         )
     seen = inspect(data, prompt=prompt, answer=answer)
     text = render(
@@ -119,6 +121,9 @@ def found_out(started: Started) -> Iterator[tuple[str, str]]:
         f"{seen.rows:,}{more}, {seen.usable:,} usable"
         + (f"; left out: {left_out}" if left_out else ""),
     )
+    how = read_as(started.data, max_row_bytes=MAX_ROW_BYTES)
+    if how:
+        yield "read as", how
     yield "form", seen.forms[0] + (f"; guessed: {seen.guessed}" if seen.guessed else "")
     yield "example", " → ".join(map(_shortened, seen.example))
     yield "answers", _answers(seen)

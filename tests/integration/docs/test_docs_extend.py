@@ -16,7 +16,6 @@ from installed_package import install
 from monitoring_data import interaction, measure
 from tiny_desk import ROOT
 from tuneloop.cli import main as cli
-from tuneloop.datasets.readers import BadRow, RawRow, read_rows
 from tuneloop.deployment.export.forms.form import Making
 from tuneloop.deployment.export.forms.table import form_of
 from tuneloop.evaluation.metrics import metrics_for
@@ -24,6 +23,7 @@ from tuneloop.evaluation.suites import Case
 from tuneloop.modelfile import TaskSettings
 from tuneloop.monitoring.monitors import table as monitors
 from tuneloop.progress import Silent
+from tuneloop.readers import BadRow, RawRow, read_rows
 from tuneloop.table import GROUPS
 from tuneloop.training import trackers
 

@@ -427,6 +427,19 @@ def test_csv_rows_know_their_lines(workspace: Workspace, tmp_path: Path) -> None
     assert version.report["rows_kept"] == 30
 
 
+def test_a_file_that_could_be_read_in_another_way_says_how(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    content = [";prompt;completion", *(f"{n};{r['prompt']} für; ja" for n, r in enumerate(rows(8)))]
+    (tmp_path / "rows.csv").write_bytes("\r\n".join(content).encode("cp1252"))
+    version = versions.prepare(workspace, model_file(tmp_path, "rows.csv"))
+    how = "Windows-1252 text, without its first column, which numbers the rows"
+    assert version.report["sources"][0]["read_as"] == how
+    said = [advice["message"] for advice in version.report["advice"]]
+    assert f"rows.csv was read as: {how}." in said
+    assert all("für" in question for question in sides(workspace, version))
+
+
 def test_parquet_is_read(workspace: Workspace, tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq

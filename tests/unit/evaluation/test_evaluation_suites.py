@@ -1,3 +1,4 @@
+import gzip
 import json
 from pathlib import Path
 
@@ -94,6 +95,20 @@ def test_the_identity_of_a_suite_is_that_of_earlier_versions(
     assert plain.digest == ("2666c8aca8340b78c0b27343465af30badbb7deaafe11c9b7759e0fbc49eb3b3")
 
 
+def test_a_suite_may_be_any_file_that_a_source_may_be(tmp_path: Path, task: TaskSettings) -> None:
+    rows = [{"id": "1", "prompt": "hi, you", "completion": ANSWER}, {"id": "2", "prompt": "ho"}]
+    lines = write(tmp_path / "suite.jsonl", *rows)
+    table = tmp_path / "suite.csv"
+    table.write_text(f"id;prompt;completion\n1;hi, you;{ANSWER}\n2;ho;\n")
+    packed = tmp_path / "suite.jsonl.gz"
+    packed.write_bytes(gzip.compress(lines.read_bytes()))
+    assert load(table, task) == load(packed, task) == load(lines, task)
+    assert load(table, task).cases[1].expected is None
+    table.write_text('prompt,completion\nhi,"so\nho,so\n')
+    with pytest.raises(EvaluationError, match=r"suite\.csv, line 2: not valid CSV"):
+        load(table, task)
+
+
 USER, ANSWER = {"role": "user", "content": "hi"}, '{"intent": "refund"}'
 ANSWERED = [USER, {"role": "assistant", "content": ANSWER}]
 OTHER = [USER, {"role": "assistant", "content": "no"}]
@@ -153,9 +168,9 @@ def test_any_change_of_a_case_is_another_suite(tmp_path: Path, task: TaskSetting
     ("content", "message"),
     [
         (b"", "has no cases"),
-        (b"\xff\xfe", "not UTF-8"),
+        (b'{"prompt": "\xff"}', "line 1: byte 13 of the line is 0xff, which is not UTF-8"),
         (b"{\n", "line 1: not valid JSON"),
-        (b'{"prompt": "a"}\n\n[1]\n', "line 3: expected a JSON object, got list"),
+        (b'{"prompt": "a"}\n\n[1]\n', "line 3: expected a JSON object, found an array"),
         (b'{"txt": "a"}', "line 1: no prompt among the columns 'txt'; expected messages, or"),
         (b'{"messages": []}', "line 1: messages is empty"),
         (b'{"messages": [{"role": "robot", "content": "x"}]}', "has the role 'robot'; expected"),

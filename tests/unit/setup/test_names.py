@@ -138,13 +138,13 @@ def test_a_gate_on_a_field_needs_a_schema(folder: Path, gate: str) -> None:
     ("suite", "says"),
     [
         ({"file": "goldn.jsonl"}, "Did you mean {folder}/golden.jsonl?"),
-        ({"file": "golden.csv"}, "golden.csv, line 1: not valid JSON"),
+        ({"file": "golden.csv"}, "golden.csv, line 2: expected 2 fields as in the header"),
         ({"file": "plain.jsonl"}, "is not a JSON object"),
         ({"file": "golden.jsonl", "name": "held-out"}, "taken by the dataset's own held-out rows"),
     ],
 )
 def test_a_suite_that_cannot_be_asked(folder: Path, suite: dict[str, str], says: str) -> None:
-    (folder / "golden.csv").write_text("prompt,completion\nhow,so\n")
+    (folder / "golden.csv").write_text("prompt,completion\nhow,so,much\n")
     (folder / "plain.jsonl").write_text('{"prompt": "how", "completion": "so"}\n')
     suites = [{"name": "golden", "file": "golden.jsonl"}, {"name": "more", **suite}]
     found = the_one(folder, evaluation={"suites": suites})

@@ -131,7 +131,8 @@ class DataSettings(Section):
     """Stage 1: which rows become a dataset version."""
 
     sources: tuple[str, ...] = Field(
-        description="Files or patterns, relative to the model file: JSONL, CSV or Parquet."
+        description="Files, folders or patterns, relative to the model file: JSON, CSV, TSV, "
+        "Parquet, Arrow or spreadsheets (a sheet: sales.xlsx#May)."
     )
     columns: ColumnSettings | None = Field(
         None,

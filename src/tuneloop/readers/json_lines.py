@@ -6,10 +6,16 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from tuneloop.datasets.left_out import excerpt
-from tuneloop.datasets.readers.lines import beginning, decoded, open_lines
-from tuneloop.datasets.readers.rows import BadRow, RawRow, too_large
-from tuneloop.errors import DataError
+from tuneloop.readers.lines import beginning, decoded, open_lines
+from tuneloop.readers.rows import BadRow, RawRow, excerpt, too_large
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+"""Of JSON as the standard has it: without NaN and Infinity."""
 
 
 def read_json_lines(path: Path, max_row_bytes: int) -> Iterator[RawRow | BadRow]:
@@ -25,14 +31,13 @@ def read_json_lines(path: Path, max_row_bytes: int) -> Iterator[RawRow | BadRow]
                 continue
             if not text.strip():
                 continue
-            if line.number == 1:
-                _refuse_array(path, text)
-            yield _parsed(line.number, text)
+            yield parsed(line.number, text)
 
 
-def _parsed(number: int, text: str) -> RawRow | BadRow:
+def parsed(number: int, text: str) -> RawRow | BadRow:
+    """The row of one JSON object, or what it is instead."""
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = DECODER.decode(text)
     except ValueError as e:
         return BadRow(
             line=number, reason="bad_json", detail=f"not valid JSON: {e}", excerpt=excerpt(text)
@@ -51,19 +56,6 @@ def _parsed(number: int, text: str) -> RawRow | BadRow:
     return RawRow(line=number, value=value)
 
 
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
-
-
 def _json_type(value: object) -> str:
     names = {list: "an array", str: "a text", bool: "true or false", type(None): "null"}
     return names.get(type(value), "a number")
-
-
-def _refuse_array(path: Path, first_line: str) -> None:
-    start = first_line.replace(" ", "").replace("\t", "")
-    if start == "[" or start.startswith("[{"):
-        raise DataError(
-            f"{path} holds one JSON array; expected JSON Lines, one object a line.",
-            remedy=f"Convert it: jq -c '.[]' {path.name} > {path.stem}.jsonl",
-        )

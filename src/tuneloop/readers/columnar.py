@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tuneloop.datasets.left_out import excerpt
-from tuneloop.datasets.readers.rows import BadRow, RawRow, too_large
 from tuneloop.errors import DataError, require
+from tuneloop.readers.class_labels import labelled_columns, named
+from tuneloop.readers.plain import UnfitError, plain_column
+from tuneloop.readers.rows import BadRow, RawRow, excerpt, too_large
 
 _BATCH_ROWS = 256
+_EXCERPT_CHARACTERS = 400
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__")
+"""A column that pandas wrote for an index without a name."""
+_UNREADABLE = (ValueError, KeyError, OverflowError)
+"""Not UTF-8, a map with a key twice, a date that no calendar has."""
 
 
 def read_parquet(path: Path, max_row_bytes: int) -> Iterator[RawRow | BadRow]:
@@ -22,7 +30,21 @@ def read_parquet(path: Path, max_row_bytes: int) -> Iterator[RawRow | BadRow]:
         yield from _rows(file.iter_batches(batch_size=_BATCH_ROWS), max_row_bytes)
 
 
-def read_arrow_folder(folder: Path, max_row_bytes: int) -> Iterator[RawRow | BadRow]:
+def read_arrow(path: Path, max_row_bytes: int) -> Iterator[RawRow | BadRow]:
+    """Every row of an Arrow or Feather file; `line` is the row number."""
+    pyarrow = require("pyarrow", extra="data")
+    with _reading(path, "Arrow"), path.open("rb") as raw:
+        try:
+            file = pyarrow.ipc.open_file(raw)
+        except pyarrow.ArrowInvalid:  # what `datasets` writes is a stream and no file
+            raw.seek(0)
+            yield from _rows(pyarrow.ipc.open_stream(raw), max_row_bytes)
+        else:
+            batches = (file.get_batch(n) for n in range(file.num_record_batches))
+            yield from _rows(batches, max_row_bytes)
+
+
+def read_saved_dataset(folder: Path, max_row_bytes: int) -> Iterator[RawRow | BadRow]:
     """Every row of a dataset saved by `Dataset.save_to_disk`; of a `DatasetDict`, its `train`.
 
     Raises:
@@ -45,28 +67,55 @@ def _stream_batches(ipc: Any, folder: Path, files: list[dict[str, str]]) -> Iter
 def _rows(batches: Iterable[Any], max_row_bytes: int) -> Iterator[RawRow | BadRow]:
     number = 0
     for batch in batches:
+        labels = labelled_columns(batch.schema.metadata)
         for start in range(0, batch.num_rows, _BATCH_ROWS):
             for value in _values(batch.slice(start, _BATCH_ROWS)):
                 number += 1
-                size_bytes = _text_bytes(value)
-                if value is None:
-                    yield BadRow(line=number, reason="not_utf8", detail="a text is not UTF-8")
-                elif size_bytes > max_row_bytes:
-                    yield too_large(number, size_bytes, max_row_bytes, excerpt(str(value)[:400]))
-                else:
-                    yield RawRow(line=number, value=value)
+                yield _row(number, value, labels, max_row_bytes)
 
 
-def _values(batch: Any) -> Iterator[dict[str, Any] | None]:
-    """Rows as dictionaries; None for one whose text cannot be decoded."""
+def _row(
+    number: int, value: dict[str, Any] | BadRow, labels: Mapping[str, Any], max_row_bytes: int
+) -> RawRow | BadRow:
+    if isinstance(value, BadRow):
+        return replace(value, line=number)
+    size_bytes = _text_bytes(value)
+    if size_bytes > max_row_bytes:
+        return too_large(number, size_bytes, max_row_bytes, _beginning(value))
     try:
-        yield from batch.to_pylist()
-    except UnicodeDecodeError:
+        return RawRow(line=number, value=_as_json(value, labels))
+    except UnfitError as e:
+        return BadRow(line=number, reason=e.reason, detail=e.detail, excerpt=_beginning(value))
+
+
+def _beginning(value: dict[str, Any]) -> str:
+    return excerpt(str(value)[:_EXCERPT_CHARACTERS])
+
+
+def _as_json(value: dict[str, Any], labels: Mapping[str, Any]) -> dict[str, Any]:
+    row = {
+        name: plain_column(item, name)
+        for name, item in value.items()
+        if _PANDAS_INDEX.fullmatch(name) is None
+    }
+    for name, feature in labels.items():
+        if name in row:
+            row[name] = named(row[name], feature, name)
+    return row
+
+
+def _values(batch: Any) -> Iterator[dict[str, Any] | BadRow]:
+    """Rows as dictionaries; what is wrong with one whose values Python cannot hold."""
+    try:
+        yield from batch.to_pylist(maps_as_pydicts="strict")
+    except _UNREADABLE:
         for index in range(batch.num_rows):
             try:
-                yield batch.slice(index, 1).to_pylist()[0]
+                yield batch.slice(index, 1).to_pylist(maps_as_pydicts="strict")[0]
             except UnicodeDecodeError:
-                yield None
+                yield BadRow(line=0, reason="not_utf8", detail="a text is not UTF-8")
+            except _UNREADABLE as e:
+                yield BadRow(line=0, reason="not_json", detail=f"a value cannot be read: {e}")
 
 
 def _text_bytes(value: Any) -> int:

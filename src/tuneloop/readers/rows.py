@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+EXCERPT_CHARACTERS = 200
+
 
 @dataclass(frozen=True, kw_only=True)
 class RawRow:
@@ -33,3 +35,12 @@ def too_large(line: int, size_bytes: int, max_row_bytes: int, excerpt: str = "")
         detail=f"{size_bytes:,} bytes; the limit is {max_row_bytes:,} (data.max_row_bytes)",
         excerpt=excerpt,
     )
+
+
+def excerpt(text: str) -> str:
+    """The beginning of a text, printable and safe to store: no control character, no NUL."""
+    shown = "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text[:EXCERPT_CHARACTERS].strip()
+    )
+    return shown + ("…" if len(text) > EXCERPT_CHARACTERS else "")
