@@ -18,6 +18,7 @@ from tuneloop.cli.terminal import (
     out,
     print_json,
     table,
+    told_on_err,
 )
 
 
@@ -45,9 +46,17 @@ def init(
     """
     from tuneloop.setup import starting
 
-    started = starting.write_model_file(
-        data, base=base, name=name, path=file, prompt=prompt, answer=answer, force=force
-    )
+    with told_on_err(quiet=json_) as progress:
+        started = starting.write_model_file(
+            data,
+            base=base,
+            name=name,
+            path=file,
+            prompt=prompt,
+            answer=answer,
+            force=force,
+            progress=progress,
+        )
     path = started.model_file.path
     next_ = "tuneloop run" if path == DEFAULT_FILE.resolve() else f"tuneloop run -f {file}"
     if json_:

@@ -14,6 +14,7 @@ from tuneloop.errors import DataError, ModelFileError, UsageError
 from tuneloop.modelfile import ModelFile, Problem
 from tuneloop.modelfile.starter import Start, render
 from tuneloop.nearest import nearest_path
+from tuneloop.progress import Progress, Silent
 from tuneloop.setup import names
 
 _SHOWN_FIELDS = 8
@@ -41,6 +42,7 @@ def write_model_file(
     prompt: str | None = None,
     answer: str | None = None,
     force: bool = False,
+    progress: Progress = Silent(),
 ) -> Started:
     """Look at `data` and write a model file for it at `path`.
 
@@ -65,7 +67,7 @@ def write_model_file(
             f"There is no file {data}.",
             remedy=_meant(data) or "Name a JSONL, CSV or Parquet file with examples.",
         )
-    seen = inspect(data, prompt=prompt, answer=answer)
+    seen = inspect(data, prompt=prompt, answer=answer, progress=progress)
     text = render(
         Start(
             name=name or _name(data),
@@ -73,9 +75,10 @@ def write_model_file(
             sources=(os.path.relpath(data, path.parent),),
             system=seen.system,
             output_schema=seen.output_schema,
+            schema_holds=seen.schema_holds,
             abstain=seen.abstain,
             abstain_rows=seen.abstain_rows,
-            rows=seen.usable if seen.whole_file else None,
+            rows=seen.usable,
             longest_answer=seen.longest_answer,
             group_field=seen.group_field,
             columns=seen.columns,
@@ -113,11 +116,9 @@ def found_out(started: Started) -> Iterator[tuple[str, str]]:
     """What was seen in the data: a word for each thing, and what it is."""
     seen = started.seen
     left_out = ", ".join(f"{count} × {reason}" for reason, count in seen.left_out.items())
-    more = "" if seen.whole_file else " (the first of more)"
     yield (
         "rows",
-        f"{seen.rows:,}{more}, {seen.usable:,} usable"
-        + (f"; left out: {left_out}" if left_out else ""),
+        f"{seen.rows:,}, {seen.usable:,} usable" + (f"; left out: {left_out}" if left_out else ""),
     )
     yield "form", seen.forms[0] + (f"; guessed: {seen.guessed}" if seen.guessed else "")
     yield "example", " → ".join(map(_shortened, seen.example))
@@ -136,19 +137,33 @@ def worth_a_look(started: Started) -> Iterator[str]:
         yield (
             "data.columns: guessed; to name them yourself: --prompt COLUMN --answer COLUMN --force"
         )
-    if seen.no_objects:
-        lines = _joined([str(line) for line in seen.no_object_lines], of=seen.no_objects)
-        plural = "answers are" if seen.no_objects > 1 else "answer is"
-        yield (
-            f"{seen.no_objects} {plural} no JSON object as the others are (line {lines}): "
-            "left out, because task.output_schema asks for one"
-        )
+    if seen.no_json:
+        yield _no_json(seen)
     for field, value in seen.seen_once.items():
         yield f"task.output_schema: {field} {value!r} is in one row only: a label, or a slip?"
     if seen.abstain is not None:
         yield f"task.abstain: taken from the data, {seen.abstain[0]} = {seen.abstain[1]}"
-    if not seen.system:
+    if seen.system_texts > 1 or (seen.system_texts and not seen.system):
+        yield (
+            f"task.system: the rows bring {seen.system_texts:,} different system texts and keep "
+            "them; what stands there is for rows and requests without one"
+        )
+    elif not seen.system:
         yield "task.system: empty; say there what the model is for, or leave it so"
+
+
+def _no_json(seen: Inspection) -> str:
+    """What becomes of the answers that are no JSON as the others are."""
+    lines = _joined([str(line) for line in seen.no_json_lines], of=seen.no_json)
+    many = seen.no_json > 1
+    text = f"{seen.no_json} {'answers are' if many else 'answer is'} no JSON as the others are "
+    text += f"(line {lines}): "
+    if not seen.schema_holds:
+        return (
+            f"{text}task.output_schema would leave {'them' if many else 'it'} out, so it stands in "
+            "the file as a comment"
+        )
+    return f"{text}left out, because task.output_schema asks for JSON"
 
 
 def _answers(seen: Inspection) -> str:
