@@ -202,6 +202,9 @@ def _figures(counted: Stats) -> Iterator[RenderableType]:
     figures = table("", *(_SIDES[side] for side in sides))
     for name, of_side in _LINES.items():
         figures.add_row(name, *(of_side(side) for side in sides.values()))
+    for name, how_many in _IF_ANY.items():
+        if any(map(how_many, sides.values())):
+            figures.add_row(name, *(f"{how_many(side):,}" for side in sides.values()))
     if any(counted.pairs.values()):
         figures.add_row("preference pairs", *(f"{pairs:,}" for pairs in counted.pairs.values()))
     yield figures
@@ -260,4 +263,8 @@ _LINES: Mapping[str, Callable[[SideStats], str]] = {
     "answer, characters": lambda side: _of_lengths(side.answer),
     "questions in": lambda side: _of_shares(side.prompt_languages),
     "answers in": lambda side: _of_shares(side.answer_languages),
+}
+_IF_ANY: Mapping[str, Callable[[SideStats], int]] = {
+    "answers that call tools": lambda side: side.calls_tools,
+    "answers with a thought": lambda side: side.thinks,
 }

@@ -9,6 +9,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from tuneloop.conversation import Message
 from tuneloop.datasets import columns as file_columns
 from tuneloop.datasets.columns import Chosen
 from tuneloop.datasets.inferred_schema import Outline
@@ -19,6 +20,7 @@ from tuneloop.modelfile import ColumnSettings
 from tuneloop.progress import Progress, Silent
 from tuneloop.task.answer_form import NotJsonError, json_value
 from tuneloop.task.rows import Draft, FormError, recognise
+from tuneloop.task.rows.fields import normal_name
 
 _FIRST_ROWS = 20_000
 """So many decide which columns are prompt and answer; all rows are looked at then."""
@@ -31,6 +33,7 @@ _SHARED = 0.5
 """A system text that more rows than this have is the task's."""
 _SYSTEM_TEXTS = 1_000
 _MOST_LINES = 5
+_MOST_REASONS = 5
 _OUT_OF_SCOPE_WORDS = ("out_of_scope", "out-of-scope", "oos", "none_of_these", "handoff", "other")
 _GROUP_COLUMNS = ("customer", "customer_id", "user_id", "conversation", "conversation_id", "group")
 _UNKNOWN_FORM = "unknown_form"
@@ -44,6 +47,18 @@ class Inspection:
     usable: int
     left_out: Mapping[str, int]
     """Reason → rows that cannot be used."""
+    first_left_out: Mapping[str, str]
+    """Reason → line and detail of the first such row."""
+    answers: int
+    """Answers to learn; a conversation may hold several."""
+    calls: int
+    """How many of them call tools."""
+    pairs: int
+    """Rows with a worse answer beside the right one."""
+    tags: Mapping[str, tuple[int, int]]
+    """Column that no format knows → rows that fill it, and different values."""
+    unused: Mapping[str, int]
+    """Column that no format knows and that is too long for a tag → rows that fill it."""
     forms: tuple[str, ...]
     """The commonest first, e.g. `chat` or `question → answer`."""
     example: tuple[str, str]
@@ -88,6 +103,7 @@ class _Seen:
     rows: int = 0
     usable: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
+    first_left_out: dict[str, str] = field(default_factory=dict)
     forms: Counter[str] = field(default_factory=Counter)
     example: tuple[str, str] = ("", "")
     systems: Counter[str] = field(default_factory=Counter)
@@ -101,35 +117,60 @@ class _Seen:
     labels: LabelCounts = field(default_factory=LabelCounts)
     groups: dict[str, set[int]] = field(default_factory=dict)
     """Column → hashes of its values."""
+    answers: int = 0
+    calls: int = 0
+    pairs: int = 0
+    tags: Counter[str] = field(default_factory=Counter)
+    tag_values: dict[str, set[int]] = field(default_factory=dict)
+    """Tag → hashes of its values."""
+    unused: Counter[str] = field(default_factory=Counter)
     longest_answer: int = 0
 
     def add(self, row: RawRow | BadRow) -> None:
         """Look at one more row."""
         self.rows += 1
         if isinstance(row, BadRow):
-            self.left_out[row.reason] += 1
+            self._leave_out(row.line, row.reason, row.detail)
             return
         self._add_groups(row.value)
         try:
             draft = recognise(row.value, self.columns)
+            answers = list(draft.answers())
         except FormError as e:
-            self.left_out[e.reason] += 1
+            self._leave_out(row.line, e.reason, e.detail)
             return
         if not self.usable:
-            self.example = (draft.messages[-1].content, draft.completion)
+            self.example = (answers[0].messages[-1].content, answers[0].answer.text)
         self.usable += 1
         self.forms[draft.form] += 1
-        self._add_system(draft)
-        self._add_answer(row.line, draft.completion)
+        self.pairs += draft.rejected is not None
+        self._add_system(draft.turns[0])
+        self._add_tags(draft)
+        for answered in answers:
+            answer = answered.answer.text
+            self.answers += 1
+            self.longest_answer = max(self.longest_answer, len(answer.encode("utf-8", "replace")))
+            if answered.answer.tool_calls:  # they have a form of their own
+                self.calls += 1
+            else:
+                self._add_answer(row.line, answer)
 
-    def _add_system(self, draft: Draft) -> None:
-        first = draft.messages[0]
+    def _leave_out(self, line: int, reason: str, detail: str) -> None:
+        self.left_out[reason] += 1
+        self.first_left_out.setdefault(reason, f"line {line}: {detail}")
+
+    def _add_system(self, first: Message) -> None:
         text = first.content if first.role == "system" else ""
         if text in self.systems or len(self.systems) < _SYSTEM_TEXTS:
             self.systems[text] += 1
 
+    def _add_tags(self, draft: Draft) -> None:
+        self.unused.update(draft.unused)
+        for tag, value in draft.tags.items():
+            self.tags[tag] += 1
+            self.tag_values.setdefault(tag, set()).add(hash(value))
+
     def _add_answer(self, line: int, answer: str) -> None:
-        self.longest_answer = max(self.longest_answer, len(answer.encode("utf-8", "replace")))
         self.labels.add(answer)
         try:
             value = json_value(answer)
@@ -145,13 +186,13 @@ class _Seen:
     def _add_groups(self, row: Mapping[str, Any]) -> None:
         for name, value in row.items():
             # A list is a conversation itself and not its name.
-            if str(name).lower() in _GROUP_COLUMNS and isinstance(value, str | int):
+            if normal_name(name) in _GROUP_COLUMNS and isinstance(value, str | int):
                 self.groups.setdefault(str(name), set()).add(hash(str(value)))
 
     def group_field(self) -> str | None:
         """The column of customers or conversations."""
         order = _GROUP_COLUMNS.index
-        return min(self.groups, key=lambda name: order(name.lower()), default=None)
+        return min(self.groups, key=lambda name: order(normal_name(name)), default=None)
 
     def system(self) -> str:
         """The system text that most rows share, or empty."""
@@ -181,13 +222,14 @@ def inspect(
         if seen.rows % _FIRST_ROWS == 0:
             _tell(progress, seen.rows)
     if not seen.usable:
-        raise _nothing_usable(path, seen.left_out)
+        raise _nothing_usable(path, seen)
     return _inspection(seen, chosen)
 
 
 def _inspection(seen: _Seen, chosen: Chosen | None) -> Inspection:
     labels = seen.labels.counts()
-    is_json = seen.objects >= _JSON_SHARE * seen.usable
+    said = seen.answers - seen.calls
+    is_json = said > 0 and seen.objects >= _JSON_SHARE * said
     schema = seen.outline.schema() if is_json else None
     abstain = _abstain(labels, schema) if schema else None
     group_field = seen.group_field()
@@ -197,6 +239,12 @@ def _inspection(seen: _Seen, chosen: Chosen | None) -> Inspection:
         rows=seen.rows,
         usable=seen.usable,
         left_out=dict(seen.left_out.most_common()),
+        first_left_out=seen.first_left_out,
+        answers=seen.answers,
+        calls=seen.calls,
+        pairs=seen.pairs,
+        tags={tag: (rows, len(seen.tag_values[tag])) for tag, rows in sorted(seen.tags.items())},
+        unused=dict(sorted(seen.unused.items())),
         forms=tuple(form for form, _ in seen.forms.most_common()),
         example=seen.example,
         columns=chosen.columns if chosen else None,
@@ -204,7 +252,7 @@ def _inspection(seen: _Seen, chosen: Chosen | None) -> Inspection:
         system=seen.system(),
         system_texts=len(seen.systems.keys() - {""}),
         output_schema=schema,
-        schema_holds=texts <= _SLIPS_SHARE * seen.usable,
+        schema_holds=texts <= _SLIPS_SHARE * said,
         no_json_lines=tuple(seen.no_json_lines) if is_json else (),
         no_json=seen.no_json if is_json else 0,
         broken_json=seen.broken_json if is_json else 0,
@@ -246,10 +294,14 @@ def _tell(progress: Progress, rows: int) -> None:
     progress.update(rows, None, "rows")
 
 
-def _nothing_usable(path: Path, left_out: Counter[str]) -> DataError:
-    listed = ", ".join(f"{count} × {reason}" for reason, count in left_out.most_common(3))
+def _nothing_usable(path: Path, seen: _Seen) -> DataError:
+    reasons = [
+        f"  {count} × {reason}, first in {seen.first_left_out[reason]}"
+        for reason, count in seen.left_out.most_common(_MOST_REASONS)
+    ]
+    listed = "\n".join([":", *reasons]) if reasons else ": it is empty."
     return DataError(
-        f"{path} has no usable row: {listed or 'it is empty'}.",
+        f"{path} has no usable row{listed}",
         remedy='Expected rows like {"messages": […]} or {"prompt": "…", "completion": "…"}.',
     )
 

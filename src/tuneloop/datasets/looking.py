@@ -10,7 +10,6 @@ from typing import Any, Literal
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.split import Side
 from tuneloop.errors import UsageError
-from tuneloop.task.rows import Message
 
 ShownSide = Literal["train", "held-out"]
 Use = Literal["context", "learnt", "asked"]
@@ -196,7 +195,6 @@ def _row(side: ShownSide, conversation: Sequence[Example], rejected: tuple[str, 
     last = conversation[-1]
     answers = {len(example.messages) for example in conversation}
     use: Use = "learnt" if side == "train" else "asked"
-    spoken = (*last.messages, Message(role="assistant", content=last.completion))
     return ShownRow(
         side=side,
         source=last.source,
@@ -204,9 +202,9 @@ def _row(side: ShownSide, conversation: Sequence[Example], rejected: tuple[str, 
         ids=tuple(example.id for example in conversation),
         turns=tuple(
             Turn(message=message.as_row(), use=use if at in answers else "context")
-            for at, message in enumerate(spoken)
+            for at, message in enumerate((*last.messages, last.said))
         ),
-        tools=(),
+        tools=last.tools,
         rejected=rejected,
         group=last.group,
         tags=last.tags,

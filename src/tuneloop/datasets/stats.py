@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tuneloop.conversation import Message
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.labels import LabelCounts, labels_of
 from tuneloop.datasets.languages import language_of
@@ -41,6 +42,10 @@ class SideStats:
     prompt: Lengths | None
     """All turns before an answer but the system text; None where there is no row."""
     answer: Lengths | None
+    calls_tools: int
+    """Answers that call tools."""
+    thinks: int
+    """Answers with a thought before them."""
     system_texts: int
     """How many different ones there are, none counting as one."""
     prompt_languages: Mapping[str, float]
@@ -95,15 +100,17 @@ def _side(examples: Sequence[Example]) -> SideStats:
         answers=len(examples),
         rows=len(rows),
         answers_a_row=dict(sorted(Counter(rows.values()).items())),
-        prompt=lengths(sum(len(turn.content) for turn in _asked(example)) for example in examples),
+        prompt=lengths(sum(len(turn.text) for turn in _asked(example)) for example in examples),
         answer=lengths(len(example.completion) for example in examples),
+        calls_tools=sum(example.calls_tools for example in examples),
+        thinks=sum(bool(example.reasoning) for example in examples),
         system_texts=len({example.system for example in examples}),
         prompt_languages=_shares(example.question for example in examples),
         answer_languages=_shares(example.completion for example in examples),
     )
 
 
-def _asked(example: Example) -> Iterable[Any]:
+def _asked(example: Example) -> Iterable[Message]:
     return (turn for turn in example.messages if turn.role != "system")
 
 

@@ -115,16 +115,30 @@ def _written(path: Path, text: str) -> ModelFile:
 def found_out(started: Started) -> Iterator[tuple[str, str]]:
     """What was seen in the data: a word for each thing, and what it is."""
     seen = started.seen
-    left_out = ", ".join(f"{count} × {reason}" for reason, count in seen.left_out.items())
-    yield (
-        "rows",
-        f"{seen.rows:,}, {seen.usable:,} usable" + (f"; left out: {left_out}" if left_out else ""),
-    )
+    yield "rows", f"{seen.rows:,}, {seen.usable:,} usable"
+    for reason, count in seen.left_out.items():
+        yield "left out", f"{count:,} × {reason}, first in {seen.first_left_out[reason]}"
     yield "form", seen.forms[0] + (f"; guessed: {seen.guessed}" if seen.guessed else "")
+    for form in seen.forms[1:]:
+        yield "", form
+    if seen.system:
+        yield "system", _shortened(seen.system)
     yield "example", " → ".join(map(_shortened, seen.example))
     yield "answers", _answers(seen)
+    if seen.pairs:
+        yield "pairs", f"{seen.pairs:,} rows with a worse answer beside the right one"
     if seen.group_field is not None:
         yield "groups", f"{seen.groups:,} by {seen.group_field}; each stays together in the split"
+    tags = [
+        f"{tag} ({_many(values, 'value')} in {_many(rows, 'row')})"
+        for tag, (rows, values) in seen.tags.items()
+        if tag != seen.group_field
+    ]
+    if tags:
+        yield "tags", ", ".join(tags)
+    if seen.unused:
+        columns = ", ".join(f"{name} ({_many(rows, 'row')})" for name, rows in seen.unused.items())
+        yield "not used", f"{columns}: no format knows it, and it is too long for a tag"
 
 
 def worth_a_look(started: Started) -> Iterator[str]:
@@ -141,6 +155,11 @@ def worth_a_look(started: Started) -> Iterator[str]:
         yield _no_json(seen)
     for field, value in seen.seen_once.items():
         yield f"task.output_schema: {field} {value!r} is in one row only: a label, or a slip?"
+    if seen.pairs == seen.usable:
+        yield (
+            "training.method: lora learns the better answers alone; with dpo the pairs are learnt "
+            "too, after them"
+        )
     if seen.abstain is not None:
         yield f"task.abstain: taken from the data, {seen.abstain[0]} = {seen.abstain[1]}"
     if seen.system_texts > 1 or (seen.system_texts and not seen.system):
@@ -167,6 +186,15 @@ def _no_json(seen: Inspection) -> str:
 
 
 def _answers(seen: Inspection) -> str:
+    parts = [_kind(seen)]
+    if seen.answers != seen.usable:
+        parts.insert(0, f"{seen.answers:,} in {seen.usable:,} rows")
+    if seen.calls:
+        parts.append(f"{seen.calls:,} call tools")
+    return "; ".join(parts)
+
+
+def _kind(seen: Inspection) -> str:
     if seen.output_schema is None:
         return f"{seen.labels} labels in plain text" if seen.labels else "text"
     fields = list(seen.output_schema.get("properties", {}))
@@ -181,6 +209,10 @@ def _answers(seen: Inspection) -> str:
         else "none required"
     )
     return f"JSON with {_joined(fields, of=len(fields))}; {always}"
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def _shortened(text: str) -> str:
