@@ -124,17 +124,24 @@ def _pages(
     for side, what in _MARKED.items():
         if any(row.side == side for row in shown):
             yield Text.assemble((_MARK, "green"), f" {side}: {what}", style="dim")
-    systems = {row.system for row in found}
-    shared = systems.pop() if len(systems) == 1 else None
+    shared = _shared(shown)
     if shared:
         yield Text("\nbefore all of these rows", style="bold")
-        yield Spoken([Line("system", shared)])
+        yield Spoken(shared)
     for row in shown:
         group = f", group {row.group[:8]}" if row.group else ""
         yield Text(f"\n{row.place}: {row.side}{group}", style="bold")
-        yield Spoken(_lines(row, with_system=shared is None))
+        yield Spoken(line for line in _lines(row) if line not in shared)
     if len(shown) < len(found):
         yield Text(f"\n{len(shown):,} of {len(found):,} rows; all of them: --limit 0")
+
+
+def _shared(rows: Sequence[ShownRow]) -> list[Line]:
+    """What stands before every one of several rows: it is said once."""
+    first, *others = rows
+    return [
+        line for line in _before(first) if others and all(line in _before(row) for row in others)
+    ]
 
 
 class Line(NamedTuple):
@@ -145,16 +152,21 @@ class Line(NamedTuple):
     marked: bool = False
 
 
-def _lines(row: ShownRow, *, with_system: bool) -> Iterator[Line]:
-    for turn in row.turns:
-        if turn.message["role"] != "system" or with_system:
-            yield from _spoken(turn.message, marked=turn.use != "context")
+def _lines(row: ShownRow) -> Iterator[Line]:
+    yield from _before(row)
+    for turn in row.turns[bool(row.system) :]:
+        yield from _spoken(turn.message, marked=turn.use != "context")
     for worse in row.rejected:
         yield Line("worse", worse)
-    for tool in row.tools:
-        yield Line("tool", json.dumps(tool.get("function", tool), ensure_ascii=False))
     if row.tags:
         yield Line("tags", ", ".join(f"{key}={value}" for key, value in row.tags.items()))
+
+
+def _before(row: ShownRow) -> list[Line]:
+    """System text and tools."""
+    tools = [json.dumps(tool.get("function", tool), ensure_ascii=False) for tool in row.tools]
+    system = [Line("system", row.system)] if row.system else []
+    return [*system, *(Line("may call", tool) for tool in tools)]
 
 
 def _spoken(message: Mapping[str, Any], *, marked: bool) -> Iterator[Line]:
@@ -231,7 +243,8 @@ def _version_table(counted: Stats) -> Rows:
     """What the version was made of, both sides."""
     rows = table("whole version", "")
     for source in counted.sources:
-        rows.add_row(str(source["source"]), f"{source['rows']:,} rows, {source['kept']:,} usable")
+        answers = f"{source['kept']:,} answers to use"
+        rows.add_row(str(source["source"]), f"{source['rows']:,} rows, {answers}")
     for reason, count in counted.left_out.items():
         rows.add_row("left out", f"{reason.replace('_', ' ')} {count:,}")
     return rows

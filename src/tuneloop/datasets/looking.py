@@ -91,7 +91,7 @@ class Wanted:
     tags: Sequence[str] = ()
     """`key=value`, or `key` alone for any value."""
     line: str | None = None
-    """`FILE:LINE`, the file by its name or path; `:LINE` of any file."""
+    """`FILE:LINE`, the file by its name or path; `LINE` alone of any file."""
 
     def of(self, rows: Iterable[ShownRow]) -> list[ShownRow]:
         """The rows that are looked for.
@@ -118,9 +118,7 @@ class Place:
 
     def is_of(self, source: str, line: int) -> bool:
         """Whether it is that line of that source."""
-        return line == self.line and (
-            self.file in ("", source) or source.endswith(f"/{self.file.removeprefix('./')}")
-        )
+        return line == self.line and (self.file in ("", source) or source.endswith(f"/{self.file}"))
 
 
 def place_of(written: str) -> Place:
@@ -133,9 +131,9 @@ def place_of(written: str) -> Place:
     if not line.isdecimal():
         raise UsageError(
             f"Expected a file and a line such as rows.jsonl:12, got {written!r}.",
-            remedy="The line alone is :12.",
+            remedy="The line alone is enough: 12.",
         )
-    return Place(file=file, line=int(line))
+    return Place(file=file.removeprefix("./"), line=int(line))
 
 
 def shown_rows(

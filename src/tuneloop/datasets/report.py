@@ -38,7 +38,7 @@ def make_report(
     if imported.answers != len(kept) + len(left_out):
         raise AssertionError("answers in do not equal answers kept plus answers left out")
     labels = label_counts(example.completion for example in kept)
-    tags = count_tags(example.tags for example in kept)
+    tags = count_tags(kept)
     return {
         "model": model,
         "rows_in": imported.rows,

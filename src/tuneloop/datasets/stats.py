@@ -87,7 +87,7 @@ def count(examples: Examples, report: Mapping[str, Any]) -> Stats:
     return Stats(
         sides={side: _side(rows) for side, rows in examples.items()},
         labels=_labels(examples),
-        tags=count_tags(example.tags for example in every),
+        tags=count_tags(every),
         pairs={side: report.get("preferences", {}).get(side, 0) for side in examples},
         left_out=report["left_out"],
         sources=report["sources"],
@@ -105,8 +105,8 @@ def _side(examples: Sequence[Example]) -> SideStats:
         calls_tools=sum(example.calls_tools for example in examples),
         thinks=sum(bool(example.reasoning) for example in examples),
         system_texts=len({example.system for example in examples}),
-        prompt_languages=_shares(example.question for example in examples),
-        answer_languages=_shares(example.completion for example in examples),
+        prompt_languages=_shares(language_of(example.question) for example in examples),
+        answer_languages=_shares(map(_answer_language, examples)),
     )
 
 
@@ -126,8 +126,12 @@ def lengths(counted: Iterable[int]) -> Lengths | None:
     return Lengths(median=at(0.5), p95=at(0.95), longest=ordered[-1])
 
 
-def _shares(texts: Iterable[str]) -> dict[str, float]:
-    counts = Counter(map(language_of, texts))
+def _answer_language(example: Example) -> str:
+    return "tool calls" if example.calls_tools else language_of(example.completion)
+
+
+def _shares(languages: Iterable[str]) -> dict[str, float]:
+    counts = Counter(languages)
     return {name: rows / counts.total() for name, rows in counts.most_common()}
 
 

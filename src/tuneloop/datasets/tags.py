@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tuneloop.datasets.example import Example
+
 FEW_VALUES = 20
 """Values of a tag that has no more than these are counted one by one."""
 
@@ -39,11 +41,14 @@ class TagCount:
         return f"{self.rows:,} rows: {listed}"
 
 
-def count_tags(rows: Iterable[Mapping[str, str]]) -> dict[str, TagCount]:
-    """Tag → its count over the tags of each row, in the order of their names."""
+def count_tags(examples: Iterable[Example]) -> dict[str, TagCount]:
+    """Tag → its count over the rows that these are from, in the order of their names.
+
+    A row with several answers counts once.
+    """
     counters: dict[str, Counter[str]] = {}
-    for tags in rows:
-        for tag, value in tags.items():
+    for row in {(example.source, example.line): example for example in examples}.values():
+        for tag, value in row.tags.items():
             counters.setdefault(tag, Counter())[value] += 1
     return {
         tag: TagCount(
