@@ -34,6 +34,8 @@ SideOption = Annotated[
     Literal["train", "held-out"] | None, typer.Option(help="Only this side of the split.")
 ]
 _SHOWN_ROWS = 20
+_SHOWN_LABELS = 30
+"""Of one field; the rarest matter too, so it is not few."""
 _SIDES = {"train": "train", "eval": "held-out"}
 _MARK = "▶"
 _MARKED = {"train": "is learnt", "held-out": "is what the model's own answer is compared with"}
@@ -234,8 +236,10 @@ def _figures(counted: Stats) -> Iterator[RenderableType]:
 def _label_table(counted: Stats) -> Rows:
     labels = table("label", "", *(_SIDES[side] for side in counted.sides))
     for field, values in counted.labels.items():
-        for value, by_side in values.items():
+        for value, by_side in list(values.items())[:_SHOWN_LABELS]:
             labels.add_row(field, value, *(f"{count:,}" for count in by_side.values()))
+        if len(values) > _SHOWN_LABELS:
+            labels.add_row(field, f"and {len(values) - _SHOWN_LABELS} rarer ones; --json has all")
     return labels
 
 

@@ -76,8 +76,9 @@ def init(
         rows.add_row(what, text)
     out.print(rows)
     written = file / path.name if file.is_dir() else file
-    out.print(f"\nWrote {written}. Look at:", markup=False)
-    for text in starting.worth_a_look(started):
+    look_at = list(starting.worth_a_look(started))
+    out.print(f"\nWrote {written}." + (" Look at:" if look_at else ""), markup=False)
+    for text in look_at:
         out.print(f"• {text}", markup=False)
     then = "Correct what is not there, then" if any(p.certain for p in started.problems) else "Then"
     out.print(f"{then}: [bold]{escape(next_)}[/]")

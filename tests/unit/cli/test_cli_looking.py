@@ -17,16 +17,18 @@ WORDS = ("parcel", "invoice", "battery", "password", "radiator", "refund", "orde
 
 
 def row(n: int) -> dict[str, Any]:
+    question = f"Where is the {WORDS[n % 8]} {n * 7919} of {chr(97 + n % 23) * 4}?"
+    answer = f"It is at place {n}.\n{EVIL if n == 0 else 'Come by.'}"
     return {
         "messages": [
             {"role": "system", "content": "Be brief."},
-            {"role": "user", "content": f"Where is the {WORDS[n % 8]} {n * 7919} of {chr(97 + n % 23) * 4}?"},
-            {"role": "assistant", "content": f"It is at place {n}.\n{EVIL if n == 0 else 'Come by.'}"},
+            {"role": "user", "content": question},
+            {"role": "assistant", "content": answer},
         ],
         "lang": ("de", "en", "en")[n % 3],
         "ticket": f"t{n}",
         "notes": "long " * 60 if n < 4 else None,
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture
