@@ -24,6 +24,7 @@ from tuneloop.task.rows.fields import normal_name
 
 _FIRST_ROWS = 20_000
 """So many decide which columns are prompt and answer; all rows are looked at then."""
+_ROWS_BETWEEN_UPDATES = 1_000
 _MAX_ROW_BYTES = 4_000_000
 _JSON_SHARE = 0.9
 """Where so many answers are JSON objects, that is what the task asks for."""
@@ -219,7 +220,7 @@ def inspect(
     seen = _Seen(columns=chosen.columns if chosen else None)
     for row in chain(first, rows):
         seen.add(row)
-        if seen.rows % _FIRST_ROWS == 0:
+        if seen.rows > _FIRST_ROWS and seen.rows % _ROWS_BETWEEN_UPDATES == 1:
             _tell(progress, seen.rows)
     if not seen.usable:
         raise _nothing_usable(path, seen)
@@ -289,7 +290,7 @@ def _reason(row: Mapping[str, Any]) -> str:
 
 
 def _tell(progress: Progress, rows: int) -> None:
-    if rows == _FIRST_ROWS:  # fewer are looked at in a second
+    if rows == _FIRST_ROWS + 1:  # fewer are looked at in a second
         progress.step("Looking at all rows")
     progress.update(rows, None, "rows")
 
