@@ -54,6 +54,8 @@ class Inspection:
     """Answers to learn; a conversation may hold several."""
     calls: int
     """How many of them call tools."""
+    thoughts: int
+    """How many of them come with a thought."""
     pairs: int
     """Rows with a worse answer beside the right one."""
     tags: Mapping[str, tuple[int, int]]
@@ -120,6 +122,7 @@ class _Seen:
     """Column → hashes of its values."""
     answers: int = 0
     calls: int = 0
+    thoughts: int = 0
     pairs: int = 0
     tags: Counter[str] = field(default_factory=Counter)
     tag_values: dict[str, set[int]] = field(default_factory=dict)
@@ -150,6 +153,7 @@ class _Seen:
         for answered in answers:
             answer = answered.answer.text
             self.answers += 1
+            self.thoughts += bool(answered.answer.reasoning)
             self.longest_answer = max(self.longest_answer, len(answer.encode("utf-8", "replace")))
             if answered.answer.tool_calls:  # they have a form of their own
                 self.calls += 1
@@ -243,6 +247,7 @@ def _inspection(seen: _Seen, chosen: Chosen | None) -> Inspection:
         first_left_out=seen.first_left_out,
         answers=seen.answers,
         calls=seen.calls,
+        thoughts=seen.thoughts,
         pairs=seen.pairs,
         tags={tag: (rows, len(seen.tag_values[tag])) for tag, rows in sorted(seen.tags.items())},
         unused=dict(sorted(seen.unused.items())),

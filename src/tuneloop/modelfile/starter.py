@@ -47,6 +47,10 @@ class Start:
     """Usable rows; None where they were not counted."""
     longest_answer: int | None = None
     """Bytes (UTF-8) of it; None where nobody looked."""
+    thinking: bool = False
+    """Whether the answers come with thoughts that are to be learnt."""
+    drop_thoughts: bool = False
+    """Whether some come with thoughts that are not."""
     schema_holds: bool = True
     """False: `output_schema` would leave answers out that may be meant; it is only proposed."""
 
@@ -65,12 +69,14 @@ def render(start: Start) -> str:
         "task:",
         "  # Put before every conversation, in training, evaluation and production alike.",
         _block("system", start.system),
+        *(["  thinking: true           # before every answer, as in the rows"] * start.thinking),
         *_form(start),
         *_abstain(start),
         "",
         "data:",
         f"  sources: [{', '.join(map(_scalar, start.sources))}]",
         *_columns(start),
+        *(["  drop_thoughts: true      # answers are learnt without them"] * start.drop_thoughts),
         "  # Rows that are never trained on. auto: the smallest share from 0.1 to 0.25 that gives",
         "  # every gate its cases; a row that is held out stays so in later versions.",
         "  holdout_share: auto",

@@ -9,12 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tuneloop import modelfile
+from tuneloop.conversation import Message
+from tuneloop.conversation.template import ChatTemplate, TemplateRefusalError
 from tuneloop.datasets.inspect import Inspection, inspect
-from tuneloop.errors import DataError, ModelFileError, UsageError
+from tuneloop.errors import BaseModelError, DataError, ModelFileError, UsageError
 from tuneloop.modelfile import ModelFile, Problem
 from tuneloop.modelfile.starter import Start, render
 from tuneloop.nearest import nearest_path
 from tuneloop.progress import Progress, Silent
+from tuneloop.registry.base_model import base_spec
+from tuneloop.registry.base_template import find_template
 from tuneloop.setup import names
 
 _SHOWN_FIELDS = 8
@@ -68,6 +72,7 @@ def write_model_file(
             remedy=_meant(data) or "Name a JSONL, CSV or Parquet file with examples.",
         )
     seen = inspect(data, prompt=prompt, answer=answer, progress=progress)
+    thinks = _thinks(seen, base_spec(base, folder=path.parent))
     text = render(
         Start(
             name=name or _name(data),
@@ -76,6 +81,8 @@ def write_model_file(
             system=seen.system,
             output_schema=seen.output_schema,
             schema_holds=seen.schema_holds,
+            thinking=thinks,
+            drop_thoughts=seen.thoughts > 0 and not thinks,
             abstain=seen.abstain,
             abstain_rows=seen.abstain_rows,
             rows=seen.usable,
@@ -92,6 +99,26 @@ def write_model_file(
         seen=seen,
         problems=tuple(names.problems(model_file)),
     )
+
+
+def _thinks(seen: Inspection, spec: str) -> bool:
+    """Whether the model shall think: every answer comes with a thought, and the base can."""
+    if seen.thoughts < seen.answers:
+        return False
+    try:
+        template = find_template(spec, thinking=True)
+    except BaseModelError:  # it is told with the other names that mean nothing
+        return True
+    return template is None or _shows_thoughts(template)
+
+
+def _shows_thoughts(template: ChatTemplate) -> bool:
+    answer = Message(role="assistant", content="an answer", reasoning="a thought")
+    try:
+        _, written = template.exchange([Message(role="user", content="a question")], answer)
+    except TemplateRefusalError:
+        return False
+    return answer.reasoning in written
 
 
 def _written(path: Path, text: str) -> ModelFile:
@@ -160,6 +187,8 @@ def worth_a_look(started: Started) -> Iterator[str]:
             "training.method: lora learns the better answers alone; with dpo the pairs are learnt "
             "too, after them"
         )
+    if seen.thoughts:
+        yield _on_thoughts(started)
     if seen.abstain is not None:
         yield f"task.abstain: taken from the data, {seen.abstain[0]} = {seen.abstain[1]}"
     if seen.system_texts > 1 or (seen.system_texts and not seen.system):
@@ -169,6 +198,22 @@ def worth_a_look(started: Started) -> Iterator[str]:
         )
     elif not seen.system:
         yield "task.system: empty; say there what the model is for, or leave it so"
+
+
+def _on_thoughts(started: Started) -> str:
+    """Rows of the other kind than the task are left out, and a base may have no place for them."""
+    seen = started.seen
+    if started.model_file.settings.task.thinking:
+        return "task.thinking: on, as every answer comes with a thought"
+    if seen.thoughts == seen.answers:
+        return (
+            "data.drop_thoughts: every answer comes with a thought, and the base's chat template "
+            "has no place for it"
+        )
+    return (
+        f"data.drop_thoughts: {seen.thoughts:,} of {seen.answers:,} answers come with a thought "
+        "and are learnt without it; task.thinking: true would learn only these"
+    )
 
 
 def _no_json(seen: Inspection) -> str:

@@ -39,9 +39,9 @@ def conversation(n: int) -> dict[str, Any]:
             said("user", question(n)),
             said("assistant", "", tool_calls=[call], reasoning_content=f"I look {n} up."),
             said("tool", "in Brno"),
-            said("assistant", f"Number {n} is in Brno."),
+            said("assistant", f"Number {n} is in Brno.", reasoning_content=f"It found {n}."),
             said("user", f"And when will {n} be with me in {chr(97 + n % 19) * 5}?"),
-            said("assistant", f"On day {n} of the year."),
+            said("assistant", f"On day {n} of the year.", reasoning_content=f"{n} asks again."),
         ],
         "tools": [FIND],
         "lang": "de" if n % 4 == 0 else "en",
@@ -49,14 +49,16 @@ def conversation(n: int) -> dict[str, Any]:
     }
 
 
-def prepared(tmp_path: Path, rows: list[dict[str, Any]]) -> tuple[Workspace, DatasetVersion]:
+def prepared(
+    tmp_path: Path, rows: list[dict[str, Any]], *, thinking: bool = False
+) -> tuple[Workspace, DatasetVersion]:
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     model_file = ModelFile(
         path=tmp_path / "tuneloop.yaml",
         settings=ModelSettings(
             name="m",
             base="b",
-            task=TaskSettings(system="Be brief."),
+            task=TaskSettings(system="Be brief.", thinking=thinking),
             data=DataSettings(sources=("rows.jsonl",)),
         ),
         origins={},
@@ -74,7 +76,7 @@ def shown(workspace: Workspace, version: DatasetVersion) -> list[ShownRow]:
 
 
 def test_a_conversation_is_one_row_with_its_answers_marked(tmp_path: Path) -> None:
-    rows = shown(*prepared(tmp_path, [conversation(n) for n in range(30)]))
+    rows = shown(*prepared(tmp_path, [conversation(n) for n in range(30)], thinking=True))
     assert [row.line for row in rows] == sorted(row.line for row in rows), "as in the file"
     whole = next(row for row in rows if row.side == "train" and len(row.ids) == 3)
     uses = [turn.use for turn in whole.turns]
@@ -104,7 +106,7 @@ def test_the_worse_answer_of_a_pair_stands_with_its_row(tmp_path: Path) -> None:
 
 
 def test_rows_are_found_by_what_they_say_by_tag_and_by_line(tmp_path: Path) -> None:
-    rows = shown(*prepared(tmp_path, [conversation(n) for n in range(30)]))
+    rows = shown(*prepared(tmp_path, [conversation(n) for n in range(30)], thinking=True))
 
     def lines(**wanted: Any) -> set[int]:
         return {row.line for row in Wanted(**wanted).of(rows)}
@@ -177,14 +179,14 @@ def test_figures_add_up(tmp_path: Path) -> None:
 
 
 def test_a_row_with_several_answers_has_its_tags_once(tmp_path: Path) -> None:
-    workspace, version = prepared(tmp_path, [conversation(n) for n in range(30)])
+    workspace, version = prepared(tmp_path, [conversation(n) for n in range(30)], thinking=True)
     tags = counts_in(version.report)
     assert (tags["lang"].rows, tags["ticket"].values) == (30, 30)
     train = stats.count(
         {"train": versions.read_examples(workspace, version, "train")}, version.report
     ).sides["train"]
     assert sum(answers * rows for answers, rows in train.answers_a_row.items()) == train.answers
-    assert train.thinks == train.calls_tools > 0
+    assert train.thinks == train.answers > train.calls_tools > 0
 
 
 def test_a_version_of_an_earlier_release_has_the_tags_that_it_counted() -> None:
