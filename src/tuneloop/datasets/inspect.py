@@ -12,20 +12,27 @@ from typing import Any
 from tuneloop.conversation import Message
 from tuneloop.datasets import columns as file_columns
 from tuneloop.datasets.columns import Chosen
+from tuneloop.datasets.example import Example
+from tuneloop.datasets.filters import first_objection, make_filters
 from tuneloop.datasets.inferred_schema import Outline
 from tuneloop.datasets.labels import WHOLE_ANSWER, LabelCounts
 from tuneloop.datasets.readers import BadRow, RawRow, read_rows
 from tuneloop.errors import DataError
-from tuneloop.modelfile import ColumnSettings
+from tuneloop.modelfile import ColumnSettings, DataSettings
 from tuneloop.progress import Progress, Silent
 from tuneloop.task.answer_form import NotJsonError, json_value
-from tuneloop.task.rows import Draft, FormError, recognise
+from tuneloop.task.rows import Answered, Draft, FormError, recognise
 from tuneloop.task.rows.fields import normal_name
 
 _FIRST_ROWS = 20_000
 """So many decide which columns are prompt and answer; all rows are looked at then."""
 _ROWS_BETWEEN_UPDATES = 1_000
 _MAX_ROW_BYTES = 4_000_000
+_FILTERS = make_filters(
+    min_characters=DataSettings.model_fields["min_characters"].default,
+    max_characters=DataSettings.model_fields["max_characters"].default,
+    disabled=("reasoning",),  # whether the model thinks follows from the rows
+)
 _JSON_SHARE = 0.9
 """Where so many answers are JSON objects, that is what the task asks for."""
 _SLIPS_SHARE = 0.005
@@ -48,8 +55,10 @@ class Inspection:
     usable: int
     left_out: Mapping[str, int]
     """Reason → rows that cannot be used."""
+    filtered: Mapping[str, int]
+    """Reason → answers of the others that `prepare` leaves out; they count nowhere else."""
     first_left_out: Mapping[str, str]
-    """Reason → line and detail of the first such row."""
+    """Reason of either → line and detail of the first one."""
     answers: int
     """Answers to learn; a conversation may hold several."""
     calls: int
@@ -106,6 +115,7 @@ class _Seen:
     rows: int = 0
     usable: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
+    filtered: Counter[str] = field(default_factory=Counter)
     first_left_out: dict[str, str] = field(default_factory=dict)
     forms: Counter[str] = field(default_factory=Counter)
     example: tuple[str, str] = ("", "")
@@ -151,6 +161,8 @@ class _Seen:
         self._add_system(draft.turns[0])
         self._add_tags(draft)
         for answered in answers:
+            if not self._keeps(row.line, draft, answered):
+                continue
             answer = answered.answer.text
             self.answers += 1
             self.thoughts += bool(answered.answer.reasoning)
@@ -159,6 +171,23 @@ class _Seen:
                 self.calls += 1
             else:
                 self._add_answer(row.line, answer)
+
+    def _keeps(self, line: int, draft: Draft, answered: Answered) -> bool:
+        """Whether `prepare` would keep the answer, by the filters that every model file has."""
+        example = Example(
+            messages=answered.messages,
+            completion=answered.answer.text,
+            source="",
+            line=line,
+            tags=draft.tags,
+            tools=draft.tools,
+            calls_tools=bool(answered.answer.tool_calls),
+        )
+        verdict = first_objection(_FILTERS, example)
+        if not verdict.keep:
+            self.filtered[verdict.reason] += 1
+            self.first_left_out.setdefault(verdict.reason, f"line {line}: {verdict.detail}")
+        return verdict.keep
 
     def _leave_out(self, line: int, reason: str, detail: str) -> None:
         self.left_out[reason] += 1
@@ -244,6 +273,7 @@ def _inspection(seen: _Seen, chosen: Chosen | None) -> Inspection:
         rows=seen.rows,
         usable=seen.usable,
         left_out=dict(seen.left_out.most_common()),
+        filtered=dict(seen.filtered.most_common()),
         first_left_out=seen.first_left_out,
         answers=seen.answers,
         calls=seen.calls,

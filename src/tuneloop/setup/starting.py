@@ -103,7 +103,7 @@ def write_model_file(
 
 def _thinks(seen: Inspection, spec: str) -> bool:
     """Whether the model shall think: every answer comes with a thought, and the base can."""
-    if seen.thoughts < seen.answers:
+    if not seen.thoughts or seen.thoughts < seen.answers:
         return False
     try:
         template = find_template(spec, thinking=True)
@@ -145,6 +145,8 @@ def found_out(started: Started) -> Iterator[tuple[str, str]]:
     yield "rows", f"{seen.rows:,}, {seen.usable:,} usable"
     for reason, count in seen.left_out.items():
         yield "left out", f"{count:,} × {reason}, first in {seen.first_left_out[reason]}"
+    for reason, count in seen.filtered.items():
+        yield "filtered", f"{count:,} × {reason}, first in {seen.first_left_out[reason]}"
     yield "form", seen.forms[0] + (f"; guessed: {seen.guessed}" if seen.guessed else "")
     for form in seen.forms[1:]:
         yield "", form
@@ -232,7 +234,7 @@ def _no_json(seen: Inspection) -> str:
 
 def _answers(seen: Inspection) -> str:
     parts = [_kind(seen)]
-    if seen.answers != seen.usable:
+    if seen.answers + sum(seen.filtered.values()) != seen.usable:
         parts.insert(0, f"{seen.answers:,} in {seen.usable:,} rows")
     if seen.calls:
         parts.append(f"{seen.calls:,} call tools")

@@ -199,11 +199,13 @@ def test_an_answer_without_end_of_nesting_is_described_for_some_levels(
 
 def test_answers_that_are_no_objects_are_named_by_line(tmp_path: Path) -> None:
     rows = [{"prompt": f"words {n}", "completion": '{"way": "north"}'} for n in range(40)]
-    rows[4]["completion"] = '{"way": "nor'
+    rows[3]["completion"], rows[4]["completion"] = '{"way": "nor', "{'way': 'north'}"
     found = inspect(write_lines(tmp_path / "a.jsonl", rows))
     assert found.output_schema is not None
     assert (found.no_json, found.broken_json, found.no_json_lines) == (1, 1, (5,))
-    assert found.schema_holds, "what is cut off is left out whatever the task asks for"
+    assert found.schema_holds, "what is broken is so whatever the task asks for"
+    assert found.filtered == {"truncated": 1} and (found.usable, found.answers) == (40, 39)
+    assert found.first_left_out["truncated"].startswith("line 4: the JSON stops in the middle")
 
 
 @pytest.mark.parametrize(("answer", "kind"), [("[]", "array"), ("null", "null"), ("-1", "number")])
