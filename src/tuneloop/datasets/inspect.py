@@ -74,7 +74,7 @@ class Inspection:
     forms: tuple[str, ...]
     """The commonest first, e.g. `chat` or `question → answer`."""
     example: tuple[str, str]
-    """What the first usable row asks, and its answer."""
+    """What the first row asks that `prepare` keeps, and its answer."""
     columns: ColumnSettings | None
     """Prompt and answer, where their names do not tell."""
     guessed: str
@@ -154,7 +154,7 @@ class _Seen:
             self._leave_out(row.line, e.reason, e.detail)
             return
         if not self.usable:
-            self.example = (answers[0].messages[-1].content, answers[0].answer.text)
+            self._show(answers[0])
         self.usable += 1
         self.forms[draft.form] += 1
         self.pairs += draft.rejected is not None
@@ -163,6 +163,8 @@ class _Seen:
         for answered in answers:
             if not self._keeps(row.line, draft, answered):
                 continue
+            if not self.answers:
+                self._show(answered)
             answer = answered.answer.text
             self.answers += 1
             self.thoughts += bool(answered.answer.reasoning)
@@ -171,6 +173,9 @@ class _Seen:
                 self.calls += 1
             else:
                 self._add_answer(row.line, answer)
+
+    def _show(self, answered: Answered) -> None:
+        self.example = (answered.messages[-1].content, answered.answer.text)
 
     def _keeps(self, line: int, draft: Draft, answered: Answered) -> bool:
         """Whether `prepare` would keep the answer, by the filters that every model file has."""
