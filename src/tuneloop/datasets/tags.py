@@ -38,7 +38,7 @@ class TagCount:
         if self.names_rows:
             return f"{self.values:,} values in {self.rows:,} rows"
         listed = ", ".join(f"{value} {rows:,}" for value, rows in self.common.items())
-        return f"{self.rows:,} rows: {listed}"
+        return f"{self.rows:,} {'row' if self.rows == 1 else 'rows'}: {listed}"
 
 
 def count_tags(examples: Iterable[Example]) -> dict[str, TagCount]:

@@ -192,6 +192,7 @@ def test_a_row_with_several_answers_has_its_tags_once(tmp_path: Path) -> None:
 def test_a_version_of_an_earlier_release_has_the_tags_that_it_counted() -> None:
     tags = counts_in({"tags": {"lang": {"de": 3, "en": 7}}})
     assert str(tags["lang"]) == "10 rows: en 7, de 3"
+    assert str(counts_in({"tags": {"kind": {"edit": 1}}})["kind"]) == "1 row: edit 1"
     assert counts_in({}) == {}
 
 
