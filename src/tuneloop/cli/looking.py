@@ -36,7 +36,6 @@ SideOption = Annotated[
 _SHOWN_ROWS = 20
 _SHOWN_LABELS = 30
 """Of one field; the rarest matter too, so it is not few."""
-_SIDES = {"train": "train", "eval": "held-out"}
 _MARK = "▶"
 _MARKED = {"train": "is learnt", "held-out": "is what the model's own answer is compared with"}
 _WIDTH = 9
@@ -213,7 +212,7 @@ class Spoken:
 
 def _figures(counted: Stats) -> Iterator[RenderableType]:
     sides = counted.sides
-    figures = table("", *(_SIDES[side] for side in sides))
+    figures = table("", *sides)
     for name, of_side in _LINES.items():
         figures.add_row(name, *(of_side(side) for side in sides.values()))
     for name, how_many in _IF_ANY.items():
@@ -234,7 +233,7 @@ def _figures(counted: Stats) -> Iterator[RenderableType]:
 
 
 def _label_table(counted: Stats) -> Rows:
-    labels = table("label", "", *(_SIDES[side] for side in counted.sides))
+    labels = table("label", "", *counted.sides)
     for field, values in counted.labels.items():
         for value, by_side in list(values.items())[:_SHOWN_LABELS]:
             labels.add_row(field, value, *(f"{count:,}" for count in by_side.values()))

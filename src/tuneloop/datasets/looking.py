@@ -13,12 +13,13 @@ from tuneloop.errors import UsageError
 
 ShownSide = Literal["train", "held-out"]
 Use = Literal["context", "learnt", "asked"]
-_NAMES: Mapping[Side, ShownSide] = {"train": "train", "eval": "held-out"}
+SIDES: Mapping[Side, ShownSide] = {"train": "train", "eval": "held-out"}
+"""As stored → as people name it."""
 
 
 def sides(side: ShownSide | None) -> tuple[Side, ...]:
     """The sides as they are stored; None: both."""
-    return tuple(stored for stored, name in _NAMES.items() if side in (None, name))
+    return tuple(stored for stored, name in SIDES.items() if side in (None, name))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +148,7 @@ def shown_rows(
     rows = [
         row
         for side, of_side in examples.items()
-        for row in _of_side(_NAMES[side], of_side, list(pairs.get(side, ())))
+        for row in _of_side(SIDES[side], of_side, list(pairs.get(side, ())))
     ]
     return sorted(rows, key=lambda row: (row.source, row.line))
 

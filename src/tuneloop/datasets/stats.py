@@ -12,10 +12,11 @@ from tuneloop.conversation import Message
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.labels import LabelCounts, labels_of
 from tuneloop.datasets.languages import language_of
+from tuneloop.datasets.looking import SIDES, ShownSide
 from tuneloop.datasets.split import Side
 from tuneloop.datasets.tags import TagCount, count_tags
 
-Examples = Mapping[Side, Sequence[Example]]
+Examples = Mapping[ShownSide, Sequence[Example]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +58,12 @@ class SideStats:
 class Stats:
     """A dataset version, or one side of it."""
 
-    sides: Mapping[Side, SideStats]
-    labels: Mapping[str, Mapping[str, Mapping[Side, int]]]
+    sides: Mapping[ShownSide, SideStats]
+    labels: Mapping[str, Mapping[str, Mapping[ShownSide, int]]]
     """Field → value → side → answers, for fields of JSON answers (or whole answers) that are
     labels; the commonest first."""
     tags: Mapping[str, TagCount]
-    pairs: Mapping[Side, int]
+    pairs: Mapping[ShownSide, int]
     """Preference pairs."""
     left_out: Mapping[str, int]
     """Reason → rows of the whole version, duplicates among them."""
@@ -81,14 +82,15 @@ class Stats:
         }
 
 
-def count(examples: Examples, report: Mapping[str, Any]) -> Stats:
+def count(stored: Mapping[Side, Sequence[Example]], report: Mapping[str, Any]) -> Stats:
     """Count the rows of the sides that are given; `report` is that of their version."""
+    examples: Examples = {SIDES[side]: rows for side, rows in stored.items()}
     every = [example for rows in examples.values() for example in rows]
     return Stats(
         sides={side: _side(rows) for side, rows in examples.items()},
         labels=_labels(examples),
         tags=count_tags(every),
-        pairs={side: report.get("preferences", {}).get(side, 0) for side in examples},
+        pairs={SIDES[side]: report.get("preferences", {}).get(side, 0) for side in stored},
         left_out=report["left_out"],
         sources=report["sources"],
     )
@@ -135,12 +137,12 @@ def _shares(languages: Iterable[str]) -> dict[str, float]:
     return {name: rows / counts.total() for name, rows in counts.most_common()}
 
 
-def _labels(examples: Examples) -> dict[str, dict[str, dict[Side, int]]]:
+def _labels(examples: Examples) -> dict[str, dict[str, dict[ShownSide, int]]]:
     seen = LabelCounts()
     for rows in examples.values():
         for example in rows:
             seen.add(example.completion)
-    labels: dict[str, dict[str, dict[Side, int]]] = {
+    labels: dict[str, dict[str, dict[ShownSide, int]]] = {
         field: {value: dict.fromkeys(examples, 0) for value in values}
         for field, values in seen.counts().items()
     }

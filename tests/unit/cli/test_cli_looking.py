@@ -82,9 +82,9 @@ def test_a_line_that_was_left_out_is_answered_with_the_reason(desk: Path) -> Non
 def test_stats_and_show_tell_of_the_tags(desk: Path) -> None:
     counted = json.loads(run("stats", "--json"))
     assert counted["tags"]["lang"] == {"rows": 30, "values": 2, "common": {"en": 20, "de": 10}}
-    assert counted["sides"]["train"]["answers"] + counted["sides"]["eval"]["answers"] == 30
+    assert counted["sides"]["train"]["answers"] + counted["sides"]["held-out"]["answers"] == 30
     assert counted["left_out"] == {"exact_duplicate": 1}
-    assert list(json.loads(run("stats", "--side", "held-out", "--json"))["sides"]) == ["eval"]
+    assert list(json.loads(run("stats", "--side", "held-out", "--json"))["sides"]) == ["held-out"]
     for command in ("stats", "show"):
         text = run(command)
         assert "\nlang    30 rows: en 20, de 10\n" in text

@@ -158,7 +158,7 @@ def test_figures_add_up(tmp_path: Path) -> None:
     workspace, version = prepared(tmp_path, [*rows, {**rows[0], "ticket": "again"}])
     examples = {side: versions.read_examples(workspace, version, side) for side in SIDES}
     counted = stats.count(examples, version.report)
-    train, held_out = (counted.sides[side] for side in SIDES)
+    train, held_out = counted.sides["train"], counted.sides["held-out"]
     assert train.answers + held_out.answers == train.rows + held_out.rows == 40
     assert train.answers_a_row == {1: train.rows}
     for value in ("north", "south"):
