@@ -22,8 +22,12 @@ from tuneloop.cli.terminal import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tuneloop.candidates.held_out import HeldOut
+    from tuneloop.cli.layout import Rows
     from tuneloop.datasets.diff import DatasetDiff
+    from tuneloop.datasets.tags import TagCount
     from tuneloop.datasets.versions import DatasetVersion
 
 app = typer.Typer(no_args_is_help=True, help="Dataset versions: list, show, compare.")
@@ -136,7 +140,17 @@ def _as_json(version: DatasetVersion, gates: HeldOut) -> dict[str, Any]:
     }
 
 
+def tag_table(tags: Mapping[str, TagCount]) -> Rows:
+    """A line for each tag: how often it occurs, and with which values."""
+    rows = table("tag", "")
+    for tag, count in tags.items():
+        rows.add_row(tag, str(count))
+    return rows
+
+
 def _print_report(version: DatasetVersion, gates: HeldOut) -> None:
+    from tuneloop.datasets.tags import counts_in
+
     report = version.report
     rows = table("rows", "")
     rows.add_row("read", str(report["rows_in"]))
@@ -153,6 +167,8 @@ def _print_report(version: DatasetVersion, gates: HeldOut) -> None:
     for kind, count in report["personal_data"]["found"].items():
         rows.add_row(f"personal data found: {kind.replace('_', ' ')}", str(count))
     out.print(rows)
+    if tags := counts_in(report):
+        out.print(tag_table(tags))
     out.print(f"• {gates.why}", markup=False)
     for warning in gates.warnings():
         out.print(f"• warning: {warning}", markup=False)

@@ -30,6 +30,7 @@ from tuneloop.cli import (
     failures,
     judge,
     keys,
+    looking,
     monitoring,
     people,
     release,
@@ -100,6 +101,8 @@ add_group(app, keys.app, name="key", section=_LIVE)
 add_group(app, approvals.app, name="approvals", section=_PEOPLE)
 add_group(app, people.app, name="people", section=_PEOPLE)
 add_group(app, audit.app, name="audit", section=_PEOPLE)
+data.app.command("rows")(looking.rows)
+data.app.command("stats")(looking.stats)
 add_group(app, data.app, name="data", section=_LOOK)
 add_group(app, runs.app, name="runs", section=_LOOK)
 add_group(app, bundles.app, name="bundle", section=_LOOK)

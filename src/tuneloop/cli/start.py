@@ -18,6 +18,7 @@ from tuneloop.cli.terminal import (
     out,
     print_json,
     table,
+    told_on_err,
 )
 
 
@@ -47,9 +48,17 @@ def init(
     """
     from tuneloop.setup import starting
 
-    started = starting.write_model_file(
-        data, base=base, name=name, path=file, prompt=prompt, answer=answer, force=force
-    )
+    with told_on_err(quiet=json_) as progress:
+        started = starting.write_model_file(
+            data,
+            base=base,
+            name=name,
+            path=file,
+            prompt=prompt,
+            answer=answer,
+            force=force,
+            progress=progress,
+        )
     path = started.model_file.path
     next_ = "tuneloop run" if path == DEFAULT_FILE.resolve() else f"tuneloop run -f {file}"
     if json_:
@@ -69,8 +78,9 @@ def init(
         rows.add_row(what, text)
     out.print(rows)
     written = file / path.name if file.is_dir() else file
-    out.print(f"\nWrote {written}. Look at:", markup=False)
-    for text in starting.worth_a_look(started):
+    look_at = list(starting.worth_a_look(started))
+    out.print(f"\nWrote {written}." + (" Look at:" if look_at else ""), markup=False)
+    for text in look_at:
         out.print(f"• {text}", markup=False)
     then = "Correct what is not there, then" if any(p.certain for p in started.problems) else "Then"
     out.print(f"{then}: [bold]{escape(next_)}[/]")

@@ -25,6 +25,7 @@ from tuneloop.foreign_text import inert
 
 if TYPE_CHECKING:
     from tuneloop.loop import Loop
+    from tuneloop.progress import Progress
     from tuneloop.project import Project
 
 # In a pipe nothing is wrapped or cut: a program reads it, or another terminal wraps it.
@@ -66,6 +67,21 @@ def open_project(file: Path, overrides: list[str] | None = None, *, quiet: bool 
     if steps is not None:
         steps.durations = Durations(project.workspace.root / "durations.json")
     return project
+
+
+@contextmanager
+def told_on_err(*, quiet: bool = False) -> Iterator[Progress]:
+    """What tells of work that needs no project; `quiet` as for `open_project`."""
+    from tuneloop.progress import Silent
+
+    if quiet and not draws(err):
+        yield Silent()
+        return
+    steps = Steps(err)
+    try:
+        yield steps
+    finally:
+        steps.finish()
 
 
 def open_loop(file: Path, overrides: list[str] | None = None, *, quiet: bool = False) -> Loop:

@@ -18,6 +18,7 @@ from tuneloop.modelfile import ColumnSettings
 from tuneloop.nearest import did_you_mean
 from tuneloop.task.answer_form import json_object
 from tuneloop.task.rows import ANSWER_COLUMNS, PROMPT_COLUMNS
+from tuneloop.task.rows.fields import normal_name
 
 _FILLED_SHARE = 0.9
 """A column that fewer rows fill is neither prompt nor answer."""
@@ -59,7 +60,7 @@ class Column:
         return (
             min(self.filled, self.text) >= _FILLED_SHARE
             and self.different > 1
-            and _NOT_CONTENT.fullmatch(self.name.lower()) is None
+            and _NOT_CONTENT.fullmatch(normal_name(self.name)) is None
         )
 
     @property
@@ -131,9 +132,9 @@ def choose(
 def _reasons(prompt: Column, answer: Column) -> list[str]:
     """What speaks for these two being prompt and answer, in this order."""
     reasons = []
-    if prompt.name.lower() in PROMPT_COLUMNS:
+    if normal_name(prompt.name) in PROMPT_COLUMNS:
         reasons.append(f"{prompt.name} is a usual name for what is asked")
-    if answer.name.lower() in ANSWER_COLUMNS:
+    if normal_name(answer.name) in ANSWER_COLUMNS:
         reasons.append(f"{answer.name} is a usual name for an answer")
     if answer.holds_objects and not prompt.holds_objects:
         reasons.append(f"{answer.name} holds JSON objects")
@@ -143,7 +144,7 @@ def _reasons(prompt: Column, answer: Column) -> list[str]:
 
 
 def _the_other(content: Sequence[Column], known: Sequence[str]) -> Column | None:
-    by_name = {column.name.lower(): column for column in content}
+    by_name = {normal_name(column.name): column for column in content}
     named = next((by_name[name] for name in known if name in by_name), None)
     return named or (content[0] if len(content) == 1 else None)
 
@@ -153,7 +154,7 @@ def _existing(path: Path, columns: Sequence[Column], name: str | None) -> str | 
         return None
     names = [column.name for column in columns]
     same = [column for column in names if column == name] or [
-        column for column in names if column.lower() == name.lower()
+        column for column in names if normal_name(column) == normal_name(name)
     ]
     if not same:
         raise DataError(f"{path}: no row has a column {name!r}.", remedy=did_you_mean(name, names))

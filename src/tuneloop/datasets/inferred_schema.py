@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
-
-from jsonschema import Draft202012Validator
 
 _ENUM_VALUES = 30
 _LABEL_CHARACTERS = 60
@@ -24,78 +22,127 @@ _MANY = 100
 """So many values, and one that is seen once may be a slip."""
 
 
-def infer_schema(objects: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A JSON Schema for these objects: no object of them breaks it.
+def infer_schema(values: Iterable[Any]) -> dict[str, Any]:
+    """A JSON Schema for these JSON values: none of them breaks it; see `Outline.schema`."""
+    outline = Outline()
+    for value in values:
+        outline.add(value)
+    return outline.schema()
 
-    A key is required where every object has it. Texts become an enumeration where few short values
-    come again and again and hardly any is seen once (the chance that the next value is a new one is
-    the share of values seen once: Good 1953, "The population frequencies of species"). Eight levels
-    are described.
+
+class Outline:
+    """What the values at one place of the answers look like.
+
+    It grows with each value and keeps none, so that all rows of a file can be looked at.
     """
-    schema = _infer(objects)
-    # A safeguard: what is written down must hold for what it was made of.
-    if all(map(Draft202012Validator(schema).is_valid, objects)):
+
+    def __init__(self, level: int = 0) -> None:
+        """`level`: how many objects and arrays the place lies in."""
+        self._level = level
+        self._kinds: Counter[str] = Counter()
+        self._labels: Counter[str] | None = Counter()
+        """Text → values; None once the texts are no closed set, whatever comes."""
+        self._fields: dict[str, Outline] | None = {}
+        """None once there are too many keys."""
+        self._items: Outline | None = None
+
+    def add(self, value: Any) -> None:
+        """One more value, as `json` reads them."""
+        kind = _json_type(value)
+        self._kinds[kind] += 1
+        if self._level == _DEEPEST:
+            return
+        if kind == "string":
+            self._add_text(value)
+        elif kind == "object":
+            self._add_object(value)
+        elif kind == "array" and value:
+            self._items = self._items or Outline(self._level + 1)
+            for item in value:
+                self._items.add(item)
+
+    def schema(self) -> dict[str, Any]:
+        """A JSON Schema that every value fits.
+
+        A key is required where every object has it. Texts become an enumeration where few short
+        values come again and again and hardly any is seen once (the chance that the next value is
+        a new one is the share of values seen once: Good 1953, "The population frequencies of
+        species"). A place that only null was seen at may hold anything: that says nothing of the
+        values to come. Eight levels are described.
+        """
+        if self._level == _DEEPEST:
+            return {}
+        types = _types(self._kinds)
+        if types == ["null"] and self._level:
+            return {}
+        if set(types) <= {"string", "null"} and (labels := self.labels()):
+            return {"enum": [*labels, *([None] if "null" in types else [])]}
+        schema: dict[str, Any] = {"type": types[0] if len(types) == 1 else types}
+        if self._fields:
+            schema |= _of_fields(self._fields, objects=self._kinds["object"])
+        if self._items is not None:
+            schema["items"] = self._items.schema()
         return schema
-    return {"type": "object"}
+
+    def labels(self) -> list[str]:
+        """The texts where they are a closed set, sorted; none where they are not."""
+        counts = self._labels
+        if not counts:
+            return []
+        once = sum(count == 1 for count in counts.values())
+        closed = (
+            counts.total() >= _MIN_REPEATS * len(counts)
+            and once <= max(1, _NEW_SHARE * counts.total())
+            and not all(_NUMBER.fullmatch(text) for text in counts)
+        )
+        return sorted(counts) if closed else []
+
+    def seen_once(self) -> dict[str, str]:
+        """Field → an enumerated value that one object of many has: a label, or a slip."""
+        once = {}
+        for name, field in (self._fields or {}).items():
+            counts = field._labels or Counter()
+            rare = [text for text, count in counts.items() if count == 1]
+            if rare and counts.total() >= _MANY and "enum" in field.schema():
+                once[name] = rare[0]
+        return once
+
+    def _add_text(self, text: str) -> None:
+        if self._labels is None:
+            return
+        self._labels[text] += 1
+        if (
+            len(text) > _LABEL_CHARACTERS
+            or len(self._labels) > _ENUM_VALUES
+            or not text.isprintable()
+        ):
+            self._labels = None
+
+    def _add_object(self, value: Mapping[str, Any]) -> None:
+        if self._fields is None:
+            return
+        for key, item in value.items():
+            if key not in self._fields:
+                if not key.isprintable():  # nor would a person read it in a file
+                    continue
+                self._fields[key] = Outline(self._level + 1)
+            self._fields[key].add(item)
+        if len(self._fields) > _MOST_FIELDS:
+            self._fields = None
 
 
-def seen_once(objects: Sequence[Mapping[str, Any]], schema: Mapping[str, Any]) -> dict[str, str]:
-    """Field → an enumerated value that one object of many has: a label, or a slip."""
-    once = {}
-    for name, inferred in schema.get("properties", {}).items():
-        counts = Counter(value[name] for value in objects if isinstance(value.get(name), str))
-        rare = [value for value, count in counts.items() if count == 1]
-        if "enum" in inferred and counts.total() >= _MANY and rare:
-            once[name] = rare[0]
-    return once
-
-
-def _infer(values: Sequence[Any], level: int = 0) -> dict[str, Any]:
-    if level == _DEEPEST:
-        return {}
-    kinds = Counter(_json_type(value) for value in values)
-    types = _types(kinds)
-    if set(types) <= {"string", "null"} and (labels := _labels(values)):
-        return {"enum": [*labels, *([None] if "null" in types else [])]}
-    schema: dict[str, Any] = {"type": types[0] if len(types) == 1 else types}
-    if "object" in types:
-        schema |= _of_objects([value for value in values if isinstance(value, Mapping)], level)
-    if "array" in types:
-        items = [item for value in values if isinstance(value, list) for item in value]
-        schema |= {"items": _infer(items, level + 1)} if items else {}
-    return schema
-
-
-def _types(kinds: Counter[str]) -> list[str]:
-    """JSON types, the commonest first; whole numbers and fractions together are numbers."""
-    if "number" in kinds:
-        kinds["number"] += kinds.pop("integer", 0)
-    return [kind for kind, _ in kinds.most_common()]
-
-
-def _of_objects(objects: Sequence[Mapping[str, Any]], level: int) -> dict[str, Any]:
-    counts = Counter(key for value in objects for key in value)
-    if len(counts) > _MOST_FIELDS:
-        return {}
-    required = [key for key, count in counts.items() if count == len(objects)]
-    properties = {
-        key: _infer([value[key] for value in objects if key in value], level + 1) for key in counts
-    }
+def _of_fields(fields: Mapping[str, Outline], *, objects: int) -> dict[str, Any]:
+    required = [key for key, field in fields.items() if field._kinds.total() == objects]
+    properties = {key: field.schema() for key, field in fields.items()}
     return {**({"required": required} if required else {}), "properties": properties}
 
 
-def _labels(values: Sequence[Any]) -> list[str]:
-    """The values of a closed set, sorted; none where it is not one."""
-    counts = Counter(value for value in values if isinstance(value, str))
-    once = sum(count == 1 for count in counts.values())
-    closed = (
-        0 < len(counts) <= _ENUM_VALUES
-        and counts.total() >= _MIN_REPEATS * len(counts)
-        and once <= max(1, _NEW_SHARE * counts.total())
-        and all(len(value) <= _LABEL_CHARACTERS for value in counts)
-        and not all(_NUMBER.fullmatch(value) for value in counts)
-    )
-    return sorted(counts) if closed else []
+def _types(kinds: Mapping[str, int]) -> list[str]:
+    """JSON types, the commonest first; whole numbers and fractions together are numbers."""
+    counts = Counter(kinds)
+    if "number" in counts:
+        counts["number"] += counts.pop("integer", 0)
+    return [kind for kind, _ in counts.most_common()]
 
 
 def _json_type(value: object) -> str:

@@ -5,24 +5,43 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from tuneloop.conversation import Message
 from tuneloop.datasets import columns as file_columns
 from tuneloop.datasets.columns import Chosen
-from tuneloop.datasets.inferred_schema import infer_schema, seen_once
-from tuneloop.datasets.labels import WHOLE_ANSWER, label_counts
+from tuneloop.datasets.example import Example
+from tuneloop.datasets.filters import first_objection, make_filters
+from tuneloop.datasets.inferred_schema import Outline
+from tuneloop.datasets.labels import WHOLE_ANSWER, LabelCounts
 from tuneloop.errors import DataError
-from tuneloop.modelfile import ColumnSettings
+from tuneloop.modelfile import ColumnSettings, DataSettings
+from tuneloop.progress import Progress, Silent
 from tuneloop.readers import BadRow, RawRow, read_rows
-from tuneloop.task.answer_form import json_object
-from tuneloop.task.rows import Draft, FormError, recognise
+from tuneloop.task.answer_form import NotJsonError, json_value
+from tuneloop.task.rows import Answered, Draft, FormError, recognise
+from tuneloop.task.rows.fields import normal_name
 
-LOOKED_AT_ROWS = 20_000
+_FIRST_ROWS = 20_000
+"""So many decide which columns are prompt and answer; all rows are looked at then."""
+_ROWS_BETWEEN_UPDATES = 1_000
 MAX_ROW_BYTES = 4_000_000
+_FILTERS = make_filters(
+    min_characters=DataSettings.model_fields["min_characters"].default,
+    max_characters=DataSettings.model_fields["max_characters"].default,
+    disabled=("reasoning",),  # whether the model thinks follows from the rows
+)
 _JSON_SHARE = 0.9
+"""Where so many answers are JSON objects, that is what the task asks for."""
+_SLIPS_SHARE = 0.005
+"""So few answers that are no JSON beside them are slips; more may be meant as they are."""
+_SHARED = 0.5
+"""A system text that more rows than this have is the task's."""
+_SYSTEM_TEXTS = 1_000
 _MOST_LINES = 5
+_MOST_REASONS = 5
 _OUT_OF_SCOPE_WORDS = ("out_of_scope", "out-of-scope", "oos", "none_of_these", "handoff", "other")
 _GROUP_COLUMNS = ("customer", "customer_id", "user_id", "conversation", "conversation_id", "group")
 _UNKNOWN_FORM = "unknown_form"
@@ -30,31 +49,49 @@ _UNKNOWN_FORM = "unknown_form"
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """What the first rows of a file show."""
+    """What the rows of a file show."""
 
     rows: int
-    """Rows looked at, at most 20,000."""
     usable: int
     left_out: Mapping[str, int]
     """Reason → rows that cannot be used."""
-    whole_file: bool
-    """False: there are more rows, which nobody looked at."""
+    filtered: Mapping[str, int]
+    """Reason → answers of the others that `prepare` leaves out; they count nowhere else."""
+    first_left_out: Mapping[str, str]
+    """Reason of either → line and detail of the first one."""
+    answers: int
+    """Answers to learn; a conversation may hold several."""
+    calls: int
+    """How many of them call tools."""
+    thoughts: int
+    """How many of them come with a thought."""
+    pairs: int
+    """Rows with a worse answer beside the right one."""
+    tags: Mapping[str, tuple[int, int]]
+    """Column that no format knows → rows that fill it, and different values."""
+    unused: Mapping[str, int]
+    """Column that no format knows and that is too long for a tag → rows that fill it."""
     forms: tuple[str, ...]
     """The commonest first, e.g. `chat` or `question → answer`."""
     example: tuple[str, str]
-    """What the first usable row asks, and its answer."""
+    """What the first row asks that `prepare` keeps, and its answer."""
     columns: ColumnSettings | None
     """Prompt and answer, where their names do not tell."""
     guessed: str
     """What the guess of `columns` rests on; empty where nothing was guessed."""
     system: str
-    """The system text that all rows share, or empty."""
+    """The system text that most rows share, or empty."""
+    system_texts: int
+    """How many different ones there are, at most 1,000."""
     output_schema: dict[str, Any] | None
-    """Inferred where nearly all answers are JSON objects; every one of those fits it."""
-    no_object_lines: tuple[int, ...]
-    """The first lines whose answer is none all the same: the schema will leave them out."""
-    no_objects: int
-    """How many there are."""
+    """Inferred where nearly all answers are JSON objects; every answer that is JSON fits it."""
+    schema_holds: bool
+    """False: more answers than a slip or two are text, which the schema would leave out."""
+    no_json_lines: tuple[int, ...]
+    """The first lines with an answer that is no JSON where the others are."""
+    no_json: int
+    """How many there are; of these `broken_json` begin as if they were."""
+    broken_json: int
     seen_once: Mapping[str, str]
     """Field → an enumerated value that one row of many has."""
     labels: int
@@ -62,8 +99,7 @@ class Inspection:
     abstain: tuple[str, str] | None
     """Field and value that look like "out of scope"."""
     abstain_rows: int | None
-    """Usable rows with that value, of those looked at; None where there is no such value, and where
-    not all rows were looked at."""
+    """Usable rows with that value; None where there is no such value."""
     group_field: str | None
     groups: int
     """Different values of it."""
@@ -72,132 +108,250 @@ class Inspection:
 
 
 @dataclass(kw_only=True)
-class _Read:
-    """The rows of a file and what became of them."""
+class _Seen:
+    """What the rows of a file showed so far; none of them is kept."""
 
-    rows: list[RawRow] = field(default_factory=list)
-    problems: Counter[str] = field(default_factory=Counter)
-    count: int = 0
-    whole_file: bool = True
-    drafts: list[tuple[int, Draft]] = field(default_factory=list)
-    """With the line of each."""
+    columns: ColumnSettings | None
+    rows: int = 0
+    usable: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    filtered: Counter[str] = field(default_factory=Counter)
+    first_left_out: dict[str, str] = field(default_factory=dict)
+    forms: Counter[str] = field(default_factory=Counter)
+    example: tuple[str, str] = ("", "")
+    systems: Counter[str] = field(default_factory=Counter)
+    """System text → rows, of the first 1,000 texts."""
+    outline: Outline = field(default_factory=Outline)
+    """Of the answers that are JSON."""
+    objects: int = 0
+    no_json: int = 0
+    no_json_lines: list[int] = field(default_factory=list)
+    broken_json: int = 0
+    labels: LabelCounts = field(default_factory=LabelCounts)
+    groups: dict[str, set[int]] = field(default_factory=dict)
+    """Column → hashes of its values."""
+    answers: int = 0
+    calls: int = 0
+    thoughts: int = 0
+    pairs: int = 0
+    tags: Counter[str] = field(default_factory=Counter)
+    tag_values: dict[str, set[int]] = field(default_factory=dict)
+    """Tag → hashes of its values."""
+    unused: Counter[str] = field(default_factory=Counter)
+    longest_answer: int = 0
 
-    def recognise(self, columns: ColumnSettings | None) -> Counter[str]:
-        """Fill `drafts`; the reasons of the rows that are in no form."""
-        self.drafts, reasons = [], Counter[str]()
-        for row in self.rows:
-            try:
-                self.drafts.append((row.line, recognise(row.value, columns)))
-            except FormError as e:
-                reasons[e.reason] += 1
-        return reasons
+    def add(self, row: RawRow | BadRow) -> None:
+        """Look at one more row."""
+        self.rows += 1
+        if isinstance(row, BadRow):
+            self._leave_out(row.line, row.reason, row.detail)
+            return
+        self._add_groups(row.value)
+        try:
+            draft = recognise(row.value, self.columns)
+            answers = list(draft.answers())
+        except FormError as e:
+            self._leave_out(row.line, e.reason, e.detail)
+            return
+        if not self.usable:
+            self._show(answers[0])
+        self.usable += 1
+        self.forms[draft.form] += 1
+        self.pairs += draft.rejected is not None
+        self._add_system(draft.turns[0])
+        self._add_tags(draft)
+        for answered in answers:
+            if not self._keeps(row.line, draft, answered):
+                continue
+            if not self.answers:
+                self._show(answered)
+            answer = answered.answer.text
+            self.answers += 1
+            self.thoughts += bool(answered.answer.reasoning)
+            self.longest_answer = max(self.longest_answer, len(answer.encode("utf-8", "replace")))
+            if answered.answer.tool_calls:  # they have a form of their own
+                self.calls += 1
+            else:
+                self._add_answer(row.line, answer)
+
+    def _show(self, answered: Answered) -> None:
+        self.example = (answered.messages[-1].content, answered.answer.text)
+
+    def _keeps(self, line: int, draft: Draft, answered: Answered) -> bool:
+        """Whether `prepare` would keep the answer, by the filters that every model file has."""
+        example = Example(
+            messages=answered.messages,
+            completion=answered.answer.text,
+            source="",
+            line=line,
+            tags=draft.tags,
+            tools=draft.tools,
+            calls_tools=bool(answered.answer.tool_calls),
+        )
+        verdict = first_objection(_FILTERS, example)
+        if not verdict.keep:
+            self.filtered[verdict.reason] += 1
+            self.first_left_out.setdefault(verdict.reason, f"line {line}: {verdict.detail}")
+        return verdict.keep
+
+    def _leave_out(self, line: int, reason: str, detail: str) -> None:
+        self.left_out[reason] += 1
+        self.first_left_out.setdefault(reason, f"line {line}: {detail}")
+
+    def _add_system(self, first: Message) -> None:
+        text = first.content if first.role == "system" else ""
+        if text in self.systems or len(self.systems) < _SYSTEM_TEXTS:
+            self.systems[text] += 1
+
+    def _add_tags(self, draft: Draft) -> None:
+        self.unused.update(draft.unused)
+        for tag, value in draft.tags.items():
+            self.tags[tag] += 1
+            self.tag_values.setdefault(tag, set()).add(hash(value))
+
+    def _add_answer(self, line: int, answer: str) -> None:
+        self.labels.add(answer)
+        try:
+            value = json_value(answer)
+        except NotJsonError:
+            self.no_json += 1
+            self.broken_json += answer.lstrip()[:1] in ("{", "[")
+            if len(self.no_json_lines) < _MOST_LINES:
+                self.no_json_lines.append(line)
+            return
+        self.objects += isinstance(value, dict)
+        self.outline.add(value)
+
+    def _add_groups(self, row: Mapping[str, Any]) -> None:
+        for name, value in row.items():
+            # A list is a conversation itself and not its name.
+            if normal_name(name) in _GROUP_COLUMNS and isinstance(value, str | int):
+                self.groups.setdefault(str(name), set()).add(hash(str(value)))
+
+    def group_field(self) -> str | None:
+        """The column of customers or conversations."""
+        order = _GROUP_COLUMNS.index
+        return min(self.groups, key=lambda name: order(normal_name(name)), default=None)
+
+    def system(self) -> str:
+        """The system text that most rows share, or empty."""
+        ((text, count),) = self.systems.most_common(1)
+        return text if count > _SHARED * self.usable else ""
 
 
-def inspect(path: Path, *, prompt: str | None = None, answer: str | None = None) -> Inspection:
-    """Look at the first rows of a file; `prompt` and `answer` name columns where a person does.
+def inspect(
+    path: Path,
+    *,
+    prompt: str | None = None,
+    answer: str | None = None,
+    progress: Progress = Silent(),
+) -> Inspection:
+    """Look at the rows of a file; `prompt` and `answer` name columns where a person does.
 
     Raises:
         DataError: the file cannot be read, none of its rows can be used, or it cannot be told which
             columns are prompt and answer.
     """
-    read = _read(path)
-    chosen, reasons = _recognised(path, read, prompt, answer)
-    left_out = read.problems + reasons
-    if not read.drafts:
-        listed = ", ".join(f"{count} × {reason}" for reason, count in left_out.most_common(3))
-        raise DataError(
-            f"{path} has no usable row: {listed or 'it is empty'}.",
-            remedy='Expected rows like {"messages": […]} or {"prompt": "…", "completion": "…"}.',
-        )
-    drafts = [draft for _, draft in read.drafts]
-    completions = [draft.completion for draft in drafts]
-    objects = [value for text in completions if (value := json_object(text)) is not None]
-    is_json = len(objects) >= _JSON_SHARE * len(completions)
-    schema = infer_schema(objects) if is_json else None
-    no_objects = [line for line, d in read.drafts if json_object(d.completion) is None]
-    group_field, groups = _groups(read.rows)
-    abstain = _abstain(completions, schema) if schema else None
+    rows = iter(read_rows(path, max_row_bytes=MAX_ROW_BYTES))
+    first = list(islice(rows, _FIRST_ROWS))
+    chosen = _chosen(path, first, prompt, answer)
+    seen = _Seen(columns=chosen.columns if chosen else None)
+    for row in chain(first, rows):
+        seen.add(row)
+        if seen.rows > _FIRST_ROWS and seen.rows % _ROWS_BETWEEN_UPDATES == 1:
+            _tell(progress, seen.rows)
+    if not seen.usable:
+        raise _nothing_usable(path, seen)
+    return _inspection(seen, chosen)
+
+
+def _inspection(seen: _Seen, chosen: Chosen | None) -> Inspection:
+    labels = seen.labels.counts()
+    said = seen.answers - seen.calls
+    is_json = said > 0 and seen.objects >= _JSON_SHARE * said
+    schema = seen.outline.schema() if is_json else None
+    abstain = _abstain(labels, schema) if schema else None
+    group_field = seen.group_field()
+    # What begins as JSON and is none is broken whatever the task asks for.
+    texts = seen.no_json - seen.broken_json
     return Inspection(
-        rows=read.count,
-        usable=len(drafts),
-        left_out=dict(left_out.most_common()),
-        whole_file=read.whole_file,
-        forms=tuple(form for form, _ in Counter(d.form for d in drafts).most_common()),
-        example=(drafts[0].messages[-1].content, drafts[0].completion),
+        rows=seen.rows,
+        usable=seen.usable,
+        left_out=dict(seen.left_out.most_common()),
+        filtered=dict(seen.filtered.most_common()),
+        first_left_out=seen.first_left_out,
+        answers=seen.answers,
+        calls=seen.calls,
+        thoughts=seen.thoughts,
+        pairs=seen.pairs,
+        tags={tag: (rows, len(seen.tag_values[tag])) for tag, rows in sorted(seen.tags.items())},
+        unused=dict(sorted(seen.unused.items())),
+        forms=tuple(form for form, _ in seen.forms.most_common()),
+        example=seen.example,
         columns=chosen.columns if chosen else None,
         guessed=chosen.why if chosen else "",
-        system=_system(drafts),
+        system=seen.system(),
+        system_texts=len(seen.systems.keys() - {""}),
         output_schema=schema,
-        no_object_lines=tuple(no_objects[:_MOST_LINES]) if is_json else (),
-        no_objects=len(no_objects) if is_json else 0,
-        seen_once=seen_once(objects, schema) if schema else {},
-        labels=0 if is_json else len(label_counts(completions).get(WHOLE_ANSWER, {})),
+        schema_holds=texts <= _SLIPS_SHARE * said,
+        no_json_lines=tuple(seen.no_json_lines) if is_json else (),
+        no_json=seen.no_json if is_json else 0,
+        broken_json=seen.broken_json if is_json else 0,
+        seen_once=seen.outline.seen_once() if is_json else {},
+        labels=0 if is_json else len(labels.get(WHOLE_ANSWER, {})),
         abstain=abstain,
-        abstain_rows=_rows_with(abstain, completions) if abstain and read.whole_file else None,
+        abstain_rows=labels[abstain[0]][abstain[1]] if abstain else None,
         group_field=group_field,
-        groups=groups,
-        longest_answer=max(len(text.encode("utf-8", "replace")) for text in completions),
+        groups=len(seen.groups[group_field]) if group_field else 0,
+        longest_answer=seen.longest_answer,
     )
 
 
-def _read(path: Path) -> _Read:
-    read = _Read()
-    for row in islice(read_rows(path, max_row_bytes=MAX_ROW_BYTES), LOOKED_AT_ROWS + 1):
-        if read.count == LOOKED_AT_ROWS:
-            read.whole_file = False
-            break
-        read.count += 1
-        if isinstance(row, BadRow):
-            read.problems[row.reason] += 1
-        else:
-            read.rows.append(row)
-    return read
+def _chosen(
+    path: Path, rows: Sequence[RawRow | BadRow], prompt: str | None, answer: str | None
+) -> Chosen | None:
+    """The columns of prompt and answer; None where the rows tell by the names of their columns."""
+    values = [row.value for row in rows if isinstance(row, RawRow)]
+    if prompt is None and answer is None:
+        reasons = Counter(map(_reason, values))
+        if reasons[_UNKNOWN_FORM] <= reasons[""]:
+            return None
+    columns = file_columns.look(values)
+    return file_columns.choose(path, columns, prompt=prompt, answer=answer) if columns else None
 
 
-def _recognised(
-    path: Path, read: _Read, prompt: str | None, answer: str | None
-) -> tuple[Chosen | None, Counter[str]]:
-    """Recognise the rows by the names of their columns, else by those that are chosen."""
-    reasons = read.recognise(None)
-    named = prompt is not None or answer is not None
-    if not named and reasons[_UNKNOWN_FORM] <= len(read.drafts):
-        return None, reasons
-    columns = file_columns.look([row.value for row in read.rows])
-    if not columns:
-        return None, reasons
-    chosen = file_columns.choose(path, columns, prompt=prompt, answer=answer)
-    return chosen, read.recognise(chosen.columns)
+def _reason(row: Mapping[str, Any]) -> str:
+    """Why a row is in no form, or empty."""
+    try:
+        recognise(row)
+    except FormError as e:
+        return e.reason
+    return ""
 
 
-def _system(drafts: Sequence[Draft]) -> str:
-    texts = Counter(
-        draft.messages[0].content if draft.messages[0].role == "system" else ""
-        for draft in drafts
-        if draft.messages
+def _tell(progress: Progress, rows: int) -> None:
+    if rows == _FIRST_ROWS + 1:  # fewer are looked at in a second
+        progress.step("Looking at all rows")
+    progress.update(rows, None, "rows")
+
+
+def _nothing_usable(path: Path, seen: _Seen) -> DataError:
+    reasons = [
+        f"  {count} × {reason}, first in {seen.first_left_out[reason]}"
+        for reason, count in seen.left_out.most_common(_MOST_REASONS)
+    ]
+    listed = "\n".join([":", *reasons]) if reasons else ": it is empty."
+    return DataError(
+        f"{path} has no usable row{listed}",
+        remedy='Expected rows like {"messages": […]} or {"prompt": "…", "completion": "…"}.',
     )
-    return texts.most_common(1)[0][0]
 
 
-def _groups(rows: Sequence[RawRow]) -> tuple[str | None, int]:
-    """The column of customers or conversations, and how many of them there are."""
-    values: dict[str, set[str]] = {}
-    for row in rows:
-        for name, value in row.value.items():
-            # A list is a conversation itself and not its name.
-            if str(name).lower() in _GROUP_COLUMNS and isinstance(value, str | int):
-                values.setdefault(str(name), set()).add(str(value))
-    column = min(values, key=lambda name: _GROUP_COLUMNS.index(name.lower()), default=None)
-    return column, len(values[column]) if column else 0
-
-
-def _abstain(completions: Sequence[str], schema: Mapping[str, Any]) -> tuple[str, str] | None:
-    for name, values in label_counts(completions).items():
+def _abstain(
+    labels: Mapping[str, Mapping[str, int]], schema: Mapping[str, Any]
+) -> tuple[str, str] | None:
+    for name, values in labels.items():
         for value in values:
             if name in schema.get("properties", {}) and value.lower() in _OUT_OF_SCOPE_WORDS:
                 return name, value
     return None
-
-
-def _rows_with(abstain: tuple[str, str], completions: list[str]) -> int:
-    field, value = abstain
-    return label_counts(completions)[field][value]

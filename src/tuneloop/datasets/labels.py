@@ -15,20 +15,41 @@ _MIN_REPEATS = 2.0
 """Values must come back at least this often on average to be labels."""
 
 
+class LabelCounts:
+    """Counts the labels of answers one by one; of a field that holds none it keeps nothing."""
+
+    def __init__(self) -> None:
+        self._counters: dict[str, Counter[str] | None] = {}
+        """Field → value → count; None once its values are no labels, whatever comes."""
+
+    def add(self, completion: str) -> None:
+        """One more answer."""
+        for field, value in _fields(completion).items():
+            counter = self._counters.setdefault(field, Counter())
+            if counter is None:
+                continue
+            counter[value] += 1
+            if len(counter) > MAX_VALUES or len(value) > _MAX_LABEL_CHARACTERS:
+                self._counters[field] = None
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """As `label_counts` gives them."""
+        return {
+            field: dict(sorted(counter.items(), key=lambda item: (-item[1], item[0])))
+            for field, counter in sorted(self._counters.items())
+            if counter is not None and counter.total() >= _MIN_REPEATS * len(counter)
+        }
+
+
 def label_counts(completions: Iterable[str]) -> dict[str, dict[str, int]]:
     """Field → value → count, for the fields of JSON answers (or whole answers) that are labels.
 
     The most frequent value comes first.
     """
-    counters: dict[str, Counter[str]] = {}
+    labels = LabelCounts()
     for completion in completions:
-        for field, value in _fields(completion).items():
-            counters.setdefault(field, Counter())[value] += 1
-    return {
-        field: dict(sorted(counter.items(), key=lambda item: (-item[1], item[0])))
-        for field, counter in sorted(counters.items())
-        if _is_label(counter)
-    }
+        labels.add(completion)
+    return labels.counts()
 
 
 def labels_of(completion: str, fields: Iterable[str]) -> dict[str, str]:
@@ -46,11 +67,3 @@ def _fields(completion: str) -> dict[str, str]:
         for key, item in value.items()
         if isinstance(item, str | bool | int)
     }
-
-
-def _is_label(counter: Counter[str]) -> bool:
-    return (
-        len(counter) <= MAX_VALUES
-        and counter.total() >= _MIN_REPEATS * len(counter)
-        and max(map(len, counter)) <= _MAX_LABEL_CHARACTERS
-    )

@@ -13,6 +13,7 @@ from tuneloop.datasets.left_out import LeftOut
 from tuneloop.datasets.preferences import Preferences
 from tuneloop.datasets.selection import LEAK, OUTDATED, Selection
 from tuneloop.datasets.sufficiency import advise
+from tuneloop.datasets.tags import count_tags
 from tuneloop.hashing import digest_json
 
 _SHOWN = 20
@@ -37,6 +38,7 @@ def make_report(
     if imported.answers != len(kept) + len(left_out):
         raise AssertionError("answers in do not equal answers kept plus answers left out")
     labels = label_counts(example.completion for example in kept)
+    tags = count_tags(kept)
     return {
         "model": model,
         "rows_in": imported.rows,
@@ -76,7 +78,8 @@ def make_report(
             "in_system_text": dict(sorted(system_hits.items())),
         },
         "labels": labels,
-        "tags": _tag_counts(kept),
+        "tags": {tag: dict(sorted(c.common.items())) for tag, c in tags.items() if c.common},
+        "tag_counts": {tag: {"rows": c.rows, "values": c.values} for tag, c in tags.items()},
         "advice": [
             *(advice.as_row() for advice in advise(kept, labels, goal=recipe["data"]["goal"])),
             *_remarks(imported, selection, system_hits),
@@ -156,19 +159,6 @@ def _labels_without_eval(
         for field, counts in labels.items()
     }
     return {field: values for field, values in missing.items() if values}
-
-
-def _tag_counts(kept: Sequence[Example]) -> dict[str, dict[str, int]]:
-    """Tag → value → rows, for tags with few values."""
-    counts: dict[str, Counter[str]] = {}
-    for example in kept:
-        for tag, value in example.tags.items():
-            counts.setdefault(tag, Counter())[value] += 1
-    return {
-        tag: dict(sorted(values.items()))
-        for tag, values in sorted(counts.items())
-        if len(values) <= _SHOWN
-    }
 
 
 def _remarks(

@@ -191,6 +191,18 @@ def read_examples(workspace: Workspace, version: DatasetVersion, side: Side) -> 
     ]
 
 
+def read_pairs(workspace: Workspace, version: DatasetVersion, side: Side) -> list[dict[str, Any]]:
+    """The preference pairs of one side, as `preferences.as_row` writes them.
+
+    Raises:
+        CorruptArtifactError: the stored bytes have changed.
+    """
+    name = "preferences.jsonl" if side == "train" else "preferences_eval.jsonl"
+    path = workspace.artifacts.get(version.digest) / name
+    # Versions of earlier releases have none.
+    return list(_read_rows(path)) if path.is_file() else []
+
+
 def read_trained(workspace: Workspace, model_file: ModelFile, digest: str) -> list[Example]:
     """What the version with this digest trains on, as it stands and as it would be written now.
 

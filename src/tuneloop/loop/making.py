@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tuneloop.arguments import checked_methods
 from tuneloop.candidates import candidate, held_out, other_forms, preparing, training
 from tuneloop.candidates.candidate import Candidate
 from tuneloop.candidates.held_out import HeldOut
 from tuneloop.candidates.other_forms import OtherForm
-from tuneloop.datasets import diff, versions
+from tuneloop.datasets import diff, looking, stats, versions
 from tuneloop.datasets.diff import DatasetDiff
+from tuneloop.datasets.example import Example
+from tuneloop.datasets.looking import ShownRow
+from tuneloop.datasets.split import Side
+from tuneloop.datasets.stats import Stats
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.evaluation import record as evaluations
 from tuneloop.evaluation.readable_report import Report
@@ -60,6 +64,56 @@ class Making(Held):
             CorruptArtifactError: the stored bytes have changed.
         """
         return versions.read_left_out(self.workspace, version)
+
+    def data_rows(
+        self,
+        version: DatasetVersion | None = None,
+        *,
+        side: Literal["train", "held-out"] | None = None,
+        grep: str | None = None,
+        tags: Sequence[str] = (),
+        line: str | None = None,
+    ) -> list[ShownRow]:
+        """What is trained and what is asked, row by row, in the order of the files.
+
+        Of the latest version, or `version`; of one side, or both. `grep`: only rows that say this,
+        in whatever case. `tags`: that have all of these, such as `["lang=de"]`. `line`: that one,
+        such as `rows.jsonl:12`.
+
+        Raises:
+            UsageError: there is no dataset version, or `line` is no file and line.
+            CorruptArtifactError: the stored bytes have changed.
+        """
+        version = version or self.dataset()
+        examples = self._examples(version, side)
+        pairs = {name: versions.read_pairs(self.workspace, version, name) for name in examples}
+        wanted = looking.Wanted(text=grep, tags=tags, line=line)
+        return wanted.of(looking.shown_rows(examples, pairs))
+
+    def data_stats(
+        self,
+        version: DatasetVersion | None = None,
+        *,
+        side: Literal["train", "held-out"] | None = None,
+    ) -> Stats:
+        """A version in figures: lengths in characters, answers a row, labels, tags, languages.
+
+        Of the latest version, or `version`; of one side, or both.
+
+        Raises:
+            UsageError: there is no dataset version.
+            CorruptArtifactError: the stored bytes have changed.
+        """
+        version = version or self.dataset()
+        return stats.count(self._examples(version, side), version.report)
+
+    def _examples(
+        self, version: DatasetVersion, side: looking.ShownSide | None
+    ) -> dict[Side, list[Example]]:
+        return {
+            name: versions.read_examples(self.workspace, version, name)
+            for name in looking.sides(side)
+        }
 
     def held_out(self, version: DatasetVersion) -> HeldOut:
         """The held-out cases of a version against the gates of the model file as it is now."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +47,12 @@ class Start:
     """Usable rows; None where they were not counted."""
     longest_answer: int | None = None
     """Bytes (UTF-8) of it; None where nobody looked."""
+    thinking: bool = False
+    """Whether the answers come with thoughts that are to be learnt."""
+    drop_thoughts: bool = False
+    """Whether some come with thoughts that are not."""
+    schema_holds: bool = True
+    """False: `output_schema` would leave answers out that may be meant; it is only proposed."""
 
 
 def render(start: Start) -> str:
@@ -64,12 +69,14 @@ def render(start: Start) -> str:
         "task:",
         "  # Put before every conversation, in training, evaluation and production alike.",
         _block("system", start.system),
+        *(["  thinking: true           # before every answer, as in the rows"] * start.thinking),
         *_form(start),
         *_abstain(start),
         "",
         "data:",
-        f"  sources: {json.dumps(list(start.sources), ensure_ascii=False)}",
+        f"  sources: [{', '.join(map(_scalar, start.sources))}]",
         *_columns(start),
+        *(["  drop_thoughts: true      # answers are learnt without them"] * start.drop_thoughts),
         "  # Rows that are never trained on. auto: the smallest share from 0.1 to 0.25 that gives",
         "  # every gate its cases; a row that is held out stays so in later versions.",
         "  holdout_share: auto",
@@ -103,9 +110,15 @@ def _form(start: Start) -> list[str]:
         width=96,
         default_flow_style=None,  # what holds nothing nested stands on one line
     )
+    lines = dumped.rstrip().splitlines()
+    if not start.schema_holds:
+        return [
+            "  # Inferred from the answers that are JSON. With it, the others are left out.",
+            *(f"  # {line}" for line in lines),
+        ]
     return [
         "  # Inferred from the data; every answer is checked against it.",
-        *(f"  {line}" for line in dumped.rstrip().splitlines()),
+        *(f"  {line}" for line in lines),
     ]
 
 
@@ -183,14 +196,18 @@ def _columns(start: Start) -> list[str]:
 
 
 def _block(key: str, text: str) -> str:
-    if not text:
-        return f'  {key}: ""'
-    lines = "\n".join(f"    {line}" if line else "" for line in text.splitlines())
-    return f"  {key}: |-\n{lines}"
+    """The text as it reads best, and reads back as it is: white space at its ends counts."""
+    if text and text == text.strip() and text.replace("\n", "").isprintable():
+        return f"  {key}: |-\n" + "\n".join(
+            f"    {line}" if line else "" for line in text.split("\n")
+        )
+    return f"  {key}: {_scalar(text)}"
 
 
 def _scalar(value: str | None) -> str:
-    return "null" if value is None else json.dumps(value, ensure_ascii=False)
+    if value is None:
+        return "null"
+    return yaml.safe_dump(value, default_style='"', allow_unicode=True, width=math.inf).rstrip("\n")
 
 
 _HEADER = """\

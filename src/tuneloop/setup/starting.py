@@ -9,12 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tuneloop import modelfile
+from tuneloop.conversation import Message
+from tuneloop.conversation.template import ChatTemplate, TemplateRefusalError
 from tuneloop.datasets.inspect import MAX_ROW_BYTES, Inspection, inspect
-from tuneloop.errors import DataError, ModelFileError, UsageError
+from tuneloop.errors import BaseModelError, DataError, ModelFileError, UsageError
 from tuneloop.modelfile import ModelFile, Problem
 from tuneloop.modelfile.starter import Start, render
 from tuneloop.nearest import nearest_path
+from tuneloop.progress import Progress, Silent
 from tuneloop.readers import file_of, read_as
+from tuneloop.registry.base_model import base_spec
+from tuneloop.registry.base_template import find_template
 from tuneloop.setup import names
 
 _SHOWN_FIELDS = 8
@@ -42,6 +47,7 @@ def write_model_file(
     prompt: str | None = None,
     answer: str | None = None,
     force: bool = False,
+    progress: Progress = Silent(),
 ) -> Started:
     """Look at `data` and write a model file for it at `path`.
 
@@ -67,7 +73,8 @@ def write_model_file(
             remedy=_meant(data)
             or "Name a file with examples: JSON, CSV, Parquet or a spreadsheet.",
         )
-    seen = inspect(data, prompt=prompt, answer=answer)
+    seen = inspect(data, prompt=prompt, answer=answer, progress=progress)
+    thinks = _thinks(seen, base_spec(base, folder=path.parent))
     text = render(
         Start(
             name=name or _name(data),
@@ -75,9 +82,12 @@ def write_model_file(
             sources=(os.path.relpath(data, path.parent),),
             system=seen.system,
             output_schema=seen.output_schema,
+            schema_holds=seen.schema_holds,
+            thinking=thinks,
+            drop_thoughts=seen.thoughts > 0 and not thinks,
             abstain=seen.abstain,
             abstain_rows=seen.abstain_rows,
-            rows=seen.usable if seen.whole_file else None,
+            rows=seen.usable,
             longest_answer=seen.longest_answer,
             group_field=seen.group_field,
             columns=seen.columns,
@@ -91,6 +101,26 @@ def write_model_file(
         seen=seen,
         problems=tuple(names.problems(model_file)),
     )
+
+
+def _thinks(seen: Inspection, spec: str) -> bool:
+    """Whether the model shall think: every answer comes with a thought, and the base can."""
+    if not seen.thoughts or seen.thoughts < seen.answers:
+        return False
+    try:
+        template = find_template(spec, thinking=True)
+    except BaseModelError:  # it is told with the other names that mean nothing
+        return True
+    return template is None or _shows_thoughts(template)
+
+
+def _shows_thoughts(template: ChatTemplate) -> bool:
+    answer = Message(role="assistant", content="an answer", reasoning="a thought")
+    try:
+        _, written = template.exchange([Message(role="user", content="a question")], answer)
+    except TemplateRefusalError:
+        return False
+    return answer.reasoning in written
 
 
 def _written(path: Path, text: str) -> ModelFile:
@@ -114,21 +144,34 @@ def _written(path: Path, text: str) -> ModelFile:
 def found_out(started: Started) -> Iterator[tuple[str, str]]:
     """What was seen in the data: a word for each thing, and what it is."""
     seen = started.seen
-    left_out = ", ".join(f"{count} × {reason}" for reason, count in seen.left_out.items())
-    more = "" if seen.whole_file else " (the first of more)"
-    yield (
-        "rows",
-        f"{seen.rows:,}{more}, {seen.usable:,} usable"
-        + (f"; left out: {left_out}" if left_out else ""),
-    )
-    how = read_as(started.data, max_row_bytes=MAX_ROW_BYTES)
-    if how:
+    yield "rows", f"{seen.rows:,}, {seen.usable:,} usable"
+    if how := read_as(started.data, max_row_bytes=MAX_ROW_BYTES):
         yield "read as", how
+    for reason, count in seen.left_out.items():
+        yield "left out", f"{count:,} × {reason}, first in {seen.first_left_out[reason]}"
+    for reason, count in seen.filtered.items():
+        yield "filtered", f"{count:,} × {reason}, first in {seen.first_left_out[reason]}"
     yield "form", seen.forms[0] + (f"; guessed: {seen.guessed}" if seen.guessed else "")
+    for form in seen.forms[1:]:
+        yield "", form
+    if seen.system:
+        yield "system", _shortened(seen.system)
     yield "example", " → ".join(map(_shortened, seen.example))
     yield "answers", _answers(seen)
+    if seen.pairs:
+        yield "pairs", f"{seen.pairs:,} rows with a worse answer beside the right one"
     if seen.group_field is not None:
         yield "groups", f"{seen.groups:,} by {seen.group_field}; each stays together in the split"
+    tags = [
+        f"{tag} ({_many(values, 'value')} in {_many(rows, 'row')})"
+        for tag, (rows, values) in seen.tags.items()
+        if tag != seen.group_field
+    ]
+    if tags:
+        yield "tags", ", ".join(tags)
+    if seen.unused:
+        columns = ", ".join(f"{name} ({_many(rows, 'row')})" for name, rows in seen.unused.items())
+        yield "not used", f"{columns}: no format knows it, and it is too long for a tag"
 
 
 def worth_a_look(started: Started) -> Iterator[str]:
@@ -141,22 +184,68 @@ def worth_a_look(started: Started) -> Iterator[str]:
         yield (
             "data.columns: guessed; to name them yourself: --prompt COLUMN --answer COLUMN --force"
         )
-    if seen.no_objects:
-        lines = _joined([str(line) for line in seen.no_object_lines], of=seen.no_objects)
-        plural = "answers are" if seen.no_objects > 1 else "answer is"
-        yield (
-            f"{seen.no_objects} {plural} no JSON object as the others are (line {lines}): "
-            "left out, because task.output_schema asks for one"
-        )
+    if seen.no_json:
+        yield _no_json(seen)
     for field, value in seen.seen_once.items():
         yield f"task.output_schema: {field} {value!r} is in one row only: a label, or a slip?"
+    if seen.pairs == seen.usable:
+        yield (
+            "training.method: lora learns the better answers alone; with dpo the pairs are learnt "
+            "too, after them"
+        )
+    if seen.thoughts:
+        yield _on_thoughts(started)
     if seen.abstain is not None:
         yield f"task.abstain: taken from the data, {seen.abstain[0]} = {seen.abstain[1]}"
-    if not seen.system:
+    if seen.system_texts > 1 or (seen.system_texts and not seen.system):
+        yield (
+            f"task.system: the rows bring {seen.system_texts:,} different system texts and keep "
+            "them; what stands there is for rows and requests without one"
+        )
+    elif not seen.system:
         yield "task.system: empty; say there what the model is for, or leave it so"
 
 
+def _on_thoughts(started: Started) -> str:
+    """Rows of the other kind than the task are left out, and a base may have no place for them."""
+    seen = started.seen
+    if started.model_file.settings.task.thinking:
+        return "task.thinking: on, as every answer comes with a thought"
+    if seen.thoughts == seen.answers:
+        return (
+            "data.drop_thoughts: every answer comes with a thought, and the base's chat template "
+            "has no place for it"
+        )
+    return (
+        f"data.drop_thoughts: {seen.thoughts:,} of {seen.answers:,} answers come with a thought "
+        "and are learnt without it; task.thinking: true would learn only these"
+    )
+
+
+def _no_json(seen: Inspection) -> str:
+    """What becomes of the answers that are no JSON as the others are."""
+    lines = _joined([str(line) for line in seen.no_json_lines], of=seen.no_json)
+    many = seen.no_json > 1
+    text = f"{seen.no_json} {'answers are' if many else 'answer is'} no JSON as the others are "
+    text += f"(line {lines}): "
+    if not seen.schema_holds:
+        return (
+            f"{text}task.output_schema would leave {'them' if many else 'it'} out, so it stands in "
+            "the file as a comment"
+        )
+    return f"{text}left out, because task.output_schema asks for JSON"
+
+
 def _answers(seen: Inspection) -> str:
+    parts = [_kind(seen)]
+    if seen.answers + sum(seen.filtered.values()) != seen.usable:
+        parts.insert(0, f"{seen.answers:,} in {seen.usable:,} rows")
+    if seen.calls:
+        parts.append(f"{seen.calls:,} call tools")
+    return "; ".join(parts)
+
+
+def _kind(seen: Inspection) -> str:
     if seen.output_schema is None:
         return f"{seen.labels} labels in plain text" if seen.labels else "text"
     fields = list(seen.output_schema.get("properties", {}))
@@ -171,6 +260,10 @@ def _answers(seen: Inspection) -> str:
         else "none required"
     )
     return f"JSON with {_joined(fields, of=len(fields))}; {always}"
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def _shortened(text: str) -> str:

@@ -29,7 +29,9 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loop]:
     monkeypatch.delenv("TUNELOOP_WORKSPACE", raising=False)
     answer = '{"intent": "delivery"}'
     row = {"prompt": "Where is it?", "completion": answer}
-    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    asked = [f"When will the {n * 7919} of {chr(97 + n) * 4} be there?" for n in range(20)]
+    rows = [row, *({"prompt": text, "completion": answer} for text in asked)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
     (tmp_path / "golden.jsonl").write_text(json.dumps(row) + "\n")
     labelled = {"prompt": "q", "answer": answer, "correct": True}
     (tmp_path / "labelled.jsonl").write_text(json.dumps(labelled) + "\n")
@@ -58,6 +60,7 @@ def test_the_guide_runs_from_top_to_bottom(desk: Loop, capsys: pytest.CaptureFix
         exec(compile(block, GUIDE.name, "exec"), names)
     said = capsys.readouterr().out
     assert "not calibrated" not in said and "delivered" in said
+    assert """['{"intent": "delivery"}']""" in said, "what the held-out rows expect"
     assert names["first"].id in {item.id for item in desk.review.listing(status="approved")}
     assert names["second"].id in {item.id for item in desk.review.listing(status="open")}
     assert desk.cycles.show().status == "cancelled"

