@@ -21,7 +21,7 @@ from tuneloop.datasets.recipe import recipe
 from tuneloop.datasets.report import make_report
 from tuneloop.datasets.retired_terms import RetiredTerms
 from tuneloop.datasets.selection import Earlier, Rules, Selection, select
-from tuneloop.datasets.sources import Source, find_sources
+from tuneloop.datasets.sources import CACHE, Source, find_sources
 from tuneloop.datasets.split import Side, hash_share
 from tuneloop.datasets.storing import SIDES, store
 from tuneloop.datasets.validation import check_split, validate
@@ -97,7 +97,12 @@ def prepare(
     cleaning = _cleaning(model_file, tombstones.load(workspace))
     progress.step("Reading rows")
     imported = import_sources(
-        find_sources(model_file.folder, settings.data.sources),
+        find_sources(
+            model_file.folder,
+            settings.data.sources,
+            cache=workspace.folder(CACHE),
+            progress=progress,
+        ),
         cleaning,
         corrections=[
             Source(path=path, name=f"corrections/{path.name}") for path in extras.corrections

@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from tuneloop.modelfile.sections.base import Regex, Section, Share
+from tuneloop.modelfile.source_url import SourceText
 
 AUTO = "auto"
 SMALLEST_SHARE = 0.10
@@ -121,8 +122,10 @@ class ColumnSettings(Section):
 class DataSettings(Section):
     """Stage 1: which rows become a dataset version."""
 
-    sources: tuple[str, ...] = Field(
-        description="Files or patterns, relative to the model file: JSONL, CSV or Parquet."
+    sources: tuple[SourceText, ...] = Field(
+        description="Files, patterns or folders, relative to the model file, and URLs that fsspec "
+        "knows (https://, s3://, gs://, …): JSONL, CSV or Parquet. A secret in a URL is written "
+        "${NAME}, a variable of the environment."
     )
     columns: ColumnSettings | None = Field(
         None,
