@@ -33,6 +33,8 @@ class Source:
     name: str
     """Relative to the model file where it lies below it, else the bare name; of a URL the URL,
     without what is secret in it."""
+    known_digest: str = ""
+    """Its digest, where somebody has read it just before; empty: it is read for it."""
 
     def digest(self) -> str:
         """SHA-256 of the file, or of a folder's files and their names.
@@ -40,6 +42,8 @@ class Source:
         Raises:
             DataError: it cannot be read.
         """
+        if self.known_digest:
+            return self.known_digest
         try:
             if not self.path.is_dir():
                 return digest_file(self.path)
@@ -80,6 +84,11 @@ class Listed:
                 remedy="Copy the file beside the model file and name it there.",
             )
         return Source(path=remote.fetch(self.remote, cache, progress), name=self.name)
+
+
+def is_remote(pattern: str) -> bool:
+    """Whether a source is a URL of another file system than this machine's."""
+    return is_url(pattern) and not pattern.startswith(_LOCAL)
 
 
 def find_sources(
@@ -141,7 +150,7 @@ def list_pattern(
         DataError: the pattern makes no sense, or its file system does not answer.
         ModelFileError: a URL needs a variable of the environment that is not set.
     """
-    if is_url(pattern) and not pattern.startswith(_LOCAL):
+    if is_remote(pattern):
         return [
             Listed(name=file.name, stamp=file.stamp, modified_at=file.modified_at, remote=file)
             for file in remote.find(SourceUrl.of(pattern, environment))
@@ -217,7 +226,7 @@ def _name(folder: Path, path: Path) -> str:
 
 
 def _nothing_at(folder: Path, pattern: str, environment: Mapping[str, str]) -> DataError:
-    if is_url(pattern) and not pattern.startswith(_LOCAL):
+    if is_remote(pattern):
         name = SourceUrl.of(pattern, environment).public_name
         return DataError(
             f"There is no data file at {name}.",

@@ -94,7 +94,7 @@ def prepare(
     """
     settings = model_file.settings
     before = _before(workspace, settings.name, previous)
-    cleaning = _cleaning(model_file, tombstones.load(workspace))
+    cleaning = cleaning_of(model_file, tombstones.load(workspace))
     progress.step("Reading rows")
     imported = import_sources(
         find_sources(
@@ -199,7 +199,7 @@ def read_trained(workspace: Workspace, model_file: ModelFile, digest: str) -> li
     Raises:
         StoreError: the version is not in the store.
     """
-    cleaning = _cleaning(model_file, tombstones.load(workspace))
+    cleaning = cleaning_of(model_file, tombstones.load(workspace))
     stored = [
         Example.from_row(row) for row in _read_rows(workspace.artifacts.get(digest) / "train.jsonl")
     ]
@@ -220,7 +220,8 @@ def _before(
     return previous
 
 
-def _cleaning(model_file: ModelFile, erased: Tombstones) -> Cleaning:
+def cleaning_of(model_file: ModelFile, erased: Tombstones) -> Cleaning:
+    """What is done to every row on its way into a version of this model file."""
     data, task = model_file.settings.data, model_file.settings.task
     return Cleaning(
         system=task.system,

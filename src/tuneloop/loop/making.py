@@ -11,8 +11,9 @@ from tuneloop.candidates import candidate, held_out, other_forms, preparing, tra
 from tuneloop.candidates.candidate import Candidate
 from tuneloop.candidates.held_out import HeldOut
 from tuneloop.candidates.other_forms import OtherForm
-from tuneloop.datasets import diff, versions
+from tuneloop.datasets import diff, source_watch, versions
 from tuneloop.datasets.diff import DatasetDiff
+from tuneloop.datasets.source_watch import SourcesNow
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.evaluation import record as evaluations
 from tuneloop.evaluation.readable_report import Report
@@ -40,6 +41,20 @@ class Making(Held):
             DataError: the sources cannot be used, or too little is left of them.
         """
         return preparing.prepare(self.project)
+
+    def sources(self) -> SourcesNow:
+        """The data files as they are now, and what new or changed ones would bring.
+
+        They are held against the latest dataset version; nothing is made.
+        """
+        known = self.dataset_versions()
+        return source_watch.look(
+            self.workspace,
+            self.project.model_file,
+            known[0] if known else None,
+            now=self.workspace.now(),
+            progress=self.project.progress,
+        )
 
     def dataset(self, reference: str = LATEST) -> DatasetVersion:
         """A dataset version by digest, its beginning, label, or `latest`.
