@@ -72,8 +72,10 @@ class Arrival:
     """What one file would bring."""
 
     rows: int = 0
+    answers: int = 0
+    """To learn in them: a conversation may hold several, a row that does not fit counts as one."""
     usable: int = 0
-    """Rows that fit, whether they are known or not."""
+    """Answers that fit, whether they are known or not."""
     new: tuple[str, ...] = ()
     """Input keys that the last version does not know."""
     corrected: tuple[str, ...] = ()
@@ -97,7 +99,7 @@ class Arrival:
         """What is to be thought of it."""
         if self.error:
             return "cannot be read"
-        if self.lost or self.unfit > MOSTLY * self.rows:
+        if self.lost or self.unfit > MOSTLY * self.answers:
             return "does not fit"
         brings = self.new or self.corrected or self.conflicting or self.gone
         return "fits" if brings else "nothing new"
@@ -144,7 +146,8 @@ class Arrival:
         """One sentence with every number."""
         if self.error:
             return self.error
-        parts = [f"{self.rows:,} rows", f"{self.usable:,} usable"]
+        several = f" with {self.answers:,} answers" if self.answers != self.rows else ""
+        parts = [f"{self.rows:,} rows{several}", f"{self.usable:,} usable"]
         parts += [str(misfit) for misfit in self.misfits[:_SHOWN_REASONS]]
         if rest := sum(misfit.rows for misfit in self.misfits[_SHOWN_REASONS:]):
             parts.append(f"{rest:,} left out for other reasons")
@@ -187,6 +190,7 @@ def arrival(imported: Imported, source: str, last: Last) -> Arrival:
         sorted_out.add(example, last.answers.get(example.input_key), replaced)
     return Arrival(
         rows=imported.rows,
+        answers=imported.answers,
         usable=len(examples),
         new=tuple(sorted_out.new),
         corrected=tuple(sorted_out.corrected),
