@@ -10,6 +10,7 @@ import errno
 import json
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -43,6 +44,7 @@ _NAME_CHARACTERS = 100
 _TRIES = 2
 _CONNECT_SECONDS = 30
 _SILENT_SECONDS = 120
+_ABANDONED_SECONDS = 3_600
 _REFUSED = (
     "NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError", "RefreshError",
     "ClientAuthenticationError", "HttpError401", "GatedRepoError", "AuthenticationException",
@@ -249,6 +251,7 @@ def _fetch_once(file: RemoteFile, folder: Path, name: str, progress: Progress) -
     partial = folder / f".{uuid.uuid4().hex}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _clear_up(folder)
         with _speaking(file.url, writes=folder):
             file.fs.get_file(file.path, str(partial), callback=_Told(progress, file.size_bytes))
             file.fs.invalidate_cache()
@@ -270,6 +273,14 @@ def _fetch_once(file: RemoteFile, folder: Path, name: str, progress: Progress) -
         raise _no_room(folder, e) from e
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _clear_up(folder: Path) -> None:
+    """Remove what processes left that were killed while they fetched; a living one writes on."""
+    for partial in folder.glob(".*.part"):
+        with suppress(FileNotFoundError):
+            if time.time() - partial.stat().st_mtime > _ABANDONED_SECONDS:
+                partial.unlink()
 
 
 class _Told(Callback):  # type: ignore[misc]  # fsspec has no types

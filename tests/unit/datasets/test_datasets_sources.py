@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -136,8 +137,12 @@ def test_a_copy_that_was_cut_off_is_not_used(tmp_path: Path, bucket: str) -> Non
     url, cache = f"memory:/{bucket}/a.jsonl", tmp_path / "cache"
     (source,) = find_sources(tmp_path, [url], cache=cache)
     source.path.write_bytes(ROW)
+    left = source.path.parent / ".1f.part"
+    left.write_bytes(b"of a process that was killed")
+    os.utime(left, (0, 0))
     (again,) = find_sources(tmp_path, [url], cache=cache)
     assert again.path.read_bytes() == ROW * 5
+    assert not left.exists()
 
 
 @pytest.mark.process
