@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -29,6 +29,7 @@ from tuneloop.datasets.sources import (
     in_order,
     is_remote,
     list_pattern,
+    shown,
 )
 from tuneloop.datasets.storing import SIDES
 from tuneloop.datasets.versions import DatasetVersion
@@ -109,11 +110,8 @@ def look(
     listed, problems = _listed(model_file.folder, model_file.settings.data.sources)
     sources = [looking.at(entry) for entry in listed]
     there = {entry.name for entry in listed}
-    sources += [
-        _missing(name, before, problems)
-        for name, before in looking.before.items()
-        if name not in there
-    ]
+    missing = {name: before for name, before in looking.before.items() if name not in there}
+    sources += _missing(missing, problems)
     if not problems:
         memory.forget_all_but(listed)
     memory.save()
@@ -171,23 +169,29 @@ def _before(version: DatasetVersion) -> dict[str, _Before]:
     return before
 
 
-def _listed(folder: Path, patterns: Iterable[str]) -> tuple[list[Listed], list[str]]:
-    """The files that the sources name, and why some of the sources could not be looked up."""
-    listed, problems = [], []
+def _listed(folder: Path, patterns: Iterable[str]) -> tuple[list[Listed], dict[str, str]]:
+    """The files that the sources name; and which of the sources could not be looked up, and why."""
+    listed: list[Listed] = []
+    problems: dict[str, str] = {}
     for pattern in patterns:
         try:
             listed += list_pattern(folder, pattern)
         except (DataError, ModelFileError) as e:
-            problems.append(e.message)
+            problems[shown(pattern)] = e.message
     return in_order(listed), problems
 
 
-def _missing(name: str, before: _Before, problems: Sequence[str]) -> SourceState:
-    if problems:  # It may be one of those.
-        return SourceState(
-            name=name, state="not reached", rows_before=before.rows, problem=problems[0]
-        )
-    return SourceState(name=name, state="gone", rows_before=before.rows)
+def _missing(missing: Mapping[str, _Before], problems: Mapping[str, str]) -> Iterator[SourceState]:
+    """What a version read and is not listed, and the sources that could not be looked up."""
+    for name, before in missing.items():
+        if problems:  # It may be in one of those.
+            why = problems.get(name) or next(iter(problems.values()))
+            yield SourceState(name=name, state="not reached", rows_before=before.rows, problem=why)
+        else:
+            yield SourceState(name=name, state="gone", rows_before=before.rows)
+    for name, why in problems.items():
+        if name not in missing:
+            yield SourceState(name=name, state="not reached", problem=why)
 
 
 @dataclass

@@ -91,6 +91,11 @@ def is_remote(pattern: str) -> bool:
     return is_url(pattern) and not pattern.startswith(_LOCAL)
 
 
+def shown(pattern: str) -> str:
+    """A source of the model file as it is shown, without what is secret in it."""
+    return SourceUrl(url=pattern, hidden={}).public_name if is_remote(pattern) else pattern
+
+
 def find_sources(
     folder: Path,
     patterns: Iterable[str],

@@ -328,12 +328,14 @@ def test_a_store_that_does_not_answer_makes_nothing_gone(
 ) -> None:
     watch = Watch(workspace, tmp_path / "desk", clock)
     data = watch.model_file.settings.data.model_copy(
-        update={"sources": ("http://127.0.0.1:9/october.jsonl",)}
+        update={"sources": ("data/none*.csv", "http://127.0.0.1:9/x.jsonl?token=${NONE_SUCH}")}
     )
     settings = watch.model_file.settings.model_copy(update={"data": data})
     watch.model_file = replace(watch.model_file, settings=settings)
-    (state,) = watch.look().sources
-    assert state.state == "not reached" and "cannot be read" in state.problem
+    october, away = watch.look().sources
+    assert (october.name, october.state) == ("data/october.jsonl", "not reached")
+    assert (away.name, away.state) == ("http://127.0.0.1:9/x.jsonl", "not reached")
+    assert "NONE_SUCH" in away.problem and not watch.look().news
 
 
 def test_status_names_what_changed_since_a_version(watch: Watch) -> None:
