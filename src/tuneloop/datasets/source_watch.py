@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from tuneloop.conversation.template import ChatTemplate
 from tuneloop.datasets import versions
 from tuneloop.datasets.arrivals import Arrival, Last, arrival
 from tuneloop.datasets.example import Example
@@ -33,7 +34,7 @@ from tuneloop.datasets.sources import (
 )
 from tuneloop.datasets.storing import SIDES
 from tuneloop.datasets.versions import DatasetVersion
-from tuneloop.errors import DataError, ModelFileError
+from tuneloop.errors import BaseModelError, DataError, ModelFileError
 from tuneloop.hashing import digest_json
 from tuneloop.modelfile import ModelFile
 from tuneloop.progress import Progress, Silent
@@ -96,17 +97,21 @@ def look(
     against: DatasetVersion | None,
     *,
     now: datetime,
+    template: Callable[[], ChatTemplate | None] = lambda: None,
     progress: Progress = Silent(),
 ) -> SourcesNow:
     """Every source, and what those that changed since `against` would bring; without a version
     all are new.
+
+    `template` finds the base's, which decides on rows too; it is asked where there is something to
+    read, and done without where it cannot be had.
 
     Raises:
         StoreError: the workspace cannot be read or written.
         MissingExtraError: scipy is not installed.
     """
     memory = _Memory.load(workspace, model_file)
-    looking = _Looking(workspace, model_file, against, memory, now, progress)
+    looking = _Looking(workspace, model_file, against, memory, now, template, progress)
     listed, problems = _listed(model_file.folder, model_file.settings.data.sources)
     sources = [looking.at(entry) for entry in listed]
     there = {entry.name for entry in listed}
@@ -203,6 +208,7 @@ class _Looking:
     _against: DatasetVersion | None
     _memory: _Memory
     _now: datetime
+    _find_template: Callable[[], ChatTemplate | None]
     _progress: Progress
 
     @cached_property
@@ -256,12 +262,18 @@ class _Looking:
     def _rules(self) -> str:
         """Identity of what decides on a row: settings, code, and what was erased."""
         settings = self._model_file.settings
-        made_by = recipe(settings.data, settings.task)["digest"]
+        made_by = recipe(settings.data, settings.task, self._template)["digest"]
         return digest_json([made_by, sorted(self._erased.marks)])
 
     @cached_property
     def _cleaning(self) -> Cleaning:
-        return versions.cleaning_of(self._model_file, self._erased)
+        return versions.cleaning_of(self._model_file, self._erased, self._template)
+
+    @cached_property
+    def _template(self) -> ChatTemplate | None:
+        with suppress(BaseModelError):  # Whoever needs the base says what is wrong with it.
+            return self._find_template()
+        return None
 
     @cached_property
     def _last(self) -> Last:

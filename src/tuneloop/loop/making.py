@@ -53,6 +53,7 @@ class Making(Held):
             self.project.model_file,
             known[0] if known else None,
             now=self.workspace.now(),
+            template=self.project.template,
             progress=self.project.progress,
         )
 

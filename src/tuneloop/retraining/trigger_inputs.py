@@ -105,7 +105,12 @@ def _sources(project: Project, seen: DatasetVersion | None, now: datetime) -> So
     if seen is None:
         return None
     return source_watch.look(
-        project.workspace, project.model_file, seen, now=now, progress=project.progress
+        project.workspace,
+        project.model_file,
+        seen,
+        now=now,
+        template=project.template,
+        progress=project.progress,
     )
 
 
