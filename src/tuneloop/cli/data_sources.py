@@ -78,7 +78,8 @@ def _print(now: SourcesNow, settings: TriggerSettings) -> None:
     out.print(rows)
     for source in now.sources:
         for remark in _remarks(source):
-            out.print(f"• {source.name}: {remark}", markup=False)
+            named = remark.startswith(source.name)
+            out.print(f"• {remark}" if named else f"• {source.name}: {remark}", markup=False)
     if now.against:
         needed = new_data.rows_needed(now.rows, settings)
         out.print(f"{now.learnable:,} new rows; {needed:,} make a cycle worth its time.")
