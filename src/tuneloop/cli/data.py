@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tuneloop.cli.data_sources import sources
 from tuneloop.cli.terminal import (
     DEFAULT_FILE,
     JsonOption,
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from tuneloop.datasets.tags import TagCount
     from tuneloop.datasets.versions import DatasetVersion
 
-app = typer.Typer(no_args_is_help=True, help="Dataset versions: list, show, compare.")
+app = typer.Typer(no_args_is_help=True, help="Dataset versions, and the files they come from.")
+app.command()(sources)
 Reference = Annotated[str, typer.Argument(help="Digest, its beginning, label, or `latest`.")]
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tuneloop.status.screen import Status
 
 _SHOWN_SCORES = ("accuracy", "format", "abstention_recall")
+_SHOWN_SOURCES = 3
 _COLOURS = {
     "healthy": "green",
     "alerts": "yellow",
@@ -74,6 +75,7 @@ def _print(status: Status, now: datetime) -> None:
             f"{status.open_reviews} to review, "
             f"{status.approved_corrections} approved for retraining",
         )
+    sheet.add("sources", _sources(status.changed_sources))
     sheet.add("under way", *status.under_way, style="cyan")
     sheet.add("last cycle", status.cycle)
     sheet.add("worker", ", ".join(status.workers) or "none; `tuneloop up` starts one")
@@ -92,6 +94,13 @@ def _scores(scores: object) -> str:
         for name in _SHOWN_SCORES
         if name in scores
     )
+
+
+def _sources(changed: tuple[str, ...]) -> str | None:
+    if not changed:
+        return None
+    more = f" and {len(changed) - _SHOWN_SOURCES} more" if len(changed) > _SHOWN_SOURCES else ""
+    return f"changed since it was made: {', '.join(changed[:_SHOWN_SOURCES])}{more}"
 
 
 def _headline(alert: str) -> str:

@@ -159,6 +159,24 @@ def import_sources(
     Raises:
         DataError: a file cannot be read, or not one row can be used; says what was wrong where.
     """
+    imported = read_sources(sources, cleaning, corrections=corrections, progress=progress)
+    if not imported.examples:
+        raise _nothing_left(imported)
+    return imported
+
+
+def read_sources(
+    sources: Sequence[Source],
+    cleaning: Cleaning,
+    *,
+    corrections: Iterable[Source] = (),
+    progress: Progress,
+) -> Imported:
+    """The same where it may be that not one row can be used.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
     imported = Imported()
     for source in sources:
         _import_file(source, cleaning, {}, imported, progress)
@@ -166,8 +184,6 @@ def import_sources(
         _import_file(source, cleaning, {"origin": CORRECTION}, imported, progress)
     if imported.answers != len(imported.examples) + len(imported.left_out):
         raise AssertionError("answers in do not equal answers kept plus answers left out")
-    if not imported.examples:
-        raise _nothing_left(imported)
     return imported
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tuneloop.datasets.sources import Source, find_sources
-from tuneloop.errors import DataError, TuneloopError
+from tuneloop.datasets.sources import Listed, list_sources
+from tuneloop.errors import DataError, ModelFileError, TuneloopError
 from tuneloop.modelfile import AbstainSettings, DataSettings, KeyPath, Problem, TaskSettings
 from tuneloop.nearest import did_you_mean
 from tuneloop.readers import BadRow, read_rows
@@ -26,11 +26,11 @@ def problems(data: DataSettings, task: TaskSettings, *, folder: Path) -> list[Pr
     `folder` is what sources are relative to. Rows are read only until all that is named was met.
     """
     missing: list[Problem] = []
-    sources: list[Source] = []
+    sources: list[Listed] = []
     for number, pattern in enumerate(data.sources):
         try:
-            sources += find_sources(folder, [pattern])
-        except DataError as e:
+            sources += list_sources(folder, [pattern])
+        except (DataError, ModelFileError) as e:
             at: KeyPath = ("data", "sources", number)
             missing.append(Problem(at=at, message=e.message, remedy=e.remedy))
     fields = _fields(task.output_schema)
@@ -102,7 +102,7 @@ class _Wanted:
 
 
 def _column_problems(
-    data: DataSettings, abstain: AbstainSettings | None, sources: list[Source]
+    data: DataSettings, abstain: AbstainSettings | None, sources: list[Listed]
 ) -> Iterator[Problem]:
     columns: dict[str, KeyPath] = {}
     if data.columns is not None:
@@ -127,10 +127,15 @@ def _column_problems(
         )
 
 
-def _read_until_met(wanted: _Wanted, sources: list[Source]) -> bool:
-    """Whether every row was looked at that there is, and at least one could be read."""
+def _read_until_met(wanted: _Wanted, sources: list[Listed]) -> bool:
+    """Whether every row was looked at that there is, and at least one could be read.
+
+    Nothing is fetched for it.
+    """
     rows = 0
     for source in sources:
+        if source.path is None:
+            return False
         try:
             for row in read_rows(source.path, max_row_bytes=wanted.data.max_row_bytes):
                 if not isinstance(row, BadRow):

@@ -26,6 +26,10 @@ _NOT_RULES = (
     "versions.py",
     "sufficiency.py",
     "validation.py",
+    "arrivals.py",
+    "data_files.py",
+    "remote.py",
+    "source_watch.py",
 )
 
 

@@ -20,6 +20,8 @@ from tuneloop.task.answer_form import json_object
 MISSING_POINTS = 0.05
 """Fall of the share of rows with a value that matters."""
 FEWER_ROWS = 0.10
+NEARLY_ALL = 0.95
+"""Share of the rows with a key from which on it is part of what an answer is."""
 SHIFT_DISTANCE = 0.10
 """Kolmogorov–Smirnov distance, and Jensen–Shannon distance (base 2), that matter; both 0..1."""
 SIGNIFICANCE = 0.01
@@ -100,8 +102,17 @@ def validate(last: Sequence[Example], now: Sequence[Example], *, against: str) -
     Raises:
         MissingExtraError: scipy is not installed.
     """
+    checks = (_rows(last, now), *compare_rows(last, now))
+    return Validation(against=against, rows=(len(last), len(now)), checks=checks)
+
+
+def compare_rows(last: Sequence[Example], now: Sequence[Example]) -> tuple[Check, ...]:
+    """The checks on what rows are like, however many there are; neither side may be empty.
+
+    Raises:
+        MissingExtraError: scipy is not installed.
+    """
     checks = [
-        _rows(last, now),
         *_presence("answer key", _answer_keys, last, now),
         *_presence("tag", _tags, last, now),
         *_presence("system text", _system, last, now),
@@ -111,7 +122,18 @@ def validate(last: Sequence[Example], now: Sequence[Example], *, against: str) -
                  [len(row.completion) for row in now]),
         *_answers(last, now),
     ]  # fmt: skip
-    return Validation(against=against, rows=(len(last), len(now)), checks=tuple(checks))
+    return tuple(checks)
+
+
+def lost_keys(last: Sequence[Example], now: Sequence[Example]) -> tuple[str, ...]:
+    """Keys that nearly all JSON answers of `last` have, and less than half of `now`'s."""
+    before = Counter(key for row in last for key in _answer_keys(row))
+    after = Counter(key for row in now for key in _answer_keys(row))
+    return tuple(
+        key
+        for key, rows in sorted(before.items())
+        if rows >= NEARLY_ALL * len(last) and after[key] < len(now) / 2
+    )
 
 
 def _rows(last: Sequence[Example], now: Sequence[Example]) -> Check:

@@ -22,7 +22,7 @@ from tuneloop.datasets.recipe import recipe
 from tuneloop.datasets.report import make_report
 from tuneloop.datasets.retired_terms import RetiredTerms
 from tuneloop.datasets.selection import Earlier, Rules, Selection, select
-from tuneloop.datasets.sources import Source, find_sources
+from tuneloop.datasets.sources import CACHE, Source, find_sources
 from tuneloop.datasets.split import Side, hash_share
 from tuneloop.datasets.storing import SIDES, store
 from tuneloop.datasets.validation import check_split, validate
@@ -97,10 +97,15 @@ def prepare(
     """
     settings = model_file.settings
     before = _before(workspace, settings.name, previous)
-    cleaning = _cleaning(model_file, tombstones.load(workspace), template)
+    cleaning = cleaning_of(model_file, tombstones.load(workspace), template)
     progress.step("Reading rows")
     imported = import_sources(
-        find_sources(model_file.folder, settings.data.sources),
+        find_sources(
+            model_file.folder,
+            settings.data.sources,
+            cache=workspace.folder(CACHE),
+            progress=progress,
+        ),
         cleaning,
         corrections=[
             Source(path=path, name=f"corrections/{path.name}") for path in extras.corrections
@@ -209,7 +214,7 @@ def read_trained(workspace: Workspace, model_file: ModelFile, digest: str) -> li
     Raises:
         StoreError: the version is not in the store.
     """
-    cleaning = _cleaning(model_file, tombstones.load(workspace))
+    cleaning = cleaning_of(model_file, tombstones.load(workspace))
     stored = [
         Example.from_row(row) for row in _read_rows(workspace.artifacts.get(digest) / "train.jsonl")
     ]
@@ -230,9 +235,10 @@ def _before(
     return previous
 
 
-def _cleaning(
+def cleaning_of(
     model_file: ModelFile, erased: Tombstones, template: ChatTemplate | None = None
 ) -> Cleaning:
+    """What is done to every row on its way into a version of this model file."""
     data, task = model_file.settings.data, model_file.settings.task
     return Cleaning(
         system=task.system,

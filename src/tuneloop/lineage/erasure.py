@@ -19,7 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tuneloop.candidates.preparing import CORRECTIONS_FILE
-from tuneloop.datasets import versions
+from tuneloop.datasets import source_watch, sources, versions
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.errors import UsageError
@@ -136,8 +136,13 @@ def _delete(
             )
         (workspace.folder("work/corrections") / CORRECTIONS_FILE).unlink(missing_ok=True)
         # An answer may quote a person, and what a judge said of it too; whoever misses one asks
-        # again.
-        for folder in (evaluation.ANSWERS_FOLDER, judges.ANSWERS_FOLDER):
+        # again. So may a copy of a remote file, which is fetched again.
+        for folder in (
+            evaluation.ANSWERS_FOLDER,
+            judges.ANSWERS_FOLDER,
+            sources.CACHE,
+            source_watch.FOLDER,
+        ):
             shutil.rmtree(workspace.root / folder, ignore_errors=True)
         quotations.erase(workspace, interactions)
         workspace.records.free("review_items", "judgements", "alert_events")

@@ -11,10 +11,11 @@ from tuneloop.candidates import candidate, held_out, other_forms, preparing, tra
 from tuneloop.candidates.candidate import Candidate
 from tuneloop.candidates.held_out import HeldOut
 from tuneloop.candidates.other_forms import OtherForm
-from tuneloop.datasets import diff, looking, stats, versions
+from tuneloop.datasets import diff, looking, source_watch, stats, versions
 from tuneloop.datasets.diff import DatasetDiff
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.looking import ShownRow
+from tuneloop.datasets.source_watch import SourcesNow
 from tuneloop.datasets.split import Side
 from tuneloop.datasets.stats import Stats
 from tuneloop.datasets.versions import DatasetVersion
@@ -44,6 +45,21 @@ class Making(Held):
             DataError: the sources cannot be used, or too little is left of them.
         """
         return preparing.prepare(self.project)
+
+    def sources(self) -> SourcesNow:
+        """The data files as they are now, and what new or changed ones would bring.
+
+        They are held against the latest dataset version; nothing is made.
+        """
+        known = self.dataset_versions()
+        return source_watch.look(
+            self.workspace,
+            self.project.model_file,
+            known[0] if known else None,
+            now=self.workspace.now(),
+            template=self.project.template,
+            progress=self.project.progress,
+        )
 
     def dataset(self, reference: str = LATEST) -> DatasetVersion:
         """A dataset version by digest, its beginning, label, or `latest`.

@@ -25,6 +25,7 @@ from tuneloop.registry import bundle as bundles
 from tuneloop.registry.aliases import Move
 from tuneloop.registry.bundle import Bundle, Difference
 from tuneloop.status import screen as status
+from tuneloop.status.changed_sources import changed_sources
 from tuneloop.status.screen import Status
 from tuneloop.storage.references import LATEST
 from tuneloop.worker import process as worker_process
@@ -256,4 +257,9 @@ class Releasing(Held):
 
     def status(self) -> Status:
         """What is live, since when, is it healthy, what next."""
-        return status.status(self.workspace, self.model, gateway_url=up.gateway_url(self.workspace))
+        return status.status(
+            self.workspace,
+            self.model,
+            gateway_url=up.gateway_url(self.workspace),
+            changed_sources=changed_sources(self.project),
+        )

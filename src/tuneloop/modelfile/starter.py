@@ -238,4 +238,5 @@ monitors:
 
 triggers:
   minimum_corrections: 20  # approved corrections that make a new cycle worth its time
+  minimum_new_rows: 50     # new rows in data.sources that do; the worker looks every hour
 """

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from tuneloop.errors import DataError
 from tuneloop.readers import folders
 from tuneloop.readers.columnar import read_arrow, read_parquet, read_saved_dataset
 from tuneloop.readers.delimited import how_delimited, read_delimited
+from tuneloop.readers.folders import is_hidden
 from tuneloop.readers.json_file import how_arranged, read_json
 from tuneloop.readers.packed import PACKED_ENDINGS, unpacked_name
 from tuneloop.readers.rows import BadRow, RawRow
 from tuneloop.readers.sheets import SHEET_ENDINGS, parted, read_sheet, sheet_read
 from tuneloop.table import READER_GROUP, Table
 
-__all__ = ["READERS", "BadRow", "RawRow", "Reader", "data_files", "file_of", "read_as", "read_rows"]
+__all__ = [
+    "READERS",
+    "BadRow",
+    "RawRow",
+    "Reader",
+    "data_files",
+    "file_of",
+    "is_data_file",
+    "is_hidden",
+    "read_as",
+    "read_rows",
+]
 
 Reader = Callable[[Path, int], Iterator[RawRow | BadRow]]
 """A file and the most bytes of a row in, every row with its line out."""
@@ -80,6 +92,11 @@ def data_files(path: Path) -> list[Path]:
         DataError: the folder holds none, or it cannot be told which they are.
     """
     return folders.data_files(path, READERS.__contains__) if path.is_dir() else [path]
+
+
+def is_data_file(path: str) -> bool:
+    """Whether a reader is known for the ending of a file's name, wherever the file lies."""
+    return READERS.find(_ending(Path(PurePosixPath(path).name))) is not None
 
 
 def file_of(path: Path) -> Path:

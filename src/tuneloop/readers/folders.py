@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
@@ -20,6 +20,11 @@ _SPLITS = {
 """Words in the name of a file or folder that Hugging Face takes for a split."""
 _NO_DATA = frozenset({"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"})
 _MOST_NAMES = 6
+
+
+def is_hidden(path: str) -> bool:
+    """Whether a part of a relative path begins with a dot or an underscore, as `_SUCCESS` does."""
+    return any(part[0] in "._" for part in PurePosixPath(path).parts if part.strip("/"))
 
 
 def is_saved_dataset(folder: Path) -> bool:
@@ -38,28 +43,29 @@ def data_files(folder: Path, is_known: Callable[[str], bool]) -> list[Path]:
     """
     if is_saved_dataset(folder):
         return [folder]
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.name not in _NO_DATA
-        and is_known(unpacked_name(path).suffix.lower().removeprefix("."))
-        and not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
+    files = list(_files(folder, is_known))
     chosen = _configured(folder, files) or _of_train_split(folder, files)
     if not chosen:
         raise DataError(
-            f"{folder} is a folder, not a data file, and no saved Hugging Face dataset either.",
+            f"The folder {folder} holds no data file, and is no saved Hugging Face dataset.",
             remedy=f"Name its files, e.g. {folder.name}/*.jsonl.",
         )
-    endings = {unpacked_name(path).suffix.lower() for path in chosen}
-    if len(endings) > 1:
-        raise DataError(
-            f"{folder} holds files of several kinds, which may be the same rows: "
-            f"{_names(folder, chosen)}.",
-            remedy=f"Name those to read, e.g. {folder.name}/*{min(endings)}.",
-        )
     return chosen
+
+
+def _files(folder: Path, is_known: Callable[[str], bool]) -> Iterator[Path]:
+    """Data files at any depth, and saved datasets as a whole."""
+    for path in sorted(folder.iterdir()):
+        if is_hidden(path.name):
+            continue
+        if path.is_dir():
+            yield from [path] if is_saved_dataset(path) else _files(path, is_known)
+        elif (
+            path.name not in _NO_DATA
+            and is_known(unpacked_name(path).suffix.lower().removeprefix("."))
+            and path.is_file()
+        ):
+            yield path
 
 
 def _of_train_split(folder: Path, files: list[Path]) -> list[Path]:

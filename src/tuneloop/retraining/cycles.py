@@ -32,7 +32,13 @@ UNDER_WAY = "a cycle"
 UNSAID = "started by hand"
 """The reason of a person who gave none."""
 _NUMBER_DIGITS = 6
-_CAME_LATER = (("endpoint", "backend"), ("endpoint", "server"))
+_CAME_LATER = (
+    ("endpoint", "backend"),
+    ("endpoint", "server"),
+    ("schedule", "sources"),
+    ("triggers", "minimum_new_rows"),
+    ("triggers", "minimum_new_share"),
+)
 """Settings that are younger than cycles that may still wait: section, name."""
 
 

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 
 from tuneloop import review
 from tuneloop.candidates import preparing
-from tuneloop.datasets import versions
-from tuneloop.datasets.sources import find_sources
+from tuneloop.datasets import source_watch, versions
+from tuneloop.datasets.source_watch import SourcesNow
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.deployment import rollouts
-from tuneloop.errors import DataError, EvaluationError, UsageError
+from tuneloop.errors import EvaluationError, UsageError
 from tuneloop.evaluation import record as evaluations
 from tuneloop.hashing import short
 from tuneloop.modelfile import ModelSettings
@@ -21,7 +21,7 @@ from tuneloop.project import Project
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
-from tuneloop.retraining import cycles
+from tuneloop.retraining import cycles, new_data
 from tuneloop.retraining.cycles import Cycle
 from tuneloop.retraining.triggers import Benchmark, Material, PastCycle, TriggerEvidence
 from tuneloop.workspace import Workspace
@@ -40,13 +40,16 @@ def gather(project: Project, *, now: datetime) -> TriggerEvidence:
     bundle = bundles.find(workspace, alias.bundle) if alias else None
     since = alias.moved_at if alias else None
     past = cycles.listing(workspace, model.name)
+    seen = _seen(project, bundle, past)
+    sources = _sources(project, seen, now)
     return TriggerEvidence(
         now=now,
         level=model.automation.level,
         production_since=since,
         under_way=_under_way(workspace, model.name, past),
         last_cycle=next(_ended(past), None),
-        material=_material(project, bundle, past),
+        material=_material(project, bundle, past, sources),
+        sources=sources,
         benchmark=benchmark(workspace, model, bundle),
         measurements=_measurements(workspace, model, since=since, now=now) if since else {},
     )
@@ -86,22 +89,59 @@ def _under_way(workspace: Workspace, model: str, past: Sequence[Cycle]) -> str |
     return None
 
 
-def _material(project: Project, bundle: Bundle | None, past: Sequence[Cycle]) -> Material:
+def sources_now(project: Project, now: datetime) -> SourcesNow | None:
+    """The data files as they are now, held against what `gather` holds them against.
+
+    Raises:
+        StoreError: a store fails.
+    """
+    alias = aliases.in_production(project.workspace, project.model.name)
+    bundle = bundles.find(project.workspace, alias.bundle) if alias else None
+    past = cycles.listing(project.workspace, project.model.name)
+    return _sources(project, _seen(project, bundle, past), now)
+
+
+def _sources(project: Project, seen: DatasetVersion | None, now: datetime) -> SourcesNow | None:
+    if seen is None:
+        return None
+    return source_watch.look(
+        project.workspace,
+        project.model_file,
+        seen,
+        now=now,
+        template=project.template,
+        progress=project.progress,
+    )
+
+
+def _seen(project: Project, bundle: Bundle | None, past: Sequence[Cycle]) -> DatasetVersion | None:
+    """The newest dataset that the last verdict or production stands on, where it is here."""
+    judged = _judged(project, past)
+    if judged is None and bundle is not None:
+        return _version(project, bundle.manifest.dataset.digest)
+    return judged
+
+
+def _judged(project: Project, past: Sequence[Cycle]) -> DatasetVersion | None:
+    """The dataset of the last cycle that came to a verdict."""
+    judged = next((cycle for cycle in past if cycle.status in ("finished", "stopped")), None)
+    return _version(project, judged.steps.get("prepare", {}).get("dataset") if judged else None)
+
+
+def _material(
+    project: Project, bundle: Bundle | None, past: Sequence[Cycle], sources: SourcesNow | None
+) -> Material:
     """What is new since the newest dataset that production or the last verdict stands on."""
     name = project.model.name
     approved = len(review.approved_rows(project.workspace, name))
     items = review.listing(project.workspace, name, status=None)
     trained = bundle.manifest.dataset.corrections if bundle else 0
-    judged = next((cycle for cycle in past if cycle.status in ("finished", "stopped")), None)
-    seen = _version(project, judged.steps.get("prepare", {}).get("dataset") if judged else None)
-    if seen is not None:
-        trained = max(trained, preparing.corrections_in(seen))
-    elif bundle is not None:
-        seen = _version(project, bundle.manifest.dataset.digest)
+    if (judged := _judged(project, past)) is not None:
+        trained = max(trained, preparing.corrections_in(judged))
     return Material(
         approved=max(0, approved - trained),
         waiting=sum(item.status in _WAITING for item in items),
-        changed_sources=_changed_sources(project, seen),
+        changed_sources=new_data.material(sources),
     )
 
 
@@ -112,17 +152,6 @@ def _version(project: Project, digest: str | None) -> DatasetVersion | None:
         return versions.load(project.workspace, project.model.name, digest)
     except UsageError:  # It came from elsewhere, or was removed.
         return None
-
-
-def _changed_sources(project: Project, seen: DatasetVersion | None) -> tuple[str, ...]:
-    if seen is None:
-        return ()
-    known = {source["source"]: source["digest"] for source in seen.report["sources"]}
-    try:
-        now = find_sources(project.model_file.folder, project.model.data.sources)
-        return tuple(source.name for source in now if known.get(source.name) != source.digest())
-    except DataError:  # The files are on another machine: nothing new can be read here.
-        return ()
 
 
 def benchmark(workspace: Workspace, model: ModelSettings, bundle: Bundle | None) -> Benchmark:

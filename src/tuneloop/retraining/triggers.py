@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from tuneloop.datasets.source_watch import SourcesNow
 from tuneloop.modelfile import TriggerSettings
 from tuneloop.monitoring.measurement import Measurement
+from tuneloop.retraining import new_data
 from tuneloop.retraining import trigger_rules as rules
 from tuneloop.retraining.trigger_rules import Finding
 
@@ -56,7 +58,7 @@ class Material:
     waiting: int
     """Corrections that nobody has decided on."""
     changed_sources: tuple[str, ...] = ()
-    """Data files that are new or different from those of the last dataset."""
+    """Data files that bring rows which the last dataset did not have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +86,9 @@ class TriggerEvidence:
     benchmark: Benchmark
     measurements: Mapping[str, Sequence[Measurement]]
     """Monitor → measurements of the bundle in production, the newest first."""
+    sources: SourcesNow | None = None
+    """The data files as they are now, against the newest dataset that production or the last
+    verdict stands on; None: it is not here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +173,7 @@ def _findings(evidence: TriggerEvidence, settings: TriggerSettings) -> list[Find
             waiting=material.waiting,
             minimum=settings.minimum_corrections,
         ),
+        new_data.finding(evidence.sources, settings),
     ]
     if evidence.production_since is not None:
         last = evidence.last_cycle
@@ -205,7 +211,7 @@ def _without_reason(findings: Sequence[Finding], cooldown: _Cooldown | None) -> 
             "quiet",
             f"nothing asks for it: {_join(findings)}",
             "a figure that is wholly beyond its limit and stays there, enough approved "
-            "corrections, or the regular refresh",
+            "corrections, enough new rows in data.sources, or the regular refresh",
             _earliest([finding for finding in findings if finding.rule == "refresh"], cooldown),
         )
     return _Verdict(

@@ -299,6 +299,14 @@ def _begin(facts: Facts) -> Iterable[Advice]:
         yield Advice(
             text=f"Retrain on {facts.new_corrections} approved corrections", command="tuneloop run"
         )
+    elif facts.live and facts.changed_sources and not _of_candidate(facts, *_SETTLED_AGAINST):
+        yield Advice(
+            text="See what the changed data files would bring", command="tuneloop data sources"
+        )
+
+
+_SETTLED_AGAINST: tuple[CandidateStanding, ...] = ("refused", "rejected", "taken back")
+"""What was made of newer rows and did not go live."""
 
 
 def _worker(facts: Facts) -> Iterable[Advice]:

@@ -114,6 +114,8 @@ class Facts:
     new_corrections: int = 0
     """Approved, and in no dataset that a bundle was made or refused on."""
     minimum_corrections: int = 20
+    changed_sources: tuple[str, ...] = ()
+    """Data files that are not what the bundle in production was made of."""
     worker_alive: bool = True
     scheduled: bool = True
     """Whether the model file wants anything done on a schedule."""

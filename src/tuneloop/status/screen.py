@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -63,6 +63,8 @@ class Status:
     open_reviews: int
     approved_corrections: int
     """Approved and not yet in the production bundle's dataset."""
+    changed_sources: tuple[str, ...]
+    """Data files that are not what the bundle in production was made of."""
     rollout: str | None
     """The one under way: its id, stage, share of the candidate and what it waits for."""
     cycle: str | None
@@ -80,8 +82,15 @@ class Status:
     advice: tuple[Advice, ...]
 
 
-def status(workspace: Workspace, model: ModelSettings, *, gateway_url: str | None) -> Status:
-    """Read it all from the records store."""
+def status(
+    workspace: Workspace,
+    model: ModelSettings,
+    *,
+    gateway_url: str | None,
+    changed_sources: Sequence[str] = (),
+) -> Status:
+    """Read it all from the records store; `changed_sources` are the data files that are not what
+    production was made of."""
     names = aliases.current(workspace, model.name)
     live, workers = _live(workspace, model.name), tuple(presence.alive(workspace))
     doing = under_way.seen(under_way.folder(workspace.root, model.name), now=workspace.now())
@@ -92,6 +101,7 @@ def status(workspace: Workspace, model: ModelSettings, *, gateway_url: str | Non
         live=_served(live) if live else None,
         gateway_runs=gateway_url is not None,
         workers=workers,
+        changed_sources=changed_sources,
     )
     advice = advise(facts)
     trained = _trained_corrections(workspace, live)
@@ -107,6 +117,7 @@ def status(workspace: Workspace, model: ModelSettings, *, gateway_url: str | Non
         alerts=tuple(_told(alert, facts.live) for alert in facts.alerts),
         open_reviews=facts.open_reviews + facts.disputed_reviews,
         approved_corrections=max(0, facts.approved_corrections - trained),
+        changed_sources=facts.changed_sources,
         rollout=_rollout(workspace, model.name),
         under_way=tuple(doing),
         cycle=_cycle(facts, cycles.newest(workspace, model.name)),

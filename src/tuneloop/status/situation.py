@@ -53,6 +53,7 @@ def gather(
     gateway_runs: bool,
     workers: Sequence[str],
     under_way: Sequence[UnderWay],
+    changed_sources: Sequence[str] = (),
 ) -> Facts:
     """Everything that advice stands on.
 
@@ -77,6 +78,7 @@ def gather(
         approved_corrections=approved,
         new_corrections=max(0, approved - _learnt_from(workspace, names, past)),
         minimum_corrections=model.triggers.minimum_corrections,
+        changed_sources=tuple(changed_sources),
         worker_alive=bool(workers),
         scheduled=any(when != "never" for when in model.schedule.model_dump().values()),
         rolls_out=model.rollout.automatic,

@@ -8,12 +8,14 @@ from functools import partial
 
 from tuneloop.errors import BusyError
 from tuneloop.modelfile import ScheduleSettings
+from tuneloop.monitoring import alerts
 from tuneloop.monitoring.monitors import table
 from tuneloop.monitoring.monitors.table import Every
 from tuneloop.online_evaluation import golden, judging, measuring, sampling
 from tuneloop.project import Project
-from tuneloop.retraining import cycles, decisions, levels
+from tuneloop.retraining import cycles, decisions, levels, new_data, trigger_inputs
 from tuneloop.retraining.cycle_end import WORKER
+from tuneloop.worker.schedule import NEVER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +68,32 @@ def _decide(project: Project) -> str:
     return f"cycle {cycle.id}: {decision.reason}"
 
 
+def _look_at_sources(project: Project) -> str:
+    """Tell of files that do not fit, and decide at once where enough is new."""
+    now = project.workspace.now()
+    sources = trigger_inputs.sources_now(project, now)
+    if sources is None:
+        return "no dataset version to hold the sources against"
+    measurement = new_data.measured(sources, now)
+    last = next(
+        (
+            alert
+            for alert in alerts.listing(project.workspace, project.model.name)
+            if alert.monitor == new_data.RULE
+        ),
+        None,
+    )
+    # The same files are said once, not at every look.
+    if last is None or last.message != measurement.message:
+        alerts.apply(
+            project.workspace, model=project.model.name, measurements=[measurement], now=now
+        )
+    found = new_data.finding(sources, project.model.triggers)
+    if found.state == "fired" and project.model.schedule.triggers != NEVER:
+        return _decide(project)
+    return found.message
+
+
 # In this order where several are due: triggers look at what was measured just before.
 JOBS: tuple[Job, ...] = (
     Job(name="golden", cadence=lambda s: s.golden, run=_ask_golden, on_deployment=True),
@@ -73,5 +101,6 @@ JOBS: tuple[Job, ...] = (
     Job(name="sample", cadence=lambda s: s.sample, run=_sample),
     Job(name="daily monitors", cadence=lambda s: s.daily_monitors, run=partial(_monitor, "day")),
     Job(name="weekly monitors", cadence=lambda s: s.weekly_monitors, run=partial(_monitor, "week")),
+    Job(name="sources", cadence=lambda s: s.sources, run=_look_at_sources),
     Job(name="triggers", cadence=lambda s: s.triggers, run=_decide),
 )

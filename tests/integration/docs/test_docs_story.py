@@ -154,6 +154,7 @@ def test_the_readme_and_the_guides_are_true(team: Team) -> None:
     new, old = team.listed("data", at_least=2)
     compared = team.read(GUIDES / "retrain.md", 1, OLD=old["label"], NEW=new["label"])
     assert "added: 2 rows" in compared and "dataset.corrections" in compared
+    assert "make a cycle worth its time" in team.read(GUIDES / "retrain.md", 2)
     team.read(GUIDES / "model-file.md", 0)
     team.read(GUIDES / "gates.md", 0)
     assert (team.folder / "report.html").is_file()

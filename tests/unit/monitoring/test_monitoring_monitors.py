@@ -27,6 +27,7 @@ from tuneloop.monitoring.monitors.usage import (
 )
 from tuneloop.monitoring.novelty import novelty_reference
 from tuneloop.online_evaluation import golden
+from tuneloop.retraining import new_data
 
 SCHEMA = {
     "type": "object",
@@ -417,5 +418,5 @@ def test_the_table_says_how_often_and_when() -> None:
 
 
 def test_the_model_file_knows_every_name_that_can_alert() -> None:
-    named = {monitor.name for monitor in table.MONITORS} | {golden.MONITOR, capture_drops.MONITOR}
-    assert named == set(MONITOR_NAMES)
+    others = {golden.MONITOR, capture_drops.MONITOR, new_data.RULE}
+    assert {monitor.name for monitor in table.MONITORS} | others == set(MONITOR_NAMES)

@@ -69,11 +69,7 @@ def test_the_readme_tells_them_first(tmp_path: Path) -> None:
     ("names", "says"),
     [
         (("test.jsonl", "dev.jsonl"), "of the splits validation, test, and none called train: dev"),
-        (
-            ("rows.csv", "rows.jsonl"),
-            "files of several kinds, which may be the same rows: rows.csv",
-        ),
-        (("picture.png",), "is a folder, not a data file"),
+        (("picture.png",), "holds no data file"),
     ],
 )
 def test_a_folder_that_leaves_it_open_is_refused_with_its_files(

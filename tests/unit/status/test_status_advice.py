@@ -54,6 +54,18 @@ def test_where_all_is_well_there_is_nothing_to_do() -> None:
 
 
 CASES: dict[str, tuple[Facts, list[str]]] = {
+    "data files changed": (
+        replace(WELL, changed_sources=("a.jsonl",)),
+        ["See what the changed data files would bring: tuneloop data sources"],
+    ),
+    "data files changed, and what was made of them is refused": (
+        replace(
+            WELL,
+            changed_sources=("a.jsonl",),
+            candidate=Candidate(bundle="cand", standing="refused", evaluation="e7"),
+        ),
+        ["tuneloop evaluation show e7"],
+    ),
     "nothing was ever made": (Facts(), ["Make and deploy a first bundle: tuneloop run"]),
     "nobody serves": (replace(WELL, gateway_runs=False, worker_alive=False), ["tuneloop up"]),
     "the server of production is not ready": (

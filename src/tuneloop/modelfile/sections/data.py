@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from tuneloop.modelfile.sections.base import Regex, Section, Share
+from tuneloop.modelfile.source_url import SourceText
 
 AUTO = "auto"
 SMALLEST_SHARE = 0.10
@@ -130,9 +131,11 @@ class ColumnSettings(Section):
 class DataSettings(Section):
     """Stage 1: which rows become a dataset version."""
 
-    sources: tuple[str, ...] = Field(
+    sources: tuple[SourceText, ...] = Field(
         description="Files, folders or patterns, relative to the model file: JSON, CSV, TSV, "
-        "Parquet, Arrow or spreadsheets (a sheet: sales.xlsx#May)."
+        "Parquet, Arrow or spreadsheets (a sheet: sales.xlsx#May); and URLs that fsspec knows "
+        "(https://, s3://, gs://, …). A secret in a URL is written ${NAME}, a variable of the "
+        "environment."
     )
     columns: ColumnSettings | None = Field(
         None,

@@ -30,6 +30,7 @@ MONITOR_NAMES = (
     "golden_set",
     "judge_quality",
     "latency_p95",
+    "new_data",
     "novelty",
     "output_length",
     "refusals",

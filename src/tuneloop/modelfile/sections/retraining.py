@@ -27,6 +27,12 @@ class TriggerSettings(Section):
     minimum_corrections: Annotated[int, Field(ge=1)] = Field(
         20, description="Approved corrections that make a new cycle worth its time."
     )
+    minimum_new_rows: Annotated[int, Field(ge=1)] = Field(
+        50, description="New or corrected rows in data.sources that make a new cycle worth it."
+    )
+    minimum_new_share: Share = Field(
+        0.05, description="The same as a share of the rows of the last version; both must be met."
+    )
     consecutive_windows: Annotated[int, Field(ge=1)] = Field(
         2, description="Windows in a row whose whole interval must be beyond a monitor's limit."
     )
@@ -63,6 +69,10 @@ class ScheduleSettings(Section):
     )
     judge: Cadence = Field("daily", description="Let the judge score its share of the answers.")
     sample: Cadence = Field("weekly", description="Draw the week's sample for people.")
+    sources: Cadence = Field(
+        "0 * * * *",
+        description="Look whether data.sources changed; decide at once where enough is new.",
+    )
     triggers: Cadence = Field("daily", description="Decide whether to retrain.")
 
 
