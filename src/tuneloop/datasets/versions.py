@@ -94,7 +94,7 @@ def prepare(
     """
     settings = model_file.settings
     before = _before(workspace, settings.name, previous)
-    cleaning = _cleaning(model_file, tombstones.load(workspace))
+    cleaning = cleaning_of(model_file, tombstones.load(workspace))
     progress.step("Reading rows")
     imported = import_sources(
         find_sources(model_file.folder, settings.data.sources),
@@ -194,7 +194,7 @@ def read_trained(workspace: Workspace, model_file: ModelFile, digest: str) -> li
     Raises:
         StoreError: the version is not in the store.
     """
-    cleaning = _cleaning(model_file, tombstones.load(workspace))
+    cleaning = cleaning_of(model_file, tombstones.load(workspace))
     stored = [
         Example.from_row(row) for row in _read_rows(workspace.artifacts.get(digest) / "train.jsonl")
     ]
@@ -215,7 +215,12 @@ def _before(
     return previous
 
 
-def _cleaning(model_file: ModelFile, erased: Tombstones) -> Cleaning:
+def cleaning_of(model_file: ModelFile, erased: Tombstones) -> Cleaning:
+    """What is done to every row of this model on its way in.
+
+    Raises:
+        ModelFileError: a setting makes no sense.
+    """
     data, task = model_file.settings.data, model_file.settings.task
     return Cleaning(
         system=task.system,

@@ -1,0 +1,93 @@
+"""Everything that can fail later, looked at before anything slow begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from tuneloop.datasets.versions import DatasetVersion
+from tuneloop.errors import CheckError, MissingExtraError, TuneloopError
+from tuneloop.project import Project
+from tuneloop.setup import names
+from tuneloop.setup.checks.base import converter, weights
+from tuneloop.setup.checks.lengths import answer_length, context, row_length
+from tuneloop.setup.checks.names import every_name
+from tuneloop.setup.checks.reach import reach
+from tuneloop.setup.checks.room import disk, memory
+from tuneloop.setup.checks.rows import rows
+from tuneloop.setup.checks.suites import cases, suites
+from tuneloop.setup.checks.template import clock, template
+from tuneloop.setup.checks.tokens import end_token, start_token, vocabulary
+from tuneloop.setup.finding import Finding, UnseenError, error, unseen
+from tuneloop.setup.look import Look
+
+Check = Callable[[Look], Iterator[Finding]]
+
+NAMES: tuple[tuple[str, Check], ...] = (("names", every_name),)
+GATES: tuple[tuple[str, Check], ...] = (("suite", suites), ("gate", cases))
+ROWS_AND_BASE: tuple[tuple[str, Check], ...] = (
+    ("rows", rows),
+    ("weights", weights),
+    ("converter", converter),
+    ("template", template),
+    ("start token", start_token),
+    ("end token", end_token),
+    ("tokens", vocabulary),
+    ("clock", clock),
+    ("row length", row_length),
+    ("answer", answer_length),
+    ("context", context),
+)
+MACHINE: tuple[tuple[str, Check], ...] = (("memory", memory), ("disk", disk), ("reach", reach))
+CHECKS = (*NAMES, *GATES, *ROWS_AND_BASE, *MACHINE)
+"""What is looked at and how, in the order in which it is told."""
+
+
+def look_over(
+    project: Project,
+    *,
+    dataset: DatasetVersion | None = None,
+    checks: Iterable[tuple[str, Check]] = CHECKS,
+) -> list[Finding]:
+    """What every check finds; `dataset` where the version that will be trained on is made."""
+    look, told, findings = Look(project, dataset=dataset), set[str](), list[Finding]()
+    for what, check in checks:
+        try:
+            findings += check(look)
+        except UnseenError as e:
+            findings.append(unseen(what, e.reason, e.remedy))
+        except MissingExtraError as e:
+            findings.append(unseen(what, e.message, e.remedy))
+        except TuneloopError as e:
+            # Several checks look at the same thing: what is wrong with it is told once.
+            new = e.message not in told
+            told.add(e.message)
+            first = e.message if new else f"{e.message.splitlines()[0][:60]} … (see above)"
+            findings.append((error if new else unseen)(what, first, e.remedy if new else ""))
+    return findings
+
+
+def require(project: Project, *, dataset: DatasetVersion | None = None, base: bool = False) -> None:
+    """Refuse what is certain to fail later, and tell what may; once for a project as it is.
+
+    Names come first, as they always did. With `base` it must be known that the base can be had.
+    Gates are left to those who know the split.
+
+    Raises:
+        ModelFileError: the model file names what is not there.
+        BaseModelError: `base`, and nobody could be asked for it.
+        CheckError: with everything else that would fail.
+    """
+    names.check(project, base=base, rows=dataset is None)
+    seen: set[str] = project.once("check", set)
+    findings = look_over(project, dataset=dataset, checks=(*ROWS_AND_BASE, *MACHINE))
+    for finding in findings:
+        if finding.verdict == "warning" and finding.sentence not in seen:
+            seen.add(finding.sentence)
+            project.progress.note(f"warning: {finding.sentence}")
+    wrong = [finding for finding in findings if finding.verdict == "error"]
+    if wrong:
+        raise CheckError(
+            "Nothing was begun, as it would fail later:\n"
+            + "\n".join(f"  {finding.sentence}" for finding in wrong),
+            remedy="Correct it; `tuneloop check` looks at all of it again.",
+        )

@@ -1,0 +1,173 @@
+"""What the checks look at: the rows, the base, the rows as the base's template writes them.
+
+Everything is read when the first check asks for it, and once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeVar
+
+from tuneloop.datasets import versions
+from tuneloop.datasets.example import Example
+from tuneloop.datasets.importing import import_sources
+from tuneloop.datasets.sources import find_sources
+from tuneloop.datasets.versions import DatasetVersion
+from tuneloop.deployment.backends import table
+from tuneloop.errors import TuneloopError
+from tuneloop.modelfile import ModelSettings
+from tuneloop.progress import Silent
+from tuneloop.project import Project
+from tuneloop.registry import tombstones
+from tuneloop.registry.base_model import base_spec, local_base
+from tuneloop.registry.gguf_base import known_folder
+from tuneloop.setup.base_facts import BaseFacts, facts_of_folder, facts_of_gguf
+from tuneloop.setup.finding import UnseenError
+from tuneloop.setup.rendered import RefusedRow, RenderedRow, RowTokens, render, tokenise
+
+MOST_ROWS = 10_000
+"""More would take longer than somebody waits for a check."""
+_MOST_HASHED_BYTES = 2_000_000_000
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenRows:
+    """The rows that will be trained on and held out, or the first of them."""
+
+    examples: Sequence[Example]
+    whole: bool
+    """There are no more."""
+    rows: int
+    """Rows that were read, those that are left out among them."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Reason → rows."""
+
+    @property
+    def which(self) -> str:
+        """How to speak of them."""
+        return "rows" if self.whole else f"of the first {MOST_ROWS:,} rows"
+
+
+class Look:
+    """One look at a project before a run; `dataset` where its version is made already."""
+
+    def __init__(self, project: Project, *, dataset: DatasetVersion | None = None) -> None:
+        """Nothing is read yet."""
+        self.project = project
+        self._dataset = dataset
+        self._seen: dict[str, Any] = {}
+
+    @property
+    def model(self) -> ModelSettings:
+        """The model file's settings."""
+        return self.project.model
+
+    @property
+    def base(self) -> BaseFacts:
+        """What the files of the base say.
+
+        Raises:
+            UnseenError: it is not on this machine.
+            TuneloopError: it cannot be read.
+        """
+        return self._once("base", self._read_base)
+
+    @property
+    def rows(self) -> SeenRows:
+        """The rows.
+
+        Raises:
+            TuneloopError: not one can be read.
+        """
+        return self._once("rows", self._read_rows)
+
+    @property
+    def rendered(self) -> tuple[list[RenderedRow], list[RefusedRow]]:
+        """The rows as the base's template writes them, and those that it refuses.
+
+        Raises:
+            TuneloopError, UnseenError: the base or its template, or the rows, cannot be read.
+        """
+        return self._once("rendered", lambda: render(self.base, self.rows.examples))
+
+    @property
+    def tokens(self) -> list[RowTokens]:
+        """The tokens of the rows that the template takes.
+
+        Raises:
+            TuneloopError, UnseenError: as `rendered`, or the tokenizer cannot be read.
+        """
+        return self._once("tokens", lambda: tokenise(self.base, self.rendered[0]))
+
+    @property
+    def served_here(self) -> bool:
+        """Whether a process of ours serves the tuned model, and not somebody else's.
+
+        Raises:
+            UsageError, DeploymentError: the backend is not known.
+        """
+        return table.find(self.model.endpoint.backend).loads is not None
+
+    @cached_property
+    def has_versions(self) -> bool:
+        """Whether earlier versions have decided what is held out."""
+        return bool(versions.list_versions(self.project.workspace, self.model.name))
+
+    def _once(self, what: str, read: Callable[[], T]) -> T:
+        """What `read` returned, or raises what it raised, the first time."""
+        if what not in self._seen:
+            try:
+                self._seen[what] = read()
+            except (TuneloopError, UnseenError) as e:
+                self._seen[what] = e
+        value = self._seen[what]
+        if isinstance(value, TuneloopError | UnseenError):
+            raise value
+        result: T = value
+        return result
+
+    def _read_base(self) -> BaseFacts:
+        project = self.project
+        spec = base_spec(self.model.base, folder=project.model_file.folder)
+        place = local_base(spec, revision=self.model.revision)
+        if place is None:
+            raise UnseenError(
+                f"The base {spec} is not on this machine yet.",
+                remedy="The first run or training downloads it and looks again before it trains.",
+            )
+        if place.is_file() and place.stat().st_size <= _MOST_HASHED_BYTES:
+            cache = project.workspace.shared_folder("bases")
+            place = known_folder(place, cache=cache) or place
+        return facts_of_folder(place) if place.is_dir() else facts_of_gguf(place)
+
+    def _read_rows(self) -> SeenRows:
+        if self._dataset is not None:
+            return self._stored_rows(self._dataset)
+        file, data = self.project.model_file, self.model.data
+        imported = import_sources(
+            find_sources(file.folder, data.sources),
+            versions.cleaning_of(file, tombstones.load(self.project.workspace)),
+            most=MOST_ROWS + 1,
+            progress=Silent(),
+        )
+        return SeenRows(
+            examples=imported.examples[:MOST_ROWS],
+            whole=imported.rows <= MOST_ROWS,
+            rows=imported.rows,
+            left_out=Counter(row.reason for row in imported.left_out),
+        )
+
+    def _stored_rows(self, dataset: DatasetVersion) -> SeenRows:
+        examples = [
+            example
+            for side in ("train", "eval")
+            for example in versions.read_examples(self.project.workspace, dataset, side)
+        ]
+        return SeenRows(
+            examples=examples[:MOST_ROWS], whole=len(examples) <= MOST_ROWS, rows=len(examples)
+        )
