@@ -43,9 +43,11 @@ class SeenRows:
     whole: bool
     """There are no more."""
     rows: int
-    """Rows that were read, those that are left out among them."""
+    """Rows that were read."""
+    answers: int
+    """Answers in them, those that are left out among them."""
     left_out: Counter[str] = field(default_factory=Counter)
-    """Reason → rows."""
+    """Reason → answers."""
 
     @property
     def which(self) -> str:
@@ -158,7 +160,8 @@ class Look:
         return SeenRows(
             examples=imported.examples[:MOST_ROWS],
             whole=imported.rows <= MOST_ROWS,
-            rows=imported.rows,
+            rows=min(imported.rows, MOST_ROWS),
+            answers=imported.answers,
             left_out=Counter(row.reason for row in imported.left_out),
         )
 
@@ -169,5 +172,8 @@ class Look:
             for example in versions.read_examples(self.project.workspace, dataset, side)
         ]
         return SeenRows(
-            examples=examples[:MOST_ROWS], whole=len(examples) <= MOST_ROWS, rows=len(examples)
+            examples=examples[:MOST_ROWS],
+            whole=len(examples) <= MOST_ROWS,
+            rows=len(examples),
+            answers=len(examples),
         )

@@ -61,10 +61,10 @@ def render(
 
     for example in examples:
         messages = [message.as_row() for message in example.messages]
-        answer = {"role": "assistant", "content": example.completion}
+        turns = [*messages, example.said.as_row()]
         try:
-            prompt = write(messages, add_generation_prompt=True)
-            whole = write([*messages, answer], add_generation_prompt=False)
+            prompt = write(messages, tools=example.tools, add_generation_prompt=True)
+            whole = write(turns, tools=example.tools, add_generation_prompt=False)
         except (TemplateError, TypeError) as e:
             refused.append(RefusedRow(example=example, why=str(e)))
             continue
@@ -126,9 +126,17 @@ def _writer(base: BaseFacts) -> Callable[..., str]:
             remedy="Check chat_template.jinja in the base's folder.",
         ) from e
 
-    def write(messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool) -> str:
+    def write(
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]],
+        add_generation_prompt: bool,
+    ) -> str:
         return template.render(
-            messages=messages, add_generation_prompt=add_generation_prompt, **base.specials
+            messages=messages,
+            tools=list(tools) or None,
+            add_generation_prompt=add_generation_prompt,
+            **base.specials,
         )
 
     return write

@@ -15,13 +15,13 @@ _SHOWN_REASONS = 3
 def rows(look: Look) -> Iterator[Finding]:
     """How many are usable; with reasons where many are not."""
     seen = look.rows
-    which = "rows" if seen.whole else f"rows, the first {MOST_ROWS:,} of more"
-    found = f"{len(seen.examples):,} usable of {seen.rows:,} {which}"
-    left_out = seen.rows - len(seen.examples)
+    usable = len(seen.examples)
+    which = f"{seen.rows:,} rows" if seen.whole else f"{MOST_ROWS:,} rows, the first of more"
+    found = f"{usable:,} answers that can be learnt in {which}"
     reasons = ", ".join(
         f"{count:,} × {reason}" for reason, count in seen.left_out.most_common(_SHOWN_REASONS)
     )
-    if left_out > _MANY * seen.rows:
+    if sum(seen.left_out.values()) > _MANY * seen.answers:
         yield warning(
             "rows",
             f"{found}; left out: {reasons}.",
