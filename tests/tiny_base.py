@@ -1,4 +1,4 @@
-"""The files of a tiny base without its weights' meaning: what a look at them needs, and no torch."""
+"""The files of a tiny base whose weights mean nothing: what a look at them needs, without torch."""
 
 from __future__ import annotations
 
@@ -79,9 +79,13 @@ def write_weights(file: Path, shapes: dict[str, list[int]]) -> None:
 
 def starting_with(token: str) -> dict[str, Any]:
     """What of tokenizer.json puts a token before every text."""
-    single = [{"SpecialToken": {"id": token, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+    single = [
+        {"SpecialToken": {"id": token, "type_id": 0}},
+        {"Sequence": {"id": "A", "type_id": 0}},
+    ]
+    pair = [*single, {"Sequence": {"id": "B", "type_id": 1}}]
     ids = {token: {"id": token, "ids": [SPECIALS.index(token)], "tokens": [token]}}
-    steps = {"type": "TemplateProcessing", "single": single, "pair": single, "special_tokens": ids}
+    steps = {"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": ids}
     return {"post_processor": steps}
 
 

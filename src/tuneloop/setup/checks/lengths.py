@@ -46,8 +46,9 @@ def row_length(look: Look) -> Iterator[Finding]:
 def answer_length(look: Look) -> Iterator[Finding]:
     """Answers are not cut off when they are served."""
     tokens, most = look.tokens, look.model.endpoint.max_tokens
-    longest = max((len(row.answer) for row in tokens), default=0)
-    cut = [row for row in tokens if len(row.answer) > most]
+    # The end token may be missing: a text that was told whole is whole.
+    longest = max((len(row.answer) for row in tokens), default=1) - 1
+    cut = [row for row in tokens if len(row.answer) - 1 > most]
     if not cut:
         yield ok("answer", f"At most {longest:,} tokens; endpoint.max_tokens is {most:,}.")
         return

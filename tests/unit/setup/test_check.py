@@ -1,0 +1,425 @@
+"""What can fail later is said before anything is trained: what, found, verdict, remedy."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from tiny_base import CHATML, SPECIALS, starting_with, write_base, write_json, write_weights
+from tuneloop.cli.main import app
+from tuneloop.project import Project
+from tuneloop.setup import check
+from tuneloop.setup.finding import Finding
+from tuneloop.testing.upstream import Reply, ScriptedUpstream
+
+LABELS = ("billing", "delivery", "returns")
+STRICT = (
+    "{% for m in messages %}"
+    "{% if m['role'] == 'system' %}{{ raise_exception('no system turn here') }}{% endif %}"
+    "{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('user and assistant have to take turns') }}{% endif %}"
+    "<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def write(folder: Path, *, rows: list[dict[str, Any]] | None = None, **sections: Any) -> Path:
+    """A model's folder in which nothing is wrong but what `sections` say."""
+    rows = asked(400) if rows is None else rows
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    content: dict[str, Any] = {
+        "name": "desk",
+        "base": "base",
+        "data": {"sources": ["rows.jsonl"]},
+        "evaluation": {"gates": {"error_share": "<= 0.1"}},
+        "endpoint": {"port": 1 + free(), "context_tokens": 512},
+    }
+    for section, values in sections.items():
+        known = content.get(section)
+        both = isinstance(known, dict) and isinstance(values, dict)
+        content[section] = {**known, **values} if both else values
+    (folder / "tuneloop.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    return folder
+
+
+def asked(count: int) -> list[dict[str, Any]]:
+    return [
+        {"prompt": f"{n * 7919} and then {n * 104729}?", "completion": LABELS[n % 3]}
+        for n in range(count)
+    ]
+
+
+def free() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def looked_over(folder: Path) -> list[Finding]:
+    project = Project.open(folder, actor="ada")
+    try:
+        return check.look_over(project)
+    finally:
+        project.close()
+
+
+def the_one(folder: Path, what: str, verdict: str) -> Finding:
+    """The one finding of this verdict, which is on this thing."""
+    (found,) = [f for f in looked_over(folder) if f.verdict == verdict]
+    assert found.what == what, found
+    return found
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+def test_nothing_is_said_against_what_is_right(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    found = looked_over(write(tmp_path))
+    assert {f.verdict for f in found} == {"ok"}, found
+    assert {
+        *("names", "gate", "rows", "weights", "converter", "template", "start token", "end token"),
+        *("tokens", "clock", "row length", "answer", "context", "memory", "disk", "port"),
+    } == {f.what for f in found}
+
+
+# Names, suites, gates
+
+
+@pytest.mark.parametrize(
+    ("gate", "meant"),
+    [
+        ({"acuracy": ">= 0.9"}, "Did you mean 'accuracy'?"),
+        ({"accuracy": "<= 0.9"}, 'Did you mean ">= 0.9"?'),
+    ],
+)
+def test_a_gate_on_nothing_or_the_wrong_way_round(
+    tmp_path: Path, gate: dict[str, str], meant: str
+) -> None:
+    write_base(tmp_path / "base")
+    write(tmp_path, evaluation={"gates": gate})
+    found = [f for f in looked_over(tmp_path) if f.what == "names"]
+    assert [f.verdict for f in found] == ["error"]
+    assert meant in found[0].sentence and "tuneloop.yaml:" in found[0].found
+
+
+def test_a_suite_without_cases(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    (tmp_path / "golden.jsonl").write_text("\n")
+    suites = [{"name": "golden", "kind": "golden", "file": "golden.jsonl"}]
+    write(tmp_path, evaluation={"suites": suites})
+    wrong = [f for f in looked_over(tmp_path) if f.verdict == "error"]
+    assert any("has no cases" in f.found for f in wrong)
+
+
+def test_a_gate_gets_too_few_cases_of_its_own_metric(tmp_path: Path) -> None:
+    """The rows are enough for accuracy, and only three of them are out of scope."""
+    write_base(tmp_path / "base")
+    rows = [
+        {"prompt": row["prompt"], "completion": json.dumps({"intent": intent})}
+        for n, row in enumerate(asked(300))
+        for intent in ["other" if n % 100 == 0 else LABELS[n % 3]]
+    ]
+    schema = {"type": "object", "properties": {"intent": {"type": "string"}}}
+    task = {"output_schema": schema, "abstain": {"field": "intent", "value": "other"}}
+    gates = {"accuracy": ">= 0.9", "abstention_recall": ">= 0.9"}
+    write(tmp_path, rows=rows, task=task, evaluation={"gates": gates})
+    found = the_one(tmp_path, "gate", "error")
+    assert "held-out.abstention_recall counts" in found.found and "needs 50" in found.found
+    assert "rows that it counts, or remove the gate" in found.remedy
+
+
+def test_420_rows_as_init_has_them_are_enough_and_100_are_not(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    gates = {"gates": {"accuracy": ">= 0.9"}}
+    write(tmp_path, rows=asked(420), evaluation=gates)
+    assert all(f.verdict == "ok" for f in looked_over(tmp_path))
+    write(tmp_path, rows=asked(100), evaluation=gates)
+    found = the_one(tmp_path, "gate", "error")
+    assert "needs 50" in found.found and "It cannot pass." in found.found
+    assert "Add about" in found.remedy
+
+
+# The template with these rows
+
+
+def test_a_template_that_refuses_the_system_text(tmp_path: Path) -> None:
+    write_base(tmp_path / "base", template=STRICT)
+    write(tmp_path, task={"system": "You sort messages."})
+    found = the_one(tmp_path, "template", "error")
+    assert "It refuses 400 of 400 rows: no system turn here" in found.found
+    assert "leave task.system out" in found.remedy
+
+
+def test_two_odd_rows_of_many(tmp_path: Path) -> None:
+    write_base(tmp_path / "base", template=STRICT)
+    odd = [
+        [("assistant", "What is it?"), ("user", "a bill"), ("assistant", "billing")],
+        [("user", "hello"), ("user", "where is it?"), ("assistant", "delivery")],
+    ]
+    turns = [[{"role": role, "content": text} for role, text in row] for row in odd]
+    write(tmp_path, rows=[*asked(40), *({"messages": row} for row in turns)])
+    found = [f for f in looked_over(tmp_path) if f.what == "template"]
+    assert [f.verdict for f in found] == ["warning"]
+    assert "It refuses 2 of 42 rows: user and assistant have to take turns" in found[0].found
+    assert "rows.jsonl, line 41; rows.jsonl, line 42" in found[0].found
+
+
+@pytest.mark.parametrize(
+    ("template", "lost"),
+    [
+        (CHATML.replace("%}<|im_start|>", "%}{% if m['role'] != 'system' %}<|im_start|>", 1)
+         .replace("<|im_end|>\n", "<|im_end|>\n{% endif %}", 1), "the system text"),
+        (CHATML.replace("m['content']", "m['content']|lower"), "a user's turn"),
+        (CHATML.replace("m['content']", "m['content'].split('!')[0]"), "the answer"),
+    ],
+)  # fmt: skip
+def test_a_template_that_loses_what_the_rows_say(tmp_path: Path, template: str, lost: str) -> None:
+    write_base(tmp_path / "base", template=template)
+    rows = [
+        {"prompt": f"Where is order {n * 7919}?", "completion": f"here! {n}"} for n in range(99)
+    ]
+    system = "" if lost != "the system text" else "You sort messages."
+    write(tmp_path, rows=rows, task={"system": system})
+    found = [f for f in looked_over(tmp_path) if f.what == "template" and f.verdict == "error"]
+    assert any(f"leaves {lost} of 99 of 99 rows out" in f.found for f in found), found
+
+
+def test_a_base_without_a_template(tmp_path: Path) -> None:
+    write_base(tmp_path / "base", template="")
+    found = the_one(write(tmp_path), "template", "error")
+    assert "no chat template" in found.found
+
+
+def test_a_clock_in_the_template(tmp_path: Path) -> None:
+    template = "{{ strftime_now('%d %b %Y') if strftime_now is defined }}" + CHATML
+    write_base(tmp_path / "base", template=template)
+    found = the_one(write(tmp_path), "clock", "warning")
+    assert "strftime_now" in found.found
+
+
+# Tokens
+
+
+def test_a_start_token_that_the_template_does_not_write(tmp_path: Path) -> None:
+    bos = {"bos_token": SPECIALS[0], "add_bos_token": True}
+    write_base(tmp_path / "base", tokenizer_config=bos, rules=starting_with(SPECIALS[0]))
+    (found,) = [f for f in looked_over(write(tmp_path)) if f.what == "start token"]
+    assert f"The tokenizer puts {SPECIALS[0]} first and the template does not" in found.found
+    assert found.verdict == "ok"
+    server = {"base_url": f"http://127.0.0.1:{free()}/v1", "model": "desk"}
+    write(tmp_path, endpoint={"backend": "openai", "server": server})
+    (found,) = [f for f in looked_over(tmp_path) if f.what == "start token"]
+    assert found.verdict == "warning" and "a server elsewhere may leave it out" in found.found
+
+
+def test_a_start_token_from_both_counts_once(tmp_path: Path) -> None:
+    template = "{{ bos_token }}" + CHATML
+    bos = {"bos_token": SPECIALS[0]}
+    write_base(
+        tmp_path / "base",
+        template=template,
+        tokenizer_config=bos,
+        rules=starting_with(SPECIALS[0]),
+    )
+    (found,) = [f for f in looked_over(write(tmp_path)) if f.what == "start token"]
+    assert found.verdict == "ok" and "it counts once" in found.found
+
+
+def test_a_start_token_that_the_template_writes_twice(tmp_path: Path) -> None:
+    template = "{{ bos_token }}{{ bos_token }}" + CHATML
+    write_base(tmp_path / "base", template=template, tokenizer_config={"bos_token": SPECIALS[0]})
+    assert "twice at the start" in the_one(write(tmp_path), "start token", "warning").found
+
+
+def test_an_end_token_between_prompt_and_answer(tmp_path: Path) -> None:
+    write_base(tmp_path / "base", tokenizer_config={"add_eos_token": True})
+    found = the_one(write(tmp_path), "end token", "error")
+    assert "between prompt and answer" in found.found
+
+
+def test_no_token_ends_an_answer(tmp_path: Path) -> None:
+    write_base(tmp_path / "base", tokenizer_config={"eos_token": None})
+    assert "names a token that ends" in the_one(write(tmp_path), "end token", "error").found
+
+
+def test_padding_with_the_end_token_hurts_nothing(tmp_path: Path) -> None:
+    write_base(tmp_path / "base", tokenizer_config={"pad_token": "<|im_end|>"})
+    (found,) = [f for f in looked_over(write(tmp_path)) if f.what == "end token"]
+    assert found.verdict == "ok" and "also the padding" in found.found
+
+
+def test_tokens_beyond_the_embedding(tmp_path: Path) -> None:
+    """Only those that these rows use are certain to fail."""
+    write_base(tmp_path / "base", embedding_rows=258)
+    found = the_one(write(tmp_path), "tokens", "warning")
+    assert "1 tokens beyond the 258 rows" in found.found
+    (tmp_path / "base" / "model.safetensors").unlink()
+    write_weights(tmp_path / "base" / "model.safetensors", {"model.embed_tokens.weight": [100, 64]})
+    found = the_one(tmp_path, "tokens", "error")
+    assert "these rows use" in found.found and "resize_token_embeddings" in found.remedy
+
+
+# The base's files
+
+
+def test_a_way_of_splitting_that_the_converter_does_not_know(tmp_path: Path) -> None:
+    split = {"type": "Split", "pattern": {"String": "x"}, "behavior": "Isolated", "invert": False}
+    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
+    steps = {"type": "Sequence", "pretokenizers": [split, {**level, "use_regex": False}]}
+    write_base(tmp_path / "base", rules={"pre_tokenizer": steps})
+    found = the_one(write(tmp_path), "converter", "error")
+    assert "how this tokenizer splits text" in found.found and "LLAMA_CPP_DIR" in found.remedy
+
+
+def test_an_architecture_that_the_converter_does_not_know(tmp_path: Path) -> None:
+    write_base(tmp_path / "base", config={"architectures": ["NobodysForCausalLM"]})
+    assert (
+        "does not know NobodysForCausalLM" in the_one(write(tmp_path), "converter", "error").found
+    )
+
+
+def test_weights_that_are_there_twice(tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base")
+    write_weights(base / "consolidated.safetensors", {"tok_embeddings.weight": [259, 64]})
+    found = the_one(write(tmp_path), "weights", "warning")
+    assert "Nothing reads consolidated.safetensors beside model.safetensors" in found.found
+    (base / "consolidated.safetensors").rename(base / "model-00001-of-00001.safetensors")
+    index = {"weight_map": {"model.embed_tokens.weight": "model-00001-of-00001.safetensors"}}
+    write_json(base / "model.safetensors.index.json", index)
+    found = the_one(tmp_path, "weights", "error")
+    assert "the converter model-00001-of-00001.safetensors" in found.found
+
+
+def test_weights_that_transformers_does_not_find(tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base")
+    (base / "model.safetensors").rename(base / "consolidated.safetensors")
+    assert "loads none of it" in the_one(write(tmp_path), "weights", "error").found
+
+
+# Lengths
+
+
+def test_rows_that_are_too_long_to_be_trained(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    rows = [*asked(99), {"prompt": "x" * 300 + "?", "completion": "billing"}]
+    write(tmp_path, rows=rows, training={"max_length": 200})
+    found = the_one(tmp_path, "row length", "warning")
+    assert "1 of 100 rows are longer than training.max_length, 200" in found.found
+    assert "rows.jsonl, line 100" in found.found
+    write(tmp_path, rows=rows[-1:], training={"max_length": 200}, endpoint={"max_tokens": 8})
+    wrong = [f for f in looked_over(tmp_path) if f.what == "row length"]
+    assert [f.verdict for f in wrong] == ["error"]
+
+
+def test_answers_that_will_be_cut_off(tmp_path: Path) -> None:
+    """A warning, and an error where a declared gate cannot pass with so many of them."""
+    write_base(tmp_path / "base")
+    long = {"prompt": "how?", "completion": "a long answer, " * 4}
+    rows = [*asked(95), *({**long, "prompt": f"how {n * 7919}?"} for n in range(5))]
+    small = {"allow_small_suite": True}
+    endpoint = {"max_tokens": 20}
+    write(tmp_path, rows=rows, endpoint=endpoint, evaluation=small)
+    found = the_one(tmp_path, "answer", "warning")
+    assert "5 of 100 answers are longer than endpoint.max_tokens, 20" in found.found
+    assert found.remedy == "Set endpoint.max_tokens to 60 or more."
+    for bound, verdict in ((">= 0.94", "warning"), (">= 0.96", "error")):
+        gates = {"gates": {"accuracy": bound}, **small}
+        write(tmp_path, rows=rows, endpoint=endpoint, evaluation=gates)
+        found = the_one(tmp_path, "answer", verdict)
+    assert "The gate accuracy (>= 0.96) cannot pass." in found.found
+
+
+def test_prompts_that_the_server_refuses(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    rows = [*asked(99), {"prompt": "x" * 300 + "?", "completion": "billing"}]
+    write(tmp_path, rows=rows, endpoint={"context_tokens": 300, "max_tokens": 16})
+    found = the_one(tmp_path, "context", "warning")
+    assert "1 of 100 prompts do not fit" in found.found and "line 100" in found.found
+    write(tmp_path, endpoint={"context_tokens": 4096})
+    assert "was made for 2,048" in the_one(tmp_path, "context", "warning").found
+
+
+# The machine
+
+
+def test_no_room_for_so_large_a_base(tmp_path: Path) -> None:
+    write_base(tmp_path / "base", empty_gigabytes=4_000)
+    found = [f for f in looked_over(write(tmp_path)) if f.verdict == "error"]
+    assert {f.what for f in found} == {"memory", "disk"}, found
+    assert "Choose a smaller base" in found[0].remedy
+
+
+def test_a_port_that_somebody_else_has(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        found = the_one(write(tmp_path, endpoint={"port": port}), "port", "warning")
+    assert f"127.0.0.1:{port} cannot be listened on" in found.found
+
+
+def test_a_judge_that_does_not_answer(tmp_path: Path) -> None:
+    """An error where a gate stands on it; who only watches may find it later."""
+    write_base(tmp_path / "base")
+    judge = {"base_url": f"http://127.0.0.1:{free()}/v1", "model": "judge-1"}
+    found = the_one(write(tmp_path, judge=judge), "judge", "warning")
+    assert "does not answer" in found.found
+    gates = {"gates": {"judge": ">= 0.8"}}
+    found = the_one(write(tmp_path, judge=judge, evaluation=gates), "judge", "error")
+
+
+def test_a_judge_that_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_base(tmp_path / "base")
+    with ScriptedUpstream(lambda _: Reply(text="so"), models=["judge-1"]) as server:
+        judge = {"base_url": server.base_url, "model": "judge-1", "api_key_env": "JUDGE_KEY"}
+        write(tmp_path, judge=judge)
+        assert "JUDGE_KEY, which is not set" in the_one(tmp_path, "judge", "warning").found
+        monkeypatch.setenv("JUDGE_KEY", "k")
+        assert all(f.verdict == "ok" for f in looked_over(tmp_path))
+        write(tmp_path, judge={**judge, "model": "judge-2"})
+        assert "lists no model 'judge-2'" in the_one(tmp_path, "judge", "warning").found
+
+
+def test_a_tracker_that_is_not_there(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    write(tmp_path, training={"trackers": ["mlflow"]})
+    assert "mlflow" in the_one(tmp_path, "tracker", "error").found
+
+
+# What nobody can say
+
+
+def test_a_base_that_is_not_here_yet(tmp_path: Path) -> None:
+    write(tmp_path, base="nobody/no-such-base")
+    found = looked_over(tmp_path)
+    assert not [f for f in found if f.verdict == "error"]
+    (told,) = [f for f in found if "is not on this machine yet" in f.found and f.what == "weights"]
+    assert told.verdict == "not looked at"
+
+
+def test_the_same_fault_is_told_once(tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base")
+    (base / "tokenizer.json").write_text('{"model": {"type": "none of ours"}}')
+    (found,) = [f for f in looked_over(write(tmp_path)) if f.verdict == "error"]
+    assert "no tokenizer that can be read" in found.found
+
+
+# The command
+
+
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_base(tmp_path / "base")
+    monkeypatch.chdir(write(tmp_path))
+    done = CliRunner().invoke(app, ["check"])
+    assert done.exit_code == 0 and "Nothing is certain to fail. Then: tuneloop run" in done.stdout
+    wrong = CliRunner().invoke(app, ["check", "--json", "--set", "training.trackers=[mlflow]"])
+    told = json.loads(wrong.stdout)
+    assert wrong.exit_code == 1 and not told["ok"]
+    assert {"what", "found", "verdict", "remedy"} == told["findings"][0].keys()
