@@ -38,6 +38,7 @@ ROWS_AND_BASE: tuple[tuple[str, Check], ...] = (
     ("context", context),
 )
 MACHINE: tuple[tuple[str, Check], ...] = (("memory", memory), ("disk", disk), ("reach", reach))
+_ALL_BUT_GATES = (*ROWS_AND_BASE, *MACHINE)
 CHECKS = (*NAMES, *GATES, *ROWS_AND_BASE, *MACHINE)
 """What is looked at and how, in the order in which it is told."""
 
@@ -66,8 +67,8 @@ def look_over(
     return findings
 
 
-def require(project: Project, *, dataset: DatasetVersion | None = None, base: bool = False) -> None:
-    """Refuse what is certain to fail later, and tell what may; once for a project as it is.
+def require(project: Project, *, dataset: DatasetVersion | None = None, base: bool = False) -> bool:
+    """Refuse what is certain to fail later, tell what may; whether the base could be looked at.
 
     Names come first, as they always did. With `base` it must be known that the base can be had.
     Gates are left to those who know the split.
@@ -78,16 +79,33 @@ def require(project: Project, *, dataset: DatasetVersion | None = None, base: bo
         CheckError: with everything else that would fail.
     """
     names.check(project, base=base, rows=dataset is None)
-    seen: set[str] = project.once("check", set)
-    findings = look_over(project, dataset=dataset, checks=(*ROWS_AND_BASE, *MACHINE))
-    for finding in findings:
-        if finding.verdict == "warning" and finding.sentence not in seen:
-            seen.add(finding.sentence)
-            project.progress.note(f"warning: {finding.sentence}")
-    wrong = [finding for finding in findings if finding.verdict == "error"]
-    if wrong:
+    findings = look_over(project, dataset=dataset, checks=_ALL_BUT_GATES)
+    if wrong := _tell(project, findings):
         raise CheckError(
             "Nothing was begun, as it would fail later:\n"
             + "\n".join(f"  {finding.sentence}" for finding in wrong),
             remedy="Correct it; `tuneloop check` looks at all of it again.",
         )
+    return not any(f.verdict == "not looked at" and f.what == "weights" for f in findings)
+
+
+def tell(project: Project) -> None:
+    """Say what would fail or may fail in training, to those who only prepare rows.
+
+    Raises:
+        ModelFileError: the model file names what is not there.
+    """
+    names.check(project)
+    for finding in _tell(project, look_over(project, checks=ROWS_AND_BASE)):
+        project.progress.note(f"training would fail: {finding.sentence}")
+
+
+def _tell(project: Project, findings: Iterable[Finding]) -> list[Finding]:
+    """Note the warnings that were not told yet; the errors."""
+    told: set[str] = project.once("told", set)
+    findings = list(findings)
+    for finding in findings:
+        if finding.verdict == "warning" and finding.sentence not in told:
+            told.add(finding.sentence)
+            project.progress.note(f"warning: {finding.sentence}")
+    return [finding for finding in findings if finding.verdict == "error"]

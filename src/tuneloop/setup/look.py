@@ -27,6 +27,7 @@ from tuneloop.registry.gguf_base import known_folder
 from tuneloop.setup.base_facts import BaseFacts, facts_of_folder, facts_of_gguf
 from tuneloop.setup.finding import UnseenError
 from tuneloop.setup.rendered import RefusedRow, RenderedRow, RowTokens, render, tokenise
+from tuneloop.training import stage as runs
 
 MOST_ROWS = 10_000
 """More would take longer than somebody waits for a check."""
@@ -114,6 +115,11 @@ class Look:
             UsageError, DeploymentError: the backend is not known.
         """
         return table.find(self.model.endpoint.backend).loads is not None
+
+    @cached_property
+    def is_first(self) -> bool:
+        """Whether nothing was trained yet, so that all of a cycle is still to be done."""
+        return not runs.listing(self.project.workspace, self.model.name)
 
     @cached_property
     def has_versions(self) -> bool:

@@ -323,17 +323,19 @@ def test_answers_that_will_be_cut_off(tmp_path: Path) -> None:
     """A warning, and an error where a declared gate cannot pass with so many of them."""
     write_base(tmp_path / "base")
     long = {"prompt": "how?", "completion": "a long answer, " * 4}
-    rows = [*asked(95), *({**long, "prompt": f"how {n * 7919}?"} for n in range(5))]
+    long_rows = [{**long, "prompt": f"how {n * 7919}?"} for n in range(50)]
+    rows = [*asked(95), *long_rows[:5]]
     small = {"allow_small_suite": True}
     endpoint = {"max_tokens": 20}
     write(tmp_path, rows=rows, endpoint=endpoint, evaluation=small)
     found = the_one(tmp_path, "answer", "warning")
     assert "5 of 100 answers are longer than endpoint.max_tokens, 20" in found.found
     assert found.remedy == "Set endpoint.max_tokens to 60 or more."
-    for bound, verdict in ((">= 0.94", "warning"), (">= 0.96", "error")):
-        gates = {"gates": {"accuracy": bound}, **small}
-        write(tmp_path, rows=rows, endpoint=endpoint, evaluation=gates)
-        found = the_one(tmp_path, "answer", verdict)
+    gates = {"gates": {"accuracy": ">= 0.96"}, **small}
+    write(tmp_path, rows=rows, endpoint=endpoint, evaluation=gates)
+    the_one(tmp_path, "answer", "warning")  # all five may be on the side that is trained
+    write(tmp_path, rows=[*asked(95), *long_rows], endpoint=endpoint, evaluation=gates)
+    found = the_one(tmp_path, "answer", "error")
     assert "The gate accuracy (>= 0.96) cannot pass." in found.found
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from tuneloop.evaluation import gates
 from tuneloop.evaluation.plan import HELD_OUT
+from tuneloop.modelfile.sections.data import LARGEST_SHARE
 from tuneloop.setup.finding import Finding, UnseenError, error, ok, warning
 from tuneloop.setup.look import Look
 from tuneloop.setup.rendered import RowTokens
@@ -52,15 +54,16 @@ def answer_length(look: Look) -> Iterator[Finding]:
     if not cut:
         yield ok("answer", f"At most {longest:,} tokens; endpoint.max_tokens is {most:,}.")
         return
-    share = len(cut) / len(tokens)
-    barred = _barred(look, share)
+    barred = _barred(look, _surely(len(cut), of=len(tokens)))
     found = (
         f"{len(cut):,} of {len(tokens):,} answers are longer than endpoint.max_tokens, {most:,}: "
         f"they will be cut off, first {cut[0].example.place} (longest: {longest:,})."
     )
     remedy = f"Set endpoint.max_tokens to {longest:,} or more."
-    if barred:
+    if barred and look.is_first:  # What was trained before may be all that is asked for.
         yield error("answer", f"{found} {barred} cannot pass.", remedy)
+    elif barred:
+        yield warning("answer", f"{found} {barred} can hardly pass.", remedy)
     else:
         yield warning("answer", found, remedy)
 
@@ -118,6 +121,13 @@ def _limit(look: Look) -> int:
     known = look.base.context_tokens
     most = look.model.training.max_length
     return most if known is None else min(most, known)
+
+
+def _surely(count: int, *, of: int) -> float:
+    """The share that is left of `count` rows where a split is lucky: two standard deviations less
+    than what the largest held-out side has on average."""
+    share = count / of
+    return max(0.0, share - 2 * math.sqrt(share * (1 - share) / (LARGEST_SHARE * of)))
 
 
 def _barred(look: Look, cut: float) -> str:

@@ -65,7 +65,7 @@ def disk(look: Look) -> Iterator[Finding]:
         first, *before = by_disk.get(folder.stat().st_dev, (folder, 0, 0))
         by_disk[folder.stat().st_dev] = (first, before[0] + certain, before[1] + possible)
     for folder, certain, possible in by_disk.values():
-        yield _room(folder, certain, certain + possible)
+        yield _room(folder, certain if look.is_first else 0, certain + possible)
 
 
 def _room(folder: Path, least: int, most: int) -> Finding:
@@ -102,7 +102,10 @@ def _training(look: Look, sizes: Architecture) -> Finding:
         "training.max_length."
     )
     if not smallest.fits:
-        return error("memory", f"Training needs {smallest.sentence()}.", remedy)
+        # What was trained before may be all that is asked for.
+        return (error if look.is_first else warning)(
+            "memory", f"Training needs {smallest.sentence()}.", remedy
+        )
     if not largest.fits:
         return warning(
             "memory", f"In fp32 training would need {largest.sentence()}; in bf16 it fits.", remedy
