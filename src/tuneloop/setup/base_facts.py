@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tuneloop.conversation.pinning import pinned
+from tuneloop.conversation.template import ChatTemplate
 from tuneloop.deployment.export.pretokenizer import splitting_rule
 from tuneloop.deployment.export.weights import tensor_headers
 from tuneloop.errors import BaseModelError, require
+from tuneloop.registry.base_template import template_in, template_text
 from tuneloop.registry.gguf_base import open_gguf
 from tuneloop.setup.finding import UnseenError
 from tuneloop.training.memory import Architecture, read_architecture
@@ -26,6 +29,8 @@ _GGUF_SPECIALS = {
     "pad_token": "padding",
     "unk_token": "unknown",
 }
+FETCHED = "The first run or training downloads it and looks again before it trains."
+"""What to say of a base of the hub."""
 _STARTING_PRE = ("llama-bpe", "llama3", "llama-v3")
 """Pre-tokenizers with which llama.cpp puts a start token first where a file says nothing."""
 
@@ -44,8 +49,10 @@ class BaseFacts:
     """A `tokenizers.Tokenizer`; None where none can be made of these files."""
     tokenizer_class: str
     """Which class of transformers reads it."""
-    template: str
-    """The chat template; empty: there is none."""
+    template: ChatTemplate | None
+    """As everything is made with it: what it asks its caller is decided; None: there is none."""
+    template_text: str
+    """As it stands in the files."""
     specials: Mapping[str, str]
     """bos_token, eos_token, pad_token, … → its text."""
     stops: frozenset[int]
@@ -75,13 +82,20 @@ class BaseFacts:
         return token_id
 
     @property
+    def has_weights(self) -> bool:
+        """Whether the weights are here as well, and not the small files alone."""
+        return not self.is_folder or any(self.file.glob("*.safetensors"))
+
+    @property
     def architecture(self) -> Architecture:
         """The sizes of the model.
 
         Raises:
             BaseModelError: its folder is no such model.
-            UnseenError: its metadata does not tell.
+            UnseenError: its weights are not here, or its metadata does not tell.
         """
+        if not self.has_weights:
+            raise UnseenError("Its weights are not on this machine yet.", remedy=FETCHED)
         if self.is_folder:
             return read_architecture(self.file)
         if self.gguf_sizes is None:
@@ -103,8 +117,8 @@ class BaseFacts:
         return [entry.ids for entry in encoded]
 
 
-def facts_of_folder(folder: Path) -> BaseFacts:
-    """What a Hugging Face folder says.
+def facts_of_folder(folder: Path, *, thinking: bool = False) -> BaseFacts:
+    """What a Hugging Face folder says; `thinking`: whether the model shall think.
 
     Raises:
         BaseModelError: a file of it cannot be read.
@@ -128,7 +142,8 @@ def facts_of_folder(folder: Path) -> BaseFacts:
         rules=rules,
         tokenizer=tokenizer,
         tokenizer_class=str(settings.get("tokenizer_class") or ""),
-        template=_template(folder, settings),
+        template=template_in(folder, thinking=thinking),
+        template_text=template_text(folder),
         specials=specials,
         stops=frozenset(_ids(generation.get("eos_token_id")) | _ids(eos)),
         adds_start=_adds(rules, settings, "bos", specials),
@@ -141,8 +156,8 @@ def facts_of_folder(folder: Path) -> BaseFacts:
     )
 
 
-def facts_of_gguf(file: Path) -> BaseFacts:
-    """What the metadata of a GGUF file says.
+def facts_of_gguf(file: Path, *, thinking: bool = False) -> BaseFacts:
+    """What the metadata of a GGUF file says; `thinking`: whether the model shall think.
 
     Raises:
         BaseModelError: it is no complete GGUF file.
@@ -154,7 +169,8 @@ def facts_of_gguf(file: Path) -> BaseFacts:
         field = reader.get_field(key)
         return default if field is None else field.contents()
 
-    tokens = value("tokenizer.ggml.tokens", [])
+    tokens, kinds = value("tokenizer.ggml.tokens", []), value("tokenizer.ggml.token_type", [])
+    text = value("tokenizer.chat_template", "")
     model, pre = value("tokenizer.ggml.model", ""), value("tokenizer.ggml.pre", "")
     specials = {}
     for name, key in _GGUF_SPECIALS.items():
@@ -169,7 +185,8 @@ def facts_of_gguf(file: Path) -> BaseFacts:
         rules={},
         tokenizer=_tokenizer_of_gguf(value, pre) if model == "gpt2" else None,
         tokenizer_class="",
-        template=value("tokenizer.chat_template", ""),
+        template=_template_of_gguf(text, specials, tokens, kinds, thinking) if text else None,
+        template_text=text,
         specials=specials,
         stops=frozenset(_ids(value("tokenizer.ggml.eos_token_id"))),
         adds_start=bool(value("tokenizer.ggml.add_bos_token", starts)),
@@ -266,18 +283,20 @@ def _texts(settings: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def _template(folder: Path, settings: Mapping[str, Any]) -> str:
-    """As transformers chooses it: a file of its own goes before what the settings hold."""
-    file = folder / "chat_template.jinja"
-    if file.is_file():
-        return file.read_text("utf-8")
-    declared = settings.get("chat_template") or _json(folder / "chat_template.json").get(
-        "chat_template", ""
+def _template_of_gguf(
+    text: str,
+    specials: Mapping[str, str],
+    tokens: Sequence[str],
+    kinds: Sequence[int],
+    thinking: bool,
+) -> ChatTemplate:
+    """As `registry.base_template` makes it, of values that were read already."""
+    control = {token for token, kind in zip(tokens, kinds, strict=False) if kind == _CONTROL}
+    return ChatTemplate(
+        text=pinned(text, thinking=thinking),
+        tokens=specials,
+        control_tokens=tuple(sorted(control)),
     )
-    if isinstance(declared, list):
-        named = {entry.get("name"): entry.get("template") for entry in declared}
-        declared = named.get("default") or ""
-    return str(declared)
 
 
 def _adds(

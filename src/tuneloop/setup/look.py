@@ -24,9 +24,9 @@ from tuneloop.project import Project
 from tuneloop.registry import tombstones
 from tuneloop.registry.base_model import base_spec, local_base
 from tuneloop.registry.gguf_base import known_folder
-from tuneloop.setup.base_facts import BaseFacts, facts_of_folder, facts_of_gguf
+from tuneloop.setup.base_facts import FETCHED, BaseFacts, facts_of_folder, facts_of_gguf
 from tuneloop.setup.finding import UnseenError
-from tuneloop.setup.rendered import RefusedRow, RenderedRow, RowTokens, render, tokenise
+from tuneloop.setup.written import RowTokens, WrittenRows, tokenise, write
 from tuneloop.training import stage as runs
 
 MOST_ROWS = 10_000
@@ -90,22 +90,22 @@ class Look:
         return self._once("rows", self._read_rows)
 
     @property
-    def rendered(self) -> tuple[list[RenderedRow], list[RefusedRow]]:
-        """The rows as the base's template writes them, and those that it refuses.
+    def written(self) -> WrittenRows:
+        """The rows as the base's template writes them, and those that it does not take.
 
         Raises:
             TuneloopError, UnseenError: the base or its template, or the rows, cannot be read.
         """
-        return self._once("rendered", lambda: render(self.base, self.rows.examples))
+        return self._once("written", lambda: write(self.base, self.rows.examples))
 
     @property
     def tokens(self) -> list[RowTokens]:
         """The tokens of the rows that the template takes.
 
         Raises:
-            TuneloopError, UnseenError: as `rendered`, or the tokenizer cannot be read.
+            TuneloopError, UnseenError: as `written`, or the tokenizer cannot be read.
         """
-        return self._once("tokens", lambda: tokenise(self.base, self.rendered[0]))
+        return self._once("tokens", lambda: tokenise(self.base, self.written.taken))
 
     @property
     def served_here(self) -> bool:
@@ -146,12 +146,13 @@ class Look:
         if place is None:
             raise UnseenError(
                 f"The base {spec} is not on this machine yet.",
-                remedy="The first run or training downloads it and looks again before it trains.",
+                remedy=FETCHED,
             )
         if place.is_file() and place.stat().st_size <= _MOST_HASHED_BYTES:
             cache = project.workspace.shared_folder("bases")
             place = known_folder(place, cache=cache) or place
-        return facts_of_folder(place) if place.is_dir() else facts_of_gguf(place)
+        read = facts_of_folder if place.is_dir() else facts_of_gguf
+        return read(place, thinking=self.model.task.thinking)
 
     def _read_rows(self) -> SeenRows:
         if self._dataset is not None:

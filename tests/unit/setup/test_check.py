@@ -154,7 +154,8 @@ def test_a_template_that_refuses_the_system_text(tmp_path: Path) -> None:
     write_base(tmp_path / "base", template=STRICT)
     write(tmp_path, task={"system": "You sort messages."})
     found = the_one(tmp_path, "template", "error")
-    assert "It refuses 400 of 400 rows: no system turn here" in found.found
+    assert "400 of 400 rows cannot be written" in found.found
+    assert "refuses the turns system, user, assistant: no system turn here" in found.found
     assert "leave task.system out" in found.remedy
 
 
@@ -167,29 +168,39 @@ def test_two_odd_rows_of_many(tmp_path: Path) -> None:
     turns = [[{"role": role, "content": text} for role, text in row] for row in odd]
     write(tmp_path, rows=[*asked(40), *({"messages": row} for row in turns)])
     found = [f for f in looked_over(tmp_path) if f.what == "template"]
-    assert [f.verdict for f in found] == ["warning"]
-    assert "It refuses 2 of 42 rows: user and assistant have to take turns" in found[0].found
-    assert "rows.jsonl, line 41; rows.jsonl, line 42" in found[0].found
+    assert [f.verdict for f in found] == ["warning", "warning"]
+    assert all("1 of 42 rows cannot be written" in f.found for f in found)
+    assert all("user and assistant have to take turns" in f.found for f in found)
+    assert "First in rows.jsonl, line 41." in found[0].found and "line 42." in found[1].found
+    assert "They are left out." in found[0].remedy
 
 
 @pytest.mark.parametrize(
     ("template", "lost"),
     [
         (CHATML.replace("%}<|im_start|>", "%}{% if m['role'] != 'system' %}<|im_start|>", 1)
-         .replace("<|im_end|>\n", "<|im_end|>\n{% endif %}", 1), "the system text"),
-        (CHATML.replace("m['content']", "m['content']|lower"), "a user's turn"),
-        (CHATML.replace("m['content']", "m['content'].split('!')[0]"), "the answer"),
+         .replace("<|im_end|>\n", "<|im_end|>\n{% endif %}", 1), "words of a system turn out"),
+        (CHATML.replace("m['content']", "m['content']|lower"), "words of a user turn out"),
+        (CHATML.replace("m['content']", "m['content'].split('!')[0]"), "does not show the answer"),
     ],
 )  # fmt: skip
 def test_a_template_that_loses_what_the_rows_say(tmp_path: Path, template: str, lost: str) -> None:
     write_base(tmp_path / "base", template=template)
-    rows = [
-        {"prompt": f"Where is order {n * 7919}?", "completion": f"here! {n}"} for n in range(99)
-    ]
-    system = "" if lost != "the system text" else "You sort messages."
+    asked_where = (f"Where is order {n * 7919}?" for n in range(400))
+    rows = [{"prompt": text, "completion": f"here! {text}"} for text in asked_where]
+    system = "" if "system" not in lost else "You sort messages."
     write(tmp_path, rows=rows, task={"system": system})
-    found = [f for f in looked_over(tmp_path) if f.what == "template" and f.verdict == "error"]
-    assert any(f"leaves {lost} of 99 of 99 rows out" in f.found for f in found), found
+    found = the_one(tmp_path, "template", "error")
+    assert "400 of 400 rows cannot be written" in found.found and lost in found.found
+
+
+def test_tools_that_the_template_does_not_show(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    tool = {"type": "function", "function": {"name": "look_up", "parameters": {}}}
+    turns = [{"role": "user", "content": "where?"}, {"role": "assistant", "content": "here"}]
+    write(tmp_path, rows=[*asked(40), {"messages": turns, "tools": [tool]}])
+    found = the_one(tmp_path, "template", "warning")
+    assert "1 of 41 rows" in found.found and "does not show tools" in found.found
 
 
 def test_a_base_without_a_template(tmp_path: Path) -> None:
@@ -199,10 +210,13 @@ def test_a_base_without_a_template(tmp_path: Path) -> None:
 
 
 def test_a_clock_in_the_template(tmp_path: Path) -> None:
-    template = "{{ strftime_now('%d %b %Y') if strftime_now is defined }}" + CHATML
-    write_base(tmp_path / "base", template=template)
-    found = the_one(write(tmp_path), "clock", "warning")
-    assert "strftime_now" in found.found
+    """It is fixed where that can be done; a date that cannot be fixed is said."""
+    write_base(tmp_path / "base", template="{{ strftime_now('%d %b %Y') }}" + CHATML)
+    (found,) = [f for f in looked_over(write(tmp_path)) if f.what == "clock"]
+    assert found.verdict == "ok" and "26 July 2024 for ever" in found.found
+    template = "{% set form = '%d %b %Y' %}{{ strftime_now(form) }}" + CHATML
+    (tmp_path / "base" / "chat_template.jinja").write_text(template)
+    assert "cannot be fixed" in the_one(tmp_path, "clock", "warning").found
 
 
 # Tokens

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from tuneloop.deployment.export import convertible
 from tuneloop.deployment.export.disk import in_megabytes
 from tuneloop.registry.base_model import weight_files
+from tuneloop.setup.base_facts import FETCHED
 from tuneloop.setup.finding import Finding, UnseenError, error, ok, warning
 from tuneloop.setup.look import Look
 
@@ -21,6 +22,8 @@ _NEWER = (
 def weights(look: Look) -> Iterator[Finding]:
     """Nobody reads other weights than the next one."""
     base = look.base
+    if not base.has_weights:
+        raise UnseenError("Its weights are not on this machine yet.", remedy=FETCHED)
     if not base.is_folder:
         yield ok("weights", f"{base.file.name}, {in_megabytes(base.file.stat().st_size)}.")
         return

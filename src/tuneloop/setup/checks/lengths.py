@@ -10,7 +10,7 @@ from tuneloop.evaluation.plan import HELD_OUT
 from tuneloop.modelfile.sections.data import LARGEST_SHARE
 from tuneloop.setup.finding import Finding, UnseenError, error, ok, warning
 from tuneloop.setup.look import Look
-from tuneloop.setup.rendered import RowTokens
+from tuneloop.setup.written import RowTokens
 
 _WHOLE_ANSWERS = ("accuracy", "format", "json_field.")
 """Metrics that an answer which was cut off cannot pass."""

@@ -12,7 +12,7 @@ def start_token(look: Look) -> Iterator[Finding]:
     """What stands first is the same in template, tokenizer and server."""
     base = look.base
     text = base.specials.get("bos_token", "")
-    prompts = [row.prompt for row in look.rendered[0]]
+    prompts = [row.prompt for row in look.written.taken]
     rendered = bool(text) and bool(prompts) and prompts[0].startswith(text)
     if rendered and prompts[0].removeprefix(text).lstrip().startswith(text):
         yield warning(
