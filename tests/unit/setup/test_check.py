@@ -181,7 +181,7 @@ def test_two_odd_rows_of_many(tmp_path: Path) -> None:
         (CHATML.replace("%}<|im_start|>", "%}{% if m['role'] != 'system' %}<|im_start|>", 1)
          .replace("<|im_end|>\n", "<|im_end|>\n{% endif %}", 1), "words of a system turn out"),
         (CHATML.replace("m['content']", "m['content']|lower"), "words of a user turn out"),
-        (CHATML.replace("m['content']", "m['content'].split('!')[0]"), "does not show the answer"),
+        (CHATML.replace("m['content']", "m['content'].split('!')[0]"), "a assistant turn out"),
     ],
 )  # fmt: skip
 def test_a_template_that_loses_what_the_rows_say(tmp_path: Path, template: str, lost: str) -> None:
