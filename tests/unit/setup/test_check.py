@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import socket
 from pathlib import Path
 from typing import Any
@@ -439,3 +441,13 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = json.loads(wrong.stdout)
     assert wrong.exit_code == 1 and not told["ok"]
     assert {"what", "found", "verdict", "remedy"} == told["findings"][0].keys()
+
+
+def test_the_commands_of_the_how_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_base(tmp_path / "base")
+    monkeypatch.chdir(write(tmp_path))
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "check.md"
+    (block,) = re.findall(r"```sh\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    for line in block.splitlines():
+        done = CliRunner().invoke(app, shlex.split(line, comments=True)[1:])
+        assert done.exit_code == 0, f"{line}: {done.output}"
