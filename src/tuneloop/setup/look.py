@@ -99,6 +99,18 @@ class Look:
         return self._once("written", lambda: write(self.base, self.rows.examples))
 
     @property
+    def kept(self) -> Sequence[Example]:
+        """The rows that the template takes; all of them where it takes none or cannot be asked.
+
+        Raises:
+            TuneloopError: not one can be read.
+        """
+        try:
+            return [row.example for row in self.written.taken] or self.rows.examples
+        except (TuneloopError, UnseenError):
+            return self.rows.examples
+
+    @property
     def tokens(self) -> list[RowTokens]:
         """The tokens of the rows that the template takes.
 

@@ -63,8 +63,7 @@ def cases(look: Look) -> Iterator[Finding]:
         )
         return
     requirements = held_out_requirements(task, settings, judge=judging.uncalled)
-    rows = look.rows
-    if not rows.whole or len(rows.examples) > _SPLIT_ROWS:
+    if not look.rows.whole or len(look.kept) > _SPLIT_ROWS:
         sizes = _by_share(look, requirements)
     else:
         sizes = _split(look, requirements)
@@ -76,7 +75,7 @@ def _split(look: Look, requirements: Sequence[Requirement]) -> list[GateSize]:
     """The rows split as the first version's will be."""
     data, task = look.model.data, look.model.task
     selection = select(
-        look.rows.examples,
+        look.kept,
         rules=Rules(
             similarity=data.near_duplicate_similarity,
             holdout_share=data.holdout_share,
@@ -114,7 +113,7 @@ def _by_share(look: Look, requirements: Sequence[Requirement]) -> list[GateSize]
 
 
 def _count(counts: Callable[[Case], bool], look: Look, enough: int) -> int:
-    every_case = (case_of(row.as_row(), task=look.model.task) for row in look.rows.examples)
+    every_case = (case_of(row.as_row(), task=look.model.task) for row in look.kept)
     return sum(1 for _ in islice(filter(counts, every_case), enough))
 
 

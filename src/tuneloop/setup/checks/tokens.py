@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tuneloop.setup.finding import Finding, error, ok, warning
+from tuneloop.setup.finding import Finding, UnseenError, error, ok, warning
 from tuneloop.setup.look import Look
 
 
@@ -86,8 +86,7 @@ def vocabulary(look: Look) -> Iterator[Finding]:
     base = look.base
     rows = base.embedding_rows
     if rows is None or base.tokenizer is None:
-        yield ok("tokens", "The base's files do not tell how many there are.")
-        return
+        raise UnseenError("The base's files do not tell how many tokens there are.")
     beyond = base.largest_token - rows + 1
     if beyond <= 0:
         yield ok("tokens", f"{base.largest_token + 1:,}, and {rows:,} rows in the embedding.")
