@@ -109,7 +109,7 @@ def prepare(
     )
     cases = _suite_cases(model_file, cleaning)
     progress.step("Looking for contradictions and duplicates, and splitting")
-    earlier = _earlier(workspace, before, cleaning)
+    earlier = earlier_of(workspace, before, cleaning)
     selection = select(
         imported.examples,
         rules=Rules(
@@ -263,7 +263,10 @@ def _suite_cases(model_file: ModelFile, cleaning: Cleaning) -> list[Example]:
     ]
 
 
-def _earlier(workspace: Workspace, previous: DatasetVersion | None, cleaning: Cleaning) -> Earlier:
+def earlier_of(
+    workspace: Workspace, previous: DatasetVersion | None, cleaning: Cleaning
+) -> Earlier:
+    """What a version decided, for the next one to keep; nothing without one."""
     if previous is None:
         return Earlier()
     path = workspace.artifacts.get(previous.digest) / "assigned.json"

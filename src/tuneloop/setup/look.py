@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 from tuneloop.datasets import versions
 from tuneloop.datasets.example import Example
-from tuneloop.datasets.importing import import_sources
+from tuneloop.datasets.importing import Cleaning, import_sources
+from tuneloop.datasets.selection import Earlier
 from tuneloop.datasets.sources import find_sources
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.deployment.backends import table
@@ -134,9 +135,20 @@ class Look:
         return not runs.listing(self.project.workspace, self.model.name)
 
     @cached_property
-    def has_versions(self) -> bool:
-        """Whether earlier versions have decided what is held out."""
-        return bool(versions.list_versions(self.project.workspace, self.model.name))
+    def latest(self) -> DatasetVersion | None:
+        """The version whose split the next one keeps."""
+        return next(iter(versions.list_versions(self.project.workspace, self.model.name)), None)
+
+    @cached_property
+    def earlier(self) -> Earlier:
+        """What that version decided."""
+        return versions.earlier_of(self.project.workspace, self.latest, self._cleaning)
+
+    @cached_property
+    def _cleaning(self) -> Cleaning:
+        """Without the template: what it refuses is told by itself."""
+        erased = tombstones.load(self.project.workspace)
+        return versions.cleaning_of(self.project.model_file, erased)
 
     def _once(self, what: str, read: Callable[[], T]) -> T:
         """What `read` returned, or raises what it raised, the first time."""
@@ -169,10 +181,9 @@ class Look:
     def _read_rows(self) -> SeenRows:
         if self._dataset is not None:
             return self._stored_rows(self._dataset)
-        file, data = self.project.model_file, self.model.data
         imported = import_sources(
-            find_sources(file.folder, data.sources),
-            versions.cleaning_of(file, tombstones.load(self.project.workspace)),
+            find_sources(self.project.model_file.folder, self.model.data.sources),
+            self._cleaning,
             most=MOST_ROWS + 1,
             progress=Silent(),
         )

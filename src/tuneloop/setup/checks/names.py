@@ -23,6 +23,6 @@ def every_name(look: Look) -> Iterator[Finding]:
         settings = look.model
         yield ok(
             "names",
-            f"{len(settings.evaluation.gates)} gates, {len(settings.evaluation.suites)} suites "
-            f"and all else that {model_file.path.name} names is known.",
+            f"Gates: {len(settings.evaluation.gates)}; suites: {len(settings.evaluation.suites)}; "
+            f"all that {model_file.path.name} names is known.",
         )

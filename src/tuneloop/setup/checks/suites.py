@@ -8,7 +8,7 @@ from itertools import islice
 
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.holdout import Need
-from tuneloop.datasets.selection import Earlier, Rules, select
+from tuneloop.datasets.selection import Rules, select
 from tuneloop.evaluation.judging import metric as judging
 from tuneloop.evaluation.sizes import (
     LIFTS,
@@ -49,7 +49,7 @@ def suites(look: Look) -> Iterator[Finding]:
             judge=judging.uncalled,
         )
         for requirement in requirements:
-            yield _finding(look, _of_suite(requirement, suite))
+            yield _finding(look, _of_suite(requirement, suite), exact=True)
 
 
 def cases(look: Look) -> Iterator[Finding]:
@@ -63,16 +63,15 @@ def cases(look: Look) -> Iterator[Finding]:
         )
         return
     requirements = held_out_requirements(task, settings, judge=judging.uncalled)
-    if not look.rows.whole or len(look.kept) > _SPLIT_ROWS:
-        sizes = _by_share(look, requirements)
-    else:
-        sizes = _split(look, requirements)
-    for size in sizes:
-        yield _finding(look, size)
+    splits = look.rows.whole and len(look.kept) <= _SPLIT_ROWS
+    # Answers that people approved, which are not among these rows, may make up for it.
+    approved = look.latest is not None and bool(look.latest.report["reviewers"])
+    for size in (_split if splits else _by_share)(look, requirements):
+        yield _finding(look, size, exact=splits and not approved)
 
 
 def _split(look: Look, requirements: Sequence[Requirement]) -> list[GateSize]:
-    """The rows split as the first version's will be."""
+    """The rows split as the next version's will be."""
     data, task = look.model.data, look.model.task
     selection = select(
         look.kept,
@@ -82,7 +81,7 @@ def _split(look: Look, requirements: Sequence[Requirement]) -> list[GateSize]:
             allow_contradictions=data.allow_contradictions,
             needs=[need(requirement, task) for requirement in requirements],
         ),
-        earlier=Earlier(),
+        earlier=look.earlier,
         cases=[],
     )
     held_out, trained = (_cases(side, task) for side in (selection.eval, selection.train))
@@ -117,7 +116,7 @@ def _count(counts: Callable[[Case], bool], look: Look, enough: int) -> int:
     return sum(1 for _ in islice(filter(counts, every_case), enough))
 
 
-def _finding(look: Look, size: GateSize) -> Finding:
+def _finding(look: Look, size: GateSize, *, exact: bool) -> Finding:
     share = look.model.data.holdout_share
     if size.enough:
         kind = "" if size.rows is None else "held-out "
@@ -127,12 +126,11 @@ def _finding(look: Look, size: GateSize) -> Finding:
         share=None if isinstance(share, str) else share,
         automatic_up_to=LARGEST_SHARE,
     )
-    # Rows that are held out already, and approved answers, may make up for it.
-    exact = size.rows is None or (look.rows.whole and not look.has_versions)
-    found = f"{what_is_missing(size)}." + ("" if size.possible else " It cannot pass.")
+    certain = exact and not size.possible
+    found = f"{what_is_missing(size)}." + (" It cannot pass." if certain else "")
     lifts = f" {LIFTS}." if size.counted and size.gate.minimum_cases is None else ""
     remedy = f"{helps[:1].upper()}{helps[1:]}.{lifts}"
-    return (error if exact and not size.possible else warning)("gate", found, remedy)
+    return (error if certain else warning)("gate", found, remedy)
 
 
 def _of_suite(requirement: Requirement, suite: Suite) -> GateSize:
