@@ -22,10 +22,12 @@ from tuneloop.setup.look import Look
 
 Check = Callable[[Look], Iterator[Finding]]
 
-NAMES: tuple[tuple[str, Check], ...] = (("names", every_name),)
-GATES: tuple[tuple[str, Check], ...] = (("suite", suites), ("gate", cases))
-ROWS_AND_BASE: tuple[tuple[str, Check], ...] = (
-    ("rows", rows),
+Checks = tuple[tuple[str, Check], ...]
+
+_NAMES: Checks = (("names", every_name),)
+_GATES: Checks = (("suite", suites), ("gate", cases))
+_ROWS: Checks = (("rows", rows),)
+_BASE: Checks = (
     ("weights", weights),
     ("converter", converter),
     ("template", template),
@@ -37,9 +39,8 @@ ROWS_AND_BASE: tuple[tuple[str, Check], ...] = (
     ("answer", answer_length),
     ("context", context),
 )
-MACHINE: tuple[tuple[str, Check], ...] = (("memory", memory), ("disk", disk), ("reach", reach))
-_ALL_BUT_GATES = (*ROWS_AND_BASE, *MACHINE)
-CHECKS = (*NAMES, *GATES, *ROWS_AND_BASE, *MACHINE)
+_MACHINE: Checks = (("memory", memory), ("disk", disk), ("reach", reach))
+CHECKS: Checks = (*_NAMES, *_ROWS, *_GATES, *_BASE, *_MACHINE)
 """What is looked at and how, in the order in which it is told."""
 
 
@@ -47,10 +48,10 @@ def look_over(
     project: Project,
     *,
     dataset: DatasetVersion | None = None,
-    checks: Iterable[tuple[str, Check]] = CHECKS,
+    checks: Checks = CHECKS,
 ) -> list[Finding]:
     """What every check finds; `dataset` where the version that will be trained on is made."""
-    look, told, findings = Look(project, dataset=dataset), set[str](), list[Finding]()
+    look, findings = Look(project, dataset=dataset), list[Finding]()
     for what, check in checks:
         try:
             findings += check(look)
@@ -60,10 +61,13 @@ def look_over(
             findings.append(unseen(what, e.message, e.remedy))
         except TuneloopError as e:
             # Several checks look at the same thing: what is wrong with it is told once.
-            new = e.message not in told
-            told.add(e.message)
-            first = e.message if new else f"{e.message.splitlines()[0][:60]} … (see above)"
-            findings.append((error if new else unseen)(what, first, e.remedy if new else ""))
+            where = next((found.what for found in findings if e.message in found.found), None)
+            if where is None:
+                findings.append(error(what, e.message, e.remedy))
+            else:
+                findings.append(
+                    unseen(what, f"Not before what is wrong with the {where} is mended.")
+                )
     return findings
 
 
@@ -79,7 +83,7 @@ def require(project: Project, *, dataset: DatasetVersion | None = None, base: bo
         CheckError: with everything else that would fail.
     """
     names.check(project, base=base, rows=dataset is None)
-    findings = look_over(project, dataset=dataset, checks=_ALL_BUT_GATES)
+    findings = look_over(project, dataset=dataset, checks=(*_ROWS, *_BASE, *_MACHINE))
     if wrong := _tell(project, findings):
         raise CheckError(
             "Nothing was begun, as it would fail later:\n"
@@ -96,7 +100,7 @@ def tell(project: Project) -> None:
         ModelFileError: the model file names what is not there.
     """
     names.check(project)
-    for finding in _tell(project, look_over(project, checks=ROWS_AND_BASE)):
+    for finding in _tell(project, look_over(project, checks=(*_ROWS, *_BASE))):
         project.progress.note(f"training would fail: {finding.sentence}")
 
 

@@ -107,9 +107,8 @@ def test_a_gate_on_nothing_or_the_wrong_way_round(
 ) -> None:
     write_base(tmp_path / "base")
     write(tmp_path, evaluation={"gates": gate})
-    found = [f for f in looked_over(tmp_path) if f.what == "names"]
-    assert [f.verdict for f in found] == ["error"]
-    assert meant in found[0].sentence and "tuneloop.yaml:" in found[0].found
+    found = the_one(tmp_path, "names", "error")
+    assert meant in found.sentence and "tuneloop.yaml:" in found.found
 
 
 def test_a_suite_without_cases(tmp_path: Path) -> None:
@@ -117,8 +116,7 @@ def test_a_suite_without_cases(tmp_path: Path) -> None:
     (tmp_path / "golden.jsonl").write_text("\n")
     suites = [{"name": "golden", "kind": "golden", "file": "golden.jsonl"}]
     write(tmp_path, evaluation={"suites": suites})
-    wrong = [f for f in looked_over(tmp_path) if f.verdict == "error"]
-    assert any("has no cases" in f.found for f in wrong)
+    assert "has no cases" in the_one(tmp_path, "names", "error").found
 
 
 def test_a_gate_gets_too_few_cases_of_its_own_metric(tmp_path: Path) -> None:
@@ -147,6 +145,14 @@ def test_420_rows_as_init_has_them_are_enough_and_100_are_not(tmp_path: Path) ->
     found = the_one(tmp_path, "gate", "error")
     assert "needs 50" in found.found and "It cannot pass." in found.found
     assert "Add about" in found.remedy
+
+
+def test_no_row_that_can_be_used(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    write(tmp_path, rows=[{"title": "none of ours"}])
+    assert "not one of 1 rows can be used" in the_one(tmp_path, "rows", "error").found
+    write(tmp_path, data={"sources": ["nowhere.jsonl"]})
+    assert "There is no data file" in the_one(tmp_path, "names", "error").found
 
 
 # The template with these rows
