@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from tuneloop.conversation import Message
 from tuneloop.conversation.control_tokens import neutral
@@ -90,7 +91,9 @@ def tokenise(base: BaseFacts, rows: Sequence[WrittenRow]) -> list[RowTokens]:
     if not rows:
         raise UnseenError("The template writes none of the rows.")
     start = base.id_of("bos_token") if base.adds_start else None
-    prompts = base.encode([row.prompt for row in rows])
+    head = _shared_head([row.prompt for row in rows], base)
+    (head_ids,) = base.encode([head])
+    prompts = [[*head_ids, *ids] for ids in base.encode([row.prompt[len(head) :] for row in rows])]
     answers = base.encode([row.answer for row in rows])
     return [
         RowTokens(
@@ -100,6 +103,16 @@ def tokenise(base: BaseFacts, rows: Sequence[WrittenRow]) -> list[RowTokens]:
         )
         for row, prompt, answer in zip(rows, prompts, answers, strict=True)
     ]
+
+
+def _shared_head(prompts: Sequence[str], base: BaseFacts) -> str:
+    """What all prompts begin with, up to a control token: there every text is split, so that what
+    is before it, a system text often, becomes the same tokens in all of them."""
+    # In sorted order every other prompt lies between these two, so it shares what they share.
+    pairs = zip(first := min(prompts), max(prompts), strict=False)
+    common = first[: sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))]
+    control = base.template.control_tokens if base.template else ()
+    return common[: max(0, 0, *(common.rfind(token) for token in control))]
 
 
 def _written(template: ChatTemplate, example: Example) -> WrittenRow:
