@@ -42,6 +42,7 @@ def check(
     from tuneloop.setup import check as checking
 
     with finishing(open_project(file, overrides, quiet=json_)) as project:
+        project.progress.step(checking.DOING)
         findings = checking.look_over(project)
     wrong = sum(finding.verdict == "error" for finding in findings)
     if json_:

@@ -43,6 +43,8 @@ _MACHINE: Checks = (("memory", memory), ("disk", disk), ("reach", reach))
 CHECKS: Checks = (*_NAMES, *_ROWS, *_GATES, *_BASE, *_MACHINE)
 """What is looked at and how, in the order in which it is told."""
 
+DOING = "Looking at what could fail later"
+
 
 def look_over(
     project: Project,
@@ -83,6 +85,7 @@ def require(project: Project, *, dataset: DatasetVersion | None = None, base: bo
         CheckError: with everything else that would fail.
     """
     names.check(project, base=base, rows=dataset is None)
+    project.progress.step(DOING)
     findings = look_over(project, dataset=dataset, checks=(*_ROWS, *_BASE, *_MACHINE))
     if wrong := _tell(project, findings):
         raise CheckError(
@@ -100,6 +103,7 @@ def tell(project: Project) -> None:
         ModelFileError: the model file names what is not there.
     """
     names.check(project)
+    project.progress.step(DOING)
     for finding in _tell(project, look_over(project, checks=(*_ROWS, *_BASE))):
         project.progress.note(f"training would fail: {finding.sentence}")
 

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from on_terminal import OnTerminal
 from tiny_base import CHATML, SPECIALS, starting_with, write_base, write_json, write_weights
 from tuneloop.cli.main import app
 from tuneloop.project import Project
@@ -447,6 +448,19 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = json.loads(wrong.stdout)
     assert wrong.exit_code == 1 and not told["ok"]
     assert {"what", "found", "verdict", "remedy"} == told["findings"][0].keys()
+
+
+@pytest.mark.process
+def test_at_80_columns_nothing_is_cut(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    write(tmp_path, evaluation={"gates": {"acuracy": ">= 0.9"}})
+    arguments = ("-m", "tuneloop.cli", "check")
+    with OnTerminal(*arguments, cwd=tmp_path, PAGER="cat", HF_HUB_OFFLINE="1") as terminal:
+        assert terminal.end(60) == 1
+        lines = [line.rstrip() for line in terminal.text.splitlines()]
+    table = lines[next(n for n, line in enumerate(lines) if line.startswith("what ")) :]
+    assert all(len(line) <= 80 and "…" not in line for line in table)
+    assert "found, and what to do" in table[0] and "→ Did you mean 'accuracy'?" in "".join(table)
 
 
 def test_the_commands_of_the_how_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
