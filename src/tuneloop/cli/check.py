@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
@@ -48,14 +49,27 @@ def check(
     if json_:
         print_json({"ok": not wrong, "findings": findings})
     elif out.is_terminal:
-        page(_for_people(findings), _conclusion(findings))
+        page(_for_people(_together(findings)), _conclusion(findings))
     else:
         rows = table("what", "found", "verdict", "remedy")
-        for finding in findings:
+        for finding in _together(findings):
             rows.add_row(finding.what, finding.found, finding.verdict, finding.remedy)
         page(rows, _conclusion(findings))
     if wrong:
         raise typer.Exit(1)
+
+
+def _together(findings: Sequence[Finding]) -> list[Finding]:
+    """What could not be looked at for one reason is told with it, once."""
+    rows: list[Finding] = []
+    for finding in findings:
+        same = [f for f in findings if f.verdict == "not looked at" and f.found == finding.found]
+        if len(same) < 2:
+            rows.append(finding)
+        elif finding is same[0]:
+            others = ", ".join(other.what for other in same[1:])
+            rows.append(replace(finding, found=f"{finding.found} Not looked at either: {others}."))
+    return rows
 
 
 def _for_people(findings: Sequence[Finding]) -> Table:

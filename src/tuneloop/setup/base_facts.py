@@ -264,23 +264,27 @@ def _json(path: Path) -> dict[str, Any]:
 def _parsed_tokenizer(text: str, *, where: object) -> Any:
     tokenizers = require("tokenizers", extra="train")
     try:
-        return tokenizers.Tokenizer.from_str(text)
+        tokenizer = tokenizers.Tokenizer.from_str(text)
     # The library raises bare exceptions for whatever it does not understand.
     except Exception as e:
         raise BaseModelError(
             f"{where} is no tokenizer that can be read: {e}.",
             remedy="Get the base's files again, with a release of tokenizers that knows them.",
         ) from e
+    # What a file says of them holds where nobody else does; transformers always does.
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
 
 
 def _texts(settings: Mapping[str, Any]) -> dict[str, str]:
     """bos_token, eos_token, …: texts, or objects that hold one."""
-    found = {}
+    texts = {}
     for name, entry in settings.items():
         text = entry.get("content") if isinstance(entry, dict) else entry
         if name.endswith("_token") and isinstance(text, str):
-            found[name] = text
-    return found
+            texts[name] = text
+    return texts
 
 
 def _template_of_gguf(

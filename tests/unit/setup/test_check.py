@@ -293,6 +293,13 @@ def test_tokens_beyond_the_embedding(tmp_path: Path) -> None:
 # The base's files
 
 
+def test_a_tokenizer_that_cuts_and_pads_by_itself_hides_no_length(tmp_path: Path) -> None:
+    cut = {"max_length": 16, "strategy": "LongestFirst", "stride": 0, "direction": "Right"}
+    write_base(tmp_path / "base", rules={"truncation": cut})
+    write(tmp_path, training={"max_length": 30})
+    assert "400 of 400 rows are longer" in the_one(tmp_path, "row length", "error").found
+
+
 def test_a_way_of_splitting_that_the_converter_does_not_know(tmp_path: Path) -> None:
     split = {"type": "Split", "pattern": {"String": "x"}, "behavior": "Isolated", "invert": False}
     level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
@@ -427,6 +434,11 @@ def test_a_base_that_is_not_here_yet(tmp_path: Path) -> None:
     assert not [f for f in found if f.verdict == "error"]
     (told,) = [f for f in found if "is not on this machine yet" in f.found and f.what == "weights"]
     assert told.verdict == "not looked at"
+    shown = CliRunner().invoke(app, ["check", "-f", str(tmp_path)]).stdout
+    assert (
+        shown.count("is not on this machine yet") == 1
+        and "Not looked at either: converter" in shown
+    )
 
 
 def test_the_same_fault_is_told_once(tmp_path: Path) -> None:

@@ -37,12 +37,12 @@ def row_length(look: Look) -> Iterator[Finding]:
     if not long:
         yield ok("row length", f"At most {longest:,} tokens; {name} is {limit:,}.")
         return
-    found = (
+    said = (
         f"{len(long):,} of {len(tokens):,} {look.rows.which} are longer than {name}, {limit:,} "
         f"tokens, first {long[0].example.place} (longest: {longest:,})."
     )
     remedy = "Raise training.max_length, or shorten them: what is longer is left out."
-    yield (error if len(long) == len(tokens) else warning)("row length", found, remedy)
+    yield (error if len(long) == len(tokens) else warning)("row length", said, remedy)
 
 
 def answer_length(look: Look) -> Iterator[Finding]:
@@ -55,17 +55,17 @@ def answer_length(look: Look) -> Iterator[Finding]:
         yield ok("answer", f"At most {longest:,} tokens; endpoint.max_tokens is {most:,}.")
         return
     barred = _barred(look, _surely(len(cut), of=len(tokens)))
-    found = (
+    said = (
         f"{len(cut):,} of {len(tokens):,} answers are longer than endpoint.max_tokens, {most:,}: "
         f"they will be cut off, first {cut[0].example.place} (longest: {longest:,})."
     )
     remedy = f"Set endpoint.max_tokens to {longest:,} or more."
     if barred and look.is_first:  # What was trained before may be all that is asked for.
-        yield error("answer", f"{found} {barred} cannot pass.", remedy)
+        yield error("answer", f"{said} {barred} cannot pass.", remedy)
     elif barred:
-        yield warning("answer", f"{found} {barred} can hardly pass.", remedy)
+        yield warning("answer", f"{said} {barred} can hardly pass.", remedy)
     else:
-        yield warning("answer", found, remedy)
+        yield warning("answer", said, remedy)
 
 
 def context(look: Look) -> Iterator[Finding]:
@@ -110,11 +110,11 @@ def context(look: Look) -> Iterator[Finding]:
 def _refused(
     refused: Sequence[RowTokens], tokens: Sequence[RowTokens], served: int, remedy: str
 ) -> Finding:
-    found = (
+    said = (
         f"{len(refused):,} of {len(tokens):,} prompts do not fit into endpoint.context_tokens, "
         f"{served:,}: the server refuses them, first {refused[0].example.place}."
     )
-    return (error if len(refused) == len(tokens) else warning)("context", found, remedy)
+    return (error if len(refused) == len(tokens) else warning)("context", said, remedy)
 
 
 def _limit(look: Look) -> int:

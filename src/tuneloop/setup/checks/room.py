@@ -70,15 +70,15 @@ def disk(look: Look) -> Iterator[Finding]:
 
 def _room(folder: Path, least: int, most: int) -> Finding:
     free = shutil.disk_usage(folder).free
-    found = (
+    said = (
         f"A cycle writes up to {in_megabytes(most)} on the disk of {folder}; "
         f"{in_megabytes(free)} are free."
     )
     if free < least:
-        return error("disk", found, "Free some space there, or set TUNELOOP_WORKSPACE elsewhere.")
+        return error("disk", said, "Free some space there, or set TUNELOOP_WORKSPACE elsewhere.")
     if free < most:
-        return warning("disk", found, "It is enough only where some of it is there already.")
-    return ok("disk", found)
+        return warning("disk", said, "It is enough only where some of it is there already.")
+    return ok("disk", said)
 
 
 def _training(look: Look, sizes: Architecture) -> Finding:
@@ -121,15 +121,15 @@ def _serving(look: Look, sizes: Architecture) -> Finding:
     cache = 2 * _CACHE_BYTES * tokens * sizes.layers * sizes.key_value
     each = int(2 * sizes.parameters * share) + cache + _SERVER_BYTES
     free = free_memory_bytes("cpu")
-    found = (
+    said = (
         f"{_SERVERS} servers take about {in_megabytes(_SERVERS * each)} (each {serve.name} and "
         f"{tokens:,} tokens of cache); {in_megabytes(free)} are free."
     )
     if each > free:
-        return error("memory", found, _SMALLER)
+        return error("memory", said, _SMALLER)
     if _SERVERS * each > free:
-        return warning("memory", found, _SMALLER)
-    return ok("memory", found)
+        return warning("memory", said, _SMALLER)
+    return ok("memory", said)
 
 
 def _device(config: TrainingConfig) -> tuple[str, int]:

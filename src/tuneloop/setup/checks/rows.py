@@ -17,15 +17,15 @@ def rows(look: Look) -> Iterator[Finding]:
     seen = look.rows
     usable = len(seen.examples)
     which = f"{seen.rows:,} rows" if seen.whole else f"{MOST_ROWS:,} rows, the first of more"
-    found = f"{usable:,} answers that can be learnt in {which}"
+    said = f"{usable:,} answers that can be learnt in {which}"
     reasons = ", ".join(
         f"{count:,} × {reason}" for reason, count in seen.left_out.most_common(_SHOWN_REASONS)
     )
     if sum(seen.left_out.values()) > _MANY * seen.answers:
         yield warning(
             "rows",
-            f"{found}; left out: {reasons}.",
+            f"{said}; left out: {reasons}.",
             "See each with `tuneloop data quarantine` after `tuneloop prepare`.",
         )
     else:
-        yield ok("rows", found + (f"; left out: {reasons}." if reasons else "."))
+        yield ok("rows", said + (f"; left out: {reasons}." if reasons else "."))

@@ -127,10 +127,10 @@ def _finding(look: Look, size: GateSize, *, exact: bool) -> Finding:
         automatic_up_to=LARGEST_SHARE,
     )
     certain = exact and not size.possible
-    found = f"{what_is_missing(size)}." + (" It cannot pass." if certain else "")
+    said = f"{what_is_missing(size)}." + (" It cannot pass." if certain else "")
     lifts = f" {LIFTS}." if size.counted and size.gate.minimum_cases is None else ""
     remedy = f"{helps[:1].upper()}{helps[1:]}.{lifts}"
-    return (error if certain else warning)("gate", found, remedy)
+    return (error if certain else warning)("gate", said, remedy)
 
 
 def _of_suite(requirement: Requirement, suite: Suite) -> GateSize:

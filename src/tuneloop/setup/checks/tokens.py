@@ -55,6 +55,8 @@ def end_token(look: Look) -> Iterator[Finding]:
             "Set add_eos_token: false in tokenizer_config.json of the base's folder, and take it "
             "out of the post_processor in tokenizer.json.",
         )
+    if not base.stops and base.tokenizer is None:
+        raise UnseenError(f"Only transformers can read the tokenizer in {base.file.name}.")
     if not base.stops:
         yield error(
             "end token",
@@ -92,10 +94,10 @@ def vocabulary(look: Look) -> Iterator[Finding]:
         yield ok("tokens", f"{base.largest_token + 1:,}, and {rows:,} rows in the embedding.")
         return
     used = {token for row in look.tokens for token in (*row.prompt, *row.answer) if token >= rows}
-    found = f"The tokenizer knows {beyond:,} tokens beyond the {rows:,} rows of the embedding"
+    said = f"The tokenizer knows {beyond:,} tokens beyond the {rows:,} rows of the embedding"
     remedy = "Resize the embedding (resize_token_embeddings), or take the base's own tokenizer."
     if used:
         named = ", ".join(base.tokenizer.id_to_token(token) for token in sorted(used)[:3])
-        yield error("tokens", f"{found}, and these rows use {named}.", remedy)
+        yield error("tokens", f"{said}, and these rows use {named}.", remedy)
     else:
-        yield warning("tokens", f"{found}; these rows use none of them.", remedy)
+        yield warning("tokens", f"{said}; these rows use none of them.", remedy)
