@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import socket
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,16 @@ from typer.testing import CliRunner
 from on_terminal import OnTerminal
 from tiny_base import CHATML, SPECIALS, starting_with, write_base, write_json, write_weights
 from tuneloop.cli.main import app
+from tuneloop.errors import CheckError
+from tuneloop.loop import Loop
+from tuneloop.progress import Silent
 from tuneloop.project import Project
+from tuneloop.retraining import cycles
 from tuneloop.setup import check
 from tuneloop.setup.finding import Finding
 from tuneloop.testing.upstream import Reply, ScriptedUpstream
 
+LONG = "is it this one or is it that one? " * 20
 LABELS = ("billing", "delivery", "returns")
 STRICT = (
     "{% for m in messages %}"
@@ -483,3 +489,43 @@ def test_the_commands_of_the_how_to(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for line in block.splitlines():
         done = CliRunner().invoke(app, shlex.split(line, comments=True)[1:])
         assert done.exit_code == 0, f"{line}: {done.output}"
+
+
+# Before a run, a training, a dataset version
+
+
+class Heard(Silent):
+    """Keeps what is worth reading."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def test_a_run_refuses_what_would_fail_before_it_begins(tmp_path: Path) -> None:
+    write_base(tmp_path / "base", template=STRICT)
+    write(tmp_path, task={"system": "You sort messages."})
+    with closing(Loop.open(tmp_path, actor="ada")) as loop:
+        with pytest.raises(CheckError, match="400 of 400 rows cannot be written") as refused:
+            loop.run()
+        assert "leave task.system out" in refused.value.message
+        assert cycles.listing(loop.workspace, "desk") == [] and loop.dataset_versions() == []
+        assert [f.verdict for f in loop.look_over() if f.what == "template"] == ["error"]
+
+
+def test_who_prepares_is_told_and_not_refused(tmp_path: Path) -> None:
+    write_base(tmp_path / "base", config={"architectures": ["NobodysForCausalLM"]})
+    write(
+        tmp_path, training={"max_length": 100}, rows=[*asked(400), {**asked(1)[0], "prompt": LONG}]
+    )
+    heard = Heard()
+    with closing(Loop.open(tmp_path, actor="ada", progress=heard)) as loop:
+        loop.prepare()
+        with pytest.raises(CheckError, match="does not know NobodysForCausalLM"):
+            loop.train()
+    told = [note for note in heard.notes if "NobodysForCausalLM" in note]
+    assert len(told) == 1 and told[0].startswith("training would fail: converter: ")
+    warned = [note for note in heard.notes if "longer than training.max_length" in note]
+    assert warned and all(note.startswith("warning: row length: 1 of ") for note in warned)
