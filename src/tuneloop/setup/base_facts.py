@@ -124,8 +124,9 @@ def facts_of_folder(folder: Path, *, thinking: bool = False) -> BaseFacts:
         BaseModelError: a file of it cannot be read.
         MissingExtraError: the package that reads tokenizers is not installed.
     """
-    config = _json(folder / "config.json")
-    config = {**config, **(config.get("text_config") or {})}
+    top = _json(folder / "config.json")
+    named = {"architectures": top.get("architectures")}
+    config = {**top, **(top.get("text_config") or {}), **named}
     settings = _json(folder / "tokenizer_config.json")
     file = folder / "tokenizer.json"
     rules = _json(file)
