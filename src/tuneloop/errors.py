@@ -3,6 +3,7 @@
     TuneloopError                 exit code 1
     ├── UsageError                exit code 2: the request cannot be understood
     ├── ModelFileError            exit code 2: tuneloop.yaml is wrong
+    ├── CheckError                what would fail later, found before anything was begun
     ├── DataError                 the rows cannot be used
     ├── BaseModelError            the base model is missing or is another one
     ├── TrainingError             training could not start or finish
@@ -51,6 +52,10 @@ class ModelFileError(TuneloopError):
     """tuneloop.yaml is missing or wrong."""
 
     exit_code = 2
+
+
+class CheckError(TuneloopError):
+    """A look before the work found what would make it fail later."""
 
 
 class DataError(TuneloopError):

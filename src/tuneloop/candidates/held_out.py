@@ -8,7 +8,6 @@ from typing import Any
 
 from tuneloop.candidates.planning import plan_for
 from tuneloop.datasets import versions
-from tuneloop.datasets.example import Example
 from tuneloop.datasets.holdout import Need
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.errors import GateError
@@ -17,17 +16,16 @@ from tuneloop.evaluation.metrics import Metric
 from tuneloop.evaluation.sizes import (
     LIFTS,
     GateSize,
-    Requirement,
     gate_sizes,
     held_out_requirements,
     what_helps,
     what_is_missing,
 )
 from tuneloop.evaluation.suites import case_of
-from tuneloop.modelfile import TaskSettings
 from tuneloop.modelfile.sections.data import AUTO, LARGEST_SHARE, SMALLEST_SHARE
 from tuneloop.online_evaluation import declared_judge
 from tuneloop.project import Project
+from tuneloop.setup.checks.suites import need
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +119,7 @@ def needs(project: Project) -> tuple[Need, ...]:
     requirements = held_out_requirements(
         task, project.model.evaluation, judge=lambda: _uncalled_judge(project)
     )
-    return tuple(_need(requirement, task) for requirement in requirements)
+    return tuple(need(requirement, task) for requirement in requirements)
 
 
 def held_out(
@@ -167,13 +165,6 @@ def check(project: Project, version: DatasetVersion) -> None:
 def _lifts(sizes: Sequence[GateSize]) -> str:
     general = any(size.counted and size.gate.minimum_cases is None for size in sizes)
     return f"{LIFTS}." if general else ""
-
-
-def _need(requirement: Requirement, task: TaskSettings) -> Need:
-    def counts(example: Example) -> bool:
-        return requirement.counts(case_of(example.as_row(), task=task))
-
-    return Need(gate=requirement.gate.name, minimum=requirement.minimum, counts=counts)
 
 
 def _uncalled_judge(project: Project) -> Metric:

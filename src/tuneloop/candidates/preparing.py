@@ -14,7 +14,7 @@ from tuneloop.datasets.versions import DatasetVersion, Extras
 from tuneloop.evaluation.sizes import what_is_missing
 from tuneloop.project import Project
 from tuneloop.registry import people
-from tuneloop.setup import names
+from tuneloop.setup import check
 
 CORRECTIONS_FILE = "approved.jsonl"
 
@@ -29,7 +29,7 @@ def prepare(project: Project) -> DatasetVersion:
         EvaluationError: a gate, a metric or a suite file cannot be understood.
     """
     people.allow(project.workspace, project.actor, "edit data", model=project.model.name)
-    names.check(project)
+    check.tell(project)
     made = versions.prepare(
         project.workspace,
         project.model_file,

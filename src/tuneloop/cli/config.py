@@ -28,7 +28,8 @@ def check(
     """Say whether the model file is valid and what it names is there.
 
     Lists every mistake with its line and the nearest name: keys, gates, suites, metrics, columns,
-    sources, the base. Exit code 2 if there is one.
+    sources, the base. Exit code 2 if there is one. `tuneloop check` looks at what else can fail:
+    rows, template, tokens, lengths, memory, disk, servers.
 
     Example: tuneloop config check -f models/router/tuneloop.yaml
     """

@@ -20,6 +20,7 @@ from tuneloop.cli import (
     backtest,
     bench,
     bundles,
+    check,
     config,
     cycle,
     data,
@@ -67,6 +68,7 @@ _LOOP, _LIVE, _LOOK = "The loop", "Production", "Look and set up"
 _PEOPLE = "People and trust"
 
 app.command("init", rich_help_panel=_LOOK)(start.init)
+app.command("check", rich_help_panel=_LOOK)(check.check)
 app.command("run", rich_help_panel=_LOOP)(start.run)
 app.command("prepare", rich_help_panel=_LOOP)(data.prepare)
 app.command("train", rich_help_panel=_LOOP)(runs.train)

@@ -122,6 +122,27 @@ class ChatTemplate:
         return str(rendered[0])
 
 
+def token_ids(tokenizer: Any, text: str) -> list[int]:
+    """The token ids of a text as it stands; nothing is put before or after it."""
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def start_ids(tokenizer: Any) -> list[int]:
+    """What a server puts before every prompt, whether the template writes it or not: the start
+    token of a tokenizer that adds one, else nothing.
+
+    So does llama.cpp with a file whose `tokenizer.ggml.add_bos_token` is true, which its converter
+    finds out from what the tokenizer itself puts before a text.
+    """
+    start = tokenizer.bos_token_id
+    return [start] if list(tokenizer("")["input_ids"][:1]) == [start] else []
+
+
+def begun(ids: list[int], start: list[int]) -> list[int]:
+    """The ids of a prompt that begin with `start` once: llama.cpp takes the template's own away."""
+    return ids if ids[: len(start)] == start else [*start, *ids]
+
+
 def prompt_ids(
     tokenizer: Any, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()
 ) -> list[int]:
@@ -131,7 +152,7 @@ def prompt_ids(
         TemplateRefusalError: the template does not take the conversation.
     """
     text = ChatTemplate.of(tokenizer).prompt(messages, tools)
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return begun(token_ids(tokenizer, text), start_ids(tokenizer))
 
 
 def _behind(prompt: str, written: str, answer: Message) -> str:

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, Literal
 
 from tuneloop.conversation import Message
@@ -152,14 +153,19 @@ def import_sources(
     cleaning: Cleaning,
     *,
     corrections: Iterable[Source] = (),
+    most: int | None = None,
     progress: Progress,
 ) -> Imported:
     """Read every row; rows of `corrections` are marked as approved by a person.
 
+    `most`: so many rows are enough, those of the files' beginnings.
+
     Raises:
         DataError: a file cannot be read, or not one row can be used; says what was wrong where.
     """
-    imported = read_sources(sources, cleaning, corrections=corrections, progress=progress)
+    imported = read_sources(
+        sources, cleaning, corrections=corrections, most=most, progress=progress
+    )
     if not imported.examples:
         raise _nothing_left(imported)
     return imported
@@ -170,6 +176,7 @@ def read_sources(
     cleaning: Cleaning,
     *,
     corrections: Iterable[Source] = (),
+    most: int | None = None,
     progress: Progress,
 ) -> Imported:
     """The same where it may be that not one row can be used.
@@ -179,9 +186,9 @@ def read_sources(
     """
     imported = Imported()
     for source in sources:
-        _import_file(source, cleaning, {}, imported, progress)
+        _import_file(source, cleaning, {}, imported, progress, most=most)
     for source in corrections:
-        _import_file(source, cleaning, {"origin": CORRECTION}, imported, progress)
+        _import_file(source, cleaning, {"origin": CORRECTION}, imported, progress, most=most)
     if imported.answers != len(imported.examples) + len(imported.left_out):
         raise AssertionError("answers in do not equal answers kept plus answers left out")
     return imported
@@ -213,11 +220,19 @@ def _import_file(
     marks: Mapping[str, str],
     imported: Imported,
     progress: Progress,
+    *,
+    most: int | None = None,
 ) -> None:
-    how = read_as(source.path, max_row_bytes=cleaning.max_row_bytes)
-    count = FileCount(source=source.name, digest=source.digest(), read_as=how)
+    if most is not None and imported.rows >= most:
+        return
+    count = FileCount(
+        source=source.name,
+        digest=source.digest() if most is None else "",
+        read_as=read_as(source.path, max_row_bytes=cleaning.max_row_bytes),
+    )
     imported.files.append(count)
-    for row in read_rows(source.path, max_row_bytes=cleaning.max_row_bytes):
+    rows = read_rows(source.path, max_row_bytes=cleaning.max_row_bytes)
+    for row in islice(rows, None if most is None else most - imported.rows):
         count.rows += 1
         if count.rows % _ROWS_BETWEEN_UPDATES == 0:
             progress.update(imported.rows, None, f"rows, now of {source.name}")

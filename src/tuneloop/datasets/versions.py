@@ -114,7 +114,7 @@ def prepare(
     )
     cases = _suite_cases(model_file, cleaning)
     progress.step("Looking for contradictions and duplicates, and splitting")
-    earlier = _earlier(workspace, before, cleaning)
+    earlier = earlier_of(workspace, before, cleaning)
     selection = select(
         imported.examples,
         rules=Rules(
@@ -238,7 +238,11 @@ def _before(
 def cleaning_of(
     model_file: ModelFile, erased: Tombstones, template: ChatTemplate | None = None
 ) -> Cleaning:
-    """What is done to every row on its way into a version of this model file."""
+    """What is done to every row of this model on its way in; `template` is the base's.
+
+    Raises:
+        ModelFileError: a setting makes no sense.
+    """
     data, task = model_file.settings.data, model_file.settings.task
     return Cleaning(
         system=task.system,
@@ -276,7 +280,10 @@ def _suite_cases(model_file: ModelFile, cleaning: Cleaning) -> list[Example]:
     ]
 
 
-def _earlier(workspace: Workspace, previous: DatasetVersion | None, cleaning: Cleaning) -> Earlier:
+def earlier_of(
+    workspace: Workspace, previous: DatasetVersion | None, cleaning: Cleaning
+) -> Earlier:
+    """What a version decided, for the next one to keep; nothing without one."""
     if previous is None:
         return Earlier()
     path = workspace.artifacts.get(previous.digest) / "assigned.json"

@@ -113,24 +113,34 @@ def parse_gates(
     gates = []
     for key, declared in conditions.items():
         own = declared if isinstance(declared, GateSettings) else None
-        text = own.condition if own else str(declared)
-        match = _CONDITION.fullmatch(text)
-        if match is None:
-            raise EvaluationError(
-                f"Gate {key!r} has the condition {text!r}.",
-                remedy='Expected a comparison and a number, such as ">= 0.90".',
-            )
+        comparison, bound = bound_of(key, declared)
         suite, metric = _find(key, metrics, main_suite)
         gates.append(
             Gate(
                 suite=suite,
                 metric=metric,
-                comparison=match[1],
-                bound=float(match[2]),
+                comparison=comparison,
+                bound=bound,
                 minimum_cases=own.minimum_cases if own else None,
             )
         )
     return tuple(gates)
+
+
+def bound_of(key: str, declared: str | GateSettings) -> tuple[str, float]:
+    """The comparison and the number of a gate's condition.
+
+    Raises:
+        EvaluationError: it cannot be understood.
+    """
+    text = declared.condition if isinstance(declared, GateSettings) else str(declared)
+    match = _CONDITION.fullmatch(text)
+    if match is None:
+        raise EvaluationError(
+            f"Gate {key!r} has the condition {text!r}.",
+            remedy='Expected a comparison and a number, such as ">= 0.90".',
+        )
+    return match[1], float(match[2])
 
 
 def lock(gates: Sequence[Gate], *, terms: Mapping[str, object]) -> GateLock:

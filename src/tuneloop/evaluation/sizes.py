@@ -95,17 +95,31 @@ def held_out_requirements(
     Raises:
         EvaluationError: a gate or a metric cannot be understood.
     """
+    return requirements_of(HELD_OUT, "held-out", task=task, settings=settings, judge=judge)
+
+
+def requirements_of(
+    suite: str,
+    kind: str,
+    *,
+    task: TaskSettings,
+    settings: EvaluationSettings,
+    judge: Callable[[], Metric] | None = None,
+) -> tuple[Requirement, ...]:
+    """What the declared gates ask of the cases of the suite with this name and kind.
+
+    Raises:
+        EvaluationError: a gate or a metric cannot be understood.
+    """
     names = [HELD_OUT, *(suite.name for suite in settings.suites)]
     metrics = metrics_of(task, settings, names, judge=judge)
     known = [*(metric.name for metric in metrics), *RUN_METRICS]
     parsed = gates.parse_gates(
         settings.gates, metrics=dict.fromkeys(names, known), main_suite=HELD_OUT
     )
-    return tuple(
-        _requirement(gate, metrics, minimum_of(settings))
-        for gate in parsed
-        if gate.suite == HELD_OUT
-    )
+    # Only held-out suites stand for unseen traffic, of which few cases say little.
+    minimum = minimum_of(settings) if kind == "held-out" else 0
+    return tuple(_requirement(gate, metrics, minimum) for gate in parsed if gate.suite == suite)
 
 
 def gate_sizes(plan: EvaluationPlan, *, trained: Sequence[Case] = ()) -> tuple[GateSize, ...]:

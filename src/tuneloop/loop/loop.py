@@ -27,7 +27,8 @@ from tuneloop.loop.triggers import Triggers
 from tuneloop.loop.watching import Watching
 from tuneloop.progress import Progress
 from tuneloop.project import Project
-from tuneloop.setup import names
+from tuneloop.setup import check, names
+from tuneloop.setup.finding import Finding
 from tuneloop.under_way import UnderWay
 
 
@@ -81,6 +82,13 @@ class Loop(Making, Releasing, Watching):
             BaseModelError: `base`, and nobody could be asked for it.
         """
         names.check(self.project, base=base, rows=rows)
+
+    def look_over(self) -> list[Finding]:
+        """Everything that can fail later, in seconds: what, found, verdict, remedy.
+
+        Nothing is trained or changed, and nothing is refused.
+        """
+        return check.look_over(self.project)
 
     # Parts
 

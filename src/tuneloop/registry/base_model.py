@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from tuneloop.hashing import digest_file, digest_json, short
 from tuneloop.nearest import nearest, nearest_path
 from tuneloop.progress import Progress
 from tuneloop.registry.gguf_base import check_gguf_begins, dequantised_folder
+from tuneloop.threads import within
 
 PACKAGE_PREFIX = "package:"
 _WEIGHTS = "*.safetensors"
@@ -113,6 +114,22 @@ def check_base(spec: str, *, revision: str | None = None) -> str | None:
     return None
 
 
+def local_base(spec: str, *, revision: str | None = None) -> Path | None:
+    """The folder or GGUF file of a base that is on this machine already; nobody is asked.
+
+    Raises:
+        BaseModelError: it is to be here and is not, or is no base.
+    """
+    local = on_this_machine(spec, revision)
+    if local is None and importlib.util.find_spec("huggingface_hub") is not None:
+        import huggingface_hub as hub
+
+        with suppress(ValueError):  # No such name can be in the cache.
+            cached = hub.try_to_load_from_cache(spec, "config.json", revision=revision)
+            local = Path(cached).parent if isinstance(cached, str) else None
+    return local
+
+
 def verify_base(base: BaseModel, digest: str) -> None:
     """Refuse any base but the pinned one.
 
@@ -140,6 +157,21 @@ def folder_digest(folder: Path, *, progress: Progress) -> str:
         done += file.stat().st_size
     progress.update(total, total, "hashed")
     return digest_json({"files": digests})
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files that are read when a folder is loaded, sorted by name.
+
+    One `model.safetensors` goes before the shards that an index names, as transformers has it;
+    other files are read by nobody. Without either all are named.
+    """
+    whole = folder / "model.safetensors"
+    if whole.is_file():
+        return [whole]
+    if (folder / _INDEX).is_file():
+        named = set(_json(folder / _INDEX).get("weight_map", {}).values())
+        return sorted(folder / str(name) for name in named if (folder / str(name)).is_file())
+    return sorted(folder.glob(_WEIGHTS))
 
 
 def identity_files(folder: Path) -> list[Path]:
@@ -279,7 +311,7 @@ def _ask_hub(spec: str, revision: str | None) -> str | None:
     try:
         if isinstance(hub.try_to_load_from_cache(spec, "config.json", revision=revision), str):
             return None
-        _within(
+        within(
             _LOOK_UP_SECONDS,
             lambda: hub.HfApi().model_info(spec, revision=revision, timeout=_LOOK_UP_SECONDS),
         )
@@ -289,30 +321,6 @@ def _ask_hub(spec: str, revision: str | None) -> str | None:
             raise refusal from e
         return f"the Hugging Face hub did not answer ({_first_line(e)})"
     return None
-
-
-def _within(seconds: float, call: Callable[[], object]) -> None:
-    """Do it, but wait no longer than that: resolving a host's name heeds no time-out.
-
-    Raises:
-        TimeoutError: it took longer; what it does then is lost.
-        Exception: as `call`.
-    """
-    raised: list[Exception] = []
-
-    def run() -> None:
-        try:
-            call()
-        except Exception as e:  # noqa: BLE001  it is raised again where it is waited for
-            raised.append(e)
-
-    waiting = threading.Thread(target=run, daemon=True)
-    waiting.start()
-    waiting.join(seconds)
-    if waiting.is_alive():
-        raise TimeoutError(f"nothing within {seconds:.0f} s")
-    if raised:
-        raise raised[0]
 
 
 def _refusal(spec: str, revision: str | None, error: Exception) -> BaseModelError | None:

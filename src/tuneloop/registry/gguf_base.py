@@ -63,6 +63,17 @@ def dequantised_folder(file: Path, *, content_digest: str, cache: Path, progress
     return folder
 
 
+def known_folder(file: Path, *, cache: Path) -> Path | None:
+    """The folder that was made of a GGUF file before; its bytes are not looked at."""
+    content_digest = digest_file(file)
+    folder = cache / f"gguf-{short(content_digest)}"
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return folder if manifest.get("gguf") == content_digest else None
+
+
 def open_gguf(path: Path, *, error: type[TuneloopError] = BaseModelError) -> Any:
     """A memory-mapped `gguf.GGUFReader`.
 

@@ -45,7 +45,7 @@ from tuneloop.retraining.cycle_end import (
     stays,
 )
 from tuneloop.retraining.cycle_record import CycleRecord
-from tuneloop.setup import names
+from tuneloop.setup import check
 from tuneloop.training import stage as runs
 from tuneloop.training.stage import TrainingRun
 
@@ -58,7 +58,7 @@ def run_cycle(project: Project, *, reason: str, force: bool = False) -> CycleRes
 
     Raises:
         BusyError: another cycle of this model is running.
-        ModelFileError: it names what is not there; no cycle was begun.
+        ModelFileError, CheckError: it would fail later; no cycle was begun.
         TuneloopError: a step failed; production is unchanged, the next run continues.
     """
     with _alone(project) as project:
@@ -67,10 +67,10 @@ def run_cycle(project: Project, *, reason: str, force: bool = False) -> CycleRes
             after = after_rollout(project, resting)
             if after.status == "waiting":
                 return after
-        names.check(project, base=True)
+        looked = check.require(project, base=True)
         cycle = CycleRecord.start(project, reason, afresh=force)
         try:
-            return _noted(project, _run(project, cycle, force=force))
+            return _noted(project, _run(project, cycle, force=force, looked=looked))
         except GateError as e:
             refused = finish(cycle, "stopped", _said(e), refused=True, news="refused")
             return _noted(project, refused)
@@ -132,14 +132,19 @@ def _noted(project: Project, result: CycleResult) -> CycleResult:
     return result
 
 
-def _run(project: Project, cycle: CycleRecord, *, force: bool) -> CycleResult:
+def _run(project: Project, cycle: CycleRecord, *, force: bool, looked: bool = False) -> CycleResult:
+    """`looked`: what could fail later was looked at just now."""
     new = review.collect_corrections(project)
     if new:
         project.progress.note(f"{new} new corrections wait for review: tuneloop review")
     prepared = cycle.renew("prepare", lambda: {"dataset": preparing.prepare(project).digest})
     dataset = versions.load(project.workspace, project.model.name, prepared["dataset"])
     held_out.check(project, dataset)
-    trained = cycle.step("train", lambda: {"run": training.train(project, dataset, force=force).id})
+
+    def train() -> dict[str, Any]:
+        return {"run": training.train(project, dataset, force=force, looked=looked).id}
+
+    trained = cycle.step("train", train)
     run = runs.run_of(project.workspace, project.model.name, trained["run"])
     plan = planning.plan_for(project, dataset, run)
     before = None if force else _equal_candidate(project, run, plan)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tuneloop.errors import BaseModelError, TrainingError
+from tuneloop.registry.base_model import weight_files
 from tuneloop.training.config import TrainingConfig
 
 _MEBI = 1024**2
@@ -96,7 +97,7 @@ def read_architecture(folder: Path) -> Architecture:
         text = config.get("text_config", config)
         shapes = {
             name: tuple(entry["shape"])
-            for file in sorted(folder.glob("*.safetensors"))
+            for file in weight_files(folder)
             for name, entry in _safetensors_header(file).items()
             if name != "__metadata__"
         }

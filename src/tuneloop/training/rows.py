@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from tuneloop.conversation import Message, answer_turn
 from tuneloop.conversation.control_tokens import neutral
-from tuneloop.conversation.template import ChatTemplate, TemplateRefusalError
+from tuneloop.conversation.template import (
+    ChatTemplate,
+    TemplateRefusalError,
+    begun,
+    start_ids,
+    token_ids,
+)
 from tuneloop.errors import DataError, TrainingError
 
 if TYPE_CHECKING:
@@ -185,14 +191,14 @@ def tokenise(
             "The base model's tokenizer has no chat template, so prompts cannot be built.",
             remedy="Choose an instruction-tuned base, or add chat_template.jinja to its folder.",
         )
-    template = ChatTemplate.of(tokenizer)
+    template, start = ChatTemplate.of(tokenizer), start_ids(tokenizer)
     kept: list[TokenRow] = []
     too_long: list[str] = []
     refused: dict[str, str] = {}
     retokenised = 0
     for row in rows:
         try:
-            tokens, apart = _tokenise_row(row, tokenizer, template, end_of_turn_ids)
+            tokens, apart = _tokenise_row(row, tokenizer, template, start, end_of_turn_ids)
         except TemplateRefusalError as e:
             refused[row.id] = f"{', '.join(m.role for m in row.messages)}: {e}"
             continue
@@ -222,16 +228,17 @@ def _tokenise_row(
     row: Row,
     tokenizer: PreTrainedTokenizerBase,
     template: ChatTemplate,
+    start: list[int],
     end_of_turn_ids: frozenset[int],
 ) -> tuple[TokenRow, bool]:
     """The row's tokens, and whether prompt and completion had to be tokenised apart."""
     answer = answer_turn(row.completion, calls_tools=row.calls_tools, reasoning=row.reasoning)
     messages, answer = _neutral(row.messages, template), *_neutral((answer,), template)
     prompt_text, answer_text = template.exchange(messages, answer, row.tools)
-    prompt = _encode(tokenizer, prompt_text)
-    together = _encode(tokenizer, prompt_text + answer_text)
+    prompt = begun(token_ids(tokenizer, prompt_text), start)
+    together = begun(token_ids(tokenizer, prompt_text + answer_text), start)
     apart = together[: len(prompt)] != prompt
-    completion = _encode(tokenizer, answer_text) if apart else together[len(prompt) :]
+    completion = token_ids(tokenizer, answer_text) if apart else together[len(prompt) :]
     system = messages[0].content if messages[0].role == "system" else ""
     tokens = TokenRow(
         id=row.id,
@@ -248,10 +255,6 @@ def _neutral(messages: Iterable[Message], template: ChatTemplate) -> tuple[Messa
         message.rewritten(lambda text: neutral(text, template.control_tokens))
         for message in messages
     )
-
-
-def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def _up_to_end_of_turn(

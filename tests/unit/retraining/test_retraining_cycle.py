@@ -39,7 +39,7 @@ from tuneloop.retraining import cycle
 from tuneloop.retraining.cycle import go_on, run_cycle
 from tuneloop.retraining.cycle_end import WORKER, CycleResult, may_go_on
 from tuneloop.retraining.cycles import UNDER_WAY, Cycle, ask, find
-from tuneloop.setup import names
+from tuneloop.setup import check as checking
 from tuneloop.status.screen import status
 from tuneloop.storage import tables
 from tuneloop.testing.manifest import manifest_of
@@ -191,7 +191,7 @@ def loop(
     def check(*_: object) -> None:
         played.interrupt.pop("checked", lambda: None)()
 
-    monkeypatch.setattr(names, "check", lambda *_, **__: None)
+    monkeypatch.setattr(checking, "require", lambda *_, **__: True)
     monkeypatch.setattr(review, "collect_corrections", lambda _: 0)
     monkeypatch.setattr(preparing, "prepare", lambda _: played.prepare())
     # Only where the cycle asks: status reads the stored versions.

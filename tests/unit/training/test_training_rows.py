@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tiny_base import CHATML, SPECIALS, starting_with, write_base
 from training_rows import make_rows
 from tuneloop.conversation import Message, ToolCall, calls_text
 from tuneloop.conversation.template import in_template
@@ -202,3 +203,17 @@ def test_a_bad_line_is_named(tmp_path: Path, line: str) -> None:
     path.write_text(f"\n{line}\n")
     with pytest.raises(DataError, match=r"train\.jsonl, line 2"):
         read_rows(path)
+
+
+def test_a_start_token_stands_first_as_in_serving(tmp_path: Path) -> None:
+    """llama.cpp puts it before every prompt; a template that writes it as well has it once."""
+    from transformers import AutoTokenizer
+
+    start = {"bos_token": SPECIALS[0]}
+    folder = write_base(tmp_path / "base", tokenizer_config=start, rules=starting_with(SPECIALS[0]))
+    (row,) = make_rows(1)
+    (without,) = _tokenise([row], AutoTokenizer.from_pretrained(folder)).rows
+    (folder / "chat_template.jinja").write_text("{{ bos_token }}" + CHATML)
+    (written,) = _tokenise([row], AutoTokenizer.from_pretrained(folder)).rows
+    assert without.prompt[:2] == (0, 1) and without.ids.count(0) == 1
+    assert written == without

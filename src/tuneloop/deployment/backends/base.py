@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import socket
 import threading
@@ -241,6 +242,14 @@ def answers(url: str, *, timeout_seconds: float = 2.0) -> bool:
         return get(url, timeout_seconds=timeout_seconds)[0] == 200
     except (OSError, http.client.HTTPException):
         return False
+
+
+def listed(body: bytes) -> list[str]:
+    """The model names in an answer to GET /models; none where it is no such answer."""
+    try:
+        return [str(entry["id"]) for entry in json.loads(body)["data"]]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return []
 
 
 def get(

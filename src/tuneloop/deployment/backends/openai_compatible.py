@@ -7,13 +7,19 @@ the server lists the name, and what it answers.
 from __future__ import annotations
 
 import http.client
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuneloop.deployment.backends.base import Capability, Proof, ServerHandle, address_in, get
+from tuneloop.deployment.backends.base import (
+    Capability,
+    Proof,
+    ServerHandle,
+    address_in,
+    get,
+    listed,
+)
 from tuneloop.errors import DeploymentError
 from tuneloop.hashing import short
 from tuneloop.modelfile import Problem
@@ -91,14 +97,6 @@ class ExternalServer:
             served_name=self.served_name,
             api_key_env=self.api_key_env,
         )
-
-
-def listed(body: bytes) -> list[str]:
-    """The model names in an answer to GET /models; none where it is no such answer."""
-    try:
-        return [str(entry["id"]) for entry in json.loads(body)["data"]]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return []
 
 
 class OpenAICompatible:

@@ -43,6 +43,31 @@ def known_pre_tokenizer(tokenizer: Mapping[str, Any]) -> str | None:
     return None
 
 
+def splitting_rule(pre: str) -> dict[str, Any] | None:
+    """The `pre_tokenizer` of a tokenizer.json that splits as llama.cpp's rule of this name does.
+
+    The inverse of `known_pre_tokenizer`; None where the rule is another one.
+    """
+
+    def byte_level(*, splits: bool) -> dict[str, Any]:
+        options = {"add_prefix_space": False, "trim_offsets": True, "use_regex": splits}
+        return {"type": "ByteLevel", **options}
+
+    def sequence(first: dict[str, Any], *, splits: bool) -> dict[str, Any]:
+        return {"type": "Sequence", "pretokenizers": [first, byte_level(splits=splits)]}
+
+    match pre:
+        case "gpt-2":
+            return byte_level(splits=True)
+        case "smollm":
+            return sequence({"type": "Digits", "individual_digits": True}, splits=True)
+        case "llama-bpe" | "qwen2":
+            pattern = {"Regex": _LLAMA_3 if pre == "llama-bpe" else _QWEN_2}
+            split = {"type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": False}
+            return sequence(split, splits=False)
+    return None
+
+
 def _steps(pre_tokenizer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     if pre_tokenizer.get("type") == "Sequence":
         return list(pre_tokenizer.get("pretokenizers", []))

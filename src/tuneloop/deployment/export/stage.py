@@ -41,7 +41,7 @@ from tuneloop.deployment.export.weights import parameter_count
 from tuneloop.errors import DeploymentError
 from tuneloop.hashing import canonical_json, digest_file, digest_json
 from tuneloop.progress import Progress
-from tuneloop.registry.base_model import BaseModel, identity_files
+from tuneloop.registry.base_model import BaseModel, identity_files, weight_files
 
 MANIFEST = "export.json"
 _MANIFEST_VERSION = 1
@@ -363,10 +363,15 @@ def _merger(trained: Path) -> str:
 
 def _whole_size(base: BaseModel, wanted: Sequence[Form]) -> int:
     """About how many bytes the whole export takes."""
-    merged = sum(file.stat().st_size for file in base.folder.glob("*.safetensors"))
-    f16 = 2 * parameter_count(base.folder)
+    merged = sum(file.stat().st_size for file in weight_files(base.folder))
+    return export_bytes(merged, parameter_count(base.folder), wanted)
+
+
+def export_bytes(merged_bytes: int, parameters: int, wanted: Sequence[Form]) -> int:
+    """About how many bytes an export takes of weights that take so many when they are merged."""
+    f16 = 2 * parameters
     made_from_it = sum(form.share_of_f16 * f16 for form in wanted if form.made_from != SAFETENSORS)
-    return int(merged + f16 + made_from_it) if wanted else merged
+    return int(merged_bytes + f16 + made_from_it) if wanted else merged_bytes
 
 
 def _remove(target: Path) -> None:

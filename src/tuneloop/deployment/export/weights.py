@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tuneloop.errors import DeploymentError
+from tuneloop.registry.base_model import weight_files
 
 _MOST_HEADER_BYTES = 100 << 20  # the format's own limit
 
@@ -37,10 +38,10 @@ def tensor_headers(file: Path) -> dict[str, dict[str, Any]]:
 
 
 def parameter_count(folder: Path) -> int:
-    """How many numbers the safetensors files of a folder hold."""
+    """How many numbers the safetensors files of a folder hold, those that are loaded."""
     return sum(
         math.prod(entry["shape"])
-        for file in folder.glob("*.safetensors")
+        for file in weight_files(folder)
         for entry in tensor_headers(file).values()
     )
 

@@ -1,0 +1,1 @@
+"""What is looked at before a run, a file a subject; each check is `Look` in, findings out."""

@@ -1,0 +1,31 @@
+"""The rows: can they be read, and is enough of them left?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tuneloop.setup.finding import Finding, ok, warning
+from tuneloop.setup.look import MOST_ROWS, Look
+
+_MANY = 0.1
+"""Share of the rows left out from which on a person should look why."""
+_SHOWN_REASONS = 3
+
+
+def rows(look: Look) -> Iterator[Finding]:
+    """How many are usable; with reasons where many are not."""
+    seen = look.rows
+    usable = len(seen.examples)
+    which = f"{seen.rows:,} rows" if seen.whole else f"{MOST_ROWS:,} rows, the first of more"
+    said = f"{usable:,} answers that can be learnt in {which}"
+    reasons = ", ".join(
+        f"{count:,} × {reason}" for reason, count in seen.left_out.most_common(_SHOWN_REASONS)
+    )
+    if sum(seen.left_out.values()) > _MANY * seen.answers:
+        yield warning(
+            "rows",
+            f"{said}; left out: {reasons}.",
+            "See each with `tuneloop data quarantine` after `tuneloop prepare`.",
+        )
+    else:
+        yield ok("rows", said + (f"; left out: {reasons}." if reasons else "."))

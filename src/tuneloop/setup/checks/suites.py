@@ -1,0 +1,165 @@
+"""Suites and gates: can every suite be read, and can every gate have its cases?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+
+from tuneloop.datasets.example import Example
+from tuneloop.datasets.holdout import Need
+from tuneloop.datasets.selection import Rules, select
+from tuneloop.evaluation.judging import metric as judging
+from tuneloop.evaluation.sizes import (
+    LIFTS,
+    GateSize,
+    Requirement,
+    held_out_requirements,
+    requirements_of,
+    what_helps,
+    what_is_missing,
+)
+from tuneloop.evaluation.suites import Case, Suite, case_of, load_suite
+from tuneloop.modelfile import TaskSettings
+from tuneloop.modelfile.sections.data import LARGEST_SHARE
+from tuneloop.setup.finding import Finding, error, ok, warning
+from tuneloop.setup.look import Look
+
+_SPLIT_ROWS = 1_000
+"""So many rows are split as `prepare` will; of more it is told what a share of them gives."""
+
+
+def suites(look: Look) -> Iterator[Finding]:
+    """Every declared suite can be read, and the gates on it have their cases."""
+    task = look.model.task
+    for declared in look.model.evaluation.suites:
+        suite = load_suite(
+            look.project.model_file.folder / declared.file,
+            name=declared.name,
+            kind=declared.kind,
+            task=task,
+            columns=look.model.data.columns,
+        )
+        yield ok("suite", f"{suite.name}: {len(suite.cases):,} cases in {declared.file}.")
+        requirements = requirements_of(
+            suite.name,
+            suite.kind,
+            task=task,
+            settings=look.model.evaluation,
+            judge=judging.uncalled,
+        )
+        for requirement in requirements:
+            yield _finding(look, _of_suite(requirement, suite), exact=True)
+
+
+def cases(look: Look) -> Iterator[Finding]:
+    """Every gate on the held-out rows gets the cases that its own metric asks for."""
+    task, settings = look.model.task, look.model.evaluation
+    if not settings.gates:
+        yield warning(
+            "gate",
+            "No gate is declared, so no candidate can pass and none is deployed.",
+            'Declare what it must show, such as evaluation.gates: {accuracy: ">= 0.9"}.',
+        )
+        return
+    requirements = held_out_requirements(task, settings, judge=judging.uncalled)
+    splits = look.rows.whole and len(look.kept) <= _SPLIT_ROWS
+    # Answers that people approved, which are not among these rows, may make up for it.
+    approved = look.latest is not None and bool(look.latest.report["reviewers"])
+    for size in (_split if splits else _by_share)(look, requirements):
+        yield _finding(look, size, exact=splits and not approved)
+
+
+def _split(look: Look, requirements: Sequence[Requirement]) -> list[GateSize]:
+    """The rows split as the next version's will be."""
+    data, task = look.model.data, look.model.task
+    selection = select(
+        look.kept,
+        rules=Rules(
+            similarity=data.near_duplicate_similarity,
+            holdout_share=data.holdout_share,
+            allow_contradictions=data.allow_contradictions,
+            needs=[need(requirement, task) for requirement in requirements],
+        ),
+        earlier=look.earlier,
+        cases=[],
+    )
+    held_out, trained = (_cases(side, task) for side in (selection.eval, selection.train))
+    return [
+        _size(
+            requirement,
+            held_out=sum(map(requirement.counts, held_out)),
+            at_most=sum(map(requirement.may_count, held_out)),
+            rows=sum(map(requirement.counts, [*held_out, *trained])),
+        )
+        for requirement in requirements
+    ]
+
+
+def _by_share(look: Look, requirements: Sequence[Requirement]) -> list[GateSize]:
+    """About what the largest share of the rows gives; no more rows are looked at than it takes."""
+    declared = look.model.data.holdout_share
+    share = LARGEST_SHARE if isinstance(declared, str) else declared
+    sizes = []
+    for requirement in requirements:
+        enough = math.ceil(requirement.minimum / share)
+        rows = _count(requirement.counts, look, enough)
+        most = rows if rows >= enough else _count(requirement.may_count, look, enough)
+        sizes.append(
+            _size(requirement, held_out=int(share * rows), at_most=int(share * most), rows=rows)
+        )
+    return sizes
+
+
+def _count(counts: Callable[[Case], bool], look: Look, enough: int) -> int:
+    every_case = (case_of(row.as_row(), task=look.model.task) for row in look.kept)
+    return sum(1 for _ in islice(filter(counts, every_case), enough))
+
+
+def _finding(look: Look, size: GateSize, *, exact: bool) -> Finding:
+    share = look.model.data.holdout_share
+    if size.enough:
+        kind = "" if size.rows is None else "held-out "
+        return ok("gate", f"{size.gate.name} gets the {size.minimum:,} {kind}cases that it needs.")
+    helps = what_helps(
+        size,
+        share=None if isinstance(share, str) else share,
+        automatic_up_to=LARGEST_SHARE,
+    )
+    certain = exact and not size.possible
+    said = f"{what_is_missing(size)}." + (" It cannot pass." if certain else "")
+    lifts = f" {LIFTS}." if size.counted and size.gate.minimum_cases is None else ""
+    remedy = f"{helps[:1].upper()}{helps[1:]}.{lifts}"
+    return (error if certain else warning)("gate", said, remedy)
+
+
+def _of_suite(requirement: Requirement, suite: Suite) -> GateSize:
+    return GateSize(
+        gate=requirement.gate,
+        counted=sum(map(requirement.counts, suite.cases)),
+        at_most=sum(map(requirement.may_count, suite.cases)),
+        minimum=requirement.minimum,
+    )
+
+
+def _size(requirement: Requirement, *, held_out: int, at_most: int, rows: int) -> GateSize:
+    return GateSize(
+        gate=requirement.gate,
+        counted=held_out,
+        at_most=at_most,
+        minimum=requirement.minimum,
+        rows=rows,
+    )
+
+
+def _cases(examples: Sequence[Example], task: TaskSettings) -> list[Case]:
+    return [case_of(example.as_row(), task=task) for example in examples]
+
+
+def need(requirement: Requirement, task: TaskSettings) -> Need:
+    """A requirement as the split hears it, which knows no gates."""
+
+    def counts(example: Example) -> bool:
+        return requirement.counts(case_of(example.as_row(), task=task))
+
+    return Need(gate=requirement.gate.name, minimum=requirement.minimum, counts=counts)

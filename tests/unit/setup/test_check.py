@@ -1,0 +1,531 @@
+"""What can fail later is said before anything is trained: what, found, verdict, remedy."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import socket
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from on_terminal import OnTerminal
+from tiny_base import CHATML, SPECIALS, starting_with, write_base, write_json, write_weights
+from tuneloop.cli.main import app
+from tuneloop.errors import CheckError
+from tuneloop.loop import Loop
+from tuneloop.progress import Silent
+from tuneloop.project import Project
+from tuneloop.retraining import cycles
+from tuneloop.setup import check
+from tuneloop.setup.finding import Finding
+from tuneloop.testing.upstream import Reply, ScriptedUpstream
+
+LONG = "is it this one or is it that one? " * 20
+LABELS = ("billing", "delivery", "returns")
+STRICT = (
+    "{% for m in messages %}"
+    "{% if m['role'] == 'system' %}{{ raise_exception('no system turn here') }}{% endif %}"
+    "{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('user and assistant have to take turns') }}{% endif %}"
+    "<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def write(folder: Path, *, rows: list[dict[str, Any]] | None = None, **sections: Any) -> Path:
+    """A model's folder in which nothing is wrong but what `sections` say."""
+    rows = asked(400) if rows is None else rows
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    content: dict[str, Any] = {
+        "name": "desk",
+        "base": "base",
+        "data": {"sources": ["rows.jsonl"]},
+        "evaluation": {"gates": {"error_share": "<= 0.1"}},
+        "endpoint": {"port": 1 + free(), "context_tokens": 512},
+    }
+    for section, values in sections.items():
+        known = content.get(section)
+        both = isinstance(known, dict) and isinstance(values, dict)
+        content[section] = {**known, **values} if both else values
+    (folder / "tuneloop.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    return folder
+
+
+def asked(count: int) -> list[dict[str, Any]]:
+    return [
+        {"prompt": f"{n * 7919} and then {n * 104729}?", "completion": LABELS[n % 3]}
+        for n in range(count)
+    ]
+
+
+def free() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def looked_over(folder: Path) -> list[Finding]:
+    project = Project.open(folder, actor="ada")
+    try:
+        return check.look_over(project)
+    finally:
+        project.close()
+
+
+def the_one(folder: Path, what: str, verdict: str) -> Finding:
+    """The one finding of this verdict, which is on this thing."""
+    (found,) = [f for f in looked_over(folder) if f.verdict == verdict]
+    assert found.what == what, found
+    return found
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+def test_nothing_is_said_against_what_is_right(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    found = looked_over(write(tmp_path))
+    assert {f.verdict for f in found} == {"ok"}, found
+    assert {
+        *("names", "gate", "rows", "weights", "converter", "template", "start token", "end token"),
+        *("tokens", "clock", "row length", "answer", "context", "memory", "disk", "port"),
+    } == {f.what for f in found}
+
+
+# Names, suites, gates
+
+
+@pytest.mark.parametrize(
+    ("gate", "meant"),
+    [
+        ({"acuracy": ">= 0.9"}, "Did you mean 'accuracy'?"),
+        ({"accuracy": "<= 0.9"}, 'Did you mean ">= 0.9"?'),
+    ],
+)
+def test_a_gate_on_nothing_or_the_wrong_way_round(
+    tmp_path: Path, gate: dict[str, str], meant: str
+) -> None:
+    write_base(tmp_path / "base")
+    write(tmp_path, evaluation={"gates": gate})
+    found = the_one(tmp_path, "names", "error")
+    assert meant in found.sentence and "tuneloop.yaml:" in found.found
+
+
+def test_a_suite_without_cases(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    (tmp_path / "golden.jsonl").write_text("\n")
+    suites = [{"name": "golden", "kind": "golden", "file": "golden.jsonl"}]
+    write(tmp_path, evaluation={"suites": suites})
+    assert "has no cases" in the_one(tmp_path, "names", "error").found
+
+
+def test_a_gate_gets_too_few_cases_of_its_own_metric(tmp_path: Path) -> None:
+    """The rows are enough for accuracy, and only three of them are out of scope."""
+    write_base(tmp_path / "base")
+    rows = [
+        {"prompt": row["prompt"], "completion": json.dumps({"intent": intent})}
+        for n, row in enumerate(asked(300))
+        for intent in ["other" if n % 100 == 0 else LABELS[n % 3]]
+    ]
+    schema = {"type": "object", "properties": {"intent": {"type": "string"}}}
+    task = {"output_schema": schema, "abstain": {"field": "intent", "value": "other"}}
+    gates = {"accuracy": ">= 0.9", "abstention_recall": ">= 0.9"}
+    write(tmp_path, rows=rows, task=task, evaluation={"gates": gates})
+    found = the_one(tmp_path, "gate", "error")
+    assert "held-out.abstention_recall counts" in found.found and "needs 50" in found.found
+    assert "rows that it counts, or remove the gate" in found.remedy
+
+
+def test_420_rows_as_init_has_them_are_enough_and_100_are_not(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    gates = {"gates": {"accuracy": ">= 0.9"}}
+    write(tmp_path, rows=asked(420), evaluation=gates)
+    assert all(f.verdict == "ok" for f in looked_over(tmp_path))
+    write(tmp_path, rows=asked(100), evaluation=gates)
+    found = the_one(tmp_path, "gate", "error")
+    assert "needs 50" in found.found and "It cannot pass." in found.found
+    assert "Add about" in found.remedy
+
+
+def test_no_row_that_can_be_used(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    write(tmp_path, rows=[{"title": "none of ours"}])
+    assert "not one of 1 rows can be used" in the_one(tmp_path, "rows", "error").found
+    write(tmp_path, data={"sources": ["nowhere.jsonl"]})
+    assert "There is no data file" in the_one(tmp_path, "names", "error").found
+
+
+# The template with these rows
+
+
+def test_a_template_that_refuses_the_system_text(tmp_path: Path) -> None:
+    write_base(tmp_path / "base", template=STRICT)
+    write(tmp_path, task={"system": "You sort messages."})
+    found = the_one(tmp_path, "template", "error")
+    assert "400 of 400 rows cannot be written" in found.found
+    assert "refuses the turns system, user, assistant: no system turn here" in found.found
+    assert "leave task.system out" in found.remedy
+
+
+def test_two_odd_rows_of_many(tmp_path: Path) -> None:
+    write_base(tmp_path / "base", template=STRICT)
+    odd = [
+        [("assistant", "What is it?"), ("user", "a bill"), ("assistant", "billing")],
+        [("user", "hello"), ("user", "where is it?"), ("assistant", "delivery")],
+    ]
+    turns = [[{"role": role, "content": text} for role, text in row] for row in odd]
+    write(tmp_path, rows=[*asked(40), *({"messages": row} for row in turns)])
+    found = [f for f in looked_over(tmp_path) if f.what == "template"]
+    assert [f.verdict for f in found] == ["warning", "warning"]
+    assert all("1 of 42 rows cannot be written" in f.found for f in found)
+    assert all("user and assistant have to take turns" in f.found for f in found)
+    assert "First in rows.jsonl, line 41." in found[0].found and "line 42." in found[1].found
+    assert "They are left out." in found[0].remedy
+
+
+@pytest.mark.parametrize(
+    ("template", "lost"),
+    [
+        (CHATML.replace("%}<|im_start|>", "%}{% if m['role'] != 'system' %}<|im_start|>", 1)
+         .replace("<|im_end|>\n", "<|im_end|>\n{% endif %}", 1), "words of a system turn out"),
+        (CHATML.replace("m['content']", "m['content']|lower"), "words of a user turn out"),
+        (CHATML.replace("m['content']", "m['content'].split('!')[0]"), "a assistant turn out"),
+    ],
+)  # fmt: skip
+def test_a_template_that_loses_what_the_rows_say(tmp_path: Path, template: str, lost: str) -> None:
+    write_base(tmp_path / "base", template=template)
+    asked_where = (f"Where is order {n * 7919}?" for n in range(400))
+    rows = [{"prompt": text, "completion": f"here! {text}"} for text in asked_where]
+    system = "" if "system" not in lost else "You sort messages."
+    write(tmp_path, rows=rows, task={"system": system})
+    found = the_one(tmp_path, "template", "error")
+    assert "400 of 400 rows cannot be written" in found.found and lost in found.found
+
+
+def test_tools_that_the_template_does_not_show(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    tool = {"type": "function", "function": {"name": "look_up", "parameters": {}}}
+    turns = [{"role": "user", "content": "where?"}, {"role": "assistant", "content": "here"}]
+    write(tmp_path, rows=[*asked(40), {"messages": turns, "tools": [tool]}])
+    found = the_one(tmp_path, "template", "warning")
+    assert "1 of 41 rows" in found.found and "does not show tools" in found.found
+
+
+def test_a_base_without_a_template(tmp_path: Path) -> None:
+    write_base(tmp_path / "base", template="")
+    found = the_one(write(tmp_path), "template", "error")
+    assert "no chat template" in found.found
+
+
+def test_a_clock_in_the_template(tmp_path: Path) -> None:
+    """It is fixed where that can be done; a date that cannot be fixed is said."""
+    write_base(tmp_path / "base", template="{{ strftime_now('%d %b %Y') }}" + CHATML)
+    (found,) = [f for f in looked_over(write(tmp_path)) if f.what == "clock"]
+    assert found.verdict == "ok" and "26 July 2024 for ever" in found.found
+    template = "{% set form = '%d %b %Y' %}{{ strftime_now(form) }}" + CHATML
+    (tmp_path / "base" / "chat_template.jinja").write_text(template)
+    assert "cannot be fixed" in the_one(tmp_path, "clock", "warning").found
+
+
+# Tokens
+
+
+def test_a_start_token_that_the_template_does_not_write(tmp_path: Path) -> None:
+    bos = {"bos_token": SPECIALS[0], "add_bos_token": True}
+    write_base(tmp_path / "base", tokenizer_config=bos, rules=starting_with(SPECIALS[0]))
+    (found,) = [f for f in looked_over(write(tmp_path)) if f.what == "start token"]
+    assert f"The tokenizer puts {SPECIALS[0]} first and the template does not" in found.found
+    assert found.verdict == "ok"
+    server = {"base_url": f"http://127.0.0.1:{free()}/v1", "model": "desk"}
+    write(tmp_path, endpoint={"backend": "openai", "server": server})
+    (found,) = [f for f in looked_over(tmp_path) if f.what == "start token"]
+    assert found.verdict == "warning" and "a server elsewhere may leave it out" in found.found
+
+
+def test_a_start_token_from_both_counts_once(tmp_path: Path) -> None:
+    template = "{{ bos_token }}" + CHATML
+    bos = {"bos_token": SPECIALS[0]}
+    write_base(
+        tmp_path / "base",
+        template=template,
+        tokenizer_config=bos,
+        rules=starting_with(SPECIALS[0]),
+    )
+    (found,) = [f for f in looked_over(write(tmp_path)) if f.what == "start token"]
+    assert found.verdict == "ok" and "it counts once" in found.found
+
+
+def test_a_start_token_that_the_template_writes_twice(tmp_path: Path) -> None:
+    template = "{{ bos_token }}{{ bos_token }}" + CHATML
+    write_base(tmp_path / "base", template=template, tokenizer_config={"bos_token": SPECIALS[0]})
+    assert "twice at the start" in the_one(write(tmp_path), "start token", "warning").found
+
+
+def test_an_end_token_between_prompt_and_answer(tmp_path: Path) -> None:
+    write_base(tmp_path / "base", tokenizer_config={"add_eos_token": True})
+    found = the_one(write(tmp_path), "end token", "error")
+    assert "between prompt and answer" in found.found
+
+
+def test_no_token_ends_an_answer(tmp_path: Path) -> None:
+    write_base(tmp_path / "base", tokenizer_config={"eos_token": None})
+    assert "names a token that ends" in the_one(write(tmp_path), "end token", "error").found
+
+
+def test_padding_with_the_end_token_hurts_nothing(tmp_path: Path) -> None:
+    write_base(tmp_path / "base", tokenizer_config={"pad_token": "<|im_end|>"})
+    (found,) = [f for f in looked_over(write(tmp_path)) if f.what == "end token"]
+    assert found.verdict == "ok" and "also the padding" in found.found
+
+
+def test_tokens_beyond_the_embedding(tmp_path: Path) -> None:
+    """Only those that these rows use are certain to fail."""
+    write_base(tmp_path / "base", embedding_rows=258)
+    found = the_one(write(tmp_path), "tokens", "warning")
+    assert "1 tokens beyond the 258 rows" in found.found
+    (tmp_path / "base" / "model.safetensors").unlink()
+    write_weights(tmp_path / "base" / "model.safetensors", {"model.embed_tokens.weight": [100, 64]})
+    found = the_one(tmp_path, "tokens", "error")
+    assert "these rows use" in found.found and "resize_token_embeddings" in found.remedy
+
+
+# The base's files
+
+
+def test_a_tokenizer_that_cuts_and_pads_by_itself_hides_no_length(tmp_path: Path) -> None:
+    cut = {"max_length": 16, "strategy": "LongestFirst", "stride": 0, "direction": "Right"}
+    write_base(tmp_path / "base", rules={"truncation": cut})
+    write(tmp_path, training={"max_length": 30})
+    assert "400 of 400 rows are longer" in the_one(tmp_path, "row length", "error").found
+
+
+def test_a_way_of_splitting_that_the_converter_does_not_know(tmp_path: Path) -> None:
+    split = {"type": "Split", "pattern": {"String": "x"}, "behavior": "Isolated", "invert": False}
+    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
+    steps = {"type": "Sequence", "pretokenizers": [split, {**level, "use_regex": False}]}
+    write_base(tmp_path / "base", rules={"pre_tokenizer": steps})
+    found = the_one(write(tmp_path), "converter", "error")
+    assert "how this tokenizer splits text" in found.found and "LLAMA_CPP_DIR" in found.remedy
+
+
+def test_an_architecture_that_the_converter_does_not_know(tmp_path: Path) -> None:
+    write_base(tmp_path / "base", config={"architectures": ["NobodysForCausalLM"]})
+    assert (
+        "does not know NobodysForCausalLM" in the_one(write(tmp_path), "converter", "error").found
+    )
+
+
+def test_weights_that_are_there_twice(tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base")
+    write_weights(base / "consolidated.safetensors", {"tok_embeddings.weight": [259, 64]})
+    found = the_one(write(tmp_path), "weights", "warning")
+    assert "Nothing reads consolidated.safetensors beside model.safetensors" in found.found
+    (base / "consolidated.safetensors").rename(base / "model-00001-of-00001.safetensors")
+    index = {"weight_map": {"model.embed_tokens.weight": "model-00001-of-00001.safetensors"}}
+    write_json(base / "model.safetensors.index.json", index)
+    found = the_one(tmp_path, "weights", "error")
+    assert "the converter model-00001-of-00001.safetensors" in found.found
+
+
+def test_weights_that_transformers_does_not_find(tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base")
+    (base / "model.safetensors").rename(base / "consolidated.safetensors")
+    assert "loads none of it" in the_one(write(tmp_path), "weights", "error").found
+
+
+# Lengths
+
+
+def test_rows_that_are_too_long_to_be_trained(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    rows = [*asked(99), {"prompt": "x" * 300 + "?", "completion": "billing"}]
+    write(tmp_path, rows=rows, training={"max_length": 200})
+    found = the_one(tmp_path, "row length", "warning")
+    assert "1 of 100 rows are longer than training.max_length, 200" in found.found
+    assert "rows.jsonl, line 100" in found.found
+    write(tmp_path, rows=rows[-1:], training={"max_length": 200}, endpoint={"max_tokens": 8})
+    wrong = [f for f in looked_over(tmp_path) if f.what == "row length"]
+    assert [f.verdict for f in wrong] == ["error"]
+
+
+def test_answers_that_will_be_cut_off(tmp_path: Path) -> None:
+    """A warning, and an error where a declared gate cannot pass with so many of them."""
+    write_base(tmp_path / "base")
+    long = {"prompt": "how?", "completion": "a long answer, " * 4}
+    long_rows = [{**long, "prompt": f"how {n * 7919}?"} for n in range(50)]
+    rows = [*asked(95), *long_rows[:5]]
+    small = {"allow_small_suite": True}
+    endpoint = {"max_tokens": 20}
+    write(tmp_path, rows=rows, endpoint=endpoint, evaluation=small)
+    found = the_one(tmp_path, "answer", "warning")
+    assert "5 of 100 answers are longer than endpoint.max_tokens, 20" in found.found
+    assert found.remedy == "Set endpoint.max_tokens to 60 or more."
+    gates = {"gates": {"accuracy": ">= 0.96"}, **small}
+    write(tmp_path, rows=rows, endpoint=endpoint, evaluation=gates)
+    the_one(tmp_path, "answer", "warning")  # all five may be on the side that is trained
+    write(tmp_path, rows=[*asked(95), *long_rows], endpoint=endpoint, evaluation=gates)
+    found = the_one(tmp_path, "answer", "error")
+    assert "The gate accuracy (>= 0.96) cannot pass." in found.found
+
+
+def test_prompts_that_the_server_refuses(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    rows = [*asked(99), {"prompt": "x" * 300 + "?", "completion": "billing"}]
+    write(tmp_path, rows=rows, endpoint={"context_tokens": 300, "max_tokens": 16})
+    found = the_one(tmp_path, "context", "warning")
+    assert "1 of 100 prompts do not fit" in found.found and "line 100" in found.found
+    write(tmp_path, endpoint={"context_tokens": 4096})
+    assert "was made for 2,048" in the_one(tmp_path, "context", "warning").found
+
+
+# The machine
+
+
+def test_no_room_for_so_large_a_base(tmp_path: Path) -> None:
+    write_base(tmp_path / "base", empty_gigabytes=4_000)
+    found = [f for f in looked_over(write(tmp_path)) if f.verdict == "error"]
+    assert {f.what for f in found} == {"memory", "disk"}, found
+    assert "Choose a smaller base" in found[0].remedy
+
+
+def test_a_port_that_somebody_else_has(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        found = the_one(write(tmp_path, endpoint={"port": port}), "port", "warning")
+    assert f"127.0.0.1:{port} cannot be listened on" in found.found
+
+
+def test_a_judge_that_does_not_answer(tmp_path: Path) -> None:
+    """An error where a gate stands on it; who only watches may find it later."""
+    write_base(tmp_path / "base")
+    judge = {"base_url": f"http://127.0.0.1:{free()}/v1", "model": "judge-1"}
+    found = the_one(write(tmp_path, judge=judge), "judge", "warning")
+    assert "does not answer" in found.found
+    gates = {"gates": {"judge": ">= 0.8"}}
+    found = the_one(write(tmp_path, judge=judge, evaluation=gates), "judge", "error")
+
+
+def test_a_judge_that_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_base(tmp_path / "base")
+    with ScriptedUpstream(lambda _: Reply(text="so"), models=["judge-1"]) as server:
+        judge = {"base_url": server.base_url, "model": "judge-1", "api_key_env": "JUDGE_KEY"}
+        write(tmp_path, judge=judge)
+        assert "JUDGE_KEY, which is not set" in the_one(tmp_path, "judge", "warning").found
+        monkeypatch.setenv("JUDGE_KEY", "k")
+        assert all(f.verdict == "ok" for f in looked_over(tmp_path))
+        write(tmp_path, judge={**judge, "model": "judge-2"})
+        assert "lists no model 'judge-2'" in the_one(tmp_path, "judge", "warning").found
+
+
+def test_a_tracker_that_is_not_there(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    write(tmp_path, training={"trackers": ["mlflow"]})
+    assert "mlflow" in the_one(tmp_path, "tracker", "error").found
+
+
+# What nobody can say
+
+
+def test_a_base_that_is_not_here_yet(tmp_path: Path) -> None:
+    write(tmp_path, base="nobody/no-such-base")
+    found = looked_over(tmp_path)
+    assert not [f for f in found if f.verdict == "error"]
+    (told,) = [f for f in found if "is not on this machine yet" in f.found and f.what == "weights"]
+    assert told.verdict == "not looked at"
+    shown = CliRunner().invoke(app, ["check", "-f", str(tmp_path)]).stdout
+    assert (
+        shown.count("is not on this machine yet") == 1
+        and "Not looked at either: converter" in shown
+    )
+
+
+def test_the_same_fault_is_told_once(tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base")
+    (base / "tokenizer.json").write_text('{"model": {"type": "none of ours"}}')
+    (found,) = [f for f in looked_over(write(tmp_path)) if f.verdict == "error"]
+    assert "no tokenizer that can be read" in found.found
+
+
+# The command
+
+
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_base(tmp_path / "base")
+    monkeypatch.chdir(write(tmp_path))
+    done = CliRunner().invoke(app, ["check"])
+    assert done.exit_code == 0 and "Nothing is certain to fail. Then: tuneloop run" in done.stdout
+    wrong = CliRunner().invoke(app, ["check", "--json", "--set", "training.trackers=[mlflow]"])
+    told = json.loads(wrong.stdout)
+    assert wrong.exit_code == 1 and not told["ok"]
+    assert {"what", "found", "verdict", "remedy"} == told["findings"][0].keys()
+
+
+@pytest.mark.process
+def test_at_80_columns_nothing_is_cut(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    write(tmp_path, evaluation={"gates": {"acuracy": ">= 0.9"}})
+    arguments = ("-m", "tuneloop.cli", "check")
+    with OnTerminal(*arguments, cwd=tmp_path, PAGER="cat", HF_HUB_OFFLINE="1") as terminal:
+        assert terminal.end(60) == 1
+        lines = [line.rstrip() for line in terminal.text.splitlines()]
+    table = lines[next(n for n, line in enumerate(lines) if line.startswith("what ")) :]
+    assert all(len(line) <= 80 and "…" not in line for line in table)
+    assert "found, and what to do" in table[0] and "→ Did you mean 'accuracy'?" in "".join(table)
+
+
+def test_the_commands_of_the_how_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_base(tmp_path / "base")
+    monkeypatch.chdir(write(tmp_path))
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "check.md"
+    (block,) = re.findall(r"```sh\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    for line in block.splitlines():
+        done = CliRunner().invoke(app, shlex.split(line, comments=True)[1:])
+        assert done.exit_code == 0, f"{line}: {done.output}"
+
+
+# Before a run, a training, a dataset version
+
+
+class Heard(Silent):
+    """Keeps what is worth reading."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def test_a_run_refuses_what_would_fail_before_it_begins(tmp_path: Path) -> None:
+    write_base(tmp_path / "base", template=STRICT)
+    write(tmp_path, task={"system": "You sort messages."})
+    with closing(Loop.open(tmp_path, actor="ada")) as loop:
+        with pytest.raises(CheckError, match="400 of 400 rows cannot be written") as refused:
+            loop.run()
+        assert "leave task.system out" in refused.value.message
+        assert cycles.listing(loop.workspace, "desk") == [] and loop.dataset_versions() == []
+        assert [f.verdict for f in loop.look_over() if f.what == "template"] == ["error"]
+
+
+def test_who_prepares_is_told_and_not_refused(tmp_path: Path) -> None:
+    write_base(tmp_path / "base", config={"architectures": ["NobodysForCausalLM"]})
+    write(
+        tmp_path, training={"max_length": 100}, rows=[*asked(400), {**asked(1)[0], "prompt": LONG}]
+    )
+    heard = Heard()
+    with closing(Loop.open(tmp_path, actor="ada", progress=heard)) as loop:
+        loop.prepare()
+        with pytest.raises(CheckError, match="does not know NobodysForCausalLM"):
+            loop.train()
+    told = [note for note in heard.notes if "NobodysForCausalLM" in note]
+    assert len(told) == 1 and told[0].startswith("training would fail: converter: ")
+    warned = [note for note in heard.notes if "longer than training.max_length" in note]
+    assert warned and all(note.startswith("warning: row length: 1 of ") for note in warned)
