@@ -127,7 +127,7 @@ class _Selecting:
             row < len(self._examples)
             for family in self._likeness.templates
             for text in family
-            for row in self._likeness.rows_of[text]
+            for row in self._likeness.rows_of(text)
         )
         self._leave_out_contradictions()
         self._leave_out_duplicates()
