@@ -185,10 +185,18 @@ def read_examples(workspace: Workspace, version: DatasetVersion, side: Side) -> 
     Raises:
         CorruptArtifactError: the stored bytes have changed.
     """
-    return [
-        Example.from_row(row)
-        for row in _read_rows(workspace.artifacts.get(version.digest) / f"{side}.jsonl")
-    ]
+    return list(map(Example.from_row, read_rows(workspace, version, side)))
+
+
+def read_rows(
+    workspace: Workspace, version: DatasetVersion, side: Side
+) -> Iterable[dict[str, Any]]:
+    """The rows of one side as they are stored, one after the other.
+
+    Raises:
+        CorruptArtifactError: the stored bytes have changed.
+    """
+    return _read_rows(workspace.artifacts.get(version.digest) / f"{side}.jsonl")
 
 
 def read_trained(workspace: Workspace, model_file: ModelFile, digest: str) -> list[Example]:
