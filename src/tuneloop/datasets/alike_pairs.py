@@ -49,6 +49,17 @@ class AlikePairs:
         """Some of the pairs."""
         return AlikePairs(keys=self.keys[chosen], similarities=self.similarities[chosen])
 
+    def renumbered(self, position: Numbers) -> AlikePairs:
+        """The pairs of the texts that have a position, which is not below 0, by their positions."""
+        import numpy as np
+
+        one, other = position[self.earlier], position[self.later]
+        both = (one >= 0) & (other >= 0)
+        one, other = one[both], other[both]
+        keys = near_pairs.pair(np.minimum(one, other), np.maximum(one, other))
+        order = np.argsort(keys, kind="stable")
+        return AlikePairs(keys=keys[order], similarities=self.similarities[both][order])
+
 
 def find_alike(texts: Sequence[str], similarity: float, progress: Progress) -> AlikePairs:
     """Pairs of different texts that are alike; for each text the first 64 of those before it.

@@ -67,8 +67,9 @@ def same_question(first: str, second: str) -> bool:
 
 def core_words(text: str) -> tuple[str, ...]:
     """Words and signs of a text in normal form, without contractions and filler."""
-    for pattern, expansion in _EXPANDED:
-        text = pattern.sub(expansion, text)
+    if "'" in text:
+        for pattern, expansion in _EXPANDED:
+            text = pattern.sub(expansion, text)
     words = tuple(_WORD_OR_SIGN.findall(text))
     return tuple(word for word in words if word not in _FILLER) or words
 

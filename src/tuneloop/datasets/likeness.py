@@ -8,7 +8,7 @@ nothing else. How it was chosen: docs/decisions/0025-near-pairs.md.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,6 +40,8 @@ class Likeness:
     templates: tuple[tuple[int, ...], ...]
     """Families of texts, too large to be duplicates, that share a template. Only equal texts count
     as alike there."""
+    search: Search
+    """What was found before large families were taken for templates."""
 
     def rows_of(self, text: int) -> tuple[int, ...]:
         """The rows with a text, in order."""
@@ -92,34 +94,65 @@ class Alike:
         return dict(zip(others.tolist(), similarities.tolist(), strict=True))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """Pairs of texts that are alike, for whoever compares some of these texts again."""
+
+    similarity: float
+    numbers: Mapping[str, int]
+    """Text → its number; in order."""
+    pairs: AlikePairs
+
+    def among(self, texts: Collection[str], similarity: float) -> AlikePairs | None:
+        """The pairs among some of the texts, by their positions; None where one is not known."""
+        import numpy as np
+
+        numbers = [self.numbers.get(text) for text in texts]
+        if similarity != self.similarity or None in numbers:
+            return None
+        position = np.full(len(self.numbers), -1)
+        position[np.array(numbers, np.int64)] = np.arange(len(numbers))
+        return self.pairs.renumbered(position)
+
+
 def compare(
     texts: Sequence[str],
     *,
     similarity: float,
     reference: int | None = None,
+    known: Search | None = None,
     progress: Progress = Silent(),
 ) -> Likeness:
     """Find like texts among `texts`, which are in normal form.
 
     The frame that most of the first `reference` texts (default: all) begin or end with, such as an
-    instruction repeated in every prompt, is not compared.
+    instruction repeated in every prompt, is not compared. `known` is a search among more texts,
+    which saves another one.
     """
     np = require("numpy", extra="data")
     bare = without_frame(texts, texts[:reference])
-    first_rows: dict[str, int] = {}
-    text_of = array("q", [first_rows.setdefault(text, row) for row, text in enumerate(bare)])
+    numbers: dict[str, int] = {}
+    first_rows = array("q")
+    text_of = array("q")
     repeated: dict[int, list[int]] = {}
-    for row, text in enumerate(text_of):
-        if text != row:
-            repeated.setdefault(text, [text]).append(row)
-    pairs = find_alike(list(first_rows), similarity, progress)
-    pairs, templates = _without_templates(pairs, texts=len(first_rows))
-    numbers = array("q", first_rows.values())
+    for row, text in enumerate(bare):
+        number = numbers.setdefault(text, len(first_rows))
+        if number == len(first_rows):
+            first_rows.append(row)
+        else:
+            repeated.setdefault(first_rows[number], [first_rows[number]]).append(row)
+        text_of.append(first_rows[number])
+    pairs = None if known is None else known.among(numbers, similarity)
+    if pairs is None:
+        pairs = find_alike(list(numbers), similarity, progress)
+    search = Search(similarity=similarity, numbers=numbers, pairs=pairs)
+    pairs, templates = _without_templates(pairs, texts=len(numbers))
     return Likeness(
         text_of=text_of,
         repeated={text: tuple(rows) for text, rows in repeated.items()},
-        alike=Alike.of(pairs, np.asarray(numbers), texts=len(bare)),
-        templates=tuple(tuple(numbers[text] for text in family) for family in templates),
+        alike=Alike.of(pairs, np.asarray(first_rows), texts=len(bare)),
+        templates=tuple(tuple(first_rows[text] for text in family) for family in templates),
+        search=search,
     )
 
 

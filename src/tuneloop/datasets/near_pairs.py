@@ -10,7 +10,9 @@ how many texts there are and how much they have in common anyway.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,6 +39,7 @@ _SAMPLED_PAIRS = 100_000
 _BATCH_CHARACTERS = 100_000
 _CHECKED_TOGETHER = 4_096
 """So many that the work stays in a processor's cache."""
+_BANDS_AT_ONCE = 4
 _BITS = 32
 _FIRST_OF_EACH = 64
 """With so many of the first texts that agree in a band all others are compared."""
@@ -143,9 +146,14 @@ def candidates(found: Signatures, full: Flags) -> Iterator[Band]:
     bands = min(_BANDS, int(np.ceil(_HALF_FOUND * 2**depth)))
     at_most = len(found) * (_MAX_CANDIDATES // bands)
     random = np.random.default_rng(1)
-    for number in range(1, bands + 1):
-        places = random.choice(_PLACES, depth, replace=False)
-        yield Band(number=number, of=bands, pairs=_agreeing(found, places, full, at_most))
+    places = [random.choice(_PLACES, depth, replace=False) for _ in range(bands)]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
+        # So many at once, however many processors there are: the result must not depend on them.
+        for start in range(0, bands, _BANDS_AT_ONCE):
+            together = places[start : start + _BANDS_AT_ONCE]
+            found_in = threads.map(lambda band: _agreeing(found, band, full, at_most), together)
+            for number, pairs in enumerate(list(found_in), start + 1):
+                yield Band(number=number, of=bands, pairs=pairs)
 
 
 def plausible(found: Signatures, pairs: Numbers, similarity: float) -> Flags:

@@ -13,8 +13,9 @@ from tuneloop.datasets.holdout import Need, choose_share
 from tuneloop.datasets.importing import CHOICE, CORRECTION
 from tuneloop.datasets.leaks import find_leaks, find_quotes
 from tuneloop.datasets.left_out import LeftOut, leave_out
-from tuneloop.datasets.likeness import Likeness, compare
+from tuneloop.datasets.likeness import Likeness, Search, compare
 from tuneloop.datasets.split import Candidate, Side, held_out_from, place
+from tuneloop.progress import Progress, Silent
 
 LEAK = "leak"
 """Reason code of a training row that gives a held-out case away."""
@@ -68,23 +69,29 @@ class Selection:
 
 
 def select(
-    examples: Sequence[Example], *, rules: Rules, earlier: Earlier, cases: Sequence[Example]
+    examples: Sequence[Example],
+    *,
+    rules: Rules,
+    earlier: Earlier,
+    cases: Sequence[Example],
+    progress: Progress = Silent(),
 ) -> Selection:
     """Sort out `examples`; none of them may be alike to `cases`, which belong to eval suites.
 
     What was chosen is looked at once more by itself, as if the split were somebody else's: a
     training row that gives a held-out or a test case away is left out.
     """
-    selection = _Selecting(examples, rules, earlier, cases).run()
-    _leave_out_leaks(selection, cases, rules.similarity)
+    selecting = _Selecting(examples, rules, earlier, cases, progress)
+    selection = selecting.run()
+    _leave_out_leaks(selection, cases, selecting.search)
     return selection
 
 
-def _leave_out_leaks(selection: Selection, cases: Sequence[Example], similarity: float) -> None:
+def _leave_out_leaks(selection: Selection, cases: Sequence[Example], search: Search) -> None:
     held_out = [*selection.eval, *cases]
     captured = [example for example in selection.train if is_approved(example)]
     every_leak = [
-        *find_leaks(selection.train, held_out, similarity=similarity),
+        *find_leaks(selection.train, held_out, similarity=search.similarity, known=search),
         *find_quotes(captured, held_out),
     ]
     leaks = {leak.training.id: leak for leak in reversed(every_leak)}.values()
@@ -108,7 +115,12 @@ class _Selecting:
     """
 
     def __init__(
-        self, examples: Sequence[Example], rules: Rules, earlier: Earlier, cases: Sequence[Example]
+        self,
+        examples: Sequence[Example],
+        rules: Rules,
+        earlier: Earlier,
+        cases: Sequence[Example],
+        progress: Progress,
     ) -> None:
         self._examples, self._rules, self._earlier = examples, rules, earlier
         self._rows: list[Example] = [*examples, *earlier.examples, *cases]
@@ -117,7 +129,10 @@ class _Selecting:
             [row.input_text for row in self._rows],
             similarity=rules.similarity,
             reference=len(examples),
+            progress=progress,
         )
+        self.search = self._likeness.search
+        """The texts that are alike, for whoever looks at some of these rows again."""
         self._active = dict.fromkeys(range(len(examples)))
         self._result = Selection()
 

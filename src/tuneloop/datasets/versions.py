@@ -120,6 +120,7 @@ def prepare(
         ),
         earlier=earlier,
         cases=cases,
+        progress=progress,
     )
     if not selection.train:
         raise _nothing_to_train_on(selection)
