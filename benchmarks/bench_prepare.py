@@ -10,9 +10,10 @@ type a request twice, a twentieth look as alike and ask for something else (see
   contradictions and duplicates, split, look for leaks, store. Only rows with equal answers are
   duplicates to it.
 - tuneloop_likeness: only the search that the peers do, whatever the answers.
-- semhash, datasketch: at the thresholds that they come with, in environments of their own under
-  `.bench/`. SemHash is given wordllama's static embeddings: its own model is on a hub.
-- …_tuned: at the threshold with the best F1 on other 10,000 rows of the same kind.
+- semhash, datasketch: at the threshold that they come with (0.9), in environments of their own
+  under `.bench/`. SemHash is given wordllama's static embeddings, as its own model is on a hub.
+  datasketch: MinHash LSH with 128 permutations over 4-character shingles of the text in lower case.
+- semhash_tuned, datasketch_tuned: at the threshold with the best F1 on 10,000 other rows.
 
 seconds: of the work, without starting Python. peak_mb: memory of the process and its children
 together, 10^6 bytes, shared pages counted once. recall: share of the planted copies of which the
@@ -27,11 +28,13 @@ import json
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
+from gateway_bench.installs import environment
 from prepare_bench.measured import measured
 from prepare_bench.planted import Row, rows
 
@@ -39,23 +42,30 @@ HERE = Path(__file__).resolve().parent
 APPS = HERE / "prepare_bench"
 RESULTS = HERE / "results" / "prepare.json"
 BENCH = HERE.parent / ".bench"
-METHODS = ("tuneloop", "tuneloop_likeness")
+PEERS = {
+    "semhash": ("semhash==0.5.0", "wordllama==0.4.0.post1", "numpy==2.4.6"),
+    "datasketch": ("datasketch==2.0.0", "numpy==2.4.6"),
+}
+"""What each needs in its environment."""
+OURS = ("tuneloop", "tuneloop_likeness")
+METHODS = (*OURS, *PEERS, *(f"{peer}_tuned" for peer in PEERS))
+THRESHOLD = 0.9
+"""Ours, and both peers' own."""
+TUNING_ROWS = 10_000
+TUNED_THRESHOLDS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.95)
 
 
 def main() -> int:
     """Compare and report."""
     options = _options()
     BENCH.mkdir(exist_ok=True)
+    thresholds = {name: _tuned(name) for name in options.methods if name.endswith("_tuned")}
     result: dict[str, dict[str, Any]] = {}
     for count in options.rows:
-        with tempfile.TemporaryDirectory(dir=BENCH, prefix="prepare-") as name:
-            folder = Path(name)
-            made = rows(count)
-            requests = [row.request for row in made]
-            _write(folder, made)
-            del made
+        with _laid_out(rows(count)) as (folder, requests):
             result[str(count)] = {
-                method: _run(method, folder, requests) for method in options.methods
+                method: _run(method, folder, requests, thresholds.get(method, THRESHOLD))
+                for method in options.methods
             }
     text = json.dumps(result)
     if not options.keep:
@@ -64,20 +74,47 @@ def main() -> int:
     return 0
 
 
-def _run(method: str, folder: Path, requests: Sequence[int]) -> dict[str, Any]:
-    command = [sys.executable, str(APPS / "ours_app.py"), method, str(folder)]
-    figures = measured(command)
+def _tuned(method: str) -> float:
+    """The threshold of a peer with the best F1 on rows that are not measured."""
+    found: dict[float, float] = {}
+    with _laid_out(rows(TUNING_ROWS, seed=1)) as (folder, requests):
+        for threshold in (*TUNED_THRESHOLDS, THRESHOLD):
+            row = _run(method, folder, requests, threshold)
+            both = row["recall"] + row["precision"]
+            found[threshold] = row["recall"] * row["precision"] / both if both else 0.0
+    best = max(found, key=lambda threshold: found[threshold])
+    print(f"{method}: threshold {best:g}", flush=True)
+    return best
+
+
+@contextmanager
+def _laid_out(made: Sequence[Row]) -> Iterator[tuple[Path, list[int]]]:
+    """A folder with the rows, and what each of them asks for."""
+    with tempfile.TemporaryDirectory(dir=BENCH, prefix="prepare-") as name:
+        _write(Path(name), made)
+        yield Path(name), [row.request for row in made]
+
+
+def _run(method: str, folder: Path, requests: Sequence[int], threshold: float) -> dict[str, Any]:
+    peer = method.removesuffix("_tuned")
+    if method in OURS:
+        command = [sys.executable, str(APPS / "ours_app.py"), method]
+    else:
+        python = environment(f"prepare-{peer}", PEERS[peer])
+        command = [str(python), str(APPS / f"{peer}_app.py")]
+    cost = measured([*command, str(folder), str(threshold)])
     found = json.loads((folder / "removed.json").read_text("utf-8"))
     recall, precision = quality(found["removed"], requests)
     row = {
         "seconds": found["seconds"],
         "rows_a_second": round(len(requests) / found["seconds"]),
-        "cpu_seconds": figures.cpu_seconds,
-        "peak_mb": figures.peak_mb,
+        "cpu_seconds": cost.cpu_seconds,
+        "peak_mb": cost.peak_mb,
         "recall": recall,
         "precision": precision,
     }
-    print(len(requests), method, *(f"{key}={value}" for key, value in row.items()), flush=True)
+    figures = (f"{key}={value}" for key, value in row.items())
+    print(f"{len(requests):,} rows", method, f"threshold={threshold:g}", *figures, flush=True)
     return row
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,18 +31,16 @@ def measured(command: Sequence[str]) -> Cost:
     Raises:
         RuntimeError: it failed; with the end of what it said.
     """
-    before = os.times()
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    peak = 0
-    while process.poll() is None:
-        peak = max(peak, _memory_bytes(process.pid))
-        time.sleep(_EVERY_SECONDS)
+    before, peak = os.times(), 0
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
+        while process.poll() is None:
+            peak = max(peak, _memory_bytes(process.pid))
+            time.sleep(_EVERY_SECONDS)
+        if process.returncode != 0:
+            errors.seek(0)
+            raise RuntimeError(f"{' '.join(command)} failed:\n{errors.read()[-3000:]}")
     after = os.times()
-    if process.returncode != 0:
-        said = process.stderr.read() if process.stderr else ""
-        raise RuntimeError(f"{' '.join(command)} failed:\n{said[-3000:]}")
     cpu = (
         after.children_user - before.children_user + after.children_system - before.children_system
     )

@@ -25,11 +25,12 @@ def prepare(task: Task) -> list[int]:
 
 def likeness(task: Task) -> list[int]:
     """Rows that are alike to one before them that stays, whatever their answers."""
-    found = compare([normalised(text) for text in task.texts()], similarity=0.9)
+    found = compare([normalised(text) for text in task.texts()], similarity=task.threshold)
     return first_of_each(
         (row, (other for other, _ in found.neighbours(row))) for row in range(len(found.text_of))
     )
 
 
 if __name__ == "__main__":
-    answer({"tuneloop": prepare, "tuneloop_likeness": likeness}[sys.argv[1]], Path(sys.argv[2]))
+    methods = {"tuneloop": prepare, "tuneloop_likeness": likeness}
+    answer(methods[sys.argv[1]], Path(sys.argv[2]), threshold=float(sys.argv[3]))

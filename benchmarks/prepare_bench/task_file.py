@@ -1,7 +1,7 @@
 """What a method is given and what it answers; needs nothing but the standard library.
 
-It is asked in a process of its own: `APP METHOD FOLDER`. The folder holds `rows.jsonl`, and gets
-`removed.json` with the seconds and the positions of the rows that the method would remove.
+It is asked in a process of its own. The folder holds `rows.jsonl`, and gets `removed.json` with the
+seconds and the positions of the rows that the method would remove.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ class Task:
     """The rows to look for near-duplicates in."""
 
     folder: Path
+    threshold: float
+    """From which on two rows are alike, in the method's own measure."""
 
     def texts(self) -> list[str]:
         """The messages, in order."""
@@ -25,10 +27,10 @@ class Task:
             return [json.loads(line)["messages"][0]["content"] for line in file]
 
 
-def answer(method: Callable[[Task], list[int]], folder: Path) -> None:
+def answer(method: Callable[[Task], list[int]], folder: Path, *, threshold: float) -> None:
     """Ask a method, with the clock running from its first look at the rows."""
     began = time.perf_counter()
-    removed = method(Task(folder=folder))
+    removed = method(Task(folder=folder, threshold=threshold))
     seconds = time.perf_counter() - began
     (folder / "removed.json").write_text(
         json.dumps({"seconds": round(seconds, 2), "removed": removed}), encoding="utf-8"

@@ -5,17 +5,19 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from pathlib import Path
 
 from tuneloop.datasets.example import Example, Message
 from tuneloop.datasets.selection import Earlier, Rules, Selection, select
 
 GOLDEN = Path(__file__).with_name("selection.json")
-WORDS = (
+WORDS = re.findall(
+    r"\w+",
     "invoice parcel battery wall password winter garden engine letter mountain river silver pepper "
     "window orange candle basket kitten marble violin rocket puzzle lemon anchor ticket blanket "
-    "harbour lantern meadow copper saddle walnut thunder feather bridge curtain needle pocket"
-).split()
+    "harbour lantern meadow copper saddle walnut thunder feather bridge curtain needle pocket",
+)
 
 
 def row(line: int, question: str, answer: str) -> Example:
