@@ -76,6 +76,19 @@ class Extras:
     """Ids of the review items that they are from."""
 
 
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Rows hold no circles, and looking for some among millions of them takes a tenth of the time
+    of a version."""
+    usual = gc.get_threshold()
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, 50, 1_000)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+
+
+@_few_collections()
 def prepare(
     workspace: Workspace,
     model_file: ModelFile,
@@ -98,30 +111,6 @@ def prepare(
         ModelFileError: a setting makes no sense.
         StoreError: the version cannot be stored.
     """
-    with _few_collections():
-        return _prepare(workspace, model_file, extras, previous, needs, template, progress)
-
-
-@contextmanager
-def _few_collections() -> Iterator[None]:
-    """Rows hold no circles, and looking for some among millions of them takes a tenth of the time."""
-    usual = gc.get_threshold()
-    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, 50, 1_000)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*usual)
-
-
-def _prepare(
-    workspace: Workspace,
-    model_file: ModelFile,
-    extras: Extras,
-    previous: DatasetVersion | Literal["latest"] | None,
-    needs: Sequence[Need],
-    template: ChatTemplate | None,
-    progress: Progress,
-) -> DatasetVersion:
     settings = model_file.settings
     before = _before(workspace, settings.name, previous)
     cleaning = _cleaning(model_file, tombstones.load(workspace), template)
