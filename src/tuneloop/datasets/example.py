@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -94,8 +94,10 @@ class Example:
         return f"{self.source}, line {self.line}"
 
     def with_group(self, group: str) -> Example:
-        """The same example in a named group."""
-        return replace(self, group=group)
+        """The same example in a named group; what was worked out of it is kept."""
+        grouped = object.__new__(Example)
+        grouped.__dict__.update(self.__dict__, group=group)
+        return grouped
 
     def as_row(self) -> dict[str, Any]:
         """The row of `train.jsonl` and `eval.jsonl`."""

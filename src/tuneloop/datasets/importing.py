@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 from tuneloop.conversation import Message
@@ -295,9 +296,15 @@ def _said(messages: Sequence[Message], cleaning: Cleaning) -> Sequence[Message]:
 def _system(first: Message, cleaning: Cleaning, count: FileCount) -> tuple[Message, ...]:
     """The model file's system turn, where a row has none of its own."""
     if first.role != "system":
-        return (Message(role="system", content=cleaning.system),) if cleaning.system else ()
+        return _turn_of(cleaning.system) if cleaning.system else ()
     count.own_system += first.content != cleaning.system
     return ()
+
+
+@lru_cache(maxsize=1)
+def _turn_of(system: str) -> tuple[Message, ...]:
+    """One turn for all rows."""
+    return (Message(role="system", content=system),)
 
 
 def _group(
