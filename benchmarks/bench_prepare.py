@@ -67,11 +67,17 @@ def main() -> int:
                 method: _run(method, folder, requests, thresholds.get(method, THRESHOLD))
                 for method in options.methods
             }
-    text = json.dumps(result)
     if not options.keep:
-        RESULTS.write_text(text + "\n", encoding="utf-8")
-    print(text)
+        _remember(result)
+    print(json.dumps(result))
     return 0
+
+
+def _remember(result: dict[str, dict[str, Any]]) -> None:
+    """Write the result; what was not measured this time stays on record."""
+    known = json.loads(RESULTS.read_text("utf-8")) if RESULTS.is_file() else {}
+    merged = {count: known.get(count, {}) | result.get(count, {}) for count in known | result}
+    RESULTS.write_text(json.dumps(merged) + "\n", encoding="utf-8")
 
 
 def _tuned(method: str) -> float:

@@ -60,7 +60,7 @@ class Signatures:
 
 
 def signatures(texts: Sequence[str]) -> Signatures:
-    """The signature of every text; one that is shorter than a shingle counts as one."""
+    """The signature of every text."""
     import numpy as np
 
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
@@ -86,14 +86,20 @@ def signatures(texts: Sequence[str]) -> Signatures:
 
 
 def _shingles(texts: list[str]) -> npt.NDArray[np.uint32]:
-    """Shingles × texts: a hash each; a text with fewer shingles than others repeats its first."""
+    """Shingles × texts: a hash each; a text with fewer shingles than others repeats its first.
+
+    Those at a text's ends hang over: else a short text with a changed letter would have hardly any
+    shingle left.
+    """
     import numpy as np
 
+    over = _SHINGLE_CHARACTERS - 1
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    width = max(1, int(lengths.max()) - _SHINGLE_CHARACTERS + 1)
-    points = np.zeros((len(texts), width + _SHINGLE_CHARACTERS - 1), np.uint32)
+    width = int(lengths.max()) + over
+    points = np.zeros((len(texts), width + over), np.uint32)
     flat = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32)
-    points[np.arange(points.shape[1]) < lengths[:, None]] = flat
+    places = np.arange(width + over)
+    points[(places >= over) & (places < lengths[:, None] + over)] = flat
     columns = np.ascontiguousarray(points.T).astype(np.uint64)
     hashes = columns[:width].copy()
     for offset in range(1, _SHINGLE_CHARACTERS):
@@ -103,8 +109,7 @@ def _shingles(texts: list[str]) -> npt.NDArray[np.uint32]:
     hashes ^= hashes >> np.uint64(29)
     hashes *= np.uint64(0xBF58476D1CE4E5B9)
     hashes ^= hashes >> np.uint64(32)
-    counts = np.maximum(1, lengths - _SHINGLE_CHARACTERS + 1)
-    beyond = np.arange(width)[:, None] >= counts
+    beyond = np.arange(width)[:, None] >= lengths + over
     return np.where(beyond, hashes[0], hashes).astype(np.uint32)
 
 
