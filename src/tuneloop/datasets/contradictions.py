@@ -76,9 +76,10 @@ def core_words(text: str) -> tuple[str, ...]:
 
 def _same_questions(examples: Sequence[Example], likeness: Likeness) -> list[tuple[int, ...]]:
     """Groups of two or more rows, each in ascending order."""
-    by_words: defaultdict[tuple[str, tuple[str, ...]], list[int]] = defaultdict(list)
+    by_words: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
     for row, example in enumerate(examples):
-        by_words[example.system, core_words(example.input_text)].append(row)
+        # One text and not its words: a million rows would hold fifteen million of them.
+        by_words[example.system, " ".join(core_words(example.input_text))].append(row)
     groups = {rows[0]: rows for rows in by_words.values()}
     first_of = {row: rows[0] for rows in by_words.values() for row in rows}
     for row in range(len(examples)):
