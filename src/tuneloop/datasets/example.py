@@ -93,6 +93,10 @@ class Example:
         """Where it came from, for people."""
         return f"{self.source}, line {self.line}"
 
+    def work_out(self) -> None:
+        """Have at hand what is asked for later, by whoever has a processor to spare."""
+        _ = (self.id, self.system, self.input_text, self.input_key, self.answer)
+
     def with_group(self, group: str) -> Example:
         """The same example in a named group; what was worked out of it is kept."""
         grouped = object.__new__(Example)

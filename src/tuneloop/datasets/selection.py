@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -69,7 +69,7 @@ class Selection:
 
 
 def select(
-    examples: Sequence[Example],
+    examples: Iterable[Example],
     *,
     rules: Rules,
     earlier: Earlier,
@@ -116,24 +116,24 @@ class _Selecting:
 
     def __init__(
         self,
-        examples: Sequence[Example],
+        examples: Iterable[Example],
         rules: Rules,
         earlier: Earlier,
         cases: Sequence[Example],
         progress: Progress,
     ) -> None:
-        self._examples, self._rules, self._earlier = examples, rules, earlier
-        self._rows: list[Example] = [*examples, *earlier.examples, *cases]
-        self._first_case = len(examples) + len(earlier.examples)
+        self._examples, self._rules, self._earlier = list(examples), rules, earlier
+        self._rows: list[Example] = [*self._examples, *earlier.examples, *cases]
+        self._first_case = len(self._examples) + len(earlier.examples)
         self._likeness: Likeness = compare(
             [row.input_text for row in self._rows],
             similarity=rules.similarity,
-            reference=len(examples),
+            reference=len(self._examples),
             progress=progress,
         )
         self.search = self._likeness.search
         """The texts that are alike, for whoever looks at some of these rows again."""
-        self._active = dict.fromkeys(range(len(examples)))
+        self._active = dict.fromkeys(range(len(self._examples)))
         self._result = Selection()
 
     def run(self) -> Selection:
@@ -266,7 +266,8 @@ class _Selecting:
                 )
                 continue
             chosen = self._result.train if placed.side == "train" else self._result.eval
-            chosen.append(self._examples[row].with_group(placed.group))
+            self._rows[row] = self._examples[row] = self._examples[row].with_group(placed.group)
+            chosen.append(self._examples[row])
 
     def _candidate(self, row: int, groups: Mapping[str, str]) -> Candidate:
         example = self._rows[row]

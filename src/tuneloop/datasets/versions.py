@@ -127,7 +127,7 @@ def prepare(
     progress.step("Looking for contradictions and duplicates, and splitting")
     earlier = _earlier(workspace, before, cleaning)
     selection = select(
-        imported.examples,
+        imported.taken(),
         rules=Rules(
             similarity=settings.data.near_duplicate_similarity,
             holdout_share=settings.data.holdout_share,
