@@ -138,6 +138,8 @@ def prepare(
         cases=cases,
         progress=progress,
     )
+    # What the last version held is known by now, and may be as many rows again.
+    earlier = replace(earlier, examples=())
     if not selection.train:
         raise _nothing_to_train_on(selection)
     system_hits = cleaning.terms.renamed(settings.task.system)[1]
