@@ -35,8 +35,10 @@ def measured(command: Sequence[str]) -> Cost:
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
         while process.poll() is None:
+            began = time.perf_counter()
             peak = max(peak, _memory_bytes(process.pid))
-            time.sleep(_EVERY_SECONDS)
+            # To count the pages of a large process takes a while, which must not be felt.
+            time.sleep(max(_EVERY_SECONDS, 20 * (time.perf_counter() - began)))
         if process.returncode != 0:
             errors.seek(0)
             raise RuntimeError(f"{' '.join(command)} failed:\n{errors.read()[-3000:]}")
