@@ -12,6 +12,9 @@ from typing import Any
 
 SHORT_DIGITS = 12
 _CHUNK_BYTES = 1 << 20
+_CANONICAL = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
 
 
 def canonical_json(value: Any) -> str:
@@ -20,9 +23,7 @@ def canonical_json(value: Any) -> str:
     Raises:
         ValueError: for NaN or infinity, which JSON cannot hold.
     """
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
+    return _CANONICAL.encode(value)
 
 
 def digest_text(text: str) -> str:

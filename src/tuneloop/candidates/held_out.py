@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from tuneloop.evaluation.sizes import (
     what_helps,
     what_is_missing,
 )
-from tuneloop.evaluation.suites import case_of
+from tuneloop.evaluation.suites import Case, case_of
 from tuneloop.modelfile.sections.data import AUTO, LARGEST_SHARE, SMALLEST_SHARE
 from tuneloop.online_evaluation import declared_judge
 from tuneloop.project import Project
@@ -130,17 +130,22 @@ def held_out(
     Raises:
         EvaluationError: a gate, a metric or a suite file cannot be understood.
     """
-    declared, task = project.model.data.holdout_share, project.model.task
-    trained = versions.read_examples(project.workspace, version, "train")
+    declared = project.model.data.holdout_share
     return HeldOut(
         declared=None if isinstance(declared, str) else declared,
         share=versions.share_of(version),
         chosen=version.report["recipe"]["data"]["holdout_share"] == AUTO,
         gates=gate_sizes(
             plan_for(project, version, judge=judge or (lambda: _uncalled_judge(project))),
-            trained=[case_of(example.as_row(), task=task) for example in trained],
+            trained=_trained(project, version),
         ),
     )
+
+
+def _trained(project: Project, version: DatasetVersion) -> Iterator[Case]:
+    """The rows that are trained on, read one by one and only when asked for."""
+    for row in versions.read_rows(project.workspace, version, "train"):
+        yield case_of(row, task=project.model.task)
 
 
 def check(project: Project, version: DatasetVersion) -> None:

@@ -42,7 +42,7 @@ _MIN_FREE_BYTES = 5_000_000_000
 _EXTRAS = {
     "gateway": ("granian", "pyreqwest"),
     "traffic": ("deltalake", "polars"),
-    "data": ("datasketch", "rapidfuzz", "pyarrow", "python_calamine"),
+    "data": ("numpy", "rapidfuzz", "pyarrow", "python_calamine"),
     "train": ("torch", "transformers", "trl", "peft"),
     "export": ("gguf", "libgguf"),
     "serve": ("xllamacpp",),

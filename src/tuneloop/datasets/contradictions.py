@@ -67,17 +67,19 @@ def same_question(first: str, second: str) -> bool:
 
 def core_words(text: str) -> tuple[str, ...]:
     """Words and signs of a text in normal form, without contractions and filler."""
-    for pattern, expansion in _EXPANDED:
-        text = pattern.sub(expansion, text)
+    if "'" in text:
+        for pattern, expansion in _EXPANDED:
+            text = pattern.sub(expansion, text)
     words = tuple(_WORD_OR_SIGN.findall(text))
     return tuple(word for word in words if word not in _FILLER) or words
 
 
 def _same_questions(examples: Sequence[Example], likeness: Likeness) -> list[tuple[int, ...]]:
     """Groups of two or more rows, each in ascending order."""
-    by_words: defaultdict[tuple[str, tuple[str, ...]], list[int]] = defaultdict(list)
+    by_words: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
     for row, example in enumerate(examples):
-        by_words[example.system, core_words(example.input_text)].append(row)
+        # One text and not its words: a million rows would hold fifteen million of them.
+        by_words[example.system, " ".join(core_words(example.input_text))].append(row)
     groups = {rows[0]: rows for rows in by_words.values()}
     first_of = {row: rows[0] for rows in by_words.values() for row in rows}
     for row in range(len(examples)):

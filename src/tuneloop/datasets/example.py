@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -93,9 +93,15 @@ class Example:
         """Where it came from, for people."""
         return f"{self.source}, line {self.line}"
 
+    def work_out(self) -> None:
+        """Have at hand what is asked for later, by whoever has a processor to spare."""
+        _ = (self.id, self.system, self.input_text, self.input_key, self.answer)
+
     def with_group(self, group: str) -> Example:
-        """The same example in a named group."""
-        return replace(self, group=group)
+        """The same example in a named group; what was worked out of it is kept."""
+        grouped = object.__new__(Example)
+        grouped.__dict__.update(self.__dict__, group=group)
+        return grouped
 
     def as_row(self) -> dict[str, Any]:
         """The row of `train.jsonl` and `eval.jsonl`."""

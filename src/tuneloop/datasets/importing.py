@@ -6,7 +6,9 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import islice
+from pathlib import Path
 from typing import Any, Literal
 
 from tuneloop.conversation import Message
@@ -15,6 +17,7 @@ from tuneloop.datasets.filters import Filter, first_objection
 from tuneloop.datasets.left_out import LeftOut, leave_out
 from tuneloop.datasets.personal_data import redacted_example
 from tuneloop.datasets.retired_terms import RetiredTerms
+from tuneloop.datasets.shared_work import processes, shared
 from tuneloop.datasets.sources import Source
 from tuneloop.errors import DataError
 from tuneloop.hashing import digest_json
@@ -33,7 +36,9 @@ CHOICE = "contradiction"
 """Value of the tag `kind` of an approved row that chose between contradictory answers."""
 ERASED = "erased"
 """Reason code of a row that a person asked to erase."""
-_ROWS_BETWEEN_UPDATES = 1_000
+_ROWS_TOGETHER = 1_000
+_LARGE_BYTES = 20_000_000
+_OF_LINES = (".jsonl", ".ndjson", ".csv", ".tsv")
 _SHOWN_REASONS = 5
 
 
@@ -107,6 +112,17 @@ class FileCount:
     unused: Counter[str] = field(default_factory=Counter)
     """Column that no format knows and that is too long for a tag → rows."""
 
+    def add(self, part: FileCount) -> None:
+        """Count some rows of the file in."""
+        self.rows += part.rows
+        self.answers += part.answers
+        self.kept += part.kept
+        self.forms.update(part.forms)
+        self.own_system += part.own_system
+        self.ungrouped += part.ungrouped
+        self.left_out.update(part.left_out)
+        self.unused.update(part.unused)
+
     def as_row(self) -> dict[str, Any]:
         """The count in JSON form."""
         return {
@@ -137,6 +153,21 @@ class Imported:
     """Old name → hits in kept rows."""
     retired_rows: int = 0
 
+    def add(self, part: Imported) -> None:
+        """Take over what came of some rows; their file is counted apart."""
+        self.examples += part.examples
+        self.left_out += part.left_out
+        self.personal_data.update(part.personal_data)
+        self.personal_rows += part.personal_rows
+        self.retired_terms.update(part.retired_terms)
+        self.retired_rows += part.retired_rows
+
+    def taken(self) -> Iterator[Example]:
+        """The examples, which are not kept here: a million of them are held once."""
+        self.examples.reverse()
+        while self.examples:
+            yield self.examples.pop()
+
     @property
     def rows(self) -> int:
         """Rows in."""
@@ -155,16 +186,23 @@ def import_sources(
     corrections: Iterable[Source] = (),
     most: int | None = None,
     progress: Progress,
+    workers: int | None = None,
 ) -> Imported:
     """Read every row; rows of `corrections` are marked as approved by a person.
 
-    `most`: so many rows are enough, those of the files' beginnings.
+    `most`: so many rows are enough, those of the files' beginnings. `workers`: how many processes
+    read a file together; by default as many as a large file is worth.
 
     Raises:
         DataError: a file cannot be read, or not one row can be used; says what was wrong where.
     """
     imported = read_sources(
-        sources, cleaning, corrections=corrections, most=most, progress=progress
+        sources,
+        cleaning,
+        corrections=corrections,
+        most=most,
+        progress=progress,
+        workers=workers,
     )
     if not imported.examples:
         raise _nothing_left(imported)
@@ -178,6 +216,7 @@ def read_sources(
     corrections: Iterable[Source] = (),
     most: int | None = None,
     progress: Progress,
+    workers: int | None = None,
 ) -> Imported:
     """The same where it may be that not one row can be used.
 
@@ -186,7 +225,7 @@ def read_sources(
     """
     imported = Imported()
     for source in sources:
-        _import_file(source, cleaning, {}, imported, progress, most=most)
+        _import_file(source, cleaning, {}, imported, progress, most=most, workers=workers)
     for source in corrections:
         _import_file(source, cleaning, {"origin": CORRECTION}, imported, progress, most=most)
     if imported.answers != len(imported.examples) + len(imported.left_out):
@@ -222,6 +261,7 @@ def _import_file(
     progress: Progress,
     *,
     most: int | None = None,
+    workers: int | None = None,
 ) -> None:
     if most is not None and imported.rows >= most:
         return
@@ -231,19 +271,55 @@ def _import_file(
         read_as=read_as(source.path, max_row_bytes=cleaning.max_row_bytes),
     )
     imported.files.append(count)
-    rows = read_rows(source.path, max_row_bytes=cleaning.max_row_bytes)
-    for row in islice(rows, None if most is None else most - imported.rows):
+
+    left = None if most is None else most - imported.rows
+
+    def share(number: int, of: int) -> Iterator[Imported]:
+        for batch in islice(_batches(source, cleaning, left), number, None, of):
+            yield _import_rows(batch, source, cleaning, marks)
+
+    if most is not None:
+        workers = 1
+    elif workers is None:
+        workers = processes() if _is_large(source.path) else 1
+    for part in shared(share, workers) if workers > 1 else share(0, 1):
+        imported.add(part)
+        count.add(part.files[0])
+        progress.update(imported.rows, None, f"rows, now of {source.name}")
+
+
+def _is_large(path: Path) -> bool:
+    """Whether several processes shall read a file; a column file is read by threads of its own."""
+    lines = any(suffix.lower() in _OF_LINES for suffix in path.suffixes)
+    return lines and path.stat().st_size >= _LARGE_BYTES
+
+
+def _batches(
+    source: Source, cleaning: Cleaning, most: int | None
+) -> Iterator[list[RawRow | BadRow]]:
+    rows = islice(read_rows(source.path, max_row_bytes=cleaning.max_row_bytes), most)
+    while batch := list(islice(rows, _ROWS_TOGETHER)):
+        yield batch
+
+
+def _import_rows(
+    rows: Iterable[RawRow | BadRow], source: Source, cleaning: Cleaning, marks: Mapping[str, str]
+) -> Imported:
+    """What becomes of some rows of one file."""
+    count = FileCount(source=source.name, digest="")
+    imported = Imported(files=[count])
+    for row in rows:
         count.rows += 1
-        if count.rows % _ROWS_BETWEEN_UPDATES == 0:
-            progress.update(imported.rows, None, f"rows, now of {source.name}")
         for result in _results(row, source, cleaning, marks, count, imported):
             count.answers += 1
             if isinstance(result, Example):
                 count.kept += 1
+                result.work_out()
                 imported.examples.append(result)
             else:
                 count.left_out[result.reason] += 1
                 imported.left_out.append(_without_personal_data(result, cleaning))
+    return imported
 
 
 def _results(
@@ -331,9 +407,15 @@ def _said(messages: Sequence[Message], cleaning: Cleaning) -> Sequence[Message]:
 def _system(first: Message, cleaning: Cleaning, count: FileCount) -> tuple[Message, ...]:
     """The model file's system turn, where a row has none of its own."""
     if first.role != "system":
-        return (Message(role="system", content=cleaning.system),) if cleaning.system else ()
+        return _turn_of(cleaning.system) if cleaning.system else ()
     count.own_system += first.content != cleaning.system
     return ()
+
+
+@lru_cache(maxsize=1)
+def _turn_of(system: str) -> tuple[Message, ...]:
+    """One turn for all rows."""
+    return (Message(role="system", content=system),)
 
 
 def _group(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from tuneloop.task.answer_form import json_object
 
 WHOLE_ANSWER = "answer"
 MAX_VALUES = 200
 _MAX_LABEL_CHARACTERS = 60
+_REMEMBERED_CHARACTERS = 500
 _MIN_REPEATS = 2.0
 """Values must come back at least this often on average to be labels."""
 
@@ -58,7 +60,13 @@ def labels_of(completion: str, fields: Iterable[str]) -> dict[str, str]:
     return {field: values[field] for field in fields if field in values}
 
 
-def _fields(completion: str) -> dict[str, str]:
+def _fields(completion: str) -> Mapping[str, str]:
+    """An answer's fields, each with its value as text."""
+    short = len(completion) <= _REMEMBERED_CHARACTERS
+    return _fields_of_short(completion) if short else _fields_of(completion)
+
+
+def _fields_of(completion: str) -> Mapping[str, str]:
     value = json_object(completion)
     if value is None:
         return {WHOLE_ANSWER: completion.strip()}
@@ -67,3 +75,7 @@ def _fields(completion: str) -> dict[str, str]:
         for key, item in value.items()
         if isinstance(item, str | bool | int)
     }
+
+
+_fields_of_short = lru_cache(maxsize=10_000)(_fields_of)
+"""Labels come back many times."""

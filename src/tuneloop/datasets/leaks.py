@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tuneloop.datasets.example import Example
-from tuneloop.datasets.likeness import compare
+from tuneloop.datasets.likeness import Search, compare
 from tuneloop.datasets.normal_form import normalised
 
 _QUOTED_CHARACTERS = 30
@@ -24,16 +24,26 @@ class Leak:
 
 
 def find_leaks(
-    training: Sequence[Example], held_out: Sequence[Example], *, similarity: float
+    training: Sequence[Example],
+    held_out: Sequence[Example],
+    *,
+    similarity: float,
+    known: Search | None = None,
 ) -> list[Leak]:
     """Training rows whose input equals or is alike to that of a held-out case.
 
     Inputs that share a template with most others count when they are equal only. Wording that was
-    changed throughout is not found: that takes embeddings, not letters.
+    changed throughout is not found: that takes embeddings, not letters. `known` is a search among
+    these inputs and others.
     """
+    if not training or not held_out:
+        return []
     both = [*training, *held_out]
     likeness = compare(
-        [example.input_text for example in both], similarity=similarity, reference=len(training)
+        [example.input_text for example in both],
+        similarity=similarity,
+        reference=len(training),
+        known=known,
     )
     first_case = len(training)
     leaks = []

@@ -1,187 +1,192 @@
 """Which inputs are alike: the measure behind duplicates, groups and leaks.
 
-Candidates come from MinHash over 4-character shingles (Broder 1997; `datasketch`), and every one is
-checked with the normalised Indel similarity (`rapidfuzz.fuzz.ratio`), so that chance collisions
-cost time and nothing else. How it was chosen: docs/experiments.md, "Near-duplicates".
+Candidates come from MinHash over shingles (`near_pairs`), and every one is checked with the
+normalised Indel similarity (`rapidfuzz.fuzz.ratio`), so that chance collisions cost time and
+nothing else. How it was chosen: docs/decisions/0025-near-pairs.md.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import TYPE_CHECKING
 
+from tuneloop.datasets.alike_pairs import AlikePairs, find_alike
+from tuneloop.datasets.frame import without_frame
 from tuneloop.errors import require
+from tuneloop.progress import Progress, Silent
 
-LONG_TEXT_CHARACTERS = 200
-LONG_TEXT_ALLOWANCE = 0.1
-"""One changed word weighs less in a long text, so there a lower similarity says as much."""
-_SHINGLE_CHARACTERS = 4
-_PERMUTATIONS = 128
-_BANDS = (42, 3)
-"""Bands × rows: finds 98 % of pairs at 0.8 and all measured ones at 0.9."""
-_MAX_CANDIDATES = 1_000
-_MAX_ALIKE = 64
-"""Per text. Real duplicates come in small families; beyond this a template is at work."""
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from tuneloop.datasets.near_pairs import Numbers
+
 _TEMPLATE_SHARE = 0.05
 _TEMPLATE_MINIMUM = 25
-_FRAME_SHARE = 0.8
-_FRAME_CHARACTERS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Likeness:
-    """Rows by text, and texts that are alike."""
+    """Rows by text, and texts that are alike. The number of a text is that of its first row."""
 
-    text_of: tuple[int, ...]
+    text_of: Sequence[int]
     """Row → number of its text."""
-    rows_of: tuple[tuple[int, ...], ...]
-    """Text → its rows, in order."""
-    alike: tuple[dict[int, float], ...]
-    """Text → texts alike to it, with the similarity in 0..1; both ways."""
+    repeated: Mapping[int, tuple[int, ...]]
+    """Text → its rows, in order, where it has more than one."""
+    alike: Alike
+    """Which texts are alike."""
     templates: tuple[tuple[int, ...], ...]
     """Families of texts, too large to be duplicates, that share a template. Only equal texts count
     as alike there."""
+    search: Search
+    """What was found before large families were taken for templates."""
+
+    def rows_of(self, text: int) -> tuple[int, ...]:
+        """The rows with a text, in order."""
+        return self.repeated.get(text, (text,))
 
     def neighbours(self, row: int) -> Iterator[tuple[int, float]]:
         """Other rows with the same or a like text, with their similarity."""
         own = self.text_of[row]
-        for other in self.rows_of[own]:
+        for other in self.repeated.get(own, ()):
             if other != row:
                 yield other, 1.0
         for text, similarity in self.alike[own].items():
-            for other in self.rows_of[text]:
+            for other in self.rows_of(text):
                 yield other, similarity
 
 
-def compare(texts: Sequence[str], *, similarity: float, reference: int | None = None) -> Likeness:
+@dataclass(frozen=True, kw_only=True)
+class Alike:
+    """For each text those alike to it, both ways, in arrays: there may be tens of millions."""
+
+    starts: Sequence[int]
+    """Text → where its own begin; one entry more than there are texts."""
+    others: Numbers
+    """Texts, in ascending order for each."""
+    similarities: npt.NDArray[np.float64]
+    """Of each pair, 0..1."""
+
+    @classmethod
+    def of(cls, pairs: AlikePairs, rows: Numbers, *, texts: int) -> Alike:
+        """From pairs of numbers n, which stand for the texts `rows[n]`, in ascending order."""
+        import numpy as np
+
+        earlier, later = rows[pairs.earlier], rows[pairs.later]
+        owners, others = np.concatenate((earlier, later)), np.concatenate((later, earlier))
+        order = np.lexsort((others, owners))
+        starts = np.zeros(texts + 1, np.int64)
+        np.cumsum(np.bincount(owners, minlength=texts), out=starts[1:])
+        return cls(
+            starts=array("q", starts.tobytes()),
+            others=others[order],
+            similarities=np.concatenate((pairs.similarities, pairs.similarities))[order],
+        )
+
+    def __getitem__(self, text: int) -> dict[int, float]:
+        """Texts alike to one, with their similarity."""
+        begin, end = self.starts[text], self.starts[text + 1]
+        if begin == end:
+            return {}
+        others, similarities = self.others[begin:end], self.similarities[begin:end]
+        return dict(zip(others.tolist(), similarities.tolist(), strict=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """Pairs of texts that are alike, for whoever compares some of these texts again."""
+
+    similarity: float
+    numbers: Mapping[str, int]
+    """Text → its number; in order."""
+    pairs: AlikePairs
+
+    def among(self, texts: Collection[str], similarity: float) -> AlikePairs | None:
+        """The pairs among some of the texts, by their positions; None where one is not known."""
+        import numpy as np
+
+        numbers = [self.numbers.get(text) for text in texts]
+        if similarity != self.similarity or None in numbers:
+            return None
+        position = np.full(len(self.numbers), -1)
+        position[np.array(numbers, np.int64)] = np.arange(len(numbers))
+        return self.pairs.renumbered(position)
+
+
+def compare(
+    texts: Sequence[str],
+    *,
+    similarity: float,
+    reference: int | None = None,
+    known: Search | None = None,
+    progress: Progress = Silent(),
+) -> Likeness:
     """Find like texts among `texts`, which are in normal form.
 
     The frame that most of the first `reference` texts (default: all) begin or end with, such as an
-    instruction repeated in every prompt, is not compared.
+    instruction repeated in every prompt, is not compared. `known` is a search among more texts,
+    which saves another one.
     """
-    bare = _without_frame(texts, texts[:reference])
+    np = require("numpy", extra="data")
+    bare = without_frame(texts, texts[:reference])
     numbers: dict[str, int] = {}
-    text_of = tuple(numbers.setdefault(text, len(numbers)) for text in bare)
-    rows_of: list[list[int]] = [[] for _ in numbers]
-    for row, text in enumerate(text_of):
-        rows_of[text].append(row)
-    alike = _alike(list(numbers), similarity)
-    templates = _dissolve_templates(alike)
+    first_rows = array("q")
+    text_of = array("q")
+    repeated: dict[int, list[int]] = {}
+    for row, text in enumerate(bare):
+        number = numbers.setdefault(text, len(first_rows))
+        if number == len(first_rows):
+            first_rows.append(row)
+        else:
+            repeated.setdefault(first_rows[number], [first_rows[number]]).append(row)
+        text_of.append(first_rows[number])
+    pairs = None if known is None else known.among(numbers, similarity)
+    if pairs is None:
+        pairs = find_alike(list(numbers), similarity, progress)
+    search = Search(similarity=similarity, numbers=numbers, pairs=pairs)
+    pairs, templates = _without_templates(pairs, texts=len(numbers))
     return Likeness(
         text_of=text_of,
-        rows_of=tuple(map(tuple, rows_of)),
-        alike=tuple(alike),
-        templates=templates,
+        repeated={text: tuple(rows) for text, rows in repeated.items()},
+        alike=Alike.of(pairs, np.asarray(first_rows), texts=len(bare)),
+        templates=tuple(tuple(first_rows[text] for text in family) for family in templates),
+        search=search,
     )
 
 
-def is_alike(first: str, second: str, similarity: float) -> float:
-    """The similarity of two texts if it reaches what their length asks for, else 0."""
-    from rapidfuzz import fuzz
+def _without_templates(
+    pairs: AlikePairs, *, texts: int
+) -> tuple[AlikePairs, list[tuple[int, ...]]]:
+    """The pairs without those of families that are too large, and these families."""
+    import numpy as np
 
-    if min(len(first), len(second)) >= LONG_TEXT_CHARACTERS:
-        similarity = max(0.0, similarity - LONG_TEXT_ALLOWANCE)
-    return fuzz.ratio(first, second, score_cutoff=similarity * 100) / 100
-
-
-def _alike(texts: list[str], similarity: float) -> list[dict[int, float]]:
-    alike: list[dict[int, float]] = [{} for _ in texts]
-    if len(texts) < 2 or similarity >= 1.0:
-        return alike
-    for number, candidates in _candidates(texts):
-        for other in candidates:
-            share = is_alike(texts[number], texts[other], similarity)
-            if share:
-                alike[number][other] = alike[other][number] = share
-                if len(alike[number]) >= _MAX_ALIKE:
-                    break
-    return alike
+    family_of = _families(pairs, texts)
+    sizes = np.bincount(family_of, minlength=texts)
+    too_large = sizes > max(_TEMPLATE_MINIMUM, _TEMPLATE_SHARE * texts)
+    templates = [
+        tuple(np.flatnonzero(family_of == family).tolist())
+        for family in np.flatnonzero(too_large).tolist()
+    ]
+    return pairs.where(~too_large[family_of[pairs.earlier]]), templates
 
 
-def _candidates(texts: list[str]) -> Iterator[tuple[int, list[int]]]:
-    """Each text's number with those of earlier texts that share a band, lowest first."""
-    datasketch = require("datasketch", extra="data")
-    signatures = datasketch.MinHash.bulk(
-        [_shingles(text) for text in texts], num_perm=_PERMUTATIONS
-    )
-    bands, size = _BANDS
-    buckets: defaultdict[tuple[int, bytes], list[int]] = defaultdict(list)
-    for number, signature in enumerate(signatures):
-        values = signature.hashvalues
-        keys = [
-            (band, values[start:end].tobytes())
-            for band, (start, end) in enumerate(pairwise(range(0, bands * size + 1, size)))
-        ]
-        candidates: set[int] = set()
-        for key in keys:
-            candidates.update(buckets[key][: _MAX_CANDIDATES - len(candidates)])
-            buckets[key].append(number)
-        yield number, sorted(candidates)
+def _families(pairs: AlikePairs, texts: int) -> Numbers:
+    """Text → the lowest of those that are linked with it, itself included.
 
-
-def _shingles(text: str) -> list[bytes]:
-    count = max(1, len(text) - _SHINGLE_CHARACTERS + 1)
-    return [piece.encode() for piece in {text[i : i + _SHINGLE_CHARACTERS] for i in range(count)}]
-
-
-def _dissolve_templates(alike: list[dict[int, float]]) -> tuple[tuple[int, ...], ...]:
-    """Cut the families that are too large, in place, and return them."""
-    limit = max(_TEMPLATE_MINIMUM, _TEMPLATE_SHARE * len(alike))
-    templates = [family for family in _families(alike) if len(family) > limit]
-    for family in templates:
-        for text in family:
-            alike[text] = {}
-    return tuple(templates)
-
-
-def _families(alike: list[dict[int, float]]) -> Iterator[tuple[int, ...]]:
-    """Connected components with more than one text, members in ascending order."""
-    seen: set[int] = set()
-    for start in range(len(alike)):
-        if start in seen or not alike[start]:
-            continue
-        family, waiting = {start}, [start]
-        while waiting:
-            for other in alike[waiting.pop()]:
-                if other not in family:
-                    family.add(other)
-                    waiting.append(other)
-        seen |= family
-        yield tuple(sorted(family))
-
-
-def _without_frame(texts: Sequence[str], reference: Sequence[str]) -> list[str]:
-    head = _common_head(reference)
-    tail = _common_head([text[::-1] for text in reference])[::-1]
-    bare = []
-    for text in texts:
-        if head and text.startswith(head):
-            text = text[len(head) :]
-        if tail and text.endswith(tail):
-            text = text[: -len(tail)]
-        bare.append(text.strip())
-    return bare
-
-
-def _common_head(texts: Sequence[str]) -> str:
-    """What most texts begin with, up to a word's end; empty where it is short.
-
-    Texts that share a beginning stand together when sorted, so a beginning shared by most is one of
-    the middle text's.
+    Everybody's lowest takes on the lowest that it is linked with, until none is lower (Shiloach and
+    Vishkin 1982).
     """
-    if len(texts) < _TEMPLATE_MINIMUM:
-        return ""
-    ordered = sorted(texts)
-    middle, needed = ordered[len(ordered) // 2], _FRAME_SHARE * len(ordered)
-    low, high = 0, len(middle)
-    while low < high:
-        size = (low + high + 1) // 2
-        if sum(text.startswith(middle[:size]) for text in ordered) >= needed:
-            low = size
-        else:
-            high = size - 1
-    head = middle[:low]
-    head = head[: head.rfind(" ") + 1]
-    return head if len(head) >= _FRAME_CHARACTERS else ""
+    import numpy as np
+
+    family_of = np.arange(texts)
+    while True:
+        first, second = family_of[pairs.earlier], family_of[pairs.later]
+        apart = first != second
+        if not apart.any():
+            return family_of
+        low, high = np.minimum(first, second)[apart], np.maximum(first, second)[apart]
+        np.minimum.at(family_of, high, low)
+        while (family_of != (lower := family_of[family_of])).any():
+            family_of = lower

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 
 from tuneloop.datasets.example import Example
-from tuneloop.personal_data import redacted
+from tuneloop.personal_data import may_hold, redacted
 
 
 def redacted_example(example: Example) -> tuple[Example, Counter[str]]:
@@ -18,6 +19,8 @@ def redacted_example(example: Example) -> tuple[Example, Counter[str]]:
         counts.update(kinds)
         return result
 
+    if not any(map(may_hold, _texts(example))):
+        return example, counts
     messages = tuple(
         message if message.role == "system" else message.rewritten(clean)
         for message in example.messages
@@ -34,3 +37,15 @@ def redacted_example(example: Example) -> tuple[Example, Counter[str]]:
         rejected=rejected,
     )
     return clean_example, counts
+
+
+def _texts(example: Example) -> Iterator[str]:
+    """Every text that is redacted."""
+    for message in example.messages:
+        if message.role != "system":
+            yield message.text
+            yield message.reasoning
+    yield example.completion
+    yield example.reasoning
+    yield example.rejected or ""
+    yield from example.tags.values()

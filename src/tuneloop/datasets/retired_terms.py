@@ -40,6 +40,8 @@ class RetiredTerms:
         the rejected answer of a preference pair: the old name in it is what was wrong.
         """
         counts: Counter[str] = Counter()
+        if self._pattern is None:
+            return example, counts
 
         def rename(text: str) -> str:
             result, names = self.renamed(text)

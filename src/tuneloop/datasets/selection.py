@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,8 +13,9 @@ from tuneloop.datasets.holdout import Need, choose_share
 from tuneloop.datasets.importing import CHOICE, CORRECTION
 from tuneloop.datasets.leaks import find_leaks, find_quotes
 from tuneloop.datasets.left_out import LeftOut, leave_out
-from tuneloop.datasets.likeness import Likeness, compare
+from tuneloop.datasets.likeness import Likeness, Search, compare
 from tuneloop.datasets.split import Candidate, Side, held_out_from, place
+from tuneloop.progress import Progress, Silent
 
 LEAK = "leak"
 """Reason code of a training row that gives a held-out case away."""
@@ -68,23 +69,29 @@ class Selection:
 
 
 def select(
-    examples: Sequence[Example], *, rules: Rules, earlier: Earlier, cases: Sequence[Example]
+    examples: Iterable[Example],
+    *,
+    rules: Rules,
+    earlier: Earlier,
+    cases: Sequence[Example],
+    progress: Progress = Silent(),
 ) -> Selection:
     """Sort out `examples`; none of them may be alike to `cases`, which belong to eval suites.
 
     What was chosen is looked at once more by itself, as if the split were somebody else's: a
     training row that gives a held-out or a test case away is left out.
     """
-    selection = _Selecting(examples, rules, earlier, cases).run()
-    _leave_out_leaks(selection, cases, rules.similarity)
+    selecting = _Selecting(examples, rules, earlier, cases, progress)
+    selection = selecting.run()
+    _leave_out_leaks(selection, cases, selecting.search)
     return selection
 
 
-def _leave_out_leaks(selection: Selection, cases: Sequence[Example], similarity: float) -> None:
+def _leave_out_leaks(selection: Selection, cases: Sequence[Example], search: Search) -> None:
     held_out = [*selection.eval, *cases]
     captured = [example for example in selection.train if is_approved(example)]
     every_leak = [
-        *find_leaks(selection.train, held_out, similarity=similarity),
+        *find_leaks(selection.train, held_out, similarity=search.similarity, known=search),
         *find_quotes(captured, held_out),
     ]
     leaks = {leak.training.id: leak for leak in reversed(every_leak)}.values()
@@ -108,17 +115,25 @@ class _Selecting:
     """
 
     def __init__(
-        self, examples: Sequence[Example], rules: Rules, earlier: Earlier, cases: Sequence[Example]
+        self,
+        examples: Iterable[Example],
+        rules: Rules,
+        earlier: Earlier,
+        cases: Sequence[Example],
+        progress: Progress,
     ) -> None:
-        self._examples, self._rules, self._earlier = examples, rules, earlier
-        self._rows: list[Example] = [*examples, *earlier.examples, *cases]
-        self._first_case = len(examples) + len(earlier.examples)
+        self._examples, self._rules, self._earlier = list(examples), rules, earlier
+        self._rows: list[Example] = [*self._examples, *earlier.examples, *cases]
+        self._first_case = len(self._examples) + len(earlier.examples)
         self._likeness: Likeness = compare(
             [row.input_text for row in self._rows],
             similarity=rules.similarity,
-            reference=len(examples),
+            reference=len(self._examples),
+            progress=progress,
         )
-        self._active = dict.fromkeys(range(len(examples)))
+        self.search = self._likeness.search
+        """The texts that are alike, for whoever looks at some of these rows again."""
+        self._active = dict.fromkeys(range(len(self._examples)))
         self._result = Selection()
 
     def run(self) -> Selection:
@@ -127,7 +142,7 @@ class _Selecting:
             row < len(self._examples)
             for family in self._likeness.templates
             for text in family
-            for row in self._likeness.rows_of[text]
+            for row in self._likeness.rows_of(text)
         )
         self._leave_out_contradictions()
         self._leave_out_duplicates()
@@ -251,7 +266,8 @@ class _Selecting:
                 )
                 continue
             chosen = self._result.train if placed.side == "train" else self._result.eval
-            chosen.append(self._examples[row].with_group(placed.group))
+            self._rows[row] = self._examples[row] = self._examples[row].with_group(placed.group)
+            chosen.append(self._examples[row])
 
     def _candidate(self, row: int, groups: Mapping[str, str]) -> Candidate:
         example = self._rows[row]

@@ -98,8 +98,10 @@ def _linked(
     for row in left:
         if candidates[row].cluster:
             in_cluster[candidates[row].cluster].append(row)
-    while left:
-        component, waiting = [], [next(iter(left))]
+    for first in list(left):  # A dict that is emptied from the front takes ever longer to begin.
+        if first not in left:
+            continue
+        component, waiting = [], [first]
         while waiting:
             row = waiting.pop()
             if row in left:

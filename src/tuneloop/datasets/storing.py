@@ -70,6 +70,7 @@ def store(
 
 
 def _write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    encode = json.JSONEncoder(ensure_ascii=False).encode
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.write(encode(row) + "\n")

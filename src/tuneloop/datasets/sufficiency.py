@@ -142,8 +142,10 @@ def _facts_to_look_up(examples: Sequence[Example]) -> Advice | None:
     if len(examples) < _MIN_ROWS_TO_JUDGE:
         return None
     distinct = len({example.answer for example in examples}) / len(examples)
+    if distinct < _FACT_SHARE:
+        return None
     facts = sum(map(_asks_for_a_fact, examples)) / len(examples)
-    if distinct < _FACT_SHARE or facts < _FACT_SHARE:
+    if facts < _FACT_SHARE:
         return None
     return Advice(
         code="facts_to_look_up",

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from tuneloop.evaluation import gates
 from tuneloop.evaluation.gates import Gate
@@ -73,8 +74,8 @@ class GateSize:
     """the same, and those that it counts only where a model's answer gives the field unasked"""
     minimum: int
     rows: int | None = None
-    """rows of the dataset version, trained and held out, that the metric counts; None: its suite
-    is a file"""
+    """rows of the dataset version, trained and held out, that the metric counts; of those held out
+    alone where these are enough; None: its suite is a file"""
 
     @property
     def enough(self) -> bool:
@@ -122,29 +123,41 @@ def requirements_of(
     return tuple(_requirement(gate, metrics, minimum) for gate in parsed if gate.suite == suite)
 
 
-def gate_sizes(plan: EvaluationPlan, *, trained: Sequence[Case] = ()) -> tuple[GateSize, ...]:
+def gate_sizes(plan: EvaluationPlan, *, trained: Iterable[Case] = ()) -> tuple[GateSize, ...]:
     """Every gate of a plan with the cases that it can stand on.
 
     `trained` are the rows on the other side of the split, as cases: with them a size says how many
-    rows there are to hold out.
+    rows there are to hold out. They are gone through only where a gate has too few cases.
     """
     sizes, suites = plan.sizes(), {suite.name: suite for suite in plan.suites}
-    per_gate = []
-    for gate in plan.gate_lock.gates:
+    per_gate, short = [], {}
+    for index, gate in enumerate(plan.gate_lock.gates):
         suite = suites[gate.suite]
         wanted = _requirement(gate, plan.metrics, sizes[gate.suite].minimum_cases)
         counted = sum(map(wanted.counts, suite.cases))
         held_out = suite.kind == "held-out"
-        per_gate.append(
-            GateSize(
-                gate=gate,
-                counted=counted,
-                at_most=sum(map(wanted.may_count, suite.cases)),
-                minimum=wanted.minimum,
-                rows=counted + sum(map(wanted.counts, trained)) if held_out else None,
-            )
+        size = GateSize(
+            gate=gate,
+            counted=counted,
+            at_most=sum(map(wanted.may_count, suite.cases)),
+            minimum=wanted.minimum,
+            rows=counted if held_out else None,
         )
+        per_gate.append(size)
+        if held_out and not size.enough:
+            short[index] = wanted
+    for index, rows in _counted(trained, short).items():
+        per_gate[index] = replace(per_gate[index], rows=per_gate[index].counted + rows)
     return tuple(per_gate)
+
+
+def _counted(cases: Iterable[Case], wanted: Mapping[int, Requirement]) -> Mapping[int, int]:
+    """How many of the cases each requirement counts."""
+    counts: Counter[int] = Counter()
+    if wanted:
+        for case in cases:
+            counts.update(index for index, one in wanted.items() if one.counts(case))
+    return counts
 
 
 def what_is_missing(size: GateSize) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from tuneloop.conversation import Message
 from tuneloop.conversation.control_tokens import neutral, neutral_value
 from tuneloop.errors import DataError, EvaluationError
 from tuneloop.hashing import digest_json
@@ -15,7 +16,7 @@ from tuneloop.nearest import nearest_path
 from tuneloop.readers import BadRow, file_of, read_rows
 from tuneloop.storage.messages import last_user_text
 from tuneloop.task.label import is_abstention, label_field, label_of
-from tuneloop.task.rows import FormError, recognise_case
+from tuneloop.task.rows import CaseDraft, FormError, recognise_case
 
 Kind = Literal["held-out", "golden", "edge-case", "safety"]
 Messages = tuple[Mapping[str, Any], ...]
@@ -165,8 +166,17 @@ def _neutral(case: Case, control_tokens: Sequence[str]) -> Case:
 
 
 def case_of(row: Mapping[str, Any], *, task: TaskSettings) -> Case:
-    """The case that a row of a dataset version is, or would be if it were held out."""
-    return _case(row, f"row {row['id']}", task)
+    """The case that a row of a dataset version is, or would be if it were held out.
+
+    Such a row is in the one form that a version has, which is not looked for: a large version has a
+    million.
+    """
+    draft = CaseDraft(
+        messages=tuple(map(Message.from_row, row["messages"])),
+        expected=row["completion"],
+        tools=tuple(row.get("tools", ())),
+    )
+    return _case_of_draft(draft, row, f"row {row['id']}", task)
 
 
 def as_served(suite: Suite, *, task_system: str, system: str) -> Suite:
@@ -234,6 +244,12 @@ def _case(
         draft = recognise_case(row, columns)
     except FormError as e:
         raise EvaluationError(f"{where}: {e.detail}.") from None
+    return _case_of_draft(draft, row, where, task)
+
+
+def _case_of_draft(
+    draft: CaseDraft, row: Mapping[str, Any], where: str, task: TaskSettings
+) -> Case:
     messages: Messages = tuple(message.as_row() for message in draft.messages)
     if task.system and messages[0]["role"] != "system":
         messages = ({"role": "system", "content": task.system}, *messages)

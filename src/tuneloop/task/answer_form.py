@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, NoReturn
 
 from jsonschema import Draft202012Validator, SchemaError
@@ -25,6 +26,9 @@ from tuneloop.hashing import canonical_json
 
 WRONG: Mapping[str, bool] = {"correct": False}
 """A label's JSON value where a person found an answer wrong and did not say the right one."""
+
+_REMEMBERED_ANSWERS = 10_000
+_REMEMBERED_CHARACTERS = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +140,13 @@ def schema_check(definition: dict[str, Any]) -> Check:
             rule="schema", detail=f"{where}: {broken.message}" if where else broken.message
         )
 
-    return check
+    return _remembered(check)
+
+
+def _remembered(check: Check) -> Check:
+    """The same check, which looks at a short answer once: labels come back a million times."""
+    short = lru_cache(maxsize=_REMEMBERED_ANSWERS)(check)
+    return lambda answer: (short if len(answer) <= _REMEMBERED_CHARACTERS else check)(answer)
 
 
 def _dialect(definition: dict[str, Any]) -> type[Validator]:

@@ -38,7 +38,7 @@ def written(path: Path, content: str | bytes) -> Path:
     ("kind", "says"),
     [
         ("missing", "There is no data file at"),
-        ("folder", "is a folder, not a data file"),
+        ("folder", "holds no data file"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_one_clear_message(

@@ -22,7 +22,7 @@ SCRIPTS = sorted(
     for folder in (ROOT / "tests" / "acceptance", BENCHMARKS, ROOT / "examples")
     for path in folder.rglob("*.py")
 )
-OTHERS = {"alibi_detect", "evidently", "nannyml", "tensorzero"}
+OTHERS = {"alibi_detect", "datasketch", "evidently", "nannyml", "semhash", "tensorzero"}
 """What tuneloop is measured against; a benchmark installs it beside, not here."""
 
 every_script = pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: str(p.relative_to(ROOT)))
