@@ -6,8 +6,12 @@ import csv
 import gzip
 import io
 import json
+import math
 import random
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -73,14 +77,68 @@ def _tsv_with_quotes(folder: Path, rows: int, rng: random.Random) -> Written:
     return path, expected
 
 
-def _json(name: str, **layout: Any) -> Callable[[Path, int, random.Random], Written]:
+def _damaged_table(name: str, delimiter: str) -> Callable[[Path, int, random.Random], Written]:
+    """Written with quotes where they are needed; every tenth line cannot be read."""
+
     def write(folder: Path, rows: int, rng: random.Random) -> Written:
         spoken = _spoken(rows, rng)
+        text = io.StringIO()
+        writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+        writer.writerow(["prompt", "completion", "system"])
+        for row in _columns(spoken):
+            asked = (
+                f'{row["prompt"]} "So{delimiter} well."' if rng.random() < 0.3 else row["prompt"]
+            )
+            writer.writerow([asked, row["completion"], row["system"]])
+        header, *lines = text.getvalue().splitlines()
+        expected = dict(enumerate(spoken, start=2))
+        for number in range(rows):
+            damaged = number % 10 == 3
+            if damaged:
+                begun = lines[number].split(delimiter)[0]
+                lines[number] = rng.choice([begun, f"{lines[number]}{delimiter}x", f'"{begun}'])
+            asked = next(csv.reader([lines[number]], delimiter=delimiter))[0]
+            turns = (replace(spoken[number].turns[0], text=asked), spoken[number].turns[1])
+            expected[number + 2] = replace(spoken[number], turns=turns, usable=not damaged)
         path = folder / name
-        path.write_text(json.dumps(_columns(spoken), **layout), "utf-8")
-        return path, dict(enumerate(spoken, start=1))
+        path.write_text("\n".join([header, *lines]) + "\n", "utf-8")
+        return path, expected
 
     return write
+
+
+def _json(
+    name: str, *, inside: str = "", **layout: Any
+) -> Callable[[Path, int, random.Random], Written]:
+    """An array, or an object with one; indented, its rows begin at lines of their own."""
+
+    def write(folder: Path, rows: int, rng: random.Random) -> Written:
+        spoken = _spoken(rows, rng)
+        columns = _columns(spoken)
+        text = json.dumps({"version": 1, inside: columns} if inside else columns, **layout)
+        starts = [n for n, line in enumerate(text.split("\n"), start=1) if line.strip() == "{"]
+        path = folder / name
+        path.write_text(text, "utf-8")
+        return path, dict(zip(starts[-rows:] or range(1, rows + 1), spoken, strict=True))
+
+    return write
+
+
+def _indented_objects(folder: Path, rows: int, rng: random.Random) -> Written:
+    """Objects one after another over several lines; every tenth is no JSON."""
+    spoken, expected, texts, line = _spoken(rows, rng), {}, [], 1
+    for number, row in enumerate(_columns(spoken)):
+        text = json.dumps(row, indent=2)
+        if number % 10 == 3:
+            text = text.replace(
+                *rng.choice([('",', "',"), ('"system"', '"system'), (",", ""), ("}", "")])
+            )
+        expected[line] = replace(spoken[number], usable=number % 10 != 3)
+        texts.append(text)
+        line += text.count("\n") + 1
+    path = folder / "rows.jsonl"
+    path.write_text("\n".join(texts), "utf-8")
+    return path, expected
 
 
 def _lines(spoken: list[Spoken]) -> bytes:
@@ -132,6 +190,80 @@ def _parquet(folder: Path, rows: int, rng: random.Random) -> Written:
     return path, dict(enumerate(spoken, start=1))
 
 
+def _labels(spoken: list[Spoken]) -> Any:
+    """A dataset whose answers are class labels."""
+    try:
+        import datasets
+    except ImportError as e:
+        raise UnwrittenError(str(e)) from e
+    datasets.disable_progress_bars()
+    label = datasets.ClassLabel(names=sorted({it.turns[1].text for it in spoken}))
+    columns = _columns(spoken)
+    features = {"prompt": datasets.Value("string"), "completion": label}
+    features["system"] = datasets.Value("string")
+    rows = [{**row, "completion": label.str2int(row["completion"])} for row in columns]
+    return datasets.Dataset.from_list(rows, features=datasets.Features(features))
+
+
+def _labelled_parquet(folder: Path, rows: int, rng: random.Random) -> Written:
+    spoken = _spoken(rows, rng)
+    path = folder / "rows.parquet"
+    _labels(spoken).to_parquet(str(path))
+    return path, dict(enumerate(spoken, start=1))
+
+
+def _dated_parquet(folder: Path, rows: int, rng: random.Random) -> Written:
+    """Answers with dates and amounts; where pandas had no number, there is NaN."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as e:
+        raise UnwrittenError(str(e)) from e
+    spoken, table, expected = _spoken(rows, rng), [], {}
+    for number, it in enumerate(spoken, start=1):
+        day, amount = date(2026, 1, 1 + number % 28), number + 0.5
+        usable = number % 10 != 3
+        written = {
+            "due": day,
+            "paid": Decimal(f"{amount}0"),
+            "rest": amount if usable else math.nan,
+        }
+        table.append({**_columns([it])[0], "completion": written})
+        answer = json.dumps({"due": day.isoformat(), "paid": amount, "rest": amount})
+        turns = (it.turns[0], replace(it.turns[1], text=answer))
+        expected[number] = replace(it, turns=turns, usable=usable)
+    path = folder / "rows.parquet"
+    pq.write_table(pa.Table.from_pylist(table), path)
+    return path, expected
+
+
+def _repository(folder: Path, rows: int, rng: random.Random) -> Written:
+    """A dataset as it is downloaded; its test split must not be trained on."""
+    spoken = _spoken(rows + 10, rng)
+    data = folder / "downloaded" / "data"
+    data.mkdir(parents=True)
+    dataset = _labels(spoken)
+    dataset.select(range(rows)).to_parquet(str(data / "train-00000-of-00001.parquet"))
+    dataset.select(range(rows, rows + 10)).to_parquet(str(data / "test-00000-of-00001.parquet"))
+    return data.parent, dict(enumerate(spoken[:rows], start=1))
+
+
+def _sheet(folder: Path, rows: int, rng: random.Random) -> Written:
+    try:
+        import openpyxl
+    except ImportError as e:
+        raise UnwrittenError(str(e)) from e
+    spoken = _spoken(rows, rng)
+    book = openpyxl.Workbook()
+    sheet = book.create_sheet("Rows")
+    sheet.append(["prompt", "completion", "system"])
+    for row in _columns(spoken):
+        sheet.append(list(row.values()))
+    path = folder / "rows.xlsx"
+    book.save(path)
+    return path, dict(enumerate(spoken, start=2))
+
+
 def _mixed_parquet(folder: Path, rows: int, rng: random.Random) -> Written:
     """Rows of three formats in one table: what a row has not is null."""
     try:
@@ -168,13 +300,21 @@ FILES: dict[str, Callable[[Path, int, random.Random], Written]] = {
     "csv in cp1252": _delimited("rows.csv", delimiter=";", encoding="cp1252"),
     "tsv": _delimited("rows.tsv", delimiter="\t"),
     "tsv with quotes": _tsv_with_quotes,
+    "csv, damaged": _damaged_table("rows.csv", ","),
+    "tsv, damaged": _damaged_table("rows.tsv", "\t"),
     "json array": _json("rows.json"),
     "json array, indented": _json("rows.json", indent=2),
+    "json array in an object": _json("rows.json", inside="data", indent=1),
+    "json objects, indented, damaged": _indented_objects,
     "jsonl, damaged": _damaged_lines,
     "jsonl.gz": _gzip,
     "jsonl.zst": _zstd,
     "parquet": _parquet,
     "parquet of three forms": _mixed_parquet,
+    "parquet with class labels": _labelled_parquet,
+    "parquet with dates and NaN": _dated_parquet,
     "saved dataset": _saved_dataset,
+    "downloaded dataset": _repository,
+    "xlsx": _sheet,
 }
 """Name → writes a file of so many rows."""

@@ -240,7 +240,7 @@ class Pieces:
         self._start = None
         return Piece(
             line=self._start_line,
-            text=text if too_large else text.rstrip(),
+            text=text,
             margin=self._margin,
             why=why,
             too_large=too_large,
