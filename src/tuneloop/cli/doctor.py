@@ -43,6 +43,7 @@ _EXTRAS = {
     "gateway": ("granian", "pyreqwest"),
     "traffic": ("deltalake", "polars"),
     "data": ("numpy", "rapidfuzz", "pyarrow", "python_calamine"),
+    "remote": ("aiohttp",),
     "train": ("torch", "transformers", "trl", "peft"),
     "export": ("gguf", "libgguf"),
     "serve": ("xllamacpp",),

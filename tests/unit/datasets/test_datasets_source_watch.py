@@ -179,10 +179,10 @@ def test_another_kind_of_file_does_not_fit(watch: Watch, content: str, fit: str,
 
 
 def test_a_file_that_cannot_be_read_says_why(watch: Watch) -> None:
-    (watch.folder / "data/other.parquet").write_bytes(b"PAR1 cut off")
-    state = watch.at("other.parquet")
+    (watch.folder / "data/other.jsonl.gz").write_bytes(b"no gzip at all")
+    state = watch.at("other.jsonl.gz")
     assert state.arrival is not None and state.arrival.fit == "cannot be read"
-    assert "not a readable Parquet file" in str(state.arrival)
+    assert "cannot be unpacked" in str(state.arrival)
 
 
 def test_answers_that_lost_a_key_do_not_fit_though_no_schema_says_so(
