@@ -56,6 +56,7 @@ _NEEDED_FOR = {
     "gateway": "serving",
     "traffic": "monitoring and review",
     "data": "preparing data",
+    "remote": "sources behind https://",
     "train": "training",
     "export": "making GGUF files",
     "serve": "running models",
