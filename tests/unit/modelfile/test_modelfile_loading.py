@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -168,6 +168,7 @@ def test_schema_accepts_the_file_that_init_writes(tmp_path: Path) -> None:
 _WRITTEN = st.text(st.characters(codec="utf-8")) | st.text("ab \n\t\r:#'\"-|{}[]&*!%@`\u2028\x85")
 
 
+@settings(deadline=None)
 @given(_WRITTEN, _WRITTEN.filter(bool))
 def test_what_init_writes_reads_back_as_it_was(system: str, name: str) -> None:
     """A system text that came back without the space at its end would be another one."""
