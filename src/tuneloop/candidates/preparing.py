@@ -35,6 +35,7 @@ def prepare(project: Project) -> DatasetVersion:
         project.model_file,
         extras=_approved(project),
         needs=held_out.needs(project),
+        template=project.template(),
         progress=project.progress,
     )
     for note in [*_notes(made), *_on_gates(held_out.held_out(project, made))]:

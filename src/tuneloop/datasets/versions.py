@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 
 import sqlalchemy as sa
 
+from tuneloop.conversation.template import ChatTemplate
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.filters import make_filters
 from tuneloop.datasets.holdout import Need
@@ -79,11 +80,13 @@ def prepare(
     extras: Extras = Extras(),
     previous: DatasetVersion | Literal["latest"] | None = "latest",
     needs: Sequence[Need] = (),
+    template: ChatTemplate | None = None,
     progress: Progress = Silent(),
 ) -> DatasetVersion:
     """Make a dataset version from the sources of the model file, or find the one that is equal.
 
-    `needs` is what the gates ask of the held-out cases. `previous` is the version whose split is
+    `needs` is what the gates ask of the held-out cases. `template` is the base's, where it is at
+    hand: rows that it cannot write are left out. `previous` is the version whose split is
     kept. Source files are read in the order of their names; the order of rows decides only which of
     two duplicates stays, and the line numbers.
 
@@ -94,7 +97,7 @@ def prepare(
     """
     settings = model_file.settings
     before = _before(workspace, settings.name, previous)
-    cleaning = _cleaning(model_file, tombstones.load(workspace))
+    cleaning = _cleaning(model_file, tombstones.load(workspace), template)
     progress.step("Reading rows")
     imported = import_sources(
         find_sources(model_file.folder, settings.data.sources),
@@ -132,7 +135,7 @@ def prepare(
         imported=imported,
         selection=selection,
         preferences=preferences,
-        recipe=recipe(settings.data, settings.task),
+        recipe=recipe(settings.data, settings.task, template),
         reviewers=extras.reviewers,
         review_items=extras.review_items,
         system_hits=system_hits,
@@ -215,7 +218,9 @@ def _before(
     return previous
 
 
-def _cleaning(model_file: ModelFile, erased: Tombstones) -> Cleaning:
+def _cleaning(
+    model_file: ModelFile, erased: Tombstones, template: ChatTemplate | None = None
+) -> Cleaning:
     data, task = model_file.settings.data, model_file.settings.task
     return Cleaning(
         system=task.system,
@@ -226,6 +231,8 @@ def _cleaning(model_file: ModelFile, erased: Tombstones) -> Cleaning:
             output_schema=task.output_schema,
             output_pattern=task.output_pattern,
             disabled=data.disabled_filters,
+            thinking=task.thinking,
+            template=template,
         ),
         terms=RetiredTerms(data.retired_terms),
         personal_data=data.redact_personal_data,
@@ -233,6 +240,11 @@ def _cleaning(model_file: ModelFile, erased: Tombstones) -> Cleaning:
         max_row_bytes=data.max_row_bytes,
         erased=erased,
         columns=data.columns,
+        tag_columns=data.tag_columns,
+        turns=data.turns,
+        least_rating=data.least_rating,
+        thoughts=task.thinking or not data.drop_thoughts,
+        thinking=task.thinking,
     )
 
 

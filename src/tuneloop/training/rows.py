@@ -7,12 +7,15 @@ generation prompt, as a server does, and the completion follows, up to and with 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuneloop.conversation import Message, answer_turn
+from tuneloop.conversation.control_tokens import neutral
+from tuneloop.conversation.template import ChatTemplate, TemplateRefusalError
 from tuneloop.errors import DataError, TrainingError
 
 if TYPE_CHECKING:
@@ -26,9 +29,27 @@ class Row:
     """One line of train.jsonl or eval.jsonl, reduced to what training reads."""
 
     id: str
-    messages: tuple[dict[str, str], ...]
-    """The prompt; ends with a user turn."""
+    messages: tuple[Message, ...]
+    """The prompt; ends with a user turn, or with what a tool gave."""
     completion: str
+    tools: tuple[dict[str, Any], ...] = ()
+    """Definitions of the tools that the model may call."""
+    calls_tools: bool = False
+    """Whether the answer calls tools."""
+    reasoning: str = ""
+    """What is thought before the answer."""
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any], completion: str) -> Row:
+        """The row of a dataset version, with one of its answers."""
+        return cls(
+            id=str(value["id"]),
+            messages=tuple(map(Message.from_row, value["messages"])),
+            completion=completion,
+            tools=tuple(value.get("tools", ())),
+            calls_tools=value.get("calls_tools", False),
+            reasoning=value.get("reasoning", ""),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +84,10 @@ class TokenisedRows:
     """Rows whose prompt and completion tokenise differently together than apart; kept as served."""
     max_length: int
     """The limit in force, in tokens."""
+    refused: tuple[str, ...] = ()
+    """Ids of rows that the chat template does not take, which are left out."""
+    refusal: str = ""
+    """What it said of the first of them."""
 
     @property
     def tokens(self) -> int:
@@ -78,6 +103,13 @@ class TokenisedRows:
             notes.append(
                 f"{name}: {len(self.too_long)} of {len(self.too_long) + len(self.rows)} rows are "
                 f"longer than {self.max_length} tokens and are left out ({shown}{more})."
+            )
+        if self.refused:
+            shown = ", ".join(self.refused[:_SHOWN_IDS])
+            more = ", ..." if len(self.refused) > _SHOWN_IDS else ""
+            notes.append(
+                f"{name}: {len(self.refused)} rows are left out, as the base's chat template does "
+                f"not take them ({shown}{more}): {self.refusal}"
             )
         if self.retokenised:
             notes.append(
@@ -107,9 +139,8 @@ def read_rows(path: Path) -> list[Row]:
 def _parse(line: str, *, where: str) -> Row:
     try:
         value = json.loads(line)
-        messages = tuple({"role": m["role"], "content": m["content"]} for m in value["messages"])
-        row = Row(id=str(value["id"]), messages=messages, completion=value["completion"])
-    except (ValueError, KeyError, TypeError) as e:
+        row = Row.of(value, value["completion"])
+    except (ValueError, KeyError, TypeError, AttributeError) as e:
         raise DataError(
             f"{where}: expected an object with id, messages and completion; {e!r}.",
             remedy="Prepare the dataset again: `tuneloop prepare` writes this format.",
@@ -129,47 +160,61 @@ def tokenise(
     """Tokenise rows as they will be served and leave out those over `max_length` tokens.
 
     Raises:
-        TrainingError: when the tokenizer has no chat template or it drops the answer.
+        TrainingError: there is no chat template, or it takes none of the rows.
     """
     if not tokenizer.chat_template:
         raise TrainingError(
             "The base model's tokenizer has no chat template, so prompts cannot be built.",
             remedy="Choose an instruction-tuned base, or add chat_template.jinja to its folder.",
         )
+    template = ChatTemplate.of(tokenizer)
     kept: list[TokenRow] = []
     too_long: list[str] = []
+    refused: dict[str, str] = {}
     retokenised = 0
     for row in rows:
-        tokens, apart = _tokenise_row(row, tokenizer, end_of_turn_ids)
+        try:
+            tokens, apart = _tokenise_row(row, tokenizer, template, end_of_turn_ids)
+        except TemplateRefusalError as e:
+            refused[row.id] = f"{', '.join(m.role for m in row.messages)}: {e}"
+            continue
         if len(tokens) > max_length:
             too_long.append(row.id)
             continue
         kept.append(tokens)
         retokenised += apart
+    reason = next(iter(refused.values()), "")
+    if refused and not kept and not too_long:
+        raise TrainingError(
+            f"The base model's chat template refuses every conversation; the first has the roles "
+            f"{reason}",
+            remedy="Use a base whose template takes these roles, or leave the system text out.",
+        )
     return TokenisedRows(
         rows=tuple(kept),
         too_long=tuple(too_long),
         retokenised=retokenised,
         max_length=max_length,
+        refused=tuple(refused),
+        refusal=reason,
     )
 
 
 def _tokenise_row(
-    row: Row, tokenizer: PreTrainedTokenizerBase, end_of_turn_ids: frozenset[int]
+    row: Row,
+    tokenizer: PreTrainedTokenizerBase,
+    template: ChatTemplate,
+    end_of_turn_ids: frozenset[int],
 ) -> tuple[TokenRow, bool]:
     """The row's tokens, and whether prompt and completion had to be tokenised apart."""
-    messages = list(row.messages)
-    prompt_text = _render(tokenizer, messages, add_generation_prompt=True)
-    answer = {"role": "assistant", "content": row.completion}
-    full_text = _render(tokenizer, [*messages, answer], add_generation_prompt=False)
+    answer = answer_turn(row.completion, calls_tools=row.calls_tools, reasoning=row.reasoning)
+    messages, answer = _neutral(row.messages, template), *_neutral((answer,), template)
+    prompt_text, answer_text = template.exchange(messages, answer, row.tools)
     prompt = _encode(tokenizer, prompt_text)
-    together = _encode(tokenizer, full_text)
+    together = _encode(tokenizer, prompt_text + answer_text)
     apart = together[: len(prompt)] != prompt
-    if apart:
-        completion = _encode(tokenizer, _answer_text(prompt_text, full_text, row))
-    else:
-        completion = together[len(prompt) :]
-    system = row.messages[0]["content"] if row.messages[0]["role"] == "system" else ""
+    completion = _encode(tokenizer, answer_text) if apart else together[len(prompt) :]
+    system = messages[0].content if messages[0].role == "system" else ""
     tokens = TokenRow(
         id=row.id,
         prompt=tuple(prompt),
@@ -179,45 +224,16 @@ def _tokenise_row(
     return tokens, apart
 
 
-def _render(
-    tokenizer: PreTrainedTokenizerBase,
-    messages: list[dict[str, str]],
-    *,
-    add_generation_prompt: bool,
-) -> str:
-    from jinja2.exceptions import TemplateError
-
-    try:
-        return str(
-            tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=add_generation_prompt
-            )
-        )
-    except TemplateError as e:
-        roles = ", ".join(m["role"] for m in messages)
-        raise TrainingError(
-            f"The base model's chat template refuses a conversation with the roles {roles}: {e}",
-            remedy="Use a base whose template takes these roles, or leave the system text out.",
-        ) from e
+def _neutral(messages: Iterable[Message], template: ChatTemplate) -> tuple[Message, ...]:
+    """Messages in whose words nothing is a control token of the base."""
+    return tuple(
+        message.rewritten(lambda text: neutral(text, template.control_tokens))
+        for message in messages
+    )
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-def _answer_text(prompt_text: str, full_text: str, row: Row) -> str:
-    """The answer with its end of turn, as the template renders it."""
-    if full_text.startswith(prompt_text):
-        return full_text[len(prompt_text) :]
-    start = full_text.rfind(row.completion)
-    if start < 0:
-        start = full_text.rfind(row.completion.strip())
-    if start < 0:
-        raise TrainingError(
-            f"The base model's chat template does not show the answer of row {row.id} unchanged.",
-            remedy="Check chat_template.jinja in the base's folder.",
-        )
-    return full_text[start:]
 
 
 def _up_to_end_of_turn(

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tuneloop.conversation import Message
+from tuneloop.conversation.template import prompt_ids
 from tuneloop.deployment.export.child import Child, lent
 from tuneloop.deployment.export.merge import progress_lines
 from tuneloop.deployment.observation import TOP_TOKENS, Messages, Observation
@@ -92,11 +94,7 @@ def _observe_here(question: Mapping[str, Any]) -> list[list[Observation]]:
     for place in models:
         model, tokenizer = _load(place["folder"], place["adapter"])
         rows = [
-            list(
-                tokenizer.apply_chat_template(
-                    messages, add_generation_prompt=True, tokenize=True, return_dict=False
-                )
-            )
+            prompt_ids(tokenizer, [Message.from_row(message) for message in messages])
             for messages in prompts
         ]
         lists.append([])
