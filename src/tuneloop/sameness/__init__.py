@@ -2,14 +2,14 @@
 
 A text has two normal forms, and two texts are the same where their forms are equal:
 
-| form | for | what it forgets |
+| form | for | forgets |
 |---|---|---|
-| `strict` | where sameness throws something away: duplicates, questions, leaks | how the same is typed |
-| `forgiving` | where difference does: scorers, and answers that contradict | how the same is put down |
+| `strict` | where sameness throws something away: duplicates, questions, leaks | how it is typed |
+| `forgiving` | where difference does: scorers, and answers that contradict | how it is put down |
 
 The forgiving form is made of the strict one, so what is strictly the same is forgivably the same.
-`forms` has the definitions, `segmenting` the words of every script, `stored` the form behind identities
-that are kept in workspaces, which never changes. Why so: docs/decisions/0022-sameness.md.
+`forms` has the definitions, `segmenting` the words of every script, `stored` the form behind
+identities that workspaces keep, which never changes. Why so: docs/decisions/0022-sameness.md.
 """
 
 from tuneloop.sameness.answers import forgiving_answer, is_json_container, strict_answer

@@ -6,9 +6,10 @@
   commas are the plain ones; ligatures, full-width letters and presentation forms their letters, `½`
   is ` 1/2`. Soft hyphens, direction marks and the choice of emoji or text presentation are nothing.
   Superscripts, subscripts, circled and squared numbers stay: `10²` is not `102`. The result is NFC.
-- White space: a run of it is one space; none before `?` and `!`, at the ends, and between letters of
-  scripts that are written without. `??` at a word's end is `?`.
-- A full stop at the end is nothing, whatever the script's.
+- White space: a run of it is one space; none at the ends, before `?` and `!`, and between letters
+  of scripts that are written without. `??` at a word's end is `?`.
+- At the end a full stop of any script is nothing, nor a question mark behind words that ask anyhow
+  (`where is it`, see `asking`).
 - Case: a sentence's first word and `I` are in lower case, and so is a text all in capitals, or with
   a capital in each word. All other capitals stay: `Write to US` is not `Write to us`. One word of
   two to five capitals is an abbreviation: `US` is not `us`.
@@ -19,8 +20,8 @@
 - Quotation marks, emphasis and brackets around words, commas, colons and full stops behind them,
   exclamation marks behind letters, hyphens between letters; skin tones of emoji.
 
-Both keep what a person would call different: question marks, signs and operators (`-5`, `>=`, `C#`),
-emoji, accents and vowel signs (`año` is not `ano`), dotless `ı`. A text of signs is never empty.
+Both keep what a person would call different: other question marks, signs and operators (`-5`, `>=`,
+`C#`), emoji, accents and vowel signs (`año` is not `ano`), dotless `ı`. No text of signs is empty.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ import unicodedata
 from functools import lru_cache
 
 import regex
+
+from tuneloop.sameness.asking import asks_by_itself
 
 _ABBREVIATION_LETTERS = (2, 5)
 """From and to: longer words in capitals are shouted, a single letter is a choice or a grade."""
@@ -60,6 +63,7 @@ _AROUND = "\"'()[]*#>•¿¡-"
 """What stands between the end of a sentence and the first letter of the next."""
 _CAPITAL_WORD = regex.compile(r"(?<![\w'])\p{Lu}[^\W\d_\p{Lu}]*(?!\w|\.\w)")
 _ASCII_CAPITAL_WORD = re.compile(r"\b(?<!')[A-Z][a-z]*\b(?!\.\w)")
+_LAST_SENTENCE = re.compile(r"(?:^|[.!?:…。।] |。)([^.!?:…。।]*\w[^.!?:…。।]*)\?$")
 _ASKED = re.compile(r"(?<=[^\s?!]) ?([?!]+)(?=\s|$)")
 
 
@@ -71,6 +75,7 @@ def strict(text: str) -> str:
     text = text.rstrip(_STOPS + " ") or text
     if "?" in text or "!" in text:
         text = _ASKED.sub(lambda match: "".join(dict.fromkeys(match[1])), text)
+        text = _without_needless_mark(text)
     return text if text.isascii() else _NEEDLESS_SPACE.sub("", text)
 
 
@@ -115,9 +120,14 @@ def _without_chance_capitals(text: str) -> str:
     if text.replace("'", "").istitle():
         return _lower(text)
     words = _ASCII_CAPITAL_WORD if text.isascii() else _CAPITAL_WORD
-    return words.sub(
-        lambda match: _lower(match[0]) if _is_chance(text, match) else match[0], text
-    )
+    return words.sub(lambda match: _lower(match[0]) if _is_chance(text, match) else match[0], text)
+
+
+def _without_needless_mark(text: str) -> str:
+    sentence = _LAST_SENTENCE.search(text)
+    if sentence is None or not asks_by_itself(sentence[1]):
+        return text
+    return text[:-1].rstrip(_STOPS + " ")
 
 
 def _is_abbreviation(text: str) -> bool:

@@ -19,9 +19,7 @@ from itertools import pairwise
 
 import regex
 
-UNSPACED = (
-    r"[[\p{Han}\p{Hiragana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]--[\p{Nd}\p{No}\p{P}\p{S}]]"
-)
+UNSPACED = r"[[\p{Han}\p{Hiragana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]--[\p{Nd}\p{No}\p{P}\p{S}]]"
 """A letter or mark of a script without spaces, as `regex` (version 1) and Rust write it."""
 _LETTER = rf"[[\p{{L}}\p{{M}}\p{{N}}_]--{UNSPACED}]"
 SPACED_WORD = "|".join(

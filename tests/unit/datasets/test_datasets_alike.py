@@ -13,7 +13,7 @@ from tuneloop.datasets.duplicates import Duplicate, find_duplicates
 from tuneloop.datasets.example import Example, Message
 from tuneloop.datasets.leaks import find_leaks
 from tuneloop.datasets.likeness import Likeness, compare
-from tuneloop.datasets.normal_form import canonical_answer, normalised
+from tuneloop.sameness import strict, strict_answer
 
 SIMILARITY = 0.9
 WORDS = re.findall(
@@ -45,32 +45,11 @@ def sentence(seed: int, words: int) -> str:
     return " ".join(chosen.choice(WORDS) for _ in range(words))
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("Where is my parcel?", "where is my  parcel"),
-        ("It’s “late”", 'it\'s "late"'),
-        ("ﬁne…", "fine"),
-        ("ÄRGER!", "ärger"),
-    ],
-)
-def test_normal_form_forgets_what_varies_at_random(one: str, other: str) -> None:
-    assert normalised(one) == normalised(other)
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [("1.5 or 2", "15 or 2"), ("is a < b", "is a > b"), ("-5", "5"), ("C#", "C"), ("50%", "50")],
-)
-def test_normal_form_keeps_what_matters(one: str, other: str) -> None:
-    assert normalised(one) != normalised(other)
-
-
 def test_json_answers_are_compared_as_values() -> None:
-    assert canonical_answer('{"b": 1, "a": "X"}') == canonical_answer('{ "a":"X","b":1 }')
-    assert canonical_answer('{"a": "X"}') != canonical_answer('{"a": "x"}')
-    assert canonical_answer("Yes.") == canonical_answer("yes")
-    assert canonical_answer("{cut off") == "{cut off"
+    assert strict_answer('{"b": 1, "a": "X"}') == strict_answer('{ "a":"X","b":1 }')
+    assert strict_answer('{"a": "X"}') != strict_answer('{"a": "x"}')
+    assert strict_answer("Yes.") == strict_answer("yes")
+    assert strict_answer("{cut off") == "{cut off"
 
 
 def test_duplicates_need_the_same_answer() -> None:
@@ -80,8 +59,10 @@ def test_duplicates_need_the_same_answer() -> None:
     (found,) = duplicates([example(freeze, "freeze"), example(freeze + " thanks", "freeze")])
     assert (found.row, found.kept, found.kind) == (1, 0, "near")
     assert SIMILARITY <= found.similarity < 1
-    (same,) = duplicates([example(freeze, "freeze"), example(freeze.upper() + "!", "Freeze")])
+    (same,) = duplicates([example(freeze, "freeze"), example(freeze.upper() + ".", "Freeze")])
     assert (same.kind, same.similarity) == ("exact", 1.0)
+    (near,) = duplicates([example(freeze, "freeze"), example(freeze.upper() + "!", "Freeze")])
+    assert near.kind == "near", "an exclamation mark can matter"
 
 
 def test_a_chain_of_small_steps_keeps_its_far_end() -> None:
@@ -175,7 +156,7 @@ def test_rows_of_one_template_are_not_each_others_duplicates() -> None:
 
 def test_two_thousand_rows_take_seconds() -> None:
     """10,000 real ones: benchmarks/bench_duplicates.py."""
-    texts = [normalised(f"{sentence(n, 9)} {n}") for n in range(2_000)]
+    texts = [strict(f"{sentence(n, 9)} {n}") for n in range(2_000)]
     texts += [f"{text} x" for text in texts[:100]]
     began = time.process_time()
     found = compare(texts, similarity=SIMILARITY)
