@@ -75,9 +75,11 @@ def _notes(made: DatasetVersion) -> list[str]:
     """What a person should know about a version."""
     report = made.report
     left_out = sum(report["left_out"].values())
+    rows, answers = report["rows_in"], report["answers_in"]
+    of = f"{rows}" if rows == answers else f"{answers} answers in {rows} rows"
     notes = [
         f"dataset {made.label}: {made.rows_train} to train on, {made.rows_eval} held out, "
-        f"{left_out} left out of {report['rows_in']}"
+        f"{left_out} left out of {of}"
     ]
     if report["outdated"]["rows"]:
         notes.append(f"{report['outdated']['rows']} outdated: a person approved another answer")

@@ -218,7 +218,7 @@ async def _ask(upstream: Upstream, request: Request, asking: Asking) -> Answer:
         read_completion(answer.body, request.target.served_name, facts)
     except ApiError as e:
         status, error = e.status, e.code
-    text, calls = facts.text, facts.tool_calls
+    text, calls = thoughts.answer_in(facts.text), facts.tool_calls
     if asking.redact:
         text, calls = redacted(text)[0], calls and _redacted_json(calls)
     return Answer(

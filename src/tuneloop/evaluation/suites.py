@@ -46,6 +46,11 @@ class Case:
     """definitions of the tools that the model may call, as a chat request has them"""
 
     @property
+    def prompt(self) -> Messages | Mapping[str, Any]:
+        """The messages, or the fields of a chat request that has tools beside them."""
+        return {"messages": self.messages, "tools": self.tools} if self.tools else self.messages
+
+    @property
     def question(self) -> str:
         """The last user message: what people read."""
         return last_user_text(self.messages)

@@ -16,7 +16,7 @@ from tuneloop.conversation import Message
 from tuneloop.conversation.template import prompt_ids
 from tuneloop.deployment.export.child import Child, lent
 from tuneloop.deployment.export.merge import progress_lines
-from tuneloop.deployment.observation import TOP_TOKENS, Messages, Observation
+from tuneloop.deployment.observation import TOP_TOKENS, Observation, Prompt, request_of
 from tuneloop.progress import Progress
 
 _BATCH_TOKENS = 4_096
@@ -34,7 +34,7 @@ class Weights:
 
 def observe_weights(
     models: Sequence[Weights],
-    prompts: Sequence[Messages],
+    prompts: Sequence[Prompt],
     *,
     positions: int,
     progress: Progress,
@@ -50,7 +50,7 @@ def observe_weights(
             {"folder": str(model.folder), "adapter": model.adapter and str(model.adapter)}
             for model in models
         ],
-        "prompts": [[dict(message) for message in prompt] for prompt in prompts],
+        "prompts": [request_of(prompt) for prompt in prompts],
         "positions": positions,
     }
     with tempfile.TemporaryDirectory(prefix="tuneloop-parity-") as scratch:
@@ -94,8 +94,10 @@ def _observe_here(question: Mapping[str, Any]) -> list[list[Observation]]:
     for place in models:
         model, tokenizer = _load(place["folder"], place["adapter"])
         rows = [
-            prompt_ids(tokenizer, [Message.from_row(message) for message in messages])
-            for messages in prompts
+            prompt_ids(
+                tokenizer, list(map(Message.from_row, asked["messages"])), asked.get("tools", ())
+            )
+            for asked in prompts
         ]
         lists.append([])
         for batch in _batches(rows, together=_may_be_padded(model)):
