@@ -42,6 +42,15 @@ _TOKEN = regex.compile(rf"({_RUN})|(?:{SPACED_WORD}|[^\s\x1c-\x1f])", regex.V1)
 _CLUSTER = regex.compile(r"\X")
 
 
+def whole_words(pattern: str) -> regex.Pattern[str]:
+    """The pattern where it stands as words of their own, in whatever case.
+
+    Between letters of a script without spaces every place may be a word's end.
+    """
+    bounded = rf"(?<!{_LETTER})(?:{pattern})(?!{_LETTER}|\p{{M}})"
+    return regex.compile(bounded, regex.V1 | regex.IGNORECASE)
+
+
 def words(text: str) -> list[str]:
     """Its words in order; of a text without one, such as `?!`, its signs."""
     return _found(text, _ASCII_WORD, _WORD) or tokens(text)

@@ -97,6 +97,18 @@ def test_another_system_text_is_another_example() -> None:
         ("pay 12345 euros", "pay 12346 euros", False),
         ("is a < b", "is a > b", False),
         ("hello", "thanks", False),
+        ("write to US", "write to us", False),
+        ("is this Polish", "is this polish", False),
+        ("what is 10²", "what is 102", False),
+        ("you are open on Sunday", "you are open on Sunday?", False),
+        ("freeze my card", "freeze my card, please?", True),
+        ("hi, Freeze my card", "freeze my card", True),
+        ("मेरा नाम दिन है", "मेरा नाम दीन है", False),
+        ("परिवारिक खाता", "पारिवारिक खाता", False),
+        ("el coro cantó ayer", "el coro canto ayer", False),
+        ("мой заказаз пропал", "мой заказаж пропал", True),
+        ("我要退货", "我要换货", False),
+        ("계좌이체입니다 취소", "계좌이채입니다 취소", False),
     ],
 )
 def test_the_same_question_is_more_than_similar_letters(one: str, other: str, same: bool) -> None:
@@ -113,6 +125,25 @@ def test_contradictions_gather_all_who_disagree() -> None:
     conflicting, varied = find_contradictions(rows, likeness(rows))
     assert [one.rows for one in conflicting] == [(0, 1, 2)]
     assert varied == []
+
+
+def test_a_text_without_any_capital_asks_the_same_as_with_them() -> None:
+    rows = [
+        example("Do you ship to Oslo", "yes"),
+        example("do you ship to oslo", "no"),
+        example("Is this Polish", "language"),
+        example("Is this polish", "care"),
+        example("Write to US", "country"),
+        example("write to us", "contact"),
+    ]
+    conflicting, _ = find_contradictions(rows, likeness(rows))
+    assert [one.rows for one in conflicting] == [(0, 1)]
+
+
+def test_answers_that_only_a_pedant_tells_apart_do_not_contradict() -> None:
+    rows = [example("Where is Oslo", answer) for answer in ("Norway", "NORWAY!", "**norway**")]
+    assert find_contradictions(rows, likeness(rows)) == ([], [])
+    assert duplicates(rows) == [], "nor is one of them thrown away for the other"
 
 
 def test_free_text_may_be_right_in_many_wordings() -> None:
