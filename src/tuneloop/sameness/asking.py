@@ -54,12 +54,19 @@ _WITHIN = re.compile(
 """The same without spaces between words, and endings of verbs."""
 
 
+_BEGINNING_CHARACTERS = 40
+"""Where a text in ASCII asks, if it does, for speed's sake."""
+
+
 def asks_by_itself(sentence: str) -> bool:
     """Whether a sentence without its mark is a question, too."""
-    words = list(dropwhile(_GREETINGS.__contains__, tokens(sentence.lower())))
+    beginning = sentence[:_BEGINNING_CHARACTERS] if sentence.isascii() else sentence
+    words = list(dropwhile(_GREETINGS.__contains__, tokens(beginning.lower())))
     first, second = (*(word.partition("'")[0] for word in words[:2]), "", "")[:2]
     if first in _FIRST:
         return True
     if first in _BEFORE_A_SUBJECT:
         return second in _SUBJECTS
+    if sentence.isascii():
+        return False
     return not _ANYWHERE.isdisjoint(words) or _WITHIN.search(sentence) is not None

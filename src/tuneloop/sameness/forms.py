@@ -63,7 +63,7 @@ _AROUND = "\"'()[]*#>•¿¡-"
 """What stands between the end of a sentence and the first letter of the next."""
 _CAPITAL_WORD = regex.compile(r"(?<![\w'])\p{Lu}[^\W\d_\p{Lu}]*(?!\w|\.\w)")
 _ASCII_CAPITAL_WORD = re.compile(r"\b(?<!')[A-Z][a-z]*\b(?!\.\w)")
-_LAST_SENTENCE = re.compile(r"(?:^|[.!?:…。।] |。)([^.!?:…。।]*\w[^.!?:…。।]*)\?$")
+_BETWEEN_SENTENCES = re.compile(r"[.!?:…।] |。")
 _ASKED = re.compile(r"(?<=[^\s?!]) ?([?!]+)(?=\s|$)")
 
 
@@ -74,8 +74,10 @@ def strict(text: str) -> str:
     text = " ".join(_without_chance_capitals(text.strip()).split())
     text = text.rstrip(_STOPS + " ") or text
     if "?" in text or "!" in text:
-        text = _ASKED.sub(lambda match: "".join(dict.fromkeys(match[1])), text)
-        text = _without_needless_mark(text)
+        if text[-2:-1] == " " or text.count("?") + text.count("!") > 1 or text[-1] not in "?!":
+            text = _ASKED.sub(lambda match: "".join(dict.fromkeys(match[1])), text)
+        if text[-1] == "?":
+            text = _without_needless_mark(text)
     return text if text.isascii() else _NEEDLESS_SPACE.sub("", text)
 
 
@@ -124,8 +126,8 @@ def _without_chance_capitals(text: str) -> str:
 
 
 def _without_needless_mark(text: str) -> str:
-    sentence = _LAST_SENTENCE.search(text)
-    if sentence is None or not asks_by_itself(sentence[1]):
+    *_, sentence = _BETWEEN_SENTENCES.split(text[:-1])
+    if sentence[-1:] in ("?", "!") or not asks_by_itself(sentence):
         return text
     return text[:-1].rstrip(_STOPS + " ")
 
