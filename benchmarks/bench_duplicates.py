@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from tuneloop.datasets.likeness import Likeness, compare
-from tuneloop.datasets.normal_form import normalised
+from tuneloop.sameness import strict
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 THRESHOLDS = (0.8, 0.85, 0.9, 0.95)
@@ -96,7 +96,7 @@ def _removed(found: Likeness, labels: list[str]) -> int:
 def _mts_dialog() -> list[str]:
     (path,) = (DATA / "mts_dialog").glob("*Augmented*.csv")
     with path.open(encoding="utf-8", newline="") as file:
-        return [normalised(row["dialogue"]) for row in csv.DictReader(file)]
+        return [strict(row["dialogue"]) for row in csv.DictReader(file)]
 
 
 def _banking77() -> tuple[list[str], list[str]]:
@@ -104,7 +104,7 @@ def _banking77() -> tuple[list[str], list[str]]:
     for name in ("train.csv", "test.csv"):
         with (DATA / "banking77" / name).open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
-                texts.append(normalised(row["text"]))
+                texts.append(strict(row["text"]))
                 labels.append(row["category"])
     return texts, labels
 
@@ -112,7 +112,7 @@ def _banking77() -> tuple[list[str], list[str]]:
 def _clinc150() -> tuple[list[str], list[str]]:
     data = json.loads((DATA / "clinc150" / "data_full.json").read_text(encoding="utf-8"))
     rows = [row for part in data.values() for row in part]
-    return [normalised(text) for text, _ in rows], [label for _, label in rows]
+    return [strict(text) for text, _ in rows], [label for _, label in rows]
 
 
 if __name__ == "__main__":

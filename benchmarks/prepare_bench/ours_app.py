@@ -9,7 +9,7 @@ from task_file import Task, answer, first_of_each
 
 import tuneloop
 from tuneloop.datasets.likeness import compare
-from tuneloop.datasets.normal_form import normalised
+from tuneloop.sameness import strict
 
 
 def prepare(task: Task) -> list[int]:
@@ -25,7 +25,7 @@ def prepare(task: Task) -> list[int]:
 
 def likeness(task: Task) -> list[int]:
     """Rows that are alike to one before them that stays, whatever their answers."""
-    found = compare([normalised(text) for text in task.texts()], similarity=task.threshold)
+    found = compare([strict(text) for text in task.texts()], similarity=task.threshold)
     return first_of_each(
         (row, (other for other, _ in found.neighbours(row))) for row in range(len(found.text_of))
     )

@@ -1,35 +1,44 @@
 """Near-identical inputs with conflicting answers: one is wrong, and a person must say which.
 
 Similarity alone cannot tell ("how do I freeze my card" and "how do I unfreeze my card" are 95 %
-alike), so two inputs count as the same question only when nothing but filler, a contraction or a
-slip of the keyboard sets them apart.
+alike), so two inputs count as the same question only when nothing but filler, a contraction, a
+pause or a slip of the keyboard sets them apart. Both rows are thrown away, so the inputs must else
+be the same in strict form, and the answers differ in forgiving form.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
+import unicodedata
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.likeness import Likeness
-from tuneloop.datasets.normal_form import is_json_container
+from tuneloop.sameness import is_json_container, tokens
 
 _POLITE = ("please", "pls", "kindly", "just", "hi", "hello", "hey", "thanks", "thank", "you")
 _FILLER = frozenset(("a", "an", "the", *_POLITE, "bitte", "danke", "hallo"))
-_EXPANDED = (
-    (re.compile(r"\b(what|that|it|he|she|there|where|how|who|when)'s\b"), r"\1 is"),
-    (re.compile(r"\bi'm\b"), "i am"),
-    (re.compile(r"\bcan't\b"), "can not"),
-    (re.compile(r"\bwon't\b"), "will not"),
-    (re.compile(r"n't\b"), " not"),
-    (re.compile(r"'ve\b"), " have"),
-    (re.compile(r"'ll\b"), " will"),
-    (re.compile(r"'re\b"), " are"),
+_CONTRACTION = re.compile(
+    r"\b(what|that|it|he|she|there|where|how|who|when)'s\b"
+    r"|\bi'm\b|\bcan't\b|\bwon't\b|n't\b|'ve\b|'ll\b|'re\b"
 )
-_WORD_OR_SIGN = re.compile(r"\w+|[^\w\s]")
+_EXPANDED = {
+    "i'm": "i am",
+    "can't": "can not",
+    "won't": "will not",
+    "n't": " not",
+    "'ve": " have",
+    "'ll": " will",
+    "'re": " are",
+}
+_PAUSE = re.compile(r"(?<=\S)[,;:.…]+(?=\s|$)|[、。।॥۔¿¡]")
+_MARKS = ("?", "!")
 _TYPO_LETTERS = 5
+_TYPO_SCRIPTS = ("LATIN", "GREEK", "CYRILLIC")
+"""Where a word has many letters; in a syllable, a root or a pair of characters each one counts."""
 _SHORT_ANSWER_CHARACTERS = 40
 
 
@@ -51,7 +60,7 @@ def find_contradictions(
     conflicting: list[Contradiction] = []
     varied: list[Contradiction] = []
     for rows in _same_questions(examples, likeness):
-        if len({examples[row].answer for row in rows}) < 2:
+        if len({examples[row].gist for row in rows}) < 2:
             continue
         contradiction = Contradiction(rows=rows)
         comparable = all(_comparable(examples[row].completion) for row in rows)
@@ -60,28 +69,51 @@ def find_contradictions(
 
 
 def same_question(first: str, second: str) -> bool:
-    """Whether two inputs in normal form ask the same, but for filler and slips."""
+    """Whether two inputs in strict form ask the same, but for filler and slips."""
     left, right = core_words(first), core_words(second)
     return len(left) == len(right) and all(map(_same_word, left, right))
 
 
 def core_words(text: str) -> tuple[str, ...]:
-    """Words and signs of a text in normal form, without contractions and filler."""
+    """Words and signs of a text in strict form, without contractions, filler and pauses."""
     if "'" in text:
-        for pattern, expansion in _EXPANDED:
-            text = pattern.sub(expansion, text)
-    words = tuple(_WORD_OR_SIGN.findall(text))
-    return tuple(word for word in words if word not in _FILLER) or words
+        text = _CONTRACTION.sub(
+            lambda match: f"{match[1]} is" if match[1] else _EXPANDED[match[0]], text
+        )
+    every = tokens(_PAUSE.sub(" ", text)) or tokens(text)
+    if text.islower() and "?" not in text and "!" not in text:  # the common case, in less time
+        return tuple([word for word in every if word not in _FILLER]) or tuple(every)
+    return tuple(_without_filler(every)) or tuple(every)
+
+
+def _without_filler(every: Iterable[str]) -> Iterable[str]:
+    """What is left of `Please, Freeze it, thanks!`: `freeze it`, without capital and mark."""
+    before, started = "", False
+    for word in every:
+        folded = word.lower()
+        if folded not in _FILLER and not (word in _MARKS and before in _FILLER):
+            yield word if started else _without_capital(word)
+            started = True
+        before = folded
 
 
 def _same_questions(examples: Sequence[Example], likeness: Likeness) -> list[tuple[int, ...]]:
     """Groups of two or more rows, each in ascending order."""
-    by_words: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    groups = _Groups(len(examples))
+    first_of: dict[tuple[str, bytes], int] = {}
+    careless: set[int] = set()
+    cased: dict[int, tuple[str, bytes]] = {}
     for row, example in enumerate(examples):
-        # One text and not its words: a million rows would hold fifteen million of them.
-        by_words[example.system, " ".join(core_words(example.input_text))].append(row)
-    groups = {rows[0]: rows for rows in by_words.values()}
-    first_of = {row: rows[0] for rows in by_words.values() for row in rows}
+        core = core_words(example.input_text)
+        first = first_of.setdefault((example.system, _short(core)), row)
+        groups.join(first, row)
+        if _is_careless(example):
+            careless.add(first)
+        elif first == row and not example.input_text.islower():
+            cased[first] = (example.system, _short(tuple(map(_without_capital, core))))
+    for first, folded_key in cased.items():
+        if (other := first_of.get(folded_key)) in careless:
+            groups.join(first, other)
     for row in range(len(examples)):
         for other, similarity in likeness.neighbours(row):
             if other >= len(examples) or other <= row or similarity == 1.0:
@@ -89,17 +121,48 @@ def _same_questions(examples: Sequence[Example], likeness: Likeness) -> list[tup
             if examples[row].system == examples[other].system and same_question(
                 examples[row].input_text, examples[other].input_text
             ):
-                _join(groups, first_of, row, other)
-    return [tuple(sorted(rows)) for rows in groups.values() if len(rows) > 1]
+                groups.join(row, other)
+    return groups.listed()
 
 
-def _join(groups: dict[int, list[int]], first_of: dict[int, int], row: int, other: int) -> None:
-    kept, gone = sorted((first_of[row], first_of[other]))
-    if kept == gone:
-        return
-    for member in groups[gone]:
-        first_of[member] = kept
-    groups[kept] += groups.pop(gone)
+class _Groups:
+    """Which rows belong together: each points at an earlier one of its group, or at itself."""
+
+    def __init__(self, rows: int) -> None:
+        self._earlier = list(range(rows))
+
+    def join(self, one: int, other: int) -> None:
+        first, second = sorted((self._first(one), self._first(other)))
+        self._earlier[second] = first
+
+    def listed(self) -> list[tuple[int, ...]]:
+        """Groups of two or more, by their first rows."""
+        members: defaultdict[int, list[int]] = defaultdict(list)
+        for row, earlier in enumerate(self._earlier):
+            if earlier != row:
+                members[self._first(row)].append(row)
+        return [(first, *others) for first, others in sorted(members.items())]
+
+    def _first(self, row: int) -> int:
+        while self._earlier[row] != row:
+            self._earlier[row] = row = self._earlier[self._earlier[row]]
+        return row
+
+
+def _short(words: tuple[str, ...]) -> bytes:
+    """A million questions in words would not fit into memory."""
+    return hashlib.blake2b("\0".join(words).encode("utf-8", "surrogatepass")).digest()[:16]
+
+
+def _is_careless(example: Example) -> bool:
+    """Whether it was typed without capitals, or in nothing else: then they tell no words apart."""
+    texts = [message.content for message in example.messages if message.role == "user"]
+    return all(text in (text.lower(), text.upper()) for text in texts)
+
+
+def _without_capital(word: str) -> str:
+    """`Paris` → `paris`; `US` stays."""
+    return word.lower() if word.istitle() else word
 
 
 def _same_word(first: str, second: str) -> bool:
@@ -107,8 +170,28 @@ def _same_word(first: str, second: str) -> bool:
         return True
     if min(len(first), len(second)) < _TYPO_LETTERS or not (first.isalpha() and second.isalpha()):
         return False
-    # Slips seldom hit the first letter, and there they make other words: affect, effect.
-    return first[0] == second[0] and _one_edit(first, second)
+    if not (_has_many_letters(first) and _has_many_letters(second)):
+        return False
+    # Slips seldom hit the first letter, and there they make other words: affect, effect. So do
+    # accents: cantó is not canto.
+    return (
+        first[0] == second[0]
+        and _without_accents(first) != _without_accents(second)
+        and _one_edit(first, second)
+    )
+
+
+def _has_many_letters(word: str) -> bool:
+    return word.isascii() or all(
+        unicodedata.name(letter, "").startswith(_TYPO_SCRIPTS) for letter in word
+    )
+
+
+def _without_accents(word: str) -> str:
+    if word.isascii():
+        return word
+    decomposed = unicodedata.normalize("NFD", word)
+    return "".join(sign for sign in decomposed if not unicodedata.combining(sign))
 
 
 def _one_edit(first: str, second: str) -> bool:

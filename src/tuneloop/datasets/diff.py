@@ -129,19 +129,19 @@ def _same_input(added: _Rows, removed: _Rows) -> list[tuple[Example, Example]]:
     """
     left: dict[str, list[Example]] = {}
     for row, _ in removed.values():
-        left.setdefault(row.input_key, []).append(row)
+        left.setdefault(row.input_text, []).append(row)
     pairs, rest = [], []
     for row, _ in added.values():
         old = next(
-            (earlier for earlier in left.get(row.input_key, ()) if earlier.answer == row.answer),
+            (earlier for earlier in left.get(row.input_text, ()) if earlier.answer == row.answer),
             None,
         )
         if old is None:
             rest.append(row)
         else:
-            left[row.input_key].remove(old)
+            left[row.input_text].remove(old)
             pairs.append((old, row))
-    other = [(before.pop(0), row) for row in rest if (before := left.get(row.input_key))]
+    other = [(before.pop(0), row) for row in rest if (before := left.get(row.input_text))]
     return [*pairs, *other]
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from tuneloop.conversation import Message, answer_turn
-from tuneloop.datasets.normal_form import canonical_answer, normalised
 from tuneloop.hashing import digest_json, digest_text
+from tuneloop.sameness import forgiving_answer, strict, strict_answer
+from tuneloop.sameness.stored import stored_form
 
 ID_DIGITS = 16
 
@@ -62,21 +63,30 @@ class Example:
 
     @cached_property
     def input_text(self) -> str:
-        """The conversation in normal form, without the system text that all rows share."""
-        turns = [message for message in self.messages if message.role != "system"]
-        if len(turns) == 1:
-            return normalised(turns[0].content)
-        return "\n".join(f"{turn.role}: {normalised(turn.text)}" for turn in turns)
+        """The conversation in strict form, without the system text that all rows share."""
+        return self._input_in(strict)
 
     @cached_property
     def input_key(self) -> str:
-        """Identity of the input: survives a changed system text and a corrected answer."""
-        return digest_text(self.input_text)[:ID_DIGITS]
+        """Identity of the input: survives a changed system text, a corrected answer, and every
+        version of tuneloop, because workspaces keep it. Equal keys are no equal inputs."""
+        return digest_text(self._input_in(stored_form))[:ID_DIGITS]
 
     @cached_property
     def answer(self) -> str:
-        """The completion in canonical form."""
-        return canonical_answer(self.completion)
+        """The completion in strict form: rows with one input and one answer teach the same."""
+        return strict_answer(self.completion)
+
+    @cached_property
+    def gist(self) -> str:
+        """The completion in forgiving form: answers that differ in it contradict each other."""
+        return forgiving_answer(self.completion)
+
+    def _input_in(self, form: Callable[[str], str]) -> str:
+        turns = [message for message in self.messages if message.role != "system"]
+        if len(turns) == 1:
+            return form(turns[0].content)
+        return "\n".join(f"{turn.role}: {form(turn.text)}" for turn in turns)
 
     @property
     def said(self) -> Message:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from tuneloop.datasets.filters.language import languages_of, letters_by_script
-from tuneloop.datasets.normal_form import is_json_container
+from tuneloop.sameness import is_json_container
 
 TOO_SHORT = "too short"
 JSON = "JSON"

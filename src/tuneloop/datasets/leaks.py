@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.likeness import Search, compare
-from tuneloop.datasets.normal_form import normalised
+from tuneloop.sameness import forgiving, words
 
 _QUOTED_CHARACTERS = 30
 """Shorter texts stand in others by chance."""
@@ -75,16 +75,23 @@ def find_quotes(captured: Sequence[Example], held_out: Sequence[Example]) -> lis
     after it: as a whole such a conversation is not alike to the case.
     """
     questions = {
-        text: case
+        _in_words(text): case
         for case in held_out
-        if len(text := normalised(case.question)) >= _QUOTED_CHARACTERS
+        if len(text := forgiving(case.question)) >= _QUOTED_CHARACTERS
     }
     leaks = []
     for example in captured:
         asked = "\n".join(
-            normalised(message.content) for message in example.messages if message.role == "user"
+            _in_words(forgiving(message.content))
+            for message in example.messages
+            if message.role == "user"
         )
         quoted = next((case for text, case in questions.items() if text in asked), None)
         if quoted is not None:
             leaks.append(Leak(training=example, held_out=quoted, similarity=1.0))
     return leaks
+
+
+def _in_words(text: str) -> str:
+    """So that a text stands in another one word for word where its own stands in the other's."""
+    return f" {' '.join(words(text))} "

@@ -15,9 +15,9 @@ from typing import Any
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.leaks import find_leaks, find_quotes
 from tuneloop.datasets.left_out import LeftOut
-from tuneloop.datasets.normal_form import canonical_answer
 from tuneloop.datasets.selection import LEAK, Selection, is_approved
 from tuneloop.datasets.split import Side
+from tuneloop.sameness import strict_answer
 
 _DUPLICATES = ("exact_duplicate", "near_duplicate")
 
@@ -55,13 +55,13 @@ def find_preferences(
     """
     preferences = Preferences()
     pairs = list(_pairs(selection, left_out, preferences.left_out))
-    judged = {(pair.input_key, pair.answer, _worse(pair)) for pair, _ in pairs}
+    judged = {(pair.input_text, pair.answer, _worse(pair)) for pair, _ in pairs}
     seen: set[tuple[str, str, str]] = set()
     for pair, side in pairs:
-        key = (pair.input_key, pair.answer, _worse(pair))
+        key = (pair.input_text, pair.answer, _worse(pair))
         if _worse(pair) == pair.answer:
             preferences.left_out["equal_answers"] += 1
-        elif (pair.input_key, _worse(pair), pair.answer) in judged:
+        elif (pair.input_text, _worse(pair), pair.answer) in judged:
             preferences.left_out["contradiction"] += 1
         elif key in seen:
             preferences.left_out["duplicate"] += 1
@@ -75,7 +75,7 @@ def find_preferences(
 
 
 def _worse(pair: Example) -> str:
-    return canonical_answer(pair.rejected or "")
+    return strict_answer(pair.rejected or "")
 
 
 def _leave_out_leaks(

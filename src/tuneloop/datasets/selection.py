@@ -172,7 +172,7 @@ class _Selecting:
                 others = [
                     other
                     for other in rows
-                    if self._examples[other].answer != self._examples[row].answer
+                    if self._examples[other].gist != self._examples[row].gist
                 ]
                 self._drop(
                     row,
@@ -183,14 +183,14 @@ class _Selecting:
                 )
 
     def _differ(self, rows: Sequence[int]) -> bool:
-        return len({self._examples[row].answer for row in rows}) > 1
+        return len({self._examples[row].gist for row in rows}) > 1
 
     def _leave_out_outdated(self, rows: Sequence[int]) -> list[int]:
         """Rows of one question that remain once approved answers have replaced older ones."""
         deciding = self._deciding(rows)
-        answers = {self._examples[row].answer for row in deciding}
+        answers = {self._examples[row].gist for row in deciding}
         for row in rows:
-            if deciding and self._examples[row].answer not in answers:
+            if deciding and self._examples[row].gist not in answers:
                 approved = self._examples[deciding[-1]]
                 self._drop(
                     row,

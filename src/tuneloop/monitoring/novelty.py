@@ -9,7 +9,6 @@ prompt with a word that is new beyond chance is novel too.
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ from typing import TYPE_CHECKING
 from tuneloop.errors import DataError
 from tuneloop.monitoring import reference_folder
 from tuneloop.monitoring.embedders import Embedder
+from tuneloop.sameness import strict
+from tuneloop.sameness import words as every_word
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     Vectors = npt.NDArray[np.float32]
 
-REFERENCE_VERSION = 2
+REFERENCE_VERSION = 3
 """Grows when a reference is computed differently, so that no cached one of another rule is used."""
 CALIBRATED_SHARE = 0.05
 """Share of the bundle's own rows that counts as far."""
@@ -39,7 +40,6 @@ NEW_WORD_P = 0.001
 NEW_WORD_PROMPTS = 3
 """Fewest prompts that have a new word: against a large training set two would do by the test."""
 _CHUNK_ROWS = 1024
-_WORD = re.compile(r"[^\W\d_][\w'’-]*[\w]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,10 +162,11 @@ def absent_beyond_chance(
 def words(text: str) -> set[str]:
     """The words of a text, case-folded, at least two characters, beginning with a letter.
 
-    A possessive is its word: "the Skerry's cable" speaks of the Skerry.
+    In scripts without spaces they are pairs of characters, see `sameness.segmenting`. A possessive
+    is its word: "the Skerry's cable" speaks of the Skerry.
     """
-    folded = (word.casefold().replace("’", "'") for word in _WORD.findall(text))
-    return {word.removesuffix("'s") for word in folded}
+    folded = every_word(strict(text).casefold())
+    return {word.removesuffix("'s") for word in folded if len(word) > 1 and word[0].isalpha()}
 
 
 def _log_chance(count: int, window: int, training: int) -> float:

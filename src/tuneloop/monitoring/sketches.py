@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Self
 
 from tuneloop import intervals
 from tuneloop.intervals import Figure
+from tuneloop.sameness import words
+from tuneloop.sameness.segmenting import SPACED_WORD, UNSPACED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
     Integers = npt.NDArray[np.int64]
+
+
+_BETWEEN = "\0"
+"""Stands in no word."""
 
 
 class Sketch(ABC):
@@ -198,20 +204,16 @@ class Vocabulary(Sketch):
         import numpy as np
         import polars as pl
 
-        words = texts.select(
+        met = texts.select(
             (pl.col("id").hash() % self.GROUPS).cast(pl.Int64).alias("group"),
-            pl.col("response")
-            .str.to_lowercase()
-            .str.extract_all(r"\w+")
-            .list.unique()
-            .alias("word"),
+            _words_of(texts["response"].str.to_lowercase()).list.unique().alias("word"),
         ).filter(pl.col("word").list.len() > 0)
-        group, length = words["group"].to_numpy(), words["word"].list.len().to_numpy()
+        group, length = met["group"].to_numpy(), met["word"].list.len().to_numpy()
         self.answers += np.bincount(group, minlength=self.GROUPS)
         squares = np.bincount(group, weights=length.astype(float) ** 2, minlength=self.GROUPS)
         self.squares += squares.astype(np.int64)
         bucket = (pl.col("word").hash() % self.BUCKETS).cast(pl.Int64)
-        cell = words.explode("word").select(pl.col("group") * self.BUCKETS + bucket).to_series()
+        cell = met.explode("word").select(pl.col("group") * self.BUCKETS + bucket).to_series()
         counted = np.bincount(cell.to_numpy(), minlength=self.counts.size)
         self.counts += counted.reshape(self.counts.shape)
 
@@ -239,6 +241,20 @@ class Vocabulary(Sketch):
         half = float(t.ppf(0.5 + intervals.CONFIDENCE / 2, self.GROUPS - 1)) * error
         n = int(self.answers.sum())
         return Figure(value=whole, low=whole - half, high=whole + half, n=n)
+
+
+def _words_of(responses: pl.Series) -> pl.Series:
+    """The words of each as `sameness.words` has them, which it asks for scripts without spaces."""
+    import polars as pl
+
+    unspaced = responses.str.contains(UNSPACED).fill_null(False)
+    by_hand = [_BETWEEN.join(words(response)) for response in responses.filter(unspaced)]
+    found = pl.when(pl.lit(unspaced)).then(pl.col("text").str.split(_BETWEEN))
+    return (
+        pl.DataFrame({"text": responses.scatter(unspaced.arg_true(), by_hand)})
+        .select(found.otherwise(pl.col("text").str.extract_all(SPACED_WORD)).alias("word"))
+        .to_series()
+    )
 
 
 def _effective_words(counts: Integers, squares: int) -> float | None:

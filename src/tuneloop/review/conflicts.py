@@ -10,6 +10,7 @@ from tuneloop.datasets import versions
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.review.queue import Proposal, enqueue
+from tuneloop.sameness.stored import stored_answer
 from tuneloop.workspace import Workspace
 
 
@@ -50,15 +51,17 @@ def _proposal(group: Sequence[Example], system: str) -> Proposal:
     """The commonest answer is proposed, of equally common ones the first."""
     said: defaultdict[str, list[Example]] = defaultdict(list)
     for example in group:
-        said[example.answer].append(example)
+        said[example.gist].append(example)
     ordered = sorted(said.values(), key=lambda rows: -len(rows))
+    answers = {stored_answer(example.completion) for example in group}
     first = group[0]
     messages = [message.as_row() for message in first.messages]
     if first.system == system:
         messages = [message for message in messages if message["role"] != "system"]
     return Proposal(
         kind="contradiction",
-        key=f"{min(row.input_key for row in group)} {sorted(said)}",
+        # What an item was called stays: one that was decided must not be asked for again.
+        key=f"{min(row.input_key for row in group)} {sorted(answers)}",
         messages=messages,
         answer="",
         proposal=ordered[0][0].completion,

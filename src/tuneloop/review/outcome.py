@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from tuneloop.datasets.normal_form import canonical_answer
 from tuneloop.datasets.split import hash_share
+from tuneloop.sameness import forgiving_answer
 
 Decision = Literal["approved", "rejected", "skipped"]
 ReviewStatus = Literal["open", "skipped", "second", "disputed", "approved", "rejected"]
@@ -60,10 +60,10 @@ def outcome(judgements: Sequence[Judgement], *, judges: int) -> ReviewOutcome:
 
 
 def agree(one: Judgement, other: Judgement) -> bool:
-    """Whether both decided the same, and approved the same answer up to layout and case."""
+    """Whether both decided the same, and approved answers that say the same."""
     if one.decision != other.decision:
         return False
-    return canonical_answer(one.final or "") == canonical_answer(other.final or "")
+    return forgiving_answer(one.final or "") == forgiving_answer(other.final or "")
 
 
 def same_person(one: str, other: str) -> bool:

@@ -13,7 +13,7 @@ from tuneloop.datasets.duplicates import Duplicate, find_duplicates
 from tuneloop.datasets.example import Example, Message
 from tuneloop.datasets.leaks import find_leaks
 from tuneloop.datasets.likeness import Likeness, compare
-from tuneloop.datasets.normal_form import canonical_answer, normalised
+from tuneloop.sameness import strict, strict_answer
 
 SIMILARITY = 0.9
 WORDS = re.findall(
@@ -45,32 +45,11 @@ def sentence(seed: int, words: int) -> str:
     return " ".join(chosen.choice(WORDS) for _ in range(words))
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("Where is my parcel?", "where is my  parcel"),
-        ("It’s “late”", 'it\'s "late"'),
-        ("ﬁne…", "fine"),
-        ("ÄRGER!", "ärger"),
-    ],
-)
-def test_normal_form_forgets_what_varies_at_random(one: str, other: str) -> None:
-    assert normalised(one) == normalised(other)
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [("1.5 or 2", "15 or 2"), ("is a < b", "is a > b"), ("-5", "5"), ("C#", "C"), ("50%", "50")],
-)
-def test_normal_form_keeps_what_matters(one: str, other: str) -> None:
-    assert normalised(one) != normalised(other)
-
-
 def test_json_answers_are_compared_as_values() -> None:
-    assert canonical_answer('{"b": 1, "a": "X"}') == canonical_answer('{ "a":"X","b":1 }')
-    assert canonical_answer('{"a": "X"}') != canonical_answer('{"a": "x"}')
-    assert canonical_answer("Yes.") == canonical_answer("yes")
-    assert canonical_answer("{cut off") == "{cut off"
+    assert strict_answer('{"b": 1, "a": "X"}') == strict_answer('{ "a":"X","b":1 }')
+    assert strict_answer('{"a": "X"}') != strict_answer('{"a": "x"}')
+    assert strict_answer("Yes.") == strict_answer("yes")
+    assert strict_answer("{cut off") == "{cut off"
 
 
 def test_duplicates_need_the_same_answer() -> None:
@@ -80,8 +59,10 @@ def test_duplicates_need_the_same_answer() -> None:
     (found,) = duplicates([example(freeze, "freeze"), example(freeze + " thanks", "freeze")])
     assert (found.row, found.kept, found.kind) == (1, 0, "near")
     assert SIMILARITY <= found.similarity < 1
-    (same,) = duplicates([example(freeze, "freeze"), example(freeze.upper() + "!", "Freeze")])
+    (same,) = duplicates([example(freeze, "freeze"), example(freeze.upper() + ".", "Freeze")])
     assert (same.kind, same.similarity) == ("exact", 1.0)
+    (near,) = duplicates([example(freeze, "freeze"), example(freeze.upper() + "!", "Freeze")])
+    assert near.kind == "near", "an exclamation mark can matter"
 
 
 def test_a_chain_of_small_steps_keeps_its_far_end() -> None:
@@ -116,6 +97,18 @@ def test_another_system_text_is_another_example() -> None:
         ("pay 12345 euros", "pay 12346 euros", False),
         ("is a < b", "is a > b", False),
         ("hello", "thanks", False),
+        ("write to US", "write to us", False),
+        ("is this Polish", "is this polish", False),
+        ("what is 10²", "what is 102", False),
+        ("you are open on Sunday", "you are open on Sunday?", False),
+        ("freeze my card", "freeze my card, please?", True),
+        ("hi, Freeze my card", "freeze my card", True),
+        ("मेरा नाम दिन है", "मेरा नाम दीन है", False),
+        ("परिवारिक खाता", "पारिवारिक खाता", False),
+        ("el coro cantó ayer", "el coro canto ayer", False),
+        ("мой заказаз пропал", "мой заказаж пропал", True),
+        ("我要退货", "我要换货", False),
+        ("계좌이체입니다 취소", "계좌이채입니다 취소", False),
     ],
 )
 def test_the_same_question_is_more_than_similar_letters(one: str, other: str, same: bool) -> None:
@@ -132,6 +125,25 @@ def test_contradictions_gather_all_who_disagree() -> None:
     conflicting, varied = find_contradictions(rows, likeness(rows))
     assert [one.rows for one in conflicting] == [(0, 1, 2)]
     assert varied == []
+
+
+def test_a_text_without_any_capital_asks_the_same_as_with_them() -> None:
+    rows = [
+        example("Do you ship to Oslo", "yes"),
+        example("do you ship to oslo", "no"),
+        example("Is this Polish", "language"),
+        example("Is this polish", "care"),
+        example("Write to US", "country"),
+        example("write to us", "contact"),
+    ]
+    conflicting, _ = find_contradictions(rows, likeness(rows))
+    assert [one.rows for one in conflicting] == [(0, 1)]
+
+
+def test_answers_that_only_a_pedant_tells_apart_do_not_contradict() -> None:
+    rows = [example("Where is Oslo", answer) for answer in ("Norway", "NORWAY!", "**norway**")]
+    assert find_contradictions(rows, likeness(rows)) == ([], [])
+    assert duplicates(rows) == [], "nor is one of them thrown away for the other"
 
 
 def test_free_text_may_be_right_in_many_wordings() -> None:
@@ -175,7 +187,7 @@ def test_rows_of_one_template_are_not_each_others_duplicates() -> None:
 
 def test_two_thousand_rows_take_seconds() -> None:
     """10,000 real ones: benchmarks/bench_duplicates.py."""
-    texts = [normalised(f"{sentence(n, 9)} {n}") for n in range(2_000)]
+    texts = [strict(f"{sentence(n, 9)} {n}") for n in range(2_000)]
     texts += [f"{text} x" for text in texts[:100]]
     began = time.process_time()
     found = compare(texts, similarity=SIMILARITY)

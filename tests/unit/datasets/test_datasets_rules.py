@@ -156,6 +156,20 @@ def test_personal_data_is_known_by_its_form(text: str, clean: str) -> None:
     assert redacted(clean)[0] == clean, "a second pass changes nothing"
 
 
+@pytest.mark.parametrize(
+    ("text", "renamed"),
+    [
+        ("राम और रामा", "श्याम और रामा"),
+        ("我的雪龙坏了", "我的火龙坏了"),
+        ("STRASSE, Straße und Straßen", "WEG, Weg und Straßen"),
+        ("a tın of tİn", "a tın of tİn"),
+    ],
+)
+def test_retired_terms_are_whole_words_in_every_script(text: str, renamed: str) -> None:
+    table = {"राम": "श्याम", "雪龙": "火龙", "Straße": "Weg", "tin": "can"}
+    assert RetiredTerms(table).renamed(f"{text} é")[0] == f"{renamed} é"
+
+
 def test_retired_terms_keep_the_case_and_the_word() -> None:
     terms = RetiredTerms({"Tarn": "Skerry", "Tarn Plus": "Skerry Max"})
     text, found = terms.renamed(

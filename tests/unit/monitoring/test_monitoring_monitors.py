@@ -211,6 +211,15 @@ def test_vocabulary_is_that_of_equally_frequent_words_whatever_the_amount_of_tex
     assert measure(VocabularyDiversity, repeated, before=baseline(100)).verdict == "alert"
 
 
+@pytest.mark.parametrize(
+    ("response", "words"),
+    [("नमस्ते दुनिया", 2), ("தமிழ் அம்மா இங்கே", 3), ("我想退货", 3), ("น้ำดี", 1), ("荷物はどこ", 4)],
+)
+def test_vocabulary_has_the_words_of_every_script(response: str, words: int) -> None:
+    repeated = [interaction(response=response)] * 40
+    assert measure(VocabularyDiversity, repeated).value == pytest.approx(words)
+
+
 def test_cost_is_tokens_in_and_out_with_their_sums() -> None:
     found = measure(Cost, [interaction()] * 40 + [interaction(prompt_tokens=None)])
     assert (found.value, found.n) == (30.0, 40)

@@ -110,6 +110,21 @@ def test_words_are_folded_and_numbers_are_none() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("मेरा पार्सल, ५ दिन", {"मेरा", "पार्सल", "दिन"}),
+        ("எனது பொதி எங்கே?", {"எனது", "பொதி", "எங்கே"}),
+        ("雪龙手机坏了", {"雪龙", "龙手", "手机", "机坏", "坏了"}),
+        ("スノードラゴンが 来た", {"スノードラゴン", "が来", "来た"}),
+        ("พัสดุ", {"พัส", "สดุ"}),
+        ("ＡＢＣ ﬁne C++", {"abc", "fine", "c++"}),
+    ],
+)
+def test_words_are_found_in_every_script(text: str, expected: set[str]) -> None:
+    assert words(text) == expected
+
+
 def test_the_default_embedder_works_without_network_and_on_odd_text() -> None:
     embedder = StaticEmbedder()
     texts = ["my battery is broken", "the battery no longer works", "sing me a song", "", "\ud800"]

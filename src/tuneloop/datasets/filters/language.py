@@ -11,8 +11,8 @@ from collections import Counter
 
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.filters.base import KEEP, FilterResult, drop
-from tuneloop.datasets.normal_form import is_json_container
 from tuneloop.errors import ModelFileError
+from tuneloop.sameness import is_json_container
 
 _MIN_LETTERS = 8
 _MIN_SHARE = 0.5

@@ -12,7 +12,7 @@ from tuneloop.modelfile import TaskSettings
 
 
 def accuracy(task: TaskSettings) -> Metric:
-    """In-scope cases that are right: each field of a JSON task, else the normalised text."""
+    """In-scope cases that are right: each field of a JSON task, else the text in forgiving form."""
     if task.output_schema is not None:
         return Metric(
             name="accuracy",
@@ -23,7 +23,8 @@ def accuracy(task: TaskSettings) -> Metric:
         )
     return Metric(
         name="accuracy",
-        about="in-scope cases whose answer equals the reference, case and punctuation aside",
+        about="in-scope cases whose answer equals the reference in forgiving form: case, spacing, "
+        "quotation marks, pauses and full stops aside",
         scorer=normalised_match,
         counts="in-scope",
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,32 +9,34 @@ from collections.abc import Mapping, Sequence
 from tuneloop.evaluation.scorers.base import RIGHT, Family, Metric, Score, Scorer, Wanted, passed
 from tuneloop.evaluation.suites import Case
 from tuneloop.modelfile import TaskSettings
-
-_WORDS = re.compile(r"\w+")
+from tuneloop.sameness import forgiving, words
 
 
 def exact(case: Case, output: str) -> Score | None:
-    """The answer is the reference, character for character, but for white space at its ends."""
-    if case.expected is None:
-        return None
-    return passed(output.strip() == case.expected.strip(), "differs from the reference")
+    """The answer is the reference, character for character, but for white space at its ends.
 
-
-def normalised_match(case: Case, output: str) -> Score | None:
-    """Equal after Unicode NFKC, case folding, and without punctuation or extra white space."""
-    if case.expected is None:
-        return None
-    return passed(normalise(output) == normalise(case.expected), "differs from the reference")
-
-
-def token_f1(case: Case, output: str) -> Score | None:
-    """Harmonic mean of precision and recall of the normalised words.
-
-    The definition of SQuAD (Rajpurkar et al. 2016, section 6.1), but articles count.
+    Characters that Unicode calls equivalent (NFC) are the same, however they are encoded.
     """
     if case.expected is None:
         return None
-    said, wanted = _words(output), _words(case.expected)
+    return passed(_characters(output) == _characters(case.expected), "differs from the reference")
+
+
+def normalised_match(case: Case, output: str) -> Score | None:
+    """Equal in the forgiving form of `tuneloop.sameness`."""
+    if case.expected is None:
+        return None
+    return passed(forgiving(output) == forgiving(case.expected), "differs from the reference")
+
+
+def token_f1(case: Case, output: str) -> Score | None:
+    """Harmonic mean of precision and recall of the words (see `sameness.segmenting`).
+
+    The definition of SQuAD (Rajpurkar et al. 2016, section 6.1), but articles and symbols count.
+    """
+    if case.expected is None:
+        return None
+    said, wanted = words(forgiving(output)), words(forgiving(case.expected))
     if not said or not wanted:
         return passed(said == wanted, "no words in common with the reference")
     common = (Counter(said) & Counter(wanted)).total()
@@ -45,19 +46,19 @@ def token_f1(case: Case, output: str) -> Score | None:
     return RIGHT if value == 1 else Score(value=value, detail=f"token F1 {value:.2f}")
 
 
-def normalise(text: str) -> str:
-    """Words in lower case, one space between them."""
-    return " ".join(_words(text))
-
-
-def _words(text: str) -> list[str]:
-    return _WORDS.findall(unicodedata.normalize("NFKC", text).casefold())
+def _characters(text: str) -> str:
+    return unicodedata.normalize("NFC", text.strip())
 
 
 _ON_DEMAND: Mapping[str, Scorer] = {
     "exact": exact,
     "normalised_match": normalised_match,
     "token_f1": token_f1,
+}
+_ABOUT = {
+    "exact": "equal but for white space at the ends and the encoding of characters",
+    "normalised_match": "equal in forgiving form",
+    "token_f1": "words and symbols of every script",
 }
 NAMES = tuple(_ON_DEMAND)
 """What every task can be measured by, if asked to."""
@@ -66,7 +67,7 @@ NAMES = tuple(_ON_DEMAND)
 def _metric(name: str) -> Metric:
     return Metric(
         name=name,
-        about=f"{name} against the reference, in-scope cases",
+        about=f"{name} against the reference, in-scope cases; {_ABOUT[name]}",
         scorer=_ON_DEMAND[name],
         counts="in-scope",
     )

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Vectors = npt.NDArray[np.float32]
 
-REFERENCE_VERSION = 5
+REFERENCE_VERSION = 6
 """Grows when a reference is computed differently, so that no cached one of another rule is used."""
 LEAST_PROMPTS = 20
 SAMPLED_PROMPTS = 1_000
