@@ -15,7 +15,6 @@ _NOT_RULES = (
     "columns.py",
     "inferred_schema.py",
     "inspect.py",
-    "label.py",
     "names.py",
     "recipe.py",
     "versions.py",

@@ -11,10 +11,11 @@ from tuneloop.datasets.duplicates import find_duplicates
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.holdout import Need, choose_share
 from tuneloop.datasets.importing import CHOICE, CORRECTION
+from tuneloop.datasets.labels import class_field, labels_of
 from tuneloop.datasets.leaks import find_leaks, find_quotes
 from tuneloop.datasets.left_out import LeftOut, leave_out
 from tuneloop.datasets.likeness import Likeness, compare
-from tuneloop.datasets.split import Candidate, Side, held_out_from, place
+from tuneloop.datasets.split import Candidate, Side, Split
 
 LEAK = "leak"
 """Reason code of a training row that gives a held-out case away."""
@@ -48,6 +49,8 @@ class Rules:
     allow_contradictions: bool
     needs: Sequence[Need] = ()
     """What the gates ask of the held-out cases; decides where the share is `auto`."""
+    label_field: str | None = None
+    """The field of the answers that the task names as their class."""
 
 
 @dataclass(kw_only=True)
@@ -63,6 +66,10 @@ class Selection:
     """Questions answered in several wordings of free text: no contradiction."""
     holdout_share: float = 0.0
     """The share of the groups that is held out: declared, or chosen for the gates."""
+    held_out_beyond: int = 0
+    """Where the share is smaller than before: rows that it would not hold out if they were new."""
+    class_field: str | None = None
+    """The field of the answers whose values are the classes that the split looks at."""
     template_rows: int = 0
     """Rows in families that share a template, where only equal inputs count as alike."""
 
@@ -231,16 +238,22 @@ class _Selecting:
                     yield number[other]
 
         groups = self._earlier.group_of()
-        candidates = [self._candidate(row, groups) for row in rows]
+        labels = self._labels()
+        candidates = [self._candidate(row, groups, labels) for row in rows]
+        split = Split(candidates, neighbours)
+        active = [self._examples[row] for row in self._active]
+
+        def held_out_at(share: float) -> set[int]:
+            return {row for row in split.held_out_if_new(share) if row < len(active)}
+
         share = self._rules.holdout_share
         if isinstance(share, str):
-            active = [self._examples[row] for row in self._active]
-            numbers = held_out_from(candidates, neighbours)[: len(active)]
-            share = choose_share(active, numbers, self._rules.needs)
+            share = choose_share(active, held_out_at, self._rules.needs)
         self._result.holdout_share = share
-        places = place(
-            candidates, neighbours, holdout_share=share, earlier_share=self._earlier.share
-        )
+        places = split.places(share, earlier_share=self._earlier.share)
+        if self._earlier.share is not None and share < self._earlier.share:
+            held_out = {row for row in range(len(active)) if places[row].side == "eval"}
+            self._result.held_out_beyond = len(held_out - held_out_at(share))
         for row, placed in zip(list(self._active), places, strict=False):
             if placed.side is None:
                 self._drop(
@@ -253,12 +266,25 @@ class _Selecting:
             chosen = self._result.train if placed.side == "train" else self._result.eval
             chosen.append(self._examples[row].with_group(placed.group))
 
-    def _candidate(self, row: int, groups: Mapping[str, str]) -> Candidate:
+    def _labels(self) -> dict[int, str]:
+        """Active row → its class; the split has all classes on both sides where it can."""
+        completions = {row: self._examples[row].completion for row in self._active}
+        field = class_field(list(completions.values()), self._rules.label_field)
+        self._result.class_field = field
+        if field is None:
+            return {}
+        return {row: labels_of(text, [field]).get(field, "") for row, text in completions.items()}
+
+    def _candidate(
+        self, row: int, groups: Mapping[str, str], labels: Mapping[int, str]
+    ) -> Candidate:
         example = self._rows[row]
         return Candidate(
             key=example.input_key,
             cluster=example.group,
+            label=labels.get(row, ""),
             side=self._earlier.sides.get(example.input_key),
             # A row that comes back finds the name that its group would have been given anew.
             group=groups.get(example.input_key, example.group or example.input_key),
+            present=row in self._active,
         )
