@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from tuneloop.conversation import Message
 from tuneloop.datasets import leaks, versions
 from tuneloop.datasets.example import Example
 from tuneloop.errors import TrainingError
 from tuneloop.evaluation.suites import Case, Suite
 from tuneloop.project import Project
 from tuneloop.registry.bundle import Bundle
-from tuneloop.task.rows import Message
 from tuneloop.training import stage as training
 from tuneloop.training.stage import TrainingRun
 
@@ -93,7 +93,7 @@ def _known(
 
 def _example(case: Case) -> Example:
     return Example(
-        messages=tuple(Message(role=m["role"], content=m["content"]) for m in case.messages),
+        messages=tuple(map(Message.from_row, case.messages)),
         completion=case.expected or "",
         source="",
         line=0,

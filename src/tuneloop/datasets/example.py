@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from tuneloop.conversation import Message, ToolCall, calls_in
 from tuneloop.datasets.normal_form import canonical_answer, normalised
 from tuneloop.hashing import digest_json, digest_text
-from tuneloop.task.rows import Message
 
 ID_DIGITS = 16
 
@@ -19,8 +19,9 @@ class Example:
     """A prompt and the answer that a model should give to it."""
 
     messages: tuple[Message, ...]
-    """The prompt: system text first if there is one, ends with a user turn."""
+    """The prompt: system text first if there is one, ends with a user turn or a tool's answer."""
     completion: str
+    """The answer as text; of one that calls tools as `conversation.calls_text` writes it."""
     source: str
     """File that it came from, relative to the model file."""
     line: int
@@ -31,6 +32,12 @@ class Example:
     tags: Mapping[str, str] = field(default_factory=dict)
     rejected: str | None = None
     """A worse answer, which makes it a preference pair; no part of its identity as an example."""
+    tools: tuple[Mapping[str, Any], ...] = ()
+    """Definitions of the tools that the model may call, as a chat request has them."""
+    calls_tools: bool = False
+    """Whether the answer calls tools."""
+    reasoning: str = ""
+    """What was thought before the answer."""
 
     @cached_property
     def id(self) -> str:
@@ -38,6 +45,7 @@ class Example:
         content = {
             "messages": [message.as_row() for message in self.messages],
             "completion": self.completion,
+            **self._further(),
         }
         return digest_json(content)[:ID_DIGITS]
 
@@ -50,7 +58,7 @@ class Example:
     @property
     def question(self) -> str:
         """The last user message: what people read."""
-        return self.messages[-1].content
+        return next((m.content for m in reversed(self.messages) if m.role == "user"), "")
 
     @cached_property
     def input_text(self) -> str:
@@ -58,7 +66,7 @@ class Example:
         turns = [message for message in self.messages if message.role != "system"]
         if len(turns) == 1:
             return normalised(turns[0].content)
-        return "\n".join(f"{turn.role}: {normalised(turn.content)}" for turn in turns)
+        return "\n".join(f"{turn.role}: {normalised(turn.text)}" for turn in turns)
 
     @cached_property
     def input_key(self) -> str:
@@ -71,9 +79,20 @@ class Example:
         return canonical_answer(self.completion)
 
     @property
+    def said(self) -> Message:
+        """The answer as a turn of its conversation."""
+        calls: tuple[ToolCall, ...] = ()
+        content = self.completion
+        if self.calls_tools:
+            calls, content = calls_in(self.completion)
+        return Message(
+            role="assistant", content=content, tool_calls=calls, reasoning=self.reasoning
+        )
+
+    @property
     def characters(self) -> int:
         """Length of prompt and answer together."""
-        return sum(len(message.content) for message in self.messages) + len(self.completion)
+        return sum(len(message.text) for message in self.messages) + len(self.completion)
 
     @property
     def place(self) -> str:
@@ -90,20 +109,35 @@ class Example:
             "id": self.id,
             "messages": [message.as_row() for message in self.messages],
             "completion": self.completion,
+            **self._further(),
             "group": self.group,
             "source": self.source,
             "line": self.line,
             "tags": dict(sorted(self.tags.items())),
         }
 
+    def _further(self) -> dict[str, Any]:
+        """What few rows have: all others are written as they were before there was such a thing."""
+        further: dict[str, Any] = {}
+        if self.tools:
+            further["tools"] = [dict(tool) for tool in self.tools]
+        if self.calls_tools:
+            further["calls_tools"] = True
+        if self.reasoning:
+            further["reasoning"] = self.reasoning
+        return further
+
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Example:
         """The example of a stored row."""
         return cls(
-            messages=tuple(Message(**message) for message in row["messages"]),
+            messages=tuple(map(Message.from_row, row["messages"])),
             completion=row["completion"],
             group=row["group"],
             source=row["source"],
             line=row["line"],
             tags=row["tags"],
+            tools=tuple(row.get("tools", ())),
+            calls_tools=row.get("calls_tools", False),
+            reasoning=row.get("reasoning", ""),
         )

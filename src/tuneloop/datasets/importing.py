@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from tuneloop.conversation import Message
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.filters import Filter, first_objection
 from tuneloop.datasets.left_out import LeftOut, excerpt, leave_out
@@ -22,7 +23,7 @@ from tuneloop.personal_data import redacted
 from tuneloop.progress import Progress
 from tuneloop.registry import tombstones
 from tuneloop.registry.tombstones import Tombstones
-from tuneloop.task.rows import FormError, Message, recognise, recognise_case
+from tuneloop.task.rows import FormError, Turns, recognise, recognise_case
 
 CORRECTION = "correction"
 """Value of the tag `origin` of a row that a person approved: it wins over an older answer."""
@@ -49,6 +50,12 @@ class Cleaning:
     """Rows that a person asked to erase; those that were approved since are not looked up."""
     columns: ColumnSettings | None = None
     """Columns of prompt and answer, where the model file declares them."""
+    tag_columns: tuple[str, ...] = ()
+    """Columns that are tags, whatever their names mean elsewhere."""
+    turns: Turns = "all"
+    """Which answers of a conversation are learnt."""
+    least_rating: float | None = None
+    """Rows with a lower rating are left out."""
 
     def redacted(self, example: Example) -> tuple[Example, Counter[str]]:
         """The example, redacted where that is wanted, and the personal data found in it."""
@@ -77,7 +84,10 @@ class FileCount:
     digest: str
     rows: int = 0
     """All but blank lines."""
+    answers: int = 0
+    """Answers to learn in them; a row that cannot be used counts as one."""
     kept: int = 0
+    """Answers, up to here."""
     forms: Counter[str] = field(default_factory=Counter)
     """What was recognised → rows."""
     own_system: int = 0
@@ -85,7 +95,9 @@ class FileCount:
     ungrouped: int = 0
     """Rows without a value for the group field."""
     left_out: Counter[str] = field(default_factory=Counter)
-    """Reason → rows, up to here; duplicates and the like are counted later."""
+    """Reason → answers, up to here; duplicates and the like are counted later."""
+    unused: Counter[str] = field(default_factory=Counter)
+    """Column that no format knows and that is too long for a tag → rows."""
 
     def as_row(self) -> dict[str, Any]:
         """The count in JSON form."""
@@ -93,10 +105,12 @@ class FileCount:
             "source": self.source,
             "digest": self.digest,
             "rows": self.rows,
+            "answers": self.answers,
             "kept": self.kept,
             "forms": dict(sorted(self.forms.items())),
             "own_system": self.own_system,
             "left_out": dict(sorted(self.left_out.items())),
+            "unused": dict(sorted(self.unused.items())),
         }
 
 
@@ -119,6 +133,11 @@ class Imported:
         """Rows in."""
         return sum(file.rows for file in self.files)
 
+    @property
+    def answers(self) -> int:
+        """Answers in: each stays or is left out."""
+        return sum(file.answers for file in self.files)
+
 
 def import_sources(
     sources: Sequence[Source],
@@ -137,8 +156,8 @@ def import_sources(
         _import_file(source, cleaning, {}, imported, progress)
     for source in corrections:
         _import_file(source, cleaning, {"origin": CORRECTION}, imported, progress)
-    if imported.rows != len(imported.examples) + len(imported.left_out):
-        raise AssertionError("rows in do not equal rows kept plus rows left out")
+    if imported.answers != len(imported.examples) + len(imported.left_out):
+        raise AssertionError("answers in do not equal answers kept plus answers left out")
     if not imported.examples:
         raise _nothing_left(imported)
     return imported
@@ -173,81 +192,114 @@ def _import_file(
 ) -> None:
     count = FileCount(source=source.name, digest=source.digest())
     imported.files.append(count)
-    for result in _results(source, cleaning, marks, count, imported):
+    for row in read_rows(source.path, max_row_bytes=cleaning.max_row_bytes):
         count.rows += 1
         if count.rows % _ROWS_BETWEEN_UPDATES == 0:
             progress.update(imported.rows, None, f"rows, now of {source.name}")
-        if isinstance(result, Example):
-            count.kept += 1
-            imported.examples.append(result)
-        else:
-            count.left_out[result.reason] += 1
-            imported.left_out.append(_without_personal_data(result, cleaning))
+        for result in _results(row, source, cleaning, marks, count, imported):
+            count.answers += 1
+            if isinstance(result, Example):
+                count.kept += 1
+                imported.examples.append(result)
+            else:
+                count.left_out[result.reason] += 1
+                imported.left_out.append(_without_personal_data(result, cleaning))
 
 
 def _results(
+    row: RawRow | BadRow,
     source: Source,
     cleaning: Cleaning,
     marks: Mapping[str, str],
     count: FileCount,
     imported: Imported,
 ) -> Iterator[Example | LeftOut]:
-    for row in read_rows(source.path, max_row_bytes=cleaning.max_row_bytes):
-        if isinstance(row, BadRow):
-            yield LeftOut(
-                source=source.name,
-                line=row.line,
-                reason=row.reason,
-                detail=row.detail,
-                excerpt=row.excerpt,
-            )
-            continue
-        try:
-            example = _example(row, source, cleaning, marks, count)
-        except FormError as e:
-            yield LeftOut(
-                source=source.name,
-                line=row.line,
-                reason=e.reason,
-                detail=e.detail,
-                excerpt=excerpt(json.dumps(row.value, ensure_ascii=False, default=str)),
-            )
-            continue
+    """What becomes of a row: an example for each of its answers, or why it is left out."""
+    if isinstance(row, BadRow):
+        yield LeftOut(
+            source=source.name,
+            line=row.line,
+            reason=row.reason,
+            detail=row.detail,
+            excerpt=row.excerpt,
+        )
+        return
+    try:
+        examples = _examples(row, source, cleaning, marks, count)
+    except FormError as e:
+        yield LeftOut(
+            source=source.name,
+            line=row.line,
+            reason=e.reason,
+            detail=e.detail,
+            excerpt=excerpt(json.dumps(row.value, ensure_ascii=False, default=str)),
+        )
+        return
+    for example in examples:
         if not marks and cleaning.was_erased(example):
             # What is said about it must not hold it either.
             detail = "a person asked to erase it (tuneloop erase)"
             yield LeftOut(source=source.name, line=row.line, reason=ERASED, detail=detail)
-            continue
-        yield _clean(example, cleaning, imported)
+        else:
+            yield _clean(example, cleaning, imported)
 
 
-def _example(
+def _examples(
     row: RawRow, source: Source, cleaning: Cleaning, marks: Mapping[str, str], count: FileCount
-) -> Example:
+) -> list[Example]:
     # Approved rows are written by tuneloop itself, in its own form.
-    draft = recognise(row.value, None if marks else cleaning.columns)
-    count.forms[draft.form] += 1
-    messages, tags = draft.messages, dict(draft.tags)
-    if messages[0].role != "system" and cleaning.system:
-        messages = (Message(role="system", content=cleaning.system), *messages)
-    elif messages[0].role == "system" and messages[0].content != cleaning.system:
-        count.own_system += 1
-    group = ""
-    if cleaning.group_field is not None:
-        tags.pop(cleaning.group_field, None)
-        value = _group_value(row.value, cleaning.group_field)
-        # Hashed, because the value is often a customer's name or address.
-        group = digest_json([cleaning.group_field, value])[:16] if value else ""
-        count.ungrouped += not value
-    return Example(
-        messages=messages,
-        completion=draft.completion,
-        source=source.name,
-        line=row.line,
-        group=group,
-        tags={**tags, **marks},
-        rejected=draft.rejected,
+    draft = (
+        recognise(row.value)
+        if marks
+        else recognise(
+            row.value,
+            cleaning.columns,
+            tag_columns=cleaning.tag_columns,
+            least_rating=cleaning.least_rating,
+        )
     )
+    answers = list(draft.answers("last" if marks else cleaning.turns))
+    count.forms[draft.form] += 1
+    count.unused.update(draft.unused)
+    system = _system(draft.turns[0], cleaning, count)
+    group, tags = _group(row, draft.tags, cleaning, count)
+    return [
+        Example(
+            messages=(*system, *answered.messages),
+            completion=answered.answer.text,
+            source=source.name,
+            line=row.line,
+            group=group,
+            tags={**tags, **marks},
+            # The worse answer is one to the last turn.
+            rejected=draft.rejected,
+            tools=draft.tools,
+            calls_tools=bool(answered.answer.tool_calls),
+            reasoning=answered.answer.reasoning,
+        )
+        for answered in answers
+    ]
+
+
+def _system(first: Message, cleaning: Cleaning, count: FileCount) -> tuple[Message, ...]:
+    """The model file's system turn, where a row has none of its own."""
+    if first.role != "system":
+        return (Message(role="system", content=cleaning.system),) if cleaning.system else ()
+    count.own_system += first.content != cleaning.system
+    return ()
+
+
+def _group(
+    row: RawRow, tags: Mapping[str, str], cleaning: Cleaning, count: FileCount
+) -> tuple[str, Mapping[str, str]]:
+    """The row's group, and its tags without the field that says it."""
+    if cleaning.group_field is None:
+        return "", tags
+    value = _group_value(row.value, cleaning.group_field)
+    count.ungrouped += not value
+    # Hashed, because the value is often a customer's name or address.
+    group = digest_json([cleaning.group_field, value])[:16] if value else ""
+    return group, {name: it for name, it in tags.items() if name != cleaning.group_field}
 
 
 def _group_value(row: Mapping[str, Any], group_field: str) -> str:

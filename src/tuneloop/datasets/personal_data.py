@@ -19,13 +19,18 @@ def redacted_example(example: Example) -> tuple[Example, Counter[str]]:
         return result
 
     messages = tuple(
-        message if message.role == "system" else replace(message, content=clean(message.content))
+        message if message.role == "system" else message.rewritten(clean)
         for message in example.messages
     )
     completion = clean(example.completion)
     rejected = None if example.rejected is None else redacted(example.rejected)[0]
     tags = {key: redacted(value)[0] for key, value in example.tags.items()}
     clean_example = replace(
-        example, messages=messages, completion=completion, tags=tags, rejected=rejected
+        example,
+        messages=messages,
+        completion=completion,
+        reasoning=clean(example.reasoning),
+        tags=tags,
+        rejected=rejected,
     )
     return clean_example, counts

@@ -34,12 +34,13 @@ def make_report(
     train, held_out = selection.train, selection.eval
     left_out = [*imported.left_out, *selection.left_out]
     kept = [*train, *held_out]
-    if imported.rows != len(kept) + len(left_out):
-        raise AssertionError("rows in do not equal rows kept plus rows left out")
+    if imported.answers != len(kept) + len(left_out):
+        raise AssertionError("answers in do not equal answers kept plus answers left out")
     labels = label_counts(example.completion for example in kept)
     return {
         "model": model,
         "rows_in": imported.rows,
+        "answers_in": imported.answers,
         "rows_kept": len(kept),
         "rows_train": len(train),
         "rows_eval": len(held_out),
@@ -204,6 +205,12 @@ def _file_remarks(file: FileCount) -> Iterator[tuple[str, str]]:
             "own_system_text",
             f"{file.own_system} rows of {file.source} bring a system text that is not the model "
             "file's; they keep it.",
+        )
+    for column, rows in sorted(file.unused.items()):
+        yield (
+            "unused_column",
+            f"{file.source}: {rows} rows fill {column!r}, which no format knows and which is too "
+            "long for a tag; nothing learns from it.",
         )
     recognised = file.forms.total()
     if recognised and file.ungrouped == recognised:

@@ -47,13 +47,16 @@ class RetiredTerms:
             return result
 
         messages = tuple(
-            message
-            if message.role == "system"
-            else replace(message, content=rename(message.content))
+            message if message.role == "system" else message.rewritten(rename)
             for message in example.messages
         )
-        completion = rename(example.completion)
-        return replace(example, messages=messages, completion=completion), counts
+        renamed = replace(
+            example,
+            messages=messages,
+            completion=rename(example.completion),
+            reasoning=rename(example.reasoning),
+        )
+        return renamed, counts
 
 
 def _in_case_of(old: str, new: str) -> str:

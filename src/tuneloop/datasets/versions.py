@@ -235,6 +235,9 @@ def _cleaning(model_file: ModelFile, erased: Tombstones) -> Cleaning:
         max_row_bytes=data.max_row_bytes,
         erased=erased,
         columns=data.columns,
+        tag_columns=data.tag_columns,
+        turns=data.turns,
+        least_rating=data.least_rating,
     )
 
 

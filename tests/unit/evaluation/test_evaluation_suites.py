@@ -160,7 +160,7 @@ def test_any_change_of_a_case_is_another_suite(tmp_path: Path, task: TaskSetting
         (b'{"messages": []}', "line 1: messages is empty"),
         (b'{"messages": [{"role": "robot", "content": "x"}]}', "has the role 'robot'; expected"),
         (b'{"messages": [{"role": "assistant", "content": "x"}]}', "expected a user turn before"),
-        (b'{"prompt": "a", "completion": 3}', "completion is a int; expected text"),
+        (b'{"prompt": 3, "completion": "a"}', "prompt is a int; expected text"),
         (b'{"prompt": "a", "tags": [1]}', "line 1: expected `tags` to be an object"),
         (b'{"prompt": "a"}\n{"prompt": "a"}', "twice"),
     ],

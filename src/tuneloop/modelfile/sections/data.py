@@ -129,6 +129,19 @@ class DataSettings(Section):
         description="Columns of prompt and answer, e.g. {prompt: message, answer: slots}; "
         "default: told by their names.",
     )
+    tag_columns: tuple[str, ...] = Field(
+        (),
+        description="Columns that are tags, whatever their names mean in other files: context, "
+        "weight, rating, …",
+    )
+    turns: Literal["all", "last"] = Field(
+        "all",
+        description="Which answers of a conversation are learnt: all, each with what stands before "
+        "it, or only the last.",
+    )
+    least_rating: float | None = Field(
+        None, description="Rows whose `rating` is lower are left out."
+    )
     holdout_share: HoldoutShare = Field(
         "auto",
         description="Share of the groups that is held out for evaluation. auto: the smallest from "
@@ -170,8 +183,9 @@ class DataSettings(Section):
 
     @model_serializer(mode="wrap")
     def _as_before_where_not_used(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `columns` where none are declared: stored digests of these settings stay."""
+        """Without what is not used: stored digests of these settings stay."""
         fields: dict[str, Any] = serialise(self)
-        if self.columns is None:
-            fields.pop("columns", None)
+        for name in ("columns", "tag_columns", "turns", "least_rating"):
+            if getattr(self, name) == type(self).model_fields[name].default:
+                fields.pop(name, None)
         return fields
