@@ -13,6 +13,7 @@ from tuneloop.modelfile import DataSettings, TaskSettings
 _RULES = ("datasets", "task")
 _NOT_RULES = (
     "columns.py",
+    "coverage.py",
     "inferred_schema.py",
     "inspect.py",
     "names.py",

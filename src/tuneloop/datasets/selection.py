@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tuneloop.datasets.contradictions import find_contradictions
+from tuneloop.datasets.conversations import conversation_keys
 from tuneloop.datasets.duplicates import find_duplicates
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.holdout import Need, choose_share
@@ -70,6 +71,8 @@ class Selection:
     """Where the share is smaller than before: rows that it would not hold out if they were new."""
     class_field: str | None = None
     """The field of the answers whose values are the classes that the split looks at."""
+    conversations: dict[str, str] = field(default_factory=dict)
+    """Id of a row → key of its conversation, of the rows that are a part of one."""
     template_rows: int = 0
     """Rows in families that share a template, where only equal inputs count as alike."""
 
@@ -98,9 +101,8 @@ def _leave_out_leaks(selection: Selection, cases: Sequence[Example], similarity:
     leaking = {leak.training.id for leak in leaks}
     selection.train = [example for example in selection.train if example.id not in leaking]
     for leak in leaks:
-        detail = f"{leak.similarity:.0%} alike to the held-out case in {leak.held_out.place}"
         related = (leak.held_out.id,)
-        selection.left_out.append(leave_out(leak.training, LEAK, detail, related=related))
+        selection.left_out.append(leave_out(leak.training, LEAK, leak.detail, related=related))
 
 
 def is_approved(example: Example) -> bool:
@@ -239,7 +241,8 @@ class _Selecting:
 
         groups = self._earlier.group_of()
         labels = self._labels()
-        candidates = [self._candidate(row, groups, labels) for row in rows]
+        talks = self._conversations(rows)
+        candidates = [self._candidate(row, groups, labels, talks) for row in rows]
         split = Split(candidates, neighbours)
         active = [self._examples[row] for row in self._active]
 
@@ -265,6 +268,8 @@ class _Selecting:
                 continue
             chosen = self._result.train if placed.side == "train" else self._result.eval
             chosen.append(self._examples[row].with_group(placed.group))
+            if talks[row]:
+                self._result.conversations[self._examples[row].id] = talks[row]
 
     def _labels(self) -> dict[int, str]:
         """Active row → its class; the split has all classes on both sides where it can."""
@@ -275,13 +280,28 @@ class _Selecting:
             return {}
         return {row: labels_of(text, [field]).get(field, "") for row, text in completions.items()}
 
+    def _conversations(self, rows: Sequence[int]) -> dict[int, str]:
+        """Row → key of its conversation. What begins many conversations is told by what the leak
+        check looks at too: active rows and cases."""
+        others = [*range(self._first_case, len(self._rows))]
+        seen = [*self._active, *others, *(row for row in rows if row not in self._active)]
+        keys = conversation_keys(
+            [self._rows[row] for row in seen], reference=len(self._active) + len(others)
+        )
+        return dict(zip(seen, keys, strict=True))
+
     def _candidate(
-        self, row: int, groups: Mapping[str, str], labels: Mapping[int, str]
+        self,
+        row: int,
+        groups: Mapping[str, str],
+        labels: Mapping[int, str],
+        talks: Mapping[int, str],
     ) -> Candidate:
         example = self._rows[row]
         return Candidate(
             key=example.input_key,
             cluster=example.group,
+            conversation=talks[row],
             label=labels.get(row, ""),
             side=self._earlier.sides.get(example.input_key),
             # A row that comes back finds the name that its group would have been given anew.
