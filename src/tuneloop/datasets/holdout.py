@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 
 from tuneloop.datasets.example import Example
 from tuneloop.modelfile.sections.data import LARGEST_SHARE, SMALLEST_SHARE
@@ -40,10 +41,14 @@ def choose_share(
 
 
 def _share_for(need: Need, rows: Sequence[Example], held_out: Callable[[float], Set[int]]) -> float:
-    counted = {row for row in held_out(LARGEST_SHARE) if need.counts(rows[row])}
+    @cache
+    def counts(row: int) -> bool:
+        return need.counts(rows[row])
 
     def serves(share: float) -> bool:
-        return len(counted & held_out(share)) >= need.minimum
+        """Whether there are enough; no more are looked at, for that takes long."""
+        cases = islice(filter(counts, held_out(share)), need.minimum)
+        return sum(1 for _ in cases) == need.minimum
 
     if serves(SMALLEST_SHARE) or not serves(LARGEST_SHARE):
         return SMALLEST_SHARE

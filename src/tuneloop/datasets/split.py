@@ -21,7 +21,7 @@ Side = Literal["train", "eval"]
 Neighbours = Callable[[int], Iterable[int]]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Candidate:
     """A row to place, or a row of an earlier version that others must keep clear of."""
 
@@ -43,11 +43,13 @@ class Candidate:
     @property
     def clusters(self) -> tuple[tuple[str, str], ...]:
         """What it shares with the rows that it stays together with."""
+        if not (self.cluster or self.conversation):
+            return ()
         both = (("cluster", self.cluster), ("conversation", self.conversation))
         return tuple(cluster for cluster in both if cluster[1])
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
     """Where a row goes; without a side it would link both and must be left out."""
 
@@ -70,8 +72,9 @@ class Split:
         """Rows of groups that earlier versions have on both sides."""
         for rows in _linked(range(len(candidates)), candidates, neighbours):
             group = _group(candidates, rows)
-            self._if_new.append(replace(group, held_out=None))
-            if len({candidates[row].side for row in rows} - {None}) < 2:
+            new = group.held_out is None
+            self._if_new.append(group if new else replace(group, held_out=None))
+            if new or len({candidates[row].side for row in rows} - {None}) < 2:
                 self._groups.append(group)
                 continue
             places, unreached = _keep_apart(candidates, rows, neighbours)
@@ -98,10 +101,10 @@ class Split:
         held_out = hold_out(self._groups, holdout_share, earlier_share=earlier_share)
         places: dict[int, Place] = {}
         for group, held in zip(self._groups, held_out, strict=True):
+            new = Place(side="eval" if held else "train", group=group.name)
             for row in group.rows:
                 known = self._candidates[row]
-                name = known.group if known.side else group.name
-                places[row] = Place(side="eval" if held else "train", group=name)
+                places[row] = replace(new, group=known.group) if known.side else new
         places |= self._kept_apart
         return [places[row] for row in range(len(self._candidates))]
 
@@ -126,17 +129,20 @@ def _linked(
     rows: Iterable[int], candidates: Sequence[Candidate], neighbours: Neighbours
 ) -> Iterator[list[int]]:
     """Connected components over likeness and shared clusters, members in ascending order."""
-    left = dict.fromkeys(rows)
+    in_order = list(rows)
+    left = set(in_order)
     in_cluster: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
-    for row in left:
+    for row in in_order:
         for cluster in candidates[row].clusters:
             in_cluster[cluster].append(row)
-    while left:
-        component, waiting = [], [next(iter(left))]
+    for first in in_order:
+        if first not in left:
+            continue
+        component, waiting = [], [first]
         while waiting:
             row = waiting.pop()
             if row in left:
-                del left[row]
+                left.remove(row)
                 component.append(row)
                 waiting += neighbours(row)
                 for cluster in candidates[row].clusters:
@@ -159,7 +165,7 @@ def _group(candidates: Sequence[Candidate], rows: Sequence[int]) -> Group:
         name=name,
         number=hash_share(name),
         rows=tuple(rows),
-        labels=frozenset(candidates[row].label for row in here) - {""},
+        labels=tuple(sorted({candidates[row].label for row in here} - {""})),
         held_out="eval" in sides if sides else None,
         present=bool(here),
     )

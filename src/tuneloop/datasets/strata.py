@@ -27,7 +27,7 @@ weigh more among the held-out cases than among the rows, and what is held out is
 all no more than what `auto` may come to, where the share is the usual 0.1."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Group:
     """Rows that stay together."""
 
@@ -35,8 +35,8 @@ class Group:
     number: float
     """0..1, depends on the name alone."""
     rows: tuple[int, ...]
-    labels: frozenset[str] = frozenset()
-    """Classes that its rows are of."""
+    labels: tuple[str, ...] = ()
+    """Classes that its rows are of, each once."""
     held_out: bool | None = None
     """Whether an earlier version held it out; None: none had it."""
     stays: bool = False

@@ -25,7 +25,7 @@ def group(name: str, *labels: str, held_out: bool | None = None) -> Group:
         name=name,
         number=hash_share(name),
         rows=(0,),
-        labels=frozenset(labels),
+        labels=labels,
         held_out=held_out,
     )
 
@@ -139,7 +139,9 @@ def test_whatever_groups_hold_none_goes_back_and_who_can_be_on_both_sides_is(
     def could_change_sides(one: Group, held: bool) -> bool:
         """Without leaving another class without any on the side that it is on."""
         free = not one.held_out if held else one.held_out is None or grown
-        return free and all(classes[label].count(held) > 1 for label in one.labels & shared)
+        return free and all(
+            classes[label].count(held) > 1 for label in shared.intersection(one.labels)
+        )
 
     for label in shared:
         if len(set(classes[label])) == 1:
