@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+from tuneloop.conversation import Message
 from tuneloop.training.rows import Row, TokenRow, tokenise
 
 SYSTEM = "You sort messages to the support desk of a small company. Answer with one JSON object."
@@ -19,11 +20,11 @@ def make_rows(count: int, *, system: str | None = SYSTEM, seed: int = 0) -> list
     rows = []
     for number in range(count):
         text = " ".join(generator.choices(WORDS, k=generator.randint(2, 14)))
-        head = [] if system is None else [{"role": "system", "content": system}]
+        head = [] if system is None else [Message(role="system", content=system)]
         rows.append(
             Row(
                 id=f"{number:016x}",
-                messages=(*head, {"role": "user", "content": text}),
+                messages=(*head, Message(role="user", content=text)),
                 completion=json.dumps({"intent": generator.choice(INTENTS)}),
             )
         )
@@ -44,7 +45,9 @@ def make_token_rows(
 
 def write_rows(path: Path, rows: list[Row]) -> Path:
     lines = [
-        json.dumps({"id": r.id, "messages": list(r.messages), "completion": r.completion})
+        json.dumps(
+            {"id": r.id, "messages": [m.as_row() for m in r.messages], "completion": r.completion}
+        )
         for r in rows
     ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tuneloop import modelfile, under_way
+from tuneloop.conversation.template import ChatTemplate
 from tuneloop.modelfile import ModelFile, ModelSettings
 from tuneloop.progress import Progress, Silent
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.base_model import BaseModel, base_spec, resolve_base
+from tuneloop.registry.base_template import find_template
 from tuneloop.registry.bundle import Bundle
+from tuneloop.registry.pinned_base import pinned_base
 from tuneloop.storage.ingest import IngestReport, ingest
 from tuneloop.under_way import UnderWay
 from tuneloop.workspace import FOLDER, Workspace
@@ -112,14 +115,44 @@ class Project:
             BaseModelError: it does not exist, cannot be reached, or cannot be trained.
         """
         return self.once(
-            ("base", self.model.base, self.model.revision),
-            lambda: resolve_base(
+            ("base", self.model.base, self.model.revision, self.model.task.thinking),
+            self._base,
+        )
+
+    def _base(self) -> BaseModel:
+        cache = self.workspace.shared_folder("bases")
+        base = resolve_base(
+            base_spec(self.model.base, folder=self.model_file.folder),
+            cache=cache,
+            revision=self.model.revision,
+            progress=self.progress,
+        )
+        return pinned_base(base, thinking=self.model.task.thinking, cache=cache)
+
+    def template(self) -> ChatTemplate | None:
+        """The base's chat template; None where it has none, or it cannot be had now.
+
+        Raises:
+            BaseModelError: its tokenizer cannot be read.
+        """
+        thinking = self.model.task.thinking
+        return self.once(
+            ("template", self.model.base, self.model.revision, thinking),
+            lambda: find_template(
                 base_spec(self.model.base, folder=self.model_file.folder),
-                cache=self.workspace.shared_folder("bases"),
                 revision=self.model.revision,
-                progress=self.progress,
+                thinking=thinking,
             ),
         )
+
+    def control_tokens(self) -> tuple[str, ...]:
+        """What the base reads as more than words, wherever it stands.
+
+        Raises:
+            BaseModelError: its tokenizer cannot be read.
+        """
+        template = self.template()
+        return () if template is None else template.control_tokens
 
     def ingest(self) -> IngestReport:
         """Move what the gateway captured into the traffic tables.

@@ -18,7 +18,7 @@ from tuneloop.deployment.backends.base import (
     ServerHandle,
 )
 from tuneloop.errors import TuneloopError
-from tuneloop.evaluation.suites import Messages
+from tuneloop.evaluation.suites import Messages, Tools
 from tuneloop.evaluation.targets import Answer, OpenAITarget, Sampling
 from tuneloop.hashing import digest_json
 from tuneloop.modelfile import EndpointSettings, ModelSettings
@@ -111,13 +111,13 @@ class OnDemand:
         self._target: OpenAITarget | None = None
         self._failed: TuneloopError | None = None
 
-    def complete(self, messages: Messages) -> Answer:
+    def complete(self, messages: Messages, tools: Tools = ()) -> Answer:
         """Answer one prompt; safe to call from many threads.
 
         Raises:
             DeploymentError: the server does not come up; it is tried once, for all threads.
         """
-        return self._opened().complete(messages)
+        return self._opened().complete(messages, tools)
 
     def without_memory(self) -> OnDemand | None:
         """The same server, which reads every prompt from its first token; None where it cannot be

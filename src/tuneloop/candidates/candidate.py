@@ -234,6 +234,7 @@ def probes_of(workspace: Workspace, bundle: Bundle) -> list[Probe]:
             evaluated=a["answer"]["text"] if greedy else None,
             base=base.get(a["case"]),
             repeats=tuple(a.get("repeats", ())) if greedy else (),
+            tools=tuple(a.get("tools", ())),
         )
         for a in [*asked_again, *others[::step]][:QUERIES]
     ]

@@ -96,6 +96,7 @@ def _serving_part(project: Project, exported: Exported, proof: Mapping[str, Any]
             "file": file.name,
             "digest": file.digest,
             "chat_template": exported.chat_template,
+            **({"control_tokens": list(tokens)} if (tokens := project.control_tokens()) else {}),
             **serving.conditions(project.model, backend, digest=file.digest),
             "settings": serving_settings(project),
             **({"proof": dict(proof)} if proof else {}),

@@ -217,7 +217,7 @@ def parity_of(
         base=project.base().folder,
         trained=trained,
         export=made,
-        prompts=[case.messages for case in plan.main_suite.cases[:PARITY_PROMPTS]],
+        prompts=[case.prompt for case in plan.main_suite.cases[:PARITY_PROMPTS]],
         prompts_of=forms_of,
         serve=lambda path: serve(names[path]),
         reader=reader,

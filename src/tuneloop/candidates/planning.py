@@ -39,6 +39,7 @@ def plan_for(
         folder=project.model_file.folder,
         judge=judge or (lambda: declared_judge.metric(project)),
         columns=project.model.data.columns,
+        control_tokens=project.control_tokens(),
     )
     if run is None:
         return plan

@@ -35,6 +35,7 @@ def prepare(project: Project) -> DatasetVersion:
         project.model_file,
         extras=_approved(project),
         needs=held_out.needs(project),
+        template=project.template(),
         progress=project.progress,
     )
     for note in [*_notes(made), *_on_gates(held_out.held_out(project, made))]:
@@ -74,9 +75,11 @@ def _notes(made: DatasetVersion) -> list[str]:
     """What a person should know about a version."""
     report = made.report
     left_out = sum(report["left_out"].values())
+    rows, answers = report["rows_in"], report["answers_in"]
+    of = f"{rows}" if rows == answers else f"{answers} answers in {rows} rows"
     notes = [
         f"dataset {made.label}: {made.rows_train} to train on, {made.rows_eval} held out, "
-        f"{left_out} left out of {report['rows_in']}"
+        f"{left_out} left out of {of}"
     ]
     if report["outdated"]["rows"]:
         notes.append(f"{report['outdated']['rows']} outdated: a person approved another answer")

@@ -16,7 +16,7 @@ from tuneloop.candidates.exporting import PARITY_PROMPTS, Exported
 from tuneloop.deployment.backends.base import Proof, Server, ServerHandle, address_in
 from tuneloop.errors import DeploymentError
 from tuneloop.evaluation.suites import Suite
-from tuneloop.evaluation.targets import Answer, ChatTarget
+from tuneloop.evaluation.targets import Answer, ChatTarget, asked
 from tuneloop.modelfile import ModelSettings
 from tuneloop.progress import Progress, duration
 from tuneloop.registry import bundle as bundles
@@ -154,4 +154,4 @@ def _say_what_is_missing(server: Server, address: ServerHandle, exported: Export
 
 
 def _asked(target: ChatTarget, suite: Suite) -> list[Answer]:
-    return [target.complete(case.messages) for case in suite.cases[:PARITY_PROMPTS]]
+    return [asked(target, case) for case in suite.cases[:PARITY_PROMPTS]]

@@ -140,6 +140,9 @@ def _print_report(version: DatasetVersion, gates: HeldOut) -> None:
     report = version.report
     rows = table("rows", "")
     rows.add_row("read", str(report["rows_in"]))
+    # Versions of earlier releases learnt one answer of each row.
+    if (answers := report.get("answers_in", report["rows_in"])) != report["rows_in"]:
+        rows.add_row("answers in them", str(answers))
     for reason, count in report["left_out"].items():
         rows.add_row(f"  left out: {reason.replace('_', ' ')}", str(count))
     rows.add_row("to train on", str(report["rows_train"]))

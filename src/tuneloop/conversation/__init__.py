@@ -4,6 +4,6 @@ The lowest room that knows of chats: how a row is read, trained, asked, served a
 speak of the same turns.
 """
 
-from tuneloop.conversation.messages import Message, ToolCall, calls_in, calls_text
+from tuneloop.conversation.messages import Message, ToolCall, answer_turn, calls_text
 
-__all__ = ["Message", "ToolCall", "calls_in", "calls_text"]
+__all__ = ["Message", "ToolCall", "answer_turn", "calls_text"]

@@ -105,6 +105,16 @@ class Message:
         )
 
 
+def answer_turn(text: str, *, calls_tools: bool = False, reasoning: str = "") -> Message:
+    """An answer as it is stored, as a turn of its conversation.
+
+    Raises:
+        ValueError: it is said to call tools, and does not.
+    """
+    calls, content = calls_in(text) if calls_tools else ((), text)
+    return Message(role="assistant", content=content, tool_calls=calls, reasoning=reasoning)
+
+
 def calls_text(calls: Sequence[ToolCall], content: str = "") -> str:
     """An answer that calls tools as one text: what is stored, compared and judged of it.
 

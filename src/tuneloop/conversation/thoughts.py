@@ -17,9 +17,9 @@ MARKS = (
 """Opening and closing mark, as families of models write them."""
 _OPENING = "|".join(re.escape(opening) for opening, _ in MARKS)
 _CLOSING = "|".join(re.escape(closing) for _, closing in MARKS)
-PATTERN = rf"(?s)\A\s*(?:{_OPENING})?(?:.*?)(?:{_CLOSING})\s*"
+PATTERN = rf"(?s)\A\s*(?:{_OPENING})?.*?(?:{_CLOSING})\s*"
 """A thought at the beginning of an answer; the opening mark may stand in the prompt already."""
-EMPTY = re.compile(rf"\s*(?:{_OPENING})\s*(?:{_CLOSING})\s*")
+_EMPTY = re.compile(rf"\A\s*(?:{_OPENING})\s*(?:{_CLOSING})\s*")
 _THOUGHT = re.compile(PATTERN)
 _MARK = re.compile(rf"\s*(?:{_OPENING}|{_CLOSING})\s*")
 
@@ -42,3 +42,14 @@ def split_thought(text: str) -> tuple[str, str]:
 def answer_in(text: str) -> str:
     """What a model wrote without its thought."""
     return split_thought(text)[1]
+
+
+def without_empty_thought(text: str) -> str:
+    """The text without a thought at its beginning in which nothing was thought."""
+    return _EMPTY.sub("", text)
+
+
+def closing_of(prompt: str) -> str | None:
+    """The mark that ends a thought which a prompt has begun; None: it has begun none."""
+    end = prompt.rstrip()
+    return next((closing for opening, closing in MARKS if end.endswith(opening)), None)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from tuneloop.conversation import Message, ToolCall, calls_in
+from tuneloop.conversation import Message, answer_turn
 from tuneloop.datasets.normal_form import canonical_answer, normalised
 from tuneloop.hashing import digest_json, digest_text
 
@@ -45,7 +45,7 @@ class Example:
         content = {
             "messages": [message.as_row() for message in self.messages],
             "completion": self.completion,
-            **self._further(),
+            **self.further(),
         }
         return digest_json(content)[:ID_DIGITS]
 
@@ -81,13 +81,7 @@ class Example:
     @property
     def said(self) -> Message:
         """The answer as a turn of its conversation."""
-        calls: tuple[ToolCall, ...] = ()
-        content = self.completion
-        if self.calls_tools:
-            calls, content = calls_in(self.completion)
-        return Message(
-            role="assistant", content=content, tool_calls=calls, reasoning=self.reasoning
-        )
+        return answer_turn(self.completion, calls_tools=self.calls_tools, reasoning=self.reasoning)
 
     @property
     def characters(self) -> int:
@@ -109,14 +103,14 @@ class Example:
             "id": self.id,
             "messages": [message.as_row() for message in self.messages],
             "completion": self.completion,
-            **self._further(),
+            **self.further(),
             "group": self.group,
             "source": self.source,
             "line": self.line,
             "tags": dict(sorted(self.tags.items())),
         }
 
-    def _further(self) -> dict[str, Any]:
+    def further(self) -> dict[str, Any]:
         """What few rows have: all others are written as they were before there was such a thing."""
         further: dict[str, Any] = {}
         if self.tools:

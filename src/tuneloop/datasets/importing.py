@@ -56,6 +56,10 @@ class Cleaning:
     """Which answers of a conversation are learnt."""
     least_rating: float | None = None
     """Rows with a lower rating are left out."""
+    thoughts: bool = True
+    """Whether the thoughts of rows are read at all."""
+    thinking: bool = False
+    """Whether the model is to think: then earlier thoughts are part of a prompt."""
 
     def redacted(self, example: Example) -> tuple[Example, Counter[str]]:
         """The example, redacted where that is wanted, and the personal data found in it."""
@@ -265,7 +269,7 @@ def _examples(
     group, tags = _group(row, draft.tags, cleaning, count)
     return [
         Example(
-            messages=(*system, *answered.messages),
+            messages=(*system, *_said(answered.messages, cleaning)),
             completion=answered.answer.text,
             source=source.name,
             line=row.line,
@@ -275,10 +279,17 @@ def _examples(
             rejected=draft.rejected,
             tools=draft.tools,
             calls_tools=bool(answered.answer.tool_calls),
-            reasoning=answered.answer.reasoning,
+            reasoning=answered.answer.reasoning if cleaning.thoughts else "",
         )
         for answered in answers
     ]
+
+
+def _said(messages: Sequence[Message], cleaning: Cleaning) -> Sequence[Message]:
+    """What stands before an answer as clients send it: without earlier thoughts, as a rule."""
+    if cleaning.thinking:
+        return messages
+    return [replace(turn, reasoning="") if turn.reasoning else turn for turn in messages]
 
 
 def _system(first: Message, cleaning: Cleaning, count: FileCount) -> tuple[Message, ...]:

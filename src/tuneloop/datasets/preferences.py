@@ -119,6 +119,7 @@ def as_row(pair: Example) -> dict[str, Any]:
         "messages": [message.as_row() for message in pair.messages],
         "chosen": pair.completion,
         "rejected": pair.rejected,
+        **pair.further(),
         "source": pair.source,
         "line": pair.line,
         "tags": dict(sorted(pair.tags.items())),

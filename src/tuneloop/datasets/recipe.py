@@ -7,10 +7,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tuneloop.conversation.template import ChatTemplate
 from tuneloop.hashing import digest_json, digest_text
 from tuneloop.modelfile import DataSettings, TaskSettings
 
-_RULES = ("datasets", "task")
+_RULES = ("conversation", "datasets", "task")
 _NOT_RULES = (
     "columns.py",
     "coverage.py",
@@ -24,7 +25,9 @@ _NOT_RULES = (
 )
 
 
-def recipe(data: DataSettings, task: TaskSettings) -> dict[str, Any]:
+def recipe(
+    data: DataSettings, task: TaskSettings, template: ChatTemplate | None = None
+) -> dict[str, Any]:
     """Everything but the rows that decides what comes out, with its own digest.
 
     Sources are left out: which files were read stands in the version with their digests.
@@ -35,6 +38,8 @@ def recipe(data: DataSettings, task: TaskSettings) -> dict[str, Any]:
         # How answers are compared decides nothing about the rows.
         "task": task.model_dump(mode="json", exclude={"same_values"}),
     }
+    if template is not None:  # It decides which rows can be written.
+        parts["chat_template"] = digest_text(template.text)
     return {"digest": digest_json(parts), **parts}
 
 

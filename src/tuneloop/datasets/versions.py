@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 
 import sqlalchemy as sa
 
+from tuneloop.conversation.template import ChatTemplate
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.filters import make_filters
 from tuneloop.datasets.holdout import Need
@@ -80,11 +81,13 @@ def prepare(
     extras: Extras = Extras(),
     previous: DatasetVersion | Literal["latest"] | None = "latest",
     needs: Sequence[Need] = (),
+    template: ChatTemplate | None = None,
     progress: Progress = Silent(),
 ) -> DatasetVersion:
     """Make a dataset version from the sources of the model file, or find the one that is equal.
 
-    `needs` is what the gates ask of the held-out cases. `previous` is the version whose split is
+    `needs` is what the gates ask of the held-out cases. `template` is the base's, where it is at
+    hand: rows that it cannot write are left out. `previous` is the version whose split is
     kept. Source files are read in the order of their names; the order of rows decides only which of
     two duplicates stays, and the line numbers.
 
@@ -95,7 +98,7 @@ def prepare(
     """
     settings = model_file.settings
     before = _before(workspace, settings.name, previous)
-    cleaning = _cleaning(model_file, tombstones.load(workspace))
+    cleaning = _cleaning(model_file, tombstones.load(workspace), template)
     progress.step("Reading rows")
     imported = import_sources(
         find_sources(model_file.folder, settings.data.sources),
@@ -134,7 +137,7 @@ def prepare(
         imported=imported,
         selection=selection,
         preferences=preferences,
-        recipe=recipe(settings.data, settings.task),
+        recipe=recipe(settings.data, settings.task, template),
         reviewers=extras.reviewers,
         review_items=extras.review_items,
         system_hits=system_hits,
@@ -217,7 +220,9 @@ def _before(
     return previous
 
 
-def _cleaning(model_file: ModelFile, erased: Tombstones) -> Cleaning:
+def _cleaning(
+    model_file: ModelFile, erased: Tombstones, template: ChatTemplate | None = None
+) -> Cleaning:
     data, task = model_file.settings.data, model_file.settings.task
     return Cleaning(
         system=task.system,
@@ -228,6 +233,8 @@ def _cleaning(model_file: ModelFile, erased: Tombstones) -> Cleaning:
             output_schema=task.output_schema,
             output_pattern=task.output_pattern,
             disabled=data.disabled_filters,
+            thinking=task.thinking,
+            template=template,
         ),
         terms=RetiredTerms(data.retired_terms),
         personal_data=data.redact_personal_data,
@@ -238,6 +245,8 @@ def _cleaning(model_file: ModelFile, erased: Tombstones) -> Cleaning:
         tag_columns=data.tag_columns,
         turns=data.turns,
         least_rating=data.least_rating,
+        thoughts=task.thinking or not data.drop_thoughts,
+        thinking=task.thinking,
     )
 
 

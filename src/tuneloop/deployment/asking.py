@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
+from tuneloop.conversation import ToolCall, calls_text, thoughts
+from tuneloop.deployment.observation import Prompt, request_of
 from tuneloop.gateway.answers import Facts, read_completion
 from tuneloop.gateway.errors import ApiError
 from tuneloop.gateway.requests import CHAT, parse, upstream_body
@@ -20,31 +22,27 @@ _RETRY_STATUS = (429, 502, 503, 504)
 _RETRY_PAUSES_SECONDS = (0.25, 0.5)
 
 
-def texts(
-    target: Target, prompts: Sequence[Sequence[Mapping[str, str]]], *, progress: Progress
-) -> list[str]:
-    """What a server answers to each prompt; an empty text where it does not."""
+def texts(target: Target, prompts: Sequence[Prompt], *, progress: Progress) -> list[str]:
+    """A server's answer to each prompt, as evaluations keep it; empty where it gives none."""
     return asyncio.run(_texts(target, prompts, progress))
 
 
-async def _texts(
-    target: Target, prompts: Sequence[Sequence[Mapping[str, str]]], progress: Progress
-) -> list[str]:
+async def _texts(target: Target, prompts: Sequence[Prompt], progress: Progress) -> list[str]:
     sweep = Sweep(asyncio.get_running_loop())
     upstream = Upstream(sweep)
     try:
         answers: list[str] = []
-        for messages in prompts:
+        for prompt in prompts:
             progress.update(len(answers), len(prompts), "questions")
-            answers.append(await _text(upstream, _request(target, messages)))
+            answers.append(await _text(upstream, _request(target, prompt)))
         return answers
     finally:
         await upstream.close()
         sweep.close()
 
 
-def _request(target: Target, messages: Sequence[Mapping[str, str]]) -> Request:
-    body = {"model": target.served_name, "messages": [dict(message) for message in messages]}
+def _request(target: Target, prompt: Prompt) -> Request:
+    body = {"model": target.served_name, **request_of(prompt)}
     call = parse(CHAT, msgspec.json.encode(body), {})
     return Request(
         target=target,
@@ -73,4 +71,13 @@ async def _attempt(upstream: Upstream, request: Request) -> tuple[str, bool]:
         read_completion(answer.body, request.target.served_name, facts)
     except ApiError as e:
         return "", e.status in _RETRY_STATUS
-    return facts.text, False
+    return _said(facts), False
+
+
+def _said(facts: Facts) -> str:
+    """The answer as evaluations keep it: without its thought, calls of tools as one text."""
+    text = thoughts.answer_in(facts.text)
+    if facts.tool_calls is None:
+        return text
+    calls = [ToolCall.from_row(call) for call in msgspec.json.decode(facts.tool_calls)]
+    return calls_text(calls, text)

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-Messages = Sequence[Mapping[str, str]]
+Messages = Sequence[Mapping[str, Any]]
+Prompt = Messages | Mapping[str, Any]
+"""Messages, or the fields of a chat request that has tools beside them."""
 TOP_TOKENS = 20
 """Of so many of the likeliest tokens the log-probability is looked at."""
+
+
+def request_of(prompt: Prompt) -> dict[str, Any]:
+    """The fields of a chat request that make a prompt."""
+    if isinstance(prompt, Mapping):
+        return dict(prompt)
+    return {"messages": [dict(message) for message in prompt]}
 
 
 @dataclass(frozen=True, kw_only=True)

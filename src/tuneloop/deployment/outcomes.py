@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from tuneloop.conversation import thoughts
 from tuneloop.deployment.rollout import Observation
 from tuneloop.deployment.rollout_plan import Guard, GuardName, RolloutPlan, ShadowStep
 from tuneloop.deployment.rollouts import Rollout, RolloutEvent
@@ -178,7 +179,7 @@ def outcomes(row: Mapping[str, Any], plan: RolloutPlan, fits: Fits) -> dict[Guar
 
 def _value(guard: Guard, row: Mapping[str, Any], fits: Fits) -> float | None:
     if guard.name == "format":
-        return float(not fits(row["response"] or ""))
+        return float(not fits(thoughts.answer_in(row["response"] or "")))
     if guard.name == "latency":
         return float(row["latency_ms"])
     if guard.name == "length" and row["completion_tokens"] is not None:

@@ -194,7 +194,7 @@ def admit(
     bundles.verify(workspace, bundle)
     with bundle_server.opened(workspace, bundle) as server:
         target = servers.target(bundle.id, bundle.manifest, server.base_url)
-        questions = [probe.messages for probe in probes]
+        questions = [probe.prompt for probe in probes]
         answers = asking.texts(target, questions, progress=progress)
     shown = smoke.assess(probes, answers)
     _refuse_unsound(bundle, shown, progress)

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from tuneloop.conversation import thoughts
 from tuneloop.deployment.backtest import Answer, correction_in
 from tuneloop.gateway.answers import Facts, read_completion
 from tuneloop.gateway.errors import ApiError, UpstreamError
@@ -155,7 +156,7 @@ def answer_in(row: Mapping[str, Any]) -> Answer:
     return Answer(
         status=row["status"],
         error=row["error"],
-        response=row["response"] or "",
+        response=thoughts.answer_in(row["response"] or ""),
         tool_calls=row["tool_calls"],
         latency_ms=row["latency_ms"],
         completion_tokens=row["completion_tokens"],
@@ -217,7 +218,7 @@ async def _ask(upstream: Upstream, request: Request, asking: Asking) -> Answer:
         read_completion(answer.body, request.target.served_name, facts)
     except ApiError as e:
         status, error = e.status, e.code
-    text, calls = facts.text, facts.tool_calls
+    text, calls = thoughts.answer_in(facts.text), facts.tool_calls
     if asking.redact:
         text, calls = redacted(text)[0], calls and _redacted_json(calls)
     return Answer(

@@ -299,6 +299,7 @@ def target(bundle: str, manifest: Manifest, base_url: str) -> routes.Target:
         api_key_env=address.api_key_env if address else None,
         system=manifest.task.system or None,
         sampling=dict(manifest.serving.sampling),
+        control_tokens=tuple(manifest.serving.control_tokens or ()),
     )
 
 

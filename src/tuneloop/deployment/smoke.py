@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from tuneloop.deployment.observation import Prompt
 
 QUERIES = 12
 _AS_EVALUATED_SHARE = 0.75
@@ -18,7 +21,7 @@ _AS_EVALUATED_SHARE = 0.75
 class Probe:
     """One query with the answers that are known for it."""
 
-    messages: tuple[Mapping[str, str], ...]
+    messages: tuple[Mapping[str, Any], ...]
     evaluated: str | None
     """What the candidate said in the evaluation; None where it drew its answers at random, so that
     the next one may be another."""
@@ -26,6 +29,13 @@ class Probe:
     """What the untuned base said; None when it was not asked."""
     repeats: tuple[str, ...] = ()
     """What the candidate said when the evaluation asked it again in other batches."""
+    tools: tuple[Mapping[str, Any], ...] = ()
+    """Definitions of the tools that it may call."""
+
+    @property
+    def prompt(self) -> Prompt:
+        """What is asked."""
+        return {"messages": self.messages, "tools": self.tools} if self.tools else self.messages
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,11 +15,15 @@ import copy
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuneloop.conversation import Message
+from tuneloop.conversation.template import prompt_ids
+from tuneloop.conversation.thoughts import split_thought
 from tuneloop.errors import BaseModelError, EvaluationError, require
-from tuneloop.evaluation.suites import Messages
+from tuneloop.evaluation.suites import Messages, Tools
 from tuneloop.evaluation.targets import Answer, Sampling
 
 if TYPE_CHECKING:
@@ -53,18 +57,20 @@ class HFTarget:
             )
         self._loaded: tuple[Any, Any] | None = None
 
-    def complete(self, messages: Messages) -> Answer:
+    def complete(self, messages: Messages, tools: Tools = ()) -> Answer:
         """Answer one prompt."""
-        return next(answer for _, answer in self.complete_many([messages]))
+        return next(answer for _, answer in self.complete_many([messages], [tools]))
 
-    def complete_many(self, prompts: Sequence[Messages]) -> Iterator[tuple[int, Answer]]:
+    def complete_many(
+        self, prompts: Sequence[Messages], tools: Sequence[Tools] = ()
+    ) -> Iterator[tuple[int, Answer]]:
         """Answer all prompts, short ones first; (index, answer) as each batch is finished."""
         if not prompts:
             return
         model, tokenizer = self._load()
         tokenised = [
-            _Prompt(index=i, tokens=_tokens(tokenizer, messages))
-            for i, messages in enumerate(prompts)
+            _Prompt(index=i, tokens=_tokens(tokenizer, messages, of_prompt))
+            for i, (messages, of_prompt) in enumerate(zip_longest(prompts, tools, fillvalue=()))
         ]
         limit = int(getattr(model.config, "max_position_embeddings", 0) or 1 << 30)
         fitting = []
@@ -119,15 +125,9 @@ def _load(folder: Path, device: str, precision: str) -> tuple[Any, Any]:
     return model.to(device).eval(), tokenizer
 
 
-def _tokens(tokenizer: Any, messages: Messages) -> list[int]:
-    return list(
-        tokenizer.apply_chat_template(
-            [dict(message) for message in messages],
-            add_generation_prompt=True,
-            tokenize=True,
-            return_dict=False,
-        )
-    )
+def _tokens(tokenizer: Any, messages: Messages, tools: Tools) -> list[int]:
+    spoken = [Message.from_row(message) for message in messages]
+    return prompt_ids(tokenizer, spoken, tools)
 
 
 def _stop_tokens(model: Any, tokenizer: Any) -> set[int]:
@@ -140,8 +140,11 @@ def _stop_tokens(model: Any, tokenizer: Any) -> set[int]:
 def _answer(tokenizer: Any, prompt: _Prompt, row: list[int], stops: set[int]) -> Answer:
     stopped = bool(row) and row[-1] in stops
     # latency_ms stays 0, "not measured": a row's share of a batch says nothing about serving.
+    written = tokenizer.decode(row[:-1] if stopped else row, skip_special_tokens=True)
+    thought, text = split_thought(written)
     return Answer(
-        text=tokenizer.decode(row[:-1] if stopped else row, skip_special_tokens=True),
+        text=text,
+        thought=thought,
         prompt_tokens=len(prompt.tokens),
         completion_tokens=len(row),
         finish_reason="stop" if stopped else "length",

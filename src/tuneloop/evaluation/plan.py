@@ -109,6 +109,7 @@ def plan_evaluation(
     scorers: Sequence[str] = (),
     judge: Callable[[], Metric] | None = None,
     columns: ColumnSettings | None = None,
+    control_tokens: Sequence[str] = (),
 ) -> EvaluationPlan:
     """Plan from the model file.
 
@@ -116,17 +117,26 @@ def plan_evaluation(
     is what suite files are relative to, `scorers` names further metrics (`token_f1`,
     `module:function`, `judge`); a gate on such a metric brings it along by itself. `judge` makes
     the metric of that name, if something asks for it. `columns` names prompt and answer in suite
-    files.
+    files. `control_tokens` are the base's, which are no part of anybody's words.
 
     Raises:
         EvaluationError: there is no suite, a file or a gate cannot be understood, or a reference
             answer cannot be scored.
         ModelFileError: the task's schema cannot be used.
     """
-    suites = [held_out_suite(dataset, task=task, name=HELD_OUT)] if dataset else []
+    suites = (
+        [held_out_suite(dataset, task=task, name=HELD_OUT, control_tokens=control_tokens)]
+        if dataset
+        else []
+    )
     suites += [
         load_suite(
-            folder / suite.file, name=suite.name, kind=suite.kind, task=task, columns=columns
+            folder / suite.file,
+            name=suite.name,
+            kind=suite.kind,
+            task=task,
+            columns=columns,
+            control_tokens=control_tokens,
         )
         for suite in settings.suites
     ]

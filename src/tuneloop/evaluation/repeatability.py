@@ -17,7 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 from tuneloop import intervals
 from tuneloop.evaluation.results import SuiteResult
 from tuneloop.evaluation.suites import Case
-from tuneloop.evaluation.targets import Answer, ChatTarget
+from tuneloop.evaluation.targets import Answer, ChatTarget, asked
 from tuneloop.progress import Progress, Silent
 
 REPEATED_CASES = 12
@@ -138,4 +138,4 @@ def _same(before: Answer, again: Answer) -> bool:
 
 def _ask(cases: Sequence[Case], target: ChatTarget, at_once: int) -> list[Answer]:
     with ThreadPoolExecutor(at_once, thread_name_prefix="again") as pool:
-        return list(pool.map(target.complete, [case.messages for case in cases]))
+        return list(pool.map(lambda case: asked(target, case), cases))

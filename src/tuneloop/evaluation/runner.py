@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from tuneloop.errors import EvaluationError
-from tuneloop.evaluation.suites import Case, Messages, Suite
-from tuneloop.evaluation.targets import Answer, BatchTarget, ChatTarget
+from tuneloop.evaluation.suites import Case, Messages, Suite, Tools
+from tuneloop.evaluation.targets import Answer, BatchTarget, ChatTarget, asked
 from tuneloop.hashing import digest_json, short
 from tuneloop.progress import Progress, Silent
 
@@ -64,7 +64,7 @@ def ask(
     head = _head(target)
     path = _file(folder, head) if folder else None
     by_prompt = _known(known or {}, _finished(path, head) if path else {}, alone=alone)
-    prompts = {case.id: prompt_digest(case.messages) for case in suite.cases}
+    prompts = {case.id: prompt_digest(case.messages, case.tools) for case in suite.cases}
     answers = {case: by_prompt[prompt] for case, prompt in prompts.items() if prompt in by_prompt}
     reused = len(answers)
     open_cases = [case for case in suite.cases if case.id not in answers]
@@ -90,7 +90,7 @@ def is_answered(
 ) -> bool:
     """Whether `ask` with the same arguments would ask nothing."""
     by_prompt = _known(known or {}, answers_kept(folder, target) if folder else {}, alone=False)
-    return all(prompt_digest(case.messages) in by_prompt for case in suite.cases)
+    return all(prompt_digest(case.messages, case.tools) in by_prompt for case in suite.cases)
 
 
 def _known(*answers: Mapping[str, Answer], alone: bool) -> dict[str, Answer]:
@@ -121,7 +121,11 @@ def _asked(
 ) -> Iterator[tuple[Case, Answer]]:
     prompts: list[Messages] = [case.messages for case in cases]
     if isinstance(target, BatchTarget):
-        for index, answer in target.complete_many(prompts):
+        tools = [case.tools for case in cases]
+        answers = (
+            target.complete_many(prompts, tools) if any(tools) else target.complete_many(prompts)
+        )
+        for index, answer in answers:
             yield cases[index], answer
         return
     waiting = iter(cases)
@@ -131,7 +135,7 @@ def _asked(
         while True:
             # No more is begun than can be answered at once: a stop then loses little.
             for case in islice(waiting, concurrency - len(pending)):
-                pending[pool.submit(target.complete, case.messages)] = case
+                pending[pool.submit(asked, target, case)] = case
             if not pending:
                 return
             done, _ = wait(pending, return_when=FIRST_COMPLETED)
@@ -142,9 +146,10 @@ def _asked(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def prompt_digest(messages: Sequence[Mapping[str, str]]) -> str:
+def prompt_digest(messages: Messages, tools: Tools = ()) -> str:
     """What an answer is kept under: the identity of everything that the target read."""
-    return digest_json([dict(message) for message in messages])
+    spoken = [dict(message) for message in messages]
+    return digest_json({"messages": spoken, "tools": list(map(dict, tools))} if tools else spoken)
 
 
 def _finished(path: Path, head: dict[str, Any]) -> dict[str, Answer]:

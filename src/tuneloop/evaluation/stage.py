@@ -279,6 +279,7 @@ def _answer_rows(
                     "suite": asked.name,
                     "case": case.id,
                     "messages": [dict(message) for message in case.messages],
+                    **({"tools": list(map(dict, case.tools))} if case.tools else {}),
                     "expected": case.expected,
                     "answer": asdict(case_result.answer),
                     "scores": {name: score.value for name, score in case_result.scores.items()},

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from tuneloop.conversation.control_tokens import neutral, neutral_value
 from tuneloop.errors import EvaluationError
 from tuneloop.hashing import digest_json
 from tuneloop.modelfile import ColumnSettings, TaskSettings
 from tuneloop.nearest import nearest_path
+from tuneloop.storage.messages import last_user_text
 from tuneloop.task.label import is_abstention, label_field, label_of
 from tuneloop.task.rows import FormError, recognise_case
 
 Kind = Literal["held-out", "golden", "edge-case", "safety"]
-Messages = tuple[Mapping[str, str], ...]
+Messages = tuple[Mapping[str, Any], ...]
+Tools = tuple[Mapping[str, Any], ...]
 
 _PROVENANCE = ("origin", "kind", "review", "reviewer")
 """Tags that an approved correction gets: where the row came from, not what it asks."""
@@ -39,11 +42,18 @@ class Case:
     """slice name → value, e.g. `intent: freeze_account`"""
     provenance: Mapping[str, str] = field(default_factory=dict)
     """tags that tuneloop itself added to an approved correction; part of the identity, no slices"""
+    tools: Tools = ()
+    """definitions of the tools that the model may call, as a chat request has them"""
+
+    @property
+    def prompt(self) -> Messages | Mapping[str, Any]:
+        """The messages, or the fields of a chat request that has tools beside them."""
+        return {"messages": self.messages, "tools": self.tools} if self.tools else self.messages
 
     @property
     def question(self) -> str:
         """The last user message: what people read."""
-        return self.messages[-1]["content"]
+        return last_user_text(self.messages)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,24 +115,51 @@ def load_suite(
     kind: str,
     task: TaskSettings,
     columns: ColumnSettings | None = None,
+    control_tokens: Sequence[str] = (),
 ) -> Suite:
     """Read a suite from a JSON Lines file.
 
     A row has any form that a data source may have (see `task.rows`), and may lack the answer: then
     it has no reference. `id` and `tags` are optional; other columns say nothing about a case. The
-    task's system text is put first where a row has none.
+    task's system text is put first where a row has none. `control_tokens` are broken up in the
+    words of a case, as the gateway does it.
 
     Raises:
         EvaluationError: naming file and line of the first row that cannot be used: a suite is
             curated, so a row that silently went missing would be worse than a stop.
     """
-    cases = [_case(row, where, task, columns) for row, where in _rows(path)]
+    cases = [
+        _neutral(_case(row, where, task, columns), control_tokens) for row, where in _rows(path)
+    ]
     return make_suite(name, kind, cases)
 
 
-def held_out_suite(folder: Path, *, task: TaskSettings, name: str = "held-out") -> Suite:
+def held_out_suite(
+    folder: Path,
+    *,
+    task: TaskSettings,
+    name: str = "held-out",
+    control_tokens: Sequence[str] = (),
+) -> Suite:
     """The held-out suite of a dataset version: its `eval.jsonl`."""
-    return load_suite(folder / "eval.jsonl", name=name, kind="held-out", task=task)
+    return load_suite(
+        folder / "eval.jsonl",
+        name=name,
+        kind="held-out",
+        task=task,
+        control_tokens=control_tokens,
+    )
+
+
+def _neutral(case: Case, control_tokens: Sequence[str]) -> Case:
+    """The case in whose prompt nothing but the template makes a turn."""
+    if not control_tokens:
+        return case
+    return replace(
+        case,
+        messages=tuple(neutral_value(message, control_tokens) for message in case.messages),
+        expected=None if case.expected is None else neutral(case.expected, control_tokens),
+    )
 
 
 def case_of(row: Mapping[str, Any], *, task: TaskSettings) -> Case:
@@ -162,6 +199,7 @@ def _digest(name: str, kind: str, cases: tuple[Case, ...]) -> str:
                     "expected": case.expected,
                     "out_of_scope": case.out_of_scope,
                     "slices": {**case.provenance, **case.slices},
+                    **({"tools": [dict(tool) for tool in case.tools]} if case.tools else {}),
                 }
                 for case in cases
             ],
@@ -234,4 +272,5 @@ def _case(
         out_of_scope=out_of_scope,
         slices=slices,
         provenance=provenance,
+        tools=draft.tools,
     )

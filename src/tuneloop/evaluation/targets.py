@@ -10,8 +10,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
+from tuneloop.conversation import ToolCall, calls_text
+from tuneloop.conversation.thoughts import split_thought
 from tuneloop.errors import EvaluationError
-from tuneloop.evaluation.suites import Messages
+from tuneloop.evaluation.suites import Case, Messages, Tools
 
 _RETRY_STATUS = (429, 502, 503, 504)
 _ERROR_TEXT_CHARACTERS = 300
@@ -49,6 +51,8 @@ class Answer:
     """reason code and message, e.g. `http_500: …`"""
     beside: bool = False
     """another server was at work at the same time: the latency is that of such a machine"""
+    thought: str = ""
+    """what the model thought before it said `text`"""
 
 
 class ChatTarget(Protocol):
@@ -62,16 +66,28 @@ class ChatTarget(Protocol):
     def sampling(self) -> Sampling:
         """How it draws its answers."""
 
-    def complete(self, messages: Messages) -> Answer:
-        """Answer one prompt; failures come back in `Answer.error`, never as an exception."""
+    def complete(self, messages: Messages, tools: Tools = ()) -> Answer:
+        """Answer one prompt; failures come back in `Answer.error`, never as an exception.
+
+        `tools` are handed over where there are some only.
+        """
 
 
 @runtime_checkable
 class BatchTarget(ChatTarget, Protocol):
     """A target that is faster when it sees all prompts at once."""
 
-    def complete_many(self, prompts: Sequence[Messages]) -> Iterator[tuple[int, Answer]]:
-        """(index, answer) in any order, as they are finished."""
+    def complete_many(
+        self, prompts: Sequence[Messages], tools: Sequence[Tools] = ()
+    ) -> Iterator[tuple[int, Answer]]:
+        """(index, answer) in any order, as they are finished; `tools` are those of each prompt."""
+
+
+def asked(target: ChatTarget, case: Case) -> Answer:
+    """The answer to a case."""
+    return (
+        target.complete(case.messages, case.tools) if case.tools else target.complete(case.messages)
+    )
 
 
 @dataclass(kw_only=True)
@@ -103,12 +119,13 @@ class OpenAITarget:
             )
         self._parts = parts
 
-    def complete(self, messages: Messages) -> Answer:
+    def complete(self, messages: Messages, tools: Tools = ()) -> Answer:
         """Answer one prompt; safe to call from many threads."""
         body = json.dumps(
             {
                 "model": self.model,
                 "messages": [dict(message) for message in messages],
+                **({"tools": [dict(tool) for tool in tools]} if tools else {}),
                 **self.sampling.as_request(),
                 **self.request_fields,
             }
@@ -165,10 +182,11 @@ def _answer(payload: bytes, latency_ms: float) -> Answer:
     try:
         body = json.loads(payload)
         choice = body["choices"][0]
-        text = choice["message"].get("content") or ""
+        thought, text = said_in(choice["message"])
         usage = body.get("usage") or {}
         return Answer(
-            text=str(text),
+            text=text,
+            thought=thought,
             latency_ms=latency_ms,
             prompt_tokens=int(usage.get("prompt_tokens", 0)),
             completion_tokens=int(usage.get("completion_tokens", 0)),
@@ -177,6 +195,17 @@ def _answer(payload: bytes, latency_ms: float) -> Answer:
         )
     except _ODD as e:
         return Answer(error=f"bad_response: {type(e).__name__}: {_message(payload)}")
+
+
+def said_in(message: Mapping[str, Any]) -> tuple[str, str]:
+    """The thought and the answer of an assistant's message as OpenAI's API gives it."""
+    thought, text = split_thought(str(message.get("content") or ""))
+    calls = [
+        ToolCall(name=call["function"]["name"], arguments=call["function"]["arguments"])
+        for call in message.get("tool_calls") or ()
+    ]
+    said = calls_text(calls, text) if calls else text
+    return str(message.get("reasoning_content") or thought), said
 
 
 def _message(payload: bytes) -> str:

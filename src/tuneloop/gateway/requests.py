@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from tuneloop.conversation.control_tokens import neutral_json
 from tuneloop.gateway.access import ANYBODY, Caller
 from tuneloop.gateway.errors import ApiError
 from tuneloop.gateway.routing import conversation_of
@@ -151,6 +152,8 @@ def upstream_body(call: Call, target: Target) -> bytes:
     fields["model"] = _raw(target.served_name)
     if not call.operation.sampled:
         return _encode(fields)
+    if call.operation is CHAT and target.control_tokens:
+        fields["messages"] = _neutral(fields["messages"], target.control_tokens)
     if call.operation is CHAT and target.system is not None and not call.has_system:
         fields["messages"] = _behind_system(target.system, bytes(fields["messages"]))
     for name, value in target.sampling.items():
@@ -160,6 +163,16 @@ def upstream_body(call: Call, target: Target) -> bytes:
         # The capture needs the token counts; the client is not shown the extra event.
         fields["stream_options"] = _raw(_with_usage(fields.get("stream_options")))
     return _encode(fields)
+
+
+def _neutral(messages: msgspec.Raw, tokens: tuple[str, ...]) -> msgspec.Raw:
+    """The messages, in whose words nothing is the end of a turn."""
+    try:
+        return msgspec.Raw(neutral_json(bytes(messages), tokens))
+    except RecursionError as e:
+        raise ApiError(
+            400, "invalid_value", "A message is nested too deeply.", param="messages"
+        ) from e
 
 
 def _behind_system(system: str, messages: bytes) -> msgspec.Raw:

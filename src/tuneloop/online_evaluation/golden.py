@@ -208,6 +208,7 @@ def _measured(project: Project, bundle: Bundle, window: Window, url: str) -> Mea
             kind=declared.kind,
             task=task,
             columns=project.model.data.columns,
+            control_tokens=bundle.manifest.serving.control_tokens or (),
         )
         for declared in _suites(project)
     ]

@@ -15,7 +15,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,9 +80,9 @@ def resolve_base(
         BaseModelError: it does not exist, cannot be reached, is incomplete, pickled or quantised.
     """
     progress.step(f"Finding the base model {spec}")
-    local = _on_this_machine(spec, revision)
+    local = on_this_machine(spec, revision)
     if local is None:
-        folder = _from_hub(spec, revision)
+        folder = from_hub(spec, revision)
         return _from_folder(spec, folder, folder.name, progress)
     if local.is_dir():
         return _from_folder(spec, local, None, progress)
@@ -103,7 +103,7 @@ def check_base(spec: str, *, revision: str | None = None) -> str | None:
     Raises:
         BaseModelError: it does not exist, is no GGUF file, incomplete, pickled or quantised.
     """
-    local = _on_this_machine(spec, revision)
+    local = on_this_machine(spec, revision)
     if local is None:
         return _ask_hub(spec, revision)
     if local.is_dir():
@@ -149,8 +149,12 @@ def identity_files(folder: Path) -> list[Path]:
     )
 
 
-def _on_this_machine(spec: str, revision: str | None) -> Path | None:
-    """The folder or GGUF file that a spec names; None: it can only be a model of the hub."""
+def on_this_machine(spec: str, revision: str | None) -> Path | None:
+    """The folder or GGUF file that a spec names; None: it can only be a model of the hub.
+
+    Raises:
+        BaseModelError: it names what is not here, or no model.
+    """
     if not spec.strip():
         raise BaseModelError("The base model has no name.", remedy="Set `base` in tuneloop.yaml.")
     local = Path(spec).expanduser()
@@ -236,7 +240,12 @@ def _how_to_get(module: str) -> str:
     )
 
 
-def _from_hub(spec: str, revision: str | None) -> Path:
+def from_hub(spec: str, revision: str | None, files: Sequence[str] = IDENTITY_PATTERNS) -> Path:
+    """The folder of a model of the hub, with these files of it downloaded where they were not.
+
+    Raises:
+        BaseModelError: there is no such model, or the hub cannot be reached.
+    """
     hub = require("huggingface_hub", extra="train")
     from huggingface_hub import errors
 
@@ -245,7 +254,7 @@ def _from_hub(spec: str, revision: str | None) -> Path:
             hub.snapshot_download(
                 spec,
                 revision=revision,
-                allow_patterns=list(IDENTITY_PATTERNS),
+                allow_patterns=list(files),
                 etag_timeout=_HUB_TIMEOUT_SECONDS,
             )
         )

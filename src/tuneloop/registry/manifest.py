@@ -106,6 +106,7 @@ class Task(Part):
     output_schema: dict[str, Any] | None = None
     output_pattern: str | None = None
     abstain: Mapping[str, Any] | None = None
+    thinking: bool | None = field(default=None, metadata=_WHERE_THERE_IS_ONE)
     same_values: Mapping[str, Any] | None = field(default=None, metadata=_WHERE_THERE_IS_ONE)
 
 
@@ -121,6 +122,8 @@ class Serving(Part):
     """SHA-256 of that file."""
     chat_template: str = ""
     """Its digest."""
+    control_tokens: Sequence[str] | None = field(default=None, metadata=_WHERE_THERE_IS_ONE)
+    """What is broken up where it stands in the words of a message."""
     sampling: Mapping[str, Any] = field(default_factory=dict)
     """Fields of a request."""
     server: str | None = None

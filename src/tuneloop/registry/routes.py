@@ -103,6 +103,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """Put before the messages of a request that has no system or developer message."""
     sampling: dict[str, Any] = {}
     """Request fields with the values used where the request leaves them out."""
+    control_tokens: tuple[str, ...] = ()
+    """What the base reads as more than words: broken up where it stands in a message."""
     api_key_env: str | None = None
     """Name of the environment variable that holds the server's key; never the key."""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from tuneloop.conversation import thoughts
 from tuneloop.datasets.importing import CORRECTION
 from tuneloop.project import Project
 from tuneloop.review.queue import Proposal, ReviewItem, listing, put, storable
@@ -83,7 +84,7 @@ def _edited(workspace: Workspace, endpoint: str) -> Iterator[Proposal]:
                 kind="correction",
                 key=row["id"],
                 messages=json.loads(row["messages"]),
-                answer=storable(row["response"] or ""),
+                answer=storable(thoughts.answer_in(row["response"] or "")),
                 proposal=storable(proposal),
                 interaction=row["id"],
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from tuneloop.conversation.thoughts import PATTERN
 from tuneloop.storage.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -40,10 +41,13 @@ def in_text() -> pl.Expr:
 
 
 def text() -> pl.Expr:
-    """What was answered, in words; empty where there are none. The column keeps its name."""
+    """What was answered, in words, without what was thought before; empty where there are none.
+
+    The column keeps its name; the table keeps the thought.
+    """
     import polars as pl
 
-    return pl.col("response").fill_null("")
+    return pl.col("response").fill_null("").str.replace(PATTERN, "")
 
 
 def chats(

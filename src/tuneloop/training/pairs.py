@@ -41,12 +41,8 @@ def read_pairs(path: Path) -> list[tuple[Row, Row]]:
 def _parse(line: str, where: str) -> tuple[Row, Row]:
     try:
         value = json.loads(line)
-        messages = tuple({"role": m["role"], "content": m["content"]} for m in value["messages"])
-        better, worse = (
-            Row(id=str(value["id"]), messages=messages, completion=value[key])
-            for key in ("chosen", "rejected")
-        )
-    except (ValueError, KeyError, TypeError) as e:
+        better, worse = (Row.of(value, value[key]) for key in ("chosen", "rejected"))
+    except (ValueError, KeyError, TypeError, AttributeError) as e:
         raise DataError(
             f"{where}: expected id, messages, chosen and rejected; {e!r}.",
             remedy="Prepare the dataset again: `tuneloop prepare` writes this format.",

@@ -7,12 +7,15 @@ generation prompt, as a server does, and the completion follows, up to and with 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuneloop.conversation import Message, answer_turn
+from tuneloop.conversation.control_tokens import neutral
+from tuneloop.conversation.template import ChatTemplate, TemplateRefusalError
 from tuneloop.errors import DataError, TrainingError
 
 if TYPE_CHECKING:
@@ -26,14 +29,33 @@ class Row:
     """One line of train.jsonl or eval.jsonl, reduced to what training reads."""
 
     id: str
-    messages: tuple[dict[str, str], ...]
-    """The prompt; ends with a user turn."""
+    messages: tuple[Message, ...]
+    """The prompt; ends with a user turn, or with what a tool gave."""
     completion: str
+    tools: tuple[dict[str, Any], ...] = ()
+    """Definitions of the tools that the model may call."""
+    calls_tools: bool = False
+    """Whether the answer calls tools."""
+    reasoning: str = ""
+    """What is thought before the answer."""
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any], completion: str) -> Row:
+        """The row of a dataset version, with one of its answers."""
+        return cls(
+            id=str(value["id"]),
+            messages=tuple(map(Message.from_row, value["messages"])),
+            completion=completion,
+            tools=tuple(value.get("tools", ())),
+            calls_tools=value.get("calls_tools", False),
+            reasoning=value.get("reasoning", ""),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenRow:
-    """A row as token ids; only `completion` counts in the loss."""
+    """A row as token ids; `completion` counts in the loss, and so do answers before it that are
+    trained with it."""
 
     id: str
     prompt: tuple[int, ...]
@@ -41,6 +63,18 @@ class TokenRow:
     """Ends with the end of turn."""
     head: str
     """Rows with the same head (system text) are worth packing behind one shared prefix."""
+    earlier: tuple[tuple[int, int], ...] = ()
+    """Where trained answers stand in the prompt: from and up to which token, in order."""
+
+    @property
+    def spans(self) -> tuple[tuple[int, int], ...]:
+        """Where all trained answers stand: from and up to which token, in order."""
+        return (*self.earlier, (len(self.prompt), len(self)))
+
+    @property
+    def trained_tokens(self) -> int:
+        """Tokens that count in the loss."""
+        return sum(end - start for start, end in self.spans)
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -63,6 +97,15 @@ class TokenisedRows:
     """Rows whose prompt and completion tokenise differently together than apart; kept as served."""
     max_length: int
     """The limit in force, in tokens."""
+    refused: tuple[str, ...] = ()
+    """Ids of rows that the chat template does not take, which are left out."""
+    refusal: str = ""
+    """What it said of the first of them."""
+
+    @property
+    def answers(self) -> int:
+        """Answers that are trained; a row may hold several of one conversation."""
+        return sum(len(row.spans) for row in self.rows)
 
     @property
     def tokens(self) -> int:
@@ -78,6 +121,13 @@ class TokenisedRows:
             notes.append(
                 f"{name}: {len(self.too_long)} of {len(self.too_long) + len(self.rows)} rows are "
                 f"longer than {self.max_length} tokens and are left out ({shown}{more})."
+            )
+        if self.refused:
+            shown = ", ".join(self.refused[:_SHOWN_IDS])
+            more = ", ..." if len(self.refused) > _SHOWN_IDS else ""
+            notes.append(
+                f"{name}: {len(self.refused)} rows are left out, as the base's chat template does "
+                f"not take them ({shown}{more}): {self.refusal}"
             )
         if self.retokenised:
             notes.append(
@@ -107,9 +157,8 @@ def read_rows(path: Path) -> list[Row]:
 def _parse(line: str, *, where: str) -> Row:
     try:
         value = json.loads(line)
-        messages = tuple({"role": m["role"], "content": m["content"]} for m in value["messages"])
-        row = Row(id=str(value["id"]), messages=messages, completion=value["completion"])
-    except (ValueError, KeyError, TypeError) as e:
+        row = Row.of(value, value["completion"])
+    except (ValueError, KeyError, TypeError, AttributeError) as e:
         raise DataError(
             f"{where}: expected an object with id, messages and completion; {e!r}.",
             remedy="Prepare the dataset again: `tuneloop prepare` writes this format.",
@@ -129,47 +178,61 @@ def tokenise(
     """Tokenise rows as they will be served and leave out those over `max_length` tokens.
 
     Raises:
-        TrainingError: when the tokenizer has no chat template or it drops the answer.
+        TrainingError: there is no chat template, or it takes none of the rows.
     """
     if not tokenizer.chat_template:
         raise TrainingError(
             "The base model's tokenizer has no chat template, so prompts cannot be built.",
             remedy="Choose an instruction-tuned base, or add chat_template.jinja to its folder.",
         )
+    template = ChatTemplate.of(tokenizer)
     kept: list[TokenRow] = []
     too_long: list[str] = []
+    refused: dict[str, str] = {}
     retokenised = 0
     for row in rows:
-        tokens, apart = _tokenise_row(row, tokenizer, end_of_turn_ids)
+        try:
+            tokens, apart = _tokenise_row(row, tokenizer, template, end_of_turn_ids)
+        except TemplateRefusalError as e:
+            refused[row.id] = f"{', '.join(m.role for m in row.messages)}: {e}"
+            continue
         if len(tokens) > max_length:
             too_long.append(row.id)
             continue
         kept.append(tokens)
         retokenised += apart
+    reason = next(iter(refused.values()), "")
+    if refused and not kept and not too_long:
+        raise TrainingError(
+            f"The base model's chat template refuses every conversation; the first has the roles "
+            f"{reason}",
+            remedy="Use a base whose template takes these roles, or leave the system text out.",
+        )
     return TokenisedRows(
         rows=tuple(kept),
         too_long=tuple(too_long),
         retokenised=retokenised,
         max_length=max_length,
+        refused=tuple(refused),
+        refusal=reason,
     )
 
 
 def _tokenise_row(
-    row: Row, tokenizer: PreTrainedTokenizerBase, end_of_turn_ids: frozenset[int]
+    row: Row,
+    tokenizer: PreTrainedTokenizerBase,
+    template: ChatTemplate,
+    end_of_turn_ids: frozenset[int],
 ) -> tuple[TokenRow, bool]:
     """The row's tokens, and whether prompt and completion had to be tokenised apart."""
-    messages = list(row.messages)
-    prompt_text = _render(tokenizer, messages, add_generation_prompt=True)
-    answer = {"role": "assistant", "content": row.completion}
-    full_text = _render(tokenizer, [*messages, answer], add_generation_prompt=False)
+    answer = answer_turn(row.completion, calls_tools=row.calls_tools, reasoning=row.reasoning)
+    messages, answer = _neutral(row.messages, template), *_neutral((answer,), template)
+    prompt_text, answer_text = template.exchange(messages, answer, row.tools)
     prompt = _encode(tokenizer, prompt_text)
-    together = _encode(tokenizer, full_text)
+    together = _encode(tokenizer, prompt_text + answer_text)
     apart = together[: len(prompt)] != prompt
-    if apart:
-        completion = _encode(tokenizer, _answer_text(prompt_text, full_text, row))
-    else:
-        completion = together[len(prompt) :]
-    system = row.messages[0]["content"] if row.messages[0]["role"] == "system" else ""
+    completion = _encode(tokenizer, answer_text) if apart else together[len(prompt) :]
+    system = messages[0].content if messages[0].role == "system" else ""
     tokens = TokenRow(
         id=row.id,
         prompt=tuple(prompt),
@@ -179,45 +242,16 @@ def _tokenise_row(
     return tokens, apart
 
 
-def _render(
-    tokenizer: PreTrainedTokenizerBase,
-    messages: list[dict[str, str]],
-    *,
-    add_generation_prompt: bool,
-) -> str:
-    from jinja2.exceptions import TemplateError
-
-    try:
-        return str(
-            tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=add_generation_prompt
-            )
-        )
-    except TemplateError as e:
-        roles = ", ".join(m["role"] for m in messages)
-        raise TrainingError(
-            f"The base model's chat template refuses a conversation with the roles {roles}: {e}",
-            remedy="Use a base whose template takes these roles, or leave the system text out.",
-        ) from e
+def _neutral(messages: Iterable[Message], template: ChatTemplate) -> tuple[Message, ...]:
+    """Messages in whose words nothing is a control token of the base."""
+    return tuple(
+        message.rewritten(lambda text: neutral(text, template.control_tokens))
+        for message in messages
+    )
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-def _answer_text(prompt_text: str, full_text: str, row: Row) -> str:
-    """The answer with its end of turn, as the template renders it."""
-    if full_text.startswith(prompt_text):
-        return full_text[len(prompt_text) :]
-    start = full_text.rfind(row.completion)
-    if start < 0:
-        start = full_text.rfind(row.completion.strip())
-    if start < 0:
-        raise TrainingError(
-            f"The base model's chat template does not show the answer of row {row.id} unchanged.",
-            remedy="Check chat_template.jinja in the base's folder.",
-        )
-    return full_text[start:]
 
 
 def _up_to_end_of_turn(
@@ -232,6 +266,36 @@ def _up_to_end_of_turn(
     return (*completion, int(tokenizer.eos_token_id))
 
 
+def chained(rows: Sequence[TokenRow]) -> tuple[TokenRow, ...]:
+    """The same answers in fewer rows: one that another one's prompt begins with is trained there.
+
+    The answers of a conversation are rows that each begin with the one before. Tokens see those
+    before them alone, so in one pass each answer gets the loss that it has by itself, and what
+    stands before it is computed once. The order is that of the rows that stay.
+    """
+    beginnings: list[TokenRow] = []
+    chained_in: set[int] = set()
+    answers: dict[int, tuple[tuple[int, int], ...]] = {}
+    # In this order a row stands before all that begin with it, with nothing else between them.
+    for row in sorted(rows, key=lambda row: row.ids):
+        while beginnings and not _begins(beginnings[-1], row):
+            beginnings.pop()
+        earlier = row.earlier
+        if beginnings and id(beginnings[-1]) not in chained_in:
+            before = beginnings[-1]
+            chained_in.add(id(before))
+            earlier = (*answers[id(before)], (len(before.prompt), len(before)), *earlier)
+        answers[id(row)] = earlier
+        beginnings.append(row)
+    return tuple(
+        replace(row, earlier=answers[id(row)]) for row in rows if id(row) not in chained_in
+    )
+
+
+def _begins(before: TokenRow, row: TokenRow) -> bool:
+    return before.head == row.head and row.prompt[: len(before)] == before.ids
+
+
 def shared_prefix_length(rows: Sequence[TokenRow]) -> int:
     """Tokens at the start that all rows have in common, leaving each an own prompt token.
 
@@ -240,7 +304,7 @@ def shared_prefix_length(rows: Sequence[TokenRow]) -> int:
     if len(rows) < 2:
         return 0
     first, last = min(row.ids for row in rows), max(row.ids for row in rows)
-    limit = min(len(row.prompt) for row in rows) - 1
+    limit = min(row.spans[0][0] for row in rows) - 1
     # In sorted order every other row lies between these two, so it shares what they share.
     for position, (a, b) in enumerate(zip(first, last, strict=False)):
         if a != b or position >= limit:
@@ -252,7 +316,7 @@ def rendered_mask(row: TokenRow, tokenizer: PreTrainedTokenizerBase) -> Iterator
     """Each token's text and whether it is trained on, in order; texts join to the whole row."""
     decoded = [tokenizer.decode(row.ids[:end]) for end in range(len(row) + 1)]
     for index, (before, after) in enumerate(pairwise(decoded)):
-        yield after[len(before) :], index >= len(row.prompt)
+        yield after[len(before) :], any(start <= index < end for start, end in row.spans)
 
 
 def end_of_turn_ids(tokenizer: PreTrainedTokenizerBase, generation_config: Any) -> frozenset[int]:

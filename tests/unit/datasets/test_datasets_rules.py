@@ -6,13 +6,14 @@ from typing import Any, get_args
 
 import pytest
 
+from tuneloop.conversation import Message
+from tuneloop.conversation.template import ChatTemplate
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.filters import first_objection, make_filters
 from tuneloop.datasets.retired_terms import RetiredTerms
 from tuneloop.errors import ModelFileError
 from tuneloop.modelfile.sections.data import FilterName
 from tuneloop.personal_data import redacted
-from tuneloop.task.rows import Message
 
 SCHEMA = {
     "type": "object",
@@ -98,7 +99,8 @@ def test_the_schema_decides_and_an_abstention_is_an_answer() -> None:
 
 def test_a_filter_can_be_switched_off_by_the_name_in_the_model_file() -> None:
     names = {one.name for one in make_filters(
-        min_characters=2, max_characters=9, language="en", output_schema=SCHEMA, output_pattern="x"
+        min_characters=2, max_characters=9, language="en", output_schema=SCHEMA,
+        output_pattern="x", template=ChatTemplate(text="")
     )}  # fmt: skip
     assert names - {"empty"} == set(get_args(FilterName)), "without an answer there is no example"
     refusing = example(answer="I'm sorry, but I can't help with that.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from tuneloop.conversation.template import ChatTemplate
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.filters.base import KEEP, Filter, FilterResult, drop
 from tuneloop.datasets.filters.declared_form import FormBroken
@@ -17,6 +18,8 @@ from tuneloop.datasets.filters.language import WrongLanguage
 from tuneloop.datasets.filters.leftover_template import LeftoverTemplate
 from tuneloop.datasets.filters.length import TooLong, TooShort
 from tuneloop.datasets.filters.refusal import Refusal
+from tuneloop.datasets.filters.template import Unwritable
+from tuneloop.datasets.filters.thoughts import Thoughts
 from tuneloop.datasets.filters.truncated import Truncated
 from tuneloop.task.answer_form import pattern_check, schema_check
 
@@ -38,8 +41,12 @@ def make_filters(
     output_schema: dict[str, Any] | None = None,
     output_pattern: str | None = None,
     disabled: Collection[str] = (),
+    thinking: bool = False,
+    template: ChatTemplate | None = None,
 ) -> tuple[Filter, ...]:
     """The filters that the settings ask for, in their order; `disabled` holds names.
+
+    `template` is the base's; None where it is not at hand: then nothing is held against it.
 
     Raises:
         ModelFileError: a setting makes no sense, e.g. an invalid schema.
@@ -51,7 +58,10 @@ def make_filters(
         LeftoverTemplate(),
         Truncated(),
         Refusal(),
+        Thoughts(thinking=thinking),
     ]
+    if template is not None:
+        filters.append(Unwritable(template=template))
     if language is not None:
         filters.append(WrongLanguage(language))
     if output_schema is not None:

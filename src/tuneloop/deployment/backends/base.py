@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
-from tuneloop.deployment.observation import Messages, Observation
+from tuneloop.deployment.observation import Observation, Prompt
 from tuneloop.errors import DeploymentError
 from tuneloop.foreign_text import fits_header
 from tuneloop.registry.manifest import Serving
@@ -184,7 +184,7 @@ class ObservingBackend(Backend, Protocol):
         """How many of its servers this machine runs without one slowing the other."""
 
     def observe(
-        self, base_url: str, prompts: Sequence[Messages], *, positions: int, progress: Progress
+        self, base_url: str, prompts: Sequence[Prompt], *, positions: int, progress: Progress
     ) -> list[Observation]:
         """What the server at `base_url` does with each prompt, greedily, `positions` tokens far.
 

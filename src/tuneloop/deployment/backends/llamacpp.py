@@ -27,7 +27,7 @@ from tuneloop.deployment.backends.base import (
 )
 from tuneloop.deployment.backends.llamacpp_child import on_processors_alone
 from tuneloop.deployment.backends.llamacpp_observation import http_poster, observe_server
-from tuneloop.deployment.observation import Messages, Observation
+from tuneloop.deployment.observation import Observation, Prompt
 from tuneloop.deployment.processes import ChildProcess, free_port
 from tuneloop.deployment.supervisor import ProcessSpec
 from tuneloop.errors import DeploymentError, UsageError
@@ -362,7 +362,7 @@ class LlamaCpp:
         )
 
     def observe(
-        self, base_url: str, prompts: Sequence[Messages], *, positions: int, progress: Progress
+        self, base_url: str, prompts: Sequence[Prompt], *, positions: int, progress: Progress
     ) -> list[Observation]:
         """Token ids and log-probabilities, by llama.cpp's own endpoints."""
         return observe_server(

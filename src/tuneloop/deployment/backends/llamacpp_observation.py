@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tuneloop.deployment.observation import TOP_TOKENS, Messages, Observation
+from tuneloop.deployment.observation import TOP_TOKENS, Observation, Prompt, request_of
 from tuneloop.errors import DeploymentError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _TIMEOUT_SECONDS = 300.0
 
 
 def observe_server(
-    post: PostJson, prompts: Sequence[Messages], *, positions: int, progress: Progress
+    post: PostJson, prompts: Sequence[Prompt], *, positions: int, progress: Progress
 ) -> list[Observation]:
     """Ask a llama.cpp server: its own chat template and tokenizer, then the tokens it generates.
 
@@ -29,9 +29,9 @@ def observe_server(
         DeploymentError: it does not answer, or answers without token log-probabilities.
     """
     observations = []
-    for done, messages in enumerate(prompts):
+    for done, prompt in enumerate(prompts):
         progress.update(done, len(prompts), "prompts")
-        observations.append(_ask_server(post, [dict(message) for message in messages], positions))
+        observations.append(_ask_server(post, request_of(prompt), positions))
     progress.update(len(prompts), len(prompts), "prompts")
     return observations
 
@@ -59,8 +59,8 @@ def http_poster(base_url: str) -> PostJson:
     return post
 
 
-def _ask_server(post: PostJson, messages: list[dict[str, str]], positions: int) -> Observation:
-    prompt = post("/apply-template", {"messages": messages})["prompt"]
+def _ask_server(post: PostJson, request: Mapping[str, Any], positions: int) -> Observation:
+    prompt = post("/apply-template", request)["prompt"]
     tokenised = post("/tokenize", {"content": prompt, "add_special": True, "parse_special": True})
     answer = post(
         "/completion",

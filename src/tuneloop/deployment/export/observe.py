@@ -12,9 +12,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tuneloop.conversation import Message
+from tuneloop.conversation.template import prompt_ids
 from tuneloop.deployment.export.child import Child, lent
 from tuneloop.deployment.export.merge import progress_lines
-from tuneloop.deployment.observation import TOP_TOKENS, Messages, Observation
+from tuneloop.deployment.observation import TOP_TOKENS, Observation, Prompt, request_of
 from tuneloop.progress import Progress
 
 _BATCH_TOKENS = 4_096
@@ -32,7 +34,7 @@ class Weights:
 
 def observe_weights(
     models: Sequence[Weights],
-    prompts: Sequence[Messages],
+    prompts: Sequence[Prompt],
     *,
     positions: int,
     progress: Progress,
@@ -48,7 +50,7 @@ def observe_weights(
             {"folder": str(model.folder), "adapter": model.adapter and str(model.adapter)}
             for model in models
         ],
-        "prompts": [[dict(message) for message in prompt] for prompt in prompts],
+        "prompts": [request_of(prompt) for prompt in prompts],
         "positions": positions,
     }
     with tempfile.TemporaryDirectory(prefix="tuneloop-parity-") as scratch:
@@ -92,12 +94,10 @@ def _observe_here(question: Mapping[str, Any]) -> list[list[Observation]]:
     for place in models:
         model, tokenizer = _load(place["folder"], place["adapter"])
         rows = [
-            list(
-                tokenizer.apply_chat_template(
-                    messages, add_generation_prompt=True, tokenize=True, return_dict=False
-                )
+            prompt_ids(
+                tokenizer, list(map(Message.from_row, asked["messages"])), asked.get("tools", ())
             )
-            for messages in prompts
+            for asked in prompts
         ]
         lists.append([])
         for batch in _batches(rows, together=_may_be_padded(model)):

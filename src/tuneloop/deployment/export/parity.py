@@ -24,7 +24,7 @@ from tuneloop.deployment.export.forms.form import F16, SAFETENSORS
 from tuneloop.deployment.export.merge import is_adapter
 from tuneloop.deployment.export.observe import Weights, observe_weights
 from tuneloop.deployment.export.stage import Export
-from tuneloop.deployment.observation import Messages, Observation
+from tuneloop.deployment.observation import Observation, Prompt
 from tuneloop.errors import DeploymentError, GateError
 from tuneloop.progress import Progress
 
@@ -107,7 +107,7 @@ def check_parity(
     base: Path,
     trained: Path,
     export: Export,
-    prompts: Sequence[Messages],
+    prompts: Sequence[Prompt],
     serve: Callable[[Path], AbstractContextManager[Served]],
     reader: ObservingBackend,
     bounds: Mapping[str, float] | None = None,
@@ -186,7 +186,7 @@ class _Look:
     base: Path
     trained: Path
     export: Export
-    prompts: Sequence[Messages]
+    prompts: Sequence[Prompt]
     prompts_of: Mapping[str, int]
     serve: Callable[[Path], AbstractContextManager[Served]]
     reader: ObservingBackend

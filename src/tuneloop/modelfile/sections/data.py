@@ -44,6 +44,8 @@ FilterName = Literal[
     "leftover_template",
     "truncated",
     "refusal",
+    "reasoning",
+    "template",
     "wrong_language",
     "schema",
     "pattern",
@@ -83,6 +85,11 @@ class TaskSettings(Section):
     abstain: AbstainSettings | None = Field(
         None, description="The answer that hands a request to a person."
     )
+    thinking: bool = Field(
+        False,
+        description="Whether the model thinks before it answers: in training, evaluation and "
+        "production alike.",
+    )
     same_values: dict[str, SameValues] = Field(
         default_factory=dict,
         description="Field of output_schema → when two values of it mean the same to a client.",
@@ -108,6 +115,8 @@ class TaskSettings(Section):
         fields: dict[str, Any] = write(self)
         if not self.same_values:
             fields.pop("same_values", None)
+        if not self.thinking:
+            fields.pop("thinking", None)
         return fields
 
 
@@ -141,6 +150,11 @@ class DataSettings(Section):
     )
     least_rating: float | None = Field(
         None, description="Rows whose `rating` is lower are left out."
+    )
+    drop_thoughts: bool = Field(
+        False,
+        description="Train answers that come with a thought without it, where task.thinking is "
+        "off; otherwise such rows are left out.",
     )
     holdout_share: HoldoutShare = Field(
         "auto",
@@ -185,7 +199,7 @@ class DataSettings(Section):
     def _as_before_where_not_used(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what is not used: stored digests of these settings stay."""
         fields: dict[str, Any] = serialise(self)
-        for name in ("columns", "tag_columns", "turns", "least_rating"):
+        for name in ("columns", "tag_columns", "turns", "least_rating", "drop_thoughts"):
             if getattr(self, name) == type(self).model_fields[name].default:
                 fields.pop(name, None)
         return fields

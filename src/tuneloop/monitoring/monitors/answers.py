@@ -58,7 +58,7 @@ class FormatCompliance(Tally):
 
 
 class Refusals(Tally):
-    """The share of text answers that abstain as the task declares, or refuse in English words."""
+    """The share of text answers that abstain as the task declares, or that refuse."""
 
     name = "refusals"
 

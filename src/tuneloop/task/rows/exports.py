@@ -15,6 +15,17 @@ from tuneloop.task.rows.fields import (
     normal_name,
 )
 
+_LABEL_STUDIO = frozenset(
+    {"id", "data", "annotations", "predictions", "drafts", "meta", "created_at", "updated_at",
+     "inner_id", "total_annotations", "cancelled_annotations", "total_predictions",
+     "comment_count", "unresolved_comment_count", "last_comment_updated_at", "project",
+     "updated_by", "comment_authors", "file_upload", "allow_skip"}
+)  # fmt: skip
+_ARGILLA = frozenset(
+    {"id", "_server_id", "external_id", "status", "fields", "responses", "suggestions", "vectors",
+     "metadata", "inserted_at", "updated_at"}
+)  # fmt: skip
+"""What the tools say of their own work; whatever else stands beside it is a part of the row."""
 _NOT_ANSWERED = ("discarded", "draft", "pending")
 _RESPONSES, _SUGGESTION = ".responses", ".suggestion"
 
@@ -44,7 +55,8 @@ def _label_studio(value: Mapping[Any, Any], data: Mapping[Any, Any]) -> Mapping[
         if isinstance(annotation, Mapping) and not annotation.get("was_cancelled")
     ]
     answers = [_results(annotation.get("result") or ()) for annotation in done]
-    return {**data, "completion": _agreed([answer for answer in answers if answer])}
+    answer = _agreed([answer for answer in answers if answer])
+    return {**_beside(value, _LABEL_STUDIO), **data, "completion": answer}
 
 
 def _results(results: Sequence[Any]) -> Any:
@@ -84,7 +96,12 @@ def _argilla(
                 for question, item in (response.get("values") or {}).items():
                     said = item.get("value") if isinstance(item, Mapping) else item
                     given.setdefault(str(question), []).append(said)
-    return {**fields, **_tags(value.get("metadata")), "completion": _questions(given)}
+    return {
+        **_tags(value.get("metadata")),
+        **_beside(value, _ARGILLA),
+        **fields,
+        "completion": _questions(given),
+    }
 
 
 def _argilla_flat(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
@@ -131,6 +148,10 @@ def _agreed(answers: Sequence[Any]) -> Any:
 
 def _only(values: Any) -> Any:
     return values[0] if isinstance(values, list) and len(values) == 1 else values
+
+
+def _beside(value: Mapping[Any, Any], own: frozenset[str]) -> dict[Any, Any]:
+    return {key: item for key, item in value.items() if normal_name(key) not in own}
 
 
 def _tags(metadata: Any) -> dict[Any, Any]:

@@ -314,6 +314,8 @@ def _preference(row: Fields, pair: tuple[str, str], prompt: str | None) -> _Answ
             else (Message(role="assistant", content=texts.answer_text(value, row.key(side))),)
         )
     better, worse = ((*turns[:-1], with_thought_apart(turns[-1])) for turns in said)
+    if better[-1].tool_calls or worse[-1].tool_calls:
+        raise FormError("tool_call", "which of two calls of tools is better is not learnt")
     if better[-1].role != "assistant" or worse[-1].role != "assistant":
         raise FormError("wrong_type", f"{pair[0]} and {pair[1]} must end with an assistant message")
     if better[:-1] != worse[:-1]:

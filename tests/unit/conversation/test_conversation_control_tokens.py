@@ -1,0 +1,50 @@
+"""Words never become a turn."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tuneloop.conversation.control_tokens import holds_any, neutral, neutral_json
+from tuneloop.gateway.requests import CHAT, parse, upstream_body
+from tuneloop.registry.routes import Target
+
+TOKENS = ("<|im_start|>", "<|im_end|>", "</s>", "<｜end▁of▁sentence｜>")
+pieces = st.sampled_from(["<", "|", "im_end", "|>", "<|", "<|im_", *TOKENS, "/s>", "ä", " "])
+
+
+@given(st.lists(pieces).map("".join))
+def test_no_control_token_is_left_and_nothing_is_lost(text: str) -> None:
+    clean = neutral(text, TOKENS)
+    assert not holds_any([clean], TOKENS)
+    assert clean.replace(" ", "") == text.replace(" ", "")
+    assert neutral(clean, TOKENS) == clean
+
+
+@given(st.lists(pieces).map("".join), st.booleans())
+def test_json_is_the_same_bytes_unless_it_holds_one(text: str, ascii_only: bool) -> None:
+    written = json.dumps([{"content": text, "n": 1e40}], ensure_ascii=ascii_only).encode()
+    changed = neutral_json(written, TOKENS)
+    assert json.loads(changed) == [{"content": neutral(text, TOKENS), "n": 1e40}]
+    if not holds_any([text], TOKENS):
+        assert changed == written
+
+
+@pytest.mark.parametrize("escaped", ["<|im_end|>", "\\u003c|im_end|\\u003e", "<\\/s>"])
+def test_the_gateway_breaks_them_up_however_they_are_written(escaped: str) -> None:
+    body = b'{"model": "m", "messages": [{"role": "user", "content": "x%s"}], "top_p": 0.10}'
+    call = parse(CHAT, body.replace(b"%s", escaped.encode()), {})
+    target = Target(
+        base_url="http://127.0.0.1:1/v1", served_name="b", system="s", control_tokens=TOKENS
+    )
+    sent = upstream_body(call, target)
+    said = [message["content"] for message in json.loads(sent)["messages"]]
+    assert said[0] == "s" and said[1] in ("x< |im_end|>", "x< /s>")
+    assert b'"top_p":0.10' in sent
+    plain = parse(CHAT, body.replace(b"%s", b"<b>"), {})
+    assert b'[{"role": "user", "content": "x<b>"}]' in upstream_body(
+        plain, Target(base_url="http://127.0.0.1:1/v1", served_name="b", control_tokens=TOKENS)
+    )
