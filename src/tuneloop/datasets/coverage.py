@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +11,9 @@ from tuneloop.datasets.example import Example
 from tuneloop.datasets.labels import WHOLE_ANSWER, labels_of
 
 _SHOWN = 8
-_LEAN = 0.02
-"""Of all groups, held out beyond the share so that rare classes have a case: from here on it is
-said."""
+_LEAN = 0.05
+"""Points that the share of rare classes among the cases is above that among the rows, or that more
+is held out than was asked for: from here on it is said."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +31,10 @@ class Coverage:
     """Of these, the classes whose rows all stay together."""
     rare: int = 0
     """Classes that are so small that one group is more than their share, and have a case."""
-    extra_share: float = 0.0
-    """What these have more than their share, of all groups with a class."""
+    rare_shares: tuple[float, float] = (0.0, 0.0)
+    """Of the held-out cases and of all rows, 0..1, that are of rare classes."""
+    held_out_shares: tuple[float, float] = (0.0, 0.0)
+    """Of the groups: what is held out, and what was to be."""
 
     def as_row(self) -> dict[str, Any]:
         """In JSON form."""
@@ -64,12 +66,14 @@ class Coverage:
                 f"{what}: no case is held out for {_listed(others)}, which were trained on before "
                 "or are too many and too small. More rows or a larger data.holdout_share help.",
             )
-        if self.extra_share >= _LEAN:
+        (cases, rows), (held_out, share) = self.rare_shares, self.held_out_shares
+        if max(cases - rows, held_out - share if self.rare else 0.0) >= _LEAN:
             yield (
                 "rare_classes",
                 f"{what}: {self.rare} of {self.classes} classes are so rare that one held-out "
-                f"group is more than their share. That holds out {self.extra_share:.0%} more, and "
-                "figures over all cases lean to rare classes.",
+                f"group is more than {share:.0%} of them. In all {held_out:.0%} of the groups are "
+                f"held out; these classes are {cases:.0%} of the cases and {rows:.0%} of the rows"
+                f"{': figures over all cases lean to them' if cases > rows else ''}.",
             )
 
 
@@ -80,25 +84,33 @@ def coverage(
     if field is None:
         return Coverage(field=None, classes=0)
     groups: defaultdict[str, set[str]] = defaultdict(set)
-    sides: list[set[str]] = [set(), set()]
-    for side, rows in zip(sides, (train, held_out), strict=True):
+    counts: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
+    for count, rows in zip(counts, (train, held_out), strict=True):
         for example in rows:
             for label in labels_of(example.completion, [field]).values():
                 groups[label].add(example.group)
-                side.add(label)
-    trained, measured = sides
-    not_measured = sorted(groups.keys() - measured)
+                count[label] += 1
+    trained, measured = counts
+    not_measured = sorted(groups.keys() - measured.keys())
     rare = [name for name, of in groups.items() if name in measured and 1 < len(of) < 1 / share]
-    more = sum(1 - share * len(groups[name]) for name in rare)
     return Coverage(
         field=field,
         classes=len(groups),
-        not_trained=tuple(sorted(groups.keys() - trained)),
+        not_trained=tuple(sorted(groups.keys() - trained.keys())),
         not_measured=tuple(not_measured),
         one_group=tuple(name for name in not_measured if len(groups[name]) == 1),
         rare=len(rare),
-        extra_share=more / len(set().union(*groups.values())) if groups else 0.0,
+        rare_shares=(_share(rare, measured), _share(rare, measured + trained)),
+        held_out_shares=(_groups_of(held_out) / max(1, _groups_of([*train, *held_out])), share),
     )
+
+
+def _share(names: Sequence[str], counts: Counter[str]) -> float:
+    return sum(counts[name] for name in names) / max(1, counts.total())
+
+
+def _groups_of(rows: Sequence[Example]) -> int:
+    return len({example.group for example in rows})
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -23,8 +23,8 @@ _ALL = ""
 """As if it were a class of every group: there must be something on either side."""
 _EXTRA_SHARE = 0.15
 """Of all groups, that may be held out beyond the share so that small classes are measured. They
-weigh more among the held-out cases than among the rows, and what is held out is not trained on: in
-all no more than what `auto` may come to, where the share is the usual 0.1."""
+weigh more among the held-out cases than among the rows, and what is held out is not trained on.
+Where the share is 0.1, it is in all what `auto` may come to, and enough for classes of four."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,9 +98,10 @@ class _Sorting:
     def give_each_class_both_sides(self) -> None:
         """The large classes come first, which lose the least of their rows to train on."""
         labels = {label for label, members in self._members.items() if len(members) > 1} - {_ALL}
-        extra = math.ceil(_EXTRA_SHARE * len(self._members[_ALL]))
+        most = max(self._share, self._earlier) + _EXTRA_SHARE
+        limit = math.ceil(most * len(self._members[_ALL]))
         for label in sorted(labels, key=lambda label: (-len(self._members[label]), label)):
-            extra -= self._mend(label, may_hold_out=extra > 0)
+            self._mend(label, may_hold_out=self._held[_ALL] < limit)
         self._mend(_ALL, may_hold_out=True)
 
     def _hold_out_share(self, label: str, members: Sequence[int], own: Iterable[int]) -> None:
@@ -118,21 +119,19 @@ class _Sorting:
                 self._move(index)
                 missing -= 1
 
-    def _mend(self, label: str, *, may_hold_out: bool) -> int:
-        """Give a class that is all on one side a group on the other; how many were held out."""
+    def _mend(self, label: str, *, may_hold_out: bool) -> None:
+        """Give a class that is all on one side a group on the other."""
         members = self._members[label]
         if len(members) < 2:
-            return 0
+            return
         if self._held[label] == 0 and may_hold_out:
             spare = [i for i in members if self._may_go(i) and self._others_stay(i)]
             if spare:
                 self._move(min(spare, key=self._takes_a_class_away))
-                return 1
         elif self._held[label] == len(members):
             spare = [i for i in members if not self._groups[i].held_out and self._others_stay(i)]
             if spare:
                 self._move(spare[-1])
-        return 0
 
     def _may_go(self, index: int) -> bool:
         """Whether a group that is not held out may be."""

@@ -124,6 +124,15 @@ def test_a_share_that_holds_all_out_leaves_one_group_to_train_on() -> None:
     assert max(range(4), key=lambda n: hash_share(known[n].group)) == sides(found).index("train")
 
 
+def test_what_stays_beside_a_bridge_counts_on_the_side_that_it_stays_on() -> None:
+    """Nothing of a group that is kept apart moves, so another one of its class is held out."""
+    for n in range(20):
+        known = [old("a", "eval"), old(f"b {n}", "train"), old(f"c {n}", "train")]
+        known = [known[0], *(replace(one, label="legal") for one in known[1:])]
+        places = placed([*known, *fresh(1)], [(0, 3), (3, 1)], share=0.4, earlier=0.1)
+        assert sides(places) == ["eval", "train", "eval", None]
+
+
 def test_what_a_share_would_hold_out_is_known_before_any_row_is_placed() -> None:
     candidates = [*fresh(40), *(Candidate(key=f"c {n}", cluster="one") for n in range(3))]
     links = [(0, 1), (1, 2)]
