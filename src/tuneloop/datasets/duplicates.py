@@ -56,4 +56,9 @@ def find_duplicates(
 
 
 def _same_teaching(first: Example, second: Example) -> bool:
-    return first.answer == second.answer and first.system == second.system
+    """The same answer at the same point: a turn later in a conversation another one is due."""
+    return (
+        first.answer == second.answer
+        and first.system == second.system
+        and len(first.messages) == len(second.messages)
+    )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from tuneloop.task.answer_form import json_object
@@ -15,6 +16,8 @@ _MAX_LABEL_CHARACTERS = 60
 _REMEMBERED_CHARACTERS = 500
 _MIN_REPEATS = 2.0
 """Values must come back at least this often on average to be labels."""
+_ROWS_PER_CLASS = 5.0
+"""And this often to be what answers are about rather than a detail of them, such as a day."""
 
 
 class LabelCounts:
@@ -58,6 +61,32 @@ def labels_of(completion: str, fields: Iterable[str]) -> dict[str, str]:
     """An answer's values in those fields."""
     values = _fields(completion)
     return {field: values[field] for field in fields if field in values}
+
+
+def class_field(completions: Sequence[str], declared: str | None = None) -> str | None:
+    """The field whose values are the classes of the answers; None where there are none.
+
+    That is the one that the task names, `declared`. Where it names none, or the answers do not have
+    it, it is the whole answer, and for JSON answers the most telling of the fields whose values are
+    labels: the one with the highest entropy (Shannon 1948), details set aside where possible.
+    """
+    if declared is not None:
+        found = {labels_of(text, [declared]).get(declared) for text in completions} - {None}
+        if len(found) > 1:
+            return declared
+    fields = label_counts(completions)
+    usual = {
+        field: counts
+        for field, counts in fields.items()
+        if len(counts) > 1 and 2 * sum(counts.values()) > len(completions)
+    }
+    return max(usual, key=lambda field: _telling(field, usual[field]), default=None)
+
+
+def _telling(field: str, counts: Mapping[str, int]) -> tuple[bool, bool, float, str]:
+    rows = sum(counts.values())
+    entropy = math.log2(rows) - sum(n * math.log2(n) for n in counts.values()) / rows
+    return field == WHOLE_ANSWER, rows >= _ROWS_PER_CLASS * len(counts), entropy, field
 
 
 def _fields(completion: str) -> Mapping[str, str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+from tuneloop.datasets.conversations import of_one_conversation
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.likeness import Search, compare
 from tuneloop.sameness import forgiving, words
@@ -19,8 +21,17 @@ class Leak:
 
     training: Example
     held_out: Example
-    similarity: float
+    similarity: float = 1.0
     """Of the inputs, 0..1; 1 when they are equal in normal form."""
+    why: Literal["alike", "conversation"] = "alike"
+
+    @property
+    def detail(self) -> str:
+        """What it gives away and how, for people."""
+        case = f"the held-out case in {self.held_out.place}"
+        if self.why == "conversation":
+            return f"of one conversation with {case}"
+        return f"{self.similarity:.0%} alike to {case}"
 
 
 def find_leaks(
@@ -30,7 +41,8 @@ def find_leaks(
     similarity: float,
     known: Search | None = None,
 ) -> list[Leak]:
-    """Training rows whose input equals or is alike to that of a held-out case.
+    """Training rows whose input equals or is alike to that of a held-out case, or that are of one
+    conversation with it: either holds the other among its turns.
 
     Inputs that share a template with most others count when they are equal only. Wording that was
     changed throughout is not found: that takes embeddings, not letters. `known` is a search among
@@ -52,6 +64,13 @@ def find_leaks(
         if cases:
             alike, other = max(cases)
             leaks.append(Leak(training=example, held_out=both[other], similarity=alike))
+    told = {leak.training.id for leak in leaks}
+    talks = dict(of_one_conversation(training, held_out))
+    leaks += [
+        Leak(training=training[row], held_out=held_out[case], why="conversation")
+        for row, case in talks.items()
+        if training[row].id not in told
+    ]
     return leaks
 
 
@@ -61,11 +80,12 @@ def known_cases(
     """Positions of the cases that were trained on, in the same sense as in `find_leaks`."""
     texts = [example.input_text for example in (*training, *cases)]
     likeness = compare(texts, similarity=similarity, reference=len(training))
-    return {
+    alike = {
         case
         for case in range(len(cases))
         if any(row < len(training) for row, _ in likeness.neighbours(len(training) + case))
     }
+    return alike | {case for _, case in of_one_conversation(training, cases)}
 
 
 def find_quotes(captured: Sequence[Example], held_out: Sequence[Example]) -> list[Leak]:
@@ -88,7 +108,7 @@ def find_quotes(captured: Sequence[Example], held_out: Sequence[Example]) -> lis
         )
         quoted = next((case for text, case in questions.items() if text in asked), None)
         if quoted is not None:
-            leaks.append(Leak(training=example, held_out=quoted, similarity=1.0))
+            leaks.append(Leak(training=example, held_out=quoted))
     return leaks
 
 

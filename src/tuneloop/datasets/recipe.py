@@ -14,9 +14,9 @@ from tuneloop.modelfile import DataSettings, TaskSettings
 _RULES = ("conversation", "datasets", "task")
 _NOT_RULES = (
     "columns.py",
+    "coverage.py",
     "inferred_schema.py",
     "inspect.py",
-    "label.py",
     "languages.py",
     "looking.py",
     "names.py",

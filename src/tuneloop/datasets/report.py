@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from tuneloop.datasets.coverage import Coverage, coverage
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.importing import FileCount, Imported
 from tuneloop.datasets.labels import label_counts, labels_of
@@ -39,6 +40,7 @@ def make_report(
         raise AssertionError("answers in do not equal answers kept plus answers left out")
     labels = label_counts(example.completion for example in kept)
     tags = count_tags(kept)
+    classes = coverage(train, held_out, selection.class_field, selection.holdout_share)
     return {
         "model": model,
         "rows_in": imported.rows,
@@ -61,6 +63,8 @@ def make_report(
             "eval_share": round(len(held_out) / len(kept), 4) if kept else 0.0,
             "groups": len({example.group for example in kept}),
             "labels_without_eval": _labels_without_eval(held_out, labels),
+            "classes": classes.as_row(),
+            "conversations": _conversations(selection),
         },
         "leak_check": {
             "held_out": len(held_out),
@@ -82,7 +86,7 @@ def make_report(
         "tag_counts": {tag: {"rows": c.rows, "values": c.values} for tag, c in tags.items()},
         "advice": [
             *(advice.as_row() for advice in advise(kept, labels, goal=recipe["data"]["goal"])),
-            *_remarks(imported, selection, system_hits),
+            *_remarks(imported, selection, classes, system_hits),
         ],
     }
 
@@ -161,10 +165,28 @@ def _labels_without_eval(
     return {field: values for field, values in missing.items() if values}
 
 
+def _conversations(selection: Selection) -> dict[str, int]:
+    """Conversations that several rows are of, and these rows."""
+    kept = (*selection.train, *selection.eval)
+    keys = Counter(key for row in kept if (key := selection.conversations.get(row.id)))
+    several = [count for count in keys.values() if count > 1]
+    return {"rows": sum(several), "conversations": len(several)}
+
+
 def _remarks(
-    imported: Imported, selection: Selection, system_hits: Counter[str]
+    imported: Imported, selection: Selection, classes: Coverage, system_hits: Counter[str]
 ) -> list[dict[str, str]]:
     remarks = [remark for file in imported.files for remark in _file_remarks(file)]
+    remarks += classes.remarks()
+    talks = _conversations(selection)
+    if talks["rows"]:
+        remarks.append(
+            (
+                "conversations",
+                f"{talks['rows']} rows are of {talks['conversations']} conversations; each is on "
+                "one side of the split.",
+            )
+        )
     if selection.template_rows:
         remarks.append(
             (

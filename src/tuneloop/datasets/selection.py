@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tuneloop.datasets.contradictions import find_contradictions
+from tuneloop.datasets.conversations import conversation_keys
 from tuneloop.datasets.duplicates import find_duplicates
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.holdout import Need, choose_share
 from tuneloop.datasets.importing import CHOICE, CORRECTION
+from tuneloop.datasets.labels import class_field, labels_of
 from tuneloop.datasets.leaks import find_leaks, find_quotes
 from tuneloop.datasets.left_out import LeftOut, leave_out
 from tuneloop.datasets.likeness import Likeness, Search, compare
-from tuneloop.datasets.split import Candidate, Side, held_out_from, place
+from tuneloop.datasets.split import Candidate, Side, Split
 from tuneloop.progress import Progress, Silent
 
 LEAK = "leak"
@@ -49,6 +51,8 @@ class Rules:
     allow_contradictions: bool
     needs: Sequence[Need] = ()
     """What the gates ask of the held-out cases; decides where the share is `auto`."""
+    label_field: str | None = None
+    """The field of the answers that the task names as their class."""
 
 
 @dataclass(kw_only=True)
@@ -64,6 +68,12 @@ class Selection:
     """Questions answered in several wordings of free text: no contradiction."""
     holdout_share: float = 0.0
     """The share of the groups that is held out: declared, or chosen for the gates."""
+    held_out_beyond: int = 0
+    """Where the share is smaller than before: rows that it would not hold out if they were new."""
+    class_field: str | None = None
+    """The field of the answers whose values are the classes that the split looks at."""
+    conversations: dict[str, str] = field(default_factory=dict)
+    """Id of a row → key of its conversation, of the rows that are a part of one."""
     template_rows: int = 0
     """Rows in families that share a template, where only equal inputs count as alike."""
 
@@ -98,9 +108,8 @@ def _leave_out_leaks(selection: Selection, cases: Sequence[Example], search: Sea
     leaking = {leak.training.id for leak in leaks}
     selection.train = [example for example in selection.train if example.id not in leaking]
     for leak in leaks:
-        detail = f"{leak.similarity:.0%} alike to the held-out case in {leak.held_out.place}"
         related = (leak.held_out.id,)
-        selection.left_out.append(leave_out(leak.training, LEAK, detail, related=related))
+        selection.left_out.append(leave_out(leak.training, LEAK, leak.detail, related=related))
 
 
 def is_approved(example: Example) -> bool:
@@ -246,16 +255,23 @@ class _Selecting:
                     yield number[other]
 
         groups = self._earlier.group_of()
-        candidates = [self._candidate(row, groups) for row in rows]
+        labels = self._labels()
+        talks = self._conversations(rows)
+        candidates = [self._candidate(row, groups, labels, talks) for row in rows]
+        split = Split(candidates, neighbours)
+        active = [self._examples[row] for row in self._active]
+
+        def held_out_at(share: float) -> set[int]:
+            return {row for row in split.held_out_if_new(share) if row < len(active)}
+
         share = self._rules.holdout_share
         if isinstance(share, str):
-            active = [self._examples[row] for row in self._active]
-            numbers = held_out_from(candidates, neighbours)[: len(active)]
-            share = choose_share(active, numbers, self._rules.needs)
+            share = choose_share(active, held_out_at, self._rules.needs)
         self._result.holdout_share = share
-        places = place(
-            candidates, neighbours, holdout_share=share, earlier_share=self._earlier.share
-        )
+        places = split.places(share, earlier_share=self._earlier.share)
+        if self._earlier.share is not None and share < self._earlier.share:
+            held_out = {row for row in range(len(active)) if places[row].side == "eval"}
+            self._result.held_out_beyond = len(held_out - held_out_at(share))
         for row, placed in zip(list(self._active), places, strict=False):
             if placed.side is None:
                 self._drop(
@@ -268,13 +284,43 @@ class _Selecting:
             chosen = self._result.train if placed.side == "train" else self._result.eval
             self._rows[row] = self._examples[row] = self._examples[row].with_group(placed.group)
             chosen.append(self._examples[row])
+            if talks[row]:
+                self._result.conversations[self._examples[row].id] = talks[row]
 
-    def _candidate(self, row: int, groups: Mapping[str, str]) -> Candidate:
+    def _labels(self) -> dict[int, str]:
+        """Active row → its class; the split has all classes on both sides where it can."""
+        completions = {row: self._examples[row].completion for row in self._active}
+        field = class_field(list(completions.values()), self._rules.label_field)
+        self._result.class_field = field
+        if field is None:
+            return {}
+        return {row: labels_of(text, [field]).get(field, "") for row, text in completions.items()}
+
+    def _conversations(self, rows: Sequence[int]) -> dict[int, str]:
+        """Row → key of its conversation. What begins many conversations is told by what the leak
+        check looks at too: active rows and cases."""
+        others = [*range(self._first_case, len(self._rows))]
+        seen = [*self._active, *others, *(row for row in rows if row not in self._active)]
+        keys = conversation_keys(
+            [self._rows[row] for row in seen], reference=len(self._active) + len(others)
+        )
+        return dict(zip(seen, keys, strict=True))
+
+    def _candidate(
+        self,
+        row: int,
+        groups: Mapping[str, str],
+        labels: Mapping[int, str],
+        talks: Mapping[int, str],
+    ) -> Candidate:
         example = self._rows[row]
         return Candidate(
             key=example.input_key,
             cluster=example.group,
+            conversation=talks[row],
+            label=labels.get(row, ""),
             side=self._earlier.sides.get(example.input_key),
             # A row that comes back finds the name that its group would have been given anew.
             group=groups.get(example.input_key, example.group or example.input_key),
+            present=row in self._active,
         )

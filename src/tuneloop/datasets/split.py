@@ -1,10 +1,10 @@
 """The split into training and evaluation: by group, deterministic, stable from version to version.
 
-Every group has a number in 0..1, the hash of its name, and is held out where the share that is held
-out lies above it. A row that was held out once is never trained on later. A row that was trained on
-is held out later only where the share has grown past its group's number; who was trained on it
-knows it (see `retraining.trained_on`). New rows are placed by their number, unless they are close
-to a row that has its place already.
+Rows that are alike, of one customer or of one conversation are one group. Every group has a number
+in 0..1, the hash of its name, which together with its classes decides whether it is held out, see
+`strata`. A row that was held out once is never trained on later. A row that was trained on is held
+out later only where the share has grown; who was trained on it knows it (see
+`candidates.trained_on`). New rows that are close to a row that has its place already go with it.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from tuneloop.datasets.strata import Group, hold_out
 
 Side = Literal["train", "eval"]
 Neighbours = Callable[[int], Iterable[int]]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Candidate:
     """A row to place, or a row of an earlier version that others must keep clear of."""
 
@@ -27,18 +29,84 @@ class Candidate:
     """Identity of the input."""
     cluster: str = ""
     """Rows with the same value stay together, e.g. one customer's; empty for none."""
+    conversation: str = ""
+    """Rows with the same value stay together too; it names no group, as it may change."""
+    label: str = ""
+    """The class that its answer is of; empty for none."""
     side: Side | None = None
     """Where an earlier version put this input."""
     group: str = ""
     """The group's name there."""
+    present: bool = True
+    """Whether it is a row to place."""
+
+    @property
+    def clusters(self) -> tuple[tuple[str, str], ...]:
+        """What it shares with the rows that it stays together with."""
+        if not (self.cluster or self.conversation):
+            return ()
+        both = (("cluster", self.cluster), ("conversation", self.conversation))
+        return tuple(cluster for cluster in both if cluster[1])
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
     """Where a row goes; without a side it would link both and must be left out."""
 
     side: Side | None
     group: str
+
+
+class Split:
+    """Candidates in groups, to be placed; `neighbours(i)` are the candidates alike to candidate i.
+
+    The groups do not depend on the share, so one split can be tried with several.
+    """
+
+    def __init__(self, candidates: Sequence[Candidate], neighbours: Neighbours) -> None:
+        self._candidates = candidates
+        self._if_new: list[Group] = []
+        """As if no row had a place yet."""
+        self._groups: list[Group] = []
+        self._kept_apart: dict[int, Place] = {}
+        """Rows of groups that earlier versions have on both sides."""
+        for rows in _linked(range(len(candidates)), candidates, neighbours):
+            group = _group(candidates, rows)
+            new = group.held_out is None
+            self._if_new.append(group if new else replace(group, held_out=None))
+            if new or len({candidates[row].side for row in rows} - {None}) < 2:
+                self._groups.append(group)
+                continue
+            places, unreached = _keep_apart(candidates, rows, neighbours)
+            self._kept_apart |= places
+            self._groups += [_group(candidates, rows) for rows in unreached]
+            self._groups += _settled(candidates, places)
+
+    def held_out_if_new(self, share: float) -> set[int]:
+        """The candidates that a share would hold out, had none of them a place yet."""
+        held_out = hold_out(self._if_new, share)
+        return {
+            row
+            for group, held in zip(self._if_new, held_out, strict=True)
+            if held
+            for row in group.rows
+        }
+
+    def places(self, holdout_share: float, *, earlier_share: float | None = None) -> list[Place]:
+        """Where every candidate goes.
+
+        `earlier_share` is what placed the rows that have a side; None where that is not known. As
+        far as the share has grown since, groups move from training to the held-out side.
+        """
+        held_out = hold_out(self._groups, holdout_share, earlier_share=earlier_share)
+        places: dict[int, Place] = {}
+        for group, held in zip(self._groups, held_out, strict=True):
+            new = Place(side="eval" if held else "train", group=group.name)
+            for row in group.rows:
+                known = self._candidates[row]
+                places[row] = replace(new, group=known.group) if known.side else new
+        places |= self._kept_apart
+        return [places[row] for row in range(len(self._candidates))]
 
 
 def place(
@@ -48,40 +116,8 @@ def place(
     holdout_share: float,
     earlier_share: float | None = None,
 ) -> list[Place]:
-    """Give every candidate its side; `neighbours(i)` are the candidates alike to candidate i.
-
-    `earlier_share` is what placed the rows that have a side; None where that is not known. Groups
-    between it and `holdout_share` move from training to the held-out side.
-    """
-    places: dict[int, Place] = {}
-    fresh: list[list[int]] = []
-    trained: list[list[int]] = []
-    for rows in _linked(range(len(candidates)), candidates, neighbours):
-        sides = {candidates[row].side for row in rows} - {None}
-        if not sides:
-            fresh.append(rows)
-        elif sides == {"train"}:
-            trained.append(rows)
-        elif sides == {"eval"}:
-            places.update(_join_known(candidates, rows, "eval"))
-        else:
-            placed, unreached = _keep_apart(candidates, rows, neighbours)
-            places.update(placed)
-            fresh += unreached
-    grown = (0.0 if earlier_share is None else earlier_share, holdout_share)
-    places.update(_place_trained(candidates, trained, grown))
-    places.update(_place_fresh(candidates, fresh, places, holdout_share))
-    return [places[row] for row in range(len(candidates))]
-
-
-def held_out_from(candidates: Sequence[Candidate], neighbours: Neighbours) -> list[float]:
-    """For each candidate the number of its group: shares above it hold the group out."""
-    numbers = [0.0] * len(candidates)
-    for rows in _linked(range(len(candidates)), candidates, neighbours):
-        number = hash_share(_name(candidates, rows))
-        for row in rows:
-            numbers[row] = number
-    return numbers
+    """Give every candidate its side, see `Split.places`."""
+    return Split(candidates, neighbours).places(holdout_share, earlier_share=earlier_share)
 
 
 def hash_share(name: str) -> float:
@@ -93,22 +129,24 @@ def _linked(
     rows: Iterable[int], candidates: Sequence[Candidate], neighbours: Neighbours
 ) -> Iterator[list[int]]:
     """Connected components over likeness and shared clusters, members in ascending order."""
-    left = dict.fromkeys(rows)
-    in_cluster: defaultdict[str, list[int]] = defaultdict(list)
-    for row in left:
-        if candidates[row].cluster:
-            in_cluster[candidates[row].cluster].append(row)
-    for first in list(left):  # A dict that is emptied from the front takes ever longer to begin.
+    in_order = list(rows)
+    left = set(in_order)
+    in_cluster: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    for row in in_order:
+        for cluster in candidates[row].clusters:
+            in_cluster[cluster].append(row)
+    for first in in_order:
         if first not in left:
             continue
         component, waiting = [], [first]
         while waiting:
             row = waiting.pop()
             if row in left:
-                del left[row]
+                left.remove(row)
                 component.append(row)
                 waiting += neighbours(row)
-                waiting += in_cluster.pop(candidates[row].cluster, ())
+                for cluster in candidates[row].clusters:
+                    waiting += in_cluster.pop(cluster, ())
         yield sorted(component)
 
 
@@ -118,30 +156,28 @@ def _name(candidates: Sequence[Candidate], rows: Sequence[int]) -> str:
     return min(known or (candidates[row].cluster or candidates[row].key for row in rows))
 
 
-def _join_known(
-    candidates: Sequence[Candidate], rows: Sequence[int], side: Side
-) -> dict[int, Place]:
-    """New rows go with the old ones."""
+def _group(candidates: Sequence[Candidate], rows: Sequence[int]) -> Group:
+    """Rows of no earlier version, or that it has all on one side."""
     name = _name(candidates, rows)
-    return {
-        row: Place(side=side, group=candidates[row].group if candidates[row].side else name)
-        for row in rows
-    }
+    sides = {candidates[row].side for row in rows} - {None}
+    here = [row for row in rows if candidates[row].present]
+    return Group(
+        name=name,
+        number=hash_share(name),
+        rows=tuple(rows),
+        labels=tuple(sorted({candidates[row].label for row in here} - {""})),
+        held_out="eval" in sides if sides else None,
+        present=bool(here),
+    )
 
 
-def _place_trained(
-    candidates: Sequence[Candidate], trained: Sequence[list[int]], grown: tuple[float, float]
-) -> dict[int, Place]:
-    """Groups that were trained on stay, but for those that a larger share holds out.
-
-    One stays in any case: there must be something to train on.
-    """
-    by_number = sorted((hash_share(_name(candidates, rows)), rows) for rows in trained)
-    places: dict[int, Place] = {}
-    for left, (number, rows) in zip(range(len(by_number) - 1, -1, -1), by_number, strict=True):
-        moves = grown[0] <= number < grown[1] and left > 0
-        places.update(_join_known(candidates, rows, "eval" if moves else "train"))
-    return places
+def _settled(candidates: Sequence[Candidate], places: Mapping[int, Place]) -> Iterator[Group]:
+    """What counts where a group is on both sides: its rows on either."""
+    sides: tuple[Side, ...] = ("train", "eval")
+    for side in sides:
+        rows = [row for row, placed in places.items() if placed.side == side]
+        if rows:
+            yield replace(_group(candidates, rows), held_out=side == "eval", stays=True)
 
 
 def _keep_apart(
@@ -153,7 +189,11 @@ def _keep_apart(
     both sides next to it is a bridge. Returns the places, and rows that lost their only link.
     """
     places: dict[int, Place] = {}
-    cluster_places: dict[str, dict[Side, Place]] = defaultdict(dict)
+    cluster_places: dict[tuple[str, str], dict[Side, Place]] = defaultdict(dict)
+    in_cluster: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for row in rows:
+        for cluster in candidates[row].clusters:
+            in_cluster[cluster].add(row)
     waiting = sorted(
         (row for row in rows if candidates[row].side is not None),
         key=lambda row: (candidates[row].side != "eval", row),
@@ -163,7 +203,8 @@ def _keep_apart(
         row = waiting.pop(0)
         candidate = candidates[row]
         near = [places[other] for other in neighbours(row) if other in places]
-        near += cluster_places[candidate.cluster].values() if candidate.cluster else []
+        for cluster in candidate.clusters:
+            near += cluster_places[cluster].values()
         if row in old and candidate.side == "eval":
             placed = Place(side="eval", group=candidate.group)
         elif row in old:
@@ -180,33 +221,10 @@ def _keep_apart(
         places[row] = placed
         if placed.side is None:
             continue
-        if candidate.cluster:
-            cluster_places[candidate.cluster].setdefault(placed.side, placed)
-        reached = set(neighbours(row)) | {
-            other
-            for other in rows
-            if candidate.cluster and candidates[other].cluster == candidate.cluster
-        }
+        reached = set(neighbours(row))
+        for cluster in candidate.clusters:
+            cluster_places[cluster].setdefault(placed.side, placed)
+            reached |= in_cluster[cluster]
         waiting += sorted(reached - places.keys() - set(waiting))
     left = [row for row in rows if row not in places]
     return places, list(_linked(left, candidates, neighbours))
-
-
-def _place_fresh(
-    candidates: Sequence[Candidate],
-    fresh: list[list[int]],
-    placed: Mapping[int, Place],
-    holdout_share: float,
-) -> dict[int, Place]:
-    """Groups without a past, by the hash of their name."""
-    named = sorted((_name(candidates, rows), rows) for rows in fresh)
-    named.sort(key=lambda item: hash_share(item[0]))
-    held_out = sum(hash_share(name) < holdout_share for name, _ in named)
-    if not placed and len(named) > 1:
-        # A handful of groups can all fall on one side; each side needs one.
-        held_out = min(max(held_out, 1), len(named) - 1)
-    return {
-        row: Place(side="eval" if rank < held_out else "train", group=name)
-        for rank, (name, rows) in enumerate(named)
-        for row in rows
-    }

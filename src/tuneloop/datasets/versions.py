@@ -25,7 +25,7 @@ from tuneloop.datasets.report import make_report
 from tuneloop.datasets.retired_terms import RetiredTerms
 from tuneloop.datasets.selection import Earlier, Rules, Selection, select
 from tuneloop.datasets.sources import CACHE, Source, find_sources
-from tuneloop.datasets.split import Side, hash_share
+from tuneloop.datasets.split import Side
 from tuneloop.datasets.storing import SIDES, store
 from tuneloop.datasets.validation import check_split, validate
 from tuneloop.errors import DataError
@@ -37,6 +37,7 @@ from tuneloop.registry.tombstones import Tombstones
 from tuneloop.storage import tables
 from tuneloop.storage.records import record_of
 from tuneloop.storage.references import LATEST, one_named
+from tuneloop.task.label import label_field
 from tuneloop.workspace import Workspace
 
 _MIN_PREFIX = 4
@@ -138,6 +139,7 @@ def prepare(
             holdout_share=settings.data.holdout_share,
             allow_contradictions=settings.data.allow_contradictions,
             needs=needs,
+            label_field=label_field(settings.task),
         ),
         earlier=earlier,
         cases=cases,
@@ -350,13 +352,12 @@ def _validated(
     last = {side: read_examples(workspace, before, side) for side in SIDES}
     now: _Rows = {"train": selection.train, "eval": selection.eval}
     validation = validate(_all(last), _all(now), against=before.label)
-    share = selection.holdout_share
     split = check_split(
         _sides(last),
         _sides(now),
-        shares=(share_of(before), share),
+        shares=(share_of(before), selection.holdout_share),
         declared=declared,
-        kept=sum(hash_share(example.group) >= share for example in selection.eval),
+        kept=selection.held_out_beyond,
     )
     return replace(validation, checks=(split, *validation.checks)).as_row()
 

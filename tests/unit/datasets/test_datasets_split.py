@@ -5,10 +5,12 @@ A larger share takes groups out of training, whole and for good; a smaller one m
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuneloop.datasets.split import Candidate, Place, Side, hash_share, held_out_from, place
+from tuneloop.datasets.split import Candidate, Place, Side, Split, hash_share, place
 
 Links = list[tuple[int, int]]
 
@@ -122,29 +124,68 @@ def test_a_share_that_holds_all_out_leaves_one_group_to_train_on() -> None:
     assert max(range(4), key=lambda n: hash_share(known[n].group)) == sides(found).index("train")
 
 
-def test_a_group_is_held_out_from_its_number_on() -> None:
+def test_what_stays_beside_a_bridge_counts_on_the_side_that_it_stays_on() -> None:
+    """Nothing of a group that is kept apart moves, so another one of its class is held out."""
+    for n in range(20):
+        known = [old("a", "eval"), old(f"b {n}", "train"), old(f"c {n}", "train")]
+        known = [known[0], *(replace(one, label="legal") for one in known[1:])]
+        places = placed([*known, *fresh(1)], [(0, 3), (3, 1)], share=0.4, earlier=0.1)
+        assert sides(places) == ["eval", "train", "eval", None]
+
+
+def test_what_a_share_would_hold_out_is_known_before_any_row_is_placed() -> None:
     candidates = [*fresh(40), *(Candidate(key=f"c {n}", cluster="one") for n in range(3))]
     links = [(0, 1), (1, 2)]
-    numbers = held_out_from(candidates, linked(len(candidates), links).__getitem__)
-    assert len({*numbers[:3]}) == len({*numbers[40:]}) == 1, "a group has one number"
+    split = Split(candidates, linked(len(candidates), links).__getitem__)
+    smaller: set[int] = set()
     for share in (0.2, 0.35, 0.49):
-        expected = ["eval" if number < share else "train" for number in numbers]
+        held_out = split.held_out_if_new(share)
+        expected = ["eval" if row in held_out else "train" for row in range(len(candidates))]
         assert sides(placed(candidates, links, share=share)) == expected
+        assert len({row in held_out for row in (0, 1, 2)}) == 1, "a group is held out whole"
+        assert len({row in held_out for row in (40, 41, 42)}) == 1
+        assert smaller < held_out
+        smaller = held_out
+
+
+def test_rows_of_one_conversation_stay_together_and_name_no_group() -> None:
+    turns = [Candidate(key=f"key {n}", conversation=f"talk {n // 3}") for n in range(90)]
+    places = placed(turns, [])
+    for talk in range(30):
+        assert len({(one.side, one.group) for one in places[3 * talk : 3 * talk + 3]}) == 1
+    assert {"train", "eval"} == set(sides(places))
+    assert all(one.group.startswith("key ") for one in places)
+    both = Candidate(key="k", cluster="customer", conversation="talk")
+    joined = [both, Candidate(key="l", cluster="customer"), Candidate(key="m", conversation="talk")]
+    assert len({one.group for one in placed(joined, [])}) == 1
+
+
+def test_a_new_turn_goes_with_its_conversation() -> None:
+    known = [old("a", "eval"), old("b", "train")]
+    known = [replace(one, conversation=f"talk {n}") for n, one in enumerate(known)]
+    new = [Candidate(key=f"new {n}", conversation=f"talk {n % 2}") for n in range(4)]
+    places = placed([*known, *new], [])
+    assert sides(places)[2:] == ["eval", "train", "eval", "train"]
+    assert places[2].group == "group of a"
 
 
 @given(
     st.lists(st.sampled_from(["new", "train", "eval"]), min_size=1, max_size=12),
     st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=25),
     st.lists(st.integers(0, 3), min_size=12, max_size=12),
+    st.lists(st.integers(0, 3), min_size=12, max_size=12),
+    st.lists(st.integers(0, 3), min_size=12, max_size=12),
 )
 @settings(max_examples=300, deadline=None)
 def test_whatever_is_linked_nothing_leaks_and_held_out_rows_stay(
-    kinds: list[str], links: Links, clusters: list[int]
+    kinds: list[str], links: Links, clusters: list[int], talks: list[int], labels: list[int]
 ) -> None:
     candidates = [
         Candidate(
             key=f"key {n}",
             cluster=f"customer {clusters[n]}" if clusters[n] else "",
+            conversation=f"talk {talks[n]}" if talks[n] else "",
+            label=f"class {labels[n]}" if labels[n] else "",
             side=None if kind == "new" else kind,  # type: ignore[arg-type]
             group="" if kind == "new" else f"group {n}",
         )
@@ -157,7 +198,8 @@ def test_whatever_is_linked_nothing_leaks_and_held_out_rows_stay(
         together += [
             (a, b)
             for b, other in enumerate(candidates)
-            if one.cluster and one.cluster == other.cluster
+            if (one.cluster and one.cluster == other.cluster)
+            or (one.conversation and one.conversation == other.conversation)
         ]
     for a, b in together:
         assert {places[a].side, places[b].side} != {"train", "eval"}
