@@ -11,7 +11,7 @@ from tuneloop.conversation.template import ChatTemplate
 from tuneloop.hashing import digest_json, digest_text
 from tuneloop.modelfile import DataSettings, TaskSettings
 
-_RULES = ("conversation", "datasets", "task")
+_RULES = ("conversation", "datasets", "sameness", "task")
 _NOT_RULES = (
     "columns.py",
     "coverage.py",

@@ -155,16 +155,17 @@ def _lower(text: str) -> str:
     return text.lower() if text.isascii() else text.replace("İ", "i").lower()
 
 
-_WORDY = r"a-zA-Z\u0080-\U0010ffff"
+_WORDY = r"[^\x00-@\[-`{-\x7f]"
+"""Letters and marks, told by what they are not: quicker than all ranges of them."""
 _FRAMED = re.compile(
-    rf"""(?<![\w{_WORDY}])
+    rf"""(?<!{_WORDY})(?<![\d_])
     (?: (["'`]|\*\*?) (?=\S) ((?:(?!\1).)+) (?<=\S) \1
-      | \( (?=[{_WORDY}]) ([^()]+) (?<=\S) \) )
-    (?![\w{_WORDY}])""",
+      | \( (?={_WORDY}) ([^()]+) (?<=\S) \) )
+    (?!{_WORDY}|[\d_])""",
     re.X | re.S,
 )
 _OVERLOOKED = re.compile(
-    rf"""(?<=[{_WORDY}])!+(?=\s|$)
+    rf"""(?<={_WORDY})!+(?=\s|$)
     |(?<=[^\s,;:.…、。।॥۔])[,;:.…、。।॥۔]+(?=\s|$)
     |(?<=[{_WITHOUT_SPACES}])[,;:、。]+(?=[{_WITHOUT_SPACES}])
     |[¿¡](?=\w)
@@ -172,7 +173,7 @@ _OVERLOOKED = re.compile(
     """,
     re.X,
 )
-_HYPHEN = re.compile(rf"(?<=[{_WORDY}])-(?=[{_WORDY}])")
+_HYPHEN = re.compile(rf"(?<={_WORDY})-(?={_WORDY})")
 _DIGIT = re.compile(r"[^\W\D0-9]")
 
 
