@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     Numbers = npt.NDArray[np.int64]
     Flags = npt.NDArray[np.bool_]
 
-_MAX_CANDIDATES = 1_000
-"""Per text, bounded by what one band may give."""
+_CANDIDATES_OF_BAND = 3
+_CANDIDATES_OF_BAND_OF_FEW = (32, 2_000_000)
+"""Per text, what one band may give: of few texts more, up to so many in all."""
 _SHINGLE_CHARACTERS = 3
 _PLACES = 128
 _BANDS = 256
@@ -148,8 +149,9 @@ def candidates(found: Signatures, full: Flags) -> Iterator[Band]:
     import numpy as np
 
     depth = _depth(found)
+    of_few, in_all = _CANDIDATES_OF_BAND_OF_FEW
     bands = min(_BANDS, int(np.ceil(_HALF_FOUND * 2**depth)))
-    at_most = len(found) * (_MAX_CANDIDATES // bands)
+    at_most = max(_CANDIDATES_OF_BAND * len(found), min(of_few * len(found), in_all))
     random = np.random.default_rng(1)
     places = [random.choice(_PLACES, depth, replace=False) for _ in range(bands)]
     with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
