@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -13,7 +14,7 @@ from tuneloop.readers.encoding import UTF_8, text_encoding
 from tuneloop.readers.header import Header, read_header
 from tuneloop.readers.lines import Line, decoded, open_lines
 from tuneloop.readers.packed import unpacked_name
-from tuneloop.readers.records import Record, Records
+from tuneloop.readers.records import Record, Records, Style
 from tuneloop.readers.rows import BadRow, RawRow
 
 _DELIMITERS = ",;\t|"
@@ -38,7 +39,7 @@ def read_delimited(path: Path, max_row_bytes: int) -> Iterator[RawRow | BadRow]:
         if head is None:
             return
         records = Records(chain(head.lines, lines), head.delimiter, max_row_bytes)
-        records.pass_over(head.header)
+        records.pass_over(head.header, style=_style(head, max_row_bytes))
         for record in records:
             if isinstance(record, BadRow):
                 yield record
@@ -80,6 +81,14 @@ def _read_head(path: Path, lines: Iterator[Line], max_row_bytes: int) -> _Head |
         delimiter = _likeliest_delimiter(path, head, max_row_bytes)
     first = list(Records(iter(head), delimiter, max_row_bytes))
     return _Head(head, delimiter, _header(path, first[0], first[1:])) if first else None
+
+
+def _style(head: _Head, max_row_bytes: int) -> Style:
+    """How quotes are used in the first rows, so that no row is judged before any other."""
+    records = Records(iter(head.lines), head.delimiter, max_row_bytes)
+    records.pass_over(head.header)
+    deque(records, maxlen=0)
+    return records.style
 
 
 def _head(lines: Iterator[Line]) -> list[Line]:

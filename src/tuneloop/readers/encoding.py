@@ -19,6 +19,12 @@ _CHUNK_BYTES = 1 << 16
 _LINE_BYTES = 1 << 20
 _UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _UTF_32_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
+_OTHER_KINDS = {
+    b"PK\x03\x04": ("a spreadsheet or a ZIP archive", ".xlsx"),
+    b"PAR1": ("a Parquet file", ".parquet"),
+    b"ARROW1": ("an Arrow file", ".arrow"),
+}
+"""How files begin that are no text."""
 _MOST_FOREIGN = 0.05
 """Share of the lines that are no UTF-8 which may be no Western text either."""
 _UTF_8_PIECE = re.compile(
@@ -148,6 +154,12 @@ def reads_as_western(line: bytes) -> bool:
 
 
 def _refuse_unread(path: Path, head: bytes) -> None:
+    for mark, (kind, ending) in _OTHER_KINDS.items():
+        if head.startswith(mark):
+            raise DataError(
+                f"{path} is {kind}, whatever its name says.",
+                remedy=f"Name it {path.stem}{ending}, or save it as text.",
+            )
     # The mark of UTF-32 begins like that of UTF-16.
     encoding = "UTF-32" if head.startswith(_UTF_32_MARKS) else ""
     if not encoding and not head.startswith(_UTF_16_MARKS) and _alternates_with_nul(head):

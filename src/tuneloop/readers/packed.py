@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,14 @@ _PACKINGS: dict[str, Callable[[Path], Any]] = {
     ".xz": lzma.open,
 }
 PACKED_ENDINGS = tuple(_PACKINGS)
+_MARKS = {
+    ".gz": rb"\x1f\x8b",
+    ".zst": rb"\x28\xb5\x2f\xfd",
+    ".bz2": rb"BZh[1-9]1AY&SY",
+    ".xz": rb"\xfd7zXZ\x00",
+}
+"""How a packed file begins, whatever its name."""
+_MARK_BYTES = 10
 
 
 def unpacked_name(path: Path) -> Path:
@@ -38,14 +47,15 @@ def unpacked_name(path: Path) -> Path:
 
 @contextmanager
 def opened(path: Path) -> Iterator[io.BufferedReader]:
-    """The bytes of a file, unpacked when it ends in `.gz`, `.zst`, `.bz2` or `.xz`.
+    """The bytes of a file, unpacked when its name ends in, or it begins as, one of the packings.
 
     Raises:
         DataError: it is missing, cannot be opened, or cannot be unpacked.
         MissingExtraError: it is packed with Zstandard, and Arrow is not installed.
     """
-    open_packed = _PACKINGS.get(path.suffix.lower())
+    open_packed = None
     try:
+        open_packed = _PACKINGS.get(path.suffix.lower()) or _PACKINGS.get(_packing(path))
         with (open_packed or _plain)(path) as raw, io.BufferedReader(raw, _BUFFER_BYTES) as file:
             yield cast(io.BufferedReader, file)
     except FileNotFoundError:
@@ -58,6 +68,12 @@ def opened(path: Path) -> Iterator[io.BufferedReader]:
         if open_packed is not None and e.errno is None:
             raise _cannot_be_unpacked(path, e) from e
         raise DataError(f"{path} cannot be read: {e.strerror or e}.") from e
+
+
+def _packing(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(_MARK_BYTES)
+    return next((ending for ending, mark in _MARKS.items() if re.match(mark, head)), "")
 
 
 def _plain(path: Path) -> Any:

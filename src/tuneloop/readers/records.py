@@ -28,19 +28,20 @@ class Records:
     - that cannot be: no quote before a separator or a line end follows, or the fields are not as
       many as the header's. Then its line is left out, and the next is read as one of its own.
     - it need not be: every line alone has as many fields as the header. Then it is not known
-      whether these lines are one record or several. They are read as several where quotes have
-      been nothing but text in the records before, and else all of them are left out.
+      whether these lines are one record or several. They are read as several where quotes are
+      nothing but text in the first records and those before, and else all are left out.
     """
 
     def __init__(self, lines: Iterator[Line], delimiter: str, max_row_bytes: int) -> None:
         self.header: Header | None = None
         """Until it is known, a record may have any number of fields."""
+        self.style = Style()
+        """How the records so far were written."""
         self._lines = lines
         self._delimiter = delimiter
         self._max_row_bytes = max_row_bytes
         self._again: deque[Line] = deque()
         self._named: deque[BadRow] = deque()
-        self._style = _Style()
         self._after: Line | None = None
         """The damaged line with a quote after which no line was like a row yet."""
 
@@ -63,12 +64,14 @@ class Records:
         self._close(fields, block)
         return self._not_closed(block) if block.why else self._closed(fields, block)
 
-    def pass_over(self, header: Header) -> None:
-        """Pass over the first record, which is the header."""
+    def pass_over(self, header: Header, *, style: Style | None = None) -> None:
+        """Pass over the first record, which is the header; `style` is how the first rows are."""
         next(self)
         self.header = header
-        if not self._style.all_quoted:  # The names may be written in another way than the rows.
-            self._style = _Style()
+        if style is not None:
+            self.style = style
+        elif not self.style.all_quoted:  # The names may be written in another way than the rows.
+            self.style = Style()
 
     def _alone(self, line: Line, text: str, fields: Fields) -> Record | BadRow:
         """The record of a line that closes every quote that it opens."""
@@ -78,12 +81,12 @@ class Records:
         if fields.stray and self.header is not None and not self.header.fits(fields.values):
             self._after = line
         else:
-            self._style.learn(fields)
+            self.style.learn(fields)
         return Record(line.number, fields.values)
 
     def _doubt(self, text: str, fields: Fields, header: Header) -> str:
         """Why a line that seems to be a record may be none."""
-        style = self._style
+        style = self.style
         if self._after is not None and not style.quotes_are_text:
             if header.looks_like_row(fields.values) and not fields.stray:
                 self._after = None
@@ -120,9 +123,9 @@ class Records:
             return self._accepted(fields, block)
         like_rows = [header.looks_like_row(self._values(text)) for text in block.texts]
         if header.fits(fields.values):
-            if self._style.all_quoted or not all(like_rows):
+            if self.style.all_quoted or not all(like_rows):
                 return self._accepted(fields, block)
-            if self._style.quotes_are_text:
+            if self.style.quotes_are_text:
                 self._again.extendleft(reversed(block.lines[1:]))
                 return Record(first.number, as_plain(block.texts[0], self._delimiter))
         elif len(like_rows) > 2 and all(like_rows[1:-1]):
@@ -134,7 +137,7 @@ class Records:
         return _bad(first, detail)
 
     def _accepted(self, fields: Fields, block: _Block) -> Record | BadRow:
-        self._style.learn(fields)
+        self.style.learn(fields)
         self._after = None
         return block.fault or Record(block.lines[0].number, fields.values)
 
@@ -144,7 +147,7 @@ class Records:
         self._again.extendleft(reversed(block.lines[1:]))
         plain = as_plain(block.texts[0], self._delimiter)
         header = self.header
-        if self._style.quotes_are_text and header is not None and header.looks_like_row(plain):
+        if self.style.quotes_are_text and header is not None and header.looks_like_row(plain):
             return block.fault or Record(first.number, plain)
         self._after = first
         return _bad(first, f"not valid CSV: a quote that opens here is not closed: {block.why}")
@@ -189,7 +192,7 @@ class _Block:
 
 
 @dataclass(kw_only=True)
-class _Style:
+class Style:
     """How the records so far were written."""
 
     stray: bool = False

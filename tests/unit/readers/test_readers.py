@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
 import io
 import json
+import lzma
 import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -120,6 +123,16 @@ def test_packed_files_are_read_and_broken_ones_told(tmp_path: Path) -> None:
     for damaged in (packed[:-9], b"no gzip"):
         with pytest.raises(DataError, match="cannot be unpacked"):
             read(written(tmp_path / "broken.jsonl.gz", damaged))
+
+
+def test_what_a_file_is_counts_before_its_name(tmp_path: Path) -> None:
+    text = f"{good_row()}\n".encode() * 50
+    zstd = pa.compress(text, "zstd", asbytes=True)
+    for packed in (gzip.compress(text), bz2.compress(text), lzma.compress(text), zstd):
+        assert len(read(written(tmp_path / "rows.jsonl", packed))) == 50
+    for content, says in ((b"PK\x03\x04\0", "a spreadsheet"), (b"PAR1\0", "a Parquet file")):
+        with pytest.raises(DataError, match=f"is {says}.*, whatever its name says"):
+            read(written(tmp_path / "rows.csv", content))
 
 
 def test_an_unknown_ending_names_the_known_ones(tmp_path: Path) -> None:
