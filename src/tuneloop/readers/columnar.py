@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,7 @@ def read_parquet(path: Path, max_row_bytes: int) -> Iterator[RawRow | BadRow]:
     """Every row of a Parquet file, a small batch at a time; `line` is the row number."""
     parquet = require("pyarrow.parquet", extra="data")
     with _reading(path, "Parquet"), parquet.ParquetFile(path) as file:
-        yield from _rows(file.iter_batches(batch_size=_BATCH_ROWS), max_row_bytes)
+        yield from _rows(path, file.iter_batches(batch_size=_BATCH_ROWS), max_row_bytes)
 
 
 def read_arrow(path: Path, max_row_bytes: int) -> Iterator[RawRow | BadRow]:
@@ -38,10 +38,10 @@ def read_arrow(path: Path, max_row_bytes: int) -> Iterator[RawRow | BadRow]:
             file = pyarrow.ipc.open_file(raw)
         except pyarrow.ArrowInvalid:  # what `datasets` writes is a stream and no file
             raw.seek(0)
-            yield from _rows(pyarrow.ipc.open_stream(raw), max_row_bytes)
+            yield from _rows(path, pyarrow.ipc.open_stream(raw), max_row_bytes)
         else:
             batches = (file.get_batch(n) for n in range(file.num_record_batches))
-            yield from _rows(batches, max_row_bytes)
+            yield from _rows(path, batches, max_row_bytes)
 
 
 def read_saved_dataset(folder: Path, max_row_bytes: int) -> Iterator[RawRow | BadRow]:
@@ -55,7 +55,7 @@ def read_saved_dataset(folder: Path, max_row_bytes: int) -> Iterator[RawRow | Ba
     state = _state(folder)
     ipc = require("pyarrow", extra="data").ipc
     with _reading(folder, "Arrow"):
-        yield from _rows(_stream_batches(ipc, folder, state["_data_files"]), max_row_bytes)
+        yield from _rows(folder, _stream_batches(ipc, folder, state["_data_files"]), max_row_bytes)
 
 
 def _stream_batches(ipc: Any, folder: Path, files: list[dict[str, str]]) -> Iterator[Any]:
@@ -64,18 +64,46 @@ def _stream_batches(ipc: Any, folder: Path, files: list[dict[str, str]]) -> Iter
             yield from stream
 
 
-def _rows(batches: Iterable[Any], max_row_bytes: int) -> Iterator[RawRow | BadRow]:
+def _rows(path: Path, batches: Iterable[Any], max_row_bytes: int) -> Iterator[RawRow | BadRow]:
+    types = require("pyarrow", extra="data").types
     number = 0
     for batch in batches:
         labels = labelled_columns(batch.schema.metadata)
+        names = [name for name in batch.schema.names if _PANDAS_INDEX.fullmatch(name) is None]
+        repeated = next((name for name in names if names.count(name) > 1), None)
+        if repeated is not None:
+            raise DataError(
+                f"{path}: the column {repeated!r} stands twice.", remedy="Rename one of them."
+            )
+        batch = batch.select(names)
+        odd = [field.name for field in batch.schema if not _is_plain(field.type, types)]
         for start in range(0, batch.num_rows, _BATCH_ROWS):
             for value in _values(batch.slice(start, _BATCH_ROWS)):
                 number += 1
-                yield _row(number, value, labels, max_row_bytes)
+                yield _row(number, value, odd, labels, max_row_bytes)
+
+
+def _is_plain(kind: Any, types: Any) -> bool:
+    """Whether Python has its values as JSON has them."""
+    if types.is_struct(kind):
+        return all(_is_plain(kind.field(n).type, types) for n in range(kind.num_fields))
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_dictionary(kind):
+        return _is_plain(kind.value_type, types)
+    return any(
+        is_kind(kind)
+        for is_kind in (
+            *(types.is_string, types.is_large_string, types.is_integer),
+            *(types.is_boolean, types.is_null),
+        )
+    )
 
 
 def _row(
-    number: int, value: dict[str, Any] | BadRow, labels: Mapping[str, Any], max_row_bytes: int
+    number: int,
+    value: dict[str, Any] | BadRow,
+    odd: Sequence[str],
+    labels: Mapping[str, Any],
+    max_row_bytes: int,
 ) -> RawRow | BadRow:
     if isinstance(value, BadRow):
         return replace(value, line=number)
@@ -83,25 +111,18 @@ def _row(
     if size_bytes > max_row_bytes:
         return too_large(number, size_bytes, max_row_bytes, _beginning(value))
     try:
-        return RawRow(line=number, value=_as_json(value, labels))
+        for name in odd:
+            value[name] = plain_column(value[name], name)
+        for name, feature in labels.items():
+            if name in value:
+                value[name] = named(value[name], feature, name)
     except UnfitError as e:
         return BadRow(line=number, reason=e.reason, detail=e.detail, excerpt=_beginning(value))
+    return RawRow(line=number, value=value)
 
 
 def _beginning(value: dict[str, Any]) -> str:
     return excerpt(str(value)[:_EXCERPT_CHARACTERS])
-
-
-def _as_json(value: dict[str, Any], labels: Mapping[str, Any]) -> dict[str, Any]:
-    row = {
-        name: plain_column(item, name)
-        for name, item in value.items()
-        if _PANDAS_INDEX.fullmatch(name) is None
-    }
-    for name, feature in labels.items():
-        if name in row:
-            row[name] = named(row[name], feature, name)
-    return row
 
 
 def _values(batch: Any) -> Iterator[dict[str, Any] | BadRow]:

@@ -56,6 +56,11 @@ class Records:
             first = self._next_line()
         if first.too_large:
             return too_large(first.number, first.size_bytes, self._max_row_bytes, beginning(first))
+        if b'"' not in first.content:
+            text = decoded(first)
+            if isinstance(text, BadRow):
+                return text
+            return self._alone(first, text, split(text, self._delimiter))
         block = _Block()
         text = block.take(first)
         fields = split(text, self._delimiter)
@@ -207,6 +212,8 @@ class Style:
         self.stray = self.stray or fields.stray
         self.needed = self.needed or fields.needed
         self.quoted += fields.quoted
+        if self.unquoted:
+            return
         texts = [value for value in fields.values if value and not _is_number(value)]
         self.unquoted += max(0, len(texts) - fields.quoted)
 

@@ -174,6 +174,12 @@ def test_arrow_and_feather_files_are_read(tmp_path: Path) -> None:
         read(tmp_path / "rows.arrow")
 
 
+def test_a_column_that_stands_twice_is_told(tmp_path: Path) -> None:
+    table = pa.table([pa.array(["a"]), pa.array(["b"])], names=["prompt", "prompt"])
+    with pytest.raises(DataError, match="column 'prompt' stands twice"):
+        faults(table, tmp_path)
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.text(max_size=5) | st.integers(-(2**40), 2**40),
     lambda inner: st.fixed_dictionaries({"a": st.lists(inner, max_size=1)}),
