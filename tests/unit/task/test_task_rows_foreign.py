@@ -276,3 +276,12 @@ def test_numbers_of_any_size_are_written_or_refused() -> None:
 def test_tags_that_are_a_list_are_named() -> None:
     draft = recognise({"prompt": "q", "completion": "a", "tags": ["x", "y"]})
     assert draft.unused == ("tags",)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["Write <think> and </think> tags.", "The mark </think> ends it.", "```\n</think>\n```\nSo."],
+)
+def test_an_answer_about_marks_holds_no_thought(answer: str) -> None:
+    turn = recognise({"prompt": "q", "completion": answer}).turns[-1]
+    assert (turn.content, turn.reasoning) == (answer, "")

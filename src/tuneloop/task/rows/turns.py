@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tuneloop.conversation import Message, ToolCall
-from tuneloop.conversation.thoughts import split_thought
+from tuneloop.conversation.thoughts import OPENINGS, split_thought
 from tuneloop.task.rows.fields import (
     THOUGHT_COLUMNS,
     UNUSABLE,
@@ -31,6 +31,7 @@ _ROLES = {
     "tool_response": "tool", "function_response": "tool",
     "function_call": "call", "tool_call": "call",
 }  # fmt: skip
+_FENCE = "```"
 _SPEAKER = ("role", "from", "speaker", "author", "type")
 _WORDS = ("content", "value", "text", "message", "parts")
 _ASKED = ("human", "user", "input", "prompt", "question", "query", "instruction")
@@ -253,6 +254,9 @@ def with_thought_apart(message: Message) -> Message:
     """An assistant's turn whose thought, where it stands in the text, is told from the answer."""
     thought, answer = split_thought(message.content)
     if not thought and answer == message.content:
+        return message
+    opened = message.content.lstrip().startswith(OPENINGS)
+    if not opened and thought.count(_FENCE) % 2:  # The mark stands in a block of code.
         return message
     return replace(message, content=answer, reasoning=message.reasoning or thought)
 
