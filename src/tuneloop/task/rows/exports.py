@@ -223,7 +223,7 @@ def _prodigy(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
     rest = {
         key: item
         for key, item in value.items()
-        if key not in _PRODIGY and not str(key).startswith("_")
+        if (key not in _PRODIGY or isinstance(item, bool)) and not str(key).startswith("_")
     }
     return {**rest, "completion": _only(said)}
 

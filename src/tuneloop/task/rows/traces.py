@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuneloop.task.rows.fields import (
-    ANSWER_COLUMNS,
     ANSWERS_TO_A_CHAT,
     CHAT_COLUMNS,
     CONTEXT_COLUMNS,
@@ -86,7 +85,7 @@ def answer_of_several(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
     for name in ("answers", "ideal"):
         given = from_text(value.get(name))
         others = {normal_name(key) for key, item in value.items() if item is not None} - {name}
-        if others & set(ANSWER_COLUMNS):
+        if others & set(ANSWERS_TO_A_CHAT):
             continue
         rest = {key: item for key, item in value.items() if key != name}
         if _are_calls(given) and "tools" in value:
