@@ -134,6 +134,14 @@ class Fields:
         """What the column of this name holds."""
         return self.value[self._keys[name]]
 
+    def any(self, names: frozenset[str]) -> bool:
+        """Whether one of these names holds something."""
+        return not names.isdisjoint(self._keys)
+
+    def besides(self, used: set[str]) -> set[str]:
+        """The names that hold something and are none of these."""
+        return self._keys.keys() - used
+
     def get(self, name: str) -> Any:
         """What the column of this name holds; None where it is absent."""
         key = self._keys.get(name, _NOTHING)
@@ -158,7 +166,7 @@ class Fields:
 
     def ambiguous(self, names: frozenset[str]) -> list[str]:
         """Columns, as the file has them, that are one of these names and hold different things."""
-        for name in names.intersection(self._twice):
+        for name in self._twice & names:
             keys = [key for key in self.value if normal_name(key) == name]
             held = [self.value[key] for key in keys if not is_absent(self.value[key])]
             if any(item != held[0] for item in held):

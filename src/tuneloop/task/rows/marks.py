@@ -45,6 +45,8 @@ def check_row(row: Fields, used: set[str], least_rating: float | None, *, pair: 
     Raises:
         FormError: naming the column.
     """
+    if not row.any(_ALL_MARKS):
+        return
     for name in (*_BOOLEANS, *_VERDICTS, *_JUDGED, *_RIGHT, *_WRONG):
         if name in row and name not in used and _is_bad(name, row[name]):
             raise column_error(
@@ -202,3 +204,4 @@ TURN_MARKS: Mapping[str, Callable[[Any, str], bool]] = {
     **{name: _not_bad(name) for name in (*_BOOLEANS, *_VERDICTS, *_JUDGED, *_RIGHT, *_WRONG)},
 }
 """The same of a turn: an answer that was marked as bad is context only."""
+_ALL_MARKS = frozenset(TURN_MARKS)

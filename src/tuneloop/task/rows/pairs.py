@@ -28,6 +28,7 @@ from tuneloop.task.rows.turns import (
     with_thought_apart,
 )
 
+_PAIRED = frozenset((*WORSE_COLUMNS, *(name for pair in PAIR_COLUMNS for name in pair)))
 _SPEAKERS = re.compile(r"(?:\A|\n\n)(Human|Assistant):[ \n]?")
 _ROLES = {"Human": "user", "Assistant": "assistant"}
 
@@ -49,6 +50,8 @@ def pair_columns(row: Fields) -> tuple[str, str] | None:
     Raises:
         FormError: it has a worse answer and none that is called the better one.
     """
+    if not row.any(_PAIRED):
+        return None
     for pair in PAIR_COLUMNS:
         if pair[0] in row and pair[1] in row:
             return pair

@@ -24,6 +24,7 @@ from tuneloop.task.rows.turns import Turn, are_turns, content_text, exchanges, t
 
 INSTRUCTIONS = ("instructions",)
 _FEWEST_CHOICES = 2
+_CHOICES, _SYSTEMS = frozenset(CHOICE_COLUMNS), frozenset(SYSTEM_COLUMNS)
 
 
 def before_the_answer(
@@ -35,7 +36,8 @@ def before_the_answer(
         FormError: they cannot be told, or would miss a part of what was asked.
     """
     value = texts.from_text(row[column])
-    _refuse_choices(row, but=(column, answer))
+    if row.any(_CHOICES):
+        _refuse_choices(row, but=(column, answer))
     if isinstance(row[column], list) or are_turns(value):
         spoken = turns(value, row.key(column), row.tag_columns)
         beside = (*CONTEXT_COLUMNS, *HISTORY_COLUMNS, *INSTRUCTIONS)
@@ -155,6 +157,8 @@ def system_turn(row: Fields, first: Message) -> tuple[tuple[Turn, ...], set[str]
     Raises:
         FormError: the conversation has another one, or two columns have.
     """
+    if not row.any(_SYSTEMS):
+        return (), set()
     columns = [name for name in SYSTEM_COLUMNS if name in row]
     said = {name: _system_text(row, name) for name in columns}
     filled = [name for name, text in said.items() if text.strip()]

@@ -11,6 +11,7 @@ from tuneloop.modelfile import ColumnSettings
 from tuneloop.task.rows import marks, texts
 from tuneloop.task.rows.exports import in_plain_columns
 from tuneloop.task.rows.fields import (
+    ALSO_ASKED,
     ANSWER_COLUMNS,
     ANSWERS_TO_A_CHAT,
     CERTAIN_ANSWERS,
@@ -52,6 +53,11 @@ from tuneloop.task.rows.turns import (
 )
 
 Turns = Literal["all", "last"]
+_LOOKED_AT = frozenset((*UNUSABLE, "chat_template_kwargs"))
+_ANSWERED_OR_ASKED = frozenset((*CERTAIN_ANSWERS, *ALSO_ASKED))
+_THOUGHTS = frozenset(THOUGHT_COLUMNS)
+_OTHER_CHATS = frozenset(OTHER_CHAT_COLUMNS)
+_NOT_BESIDE = _THOUGHTS | {*CONTEXT_COLUMNS, *HISTORY_COLUMNS, *INSTRUCTIONS}
 _CLOSING = " \t\r\n.!*}$"
 """What may stand behind the last word of a worked solution."""
 
@@ -205,16 +211,22 @@ def _fields(
     tags = frozenset(map(normal_name, tag_columns))
     declared = () if columns is None else (columns.prompt, columns.answer)
     row = Fields(in_plain_columns(value), tags, declared)
-    for name, why in UNUSABLE.items():
-        if name in row and _fills(name, row[name]):
-            raise column_error(name, f"{row.key(name)}: {why}")
-    if two := row.ambiguous(KNOWN_COLUMNS - set(map(normal_name, declared))):
+    if row.any(_LOOKED_AT):
+        _check_columns(row)
+    if two := row.ambiguous(KNOWN_COLUMNS):
         listed = " and ".join(map(repr, two))
         raise FormError(
             "two_columns", f"the columns {listed} have one name and differ; rename one of them"
         )
-    _check_kwargs(row)
     return row
+
+
+def _check_columns(row: Fields) -> None:
+    """Refuse columns without which the row would teach something else."""
+    for name, why in UNUSABLE.items():
+        if name in row and _fills(name, row[name]):
+            raise column_error(name, f"{row.key(name)}: {why}")
+    _check_kwargs(row)
 
 
 def _fills(name: str, value: Any) -> bool:
@@ -262,6 +274,8 @@ def _check_alone(row: Fields, draft: _Answered, answer: str) -> None:
     Raises:
         FormError: naming the column.
     """
+    if row.besides(draft.used).isdisjoint(_ANSWERED_OR_ASKED):
+        return
     said = draft.answer.text
     asked = "\n".join(message.content for message in draft.spoken)
     also_asked(row, asked, said, draft.used)
@@ -307,8 +321,9 @@ def _declared(row: Fields, columns: ColumnSettings) -> _Answered | _Unanswered:
 def _chat(row: Fields, column: str) -> _Answered | _Unanswered:
     """A conversation that ends with its answer, or stands beside it in a column of that name."""
     spoken = turns(row[column], row.key(column), row.tag_columns)
-    thoughts = tuple(name for name in THOUGHT_COLUMNS if name in row and not is_mode(row[name]))
-    refuse_beside(row, (*CONTEXT_COLUMNS, *HISTORY_COLUMNS, *INSTRUCTIONS, *thoughts), column)
+    if row.any(_NOT_BESIDE):
+        thoughts = tuple(name for name in THOUGHT_COLUMNS if name in row and not is_mode(row[name]))
+        refuse_beside(row, (*CONTEXT_COLUMNS, *HISTORY_COLUMNS, *INSTRUCTIONS, *thoughts), column)
     before, used = system_turn(row, spoken[0].message)
     whole = (*before, *spoken)
     said = _said(whole)
@@ -344,6 +359,8 @@ def _chat(row: Fields, column: str) -> _Answered | _Unanswered:
 
 def _check_chat(row: Fields, draft: _Answered, column: str) -> None:
     """Refuse a prompt or a completion beside a conversation that says something else."""
+    if row.besides(draft.used).isdisjoint(_ANSWERED_OR_ASKED):
+        return
     asked = "\n".join(message.content for message in draft.spoken)
     also_asked(row, asked, draft.answer.text, draft.used)
     if "completion" not in draft.used and "completion" in row:
@@ -375,7 +392,9 @@ def _prompt_and_answer(row: Fields, prompt: str, answer: str) -> _Answered:
     spoken, history, used = before_the_answer(row, prompt, answer)
     turn = _answer(row, answer)
     said = turn.message
-    thought = next((name for name in THOUGHT_COLUMNS if _is_thought(row, name)), None)
+    thought = None
+    if row.any(_THOUGHTS):
+        thought = next((name for name in THOUGHT_COLUMNS if _is_thought(row, name)), None)
     if thought is not None and thought not in (prompt, answer):
         said = replace(said, reasoning=texts.text(row[thought], row.key(thought)))
         used.add(thought)
@@ -460,5 +479,7 @@ def _chat_column(row: Fields) -> str | None:
     beside = row.first(PROMPT_COLUMNS) is not None
     if column is not None and not (beside and not isinstance(texts.from_text(row[column]), list)):
         return column
+    if not row.any(_OTHER_CHATS):
+        return None
     others = (name for name in OTHER_CHAT_COLUMNS if name in row)
     return next((name for name in others if are_turns(texts.from_text(row[name]))), None)

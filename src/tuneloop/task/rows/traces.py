@@ -40,7 +40,9 @@ _SAID = frozenset((*ANSWERS_TO_A_CHAT, "content", "text", "result", "message"))
 def trace(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
     """A trace as a row in plain columns; anything else as it is."""
     for came_in, came_out in _ENDS:
-        asked = from_text(value.get(came_in))
+        if came_in not in value:
+            continue
+        asked = from_text(value[came_in])
         if not isinstance(asked, Mapping) or not _is_request(asked):
             continue
         rest = {key: item for key, item in value.items() if key not in (came_in, came_out)}
@@ -83,7 +85,9 @@ def answer_of_several(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
         FormError: the answers differ.
     """
     for name in ("answers", "ideal"):
-        given = from_text(value.get(name))
+        if name not in value:
+            continue
+        given = from_text(value[name])
         others = {normal_name(key) for key, item in value.items() if item is not None} - {name}
         if others & set(ANSWERS_TO_A_CHAT):
             continue

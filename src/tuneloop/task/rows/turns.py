@@ -39,6 +39,7 @@ _ANSWERED = ("assistant", "gpt", "output", "response", "answer", "bot")
 _ARGUMENTS = ("arguments", "parameters", "args", "input")
 _NO_PLACE = ("context", "tools", "functions", "refusal", *UNUSABLE)
 """Keys of a turn that no template writes: without them it says something else."""
+_PLAIN, _PLAIN_ROLES = {"role", "content"}, ("system", "user", "assistant")
 _NOT_NEEDED = frozenset({*TURN_MARKS, *_NO_PLACE})
 
 
@@ -66,11 +67,28 @@ def turns(value: Any, column: str, tag_columns: frozenset[str] = frozenset()) ->
         )
     if not value:
         raise FormError("no_messages", f"{column} is empty")
-    return tuple(
-        _turn(item, where, tag_columns)
-        for index, listed in enumerate(value)
-        for item, where in _both_sides(listed, f"{column}[{index}]")
-    )
+    spoken: list[Turn] = []
+    for index, item in enumerate(value):
+        if (plain := _plain_turn(item)) is not None:
+            spoken.append(plain)
+            continue
+        for side, where in _both_sides(item, f"{column}[{index}]"):
+            spoken.append(_turn(side, where, tag_columns))
+    return tuple(spoken)
+
+
+def _plain_turn(value: Any) -> Turn | None:
+    """A turn that is no more than role and content, as nearly all are: a million rows are read so.
+
+    None: it is another one.
+    """
+    if not isinstance(value, dict) or value.keys() != _PLAIN:
+        return None
+    role, said = value["role"], value["content"]
+    if role not in _PLAIN_ROLES or not isinstance(said, str):
+        return None
+    message = Message(role=role, content=said)
+    return Turn(message=with_thought_apart(message) if role == "assistant" else message)
 
 
 def messages(value: Any, column: str) -> tuple[Message, ...]:
