@@ -153,7 +153,10 @@ class Fields:
 
     def first(self, names: tuple[str, ...]) -> str | None:
         """The first of these names that holds something."""
-        return next((name for name in names if name in self._keys), None)
+        for name in names:
+            if name in self._keys:
+                return name
+        return None
 
     def null(self, names: tuple[str, ...]) -> str | None:
         """The first of these columns that is there and holds nothing, as the file names it."""

@@ -44,7 +44,8 @@ def before_the_answer(
         refuse_beside(row, beside, column, but=(column, answer))
         before, used = system_turn(row, spoken[0].message)
         return (*before, *spoken), 0, used | {column, answer}
-    refuse_beside(row, INSTRUCTIONS, column, but=(column, answer))
+    if INSTRUCTIONS[0] in row:
+        refuse_beside(row, INSTRUCTIONS, column, but=(column, answer))
     asked, used = _with_context(row, column, answer)
     spoken = (Turn(message=Message(role="user", content=asked)),)
     earlier: tuple[Turn, ...] = ()
@@ -65,10 +66,12 @@ def _history(row: Fields, column: str) -> tuple[Turn, ...]:
         raise column_error(e.reason, e.detail) from None
 
 
-def learnt_answers(spoken: Sequence[Turn], start: int = 0) -> tuple[int, ...]:
+def learnt_answers(spoken: Sequence[Turn]) -> tuple[int, ...]:
     """The answers to a user's turn or a tool's; what nobody asked for, a greeting, is context."""
+    if len(spoken) < 2:
+        return ()
     return tuple(
-        start + place
+        place
         for place, (asked, turn) in enumerate(pairwise(spoken), start=1)
         if turn.message.role == "assistant"
         and asked.message.role in ("user", "tool")
