@@ -38,7 +38,7 @@ class Pack:
     @property
     def completion_tokens(self) -> int:
         """Tokens that count in the loss."""
-        return sum(len(row.completion) for row in self.rows)
+        return sum(row.trained_tokens for row in self.rows)
 
 
 def plan_packs(rows: Sequence[TokenRow], *, max_tokens: int) -> list[Pack]:
@@ -84,9 +84,10 @@ def pack_tensors(pack: Pack) -> dict[str, torch.Tensor]:
     targets: list[int] = []
     for number, row in enumerate(pack.rows, start=1):
         suffix = row.ids[prefix:]
-        first_trained = len(ids) + len(row.prompt) - prefix
-        keep += range(first_trained - 1, first_trained - 1 + len(row.completion))
-        targets += row.completion
+        for start, end in row.spans:
+            first_trained = len(ids) + start - prefix
+            keep += range(first_trained - 1, first_trained - 1 + end - start)
+            targets += row.ids[start:end]
         ids += suffix
         positions += range(prefix, prefix + len(suffix))
         segments += [number] * len(suffix)
@@ -125,7 +126,8 @@ def padded_tensors(rows: Sequence[TokenRow], *, pad_id: int) -> dict[str, torch.
     for index, row in enumerate(rows):
         ids[index, : len(row)] = torch.tensor(row.ids)
         mask[index, : len(row)] = 1
-        labels[index, len(row.prompt) : len(row)] = torch.tensor(row.completion)
+        for start, end in row.spans:
+            labels[index, start:end] = torch.tensor(row.ids[start:end])
     return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -34,6 +34,7 @@ from tuneloop.training.precision import (
 from tuneloop.training.rows import (
     TokenisedRows,
     TokenRow,
+    chained,
     end_of_turn_ids,
     read_rows,
     rendered_mask,
@@ -163,11 +164,12 @@ def _tokens(spec: TrainingSpec, limit: int) -> _Tokens:
     def rows_of(file: Path | None) -> TokenisedRows:
         if spec.config.method != "dpo":
             rows = [] if file is None else read_rows(file)
-            return tokenise(rows, tokenizer, max_length=limit, end_of_turn_ids=stops)
+            tokenised = tokenise(rows, tokenizer, max_length=limit, end_of_turn_ids=stops)
+            return replace(tokenised, rows=chained(tokenised.rows))
         pairs = [] if file is None else read_pairs(file)
-        tokenised = tokenise_pairs(pairs, tokenizer, max_length=limit, end_of_turn_ids=stops)
-        rejected.append(tokenised.rejected)
-        return tokenised.chosen
+        both = tokenise_pairs(pairs, tokenizer, max_length=limit, end_of_turn_ids=stops)
+        rejected.append(both.rejected)
+        return both.chosen
 
     train, evaluation = rows_of(spec.train_file), rows_of(spec.eval_file)
     _require_enough(train, spec.config, limit)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,7 +54,8 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenRow:
-    """A row as token ids; only `completion` counts in the loss."""
+    """A row as token ids; `completion` counts in the loss, and so do answers before it that are
+    trained with it."""
 
     id: str
     prompt: tuple[int, ...]
@@ -62,6 +63,18 @@ class TokenRow:
     """Ends with the end of turn."""
     head: str
     """Rows with the same head (system text) are worth packing behind one shared prefix."""
+    earlier: tuple[tuple[int, int], ...] = ()
+    """Where trained answers stand in the prompt: from and up to which token, in order."""
+
+    @property
+    def spans(self) -> tuple[tuple[int, int], ...]:
+        """Where all trained answers stand: from and up to which token, in order."""
+        return (*self.earlier, (len(self.prompt), len(self)))
+
+    @property
+    def trained_tokens(self) -> int:
+        """Tokens that count in the loss."""
+        return sum(end - start for start, end in self.spans)
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -88,6 +101,11 @@ class TokenisedRows:
     """Ids of rows that the chat template does not take, which are left out."""
     refusal: str = ""
     """What it said of the first of them."""
+
+    @property
+    def answers(self) -> int:
+        """Answers that are trained; a row may hold several of one conversation."""
+        return sum(len(row.spans) for row in self.rows)
 
     @property
     def tokens(self) -> int:
@@ -248,6 +266,36 @@ def _up_to_end_of_turn(
     return (*completion, int(tokenizer.eos_token_id))
 
 
+def chained(rows: Sequence[TokenRow]) -> tuple[TokenRow, ...]:
+    """The same answers in fewer rows: one that another one's prompt begins with is trained there.
+
+    The answers of a conversation are rows that each begin with the one before. Tokens see those
+    before them alone, so in one pass each answer gets the loss that it has by itself, and what
+    stands before it is computed once. The order is that of the rows that stay.
+    """
+    beginnings: list[TokenRow] = []
+    chained_in: set[int] = set()
+    answers: dict[int, tuple[tuple[int, int], ...]] = {}
+    # In this order a row stands before all that begin with it, with nothing else between them.
+    for row in sorted(rows, key=lambda row: row.ids):
+        while beginnings and not _begins(beginnings[-1], row):
+            beginnings.pop()
+        earlier = row.earlier
+        if beginnings and id(beginnings[-1]) not in chained_in:
+            before = beginnings[-1]
+            chained_in.add(id(before))
+            earlier = (*answers[id(before)], (len(before.prompt), len(before)), *earlier)
+        answers[id(row)] = earlier
+        beginnings.append(row)
+    return tuple(
+        replace(row, earlier=answers[id(row)]) for row in rows if id(row) not in chained_in
+    )
+
+
+def _begins(before: TokenRow, row: TokenRow) -> bool:
+    return before.head == row.head and row.prompt[: len(before)] == before.ids
+
+
 def shared_prefix_length(rows: Sequence[TokenRow]) -> int:
     """Tokens at the start that all rows have in common, leaving each an own prompt token.
 
@@ -256,7 +304,7 @@ def shared_prefix_length(rows: Sequence[TokenRow]) -> int:
     if len(rows) < 2:
         return 0
     first, last = min(row.ids for row in rows), max(row.ids for row in rows)
-    limit = min(len(row.prompt) for row in rows) - 1
+    limit = min(row.spans[0][0] for row in rows) - 1
     # In sorted order every other row lies between these two, so it shares what they share.
     for position, (a, b) in enumerate(zip(first, last, strict=False)):
         if a != b or position >= limit:
@@ -268,7 +316,7 @@ def rendered_mask(row: TokenRow, tokenizer: PreTrainedTokenizerBase) -> Iterator
     """Each token's text and whether it is trained on, in order; texts join to the whole row."""
     decoded = [tokenizer.decode(row.ids[:end]) for end in range(len(row) + 1)]
     for index, (before, after) in enumerate(pairwise(decoded)):
-        yield after[len(before) :], index >= len(row.prompt)
+        yield after[len(before) :], any(start <= index < end for start, end in row.spans)
 
 
 def end_of_turn_ids(tokenizer: PreTrainedTokenizerBase, generation_config: Any) -> frozenset[int]:

@@ -237,7 +237,7 @@ def _figures(
     """What was measured: losses, speed and counts."""
     log = trainer.state.log_history
     return {
-        "rows": {"train": len(before.train.rows), "eval": len(before.evaluation.rows)},
+        "rows": {"train": before.train.answers, "eval": before.evaluation.answers},
         "left_out_rows": {
             "train_too_long": list(before.train.too_long),
             "eval_too_long": list(before.evaluation.too_long),

@@ -64,7 +64,7 @@ class BatchMaker:
         return {
             "passes": passes,
             "row_tokens": sum(len(row) for row in rows),
-            "completion_tokens": sum(len(row.completion) for row in rows),
+            "completion_tokens": sum(row.trained_tokens for row in rows),
         }
 
     def batches(self, rows: Sequence[TokenRow], size: int) -> list[dict[str, Any]]:
@@ -132,7 +132,7 @@ class PackedTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
                     with self.compute_loss_context_manager():
                         total += float(self._summed_loss(model, tensors))
         model.train(was_training)
-        return total / sum(len(row.completion) for row in rows)
+        return total / sum(row.trained_tokens for row in rows)
 
     def log(self, logs: dict[str, float], *args: Any) -> None:
         """Log what is the same whether the run was interrupted or not."""

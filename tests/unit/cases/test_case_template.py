@@ -84,3 +84,21 @@ def test_control_tokens_in_words_are_kept_as_words(prepared: Prepared) -> None:
     made = prepared(case("control-tokens") / "train.jsonl", PLAIN)
     assert made.report["rows_in"] == made.report["answers_in"]
     assert set(made.report["left_out"]) <= {"leftover_template"}
+
+
+EMPTY_THOUGHT = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n"
+    "{% if m['role'] == 'assistant' and loop.last and '</think>' not in m['content'] %}"
+    "<think>\n\n</think>\n\n{% endif %}{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def test_no_empty_thought_is_taught(workspace: Workspace, prepared: Prepared) -> None:
+    made = prepared(case("empty-thought-block") / "train.jsonl", EMPTY_THOUGHT)
+    assert made.report["rows_kept"] == 72
+    template = ChatTemplate(text=EMPTY_THOUGHT)
+    for row in read_examples(workspace, made, "train"):
+        prompt, answer = template.exchange(row.messages, row.said)
+        assert prompt.endswith("<|im_start|>assistant\n")
+        assert answer == f"{row.completion}<|im_end|>\n"

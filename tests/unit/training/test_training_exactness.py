@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import copy
 import random
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from training_rows import make_token_rows
+from tuneloop.conversation import Message
 from tuneloop.training.loss import packed_loss, padded_loss, why_not_packed
 from tuneloop.training.packing import pack_tensors, padded_tensors, plan_packs, plan_padded
-from tuneloop.training.rows import TokenRow
+from tuneloop.training.rows import Row, TokenRow, chained, tokenise
 
 # PEFT still asks transformers for a property under its old name.
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
@@ -154,3 +158,46 @@ def test_a_model_without_the_arguments_of_packs_is_recognised(
     model.forward = older
     reason = why_not_packed(model, make_token_rows(4, tiny_tokenizer), pad_id=0)
     assert reason == "its forward pass does not take packs (TypeError)"
+
+
+def test_a_conversation_in_one_pass_gives_the_loss_of_its_answers_one_by_one(
+    adapted: Any, tiny_tokenizer: Any
+) -> None:
+    turns = [
+        Message(role=role, content=f"{word} {number}")
+        for number in range(3)
+        for role, word in (("user", "where is my parcel"), ("assistant", "it is late, sorry"))
+    ]
+    other = [*turns[:3], Message(role="assistant", content="another answer")]
+    rows = tokenise(
+        [
+            Row(id=str(number), messages=tuple(spoken[:-1]), completion=spoken[-1].content)
+            for number, spoken in enumerate((turns[:2], turns[:4], turns, other))
+        ],
+        tiny_tokenizer,
+        max_length=2048,
+        end_of_turn_ids=frozenset({tiny_tokenizer.eos_token_id}),
+    ).rows
+    in_fewer = chained(rows)
+    # The first answer of both is trained in one of them.
+    assert [row.id for row in in_fewer] == ["2", "3"]
+    assert sum(len(row.spans) for row in in_fewer) == len(rows)
+    assert sum(map(len, in_fewer)) < sum(map(len, rows))
+    plain = _plain(adapted, rows)
+    gradients = _gradients(adapted)
+    for loss in (_plain, lambda model, some: _packs(model, some, 4096)):
+        adapted.zero_grad()
+        assert torch.allclose(loss(adapted, in_fewer), plain, rtol=1e-5)
+        for name, gradient in _gradients(adapted).items():
+            assert torch.allclose(gradient, gradients[name], rtol=1e-3, atol=1e-5), name
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=2, max_size=6), max_size=8))
+def test_chaining_trains_every_answer_once(listed: list[list[int]]) -> None:
+    rows = [
+        TokenRow(id=str(i), prompt=tuple(ids[:-1]), completion=(ids[-1],), head="")
+        for i, ids in enumerate(listed)
+    ]
+    before = Counter(row.ids for row in rows)
+    after = Counter(row.ids[:end] for row in chained(rows) for _, end in row.spans)
+    assert after == before
