@@ -91,11 +91,9 @@ class ChatTemplate:
             return prompt, f"\n{closing}\n\n{rest}" if begun else rest
         thought = answer.reasoning.strip()
         unthought = self._behind(prompt, messages, replace(answer, reasoning=""), tools)
-        if rest != unthought:  # The template writes it itself.
+        if closing is None or rest != unthought:  # It is written by the template, or nowhere.
             return prompt, rest
-        if closing is not None:
-            return prompt, f"{thought}\n{closing}\n\n{rest}"
-        raise TemplateRefusalError("it has no place for the thought before an answer")
+        return prompt, f"{thought}\n{closing}\n\n{rest}"
 
     def _behind(
         self,

@@ -10,6 +10,8 @@ import pytest
 from tuneloop.conversation import Message, ToolCall
 from tuneloop.conversation.pinning import pinned, reads_the_clock
 from tuneloop.conversation.template import ChatTemplate, TemplateRefusalError, thinking_switch
+from tuneloop.datasets.example import Example
+from tuneloop.datasets.filters.template import Unwritable
 
 USER, SAID = Message(role="user", content="q"), Message(role="assistant", content="a")
 THOUGHT = Message(role="assistant", content="a", reasoning="r")
@@ -178,9 +180,16 @@ def test_a_thought_is_learnt_before_the_answer(name: str, end: str, learnt: str)
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma", "smollm3"])
-def test_a_thought_that_a_template_does_not_write_is_no_answer_without_it(name: str) -> None:
-    with pytest.raises(TemplateRefusalError, match="thought"):
-        family(name, thinking=True).exchange((USER,), THOUGHT)
+def test_a_thought_that_a_template_does_not_write_leaves_its_row_out(name: str) -> None:
+    filtered = Unwritable(template=family(name, thinking=True))
+    row = Example(
+        messages=(USER,),
+        completion="The lamp is out.",
+        reasoning="The lamp has no bulb.",
+        source="rows.jsonl",
+        line=1,
+    )
+    assert filtered(row).reason == "reasoning"
 
 
 @pytest.mark.parametrize("answer", ["e", "s", "Assistant", "</s>", "s\n", "｜", "end"])
