@@ -1,8 +1,9 @@
 """Conversations written in the formats in use, with and without faults: what bench_forms reads.
 
 Written from the formats' own descriptions and not from the parser: OpenAI fine-tuning (chat,
-tools, functions, preference), ShareGPT and LLaMA-Factory, Alpaca, Dolly, TRL, KTO, Axolotl's
-masks, exports of Label Studio and Argilla.
+tools, functions, preference), ShareGPT and LLaMA-Factory, Alpaca, Dolly, TRL, KTO, the masks of
+Axolotl and ms-swift, Gemini, Bedrock, Cohere, Firefly, hh-rlhf, SQuAD, exports of Label Studio,
+Argilla, Prodigy, LangSmith and Langfuse.
 """
 
 from __future__ import annotations
@@ -271,6 +272,100 @@ def _argilla_flat(spoken: Spoken) -> Row:
     }
 
 
+def _marked(**mark: Any) -> Callable[[Spoken], Row]:
+    """Messages with the mark of another trainer on what is not to be learnt."""
+
+    def write(spoken: Spoken) -> Row:
+        row = _openai(spoken)
+        for turn in row["messages"]:
+            if turn.pop("weight", 1) == 0:
+                turn |= mark
+        return row
+
+    return write
+
+
+def _gemini(spoken: Spoken) -> Row:
+    roles = {"user": "user", "assistant": "model"}
+    row: Row = {
+        "contents": [
+            {"role": roles[turn.role], "parts": [{"text": turn.text}]} for turn in spoken.turns
+        ]
+    }
+    if spoken.system:
+        row["systemInstruction"] = {"role": "system", "parts": [{"text": spoken.system}]}
+    return row
+
+
+def _bedrock(spoken: Spoken) -> Row:
+    row: Row = {
+        "schemaVersion": "bedrock-conversation-2024",
+        "messages": [{"role": t.role, "content": [{"text": t.text}]} for t in spoken.turns],
+    }
+    return {**row, "system": [{"text": spoken.system}]} if spoken.system else row
+
+
+def _cohere(spoken: Spoken) -> Row:
+    roles = {"system": "System", "user": "User", "assistant": "Chatbot"}
+    row = _openai(spoken)
+    return {"messages": [{**turn, "role": roles[turn["role"]]} for turn in row["messages"]]}
+
+
+def _role_and_text(spoken: Spoken) -> Row:
+    row = _openai(spoken)
+    renamed = [
+        {"text" if key == "content" else key: item for key, item in turn.items()}
+        for turn in row["messages"]
+    ]
+    return {"conversation": renamed}
+
+
+def _firefly(spoken: Spoken) -> Row:
+    texts = [turn.text for turn in spoken.turns]
+    pairs = zip(texts[::2], texts[1::2], strict=True)
+    return {"conversation": [{"human": asked, "assistant": said} for asked, said in pairs]}
+
+
+def _hh(spoken: Spoken) -> Row:
+    names = {"user": "Human", "assistant": "Assistant"}
+    said = [f"\n\n{names[turn.role]}: {turn.text}" for turn in spoken.turns[:-1]]
+    before = "".join(said) + "\n\nAssistant: "
+    return {"chosen": before + spoken.turns[-1].text, "rejected": f"{before}{spoken.rejected}"}
+
+
+def _squad(spoken: Spoken) -> Row:
+    asked, answer = _last(spoken)
+    row: Row = {"id": "s", "question": asked, "answers": {"text": [answer], "answer_start": [0]}}
+    return {**row, "context": spoken.context} if spoken.context else row
+
+
+def _prodigy(spoken: Spoken) -> Row:
+    asked, answer = _last(spoken)
+    return {
+        "text": asked,
+        "_input_hash": 1,
+        "_task_hash": 2,
+        "options": [{"id": answer, "text": answer}, {"id": "x", "text": "Something else."}],
+        "accept": [answer],
+        "answer": "accept",
+    }
+
+
+def _langsmith(spoken: Spoken) -> Row:
+    turns = _openai(spoken)["messages"]
+    return {"inputs": {"messages": turns[:-1]}, "outputs": {"message": turns[-1]}, "metadata": {}}
+
+
+def _langfuse(spoken: Spoken) -> Row:
+    turns = _openai(spoken)["messages"]
+    return {"id": "t", "input": turns[:-1], "output": turns[-1], "expectedOutput": None}
+
+
+def _trace(spoken: Spoken) -> Row:
+    asked, answer = _last(spoken)
+    return {"inputs": {"question": asked}, "outputs": {"answer": answer}}
+
+
 FORMATS: dict[str, Format] = {
     "openai-chat": Format(write=_openai, multi_turn=True, chat=True),
     "openai-tools": Format(write=_openai, multi_turn=True, chat=True, tools=True),
@@ -294,6 +389,24 @@ FORMATS: dict[str, Format] = {
     "label-studio": Format(write=_label_studio, system=False, nested=True),
     "argilla": Format(write=_argilla, system=False, nested=True),
     "argilla-flat": Format(write=_argilla_flat, system=False, nested=True),
+    "axolotl-training": Format(write=_marked(training=False), multi_turn=True, chat=True),
+    "ms-swift-loss": Format(write=_marked(loss=False), multi_turn=True, chat=True),
+    "torchtune-masked": Format(write=_marked(masked=True), multi_turn=True, chat=True),
+    "chat-log-thumbs": Format(write=_marked(thumbs="down"), multi_turn=True, chat=True),
+    "gemini": Format(write=_gemini, multi_turn=True, nested=True),
+    "bedrock": Format(write=_bedrock, multi_turn=True, nested=True),
+    "cohere": Format(write=_cohere, multi_turn=True, chat=True),
+    "role-and-text": Format(write=_role_and_text, multi_turn=True, chat=True),
+    "firefly": Format(write=_firefly, multi_turn=True, system=False, nested=True),
+    "hh-rlhf": Format(write=_hh, multi_turn=True, pair=True, system=False),
+    "squad": Format(write=_squad, context=True, system=False, nested=True),
+    "context-qa": Format(
+        write=_columns("question", "answer", "article"), context=True, system=False
+    ),
+    "prodigy": Format(write=_prodigy, system=False, nested=True),
+    "langsmith-chat": Format(write=_langsmith, nested=True),
+    "langfuse": Format(write=_langfuse, nested=True),
+    "trace": Format(write=_trace, system=False, nested=True),
 }
 """Name → how it is written."""
 
@@ -361,7 +474,7 @@ def _no_answer(
         return form.write(replace(spoken, turns=spoken.turns[:-1])), replace(spoken, usable=False)
     if form.nested or form.pair:
         return None
-    answer = next(name for name in ("completion", "response", "output", "answer") if name in row)
+    answer = next(name for name in _ANSWERS if name in row)
     return {**row, answer: None}, replace(spoken, usable=False)
 
 
@@ -372,7 +485,7 @@ def _unknown_role(
         return None
     turns = (*spoken.turns[:-1], Turn(role="user", text="x"), spoken.turns[-1])
     written = form.write(replace(spoken, turns=turns))
-    listed = written.get("messages") or written["conversations"]
+    listed = next(item for item in written.values() if isinstance(item, list))
     listed[-2]["role" if "role" in listed[-2] else "from"] = "narrator"
     return written, replace(spoken, usable=False)
 
@@ -383,6 +496,102 @@ def _context_beside_a_chat(
     if not form.chat:
         return None
     return {**row, "context": _sentence(rng)}, replace(spoken, usable=False)
+
+
+_ANSWERS = ("completion", "response", "output", "answer")
+
+
+def _second(**columns: Any) -> Fault:
+    """A part of the prompt or a second answer beside plain columns, which no format joins."""
+
+    def fault(
+        row: Row, spoken: Spoken, form: Format, rng: random.Random
+    ) -> tuple[Row, Spoken] | None:
+        if form.chat or form.nested or form.pair or not isinstance(row.get(_plain(row)), str):
+            return None
+        return {**row, **columns}, replace(spoken, usable=False)
+
+    return fault
+
+
+def _plain(row: Row) -> str:
+    return next((name for name in ("prompt", "instruction", "question") if name in row), "")
+
+
+def _turn_key(**keys: Any) -> Fault:
+    """A turn that holds what no template writes."""
+
+    def fault(
+        row: Row, spoken: Spoken, form: Format, rng: random.Random
+    ) -> tuple[Row, Spoken] | None:
+        if not form.chat:
+            return None
+        listed = next(item for item in row.values() if isinstance(item, list))
+        return {**row, **_changed(row, listed, keys)}, replace(spoken, usable=False)
+
+    return fault
+
+
+def _changed(row: Row, listed: list[Row], keys: Row) -> Row:
+    column = next(name for name, item in row.items() if item is listed)
+    place = next(i for i, turn in enumerate(listed) if turn.get("role") != "system")
+    turns = [{**turn, **keys} if i == place else turn for i, turn in enumerate(listed)]
+    return {column: turns}
+
+
+def _not_accepted(
+    row: Row, spoken: Spoken, form: Format, rng: random.Random
+) -> tuple[Row, Spoken] | None:
+    if form.write is not _prodigy:
+        return None
+    return {**row, "answer": rng.choice(["reject", "ignore"])}, replace(spoken, usable=False)
+
+
+def _judged(
+    row: Row, spoken: Spoken, form: Format, rng: random.Random
+) -> tuple[Row, Spoken] | None:
+    """The tool shows an answer, and a person says that it is bad."""
+    bad = rng.choice(["bad", 1])
+    if form.write is _argilla:
+        fields = {**row["fields"], "response": _sentence(rng)}
+        response = {"value": bad, "status": "submitted"}
+        judged = {**row, "fields": fields, "responses": {"quality": [response]}}
+    elif form.write is _label_studio:
+        data = {**row["data"], "response": _sentence(rng)}
+        kind = {"bad": ("choices", ["bad"]), 1: ("rating", 1)}[bad]
+        result = {"from_name": "quality", "type": kind[0], "value": {kind[0]: kind[1]}}
+        judged = {**row, "data": data, "annotations": [{"result": [result]}]}
+    else:
+        return None
+    return judged, replace(spoken, usable=False)
+
+
+def _invisible(
+    row: Row, spoken: Spoken, form: Format, rng: random.Random
+) -> tuple[Row, Spoken] | None:
+    """A byte order mark before the first column's name, a character without width behind others."""
+    if form.nested:
+        return None
+    renamed = {f"{key}\u200b": item for key, item in row.items()}
+    first = next(iter(renamed))
+    return {f"\ufeff{first}": renamed.pop(first), **renamed}, spoken
+
+
+def _as_numpy_prints(
+    row: Row, spoken: Spoken, form: Format, rng: random.Random
+) -> tuple[Row, Spoken] | None:
+    """A list of objects in a cell, as pandas writes what it read from Parquet."""
+    if not form.chat:
+        return None
+    printed = {
+        key: "[" + "\n ".join(map(repr, item)) + "]" if key != "tools" and _objects(item) else item
+        for key, item in row.items()
+    }
+    return printed, spoken
+
+
+def _objects(item: Any) -> bool:
+    return isinstance(item, list) and all(isinstance(each, dict) for each in item)
 
 
 FAULTS: dict[str, Fault] = {
@@ -405,5 +614,21 @@ FAULTS: dict[str, Fault] = {
     "no answer": _no_answer,
     "unknown role": _unknown_role,
     "context beside a chat": _context_beside_a_chat,
+    "wrong": _mark(is_correct=False),
+    "deleted": _mark(deleted=True),
+    "voted down": _mark(vote="down"),
+    "judged bad": _judged,
+    "not accepted": _not_accepted,
+    "two prompts": _second(text="What the question is about."),
+    "two answers": _second(expected="What a person would have said."),
+    "a worse answer alone": _second(rejected="What a person would not have said."),
+    "instructions beside": _second(instructions="Say it in one word."),
+    "choices beside": _second(choices=["one", "another"]),
+    "image in a turn": _turn_key(images=["a.png"]),
+    "documents in a turn": _turn_key(documents=[{"text": "x"}]),
+    "context in a turn": _turn_key(context="x"),
+    "invisible characters": _invisible,
+    "as numpy prints": _as_numpy_prints,
+    "names of other things": _harmless(documents="ID card", segments="b2b", thinking=False),
 }
 """Name → what is done to a row; some of them leave it usable."""

@@ -15,6 +15,8 @@ from tuneloop.conversation.template import thinking_switch
 DAY = date(2024, 7, 26)
 """What templates that ask for the day are told: the date that Llama 3's own falls back to."""
 _CLOCK = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
+_READS = re.compile(r"strftime_now\s*\(")
+"""Whether the clock can be read at all, templates ask without reading it."""
 _DATE_STRING = re.compile(r"(?<![\w.'\"])date_string(?![\w'\"])")
 _DATE_FORMAT = "%d %b %Y"
 """Of Llama 3's `date_string`."""
@@ -22,7 +24,7 @@ _DATE_FORMAT = "%d %b %Y"
 
 def reads_the_clock(text: str) -> bool:
     """Whether what a template's text makes depends on the day."""
-    return "strftime_now" in text
+    return _READS.search(text) is not None
 
 
 def pinned(text: str, *, thinking: bool, day: date = DAY) -> str:

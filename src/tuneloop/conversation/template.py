@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,9 @@ from tuneloop.errors import require
 
 THINKING_SWITCHES = ("enable_thinking", "thinking")
 """Variables by which templates are told whether the model shall think."""
+_ANY = "tuneloop-any-answer"
+_TEXTS = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
+"""Texts within a template's code."""
 
 
 class TemplateRefusalError(Exception):
@@ -80,18 +83,37 @@ class ChatTemplate:
             TemplateRefusalError: the template does not take the conversation.
         """
         prompt = self.prompt(messages, tools)
-        written = self.whole((*messages, answer), tools)
-        rest = _behind(prompt, written, answer)
+        rest = self._behind(prompt, messages, answer, tools)
         closing = closing_of(prompt)
         if not answer.reasoning:
             rest = without_empty_thought(rest)
-        if closing is None or rest.lstrip().startswith(closing):
+            begun = closing is not None and not rest.lstrip().startswith(closing)
+            return prompt, f"\n{closing}\n\n{rest}" if begun else rest
+        thought = answer.reasoning.strip()
+        unthought = self._behind(prompt, messages, replace(answer, reasoning=""), tools)
+        if closing is None or rest != unthought:  # It is written by the template, or nowhere.
             return prompt, rest
-        if not answer.reasoning:
-            return prompt, f"\n{closing}\n\n{rest}"
-        if answer.reasoning.strip() not in rest:
-            return prompt, f"{answer.reasoning.strip()}\n{closing}\n\n{rest}"
-        return prompt, rest
+        return prompt, f"{thought}\n{closing}\n\n{rest}"
+
+    def _behind(
+        self,
+        prompt: str,
+        messages: Sequence[Message],
+        answer: Message,
+        tools: Sequence[Mapping[str, Any]],
+    ) -> str:
+        """What the template writes of an answer, and of the end of its turn."""
+        written = self.whole((*messages, answer), tools)
+        if written.startswith(prompt):
+            return written[len(prompt) :]
+        # What it writes of any answer tells where this one stands: the same letters may stand in
+        # the mark that ends the turn.
+        other = self.whole((*messages, replace(answer, content=_ANY)), tools)
+        before, found, end = other.partition(_ANY)
+        for said in (answer.content, answer.content.strip()):
+            if found and said and written == f"{before}{said}{end}":
+                return f"{said}{end}"
+        raise TemplateRefusalError("it does not show the answer as it was given")
 
     @cached_property
     def thinking_switch(self) -> str | None:
@@ -155,16 +177,6 @@ def prompt_ids(
     return begun(token_ids(tokenizer, text), start_ids(tokenizer))
 
 
-def _behind(prompt: str, written: str, answer: Message) -> str:
-    """What the template writes of an answer, and of the end of its turn."""
-    if written.startswith(prompt):
-        return written[len(prompt) :]
-    for said in (answer.content, answer.content.strip()):
-        if said and (start := written.rfind(said)) >= 0:
-            return written[start:]
-    raise TemplateRefusalError("it does not show the answer as it was given")
-
-
 def thinking_switch(text: str) -> str | None:
     """The variable of a template's text that says whether the model shall think."""
     names = (name for name in THINKING_SWITCHES if re.search(rf"\b{name}\b(?!\s*[:(])", text))
@@ -174,7 +186,7 @@ def thinking_switch(text: str) -> str | None:
 def _is_variable(name: str, text: str) -> bool:
     """Whether a name stands in the template's code, alone: `message.thinking` is a key."""
     code = "".join(re.findall(r"{[%{].*?[%}]}", text, re.DOTALL))
-    return bool(re.search(rf"(?<![\w.'\"]){name}(?![\w'\"])", code))
+    return bool(re.search(rf"(?<![\w.]){name}(?!\w)", _TEXTS.sub("", code)))
 
 
 def in_template(messages: Sequence[Message]) -> list[dict[str, Any]]:
@@ -188,6 +200,6 @@ def _in_template(message: Message) -> dict[str, Any]:
         function = call["function"]
         try:
             function["arguments"] = json.loads(function["arguments"])
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
     return row

@@ -15,12 +15,21 @@ MARKS = (
     ("[THINK]", "[/THINK]"),
 )
 """Opening and closing mark, as families of models write them."""
-_OPENING = "|".join(re.escape(opening) for opening, _ in MARKS)
-_CLOSING = "|".join(re.escape(closing) for _, closing in MARKS)
-PATTERN = rf"(?s)\A\s*(?:{_OPENING})?.*?(?:{_CLOSING})\s*"
-"""A thought at the beginning of an answer; the opening mark may stand in the prompt already."""
+OPENINGS, CLOSINGS = (tuple(pair[side] for pair in MARKS) for side in (0, 1))
+_OPENING, _CLOSING = ("|".join(map(re.escape, marks)) for marks in (OPENINGS, CLOSINGS))
+FIRST_MARK = rf"(?s)\A.*?({_OPENING}|{_CLOSING})"
+"""The first of all marks in a text, as a group."""
+WHOLE = r"(?s)\A\s*(?:" + "|".join(rf"{re.escape(o)}.*?{re.escape(c)}" for o, c in MARKS) + r")\s*"
+"""A thought with both its marks at the beginning of an answer."""
+OPENED = rf"\A\s*(?:{_OPENING})"
+"""The beginning of a thought, which may have been cut off."""
+BEGUN = rf"(?s)\A.*?(?:\n[ \t]*(?:{_CLOSING})|(?:{_CLOSING})[ \t]*(?:\n|$))\s*"
+"""A thought whose opening mark stands in the prompt: its closing one begins or ends a line.
+
+Elsewhere a mark is a word of whoever writes about marks. These patterns are read by polars, too.
+"""
+_WHOLE, _BEGUN, _FIRST_MARK = (re.compile(pattern) for pattern in (WHOLE, BEGUN, FIRST_MARK))
 _EMPTY = re.compile(rf"\A\s*(?:{_OPENING})\s*(?:{_CLOSING})\s*")
-_THOUGHT = re.compile(PATTERN)
 _MARK = re.compile(rf"\s*(?:{_OPENING}|{_CLOSING})\s*")
 
 
@@ -29,14 +38,22 @@ def split_thought(text: str) -> tuple[str, str]:
 
     A thought that was cut off before its end has no answer behind it.
     """
-    if not any(mark in text for pair in MARKS for mark in pair):
+    first = _FIRST_MARK.match(text)
+    if first is None:
         return "", text
-    if match := _THOUGHT.match(text):
-        return _MARK.sub("", match.group()).strip(), text[match.end() :]
-    opened = text.lstrip()
-    if opened.startswith(tuple(opening for opening, _ in MARKS)):
-        return _MARK.sub("", opened, count=1).strip(), ""
+    begun = first[1] in CLOSINGS
+    if match := (_BEGUN if begun else _WHOLE).match(text):
+        return _without_marks(match.group()), text[match.end() :]
+    if text.lstrip().startswith(OPENINGS):
+        return _MARK.sub("", text.lstrip(), count=1).strip(), ""
     return "", text
+
+
+def _without_marks(thought: str) -> str:
+    """A thought without the mark before it and the one behind it; others are words of it."""
+    said = thought.strip()
+    said = next((said.removeprefix(it) for it in OPENINGS if said.startswith(it)), said)
+    return next((said.removesuffix(it) for it in CLOSINGS if said.endswith(it)), said).strip()
 
 
 def answer_in(text: str) -> str:

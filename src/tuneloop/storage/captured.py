@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from tuneloop.conversation.thoughts import PATTERN
+from tuneloop.conversation.thoughts import BEGUN, CLOSINGS, FIRST_MARK, OPENED, WHOLE
 from tuneloop.storage.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -47,7 +47,17 @@ def text() -> pl.Expr:
     """
     import polars as pl
 
-    return pl.col("response").fill_null("").str.replace(PATTERN, "")
+    said = pl.col("response").fill_null("")
+    begun = said.str.extract(FIRST_MARK, 1).is_in(CLOSINGS)
+    cut_off = said.str.contains(OPENED) & ~said.str.contains(WHOLE)
+    return (
+        pl.when(begun)
+        .then(said.str.replace(BEGUN, ""))
+        .when(cut_off)
+        .then(pl.lit(""))
+        .otherwise(said.str.replace(WHOLE, ""))
+        .alias("response")
+    )
 
 
 def chats(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuneloop.conversation import Message, answer_turn
-from tuneloop.conversation.control_tokens import neutral
+from tuneloop.conversation.control_tokens import neutral_value
 from tuneloop.conversation.template import (
     ChatTemplate,
     TemplateRefusalError,
@@ -252,7 +252,7 @@ def _tokenise_row(
 def _neutral(messages: Iterable[Message], template: ChatTemplate) -> tuple[Message, ...]:
     """Messages in whose words nothing is a control token of the base."""
     return tuple(
-        message.rewritten(lambda text: neutral(text, template.control_tokens))
+        Message.from_row(neutral_value(message.as_row(), template.control_tokens))
         for message in messages
     )
 

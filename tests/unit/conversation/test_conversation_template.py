@@ -6,7 +6,10 @@ import json
 from datetime import date
 from pathlib import Path
 
+import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tuneloop.conversation import Message, ToolCall
 from tuneloop.conversation.pinning import pinned, reads_the_clock
@@ -15,6 +18,7 @@ from tuneloop.conversation.thoughts import answer_in, split_thought
 from tuneloop.registry.base_model import BaseModel
 from tuneloop.registry.base_template import template_in
 from tuneloop.registry.pinned_base import pinned_base
+from tuneloop.storage.captured import text
 
 USER, SAID = Message(role="user", content="q"), Message(role="assistant", content="a")
 TURNS = (
@@ -103,8 +107,25 @@ def test_a_refusal_keeps_the_templates_own_words() -> None:
         ("[THINK]r[/THINK]a", "r", "a"),
         ("<think>\nr, cut off", "r, cut off", ""),
         ("say <think> in a text", "", "say <think> in a text"),
+        ("Write <think> and </think> tags.", "", "Write <think> and </think> tags."),
+        ("The mark </think> ends it.", "", "The mark </think> ends it."),
+        ("it says </think> in words\n</think>\n\na", "it says </think> in words", "a"),
+        ("<think>one</think>\na\n<think>two</think>", "one", "a\n<think>two</think>"),
+        ("<think>the mark [/THINK] is another's</think>a", "the mark [/THINK] is another's", "a"),
+        ("r</think>\n", "r", ""),
     ],
 )
 def test_a_thought_is_no_part_of_the_answer(written: str, thought: str, answer: str) -> None:
     assert split_thought(written) == (thought, answer)
     assert answer_in(written) == answer
+
+
+PARTS = st.sampled_from(["<think>", "</think>", "[THINK]", "[/THINK]", "\n", "r", " ", "```"])
+
+
+@given(st.lists(PARTS, max_size=8).map("".join))
+def test_captures_are_read_as_answers_are(written: str) -> None:
+    frame = pl.DataFrame({"response": [written]}).select(text())
+    thought, answer = split_thought(written)
+    assert thought in written and written.endswith(answer)
+    assert frame.item() == answer

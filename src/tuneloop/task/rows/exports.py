@@ -1,19 +1,24 @@
 """Rows that tools for labelling and other services export, as rows in plain columns.
 
-Label Studio's JSON, Argilla's records (nested, and flat as `datasets` has them), OpenAI's
-preference pairs. What was rejected, skipped or judged in two ways there is no row to learn from.
+Label Studio's JSON, Argilla's records (nested, and flat as `datasets` has them), Prodigy's tasks.
+What was rejected, skipped or judged in two ways there is no row to learn from; what people say of
+an answer that the record shows is a mark of that answer, and no answer itself.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from tuneloop.task.rows.fields import (
+    ANSWERS_TO_A_CHAT,
     FormError,
+    is_empty,
     normal_name,
 )
+from tuneloop.task.rows.marks import verdict
+from tuneloop.task.rows.traces import answer_of_several, trace
 
 _LABEL_STUDIO = frozenset(
     {"id", "data", "annotations", "predictions", "drafts", "meta", "created_at", "updated_at",
@@ -26,6 +31,16 @@ _ARGILLA = frozenset(
      "metadata", "inserted_at", "updated_at"}
 )  # fmt: skip
 """What the tools say of their own work; whatever else stands beside it is a part of the row."""
+_PRODIGY = frozenset(
+    {"answer", "accept", "options", "label", "user_input", "config", "tokens", "spans",
+     "relations", "view_id", "html", "style"}
+)  # fmt: skip
+_PRODIGY_ANSWERS = ("accept", "reject", "ignore")
+_REWRITTEN = (
+    "correct", "rewrit", "edit", "improv", "better", "response", "answer", "completion", "output",
+    "reply", "text",
+)  # fmt: skip
+"""Parts of the names of questions that ask for an answer in words, and not what one thinks of it"""
 _NOT_ANSWERED = ("discarded", "draft", "pending")
 _RESPONSES, _SUGGESTION = ".responses", ".suggestion"
 
@@ -42,10 +57,9 @@ def in_plain_columns(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
         return _argilla(value, value["fields"], value["responses"] or {})
     if any(str(key).endswith(_RESPONSES) for key in value):
         return _argilla_flat(value)
-    if isinstance(value.get("input"), Mapping) and isinstance(value["input"].get("messages"), list):
-        rest = {key: item for key, item in value.items() if key != "input"}
-        return {**value["input"], **rest}
-    return value
+    if _is_prodigy(value):
+        return _prodigy(value)
+    return answer_of_several(trace(value))
 
 
 def _label_studio(value: Mapping[Any, Any], data: Mapping[Any, Any]) -> Mapping[Any, Any]:
@@ -54,13 +68,21 @@ def _label_studio(value: Mapping[Any, Any], data: Mapping[Any, Any]) -> Mapping[
         for annotation in value["annotations"] or ()
         if isinstance(annotation, Mapping) and not annotation.get("was_cancelled")
     ]
+    # What the project's owner marked as the truth stands above what others said.
+    done = [annotation for annotation in done if annotation.get("ground_truth")] or done
     answers = [_results(annotation.get("result") or ()) for annotation in done]
-    answer = _agreed([answer for answer in answers if answer])
-    return {**_beside(value, _LABEL_STUDIO), **data, "completion": answer}
+    said = _agreed([answer for answer in answers if answer])
+    texts = {
+        str(result.get("from_name"))
+        for annotation in done
+        for result in annotation.get("result") or ()
+        if isinstance(result, Mapping) and result.get("type") == "textarea"
+    }
+    return {**_beside(value, _LABEL_STUDIO), **_with(data, said, texts)}
 
 
-def _results(results: Sequence[Any]) -> Any:
-    """What one person said: of one control its value, of several an object of them."""
+def _results(results: Sequence[Any]) -> dict[str, Any]:
+    """What one person said: the control's name → its value."""
     said: dict[str, Any] = {}
     for result in results:
         if not isinstance(result, Mapping) or not isinstance(result.get("value"), Mapping):
@@ -70,11 +92,53 @@ def _results(results: Sequence[Any]) -> Any:
             for name, item in result["value"].items()
             if name in ("choices", "text", "rating", "number", "taxonomy", "datetime")
         ]
+        kind = result.get("type", "a mark")
         if not values or "start" in result["value"]:
-            kind = result.get("type", "a mark")
             raise FormError("label_studio", f"{kind} inside the text is no answer to learn")
-        said[str(result.get("from_name", len(said)))] = _only(values[0])
-    return next(iter(said.values())) if len(said) == 1 else said or None
+        said[str(result.get("from_name", kind))] = _only(values[0])
+    return said
+
+
+def _with(
+    shown: Mapping[Any, Any], said: Mapping[str, Any], texts: Set[str] = frozenset()
+) -> dict[Any, Any]:
+    """What a record shows, with what people said: an answer, or a mark of the one that it shows.
+
+    `texts`: questions that are answered in words; elsewhere their names tell.
+
+    Raises:
+        FormError: it cannot be told which of the two it is.
+    """
+    answers = [
+        key
+        for key, item in shown.items()
+        if normal_name(key) in ANSWERS_TO_A_CHAT and not is_empty(item)
+    ]
+    if not answers:
+        return {**shown, "completion": next(iter(said.values())) if len(said) == 1 else dict(said)}
+    marks: dict[str, Any] = {}
+    rewritten: list[str] = []
+    for question, item in said.items():
+        if isinstance(item, int | float) and not isinstance(item, bool):
+            marks["rating"] = min(item, marks.get("rating", item))
+        elif (good := verdict(item)) is not None:
+            marks["feedback"] = good and marks.get("feedback", True)
+        elif isinstance(item, str) and (question in texts or _asks_for_words(question)):
+            rewritten.append(item)
+        else:
+            raise FormError(
+                "judged_answer",
+                f"the record shows an answer ({answers[0]!r}), and {question!r} says {item!r} of "
+                "it; expected a rating, good or bad, or a better answer",
+            )
+    if rewritten:
+        rest = {key: item for key, item in shown.items() if key not in answers}
+        return {**rest, "completion": rewritten[0]}
+    return {**shown, **marks}
+
+
+def _asks_for_words(question: str) -> bool:
+    return any(part in normal_name(question) for part in _REWRITTEN)
 
 
 def _argilla(
@@ -99,8 +163,7 @@ def _argilla(
     return {
         **_tags(value.get("metadata")),
         **_beside(value, _ARGILLA),
-        **fields,
-        "completion": _questions(given),
+        **_with(fields, _questions(given)),
     }
 
 
@@ -118,14 +181,51 @@ def _argilla_flat(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
             ]
         elif _RESPONSES not in name and _SUGGESTION not in name:
             row[key] = item
-    return {**row, "completion": _questions(given)}
+    return _with(row, _questions(given))
 
 
-def _questions(given: Mapping[str, list[Any]]) -> Any:
+def _questions(given: Mapping[str, list[Any]]) -> dict[str, Any]:
     answers = {name: _agreed(values) for name, values in given.items() if values}
     if not answers:
         raise FormError("no_answer", "nobody answered the record")
-    return next(iter(answers.values())) if len(answers) == 1 else answers
+    for name, answer in answers.items():
+        listed = answer if isinstance(answer, list) else [answer]
+        if any(isinstance(item, Mapping) and {"rank", "start"} & set(item) for item in listed):
+            raise FormError(
+                "argilla", f"{name} holds a ranking or spans, which are no answer to learn"
+            )
+    return answers
+
+
+def _is_prodigy(value: Mapping[Any, Any]) -> bool:
+    decided = value.get("answer") in _PRODIGY_ANSWERS
+    return decided and bool({"_task_hash", "_input_hash", "accept", "options"} & set(value))
+
+
+def _prodigy(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """A task of Prodigy, whose `answer` says what was done with it.
+
+    Raises:
+        FormError: it was rejected or skipped, or marks places in the text.
+    """
+    if value["answer"] != "accept":
+        raise FormError("discarded", f"answer is {value['answer']}: the task was not accepted")
+    if value.get("spans") or value.get("relations"):
+        raise FormError("prodigy", "spans inside the text are no answer to learn")
+    said = next(
+        (
+            value[name]
+            for name in ("accept", "user_input", "label")
+            if not is_empty(value.get(name))
+        ),
+        None,
+    )
+    rest = {
+        key: item
+        for key, item in value.items()
+        if (key not in _PRODIGY or isinstance(item, bool)) and not str(key).startswith("_")
+    }
+    return {**rest, "completion": _only(said)}
 
 
 def _answered(status: Any) -> bool:

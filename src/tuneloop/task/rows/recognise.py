@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any, Literal
 
 from tuneloop.conversation import Message
@@ -12,33 +11,55 @@ from tuneloop.modelfile import ColumnSettings
 from tuneloop.task.rows import marks, texts
 from tuneloop.task.rows.exports import in_plain_columns
 from tuneloop.task.rows.fields import (
+    ALSO_ASKED,
     ANSWER_COLUMNS,
     ANSWERS_TO_A_CHAT,
+    CERTAIN_ANSWERS,
     CHAT_COLUMNS,
     CONTEXT_COLUMNS,
     HISTORY_COLUMNS,
-    PAIR_COLUMNS,
+    KNOWN_COLUMNS,
+    LISTED_ONLY,
+    OTHER_CHAT_COLUMNS,
     PROMPT_COLUMNS,
-    SYSTEM_COLUMNS,
     THOUGHT_COLUMNS,
     TOOL_COLUMNS,
     UNUSABLE,
     Fields,
     FormError,
+    column_error,
+    is_empty,
+    is_mode,
     normal_name,
-    type_name,
+)
+from tuneloop.task.rows.pairs import pair_columns, preference
+from tuneloop.task.rows.prompts import (
+    INSTRUCTIONS,
+    also_asked,
+    before_the_answer,
+    learnt_answers,
+    refuse_beside,
+    repeated,
+    system_turn,
 )
 from tuneloop.task.rows.tags import tags_of
 from tuneloop.task.rows.turns import (
     Turn,
-    exchanges,
-    messages,
+    are_turns,
+    is_answer,
     tools_in,
     turns,
     with_thought_apart,
 )
 
 Turns = Literal["all", "last"]
+_LOOKED_AT = frozenset((*UNUSABLE, "chat_template_kwargs"))
+_ANSWERED_OR_ASKED = frozenset((*CERTAIN_ANSWERS, *ALSO_ASKED))
+_THOUGHTS = frozenset(THOUGHT_COLUMNS)
+_OTHER_CHATS = frozenset(OTHER_CHAT_COLUMNS)
+_NOT_BESIDE = _THOUGHTS | {*CONTEXT_COLUMNS, *HISTORY_COLUMNS, *INSTRUCTIONS}
+_CLOSING = " \t\r\n.!*}$"
+"""What may stand behind the last word of a worked solution."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,9 +146,9 @@ def recognise(
     draft = _row(row, columns)
     if isinstance(draft, _Unanswered):
         raise draft.why
-    marks.check_row(row, draft.used, least_rating)
+    marks.check_row(row, draft.used, least_rating, pair=draft.rejected is not None)
     finished = draft.finished(row)
-    texts.check(_texts(finished.turns, finished.rejected))
+    texts.check(_texts(finished.turns, finished.tools, finished.rejected))
     return finished
 
 
@@ -141,9 +162,10 @@ def recognise_case(value: Mapping[str, Any], columns: ColumnSettings | None = No
     draft = _row(row, columns)
     prompt = checked_prompt(draft.spoken)
     expected = None if isinstance(draft, _Unanswered) else draft.answer
-    texts.check(_texts(draft.spoken if expected is None else (*draft.spoken, expected), None))
+    tools = _tools(row)
+    texts.check(_texts(draft.spoken if expected is None else (*draft.spoken, expected), tools))
     return CaseDraft(
-        messages=prompt, expected=None if expected is None else expected.text, tools=_tools(row)
+        messages=prompt, expected=None if expected is None else expected.text, tools=tools
     )
 
 
@@ -189,32 +211,87 @@ def _fields(
     tags = frozenset(map(normal_name, tag_columns))
     declared = () if columns is None else (columns.prompt, columns.answer)
     row = Fields(in_plain_columns(value), tags, declared)
-    for name, why in UNUSABLE.items():
-        if name in row and row[name] not in ("", [], {}):
-            raise FormError(name, f"{row.key(name)}: {why}")
+    if row.any(_LOOKED_AT):
+        _check_columns(row)
+    if two := row.ambiguous(KNOWN_COLUMNS):
+        listed = " and ".join(map(repr, two))
+        raise FormError(
+            "two_columns", f"the columns {listed} have one name and differ; rename one of them"
+        )
     return row
+
+
+def _check_columns(row: Fields) -> None:
+    """Refuse columns without which the row would teach something else."""
+    for name, why in UNUSABLE.items():
+        if name in row and _fills(name, row[name]):
+            raise column_error(name, f"{row.key(name)}: {why}")
+    _check_kwargs(row)
+
+
+def _fills(name: str, value: Any) -> bool:
+    """Whether a column of this name holds what its formats put there."""
+    if is_empty(value) or (isinstance(value, bool | int | float) and not value):
+        return False
+    return name not in LISTED_ONLY or isinstance(texts.from_text(value), list | dict)
+
+
+def _check_kwargs(row: Fields) -> None:
+    """Refuse what a row tells the template besides whether to think: its text would be missed."""
+    told = row.get("chat_template_kwargs")
+    for key, item in told.items() if isinstance(told, Mapping) else ():
+        if not is_empty(item) and not isinstance(item, bool):
+            raise column_error(
+                "chat_template_kwargs", f"chat_template_kwargs.{key} is not given to the template"
+            )
 
 
 def _row(row: Fields, columns: ColumnSettings | None) -> _Answered | _Unanswered:
     declared = columns if columns is not None and columns.prompt in row.value else None
-    pair = next((pair for pair in PAIR_COLUMNS if pair[0] in row and pair[1] in row), None)
-    if pair is not None:
-        return _preference(row, pair, None if declared is None else normal_name(declared.prompt))
+    if (pair := pair_columns(row)) is not None:
+        return _preference(row, pair, declared)
     if declared is not None:
         return _declared(row, declared)
     chat = _chat_column(row)
     if chat is not None:
-        if "completion" in row:
-            return _prompt_and_answer(row, chat, "completion")
         return _chat(row, chat)
     prompt, answer = row.first(PROMPT_COLUMNS), row.first(ANSWER_COLUMNS)
     if prompt is not None and answer == prompt:
         answer = None
     if prompt is not None and answer is not None:
-        return _prompt_and_answer(row, prompt, answer)
+        draft = _prompt_and_answer(row, prompt, answer)
+        _check_alone(row, draft, answer)
+        return draft
     if prompt is None:
         raise FormError("unknown_form", _nothing_of(row, "prompt"))
-    return _Unanswered(spoken=_prompt(row, prompt, "")[0], why=_no_answer(row, ANSWER_COLUMNS))
+    why = _no_answer(row, ANSWER_COLUMNS)
+    return _Unanswered(spoken=_said(before_the_answer(row, prompt, "")[0]), why=why)
+
+
+def _check_alone(row: Fields, draft: _Answered, answer: str) -> None:
+    """Refuse a row with a second prompt or a second answer that says something else.
+
+    Raises:
+        FormError: naming the column.
+    """
+    if row.besides(draft.used).isdisjoint(_ANSWERED_OR_ASKED):
+        return
+    said = draft.answer.text
+    asked = "\n".join(message.content for message in draft.spoken)
+    also_asked(row, asked, said, draft.used)
+    for name in CERTAIN_ANSWERS:
+        other = row.get(name)
+        if name not in draft.used and isinstance(other, str) and not _ends_with(said, other):
+            raise column_error(
+                "two_answers",
+                f"{row.key(answer)} and {row.key(name)} are two answers; data.columns says which "
+                "one is learnt",
+            )
+
+
+def _ends_with(answer: str, other: str) -> bool:
+    """Whether an answer says another one in the end, as worked solutions do."""
+    return answer.strip(_CLOSING).endswith(other.strip(_CLOSING))
 
 
 def _no_answer(row: Fields, columns: tuple[str, ...]) -> FormError:
@@ -238,28 +315,34 @@ def _declared(row: Fields, columns: ColumnSettings) -> _Answered | _Unanswered:
     why = FormError("no_answer", detail)
     if columns.answer in row.value:
         why = FormError("missing_value", f"{columns.answer} is null; expected text")
-    return _Unanswered(spoken=_prompt(row, prompt, answer)[0], why=why)
+    return _Unanswered(spoken=_said(before_the_answer(row, prompt, answer)[0]), why=why)
 
 
 def _chat(row: Fields, column: str) -> _Answered | _Unanswered:
     """A conversation that ends with its answer, or stands beside it in a column of that name."""
-    spoken = turns(row[column], row.key(column))
-    before, used = _before(row, spoken[0].message)
-    _refuse(row, (*CONTEXT_COLUMNS, *HISTORY_COLUMNS, *THOUGHT_COLUMNS), beside=row.key(column))
-    said = (*before, *(turn.message for turn in spoken))
+    spoken = turns(row[column], row.key(column), row.tag_columns)
+    if row.any(_NOT_BESIDE):
+        thoughts = tuple(name for name in THOUGHT_COLUMNS if name in row and not is_mode(row[name]))
+        refuse_beside(row, (*CONTEXT_COLUMNS, *HISTORY_COLUMNS, *INSTRUCTIONS, *thoughts), column)
+    before, used = system_turn(row, spoken[0].message)
+    whole = (*before, *spoken)
+    said = _said(whole)
     if said[-1].role == "assistant":
-        earlier = _learnt_before_the_last(spoken, len(before))
-        return _Answered(
+        draft = _Answered(
             spoken=said[:-1],
             answer=said[-1],
             form="chat",
-            used=used | {column, *_repeated(row, said)},
-            earlier=earlier,
+            used=used | {column, *repeated(row, said)},
+            earlier=learnt_answers(whole[:-1]),
             learnt=spoken[-1].learnt is not False,
         )
+        _check_chat(row, draft, column)
+        return draft
     answer = row.first(ANSWERS_TO_A_CHAT)
     if answer is not None:
-        return _prompt_and_answer(row, column, answer)
+        draft = _prompt_and_answer(row, column, answer)
+        _check_chat(row, draft, column)
+        return draft
     if empty := row.null(ANSWERS_TO_A_CHAT):
         why = FormError("missing_value", f"{empty} is null; expected text")
     else:
@@ -274,177 +357,80 @@ def _chat(row: Fields, column: str) -> _Answered | _Unanswered:
     return _Unanswered(spoken=said, why=why)
 
 
-def _repeated(row: Fields, spoken: Sequence[Message]) -> Iterator[str]:
-    """Columns that hold a turn of the conversation beside it once more."""
-    contents = {message.content for message in spoken}
-    for name in PROMPT_COLUMNS:
-        if name in row and isinstance(row[name], str) and row[name] in contents:
-            yield name
-
-
-def _learnt_before_the_last(spoken: Sequence[Turn], before: int) -> tuple[int, ...]:
-    """The answers to a user's turn or a tool's; what nobody asked for, a greeting, is context."""
-    return tuple(
-        before + place
-        for place, (asked, turn) in enumerate(pairwise(spoken[:-1]), start=1)
-        if turn.message.role == "assistant"
-        and asked.message.role in ("user", "tool")
-        and turn.learnt is not False
-        and turn.message.text.strip()
-    )
-
-
-def _preference(row: Fields, pair: tuple[str, str], prompt: str | None) -> _Answered:
-    """A preference pair: its chosen answer is an example too.
-
-    Where no supervised examples are at hand, that is how the reference model of DPO is made
-    (Rafailov et al. 2023, "Direct Preference Optimization", section 4).
-    """
-    marks.check_margin(row)
-    column = prompt or _chat_column(row) or row.first(PROMPT_COLUMNS)
-    used = {*pair, "margin"}
-    said: list[tuple[Message, ...]] = []
-    for side in pair:
-        value = texts.from_text(row[side])
-        if isinstance(value, Mapping) and {"role", "from"} & set(value):
-            value = [value]
-        said.append(
-            messages(value, row.key(side))
-            if isinstance(value, list)
-            else (Message(role="assistant", content=texts.answer_text(value, row.key(side))),)
-        )
-    better, worse = ((*turns[:-1], with_thought_apart(turns[-1])) for turns in said)
-    if better[-1].tool_calls or worse[-1].tool_calls:
-        raise FormError("tool_call", "which of two calls of tools is better is not learnt")
-    if better[-1].role != "assistant" or worse[-1].role != "assistant":
-        raise FormError("wrong_type", f"{pair[0]} and {pair[1]} must end with an assistant message")
-    if better[:-1] != worse[:-1]:
-        detail = f"{pair[0]} and {pair[1]} must answer one prompt; they have two"
-        raise FormError("unknown_form", detail)
-    if len(better) > 1:  # whole conversations, which differ in their last turn
-        before, also = _before(row, better[0])
-        spoken = (*before, *better[:-1])
-        used |= also | set(_of_this_prompt(row, column, spoken))
-    elif column is not None:
-        spoken, also = _prompt(row, column, "")
-        used |= also
-    else:
-        shown = type_name(row[pair[0]])
-        raise FormError(
-            "wrong_type",
-            f"{row.key(pair[0])} is {shown} and there is no prompt; "
-            "expected a prompt, or a list of messages",
-        )
-    if not worse[-1].text.strip():
-        raise FormError("empty_answer", "the rejected answer is empty; expected a worse answer")
-    return _Answered(
-        spoken=spoken,
-        answer=better[-1],
-        form="preference pair",
-        used=used,
-        rejected=worse[-1].text,
-    )
-
-
-def _of_this_prompt(row: Fields, column: str | None, spoken: Sequence[Message]) -> Iterator[str]:
-    """The prompt's column, which says no more than the conversations of the two answers do.
-
-    Raises:
-        FormError: it says something else.
-    """
-    if column is None:
+def _check_chat(row: Fields, draft: _Answered, column: str) -> None:
+    """Refuse a prompt or a completion beside a conversation that says something else."""
+    if row.besides(draft.used).isdisjoint(_ANSWERED_OR_ASKED):
         return
-    yield column
-    yield from _repeated(row, spoken)
-    said = texts.from_text(row[column])
-    turns = messages(said, row.key(column)) if isinstance(said, list) else ()
-    repeats = {message.content for message in turns} <= {message.content for message in spoken}
-    if not (repeats if turns else column in _repeated(row, spoken)):
-        # The list of UltraFeedback's `messages` ends with the chosen answer.
-        if turns and turns[:-1] == tuple(spoken)[-len(turns) + 1 :]:
-            return
-        raise FormError(
-            "unknown_form", f"{row.key(column)} is another prompt than that of the two answers"
-        )
+    asked = "\n".join(message.content for message in draft.spoken)
+    also_asked(row, asked, draft.answer.text, draft.used)
+    if "completion" not in draft.used and "completion" in row:
+        other = _answer(row, "completion").message.text
+        if other.strip() != draft.answer.text.strip():
+            raise column_error(
+                "two_answers",
+                f"{row.key('completion')} is another answer than the last turn of "
+                f"{row.key(column)}",
+            )
+
+
+def _preference(row: Fields, pair: tuple[str, str], declared: ColumnSettings | None) -> _Answered:
+    prompt = None if declared is None else normal_name(declared.prompt)
+    draft = preference(row, pair, prompt or _chat_column(row) or row.first(PROMPT_COLUMNS))
+    if declared is None:
+        asked = "\n".join(message.content for message in draft.spoken)
+        also_asked(row, asked, draft.better.text, draft.used)
+    return _Answered(
+        spoken=draft.spoken,
+        answer=draft.better,
+        form="preference pair",
+        used=draft.used,
+        rejected=draft.worse,
+    )
 
 
 def _prompt_and_answer(row: Fields, prompt: str, answer: str) -> _Answered:
-    spoken, used = _prompt(row, prompt, answer)
-    said = _answer(row[answer], row.key(answer))
-    thought = row.first(THOUGHT_COLUMNS)
+    spoken, history, used = before_the_answer(row, prompt, answer)
+    turn = _answer(row, answer)
+    said = turn.message
+    thought = None
+    if row.any(_THOUGHTS):
+        thought = next((name for name in THOUGHT_COLUMNS if _is_thought(row, name)), None)
     if thought is not None and thought not in (prompt, answer):
         said = replace(said, reasoning=texts.text(row[thought], row.key(thought)))
         used.add(thought)
-    history = len(spoken) - 1 if "history" in used else 0
     return _Answered(
-        spoken=spoken,
+        spoken=_said(spoken),
         answer=said,
         form=f"{row.key(prompt)} → {row.key(answer)}",
         used=used,
-        earlier=tuple(i for i in range(history) if spoken[i].role == "assistant"),
+        earlier=learnt_answers(spoken[:history]),
+        learnt=turn.learnt is not False,
     )
 
 
-def _prompt(row: Fields, column: str, answer: str) -> tuple[tuple[Message, ...], set[str]]:
-    """The turns before the answer, and the columns that went into the row."""
-    value = texts.from_text(row[column])
-    conversation = isinstance(value, list) and all(isinstance(turn, Mapping) for turn in value)
-    if isinstance(row[column], list) or conversation:
-        spoken = messages(value, row.key(column))
-        _refuse(
-            row, (*CONTEXT_COLUMNS, *HISTORY_COLUMNS), beside=row.key(column), but=(column, answer)
-        )
-        before, used = _before(row, spoken[0])
-        return (*before, *spoken), used | {column, answer}
-    asked, used = _with_context(row, column, answer)
-    history = row.first(HISTORY_COLUMNS)
-    spoken = (Message(role="user", content=asked),)
-    if history is not None and history not in (column, answer):
-        spoken = (*exchanges(row[history], row.key(history)), *spoken)
-        used.add(history)
-    before, also = _before(row, spoken[0])
-    return (*before, *spoken), used | also
+def _is_thought(row: Fields, name: str) -> bool:
+    return name in row and not is_empty(row[name]) and not is_mode(row[name])
 
 
-def _with_context(row: Fields, column: str, answer: str) -> tuple[str, set[str]]:
-    """What is asked, and behind it what it is about, in columns of its own."""
-    used = {column, answer}
-    parts = [texts.text(row[column], row.key(column))]
-    for name in CONTEXT_COLUMNS:
-        if name in row and name not in used:
-            parts.append(texts.text(row[name], row.key(name)))
-            used.add(name)
-    return "\n\n".join(part for part in parts if part), used
+def _said(spoken: Sequence[Turn]) -> tuple[Message, ...]:
+    return tuple(turn.message for turn in spoken)
 
 
-def _before(row: Fields, first: Message) -> tuple[tuple[Message, ...], set[str]]:
-    """The system turn of a column of its own, where there is one.
-
-    Raises:
-        FormError: the conversation has another one.
-    """
-    column = row.first(SYSTEM_COLUMNS)
-    if column is None:
-        return (), set()
-    system = texts.text(row[column], row.key(column))
-    if not system.strip() or (first.role == "system" and first.content == system):
-        return (), {column}
-    if first.role == "system":
-        raise FormError(
-            "two_system_texts", f"{row.key(column)} and the first turn are two system texts"
-        )
-    return (Message(role="system", content=system),), {column}
-
-
-def _refuse(row: Fields, names: tuple[str, ...], *, beside: str, but: tuple[str, ...] = ()) -> None:
-    """Refuse columns of which no format says where they go beside a conversation."""
-    for name in names:
-        if name in row and name not in but and row[name] not in ("", [], {}):
-            raise FormError(
-                name,
-                f"{row.key(name)} stands beside {beside}, and no format says where it goes; put "
-                "it into a turn, or name it in data.tag_columns",
-            )
+def _answer(row: Fields, column: str) -> Turn:
+    """The answer; JSON values are written as JSON, a list of one message is that message."""
+    value, key = row[column], row.key(column)
+    parsed = texts.from_text(value)
+    if isinstance(parsed, Mapping) and is_answer(parsed):
+        parsed = [parsed]
+    if are_turns(parsed):
+        spoken = turns(parsed, key, row.tag_columns)
+        if len(spoken) != 1 or spoken[0].message.role != "assistant":
+            raise FormError("wrong_type", f"{key} must hold one assistant message")
+        return spoken[0]
+    if isinstance(value, list):
+        return Turn(message=Message(role="assistant", content=texts.as_json(value, key)))
+    answer = Message(role="assistant", content=texts.answer_text(value, key))
+    return Turn(message=with_thought_apart(answer))
 
 
 def checked_prompt(spoken: tuple[Message, ...]) -> tuple[Message, ...]:
@@ -461,40 +447,39 @@ def checked_prompt(spoken: tuple[Message, ...]) -> tuple[Message, ...]:
     return spoken
 
 
-def _answer(value: Any, column: str) -> Message:
-    """The answer; JSON values are written as JSON, a list of one message is that message."""
-    parsed = texts.from_text(value)
-    is_turns = isinstance(parsed, list) and any(
-        isinstance(item, Mapping) and {"role", "from"} & set(item) for item in parsed
-    )
-    if is_turns:
-        spoken = messages(parsed, column)
-        if len(spoken) != 1 or spoken[0].role != "assistant":
-            raise FormError("wrong_type", f"{column} must hold one assistant message")
-        return spoken[0]
-    if isinstance(value, list):
-        return Message(role="assistant", content=texts.as_json(value, column))
-    return with_thought_apart(Message(role="assistant", content=texts.answer_text(value, column)))
-
-
 def _tools(row: Fields) -> tuple[dict[str, Any], ...]:
     column = row.first(TOOL_COLUMNS)
-    return () if column is None else tools_in(row[column], row.key(column))
+    if column is None:
+        return ()
+    try:
+        return tools_in(row[column], row.key(column))
+    except FormError as e:
+        raise column_error(e.reason, e.detail) from None
 
 
-def _texts(spoken: Iterable[Message], rejected: str | None) -> Iterator[str]:
+def _texts(
+    spoken: Iterable[Message], tools: Sequence[Mapping[str, Any]], rejected: str | None = None
+) -> Iterator[str]:
     for message in spoken:
         yield message.content
         if message.reasoning:
             yield message.reasoning
+        yield message.name
+        yield message.tool_call_id
         for call in message.tool_calls:
-            yield call.arguments
+            yield from (call.name, call.arguments, call.id)
+    if tools:
+        yield texts.as_json(tools, "tools")
     yield rejected or ""
 
 
 def _chat_column(row: Fields) -> str | None:
     """The name of the conversation's column; beside a prompt, what is no list is only its name."""
     column = row.first(CHAT_COLUMNS)
-    if column is None or row.first(PROMPT_COLUMNS) is None:
+    beside = row.first(PROMPT_COLUMNS) is not None
+    if column is not None and not (beside and not isinstance(texts.from_text(row[column]), list)):
         return column
-    return column if isinstance(texts.from_text(row[column]), list) else None
+    if not row.any(_OTHER_CHATS):
+        return None
+    others = (name for name in OTHER_CHAT_COLUMNS if name in row)
+    return next((name for name in others if are_turns(texts.from_text(row[name]))), None)

@@ -19,7 +19,9 @@ def tags_of(row: Fields, used: set[str]) -> tuple[dict[str, str], tuple[str, ...
     own = row.value.get("tags")
     candidates: dict[Any, Any] = dict(own) if isinstance(own, dict) else {}
     candidates |= {
-        key: item for key, item in row.others(used) if normal_name(key) not in OWN_COLUMNS
+        key: item
+        for key, item in row.others(used)
+        if normal_name(key) not in OWN_COLUMNS or (key == "tags" and not isinstance(own, dict))
     }
     tags, unused = {}, []
     for key, item in candidates.items():

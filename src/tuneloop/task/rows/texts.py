@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import json
 import math
+import re
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
 from tuneloop.task.rows.fields import FormError, is_absent, type_name
 
+_NEXT_OBJECT = re.compile(r"\}\s*\n\s*\{")
 _PLAIN = 10**15
 """Larger numbers are written as they came."""
 
@@ -38,7 +40,7 @@ def answer_text(value: Any, where: str) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float | Decimal):
-        if not math.isfinite(value):
+        if not isinstance(value, int) and not math.isfinite(value):
             raise FormError("not_a_number", f"{where} is {value}, which is no number")
         return plain_number(value)
     return text(value, where)
@@ -46,9 +48,12 @@ def answer_text(value: Any, where: str) -> str:
 
 def plain_number(value: int | float | Decimal) -> str:
     """A number as people write it: 5 and not 5.0."""
-    if abs(float(value)) < _PLAIN and value == int(value):
+    if -_PLAIN < value < _PLAIN and value == int(value):
         return str(int(value))
-    return str(value)
+    try:
+        return str(value)
+    except ValueError:  # Python writes no whole number of more than 4,300 digits.
+        raise FormError("wrong_type", "a number has too many digits to be written") from None
 
 
 def as_json(value: Any, where: str) -> str:
@@ -72,17 +77,25 @@ def as_json(value: Any, where: str) -> str:
 def from_text(value: Any) -> Any:
     """A list or object that stands in a text, as tables hold it; anything else as it is.
 
-    JSON, or what Python prints of it, which is what pandas writes into a CSV file.
+    JSON, or what Python or numpy print of it, which is what pandas writes into a CSV file.
     """
     if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
         return value
-    for read in (json.loads, ast.literal_eval):
+    for read in (json.loads, ast.literal_eval, _from_numpy):
         try:
             parsed = read(value.strip())
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
         return parsed if isinstance(parsed, list | dict) else value
     return value
+
+
+def _from_numpy(text: str) -> Any:
+    """What numpy prints of a list of objects: without commas, an object a line.
+
+    No line ends within a text there: it is written as an escape.
+    """
+    return ast.literal_eval(_NEXT_OBJECT.sub("}, {", text))
 
 
 def check(texts: Iterable[str]) -> None:
