@@ -32,10 +32,7 @@ def pinned(text: str, *, thinking: bool, day: date = DAY) -> str:
     decided = ""
     if switch := thinking_switch(text):
         decided += f"{{%- set {switch} = {'true' if thinking else 'false'} -%}}\n"
-    if reads_the_clock(text):
-        if _DATE_STRING.search(text):
-            decided += f'{{%- set date_string = "{day.strftime(_DATE_FORMAT)}" -%}}\n'
-        text = _CLOCK.sub(lambda match: f'"{day.strftime(match[2])}"', text)
-    if decided and text.startswith(decided):  # It is pinned already.
-        return text
-    return decided + text
+    if _DATE_STRING.search(text):  # A server may hand it over, and llama.cpp does.
+        decided += f'{{%- set date_string = "{day.strftime(_DATE_FORMAT)}" -%}}\n'
+    text = _CLOCK.sub(lambda match: f'"{day.strftime(match[2])}"', text)
+    return text if text.startswith(decided) else decided + text

@@ -56,6 +56,17 @@ def test_the_day_is_decided_in_the_text() -> None:
     assert ChatTemplate(text=decided).prompt([USER]) == "Today: 30 Nov 2026, 2026"
 
 
+def test_a_day_that_a_server_may_hand_over_is_decided_too() -> None:
+    text = (
+        "{% if not date_string is defined %}{% set date_string = '26 Jul 2024' %}{% endif %}"
+        "Today: {{ date_string }}"
+    )
+    decided = pinned(text, thinking=False)
+    assert pinned(decided, thinking=False) == decided
+    handed_over = ChatTemplate(text=decided, tokens={"date_string": "30 Nov 2026"})
+    assert handed_over.prompt([USER]) == "Today: 26 Jul 2024"
+
+
 def test_a_base_that_asks_is_kept_with_the_answer(tmp_path: Path) -> None:
     folder = tmp_path / "base"
     folder.mkdir()
