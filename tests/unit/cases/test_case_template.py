@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cases import case
+from tuneloop.conversation.control_tokens import neutral
 from tuneloop.conversation.template import ChatTemplate
 from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion, read_examples, read_left_out
@@ -79,11 +80,25 @@ def test_a_thought_is_used_or_its_row_is_left_out(workspace: Workspace, prepared
     assert not any(row.reasoning for row in read_examples(workspace, plain, "train"))
 
 
-def test_control_tokens_in_words_are_kept_as_words(prepared: Prepared) -> None:
+TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+
+
+def test_control_tokens_in_words_are_kept_as_words(
+    workspace: Workspace, prepared: Prepared
+) -> None:
     """Training, suites and the gateway break them up; rows stay as people wrote them."""
     made = prepared(case("control-tokens") / "train.jsonl", PLAIN)
     assert made.report["rows_in"] == made.report["answers_in"]
     assert set(made.report["left_out"]) <= {"leftover_template"}
+    template = ChatTemplate(text=PLAIN, control_tokens=TOKENS)
+    for side in ("train", "eval"):
+        for row in read_examples(workspace, made, side):
+            words = tuple(
+                turn.rewritten(lambda text: neutral(text, TOKENS)) for turn in row.messages
+            )
+            prompt = template.prompt(words)
+            assert prompt.count("<|im_start|>") == len(row.messages) + 1
+            assert prompt.count("<|im_end|>") == len(row.messages) and TOKENS[0] not in prompt
 
 
 EMPTY_THOUGHT = (
