@@ -285,3 +285,18 @@ def test_tags_that_are_a_list_are_named() -> None:
 def test_an_answer_about_marks_holds_no_thought(answer: str) -> None:
     turn = recognise({"prompt": "q", "completion": answer}).turns[-1]
     assert (turn.content, turn.reasoning) == (answer, "")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"data": {"text": "q"}, "annotations": [{"result": 5}, 5]},
+        {"data": {"text": "q"}, "annotations": True},
+        {"fields": {"text": "q"}, "responses": {"label": True}},
+        {"fields": {"text": "q"}, "responses": [{"values": 5, "status": ["x"]}]},
+        {"text": "q", "label.responses": 2.5},
+        {"text": "q", "label.responses": [], "label.responses.status": 5},
+    ],
+)
+def test_an_export_in_another_shape_is_left_out(row: Row) -> None:
+    assert refusal(row).reason in ("no_answer", "unknown_form")

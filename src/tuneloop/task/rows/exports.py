@@ -42,6 +42,7 @@ _REWRITTEN = (
 )  # fmt: skip
 """Parts of the names of questions that ask for an answer in words, and not what one thinks of it"""
 _NOT_ANSWERED = ("discarded", "draft", "pending")
+_NOTHING = object()
 _RESPONSES, _SUGGESTION = ".responses", ".suggestion"
 
 
@@ -51,11 +52,15 @@ def in_plain_columns(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
     Raises:
         FormError: nobody answered it there, or people disagree.
     """
-    if isinstance(value.get("data"), Mapping) and "annotations" in value:
+    if isinstance(value.get("data"), Mapping) and isinstance(
+        value.get("annotations", _NOTHING), list | None
+    ):
         return _label_studio(value, value["data"])
-    if isinstance(value.get("fields"), Mapping) and "responses" in value:
+    if isinstance(value.get("fields"), Mapping) and isinstance(
+        value.get("responses", _NOTHING), list | dict | None
+    ):
         return _argilla(value, value["fields"], value["responses"] or {})
-    if any(str(key).endswith(_RESPONSES) for key in value):
+    if any(_are_responses(key, item) for key, item in value.items()):
         return _argilla_flat(value)
     if _is_prodigy(value):
         return _prodigy(value)
@@ -65,17 +70,17 @@ def in_plain_columns(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
 def _label_studio(value: Mapping[Any, Any], data: Mapping[Any, Any]) -> Mapping[Any, Any]:
     done = [
         annotation
-        for annotation in value["annotations"] or ()
+        for annotation in _listed(value["annotations"])
         if isinstance(annotation, Mapping) and not annotation.get("was_cancelled")
     ]
     # What the project's owner marked as the truth stands above what others said.
     done = [annotation for annotation in done if annotation.get("ground_truth")] or done
-    answers = [_results(annotation.get("result") or ()) for annotation in done]
+    answers = [_results(_listed(annotation.get("result"))) for annotation in done]
     said = _agreed([answer for answer in answers if answer])
     texts = {
         str(result.get("from_name"))
         for annotation in done
-        for result in annotation.get("result") or ()
+        for result in _listed(annotation.get("result"))
         if isinstance(result, Mapping) and result.get("type") == "textarea"
     }
     return {**_beside(value, _LABEL_STUDIO), **_with(data, said, texts)}
@@ -144,20 +149,20 @@ def _asks_for_words(question: str) -> bool:
 def _argilla(
     value: Mapping[Any, Any], fields: Mapping[Any, Any], responses: Any
 ) -> Mapping[Any, Any]:
-    if normal_name(value.get("status") or "") == "discarded":
+    if normal_name(str(value.get("status") or "")) == "discarded":
         raise FormError("discarded", "the record was discarded")
     given: dict[str, list[Any]] = {}
     if isinstance(responses, Mapping):
         for question, items in responses.items():
             given[str(question)] = [
                 item.get("value")
-                for item in items or ()
+                for item in _listed(items)
                 if isinstance(item, Mapping) and _answered(item.get("status"))
             ]
     else:  # The older form: a response a person, with the values of all questions.
         for response in responses:
             if isinstance(response, Mapping) and _answered(response.get("status")):
-                for question, item in (response.get("values") or {}).items():
+                for question, item in _object(response.get("values")).items():
                     said = item.get("value") if isinstance(item, Mapping) else item
                     given.setdefault(str(question), []).append(said)
     return {
@@ -173,15 +178,19 @@ def _argilla_flat(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
     given: dict[str, list[Any]] = {}
     for key, item in value.items():
         name = str(key)
-        if name.endswith(_RESPONSES):
+        if _are_responses(key, item):
             said = item or ()
-            status = value.get(f"{name}.status") or ["submitted"] * len(said)
+            status = _listed(value.get(f"{name}.status")) or ["submitted"] * len(said)
             given[name.removesuffix(_RESPONSES)] = [
                 each for each, state in zip(said, status, strict=False) if _answered(state)
             ]
         elif _RESPONSES not in name and _SUGGESTION not in name:
             row[key] = item
     return _with(row, _questions(given))
+
+
+def _are_responses(key: Any, value: Any) -> bool:
+    return str(key).endswith(_RESPONSES) and isinstance(value, list | None)
 
 
 def _questions(given: Mapping[str, list[Any]]) -> dict[str, Any]:
@@ -229,7 +238,7 @@ def _prodigy(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
 
 
 def _answered(status: Any) -> bool:
-    return normal_name(status or "submitted") not in _NOT_ANSWERED
+    return normal_name(str(status or "submitted")) not in _NOT_ANSWERED
 
 
 def _agreed(answers: Sequence[Any]) -> Any:
@@ -244,6 +253,14 @@ def _agreed(answers: Sequence[Any]) -> Any:
     if len(different) > 1:
         raise FormError("disagreement", f"{len(answers)} people gave {len(different)} answers")
     return _only(answers[0])
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _object(value: Any) -> Mapping[Any, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _only(values: Any) -> Any:
