@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tuneloop.datasets.example import Example
-from tuneloop.datasets.importing import ERASED, Imported
+from tuneloop.datasets.imported import Imported
+from tuneloop.datasets.importing import ERASED
 from tuneloop.datasets.left_out import LeftOut
 from tuneloop.datasets.validation import Check, compare_rows, lost_keys
 

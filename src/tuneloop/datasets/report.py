@@ -8,7 +8,7 @@ from typing import Any
 
 from tuneloop.datasets.coverage import Coverage, coverage
 from tuneloop.datasets.example import Example
-from tuneloop.datasets.importing import FileCount, Imported
+from tuneloop.datasets.imported import FileCount, Imported
 from tuneloop.datasets.labels import label_counts, labels_of
 from tuneloop.datasets.left_out import LeftOut
 from tuneloop.datasets.preferences import Preferences

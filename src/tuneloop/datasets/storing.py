@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tuneloop.datasets.importing import Imported
+from tuneloop.datasets.imported import Imported
 from tuneloop.datasets.preferences import Preferences
 from tuneloop.datasets.preferences import as_row as preference_row
 from tuneloop.datasets.selection import Earlier, Selection

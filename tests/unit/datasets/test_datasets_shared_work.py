@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tuneloop.datasets.filters import make_filters
-from tuneloop.datasets.importing import Cleaning, Imported, import_sources
+from tuneloop.datasets.imported import Imported
+from tuneloop.datasets.importing import Cleaning, import_sources
 from tuneloop.datasets.retired_terms import RetiredTerms
 from tuneloop.datasets.shared_work import shared
 from tuneloop.datasets.sources import Source
