@@ -60,7 +60,10 @@ def test_a_whole_file_in_another_encoding(tmp_path: Path) -> None:
     model_file(tmp_path)
     text = good_rows(tmp_path / "rows.jsonl").read_text()
     (tmp_path / "rows.jsonl").write_bytes(text.encode("utf-16"))
-    assert "UTF-16" in refused(tmp_path, "prepare")
+    report = as_json(tmp_path, "prepare")["report"]
+    assert report["rows_in"] == report["rows_kept"] == 60
+    (tmp_path / "rows.jsonl").write_bytes(text.encode("utf-32"))
+    assert "UTF-32" in refused(tmp_path, "prepare")
 
 
 def test_one_huge_row_and_nul_bytes_are_left_out_by_line(tmp_path: Path) -> None:
