@@ -39,7 +39,7 @@ def write_pairs(path: Path, count: int, *, seed: int = 0) -> Path:
         json.dumps(
             {
                 "id": row.id,
-                "messages": list(row.messages),
+                "messages": [message.as_row() for message in row.messages],
                 "chosen": '{"intent": "refund"}',
                 "rejected": '{"intent": "printer"}',
             }

@@ -140,7 +140,7 @@ def test_a_changed_gate_makes_and_asks_nothing_again(desk: Path) -> None:
     ):
         assert len(heard.said(reused)) == 1, reused
     assert len(heard.said("untuned base as q8_0 is there already")) == 1
-    assert len(heard.said("43 of them were answered in an earlier run")) == 3, "all three"
+    assert len(heard.said("45 of them were answered in an earlier run")) == 3, "all three"
     gates = [one["gates"] for one in _evaluations(desk)]
     assert len(gates) == 2 and gates[0] != gates[1], "scored anew, under the new gates"
 
@@ -152,12 +152,12 @@ def test_a_gate_on_latency_counts_only_what_was_asked_alone(desk: Path) -> None:
     gate = 'evaluation.gates={"latency_p95_ms": "<= 60000"}'
     _, heard = run(desk, gate, reason="a gate on latency")
     others = ["production", "base"] if beside else ["candidate", "production", "base"]
-    assert len(heard.said("43 of them were answered in an earlier run")) == len(others)
-    assert "Asking the candidate 43 cases of suite 'held-out'" in heard.steps, (
+    assert len(heard.said("45 of them were answered in an earlier run")) == len(others)
+    assert "Asking the candidate 45 cases of suite 'held-out'" in heard.steps, (
         "and nobody meanwhile"
     )
     _, heard = run(desk, gate, "evaluation.margin=0.2", reason="another margin")
-    assert len(heard.said("43 of them were answered in an earlier run")) == 3, "alone by now"
+    assert len(heard.said("45 of them were answered in an earlier run")) == 3, "alone by now"
 
 
 def test_a_changed_suite_is_asked_what_is_new_in_it(desk: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_changed_suite_is_asked_what_is_new_in_it(desk: Path) -> None:
     # another is the training's business. What is made of equal weights is not made again.
     assert set(heard.work) <= {"Training"}
     assert "Asking the candidate 1 cases of suite 'golden'" in heard.steps
-    assert len(heard.said("43 of them were answered in an earlier run")) == 3
+    assert len(heard.said("45 of them were answered in an earlier run")) == 3
 
 
 def test_monitors_and_reasons_decide_nothing(desk: Path) -> None:
@@ -242,7 +242,7 @@ def test_forced_trains_and_asks_again_and_makes_no_equal_file_again(desk: Path) 
     done, heard = run(desk, force=True)
     assert done.deployed, done.outcome
     assert heard.work == ["Training", "Asking 12 cases again, alone and 1 at once"]
-    assert len(heard.said("43 of them were answered")) == 2, (
+    assert len(heard.said("45 of them were answered")) == 2, (
         "production and base, not the candidate"
     )
 
