@@ -156,6 +156,7 @@ def test_the_readme_and_the_guides_are_true(team: Team) -> None:
     assert "added: 2 rows" in compared and "dataset.corrections" in compared
     assert "make a cycle worth its time" in team.read(GUIDES / "retrain.md", 2)
     team.read(GUIDES / "model-file.md", 0)
+    assert "reason" in team.read(GUIDES / "data.md", 0)
     team.read(GUIDES / "gates.md", 0)
     assert (team.folder / "report.html").is_file()
     assert "Gates passed" in team.read(GUIDES / "gates.md", 1, candidate="previous")
@@ -178,7 +179,8 @@ def test_the_readme_and_the_guides_are_true(team: Team) -> None:
     team.run("tuneloop", "down")
     team.read(GUIDES / "serve.md", 0)
     assert "Serving at" in team.read(GUIDES / "serve.md", 2)
-    assert team.unread == [("README.md", 0)]
+    # The guide to checks is run in tests/unit/setup/test_check.py.
+    assert team.unread == [("README.md", 0), ("check.md", 0)]
 
 
 def watch_and_be_told(team: Team) -> None:
