@@ -33,6 +33,7 @@ _COLUMNS = (
     "status",
     "error",
     "response",
+    "tool_calls",
     "latency_ms",
     "completion_tokens",
     "conversation",
@@ -179,6 +180,8 @@ def outcomes(row: Mapping[str, Any], plan: RolloutPlan, fits: Fits) -> dict[Guar
 
 def _value(guard: Guard, row: Mapping[str, Any], fits: Fits) -> float | None:
     if guard.name == "format":
+        if row.get("tool_calls"):  # The declared form is that of answers in words.
+            return 0.0
         return float(not fits(thoughts.answer_in(row["response"] or "")))
     if guard.name == "latency":
         return float(row["latency_ms"])

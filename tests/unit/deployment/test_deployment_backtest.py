@@ -22,6 +22,7 @@ from tuneloop.deployment.backtest import (
     same_answer,
     shadow_first,
 )
+from tuneloop.deployment.outcomes import outcomes
 from tuneloop.deployment.rollout_plan import Guard, GuardName, RolloutPlan, ShadowStep
 from tuneloop.task.answer_form import declared_form
 
@@ -224,3 +225,16 @@ def test_corrections_compare_both_without_those_that_were_learned() -> None:
         pairs(60, correction=lambda n: right if n < 2 else None), trained_on={"i0", "i1"}
     ).corrected
     assert learned is not None and learned.candidate is None and learned.trained_on == 2
+
+
+def test_an_answer_that_calls_a_tool_is_held_against_no_form_of_words() -> None:
+    plan = RolloutPlan(guards=(Guard(name="format"),))
+    row = {"status": 200, "error": None, "response": "", "tool_calls": None}
+    fits = declared_form({})
+    assert outcomes(row, plan, fits) == {"format": True}
+    assert outcomes({**row, "tool_calls": '[{"id": "1"}]'}, plan, fits) == {"format": False}
+    thought = {**row, "response": "<think>so</think>\n"}
+    assert outcomes(thought, plan, fits) == {"format": True}
+    assert outcomes({**thought, "response": "<think>so</think>yes"}, plan, fits) == {
+        "format": False
+    }
