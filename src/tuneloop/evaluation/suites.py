@@ -244,6 +244,11 @@ def _case(
         draft = recognise_case(row, columns)
     except FormError as e:
         raise EvaluationError(f"{where}: {e.detail}.") from None
+    if draft.marked_bad:
+        raise EvaluationError(
+            f"{where}: {draft.marked_bad}, so it is no reference.",
+            remedy="Write the right answer there, or leave it out: then the case has no reference.",
+        )
     return _case_of_draft(draft, row, where, task)
 
 

@@ -178,6 +178,10 @@ def test_any_change_of_a_case_is_another_suite(tmp_path: Path, task: TaskSetting
         (b'{"prompt": 3, "completion": "a"}', "prompt is a int; expected text"),
         (b'{"prompt": "a", "tags": [1]}', "line 1: expected `tags` to be an object"),
         (b'{"prompt": "a"}\n{"prompt": "a"}', "twice"),
+        (
+            b'{"prompt": "a", "completion": "b", "label": false}',
+            "line 1: label is False: the answer",
+        ),
     ],
 )
 def test_a_bad_suite_file_says_what_and_where(

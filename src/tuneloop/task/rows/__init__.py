@@ -7,16 +7,10 @@ columns that no format knows become tags.
 """
 
 from tuneloop.conversation import Message
+from tuneloop.task.rows.drafts import Answered, CaseDraft, Draft, Turns
 from tuneloop.task.rows.fields import ANSWER_COLUMNS, PROMPT_COLUMNS, FormError
 from tuneloop.task.rows.marks import MARKED_BAD
-from tuneloop.task.rows.recognise import (
-    Answered,
-    CaseDraft,
-    Draft,
-    Turns,
-    recognise,
-    recognise_case,
-)
+from tuneloop.task.rows.recognise import recognise, recognise_case
 
 __all__ = [
     "ANSWER_COLUMNS",

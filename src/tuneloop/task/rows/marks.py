@@ -47,11 +47,8 @@ def check_row(row: Fields, used: set[str], least_rating: float | None, *, pair: 
     """
     if not row.any(_ALL_MARKS):
         return
-    for name in (*_BOOLEANS, *_VERDICTS, *_JUDGED, *_RIGHT, *_WRONG):
-        if name in row and name not in used and _is_bad(name, row[name]):
-            raise column_error(
-                MARKED_BAD, f"{row.key(name)} is {row[name]}: the answer was marked as bad"
-            )
+    if bad := marked_bad(row, used):
+        raise column_error(MARKED_BAD, bad)
     if "rating" in row and "rating" not in used and not (pair and isinstance(row["rating"], list)):
         _check_rating(row["rating"], row.key("rating"), least_rating)
     for name, read in _MARKS.items():
@@ -63,6 +60,14 @@ def check_row(row: Fields, used: set[str], least_rating: float | None, *, pair: 
             raise column_error(e.reason, e.detail) from None
         if not learnt:
             raise column_error(name, f"{row.key(name)} is {row[name]}: the row is not to be learnt")
+
+
+def marked_bad(row: Fields, used: set[str]) -> str:
+    """Which column says that the row's answer is a bad one, in words; empty where none does."""
+    for name in (*_BOOLEANS, *_VERDICTS, *_JUDGED, *_RIGHT, *_WRONG):
+        if name in row and name not in used and _is_bad(name, row[name]):
+            return f"{row.key(name)} is {row[name]}: the answer was marked as bad"
+    return ""
 
 
 def _is_bad(name: str, value: Any) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from tuneloop.conversation import Message
 from tuneloop.modelfile import ColumnSettings
 from tuneloop.task.rows import marks, texts
+from tuneloop.task.rows.drafts import CaseDraft, Draft
 from tuneloop.task.rows.exports import in_plain_columns
 from tuneloop.task.rows.fields import (
     ALSO_ASKED,
@@ -52,7 +53,6 @@ from tuneloop.task.rows.turns import (
     with_thought_apart,
 )
 
-Turns = Literal["all", "last"]
 _LOOKED_AT = frozenset((*UNUSABLE, "chat_template_kwargs"))
 _ANSWERED_OR_ASKED = frozenset((*CERTAIN_ANSWERS, *ALSO_ASKED))
 _THOUGHTS = frozenset(THOUGHT_COLUMNS)
@@ -60,69 +60,6 @@ _OTHER_CHATS = frozenset(OTHER_CHAT_COLUMNS)
 _NOT_BESIDE = _THOUGHTS | {*CONTEXT_COLUMNS, *HISTORY_COLUMNS, *INSTRUCTIONS}
 _CLOSING = " \t\r\n.!*}$"
 """What may stand behind the last word of a worked solution."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answered:
-    """One answer to learn, with everything that stands before it."""
-
-    messages: tuple[Message, ...]
-    """The prompt; ends with a user turn, or with what a tool gave."""
-    answer: Message
-
-
-@dataclass(frozen=True, kw_only=True)
-class Draft:
-    """A row to learn from whose form was recognised."""
-
-    turns: tuple[Message, ...]
-    """The whole conversation; ends with an answer."""
-    learnt: tuple[int, ...]
-    """Which of the turns are answers to learn, in their order."""
-    tags: dict[str, str]
-    form: str
-    """What was recognised, e.g. `chat` or `question → answer`."""
-    rejected: str | None = None
-    """The worse answer of a preference pair."""
-    tools: tuple[Mapping[str, Any], ...] = ()
-    """Definitions of the tools that the model may call."""
-    unused: tuple[str, ...] = ()
-    """Columns that no format knows and that are too long for a tag."""
-
-    @property
-    def messages(self) -> tuple[Message, ...]:
-        """The prompt of the last answer."""
-        return self.turns[:-1]
-
-    @property
-    def completion(self) -> str:
-        """The last answer, as text."""
-        return self.turns[-1].text
-
-    def answers(self, which: Turns = "all") -> Iterator[Answered]:
-        """The answers to learn, each with its own context; `last`: only that of the last turn.
-
-        Raises:
-            FormError: none is to be learnt.
-        """
-        last = len(self.turns) - 1
-        chosen = [turn for turn in self.learnt if which == "all" or turn == last]
-        if not chosen:
-            raise FormError("nothing_to_learn", "no answer of the row is marked to be learnt")
-        for turn in chosen:
-            yield Answered(messages=self.turns[:turn], answer=self.turns[turn])
-
-
-@dataclass(frozen=True, kw_only=True)
-class CaseDraft:
-    """A row to be asked whose form was recognised."""
-
-    messages: tuple[Message, ...]
-    """The prompt; ends with a user turn, or with what a tool gave."""
-    expected: str | None
-    """The reference answer, if the row has one."""
-    tools: tuple[Mapping[str, Any], ...] = ()
-    """Definitions of the tools that the model may call."""
 
 
 def recognise(
@@ -165,7 +102,10 @@ def recognise_case(value: Mapping[str, Any], columns: ColumnSettings | None = No
     tools = _tools(row)
     texts.check(_texts(draft.spoken if expected is None else (*draft.spoken, expected), tools))
     return CaseDraft(
-        messages=prompt, expected=None if expected is None else expected.text, tools=tools
+        messages=prompt,
+        expected=None if expected is None else expected.text,
+        tools=tools,
+        marked_bad="" if isinstance(draft, _Unanswered) else marks.marked_bad(row, draft.used),
     )
 
 
