@@ -11,26 +11,35 @@ from tuneloop.conversation.template import ChatTemplate
 from tuneloop.hashing import digest_json, digest_text
 from tuneloop.modelfile import DataSettings, TaskSettings
 
-_RULES = ("conversation", "datasets", "sameness", "task")
-_NOT_RULES = (
-    "columns.py",
-    "coverage.py",
-    "inferred_schema.py",
-    "inspect.py",
-    "languages.py",
-    "looking.py",
-    "names.py",
-    "recipe.py",
-    "stats.py",
-    "tags.py",
-    "versions.py",
-    "sufficiency.py",
-    "validation.py",
-    "arrivals.py",
-    "data_files.py",
-    "remote.py",
-    "source_watch.py",
+_RULES = (
+    "conversation",
+    "datasets",
+    "personal_data.py",
+    "readers",
+    "refusal",
+    "sameness",
+    "task",
 )
+"""Rooms and files whose code decides which rows come out, and how they read."""
+_NOT_RULES = (
+    "datasets/arrivals.py",
+    "datasets/columns.py",
+    "datasets/coverage.py",
+    "datasets/inferred_schema.py",
+    "datasets/inspect.py",
+    "datasets/looking.py",
+    "datasets/names.py",
+    "datasets/readers.py",
+    "datasets/recipe.py",
+    "datasets/remote.py",
+    "datasets/source_watch.py",
+    "datasets/stats.py",
+    "datasets/sufficiency.py",
+    "datasets/tags.py",
+    "datasets/validation.py",
+    "datasets/versions.py",
+)
+"""What only tells of them."""
 
 
 def recipe(
@@ -56,13 +65,19 @@ def code_digest() -> str:
     """Identity of the rules' code; comments, docstrings and layout do not count."""
     package = Path(__file__).parent.parent
     return digest_json(
-        {
-            path.relative_to(package).as_posix(): digest_text(_syntax(path.read_text("utf-8")))
-            for folder in _RULES
-            for path in sorted((package / folder).rglob("*.py"))
-            if path.name not in _NOT_RULES
-        }
+        {name: digest_text(_syntax((package / name).read_text("utf-8"))) for name in rules(package)}
     )
+
+
+def rules(package: Path) -> list[str]:
+    """The files whose code decides about rows, relative to the package, in order."""
+    files = [
+        path
+        for rule in _RULES
+        for path in ([package / rule] if rule.endswith(".py") else (package / rule).rglob("*.py"))
+    ]
+    names = sorted(path.relative_to(package).as_posix() for path in files)
+    return [name for name in names if name not in _NOT_RULES]
 
 
 def _syntax(source: str) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
+import tuneloop
 from tuneloop.conversation import Message
 from tuneloop.conversation.template import ChatTemplate
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.filters import first_objection, make_filters
+from tuneloop.datasets.recipe import _NOT_RULES, rules
 from tuneloop.datasets.retired_terms import RetiredTerms
 from tuneloop.errors import ModelFileError
 from tuneloop.modelfile.sections.data import FilterName
@@ -178,3 +181,12 @@ def test_retired_terms_keep_the_case_and_the_word() -> None:
     assert text == 'skerry, SKERRY, Skerry Max; tarnish and Tarns stay: {"product": "skerry"}'
     assert found == {"tarn": 3, "tarn plus": 1}
     assert RetiredTerms({}).renamed("as it is") == ("as it is", {})
+
+
+def test_the_recipe_names_all_code_that_decides_about_rows() -> None:
+    named = rules(Path(tuneloop.__file__).parent)
+    for file in ("readers/quoting.py", "task/rows/tags.py", "refusal/detector.py",
+                 "personal_data.py", "sameness/forms.py", "datasets/split.py"):  # fmt: skip
+        assert file in named
+    assert not {"datasets/stats.py", "datasets/tags.py", "datasets/remote.py"} & set(named)
+    assert all((Path(tuneloop.__file__).parent / file).is_file() for file in _NOT_RULES)
