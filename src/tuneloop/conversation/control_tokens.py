@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -58,12 +58,6 @@ def neutral_arguments(text: str, tokens: Sequence[str]) -> str:
         return neutral(text, tokens)
     written = text if changed == value else json.dumps(changed, ensure_ascii=False)
     return neutral(written, tokens)
-
-
-def holds_any(texts: Iterable[str], tokens: Sequence[str]) -> bool:
-    """Whether a control token stands in one of the texts."""
-    pattern = _pattern(tuple(tokens))
-    return pattern is not None and any(pattern.search(text) for text in texts)
 
 
 def neutral_json(text: bytes, tokens: tuple[str, ...]) -> bytes:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from tuneloop.conversation.control_tokens import neutral_value
 from tuneloop.conversation.messages import Message
 from tuneloop.conversation.thoughts import closing_of, without_empty_thought
 from tuneloop.errors import require
@@ -51,6 +52,13 @@ class ChatTemplate:
             },
             control_tokens=tuple(sorted({str(t) for t in added if t.special and str(t)})),
         )
+
+    def neutral(self, messages: Sequence[Message]) -> list[Message]:
+        """The messages as they are trained, asked and served: nothing in their words is a turn."""
+        return [
+            Message.from_row(neutral_value(message.as_row(), self.control_tokens))
+            for message in messages
+        ]
 
     def prompt(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()) -> str:
         """The conversation with the beginning of the turn that answers it.

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from tuneloop.conversation import Message
-from tuneloop.conversation.control_tokens import neutral
 from tuneloop.conversation.template import ChatTemplate
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.filters.template import Unwritable
@@ -116,13 +114,9 @@ def _shared_head(prompts: Sequence[str], base: BaseFacts) -> str:
 
 
 def _written(template: ChatTemplate, example: Example) -> WrittenRow:
-    turns = [_neutral(turn, template) for turn in (*example.messages, example.said)]
-    prompt, answer = template.exchange(turns[:-1], turns[-1], example.tools)
+    *messages, said = template.neutral((*example.messages, example.said))
+    prompt, answer = template.exchange(messages, said, example.tools)
     return WrittenRow(example=example, prompt=prompt, answer=answer)
-
-
-def _neutral(turn: Message, template: ChatTemplate) -> Message:
-    return turn.rewritten(lambda text: neutral(text, template.control_tokens))
 
 
 def _up_to_end(answer: list[int], stops: frozenset[int]) -> list[int]:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuneloop.conversation import Message, answer_turn
-from tuneloop.conversation.control_tokens import neutral_value
 from tuneloop.conversation.template import (
     ChatTemplate,
     TemplateRefusalError,
@@ -233,7 +232,7 @@ def _tokenise_row(
 ) -> tuple[TokenRow, bool]:
     """The row's tokens, and whether prompt and completion had to be tokenised apart."""
     answer = answer_turn(row.completion, calls_tools=row.calls_tools, reasoning=row.reasoning)
-    messages, answer = _neutral(row.messages, template), *_neutral((answer,), template)
+    *messages, answer = template.neutral((*row.messages, answer))
     prompt_text, answer_text = template.exchange(messages, answer, row.tools)
     prompt = begun(token_ids(tokenizer, prompt_text), start)
     together = begun(token_ids(tokenizer, prompt_text + answer_text), start)
@@ -247,14 +246,6 @@ def _tokenise_row(
         head=system,
     )
     return tokens, apart
-
-
-def _neutral(messages: Iterable[Message], template: ChatTemplate) -> tuple[Message, ...]:
-    """Messages in whose words nothing is a control token of the base."""
-    return tuple(
-        Message.from_row(neutral_value(message.as_row(), template.control_tokens))
-        for message in messages
-    )
 
 
 def _up_to_end_of_turn(

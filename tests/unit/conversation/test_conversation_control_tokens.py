@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuneloop.conversation.control_tokens import (
-    holds_any,
     neutral,
     neutral_arguments,
     neutral_json,
@@ -24,7 +23,7 @@ pieces = st.sampled_from(["<", "|", "im_end", "|>", "<|", "<|im_", *TOKENS, "/s>
 @given(st.lists(pieces).map("".join))
 def test_no_control_token_is_left_and_nothing_is_lost(text: str) -> None:
     clean = neutral(text, TOKENS)
-    assert not holds_any([clean], TOKENS)
+    assert not any(token in clean for token in TOKENS)
     assert clean.replace(" ", "") == text.replace(" ", "")
     assert neutral(clean, TOKENS) == clean
 
@@ -34,7 +33,7 @@ def test_json_is_the_same_bytes_unless_it_holds_one(text: str, ascii_only: bool)
     written = json.dumps([{"content": text, "n": 1e40}], ensure_ascii=ascii_only).encode()
     changed = neutral_json(written, TOKENS)
     assert json.loads(changed) == [{"content": neutral(text, TOKENS), "n": 1e40}]
-    if not holds_any([text], TOKENS):
+    if not any(token in text for token in TOKENS):
         assert changed == written
 
 
