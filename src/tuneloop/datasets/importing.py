@@ -103,34 +103,7 @@ def import_sources(
     read a file together; by default as many as a large file is worth.
 
     Raises:
-        DataError: a file cannot be read, or not one row can be used; says what was wrong where.
-    """
-    imported = read_sources(
-        sources,
-        cleaning,
-        corrections=corrections,
-        most=most,
-        progress=progress,
-        workers=workers,
-    )
-    if not imported.examples:
-        raise _nothing_left(imported)
-    return imported
-
-
-def read_sources(
-    sources: Sequence[Source],
-    cleaning: Cleaning,
-    *,
-    corrections: Iterable[Source] = (),
-    most: int | None = None,
-    progress: Progress,
-    workers: int | None = None,
-) -> Imported:
-    """The same where it may be that not one row can be used.
-
-    Raises:
-        DataError: a file cannot be read.
+        DataError: a file cannot be read; says what was wrong where.
     """
     imported = Imported()
     for source in sources:
@@ -139,6 +112,17 @@ def read_sources(
         _import_file(source, cleaning, {"origin": CORRECTION}, imported, progress, most=most)
     if imported.answers != len(imported.examples) + len(imported.left_out):
         raise AssertionError("answers in do not equal answers kept plus answers left out")
+    return imported
+
+
+def with_rows(imported: Imported) -> Imported:
+    """What was read, where there is something in it to learn.
+
+    Raises:
+        DataError: not one row can be used; says why.
+    """
+    if not imported.examples:
+        raise _nothing_left(imported)
     return imported
 
 

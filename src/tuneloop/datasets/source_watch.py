@@ -21,7 +21,7 @@ from tuneloop.conversation.template import ChatTemplate
 from tuneloop.datasets import versions
 from tuneloop.datasets.arrivals import Arrival, Last, arrival
 from tuneloop.datasets.example import Example
-from tuneloop.datasets.importing import Cleaning, read_sources
+from tuneloop.datasets.importing import Cleaning, import_sources
 from tuneloop.datasets.recipe import recipe
 from tuneloop.datasets.sources import (
     CACHE,
@@ -249,7 +249,7 @@ class _Looking:
 
     def _read(self, source: Source) -> Arrival:
         try:
-            imported = read_sources([source], self._cleaning, progress=self._progress)
+            imported = import_sources([source], self._cleaning, progress=self._progress)
         except DataError as e:
             return Arrival(error=e.message)
         return arrival(imported, source.name, self._last)

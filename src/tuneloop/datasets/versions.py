@@ -18,7 +18,7 @@ from tuneloop.conversation.template import ChatTemplate
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.filters import make_filters
 from tuneloop.datasets.holdout import Need
-from tuneloop.datasets.importing import Cleaning, import_sources, read_cases
+from tuneloop.datasets.importing import Cleaning, import_sources, read_cases, with_rows
 from tuneloop.datasets.preferences import find_preferences
 from tuneloop.datasets.recipe import recipe
 from tuneloop.datasets.report import make_report
@@ -116,18 +116,20 @@ def prepare(
     before = _before(workspace, settings.name, previous)
     cleaning = cleaning_of(model_file, tombstones.load(workspace), template)
     progress.step("Reading rows")
-    imported = import_sources(
-        find_sources(
-            model_file.folder,
-            settings.data.sources,
-            cache=workspace.folder(CACHE),
+    imported = with_rows(
+        import_sources(
+            find_sources(
+                model_file.folder,
+                settings.data.sources,
+                cache=workspace.folder(CACHE),
+                progress=progress,
+            ),
+            cleaning,
+            corrections=[
+                Source(path=path, name=f"corrections/{path.name}") for path in extras.corrections
+            ],
             progress=progress,
-        ),
-        cleaning,
-        corrections=[
-            Source(path=path, name=f"corrections/{path.name}") for path in extras.corrections
-        ],
-        progress=progress,
+        )
     )
     cases = _suite_cases(model_file, cleaning)
     progress.step("Looking for contradictions and duplicates, and splitting")

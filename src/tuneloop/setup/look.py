@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 from tuneloop.datasets import versions
 from tuneloop.datasets.example import Example
-from tuneloop.datasets.importing import Cleaning, import_sources
+from tuneloop.datasets.importing import Cleaning, import_sources, with_rows
 from tuneloop.datasets.selection import Earlier
-from tuneloop.datasets.sources import find_sources
+from tuneloop.datasets.sources import CACHE, find_sources
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.deployment.backends import table
 from tuneloop.errors import TuneloopError
@@ -181,11 +181,18 @@ class Look:
     def _read_rows(self) -> SeenRows:
         if self._dataset is not None:
             return self._stored_rows(self._dataset)
-        imported = import_sources(
-            find_sources(self.project.model_file.folder, self.model.data.sources),
-            self._cleaning,
-            most=MOST_ROWS + 1,
-            progress=Silent(),
+        imported = with_rows(
+            import_sources(
+                find_sources(
+                    self.project.model_file.folder,
+                    self.model.data.sources,
+                    cache=self.project.workspace.folder(CACHE),
+                    progress=self.project.progress,
+                ),
+                self._cleaning,
+                most=MOST_ROWS + 1,
+                progress=Silent(),
+            )
         )
         return SeenRows(
             examples=imported.examples[:MOST_ROWS],

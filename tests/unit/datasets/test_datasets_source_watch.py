@@ -240,13 +240,13 @@ def test_nothing_is_read_twice_in_vain(
     watch: Watch, read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows_read: list[str] = []
-    real = source_watch.read_sources
+    real = source_watch.import_sources
 
     def counted(files: list[Source], *rest: Any, **options: Any) -> importing.Imported:
         rows_read.extend(source.name for source in files)
         return real(files, *rest, **options)
 
-    monkeypatch.setattr(source_watch, "read_sources", counted)
+    monkeypatch.setattr(source_watch, "import_sources", counted)
     watch.write("november.jsonl", rows(200, 300))
     first, second = watch.look(), watch.look()
     assert first == second

@@ -25,6 +25,7 @@ from tuneloop.retraining import cycles
 from tuneloop.setup import check
 from tuneloop.setup.finding import Finding
 from tuneloop.testing.upstream import Reply, ScriptedUpstream
+from web_files import WebFiles, serving
 
 LONG = "is it this one or is it that one? " * 20
 LABELS = ("billing", "delivery", "returns")
@@ -533,3 +534,15 @@ def test_who_prepares_is_told_and_not_refused(tmp_path: Path) -> None:
     assert len(told) == 1 and told[0].startswith("training would fail: converter: ")
     warned = [note for note in heard.notes if "longer than training.max_length" in note]
     assert warned and all(note.startswith("warning: row length: 1 of ") for note in warned)
+
+
+def test_rows_behind_a_url_are_fetched_and_looked_at(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    write(tmp_path)
+    rows = (tmp_path / "rows.jsonl").read_bytes()
+    with serving(WebFiles(files={"/rows.jsonl": rows})) as web:
+        write(tmp_path, data={"sources": [f"{web.url}/rows.jsonl"]})
+        found = looked_over(tmp_path)
+    assert not [it.found for it in found if it.verdict == "error"]
+    assert any("400 answers" in it.found for it in found if it.what == "rows")
+    assert web.asked == ["/rows.jsonl"]
