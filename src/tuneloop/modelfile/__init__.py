@@ -15,6 +15,7 @@ from tuneloop.modelfile.sections.data import (
     ColumnSettings,
     DataSettings,
     SameValues,
+    TaskKind,
     TaskSettings,
 )
 from tuneloop.modelfile.sections.deployment import EndpointSettings, ExportSettings, RolloutSettings
@@ -80,6 +81,7 @@ __all__ = [
     "SampleSettings",
     "ScheduleSettings",
     "SuiteSettings",
+    "TaskKind",
     "TaskSettings",
     "TrainingSettings",
     "TriggerSettings",

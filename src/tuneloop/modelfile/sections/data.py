@@ -12,6 +12,7 @@ from pydantic import (
     ValidationInfo,
     field_validator,
     model_serializer,
+    model_validator,
 )
 
 from tuneloop.modelfile.sections.base import Regex, Section, Share
@@ -53,6 +54,10 @@ FilterName = Literal[
 ]
 
 
+TaskKind = Literal["labels", "json", "short", "prose"]
+"""What answers are: one of a few words, JSON, text with one right wording, or prose."""
+
+
 class AbstainSettings(Section):
     """How the model says "not mine": its JSON answer has `value` in `field`."""
 
@@ -76,6 +81,11 @@ class SameValues(Section):
 class TaskSettings(Section):
     """What the model is for, as every request and every example sees it."""
 
+    kind: TaskKind | None = Field(
+        None,
+        description="What answers are: labels (one of a few), json, short (one right wording) or "
+        "prose (replies, summaries, notes). Default: json with an output_schema, else short.",
+    )
     system: str = Field("", description="System text put before every conversation.")
     output_schema: dict[str, Any] | None = Field(
         None, description="JSON Schema that every answer must fit."
@@ -95,6 +105,14 @@ class TaskSettings(Section):
         default_factory=dict,
         description="Field of output_schema → when two values of it mean the same to a client.",
     )
+
+    @model_validator(mode="after")
+    def _is_of_one_kind(self) -> TaskSettings:
+        if self.output_schema is not None and self.kind not in (None, "json"):
+            raise ValueError(
+                f"kind is {self.kind!r}, but output_schema asks for JSON: remove one of them"
+            )
+        return self
 
     @field_validator("same_values")
     @classmethod
@@ -118,6 +136,8 @@ class TaskSettings(Section):
             fields.pop("same_values", None)
         if not self.thinking:
             fields.pop("thinking", None)
+        if self.kind is None:
+            fields.pop("kind", None)
         return fields
 
 
