@@ -36,6 +36,7 @@ __all__ = ["RUN_METRICS", "Metric", "metrics_for", "unfit_references"]
 
 RUN_METRICS: Mapping[str, str] = {
     "error_share": "share of requests that got no answer, over all cases",
+    "truncated_share": "share of answers that ended at the token limit, over answered requests",
     "latency_p50_ms": "median time to the whole answer, over answered requests",
     "latency_p95_ms": "95th percentile of the time to the whole answer, over answered requests",
 }

@@ -41,7 +41,7 @@ def problems(
 
 def wrong_direction(gate: Gate, *, higher_is_better: bool) -> str | None:
     """What is wrong with a gate that only what is bad can pass; None: nothing."""
-    if (gate.comparison in _LOWER) != higher_is_better:
+    if gate.is_relative or (gate.comparison in _LOWER) != higher_is_better:
         return None
     better, turned = (
         ("higher", {"<=": ">=", "<": ">"})

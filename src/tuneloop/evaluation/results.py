@@ -152,7 +152,11 @@ def _counts(scores: Iterable[Score]) -> FieldCounts:
 def _run_figures(answers: Sequence[Answer]) -> dict[str, Figure]:
     failed = sum(answer.error is not None for answer in answers)
     figures = {"error_share": intervals.share(failed, len(answers))}
-    latencies = [a.latency_ms for a in answers if a.error is None and a.latency_ms > 0]
+    answered = [answer for answer in answers if answer.error is None]
+    if answered:
+        cut_off = sum(answer.finish_reason == "length" for answer in answered)
+        figures["truncated_share"] = intervals.share(cut_off, len(answered))
+    latencies = [a.latency_ms for a in answered if a.latency_ms > 0]
     if latencies:
         figures["latency_p50_ms"] = intervals.quantile(latencies, 0.5)
         figures["latency_p95_ms"] = intervals.quantile(latencies, 0.95)

@@ -91,12 +91,13 @@ def evaluate(
             progress=progress,
         )
         gates.check_lock(plan.locked(), find(workspace, row.id).gates)
+        comparisons = _comparisons(plan, subjects, results)
         outcome = gates.apply_gates(
             plan.gate_lock,
             figures={result.suite.name: result.figures for result in results[CANDIDATE]},
             sizes=plan.sizes(),
+            comparisons=comparisons,
         )
-        comparisons = _comparisons(plan, subjects, results)
         report = Report(
             make_report(
                 evaluation=row.id,
