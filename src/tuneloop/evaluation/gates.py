@@ -144,6 +144,17 @@ def parse_gates(
     return tuple(gates)
 
 
+def unpaired(gates: Sequence[Gate], paired: Collection[str]) -> str | None:
+    """What is wrong with the first relative gate whose metric no two answers are compared by.
+
+    `paired` are the metrics that give each case a score; None: nothing is wrong.
+    """
+    for gate in gates:
+        if gate.is_relative and gate.metric not in paired:
+            return f"asks for {gate.metric} {gate.condition}, but it gives no case a score"
+    return None
+
+
 def condition_of(key: str, declared: str | GateSettings) -> Gate:
     """What a gate asks for; `key` stands for its suite and metric.
 

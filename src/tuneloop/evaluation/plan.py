@@ -201,6 +201,8 @@ def make_plan(
     parsed = gates.parse_gates(
         conditions, metrics={suite.name: known for suite in suites}, main_suite=suites[0].name
     )
+    if wrong := gates.unpaired(parsed, [metric.name for metric in metrics]):
+        raise EvaluationError(f"A gate {wrong}.", remedy='Name a bound, such as "<= 0.05".')
     terms = _terms(suites, metrics, sampling, margin, minimum_cases)
     return EvaluationPlan(
         model=model,
