@@ -38,7 +38,8 @@ TABLE_CASES = 16
 """Cases that each form is asked for the table; the gates see all cases."""
 _PARITY_PROMPTS = 4
 """For quantisations that do not serve: their parity is told and refuses nothing."""
-_TABLE_METRICS = ("correct", "accuracy", "format", "abstention_recall")
+_TABLE_METRICS = ("correct", "accuracy", "format", "abstention_recall", "chrf", "ungrounded")
+"""Those of them that the kind of task has."""
 
 
 @dataclass(frozen=True, kw_only=True)

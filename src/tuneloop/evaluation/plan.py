@@ -10,7 +10,8 @@ from typing import Any
 from tuneloop import intervals
 from tuneloop.errors import EvaluationError
 from tuneloop.evaluation import gates
-from tuneloop.evaluation.gates import GateLock, SuiteSize
+from tuneloop.evaluation.comparison import MAIN_METRICS
+from tuneloop.evaluation.gates import Gate, GateLock, SuiteSize
 from tuneloop.evaluation.judging import metric as judging
 from tuneloop.evaluation.metrics import RUN_METRICS, Metric, metrics_for, unfit_references
 from tuneloop.evaluation.scorers.table import is_on_demand
@@ -18,6 +19,7 @@ from tuneloop.evaluation.suites import Suite, held_out_suite, load_suite
 from tuneloop.evaluation.targets import Sampling
 from tuneloop.hashing import digest_json
 from tuneloop.modelfile import ColumnSettings, EvaluationSettings, GateSettings, TaskSettings
+from tuneloop.task.kind import is_prose
 
 HELD_OUT = "held-out"
 
@@ -43,6 +45,8 @@ class EvaluationPlan:
     minimum_cases: int
     """a gate that counts fewer held-out cases passes nothing; 0: any number will do"""
     gate_lock: GateLock
+    main_metrics: tuple[str, ...] = MAIN_METRICS
+    """the verdict of a comparison is that of the first of these that both answered"""
     concurrency: int = 4
     notes: tuple[str, ...] = ()
     """what a reader of the report should know about the suites"""
@@ -153,6 +157,7 @@ def plan_evaluation(
         minimum_cases=minimum_of(settings),
         concurrency=settings.concurrency,
         notes=_notes(suites, task),
+        prose=is_prose(task),
     )
 
 
@@ -195,8 +200,9 @@ def make_plan(
     minimum_cases: int = 50,
     concurrency: int = 4,
     notes: Sequence[str] = (),
+    prose: bool = False,
 ) -> EvaluationPlan:
-    """Plan from parts: parse the gates and lock them."""
+    """Plan from parts: parse the gates and lock them; `prose`: answers match in no words."""
     known = [*(metric.name for metric in metrics), *RUN_METRICS]
     parsed = gates.parse_gates(
         conditions, metrics={suite.name: known for suite in suites}, main_suite=suites[0].name
@@ -213,9 +219,16 @@ def make_plan(
         margin=margin,
         minimum_cases=minimum_cases,
         gate_lock=gates.lock(parsed, terms=terms),
+        main_metrics=_main_metrics_of_prose(parsed) if prose else MAIN_METRICS,
         concurrency=concurrency,
         notes=tuple(notes),
     )
+
+
+def _main_metrics_of_prose(parsed: Sequence[Gate]) -> tuple[str, ...]:
+    """What a judge says, else what gates compare by, else likeness to the reference."""
+    compared = [gate.metric for gate in parsed if gate.is_relative]
+    return tuple(dict.fromkeys(("accuracy", judging.NAME, *compared, "chrf")))
 
 
 def _terms(

@@ -136,6 +136,8 @@ def _form(start: Start) -> list[str]:
 
 
 def _abstain(start: Start) -> list[str]:
+    if start.kind == "prose":  # whose answers have no field that could say so
+        return []
     if start.abstain is None:
         return [
             "  # The answer that hands a request to a person, when there is one:",
