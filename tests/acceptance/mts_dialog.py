@@ -1,4 +1,4 @@
-"""`make acceptance`, prose: a model that writes notes from dialogues, as `tuneloop init` sets it up.
+"""`make acceptance` of prose: a model that writes notes from dialogues, as `tuneloop init` has it.
 
 MTS-Dialog (Ben Abacha et al. 2023, "An Empirical Study of Clinical Note Generation from
 Doctor-Patient Encounters", EACL): dialogues between doctor and patient, and a section of the note.
