@@ -23,7 +23,10 @@ FORMAT = 1
 CANDIDATE = "candidate"
 WORST_CASES = 20
 CHANGED_CASES = 20
-_QUALITY_METRICS = ("correct", "accuracy", "format")
+_QUALITY_METRICS = (
+    *("correct", "accuracy", "format"),
+    *("answered", "no_loops", "in_language", "length_fit"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,10 @@ from tuneloop.evaluation.suites import Suite
 from tuneloop.evaluation.targets import Answer
 from tuneloop.intervals import Figure
 
-SLICED_METRICS = ("accuracy", "format", "correct", "abstention_recall")
+SLICED_METRICS = (
+    *("accuracy", "format", "correct", "abstention_recall"),
+    *("chrf", "rouge_l", "answered", "length_fit"),
+)
 MAXIMUM_SLICE_VALUES = 200
 """A tag with more values than this is an identifier, not a slice."""
 

@@ -12,6 +12,7 @@ from tuneloop.evaluation.scorers import (
     json_fields,
     judge,
     own,
+    prose,
     text,
 )
 from tuneloop.evaluation.scorers.base import Family, Metric, Wanted
@@ -25,6 +26,7 @@ _OWN = (
     accuracy.FAMILY,
     json_fields.FAMILY,
     text.FAMILY,
+    prose.FAMILY,
     abstention.FAMILY,
     judge.FAMILY,
     own.FAMILY,
