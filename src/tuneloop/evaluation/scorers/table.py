@@ -9,6 +9,7 @@ from tuneloop.errors import EvaluationError
 from tuneloop.evaluation.scorers import (
     abstention,
     accuracy,
+    groundedness,
     json_fields,
     judge,
     own,
@@ -26,6 +27,7 @@ _OWN = (
     json_fields.FAMILY,
     text.FAMILY,
     abstention.FAMILY,
+    groundedness.FAMILY,
     judge.FAMILY,
     own.FAMILY,
 )
