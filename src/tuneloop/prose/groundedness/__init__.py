@@ -1,7 +1,17 @@
 """Which facts of an answer stand neither in the prompt nor in what was supplied with it.
 
-Numbers are looked up by value. Nothing is inferred: a sum, an age from a date of birth, a count
-are not found, and a false sentence whose every fact stands in the prompt is.
+| kind | stands there | does not tell |
+|---|---|---|
+| number | by value, in digits of any script or in words of eight languages | what it counts |
+| date | day, month, year, weekday, time of day; ambiguous ones in either reading | `last year` |
+| quantity | by amount in any unit; also where its number stands without a unit | of what |
+| name | each word of it, also inflected in Cyrillic or Greek | who did what |
+| code | sign for sign, however it is parted or spelled | |
+| quotation | word for word; `…` leaves words out | who said it |
+
+Nothing is inferred: a sum, an age from a date of birth and a paraphrase are not found in the
+prompt. A false sentence whose every fact stands there is not found out: a negation, a mix-up of two
+patients. Names are not checked in scripts without capitals, nor in German but behind a title.
 """
 
 from __future__ import annotations

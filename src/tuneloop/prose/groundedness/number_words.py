@@ -87,7 +87,8 @@ _OTHERS: Mapping[str, float] = {
     "oh": 0, "o": 0, "once": 1, "single": 1, "twice": 2, "double": 2, "couple": 2, "pair": 2,
     "both": 2, "dozen": 12, "dutzend": 12, "half": 0.5, "quarter": 0.25, "ein": 1, "eine": 1,
     "une": 1, "dos": 2, "deux": 2, "dreissig": 30, "cien": 100, "cem": 100, "две": 2, "одна": 1,
-    "septante": 70, "nonante": 90, "fourty": 40, "zwo": 2, "duas": 2,
+    "septante": 70, "nonante": 90, "fourty": 40, "nineth": 9, "noon": 12, "midday": 12,
+    "midnight": 0, "zwo": 2, "duas": 2,
 }  # fmt: skip
 SCALES: Mapping[str, int] = {
     "hundred": 100, "hundreds": 100, "hundert": 100, "honderd": 100, "cent": 100, "cents": 100,
@@ -116,6 +117,12 @@ def phrases() -> Mapping[str, tuple[tuple[Phrase, float], ...]]:
     }
 
 
+@cache
+def ordinals() -> frozenset[str]:
+    """English words that number things and seldom count them."""
+    return frozenset((*_EN_ORDINALS, *_EN_TEN_ORDINALS))
+
+
 def of_han(text: str) -> int:
     """The number that Chinese numerals write: by place (`二〇二四`) or by scale (`三十五`)."""
     if not any(character in _HAN_SCALES or character in _HAN_GROUPS for character in text):
@@ -135,6 +142,7 @@ def of_han(text: str) -> int:
 
 def _all() -> Iterator[tuple[str, float]]:
     yield from _OTHERS.items()
+    yield from ((f"{tens[:-1]}ies", 10 * place) for place, tens in enumerate(_EN_TENS, start=2))
     for low in (_EN, _EN_ORDINALS, _DE, _NL, _FR, _ES, _IT, _PT, _RU):
         yield from ((word, value) for value, word in enumerate(low))
     for tens in (_EN_TENS, _EN_TEN_ORDINALS, _DE_TENS, _NL_TENS, _IT_TENS, _PT_TENS, _RU_TENS):

@@ -20,6 +20,7 @@ from tuneloop.prose.groundedness.number_words import (
     POINTS,
     SCALES,
     of_han,
+    ordinals,
     phrases,
 )
 
@@ -31,7 +32,8 @@ DIGITS = (
 """A number in digits, as `regex` (version 1) writes it."""
 _FRACTIONS = "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
 _TOKEN = regex.compile(
-    rf"(?P<digits>(?:{DIGITS})(?P<part>[{_FRACTIONS}])?|[{_FRACTIONS}])|(?P<han>[{HAN}]+)"
+    r"(?P<mixed>\p{Nd}{1,3}[ -]\p{Nd}/\p{Nd}{1,2}(?![\p{Nd}/]))"
+    rf"|(?P<digits>(?:{DIGITS})(?P<part>[{_FRACTIONS}])?|[{_FRACTIONS}])|(?P<han>[{HAN}]+)"
     r"|(?P<word>[\p{L}\p{M}]+)",
     regex.V1,
 )
@@ -67,6 +69,9 @@ def numbers_in(text: str, *, checked: bool = False) -> list[Number]:
         token = tokens[at]
         if token["digits"]:
             found.append(Number(values=readings(token[0]), start=token.start(), end=token.end()))
+            at += 1
+        elif token["mixed"]:
+            found.append(_mixed(token))
             at += 1
         elif token["han"]:
             if not checked or len(token[0]) > 1:
@@ -113,6 +118,18 @@ def exact(value: float) -> float:
     return float(f"{value:.9g}")
 
 
+def _mixed(token: regex.Match[str]) -> Number:
+    """`2-1/2` is 2.5; read as 2 and 1 and 2 by who looks it up."""
+    whole, part, parts = (float(number) for number in regex.split("[ /-]", token[0]))
+    value = whole + part / parts if parts else whole
+    return Number(
+        values=frozenset((exact(value),)),
+        start=token.start(),
+        end=token.end(),
+        parts=(whole, part, parts),
+    )
+
+
 def _in_words(
     text: str, tokens: Sequence[regex.Match[str]], at: int, *, checked: bool
 ) -> tuple[Number | None, int]:
@@ -141,14 +158,15 @@ def _run(text: str, tokens: Sequence[regex.Match[str]], at: int, *, checked: boo
     run: list[_Part] = []
     while at < len(tokens) and (not run or _adjoin(text, tokens, at)):
         part = _part(text, tokens, at, run)
-        if part is None:
+        if part is None or (run and part.kind == "number" and not part.value.is_integer()):
             break
         run.append(part)
         at += part.tokens
     while run and run[-1].kind == "point":
         run.pop()
+    last = tokens[at - 1][0].lower()
     lone = len(run) == 1 and run[0].tokens == 1
-    if lone and checked and tokens[at - 1][0].lower() in MORE_OFTEN_ELSE:
+    if checked and (last in ordinals() or (lone and last in MORE_OFTEN_ELSE)):
         return []
     return run
 
@@ -159,7 +177,7 @@ def _part(
     word = tokens[at][0].lower()
     for phrase, value in phrases().get(word, ()):
         if len(phrase) == 1 or _stands(text, tokens, at, phrase):
-            return _Part(value, len(phrase))
+            return _Part(float(value), len(phrase))
     if word in SCALES:
         return _Part(SCALES[word], 1, "scale")
     if run and word in POINTS:
