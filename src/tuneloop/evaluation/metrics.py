@@ -21,6 +21,7 @@
 | `length_ratio` | in-scope cases | as long as the reference; a median of ratios from 0 up |
 | `distinct_2` | cases with two words | no pair of words stands twice |
 | `copied` | cases with five words | all of it stands in the prompt (lower is better) |
+| `ungrounded` | facts in in-scope answers of prose | none stands in the prompt (lower is better) |
 | `judge` | all cases | a language model scores it `judge.passes_from` or more, see `judging` |
 | `module:function` | what the function counts | a user's own |
 | `FAMILY`, `FAMILY.something` | what the package says | of an installed package |

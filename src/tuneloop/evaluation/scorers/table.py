@@ -9,6 +9,7 @@ from tuneloop.errors import EvaluationError
 from tuneloop.evaluation.scorers import (
     abstention,
     accuracy,
+    groundedness,
     json_fields,
     judge,
     own,
@@ -28,6 +29,7 @@ _OWN = (
     text.FAMILY,
     prose.FAMILY,
     abstention.FAMILY,
+    groundedness.FAMILY,
     judge.FAMILY,
     own.FAMILY,
 )
