@@ -47,6 +47,9 @@ class Case:
     """tags that tuneloop itself added to an approved correction; part of the identity, no slices"""
     tools: Tools = ()
     """definitions of the tools that the model may call, as a chat request has them"""
+    group: str = ""
+    """cases of one group, such as turns of one conversation, are not independent of each other;
+    no part of the identity: it says nothing that a model reads; "": it stands alone"""
 
     @property
     def prompt(self) -> Messages | Mapping[str, Any]:
@@ -131,9 +134,8 @@ def load_suite(
         EvaluationError: naming file and line of the first row that cannot be used: a suite is
             curated, so a row that silently went missing would be worse than a stop.
     """
-    cases = [
-        _neutral(_case(row, where, task, columns), control_tokens) for row, where in _rows(path)
-    ]
+    rows = _rows(path)
+    cases = [_neutral(_case(row, where, task, columns), control_tokens) for row, where in rows]
     return make_suite(name, kind, cases)
 
 
@@ -144,14 +146,17 @@ def held_out_suite(
     name: str = "held-out",
     control_tokens: Sequence[str] = (),
 ) -> Suite:
-    """The held-out suite of a dataset version: its `eval.jsonl`."""
-    return load_suite(
-        folder / "eval.jsonl",
-        name=name,
-        kind="held-out",
-        task=task,
-        control_tokens=control_tokens,
-    )
+    """The held-out suite of a dataset version: its `eval.jsonl`, whose rows know their group."""
+    cases = [
+        _neutral(replace(_case(row, where, task), group=_group(row)), control_tokens)
+        for row, where in _rows(folder / "eval.jsonl")
+    ]
+    return make_suite(name, "held-out", cases)
+
+
+def _group(row: Mapping[str, Any]) -> str:
+    """What the split kept together; a dataset version of an early release may not say it."""
+    return str(row.get("group") or "")
 
 
 def _neutral(case: Case, control_tokens: Sequence[str]) -> Case:
