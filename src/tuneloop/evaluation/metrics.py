@@ -22,17 +22,19 @@
 | `distinct_2` | cases with two words | no pair of words stands twice |
 | `copied` | cases with five words | all of it stands in the prompt (lower is better) |
 | `ungrounded` | facts in in-scope answers of prose | none stands in the prompt (lower is better) |
+| `sentence_ratio` | in-scope cases | sentences as long as the reference's; a median |
+| `same_register` | those where both show it | formal or familiar as the reference is |
 | `judge` | all cases | a language model scores it `judge.passes_from` or more, see `judging` |
 | `module:function` | what the function counts | a user's own |
 | `FAMILY`, `FAMILY.something` | what the package says | of an installed package |
 
-Prose (`task.kind`) has those from `chrf` to `copied` and no `accuracy`, `correct`, `exact` or
-`token_f1`, for no match with a reference tells whether it is right; `format` only where it declares
-a pattern. Other tasks have those of prose on demand.
+Prose (`task.kind`) has those from `chrf` to `same_register`. It has no `accuracy`, `correct`,
+`exact` or `token_f1`, for no match with a reference tells whether it is right, and `format` only
+where it declares a pattern. Other tasks have those of prose on demand.
 
 A request that got no answer counts as 0 in every metric that counts its case (for
 `over_abstention` that reads "did not abstain"), and in `error_share`; of a JSON answer it is one
-without any field; `length_ratio`, `distinct_2` and `copied` leave it out. `latency_p50_ms` and
+without any field; `length_ratio` and what stands below it leave it out. `latency_p50_ms` and
 `latency_p95_ms` count answered requests.
 """
 

@@ -59,8 +59,8 @@ def bleu(answer: str, reference: str) -> float:
 def rouge_l(answer: str, reference: str) -> float:
     """ROUGE-L, 0 to 1; more is better: F1 of the longest common subsequence of words.
 
-    Without stemming, and beta 1. What package rouge-score computes with our words; its table in
-    Python takes a minute for two long texts, for which a plain LCS in C takes milliseconds.
+    Without stemming, and beta 1: what package rouge-score computes with our words, but with an LCS
+    in C++; its own is a table in Python of all words by all words.
 
     Raises:
         MissingExtraError: rapidfuzz is not installed.

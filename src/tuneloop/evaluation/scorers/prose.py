@@ -21,6 +21,7 @@ from tuneloop.prose.copying import copied_share
 from tuneloop.prose.languages import other_language
 from tuneloop.prose.length import length_ratio, misfit
 from tuneloop.prose.repetition import distinct_n, loop_in
+from tuneloop.prose.style import register_of, sentence_ratio
 from tuneloop.refusal import refusal_in
 from tuneloop.task.kind import is_prose
 
@@ -96,6 +97,21 @@ def length_fit(case: Case, output: str) -> Score | None:
 
 def _length_ratio(case: Case, output: str) -> Score | None:
     return _graded(None if case.expected is None else length_ratio(output, case.expected))
+
+
+def _sentence_ratio(case: Case, output: str) -> Score | None:
+    return _graded(None if case.expected is None else sentence_ratio(output, case.expected))
+
+
+def same_register(case: Case, output: str) -> Score | None:
+    """The answer is formal where the reference is, or familiar; where both show what they are."""
+    said, wanted = (
+        register_of(output),
+        None if case.expected is None else register_of(case.expected),
+    )
+    if said is None or wanted is None:
+        return None
+    return passed(said == wanted, f"is {said}, the reference {wanted}")
 
 
 def _copied(case: Case, output: str) -> Score | None:
@@ -183,6 +199,23 @@ _METRICS = (
         about="share of an answer's words in runs of 5 that stand in the prompt, mean over cases",
         scorer=_copied,
         higher_is_better=False,
+        needs_answer=True,
+    ),
+    Metric(
+        name="sentence_ratio",
+        about="words of a sentence of the answer over those of the reference's, in-scope cases, "
+        "median; 1 is as long",
+        scorer=_sentence_ratio,
+        counts="in-scope",
+        needs_answer=True,
+        figure=_median,
+    ),
+    Metric(
+        name="same_register",
+        about="of in-scope cases in which both show it, those whose answer is formal or familiar "
+        "as the reference is",
+        scorer=same_register,
+        counts="in-scope",
         needs_answer=True,
     ),
 )
