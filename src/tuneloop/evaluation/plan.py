@@ -44,6 +44,8 @@ class EvaluationPlan:
     """a gate that counts fewer held-out cases passes nothing; 0: any number will do"""
     gate_lock: GateLock
     concurrency: int = 4
+    base_cases: int | None = None
+    """of the main suite that the untuned base is asked, drawn by their ids; None: all"""
     notes: tuple[str, ...] = ()
     """what a reader of the report should know about the suites"""
 
@@ -95,7 +97,14 @@ class EvaluationPlan:
         return gates.lock(self.gate_lock.gates, terms=self._terms())
 
     def _terms(self) -> dict[str, Any]:
-        return _terms(self.suites, self.metrics, self.sampling, self.margin, self.minimum_cases)
+        return _terms(
+            self.suites,
+            self.metrics,
+            self.sampling,
+            self.margin,
+            self.minimum_cases,
+            self.base_cases,
+        )
 
 
 def plan_evaluation(
@@ -110,6 +119,8 @@ def plan_evaluation(
     judge: Callable[[], Metric] | None = None,
     columns: ColumnSettings | None = None,
     control_tokens: Sequence[str] = (),
+    slots: int = 4,
+    base_cases: int | None = None,
 ) -> EvaluationPlan:
     """Plan from the model file.
 
@@ -117,7 +128,9 @@ def plan_evaluation(
     is what suite files are relative to, `scorers` names further metrics (`token_f1`,
     `module:function`, `judge`); a gate on such a metric brings it along by itself. `judge` makes
     the metric of that name, if something asks for it. `columns` names prompt and answer in suite
-    files. `control_tokens` are the base's, which are no part of anybody's words.
+    files. `control_tokens` are the base's, which are no part of anybody's words. `slots` is how
+    many requests the server works on at a time: so many cases are asked, unless the settings say.
+    `base_cases` is how many of the main suite the untuned base is asked; None: all.
 
     Raises:
         EvaluationError: there is no suite, a file or a gate cannot be understood, or a reference
@@ -151,7 +164,8 @@ def plan_evaluation(
         system=task.system,
         margin=settings.margin,
         minimum_cases=minimum_of(settings),
-        concurrency=settings.concurrency,
+        concurrency=settings.concurrency or slots,
+        base_cases=base_cases,
         notes=_notes(suites, task),
     )
 
@@ -194,6 +208,7 @@ def make_plan(
     margin: float = 0.02,
     minimum_cases: int = 50,
     concurrency: int = 4,
+    base_cases: int | None = None,
     notes: Sequence[str] = (),
 ) -> EvaluationPlan:
     """Plan from parts: parse the gates and lock them."""
@@ -201,7 +216,7 @@ def make_plan(
     parsed = gates.parse_gates(
         conditions, metrics={suite.name: known for suite in suites}, main_suite=suites[0].name
     )
-    terms = _terms(suites, metrics, sampling, margin, minimum_cases)
+    terms = _terms(suites, metrics, sampling, margin, minimum_cases, base_cases)
     return EvaluationPlan(
         model=model,
         suites=tuple(suites),
@@ -212,6 +227,7 @@ def make_plan(
         minimum_cases=minimum_cases,
         gate_lock=gates.lock(parsed, terms=terms),
         concurrency=concurrency,
+        base_cases=base_cases,
         notes=tuple(notes),
     )
 
@@ -222,8 +238,11 @@ def _terms(
     sampling: Sampling,
     margin: float,
     minimum_cases: int,
+    base_cases: int | None,
 ) -> dict[str, Any]:
     return {
+        # Left out where all are asked, so that locks from before this could be said stay.
+        **({} if base_cases is None else {"base_cases": base_cases}),
         "suites": [suite.digest for suite in suites],
         "metrics": [
             [m.name, m.about, m.counts, m.higher_is_better, m.source_digest] for m in metrics
