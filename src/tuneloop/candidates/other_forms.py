@@ -15,7 +15,7 @@ from pathlib import Path
 from tuneloop import serving
 from tuneloop.candidates import answered, exporting
 from tuneloop.candidates.exporting import Exported
-from tuneloop.candidates.planning import plan_for
+from tuneloop.candidates.planning import cuts_loops, plan_for
 from tuneloop.datasets import versions
 from tuneloop.deployment.backends.base import ServerHandle
 from tuneloop.deployment.export.child import Child
@@ -170,7 +170,10 @@ def _measured_forms(
         with exporting.server_of(project, made, name) as handle:
             yield handle
             target = serving.target_at(
-                handle, identity=form.files[0].digest, sampling=plan.sampling
+                handle,
+                identity=form.files[0].digest,
+                sampling=plan.sampling,
+                cut_loops=cuts_loops(project, plan),
             )
             rows[name] = _asked(project, form, target, plan)
 
@@ -217,6 +220,7 @@ def _on_demand(
         identity=made.forms[form].files[0].digest,
         sampling=plan.sampling,
         anew=serving.reader().anew,
+        cut_loops=cuts_loops(project, plan),
     )
 
 

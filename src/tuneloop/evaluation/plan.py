@@ -48,6 +48,8 @@ class EvaluationPlan:
     main_metrics: tuple[str, ...] = MAIN_METRICS
     """the verdict of a comparison is that of the first of these that both answered"""
     concurrency: int = 4
+    base_cases: int | None = None
+    """of the main suite that the untuned base is asked, drawn by their ids; None: all"""
     notes: tuple[str, ...] = ()
     """what a reader of the report should know about the suites"""
 
@@ -99,7 +101,14 @@ class EvaluationPlan:
         return gates.lock(self.gate_lock.gates, terms=self._terms())
 
     def _terms(self) -> dict[str, Any]:
-        return _terms(self.suites, self.metrics, self.sampling, self.margin, self.minimum_cases)
+        return _terms(
+            self.suites,
+            self.metrics,
+            self.sampling,
+            self.margin,
+            self.minimum_cases,
+            self.base_cases,
+        )
 
 
 def plan_evaluation(
@@ -114,6 +123,8 @@ def plan_evaluation(
     judge: Callable[[], Metric] | None = None,
     columns: ColumnSettings | None = None,
     control_tokens: Sequence[str] = (),
+    slots: int = 4,
+    base_cases: int | None = None,
 ) -> EvaluationPlan:
     """Plan from the model file.
 
@@ -121,7 +132,9 @@ def plan_evaluation(
     is what suite files are relative to, `scorers` names further metrics (`token_f1`,
     `module:function`, `judge`); a gate on such a metric brings it along by itself. `judge` makes
     the metric of that name, if something asks for it. `columns` names prompt and answer in suite
-    files. `control_tokens` are the base's, which are no part of anybody's words.
+    files. `control_tokens` are the base's, which are no part of anybody's words. `slots` is how
+    many requests the server works on at a time: so many cases are asked, unless the settings say.
+    `base_cases` is how many of the main suite the untuned base is asked; None: all.
 
     Raises:
         EvaluationError: there is no suite, a file or a gate cannot be understood, or a reference
@@ -155,7 +168,8 @@ def plan_evaluation(
         system=task.system,
         margin=settings.margin,
         minimum_cases=minimum_of(settings),
-        concurrency=settings.concurrency,
+        concurrency=settings.concurrency or slots,
+        base_cases=base_cases,
         notes=_notes(suites, task),
         prose=is_prose(task),
     )
@@ -199,6 +213,7 @@ def make_plan(
     margin: float = 0.02,
     minimum_cases: int = 50,
     concurrency: int = 4,
+    base_cases: int | None = None,
     notes: Sequence[str] = (),
     prose: bool = False,
 ) -> EvaluationPlan:
@@ -210,6 +225,7 @@ def make_plan(
     if wrong := gates.unpaired(parsed, [metric.name for metric in metrics]):
         raise EvaluationError(f"A gate {wrong}.", remedy='Name a bound, such as "<= 0.05".')
     terms = _terms(suites, metrics, sampling, margin, minimum_cases)
+    terms = _terms(suites, metrics, sampling, margin, minimum_cases, base_cases)
     return EvaluationPlan(
         model=model,
         suites=tuple(suites),
@@ -221,6 +237,7 @@ def make_plan(
         gate_lock=gates.lock(parsed, terms=terms),
         main_metrics=_main_metrics_of_prose(parsed) if prose else MAIN_METRICS,
         concurrency=concurrency,
+        base_cases=base_cases,
         notes=tuple(notes),
     )
 
@@ -237,8 +254,11 @@ def _terms(
     sampling: Sampling,
     margin: float,
     minimum_cases: int,
+    base_cases: int | None,
 ) -> dict[str, Any]:
     return {
+        # Left out where all are asked, so that locks from before this could be said stay.
+        **({} if base_cases is None else {"base_cases": base_cases}),
         "suites": [suite.digest for suite in suites],
         "metrics": [
             [m.name, m.about, m.counts, m.higher_is_better, m.source_digest] for m in metrics

@@ -61,11 +61,11 @@ class SuiteResult:
     slices: Mapping[str, Mapping[str, Mapping[str, Figure]]]
     """slice name → value → metric → figure"""
     cases: Mapping[str, CaseResult]
-    """case id → result, in the order of the suite"""
+    """case id → result, in the order of the suite; of the cases that the target was asked"""
     errors: Mapping[str, int]
     """reason code of requests that got no answer → how many"""
     cut_off: int
-    """answers that ended at the token limit"""
+    """answers that ended at the token limit, or were ended on the way there in a loop"""
     unsliced: tuple[str, ...] = ()
     """tags that have too many values to be slices"""
     fields: Mapping[str, FieldCounts] = field(default_factory=dict)
@@ -88,6 +88,7 @@ def measure(
             scores=_scores(suite, i, answers.answers[case.id], metrics),
         )
         for i, case in enumerate(suite.cases)
+        if case.id in answers.answers
     }
     counted = {case: result for case, result in cases.items() if case not in known}
     slices, unsliced = _slices(suite, counted, metrics)
@@ -99,7 +100,7 @@ def measure(
         slices=slices,
         cases=cases,
         errors=dict(Counter(a.error.split(":")[0] for a in given if a.error is not None)),
-        cut_off=sum(a.finish_reason == "length" for a in given),
+        cut_off=sum(answer.is_cut_off for answer in given),
         unsliced=unsliced,
         fields=_fields(counted.values(), metrics),
     )

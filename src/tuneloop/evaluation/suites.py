@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from tuneloop.conversation import Message
 from tuneloop.conversation.control_tokens import neutral, neutral_value
 from tuneloop.errors import DataError, EvaluationError
-from tuneloop.hashing import digest_json
+from tuneloop.hashing import digest_json, digest_text
 from tuneloop.modelfile import ColumnSettings, TaskSettings
 from tuneloop.nearest import nearest_path
 from tuneloop.readers import BadRow, file_of, read_rows
@@ -86,6 +86,18 @@ class Suite:
                 remedy="Evaluate it on cases that it has not seen: add some, or drop the suite.",
             )
         return make_suite(self.name, self.kind, left)
+
+    def drawn(self, count: int | None) -> Suite:
+        """At most so many of its cases, in their order; None: all.
+
+        They are those whose ids have the lowest digests: chosen by nothing that the cases say, and
+        by and large the same ones where a later version of the suite has more.
+        """
+        if count is None or count >= len(self.cases):
+            return self
+        chosen = set(sorted((case.id for case in self.cases), key=digest_text)[:count])
+        drawn = [case for case in self.cases if case.id in chosen]
+        return make_suite(self.name, self.kind, drawn)
 
 
 def make_suite(name: str, kind: str, cases: Iterable[Case]) -> Suite:

@@ -77,6 +77,12 @@ class ModelSettings(Section):
         return self
 
     @property
+    def cases_at_a_time(self) -> int:
+        """That an evaluation asks: by default as many as the server works on, so that none of its
+        slots is idle and no case waits for one."""
+        return self.evaluation.concurrency or self.endpoint.parallel_requests
+
+    @property
     def endpoint_name(self) -> str:
         """What clients write in `model`."""
         return self.endpoint.name or self.name

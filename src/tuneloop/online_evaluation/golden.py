@@ -251,7 +251,7 @@ def _asked(
     # As a client that sends no system text: the endpoint puts the bundle's before it.
     asked = as_served(suite, task_system=task.system, system="")
     answers = ask(
-        asked, target, concurrency=project.model.evaluation.concurrency, progress=project.progress
+        asked, target, concurrency=project.model.cases_at_a_time, progress=project.progress
     )
     return replace(answers, suite=suite)
 

@@ -215,3 +215,19 @@ def test_a_bundle_with_another_system_text_gets_what_its_clients_sent(
     assert [case.messages for case in bare.cases] == [(user,), (own, user)]
     assert as_served(bare, task_system="", system=task.system) == suite
     assert as_served(suite, task_system=task.system, system=task.system) is suite
+
+
+def test_cases_that_are_drawn_are_by_and_large_the_same_in_a_longer_suite(parts) -> None:
+    cases = [parts.case(f"case {number}", "x", question=f"q{number}") for number in range(120)]
+    before, after = parts.suite(cases[:100]).drawn(40), parts.suite(cases).drawn(40)
+    ids = [{case.id for case in suite.cases} for suite in (before, after)]
+    assert [len(chosen) for chosen in ids] == [40, 40]
+    # A later case takes the place of an earlier one; nothing else changes.
+    assert ids[1] - ids[0] <= {case.id for case in cases[100:]} and len(ids[0] & ids[1]) > 25
+    assert ids[0] != {case.id for case in cases[:40]}
+    assert [case.id for case in before.cases] == [c.id for c in cases if c.id in ids[0]]
+
+
+def test_a_suite_with_no_more_cases_than_are_drawn_is_itself(parts) -> None:
+    suite = parts.suite([parts.case(str(number), "x") for number in range(3)])
+    assert suite.drawn(3) is suite and suite.drawn(None) is suite

@@ -101,7 +101,14 @@ class EvaluationSettings(Section):
     allow_small_suite: bool = Field(
         False, description="Gates pass on any number of held-out cases, but for their own minimum."
     )
-    concurrency: Annotated[int, Field(ge=1)] = 4
+    concurrency: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Cases asked at a time; default: endpoint.parallel_requests."
+    )
+    base_cases: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="Held-out cases that the untuned base is asked; default: 50 where the task is "
+        "prose, which is slow, else all of them.",
+    )
 
 
 class BenchSettings(Section):
