@@ -14,7 +14,10 @@ from tuneloop.conversation import ToolCall, calls_text
 from tuneloop.conversation.thoughts import split_thought
 from tuneloop.errors import EvaluationError
 from tuneloop.evaluation.suites import Case, Messages, Tools
+from tuneloop.gateway.errors import CONTEXT_EXCEEDED, beyond_context
 
+TOO_LONG = CONTEXT_EXCEEDED
+"""Reason code of a prompt for which the model's window has no room."""
 _RETRY_STATUS = (429, 502, 503, 504)
 _ERROR_TEXT_CHARACTERS = 300
 
@@ -150,6 +153,9 @@ class OpenAITarget:
             return Answer(error=f"connection: {type(e).__name__}: {e}"), True
         latency_ms = (time.perf_counter() - started) * 1_000
         if status != 200:
+            too_long = beyond_context(status, payload, param="messages")
+            if too_long is not None:
+                return Answer(error=f"{TOO_LONG}: {too_long.message}"), False
             return Answer(error=f"http_{status}: {_message(payload)}"), status in _RETRY_STATUS
         return _answer(payload, latency_ms), False
 
