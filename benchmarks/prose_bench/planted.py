@@ -199,9 +199,7 @@ def plant(
     if new == place[0]:
         return None
     start = place.start()
-    return Planted(
-        note=note[:start] + new + note[place.end() :], start=start, end=start + len(new)
-    )
+    return Planted(note=note[:start] + new + note[place.end() :], start=start, end=start + len(new))
 
 
 def _planted(row: Row, kind: str) -> tuple[Planted, tuple[Span, ...]] | None:
@@ -241,9 +239,7 @@ def _precision(rows: Sequence[Row]) -> list[float]:
         found = [error for kind in SEEN if (error := _planted(row, kind)) is not None]
         spans = sum(len(spans) for _, spans in found)
         if spans:
-            at_error.append(
-                sum(_overlaps(error, span) for error, spans in found for span in spans)
-            )
+            at_error.append(sum(_overlaps(error, span) for error, spans in found for span in spans))
             flags.append(spans)
     return _listed(pooled_share(at_error, flags))
 
@@ -323,10 +319,14 @@ def main() -> int:
         print(f"\n{name}: {of['rows']} notes, {of['rows_per_second']} a second")
         for kind, figure in {**of["recall"], **of["not_to_be_seen"]}.items():
             if figure is not None:
-                print(f"  {kind:<16} recall {figure[0]:.2f} ({figure[1]:.2f} to {figure[2]:.2f})"
-                      f" of {figure[3]}")
-        print(f"  untouched: {Counter(of['untouched'])['spans']} spans,"
-              f" {of['untouched']['flagged'][0]:.3f} flagged")
+                print(
+                    f"  {kind:<16} recall {figure[0]:.2f} ({figure[1]:.2f} to {figure[2]:.2f})"
+                    f" of {figure[3]}"
+                )
+        print(
+            f"  untouched: {Counter(of['untouched'])['spans']} spans,"
+            f" {of['untouched']['flagged'][0]:.3f} flagged"
+        )
     print(json.dumps({"planted_errors": result}))
     return 0
 

@@ -10,7 +10,7 @@ from typing import Any
 from tuneloop import intervals
 from tuneloop.errors import EvaluationError
 from tuneloop.evaluation import gates
-from tuneloop.evaluation.comparison import MAIN_METRICS
+from tuneloop.evaluation.comparison import GUARD_METRICS, MAIN_METRICS, PROSE_GUARD_METRICS
 from tuneloop.evaluation.gates import Gate, GateLock, SuiteSize
 from tuneloop.evaluation.judging import metric as judging
 from tuneloop.evaluation.metrics import RUN_METRICS, Metric, metrics_for, unfit_references
@@ -46,7 +46,9 @@ class EvaluationPlan:
     """a gate that counts fewer held-out cases passes nothing; 0: any number will do"""
     gate_lock: GateLock
     main_metrics: tuple[str, ...] = MAIN_METRICS
-    """the verdict of a comparison is that of the first of these that both answered"""
+    """the verdict of a comparison is that of the first of these that both have"""
+    guards: tuple[str, ...] = GUARD_METRICS
+    """a candidate that is worse in one of these is worse"""
     concurrency: int = 4
     base_cases: int | None = None
     """of the main suite that the untuned base is asked, drawn by their ids; None: all"""
@@ -224,7 +226,6 @@ def make_plan(
     )
     if wrong := gates.unpaired(parsed, [metric.name for metric in metrics]):
         raise EvaluationError(f"A gate {wrong}.", remedy='Name a bound, such as "<= 0.05".')
-    terms = _terms(suites, metrics, sampling, margin, minimum_cases)
     terms = _terms(suites, metrics, sampling, margin, minimum_cases, base_cases)
     return EvaluationPlan(
         model=model,
@@ -235,17 +236,19 @@ def make_plan(
         margin=margin,
         minimum_cases=minimum_cases,
         gate_lock=gates.lock(parsed, terms=terms),
-        main_metrics=_main_metrics_of_prose(parsed) if prose else MAIN_METRICS,
+        main_metrics=_main_metrics(parsed, prose=prose),
+        guards=PROSE_GUARD_METRICS if prose else GUARD_METRICS,
         concurrency=concurrency,
         base_cases=base_cases,
         notes=tuple(notes),
     )
 
 
-def _main_metrics_of_prose(parsed: Sequence[Gate]) -> tuple[str, ...]:
-    """What a judge says, else what gates compare by, else likeness to the reference."""
+def _main_metrics(parsed: Sequence[Gate], *, prose: bool) -> tuple[str, ...]:
+    """Of prose: what a judge says, else what gates compare by, else likeness to the reference."""
     compared = [gate.metric for gate in parsed if gate.is_relative]
-    return tuple(dict.fromkeys(("accuracy", judging.NAME, *compared, "chrf")))
+    usual = ("accuracy", judging.NAME, *compared, "chrf") if prose else (*MAIN_METRICS, *compared)
+    return tuple(dict.fromkeys(usual))
 
 
 def _terms(

@@ -220,7 +220,7 @@ def _comparisons(
         for mine, theirs in zip(results[CANDIDATE], of, strict=False):
             known = subjects[label].trained_on.get(mine.suite.name, ())
             main = mine.suite.name == plan.main_suite.name
-            if main or can_compare(mine, theirs, known=known):
+            if main or can_compare(mine, theirs, known=known, main_metrics=plan.main_metrics):
                 comparisons.append(
                     compare(
                         mine,
@@ -229,6 +229,8 @@ def _comparisons(
                         metrics=plan.metrics,
                         margin=plan.margin,
                         known=known,
+                        main_metrics=plan.main_metrics,
+                        guards=plan.guards,
                     )
                 )
     return comparisons

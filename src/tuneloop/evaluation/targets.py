@@ -16,7 +16,10 @@ from tuneloop.errors import EvaluationError
 from tuneloop.evaluation.connections import Connections
 from tuneloop.evaluation.streamed import AS_STREAM, LOOP, completion_in
 from tuneloop.evaluation.suites import Case, Messages, Tools
+from tuneloop.gateway.errors import CONTEXT_EXCEEDED, beyond_context
 
+TOO_LONG = CONTEXT_EXCEEDED
+"""Reason code of a prompt for which the model's window has no room."""
 _RETRY_STATUS = (429, 502, 503, 504)
 _ERROR_TEXT_CHARACTERS = 300
 
@@ -177,10 +180,18 @@ class OpenAITarget:
         with self._connections.posted(self._path, body, headers) as response:
             status = response.status
             if status != 200:
-                return status, Answer(error=f"http_{status}: {_message(response.read())}")
+                return status, Answer(error=_refused(status, response.read()))
             if _is_stream(response):
                 return status, _streamed(response)
             return status, _answer(response.read())
+
+
+def _refused(status: int, payload: bytes) -> str:
+    """Reason code and message."""
+    too_long = beyond_context(status, payload, param="messages")
+    if too_long is not None:
+        return f"{TOO_LONG}: {too_long.message}"
+    return f"http_{status}: {_message(payload)}"
 
 
 def _is_stream(response: http.client.HTTPResponse) -> bool:

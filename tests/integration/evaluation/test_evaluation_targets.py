@@ -152,7 +152,7 @@ def test_a_prompt_that_does_not_fit_is_a_failure_with_its_length(tiny: Path) -> 
     long = ({"role": "user", "content": "refund " * 3000},)
     asked = HFTarget(folder=tiny, identity="t", sampling=Sampling(max_tokens=4))
     found = dict(asked.complete_many([long, PROMPT]))
-    assert found[0].error is not None and found[0].error.startswith("too_long")
+    assert found[0].error is not None and found[0].error.startswith("context_length_exceeded: ")
     assert found[1].error is None
 
 

@@ -106,6 +106,20 @@ def test_a_dead_server_stops_the_run_instead_of_scoring_zero(suite: Suite, parts
     assert len(target.asked) < 30
 
 
+def test_prompts_that_are_too_long_are_failures_of_a_live_server(
+    suite: Suite, parts, tmp_path: Path
+) -> None:
+    """Whoever asks again asks them alone: they would look like a server that is not there."""
+
+    def short_only(question: str) -> str | Answer:
+        too_long = Answer(error="context_length_exceeded: 3,009 tokens")
+        return too_long if question == "q3" else question
+
+    ask(suite, parts.target(short_only), folder=tmp_path)
+    again = ask(suite, parts.target(short_only), folder=tmp_path)
+    assert again.reused == 39 and again.answers["3"].error is not None
+
+
 def test_any_text_survives_the_log(parts, tmp_path: Path) -> None:
     odd = "\ud800 \u2028 \x00 ä"
     suite = parts.suite([parts.case("1", None)])
