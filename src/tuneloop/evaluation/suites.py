@@ -22,7 +22,7 @@ Kind = Literal["held-out", "golden", "edge-case", "safety"]
 Messages = tuple[Mapping[str, Any], ...]
 Tools = tuple[Mapping[str, Any], ...]
 
-_PROVENANCE = ("origin", "kind", "review", "reviewer")
+_PROVENANCE = ("origin", "kind", "review", "reviewer", "edit")
 """Tags that an approved correction gets: where the row came from, not what it asks."""
 _CORRECTION = ("origin", "correction")
 _MAX_ROW_BYTES = 64_000_000

@@ -68,7 +68,9 @@ def facts_of(text: str) -> list[str]:
             found.append(_with_unit(words, at))
         elif word.lower() in _NEGATIONS or word.lower().endswith(_CONTRACTED):
             found.append(NEGATION)
-        elif not shouted and (_is_code(word) or (_is_name(word) and not begins)):
+        elif _is_unit(words, at) or shouted:
+            continue
+        elif _is_code(word) or (_is_name(word) and not begins):
             found.append(word)
     return found + [NEGATION] * len(_NEGATION_WITHIN.findall(text))
 
@@ -96,6 +98,11 @@ def _is_code(word: str) -> bool:
     return (letters > 1 and word.isupper()) or (letters > 0 and any(map(str.isdigit, word)))
 
 
+def _is_unit(words: list[str], at: int) -> bool:
+    """Whether it belongs to the number before it."""
+    return words[at].lower() in _UNITS and at > 0 and _NUMBER.match(words[at - 1]) is not None
+
+
 def _with_unit(words: list[str], at: int) -> str:
     """`20 mg` for `20 mg` and for `20mg`; a currency stands where it stood."""
     number = words[at]
@@ -103,7 +110,7 @@ def _with_unit(words: list[str], at: int) -> str:
     if joined and joined[2].lower() in _UNITS:
         return f"{joined[1]} {joined[2]}"
     after = words[at + 1] if at + 1 < len(words) else ""
-    if after.lower() in _UNITS or _CURRENCY.match(after):
+    if (after and _is_unit(words, at + 1)) or _CURRENCY.match(after):
         return f"{number} {after}"
     before = words[at - 1] if at else ""
     return f"{before} {number}" if _CURRENCY.match(before) else number
