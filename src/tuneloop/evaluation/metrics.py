@@ -13,6 +13,7 @@
 | `abstention_precision` | cases where it abstained | the case was out of scope |
 | `correct` | all cases | in scope: accurate; out of scope: abstained |
 | `exact`, `token_f1`, `normalised_match` | in-scope cases | see `scorers.text` |
+| `phrases` | cases of prose that declare phrases | all that must be said is, and nothing else |
 | `judge` | all cases | a language model scores it `judge.passes_from` or more, see `judging` |
 | `module:function` | what the function counts | a user's own |
 | `FAMILY`, `FAMILY.something` | what the package says | of an installed package |

@@ -12,6 +12,7 @@ from tuneloop.evaluation.scorers import (
     json_fields,
     judge,
     own,
+    phrases,
     text,
 )
 from tuneloop.evaluation.scorers.base import Family, Metric, Wanted
@@ -26,6 +27,7 @@ _OWN = (
     json_fields.FAMILY,
     text.FAMILY,
     abstention.FAMILY,
+    phrases.FAMILY,
     judge.FAMILY,
     own.FAMILY,
 )
