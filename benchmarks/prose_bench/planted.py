@@ -49,9 +49,20 @@ Row = Mapping[str, str]
 """With `dialogue` and `section_text`."""
 
 _WORDS = "two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905
-_MONTHS = (
-    "January February March April May June July August September October November December"
-).split()  # noqa: SIM905
+_MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
 _UNITS = {
     "mg": "g",
     "g": "mg",

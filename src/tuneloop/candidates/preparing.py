@@ -15,6 +15,7 @@ from tuneloop.evaluation.sizes import what_is_missing
 from tuneloop.project import Project
 from tuneloop.registry import people
 from tuneloop.setup import check
+from tuneloop.task.kind import is_prose
 
 CORRECTIONS_FILE = "approved.jsonl"
 
@@ -58,7 +59,9 @@ def prepare(project: Project, *, looked: bool = False) -> DatasetVersion:
 
 def _approved(project: Project) -> Extras:
     """What people have approved, as a file beside the sources."""
-    rows = review.approved_rows(project.workspace, project.model.name)
+    rows = review.approved_rows(
+        project.workspace, project.model.name, prose=is_prose(project.model.task)
+    )
     if not rows:
         return Extras()
     file = project.workspace.folder("work/corrections") / CORRECTIONS_FILE

@@ -24,6 +24,7 @@
 | `ungrounded` | facts in in-scope answers of prose | none stands in the prompt (lower is better) |
 | `sentence_ratio` | in-scope cases | sentences as long as the reference's; a median |
 | `same_register` | those where both show it | formal or familiar as the reference is |
+| `phrases` | cases of prose that declare phrases | all that must be said is, and nothing else |
 | `judge` | all cases | a language model scores it `judge.passes_from` or more, see `judging` |
 | `module:function` | what the function counts | a user's own |
 | `FAMILY`, `FAMILY.something` | what the package says | of an installed package |

@@ -171,6 +171,7 @@ def compared(
         metrics=(pair,),
         won=(),
         lost=(),
+        main_metric=metric,
     )
 
 

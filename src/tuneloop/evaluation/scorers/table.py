@@ -13,6 +13,7 @@ from tuneloop.evaluation.scorers import (
     json_fields,
     judge,
     own,
+    phrases,
     prose,
     text,
 )
@@ -30,6 +31,7 @@ _OWN = (
     prose.FAMILY,
     abstention.FAMILY,
     groundedness.FAMILY,
+    phrases.FAMILY,
     judge.FAMILY,
     own.FAMILY,
 )
