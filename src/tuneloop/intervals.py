@@ -117,6 +117,39 @@ def f1(
     return Figure(value=value, low=min(float(low), value), high=max(float(high), value), n=n)
 
 
+def pooled_share(
+    parts: Sequence[float], wholes: Sequence[float], *, confidence: float = CONFIDENCE
+) -> Figure:
+    """The share of all parts in all wholes, `sum(parts) / sum(wholes)`; one of each for a case.
+
+    What stands in one answer is not independent, so the interval is a seeded percentile bootstrap
+    of whole cases (the ratio estimator of cluster sampling, Cochran 1977, "Sampling Techniques",
+    section 9A.1). Where every part is nothing, or all of its whole, drawing cases again shows no
+    spread: there the interval is Wilson's for so many cases.
+
+    Raises:
+        ValueError: when there is no case, or a part is outside 0..whole, or a whole is not above 0.
+    """
+    import numpy as np
+
+    part, whole = np.asarray(parts, np.float64), np.asarray(wholes, np.float64)  # (cases,)
+    if not len(part) or np.any(part < 0) or np.any(part > whole) or np.any(whole <= 0):
+        raise ValueError("expected cases with 0 <= part <= whole and whole > 0")
+    n, value = len(part), float(part.sum() / whole.sum())
+    if n == 1 and 0 < value < 1:
+        return Figure(value=value, low=0.0, high=1.0, n=1)
+    if value in (0.0, 1.0):
+        return share(n * value, n, confidence=confidence)
+    rng = np.random.default_rng(BOOTSTRAP_SEED)
+    shares = np.empty(BOOTSTRAP_RESAMPLES)  # (resamples,)
+    for i in range(BOOTSTRAP_RESAMPLES):
+        drawn = rng.integers(0, n, n)
+        shares[i] = part[drawn].sum() / whole[drawn].sum()
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(shares, [tail, 1 - tail])
+    return Figure(value=value, low=min(float(low), value), high=max(float(high), value), n=n)
+
+
 def bootstrap_mean_interval(
     values: Sequence[float], *, confidence: float = CONFIDENCE, seed: int = BOOTSTRAP_SEED
 ) -> tuple[float, float]:

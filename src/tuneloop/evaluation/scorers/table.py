@@ -9,9 +9,12 @@ from tuneloop.errors import EvaluationError
 from tuneloop.evaluation.scorers import (
     abstention,
     accuracy,
+    groundedness,
     json_fields,
     judge,
     own,
+    phrases,
+    prose,
     text,
 )
 from tuneloop.evaluation.scorers.base import Family, Metric, Wanted
@@ -25,7 +28,10 @@ _OWN = (
     accuracy.FAMILY,
     json_fields.FAMILY,
     text.FAMILY,
+    prose.FAMILY,
     abstention.FAMILY,
+    groundedness.FAMILY,
+    phrases.FAMILY,
     judge.FAMILY,
     own.FAMILY,
 )
