@@ -406,7 +406,7 @@ def _pairs(
     return {
         case: (mine.get(case, absent), theirs.get(case, absent))
         for case in candidate.cases
-        if case in counted and case not in known
+        if case in counted and case in reference.cases and case not in known
     }
 
 
