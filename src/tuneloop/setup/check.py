@@ -18,6 +18,7 @@ from tuneloop.setup.checks.rows import rows
 from tuneloop.setup.checks.suites import cases, suites
 from tuneloop.setup.checks.template import clock, template
 from tuneloop.setup.checks.tokens import end_token, start_token, vocabulary
+from tuneloop.setup.checks.validity import measures
 from tuneloop.setup.finding import Finding, UnseenError, error, unseen
 from tuneloop.setup.look import Look
 
@@ -28,6 +29,7 @@ Checks = tuple[tuple[str, Check], ...]
 _NAMES: Checks = (("names", every_name),)
 _GATES: Checks = (("suite", suites), ("gate", cases))
 _ROWS: Checks = (("rows", rows), ("kind", kind))
+_MEASURES: Checks = (("measures", measures),)
 _BASE: Checks = (
     ("weights", weights),
     ("converter", converter),
@@ -41,7 +43,7 @@ _BASE: Checks = (
     ("context", context),
 )
 _MACHINE: Checks = (("memory", memory), ("disk", disk), ("reach", reach))
-CHECKS: Checks = (*_NAMES, *_ROWS, *_GATES, *_BASE, *_MACHINE)
+CHECKS: Checks = (*_NAMES, *_ROWS, *_MEASURES, *_GATES, *_BASE, *_MACHINE)
 """What is looked at and how, in the order in which it is told."""
 
 DOING = "Looking at what could fail later"
@@ -87,7 +89,7 @@ def require(project: Project, *, dataset: DatasetVersion | None = None, base: bo
     """
     names.check(project, base=base, rows=dataset is None)
     project.progress.step(DOING)
-    findings = look_over(project, dataset=dataset, checks=(*_ROWS, *_BASE, *_MACHINE))
+    findings = look_over(project, dataset=dataset, checks=(*_ROWS, *_MEASURES, *_BASE, *_MACHINE))
     if wrong := _tell(project, findings):
         raise CheckError(
             "Nothing was begun, as it would fail later:\n"
