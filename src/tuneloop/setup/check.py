@@ -9,7 +9,7 @@ from tuneloop.errors import CheckError, MissingExtraError, TuneloopError
 from tuneloop.project import Project
 from tuneloop.setup import names
 from tuneloop.setup.checks.base import converter, weights
-from tuneloop.setup.checks.lengths import answer_length, context, row_length
+from tuneloop.setup.checks.lengths import answer_length, case_length, context, row_length
 from tuneloop.setup.checks.names import every_name
 from tuneloop.setup.checks.reach import reach
 from tuneloop.setup.checks.room import disk, memory
@@ -17,6 +17,7 @@ from tuneloop.setup.checks.rows import rows
 from tuneloop.setup.checks.suites import cases, suites
 from tuneloop.setup.checks.template import clock, template
 from tuneloop.setup.checks.tokens import end_token, start_token, vocabulary
+from tuneloop.setup.checks.window import window
 from tuneloop.setup.finding import Finding, UnseenError, error, unseen
 from tuneloop.setup.look import Look
 
@@ -35,9 +36,11 @@ _BASE: Checks = (
     ("end token", end_token),
     ("tokens", vocabulary),
     ("clock", clock),
+    ("window", window),
     ("row length", row_length),
     ("answer", answer_length),
     ("context", context),
+    ("context", case_length),
 )
 _MACHINE: Checks = (("memory", memory), ("disk", disk), ("reach", reach))
 CHECKS: Checks = (*_NAMES, *_ROWS, *_GATES, *_BASE, *_MACHINE)
