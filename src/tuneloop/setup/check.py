@@ -10,7 +10,7 @@ from tuneloop.project import Project
 from tuneloop.setup import names
 from tuneloop.setup.checks.base import converter, weights
 from tuneloop.setup.checks.kind import kind
-from tuneloop.setup.checks.lengths import answer_length, context, row_length
+from tuneloop.setup.checks.lengths import answer_length, case_length, context, row_length
 from tuneloop.setup.checks.names import every_name
 from tuneloop.setup.checks.reach import reach
 from tuneloop.setup.checks.room import disk, memory
@@ -19,6 +19,7 @@ from tuneloop.setup.checks.suites import cases, suites
 from tuneloop.setup.checks.template import clock, template
 from tuneloop.setup.checks.tokens import end_token, start_token, vocabulary
 from tuneloop.setup.checks.validity import measures
+from tuneloop.setup.checks.window import window
 from tuneloop.setup.finding import Finding, UnseenError, error, unseen
 from tuneloop.setup.look import Look
 
@@ -38,9 +39,11 @@ _BASE: Checks = (
     ("end token", end_token),
     ("tokens", vocabulary),
     ("clock", clock),
+    ("window", window),
     ("row length", row_length),
     ("answer", answer_length),
     ("context", context),
+    ("context", case_length),
 )
 _MACHINE: Checks = (("memory", memory), ("disk", disk), ("reach", reach))
 CHECKS: Checks = (*_NAMES, *_ROWS, *_MEASURES, *_GATES, *_BASE, *_MACHINE)
