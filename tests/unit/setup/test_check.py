@@ -97,7 +97,7 @@ def test_nothing_is_said_against_what_is_right(tmp_path: Path) -> None:
     assert {f.verdict for f in found} == {"ok"}, found
     assert {
         *("names", "gate", "rows", "weights", "converter", "template", "start token", "end token"),
-        *("tokens", "clock", "row length", "answer", "context", "memory", "disk"),
+        *("tokens", "clock", "row length", "answer", "context", "memory", "disk", "time"),
     } == {f.what for f in found}
 
 
