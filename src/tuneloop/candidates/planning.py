@@ -45,7 +45,6 @@ def plan_for(
         columns=project.model.data.columns,
         control_tokens=project.control_tokens(),
         slots=project.model.endpoint.parallel_requests,
-        base_cases=base_cases_of(project),
     )
     if run is None:
         return plan
@@ -63,16 +62,6 @@ def _unusable(project: Project, dataset: DatasetVersion) -> Mapping[str, str]:
 
     measured = project.once(("validity", dataset.digest), looked)
     return {name: of.reason for name, of in measured.items() if not of.valid}
-
-
-BASE_CASES_OF_PROSE = 50
-"""That the base is asked unless the model file says otherwise: docs/decisions/0036."""
-
-
-def base_cases_of(project: Project) -> int | None:
-    """How many held-out cases the untuned base is asked; None: all of them."""
-    declared = project.model.evaluation.base_cases
-    return declared or (BASE_CASES_OF_PROSE if is_prose(project.model.task) else None)
 
 
 def cuts_loops(project: Project, plan: EvaluationPlan) -> bool:

@@ -134,7 +134,6 @@ def plan_evaluation(
     columns: ColumnSettings | None = None,
     control_tokens: Sequence[str] = (),
     slots: int = 4,
-    base_cases: int | None = None,
 ) -> EvaluationPlan:
     """Plan from the model file.
 
@@ -144,7 +143,6 @@ def plan_evaluation(
     the metric of that name, if something asks for it. `columns` names prompt and answer in suite
     files. `control_tokens` are the base's, which are no part of anybody's words. `slots` is how
     many requests the server works on at a time: so many cases are asked, unless the settings say.
-    `base_cases` is how many of the main suite the untuned base is asked; None: all.
 
     Raises:
         EvaluationError: there is no suite, a file or a gate cannot be understood, or a reference
@@ -179,7 +177,7 @@ def plan_evaluation(
         margin=settings.margin,
         minimum_cases=minimum_of(settings),
         concurrency=settings.concurrency or slots,
-        base_cases=base_cases,
+        base_cases=base_cases_of(task, settings),
         notes=_notes(suites, task),
         prose=is_prose(task),
         unusable=unusable,
@@ -206,6 +204,15 @@ def metrics_of(
     judged = [judging.NAME] if judging.NAME in extra else []
     named = [name for name in extra if name != judging.NAME]
     return metrics_for(task, extra=[*named, *judged], judge=judge)
+
+
+BASE_CASES_OF_PROSE = 50
+"""That the base is asked unless the model file says otherwise: docs/decisions/0036."""
+
+
+def base_cases_of(task: TaskSettings, settings: EvaluationSettings) -> int | None:
+    """How many held-out cases the untuned base is asked; None: all of them."""
+    return settings.base_cases or (BASE_CASES_OF_PROSE if is_prose(task) else None)
 
 
 def minimum_of(settings: EvaluationSettings) -> int:

@@ -153,7 +153,7 @@ def _device(config: TrainingConfig) -> tuple[str, int]:
     Raises:
         UnseenError: there is a GPU, and nobody says how much of its memory is free.
     """
-    if config.device == "cpu" or not _torch_takes_gpus() or not _has_gpu():
+    if not computes_on_gpu(config):
         return "cpu", free_memory_bytes("cpu")
     try:
         told = subprocess.run(
@@ -165,6 +165,11 @@ def _device(config: TrainingConfig) -> tuple[str, int]:
             "There is a GPU, and nvidia-smi does not say how much of its memory is free.",
             remedy="Training looks at it before its first step.",
         ) from e
+
+
+def computes_on_gpu(config: TrainingConfig) -> bool:
+    """Whether training would; nothing is imported that could tell for sure."""
+    return config.device != "cpu" and _torch_takes_gpus() and _has_gpu()
 
 
 def _has_gpu() -> bool:
