@@ -28,6 +28,7 @@ import random
 import re
 import sys
 import time
+from calendar import month_name
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,10 +49,8 @@ SEED = 20_261_130
 Row = Mapping[str, str]
 """With `dialogue` and `section_text`."""
 
-_WORDS = "two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905
-_MONTHS = (
-    "January February March April May June July August September October November December"
-).split()  # noqa: SIM905
+_WORDS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "twelve")
+_MONTHS = list(month_name)[1:]
 _UNITS = {
     "mg": "g",
     "g": "mg",
@@ -120,7 +119,12 @@ def _another_quoted_word(match: re.Match[str], rng: random.Random) -> str:
 
 _MONTH = "|".join(_MONTHS)
 SEEN: Mapping[str, tuple[re.Pattern[str], Change]] = {
-    "number": (re.compile(r"(?<![\w./-])\d{1,4}(?![\w/-]|[.,]\d| ?mg| ?mL|%)"), _another_number),
+    "number": (
+        re.compile(
+            r"(?<![\w./-])(?<![\n.:;] )(?<![\n.:;]  )(?<!\n)(?<!^)\d{1,4}(?![\w/-]|[.,]\d|%)"
+        ),
+        _another_number,
+    ),
     "age": (re.compile(r"(?<![\w./])\d{2}(?=[- ]years?[- ]old|y/o| y/o)"), _another_number),
     "number_word": (re.compile(rf"\b(?:{'|'.join(_WORDS)})\b", re.IGNORECASE), _another_word),
     "date": (
@@ -199,9 +203,7 @@ def plant(
     if new == place[0]:
         return None
     start = place.start()
-    return Planted(
-        note=note[:start] + new + note[place.end() :], start=start, end=start + len(new)
-    )
+    return Planted(note=note[:start] + new + note[place.end() :], start=start, end=start + len(new))
 
 
 def _planted(row: Row, kind: str) -> tuple[Planted, tuple[Span, ...]] | None:
@@ -241,9 +243,7 @@ def _precision(rows: Sequence[Row]) -> list[float]:
         found = [error for kind in SEEN if (error := _planted(row, kind)) is not None]
         spans = sum(len(spans) for _, spans in found)
         if spans:
-            at_error.append(
-                sum(_overlaps(error, span) for error, spans in found for span in spans)
-            )
+            at_error.append(sum(_overlaps(error, span) for error, spans in found for span in spans))
             flags.append(spans)
     return _listed(pooled_share(at_error, flags))
 
@@ -323,10 +323,14 @@ def main() -> int:
         print(f"\n{name}: {of['rows']} notes, {of['rows_per_second']} a second")
         for kind, figure in {**of["recall"], **of["not_to_be_seen"]}.items():
             if figure is not None:
-                print(f"  {kind:<16} recall {figure[0]:.2f} ({figure[1]:.2f} to {figure[2]:.2f})"
-                      f" of {figure[3]}")
-        print(f"  untouched: {Counter(of['untouched'])['spans']} spans,"
-              f" {of['untouched']['flagged'][0]:.3f} flagged")
+                print(
+                    f"  {kind:<16} recall {figure[0]:.2f} ({figure[1]:.2f} to {figure[2]:.2f})"
+                    f" of {figure[3]}"
+                )
+        print(
+            f"  untouched: {Counter(of['untouched'])['spans']} spans,"
+            f" {of['untouched']['flagged'][0]:.3f} flagged"
+        )
     print(json.dumps({"planted_errors": result}))
     return 0
 
