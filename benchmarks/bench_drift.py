@@ -32,6 +32,7 @@ from drift_bench import peers
 from drift_bench.pairs import DATA, HELD_OUT_SHARE, Pair, embedded, pairs
 from gateway_bench.installs import MissingError
 
+from tuneloop.embedders import Embedder, LocalModelEmbedder, StaticEmbedder
 from tuneloop.monitoring.drift.reference import (
     DriftReference,
     OwnPrompts,
@@ -39,7 +40,6 @@ from tuneloop.monitoring.drift.reference import (
 )
 from tuneloop.monitoring.drift.sketch import DriftSketch
 from tuneloop.monitoring.drift.verdict import TEXTBOOK_PSI, DriftVerdict, verdict
-from tuneloop.monitoring.embedders import Embedder, LocalModelEmbedder, StaticEmbedder
 
 if TYPE_CHECKING:
     import numpy as np

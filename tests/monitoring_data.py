@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from tuneloop.embedders import Embedder
 from tuneloop.modelfile import MonitorSettings
 from tuneloop.monitoring.drift.reference import DriftReference
-from tuneloop.monitoring.embedders import Embedder
 from tuneloop.monitoring.feedback import FeedbackSample
 from tuneloop.monitoring.measurement import Measurement
 from tuneloop.monitoring.monitors.tally import Tally

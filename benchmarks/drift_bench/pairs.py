@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gateway_bench.installs import BENCH
 
-from tuneloop.monitoring.embedders import Embedder
+from tuneloop.embedders import Embedder
 
 if TYPE_CHECKING:
     import numpy as np

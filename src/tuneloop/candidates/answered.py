@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tuneloop import serving
+from tuneloop.candidates.planning import base_cases_of
 from tuneloop.deployment.backends.base import Backend, Proof
 from tuneloop.deployment.backends.table import backend_of
 from tuneloop.errors import EvaluationError, StoreError
@@ -82,7 +83,7 @@ def tables_folder(project: Project) -> Path:
 
 def conditions(project: Project) -> str:
     """What decides, beside file and prompt, how a server of ours answers, as one short digest."""
-    at_once = {"concurrency": project.model.evaluation.concurrency}
+    at_once = {"concurrency": project.model.cases_at_a_time}
     served = serving.conditions(project.model, serving.reader(), digest="")
     return short(digest_json(served | at_once))
 
@@ -95,7 +96,14 @@ def again(
         project.progress.note("how well its answers repeat was measured before; used again")
         return known
     at_once = serving.concurrency(project.model)
-    repeats = repeatability.repeat(main, target, concurrency=at_once, progress=project.progress)
+    repeats = repeatability.repeat(
+        main,
+        target,
+        concurrency=at_once,
+        # The smoke test asks these, and compares its answers with the base's.
+        among=base_cases_of(project),
+        progress=project.progress,
+    )
     if repeats is not None:
         project.progress.note(repeatability.sentence(repeats.figure.as_json()))
     return repeats
@@ -126,5 +134,5 @@ def _served_alike(project: Project, bundle: Bundle, digest: str, backend: Backen
         backend.proof is Proof.FILE
         and served.get("digest") == digest
         and all(served.get(key) == value for key, value in now.items())
-        and held_to.get("concurrency") == project.model.evaluation.concurrency
+        and held_to.get("concurrency") == project.model.cases_at_a_time
     )

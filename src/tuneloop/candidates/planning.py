@@ -12,6 +12,7 @@ from tuneloop.evaluation.plan import EvaluationPlan, plan_evaluation
 from tuneloop.evaluation.targets import Sampling
 from tuneloop.online_evaluation import declared_judge
 from tuneloop.project import Project
+from tuneloop.task.kind import is_prose
 from tuneloop.training.stage import TrainingRun
 
 
@@ -40,7 +41,25 @@ def plan_for(
         judge=judge or (lambda: declared_judge.metric(project)),
         columns=project.model.data.columns,
         control_tokens=project.control_tokens(),
+        slots=project.model.endpoint.parallel_requests,
+        base_cases=base_cases_of(project),
     )
     if run is None:
         return plan
     return plan.without(trained_on.known_to_run(project, run, dataset.digest, plan.suites))
+
+
+BASE_CASES_OF_PROSE = 50
+"""That the base is asked unless the model file says otherwise: docs/decisions/0036."""
+
+
+def base_cases_of(project: Project) -> int | None:
+    """How many held-out cases the untuned base is asked; None: all of them."""
+    declared = project.model.evaluation.base_cases
+    return declared or (BASE_CASES_OF_PROSE if is_prose(project.model.task) else None)
+
+
+def cuts_loops(project: Project, plan: EvaluationPlan) -> bool:
+    """Whether whoever is asked is stopped where an answer loops: prose alone is long enough for it
+    to matter. Not where a gate judges latency, which would be that of a shorter answer."""
+    return is_prose(project.model.task) and not plan.judges_latency

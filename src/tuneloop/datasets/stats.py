@@ -11,10 +11,10 @@ from typing import Any
 from tuneloop.conversation import Message
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.labels import LabelCounts, labels_of
-from tuneloop.datasets.languages import language_of
 from tuneloop.datasets.looking import SIDES, ShownSide
 from tuneloop.datasets.split import Side
 from tuneloop.datasets.tags import TagCount, count_tags
+from tuneloop.prose.languages import language_of
 
 Examples = Mapping[ShownSide, Sequence[Example]]
 

@@ -13,14 +13,30 @@
 | `abstention_precision` | cases where it abstained | the case was out of scope |
 | `correct` | all cases | in scope: accurate; out of scope: abstained |
 | `exact`, `token_f1`, `normalised_match` | in-scope cases | see `scorers.text` |
+| `chrf`, `rouge_l`, `bleu`, `similarity` | in-scope cases | the reference, see `prose.likeness` |
+| `answered` | in-scope cases | not empty, and no refusal but where the reference refuses |
+| `no_loops` | all cases | the answer does not turn in circles, see `prose.repetition` |
+| `in_language` | all cases | in the language of the reference, else of the question |
+| `length_fit` | in-scope cases | a third to three times the reference's words, see `prose.length` |
+| `length_ratio` | in-scope cases | as long as the reference; a median of ratios from 0 up |
+| `distinct_2` | cases with two words | no pair of words stands twice |
+| `copied` | cases with five words | all of it stands in the prompt (lower is better) |
 | `ungrounded` | facts in in-scope answers of prose | none stands in the prompt (lower is better) |
+| `sentence_ratio` | in-scope cases | sentences as long as the reference's; a median |
+| `same_register` | those where both show it | formal or familiar as the reference is |
+| `phrases` | cases of prose that declare phrases | all that must be said is, and nothing else |
 | `judge` | all cases | a language model scores it `judge.passes_from` or more, see `judging` |
 | `module:function` | what the function counts | a user's own |
 | `FAMILY`, `FAMILY.something` | what the package says | of an installed package |
 
+Prose (`task.kind`) has those from `chrf` to `same_register`. It has no `accuracy`, `correct`,
+`exact` or `token_f1`, for no match with a reference tells whether it is right, and `format` only
+where it declares a pattern. Other tasks have those of prose on demand.
+
 A request that got no answer counts as 0 in every metric that counts its case (for
 `over_abstention` that reads "did not abstain"), and in `error_share`; of a JSON answer it is one
-without any field. `latency_p50_ms` and `latency_p95_ms` count answered requests.
+without any field; `length_ratio` and what stands below it leave it out. `latency_p50_ms` and
+`latency_p95_ms` count answered requests.
 """
 
 from __future__ import annotations
@@ -37,6 +53,7 @@ __all__ = ["RUN_METRICS", "Metric", "metrics_for", "unfit_references"]
 
 RUN_METRICS: Mapping[str, str] = {
     "error_share": "share of requests that got no answer, over all cases",
+    "truncated_share": "share of answers that ended at the token limit, over answered requests",
     "latency_p50_ms": "median time to the whole answer, over answered requests",
     "latency_p95_ms": "95th percentile of the time to the whole answer, over answered requests",
 }

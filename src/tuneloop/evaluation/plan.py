@@ -10,7 +10,8 @@ from typing import Any
 from tuneloop import intervals
 from tuneloop.errors import EvaluationError
 from tuneloop.evaluation import gates
-from tuneloop.evaluation.gates import GateLock, SuiteSize
+from tuneloop.evaluation.comparison import GUARD_METRICS, MAIN_METRICS, PROSE_GUARD_METRICS
+from tuneloop.evaluation.gates import Gate, GateLock, SuiteSize
 from tuneloop.evaluation.judging import metric as judging
 from tuneloop.evaluation.metrics import RUN_METRICS, Metric, metrics_for, unfit_references
 from tuneloop.evaluation.scorers.table import is_on_demand
@@ -18,6 +19,7 @@ from tuneloop.evaluation.suites import Suite, held_out_suite, load_suite
 from tuneloop.evaluation.targets import Sampling
 from tuneloop.hashing import digest_json
 from tuneloop.modelfile import ColumnSettings, EvaluationSettings, GateSettings, TaskSettings
+from tuneloop.task.kind import is_prose
 
 HELD_OUT = "held-out"
 
@@ -43,7 +45,13 @@ class EvaluationPlan:
     minimum_cases: int
     """a gate that counts fewer held-out cases passes nothing; 0: any number will do"""
     gate_lock: GateLock
+    main_metrics: tuple[str, ...] = MAIN_METRICS
+    """the verdict of a comparison is that of the first of these that both have"""
+    guards: tuple[str, ...] = GUARD_METRICS
+    """a candidate that is worse in one of these is worse"""
     concurrency: int = 4
+    base_cases: int | None = None
+    """of the main suite that the untuned base is asked, drawn by their ids; None: all"""
     notes: tuple[str, ...] = ()
     """what a reader of the report should know about the suites"""
 
@@ -95,7 +103,14 @@ class EvaluationPlan:
         return gates.lock(self.gate_lock.gates, terms=self._terms())
 
     def _terms(self) -> dict[str, Any]:
-        return _terms(self.suites, self.metrics, self.sampling, self.margin, self.minimum_cases)
+        return _terms(
+            self.suites,
+            self.metrics,
+            self.sampling,
+            self.margin,
+            self.minimum_cases,
+            self.base_cases,
+        )
 
 
 def plan_evaluation(
@@ -110,6 +125,8 @@ def plan_evaluation(
     judge: Callable[[], Metric] | None = None,
     columns: ColumnSettings | None = None,
     control_tokens: Sequence[str] = (),
+    slots: int = 4,
+    base_cases: int | None = None,
 ) -> EvaluationPlan:
     """Plan from the model file.
 
@@ -117,7 +134,9 @@ def plan_evaluation(
     is what suite files are relative to, `scorers` names further metrics (`token_f1`,
     `module:function`, `judge`); a gate on such a metric brings it along by itself. `judge` makes
     the metric of that name, if something asks for it. `columns` names prompt and answer in suite
-    files. `control_tokens` are the base's, which are no part of anybody's words.
+    files. `control_tokens` are the base's, which are no part of anybody's words. `slots` is how
+    many requests the server works on at a time: so many cases are asked, unless the settings say.
+    `base_cases` is how many of the main suite the untuned base is asked; None: all.
 
     Raises:
         EvaluationError: there is no suite, a file or a gate cannot be understood, or a reference
@@ -151,8 +170,10 @@ def plan_evaluation(
         system=task.system,
         margin=settings.margin,
         minimum_cases=minimum_of(settings),
-        concurrency=settings.concurrency,
+        concurrency=settings.concurrency or slots,
+        base_cases=base_cases,
         notes=_notes(suites, task),
+        prose=is_prose(task),
     )
 
 
@@ -194,14 +215,18 @@ def make_plan(
     margin: float = 0.02,
     minimum_cases: int = 50,
     concurrency: int = 4,
+    base_cases: int | None = None,
     notes: Sequence[str] = (),
+    prose: bool = False,
 ) -> EvaluationPlan:
-    """Plan from parts: parse the gates and lock them."""
+    """Plan from parts: parse the gates and lock them; `prose`: answers match in no words."""
     known = [*(metric.name for metric in metrics), *RUN_METRICS]
     parsed = gates.parse_gates(
         conditions, metrics={suite.name: known for suite in suites}, main_suite=suites[0].name
     )
-    terms = _terms(suites, metrics, sampling, margin, minimum_cases)
+    if wrong := gates.unpaired(parsed, [metric.name for metric in metrics]):
+        raise EvaluationError(f"A gate {wrong}.", remedy='Name a bound, such as "<= 0.05".')
+    terms = _terms(suites, metrics, sampling, margin, minimum_cases, base_cases)
     return EvaluationPlan(
         model=model,
         suites=tuple(suites),
@@ -211,9 +236,19 @@ def make_plan(
         margin=margin,
         minimum_cases=minimum_cases,
         gate_lock=gates.lock(parsed, terms=terms),
+        main_metrics=_main_metrics(parsed, prose=prose),
+        guards=PROSE_GUARD_METRICS if prose else GUARD_METRICS,
         concurrency=concurrency,
+        base_cases=base_cases,
         notes=tuple(notes),
     )
+
+
+def _main_metrics(parsed: Sequence[Gate], *, prose: bool) -> tuple[str, ...]:
+    """Of prose: what a judge says, else what gates compare by, else likeness to the reference."""
+    compared = [gate.metric for gate in parsed if gate.is_relative]
+    usual = ("accuracy", judging.NAME, *compared, "chrf") if prose else (*MAIN_METRICS, *compared)
+    return tuple(dict.fromkeys(usual))
 
 
 def _terms(
@@ -222,8 +257,11 @@ def _terms(
     sampling: Sampling,
     margin: float,
     minimum_cases: int,
+    base_cases: int | None,
 ) -> dict[str, Any]:
     return {
+        # Left out where all are asked, so that locks from before this could be said stay.
+        **({} if base_cases is None else {"base_cases": base_cases}),
         "suites": [suite.digest for suite in suites],
         "metrics": [
             [m.name, m.about, m.counts, m.higher_is_better, m.source_digest] for m in metrics

@@ -7,7 +7,12 @@ from pydantic import Field, model_validator
 from tuneloop.modelfile.sections.base import Name, Section
 from tuneloop.modelfile.sections.data import DataSettings, TaskSettings
 from tuneloop.modelfile.sections.deployment import EndpointSettings, ExportSettings, RolloutSettings
-from tuneloop.modelfile.sections.evaluation import BenchSettings, EvaluationSettings, JudgeSettings
+from tuneloop.modelfile.sections.evaluation import (
+    PROSE_GATES,
+    BenchSettings,
+    EvaluationSettings,
+    JudgeSettings,
+)
 from tuneloop.modelfile.sections.monitoring import (
     AlertSettings,
     GoldenSettings,
@@ -62,6 +67,20 @@ class ModelSettings(Section):
         if "judge" in self.rollout.guards and self.judge is None:
             raise ValueError("rollout.guards names judge: say which one, under judge")
         return self
+
+    @model_validator(mode="after")
+    def _judged_as_its_kind(self) -> ModelSettings:
+        if self.task.kind == "prose" and "gates" not in self.evaluation.model_fields_set:
+            # Their default, which does not know the task, is a string match.
+            gates = {"gates": dict(PROSE_GATES)}
+            object.__setattr__(self, "evaluation", self.evaluation.model_copy(update=gates))
+        return self
+
+    @property
+    def cases_at_a_time(self) -> int:
+        """That an evaluation asks: by default as many as the server works on, so that none of its
+        slots is idle and no case waits for one."""
+        return self.evaluation.concurrency or self.endpoint.parallel_requests
 
     @property
     def endpoint_name(self) -> str:

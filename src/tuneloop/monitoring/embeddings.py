@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from tuneloop.monitoring.embedders import Embedder
+from tuneloop.embedders import Embedder
 from tuneloop.monitoring.window import Window
 from tuneloop.progress import Progress
 from tuneloop.storage.messages import prompt_of

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tuneloop.embedders import Embedder
 from tuneloop.errors import DataError
 from tuneloop.monitoring import reference_folder
-from tuneloop.monitoring.embedders import Embedder
 from tuneloop.sameness import strict
 from tuneloop.sameness import words as every_word
 

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
+from tuneloop.embedders import Embedder, embedder_of
 from tuneloop.errors import ExtensionError, TuneloopError
 from tuneloop.hashing import canonical_json
 from tuneloop.modelfile import ModelFile
 from tuneloop.monitoring import alerts, series
-from tuneloop.monitoring.embedders import Embedder, embedder_of
 from tuneloop.monitoring.embeddings import embed_missing
 from tuneloop.monitoring.measurement import Measurement, not_measured
 from tuneloop.monitoring.monitors.table import Monitor, chosen, failed

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tuneloop.embedders import Embedder
 from tuneloop.hashing import digest_json, short
 from tuneloop.modelfile import MonitorSettings
 from tuneloop.monitoring import series
 from tuneloop.monitoring.drift.reference import REFERENCE_VERSION as DRIFT_REFERENCE_VERSION
 from tuneloop.monitoring.drift.reference import DriftReference, OwnPrompts, drift_reference
-from tuneloop.monitoring.embedders import Embedder
 from tuneloop.monitoring.feedback import FeedbackSample, sample_feedback
 from tuneloop.monitoring.novelty import REFERENCE_VERSION, NoveltyReference, novelty_reference
 from tuneloop.monitoring.shift import Baseline

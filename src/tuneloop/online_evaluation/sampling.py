@@ -28,6 +28,7 @@ from tuneloop.storage.captured import feedback, last_said
 from tuneloop.storage.ingest import moving
 from tuneloop.storage.spool import new_id
 from tuneloop.task.answer_form import WRONG
+from tuneloop.task.kind import is_prose
 from tuneloop.task.label import label_of
 
 KIND: Final = "sample"
@@ -159,16 +160,18 @@ def record_labels(project: Project, now: datetime) -> int:
 
 def accuracy(project: Project) -> Figure | None:
     """The share of right answers that the decided samples of a model tell of."""
-    return sampled_accuracy(review.decided(project.workspace, project.model.name, kind=KIND))
+    decided = review.decided(project.workspace, project.model.name, kind=KIND)
+    return sampled_accuracy(decided, prose=is_prose(project.model.task))
 
 
-def sampled_accuracy(items: Iterable[ReviewItem]) -> Figure | None:
+def sampled_accuracy(items: Iterable[ReviewItem], *, prose: bool = False) -> Figure | None:
     """The share of right answers that decided samples tell of; None without any.
 
     The weighted mean, with Wilson's interval at Kish's effective sample size (1965, "Survey
-    Sampling", section 11.7); n is that size, rounded down.
+    Sampling", section 11.7); n is that size, rounded down. An answer
+    of `prose` of which no more than the form was edited is right.
     """
-    judged = [(float(item.detail.get("weight", 1.0)), _right(item)) for item in items]
+    judged = [(float(item.detail.get("weight", 1.0)), _right(item, prose=prose)) for item in items]
     if not judged:
         return None
     total = sum(weight for weight, _ in judged)
@@ -177,8 +180,13 @@ def sampled_accuracy(items: Iterable[ReviewItem]) -> Figure | None:
     return intervals.share(value * effective, effective)
 
 
-def _right(item: ReviewItem) -> bool:
-    return item.status == "approved" and not item.edited
+def _right(item: ReviewItem, *, prose: bool) -> bool:
+    if item.status != "approved":
+        return False
+    if not prose:
+        return not item.edited
+    edit = review.edit_in(item)
+    return edit is None or edit.kind == "form"
 
 
 def _label(item: ReviewItem) -> str:

@@ -9,6 +9,7 @@ from tuneloop.errors import CheckError, MissingExtraError, TuneloopError
 from tuneloop.project import Project
 from tuneloop.setup import names
 from tuneloop.setup.checks.base import converter, weights
+from tuneloop.setup.checks.kind import kind
 from tuneloop.setup.checks.lengths import answer_length, context, row_length
 from tuneloop.setup.checks.names import every_name
 from tuneloop.setup.checks.reach import reach
@@ -26,7 +27,7 @@ Checks = tuple[tuple[str, Check], ...]
 
 _NAMES: Checks = (("names", every_name),)
 _GATES: Checks = (("suite", suites), ("gate", cases))
-_ROWS: Checks = (("rows", rows),)
+_ROWS: Checks = (("rows", rows), ("kind", kind))
 _BASE: Checks = (
     ("weights", weights),
     ("converter", converter),

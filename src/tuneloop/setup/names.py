@@ -8,6 +8,7 @@ from tuneloop.datasets import names as data_names
 from tuneloop.deployment.backends import table
 from tuneloop.deployment.backends.base import Capability
 from tuneloop.deployment.load_figures import FIGURES, RATIOS
+from tuneloop.embedders import embedder_of
 from tuneloop.errors import (
     BaseModelError,
     DeploymentError,
@@ -18,7 +19,6 @@ from tuneloop.errors import (
 from tuneloop.evaluation import gates
 from tuneloop.evaluation import names as evaluation_names
 from tuneloop.modelfile import BenchSettings, ModelFile, ModelSettings, Problem
-from tuneloop.monitoring.embedders import embedder_of
 from tuneloop.progress import Progress
 from tuneloop.project import Project
 from tuneloop.registry.base_model import base_spec, check_base

@@ -23,6 +23,7 @@ from tuneloop.registry.base_template import find_template
 from tuneloop.setup import names
 
 _SHOWN_FIELDS = 8
+_TEXTS = {"prose": "prose", "short": "short text"}
 _SHOWN = 60
 """Characters of an example."""
 
@@ -80,6 +81,7 @@ def write_model_file(
             name=name or _name(data),
             base=base,
             sources=(os.path.relpath(data, path.parent),),
+            kind=seen.kind,
             system=seen.system,
             output_schema=seen.output_schema,
             schema_holds=seen.schema_holds,
@@ -186,6 +188,11 @@ def worth_a_look(started: Started) -> Iterator[str]:
         )
     if seen.no_json:
         yield _no_json(seen)
+    if seen.kind == "prose":
+        yield (
+            "task.kind: prose, so gates compare with the untuned base instead of matching words; "
+            "if one wording is right, write short"
+        )
     for field, value in seen.seen_once.items():
         yield f"task.output_schema: {field} {value!r} is in one row only: a label, or a slip?"
     if seen.pairs == seen.usable:
@@ -247,7 +254,7 @@ def _answers(seen: Inspection) -> str:
 
 def _kind(seen: Inspection) -> str:
     if seen.output_schema is None:
-        return f"{seen.labels} labels in plain text" if seen.labels else "text"
+        return f"{seen.labels} labels in plain text" if seen.labels else _TEXTS[seen.kind]
     fields = list(seen.output_schema.get("properties", {}))
     required = [field for field in fields if field in seen.output_schema.get("required", ())]
     if not fields:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from tuneloop.datasets import looking, stats, versions
-from tuneloop.datasets.languages import language_of
 from tuneloop.datasets.looking import ShownRow, Wanted, place_of
 from tuneloop.datasets.storing import SIDES
 from tuneloop.datasets.tags import counts_in
@@ -17,6 +16,7 @@ from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.errors import UsageError
 from tuneloop.modelfile import ModelFile, ModelSettings
 from tuneloop.modelfile.sections.data import DataSettings, TaskSettings
+from tuneloop.prose.languages import language_of
 from tuneloop.workspace import Workspace
 
 WORDS = ("parcel", "invoice", "battery", "password", "radiator", "refund", "order", "warranty")

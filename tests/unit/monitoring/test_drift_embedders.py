@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tuneloop.embedders import StaticEmbedder, embedder_of
 from tuneloop.errors import ModelFileError, StoreError
 from tuneloop.modelfile import EmbeddingEndpoint
-from tuneloop.monitoring.embedders import StaticEmbedder, embedder_of
 from tuneloop.testing.tiny_model import make_tiny_model
 from tuneloop.testing.upstream import Received, Reply, ScriptedUpstream
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitoring_data import LetterEmbedder
+from tuneloop.embedders import StaticEmbedder
 from tuneloop.errors import DataError
-from tuneloop.monitoring.embedders import StaticEmbedder
 from tuneloop.monitoring.novelty import (
     NoveltyReference,
     new_words,

@@ -96,9 +96,48 @@ def test_nothing_is_said_against_what_is_right(tmp_path: Path) -> None:
     found = looked_over(write(tmp_path))
     assert {f.verdict for f in found} == {"ok"}, found
     assert {
-        *("names", "gate", "rows", "weights", "converter", "template", "start token", "end token"),
+        *(
+            "names",
+            "gate",
+            "rows",
+            "kind",
+            "weights",
+            "converter",
+            "template",
+            "start token",
+            "end token",
+        ),
         *("tokens", "clock", "row length", "answer", "context", "memory", "disk"),
     } == {f.what for f in found}
+
+
+def prose(count: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "prompt": f"Dialogue {n}: {n * 7919} and then {n * 104729}?",
+            "completion": f"The caller of {n * 7919} asked for {n * 31} and was told to wait for a "
+            f"letter that comes within {n % 9} days, unless it is number {n}.",
+        }
+        for n in range(count)
+    ]
+
+
+def test_prose_that_is_judged_by_a_match_of_words(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    said = the_one(write(tmp_path, rows=prose(400)), "kind", "warning")
+    assert "hardly any answer reaches" in said.found
+    assert "task.kind: prose" in said.remedy
+    as_prose = {"kind": "prose"}
+    assert all(
+        f.verdict == "ok" for f in looked_over(write(tmp_path, rows=prose(400), task=as_prose))
+    )
+
+
+def test_labels_that_are_declared_as_prose(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    rows = [{"prompt": f"message {n * 7919}", "completion": "abc"[n % 3]} for n in range(400)]
+    said = the_one(write(tmp_path, rows=rows, task={"kind": "prose"}), "kind", "warning")
+    assert said.remedy == "Declare task.kind: labels."
 
 
 # Names, suites, gates

@@ -6,35 +6,14 @@ languages of one script apart needs more text than a short message has.
 
 from __future__ import annotations
 
-import unicodedata
-from collections import Counter
-
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.filters.base import KEEP, FilterResult, drop
 from tuneloop.errors import ModelFileError
+from tuneloop.prose.scripts import SCRIPTS, letters_by_script
 from tuneloop.sameness import is_json_container
 
 _MIN_LETTERS = 8
 _MIN_SHARE = 0.5
-_LANGUAGES = {
-    (
-        "LATIN",
-    ): "en de fr es it pt nl sv da no nb fi pl cs sk sl hr hu ro tr id ms vi et lv lt sq ca",
-    ("CYRILLIC",): "ru uk bg sr mk be kk",
-    ("ARABIC",): "ar fa ur",
-    ("DEVANAGARI",): "hi mr ne",
-    ("CJK",): "zh",
-    ("CJK", "HIRAGANA", "KATAKANA"): "ja",
-    ("HANGUL", "CJK"): "ko",
-    ("GREEK",): "el",
-    ("HEBREW",): "he",
-    ("THAI",): "th",
-    ("BENGALI",): "bn",
-    ("TAMIL",): "ta",
-    ("GEORGIAN",): "ka",
-    ("ARMENIAN",): "hy",
-}
-_SCRIPTS = {code: scripts for scripts, codes in _LANGUAGES.items() for code in codes.split()}
 
 
 class WrongLanguage:
@@ -49,12 +28,12 @@ class WrongLanguage:
             ModelFileError: its script is not known here.
         """
         code = language.lower().split("-")[0]
-        if code not in _SCRIPTS:
+        if code not in SCRIPTS:
             raise ModelFileError(
                 f"data.language is {language!r}, whose script is not known.",
-                remedy=f"Expected one of: {', '.join(sorted(_SCRIPTS))}; or leave it out.",
+                remedy=f"Expected one of: {', '.join(sorted(SCRIPTS))}; or leave it out.",
             )
-        self._language, self._scripts = language, _SCRIPTS[code]
+        self._language, self._scripts = language, SCRIPTS[code]
 
     def __call__(self, example: Example) -> FilterResult:
         """Count the letters of message and answer by script; short texts are kept."""
@@ -72,24 +51,3 @@ class WrongLanguage:
                     f"the {what} is mostly in {main} script; expected {self._language}",
                 )
         return KEEP
-
-
-def languages_of(script: str) -> list[str]:
-    """Codes of the languages that are written in a script, as `letters_by_script` names it."""
-    return [
-        code
-        for scripts, codes in _LANGUAGES.items()
-        if scripts[0] == script
-        for code in codes.split()
-    ]
-
-
-def letters_by_script(text: str) -> Counter[str]:
-    """Unicode script, such as `LATIN` or `CJK` → letters of it in the text."""
-    if text.isascii():
-        return Counter({"LATIN": sum(map(str.isalpha, text))})
-    return Counter(_script(letter) for letter in text if letter.isalpha())
-
-
-def _script(letter: str) -> str:
-    return "LATIN" if letter.isascii() else unicodedata.name(letter, "UNKNOWN").split()[0]

@@ -12,6 +12,7 @@ from tuneloop.evaluation.scorers.base import RIGHT, Family, Metric, Score, Score
 from tuneloop.evaluation.scorers.same_values import told
 from tuneloop.evaluation.suites import Case
 from tuneloop.modelfile import TaskSettings
+from tuneloop.task.kind import is_prose
 from tuneloop.task.label import is_abstention
 
 
@@ -61,7 +62,7 @@ def _metrics(task: TaskSettings) -> Sequence[Metric]:
             scorer=abstention_right(task),
             needs_answer=True,
         ),
-        _correct(task),
+        *(() if is_prose(task) else (_correct(task),)),
     ]
 
 

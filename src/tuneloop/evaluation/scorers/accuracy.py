@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from tuneloop.evaluation.scorers.base import Family, Metric
@@ -9,6 +10,7 @@ from tuneloop.evaluation.scorers.same_values import by_rules, told
 from tuneloop.evaluation.scorers.structured import in_form, json_all_fields
 from tuneloop.evaluation.scorers.text import normalised_match
 from tuneloop.modelfile import TaskSettings
+from tuneloop.task.kind import is_prose
 
 
 def accuracy(task: TaskSettings) -> Metric:
@@ -45,8 +47,15 @@ def form(task: TaskSettings) -> Metric:
     return Metric(name="format", about=f"cases whose answer {about}", scorer=in_form(task))
 
 
+def _of_task(task: TaskSettings) -> Sequence[Metric]:
+    """No match with a reference tells whether prose is right: people do, or a judge."""
+    if not is_prose(task):
+        return (accuracy(task), form(task))
+    return () if task.output_pattern is None else (form(task),)
+
+
 FAMILY = Family(
     name="accuracy",
     about="right answers, and answers in the declared form",
-    of_task=lambda task: (accuracy(task), form(task)),
+    of_task=_of_task,
 )

@@ -13,6 +13,8 @@ from tuneloop.evaluation.scorers import (
     json_fields,
     judge,
     own,
+    phrases,
+    prose,
     text,
 )
 from tuneloop.evaluation.scorers.base import Family, Metric, Wanted
@@ -26,8 +28,10 @@ _OWN = (
     accuracy.FAMILY,
     json_fields.FAMILY,
     text.FAMILY,
+    prose.FAMILY,
     abstention.FAMILY,
     groundedness.FAMILY,
+    phrases.FAMILY,
     judge.FAMILY,
     own.FAMILY,
 )

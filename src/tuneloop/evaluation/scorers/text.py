@@ -10,6 +10,7 @@ from tuneloop.evaluation.scorers.base import RIGHT, Family, Metric, Score, Score
 from tuneloop.evaluation.suites import Case
 from tuneloop.modelfile import TaskSettings
 from tuneloop.sameness import forgiving, words
+from tuneloop.task.kind import is_prose
 
 
 def exact(case: Case, output: str) -> Score | None:
@@ -74,7 +75,9 @@ def _metric(name: str) -> Metric:
 
 
 def _of_task(task: TaskSettings) -> Sequence[Metric]:
-    return () if task.output_schema is not None else (_metric("exact"), _metric("token_f1"))
+    if task.output_schema is not None or is_prose(task):
+        return ()
+    return (_metric("exact"), _metric("token_f1"))
 
 
 def _wanted(wanted: Wanted) -> Metric:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tuneloop.embedders import Embedder
 from tuneloop.errors import DataError
 from tuneloop.monitoring import reference_folder
 from tuneloop.monitoring.drift.calibration import (
@@ -20,7 +21,6 @@ from tuneloop.monitoring.drift.calibration import (
 )
 from tuneloop.monitoring.drift.familiarity import Familiarity, familiarity, own_cosines
 from tuneloop.monitoring.drift.topics import Topics, find_topics
-from tuneloop.monitoring.embedders import Embedder
 from tuneloop.monitoring.novelty import words
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from tuneloop.monitoring.sketches import Sample, Share, Sketch
 from tuneloop.monitoring.window import Batch, Window
 
 if TYPE_CHECKING:
-    from tuneloop.monitoring.embedders import Vectors
+    from tuneloop.embedders import Vectors
 
 SAMPLE_ROWS = 5_000
 """Prompts of a larger window are a random sample; the interval is that of the sample."""

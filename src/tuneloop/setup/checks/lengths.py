@@ -138,7 +138,7 @@ def _barred(look: Look, cut: float) -> str:
         name = metric if suite == HELD_OUT else key
         if (suite in names and suite != HELD_OUT) or not name.startswith(_WHOLE_ANSWERS):
             continue
-        comparison, bound = gates.bound_of(key, condition)
-        if comparison in (">", ">=") and cut > 1 - bound:
-            return f"The gate {key} ({comparison} {bound:g})"
+        gate = gates.condition_of(key, condition)
+        if gate.comparison in (">", ">=") and cut > 1 - gate.bound:
+            return f"The gate {key} ({gate.condition})"
     return ""

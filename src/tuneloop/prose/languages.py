@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from tuneloop.datasets.filters.language import languages_of, letters_by_script
+from tuneloop.prose.scripts import languages_of, letters_by_script
 from tuneloop.sameness import is_json_container
 
 TOO_SHORT = "too short"
@@ -103,6 +103,29 @@ def language_of(text: str) -> str:
     if len(candidates) == 1:
         return candidates[0]
     return _by_small_words(text, candidates) or f"{script.title()} script"
+
+
+def other_language(answer: str, wanted: str) -> str:
+    """What the answer is written in where that is not what `wanted` is written in; else empty.
+
+    Who cannot be sure finds nothing wrong: a short text, JSON, one without small words. Two
+    scripts are told apart where no language is.
+    """
+    said, expected = language_of(answer), language_of(wanted)
+    if said == expected or TOO_SHORT in (said, expected) or JSON in (said, expected):
+        return ""
+    if _is_code(said) and _is_code(expected):
+        return said
+    return said if _main_script(answer) != _main_script(wanted) else ""
+
+
+def _is_code(language: str) -> bool:
+    return len(language) == 2
+
+
+def _main_script(text: str) -> str:
+    (script, _), *_ = letters_by_script(text).most_common(1)
+    return "CJK" if script in ("HIRAGANA", "KATAKANA") else script
 
 
 def _by_small_words(text: str, candidates: Sequence[str]) -> str | None:
