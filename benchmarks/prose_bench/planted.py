@@ -28,6 +28,7 @@ import random
 import re
 import sys
 import time
+from calendar import month_name
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,21 +49,8 @@ SEED = 20_261_130
 Row = Mapping[str, str]
 """With `dialogue` and `section_text`."""
 
-_WORDS = "two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905
-_MONTHS = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-]
+_WORDS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "twelve")
+_MONTHS = list(month_name)[1:]
 _UNITS = {
     "mg": "g",
     "g": "mg",
@@ -131,7 +119,12 @@ def _another_quoted_word(match: re.Match[str], rng: random.Random) -> str:
 
 _MONTH = "|".join(_MONTHS)
 SEEN: Mapping[str, tuple[re.Pattern[str], Change]] = {
-    "number": (re.compile(r"(?<![\w./-])\d{1,4}(?![\w/-]|[.,]\d| ?mg| ?mL|%)"), _another_number),
+    "number": (
+        re.compile(
+            r"(?<![\w./-])(?<![\n.:;] )(?<![\n.:;]  )(?<!\n)(?<!^)\d{1,4}(?![\w/-]|[.,]\d|%)"
+        ),
+        _another_number,
+    ),
     "age": (re.compile(r"(?<![\w./])\d{2}(?=[- ]years?[- ]old|y/o| y/o)"), _another_number),
     "number_word": (re.compile(rf"\b(?:{'|'.join(_WORDS)})\b", re.IGNORECASE), _another_word),
     "date": (
