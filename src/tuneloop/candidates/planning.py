@@ -8,6 +8,7 @@ from tuneloop import serving
 from tuneloop.candidates import trained_on
 from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion
+from tuneloop.evaluation.judging.metric import NOT_CALIBRATED
 from tuneloop.evaluation.metrics import Metric
 from tuneloop.evaluation.plan import EvaluationPlan, plan_evaluation
 from tuneloop.evaluation.targets import Sampling
@@ -52,7 +53,8 @@ def plan_for(
 
 
 def _unusable(project: Project, dataset: DatasetVersion) -> Mapping[str, str]:
-    """Measures of prose that cannot tell a row's own answer from another's, and why."""
+    """Metrics of prose on which no verdict stands, and why: measures that cannot tell a row's own
+    answer from another's, and accuracy by a judge of whom nobody knows how far people agree."""
     if not is_prose(project.model.task):
         return {}
 
@@ -61,7 +63,10 @@ def _unusable(project: Project, dataset: DatasetVersion) -> Mapping[str, str]:
         return of_rows([(row.question, row.completion) for row in examples if not row.calls_tools])
 
     measured = project.once(("validity", dataset.digest), looked)
-    return {name: of.reason for name, of in measured.items() if not of.valid}
+    unusable = {name: of.reason for name, of in measured.items() if not of.valid}
+    if not declared_judge.calibrations(project.workspace, project.model.name):
+        unusable["accuracy"] = f"the judge is {NOT_CALIBRATED}; see `tuneloop judge calibrate`"
+    return unusable
 
 
 def cuts_loops(project: Project, plan: EvaluationPlan) -> bool:
