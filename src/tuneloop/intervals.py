@@ -11,7 +11,7 @@ Nonparametric Statistics", section 3.2).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
@@ -116,6 +116,40 @@ def f1(
     return Figure(value=value, low=min(float(low), value), high=max(float(high), value), n=n)
 
 
+def pooled_share(
+    parts: Sequence[float], wholes: Sequence[float], *, confidence: float = CONFIDENCE
+) -> Figure:
+    """The share of all parts in all wholes, `sum(parts) / sum(wholes)`; one of each for a case.
+
+    What stands in one answer is not independent, so the interval is a seeded percentile bootstrap
+    of whole cases (the ratio estimator of cluster sampling, Cochran 1977, "Sampling Techniques",
+    section 9A.1). Where every part is nothing, or all of its whole, drawing cases again shows no
+    spread: there the interval is Wilson's for so many cases. A case may have a whole of 0, which
+    adds nothing to the share; without any whole the share is 0.
+
+    Raises:
+        ValueError: when there is no case, or a part is outside 0..whole.
+    """
+    import numpy as np
+
+    part, whole = np.asarray(parts, np.float64), np.asarray(wholes, np.float64)  # (cases,)
+    if not len(part) or np.any(part < 0) or np.any(part > whole):
+        raise ValueError("expected cases with 0 <= part <= whole")
+    n, value = len(part), float(part.sum() / max(whole.sum(), 1e-12))
+    if n == 1 and 0 < value < 1:
+        return Figure(value=value, low=0.0, high=1.0, n=1)
+    if value in (0.0, 1.0):
+        return share(n * value, n, confidence=confidence)
+    rng = np.random.default_rng(BOOTSTRAP_SEED)
+    shares = np.empty(BOOTSTRAP_RESAMPLES)  # (resamples,)
+    for i in range(BOOTSTRAP_RESAMPLES):
+        drawn = rng.integers(0, n, n)
+        shares[i] = part[drawn].sum() / max(whole[drawn].sum(), 1e-12)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(shares, [tail, 1 - tail])
+    return Figure(value=value, low=min(float(low), value), high=max(float(high), value), n=n)
+
+
 def bootstrap_mean_interval(
     values: Sequence[float], *, confidence: float = CONFIDENCE, seed: int = BOOTSTRAP_SEED
 ) -> tuple[float, float]:
@@ -128,6 +162,45 @@ def bootstrap_mean_interval(
     for i in range(BOOTSTRAP_RESAMPLES):
         means[i] = data[rng.integers(0, len(data), len(data))].mean()
     tail = (1 - confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def cluster_bootstrap_mean_interval(
+    values: Sequence[float],
+    clusters: Sequence[Hashable],
+    *,
+    confidence: float = CONFIDENCE,
+    seed: int = BOOTSTRAP_SEED,
+) -> tuple[float, float]:
+    """Bootstrap interval of the mean of values that come in clusters, each drawn as a whole.
+
+    `clusters` names the cluster of each value. The mean of a draw is its sum by its number of
+    values (Davison and Hinkley 1997, "Bootstrap Methods and their Application", section 3.8). There
+    are fewer clusters than values, so the percentiles are those that widen it for a small sample
+    (Hesterberg 2015, "What Teachers Should Know About the Bootstrap", The American Statistician 69,
+    section 4.4: expanded percentiles).
+
+    Raises:
+        ValueError: there are fewer than two clusters, which show no spread.
+    """
+    import numpy as np
+    from scipy.stats import t
+
+    number = {cluster: i for i, cluster in enumerate(dict.fromkeys(clusters))}
+    m = len(number)
+    if m < 2:
+        raise ValueError(f"expected at least two clusters, got {m}")
+    of = np.asarray([number[cluster] for cluster in clusters])  # (n,)
+    sums = np.bincount(of, weights=np.asarray(values, dtype=np.float64), minlength=m)  # (m,)
+    sizes = np.bincount(of, minlength=m)  # (m,)
+    rng = np.random.default_rng(seed)
+    means = np.empty(BOOTSTRAP_RESAMPLES)  # (resamples,)
+    for i in range(BOOTSTRAP_RESAMPLES):
+        drawn = rng.integers(0, m, m)
+        means[i] = sums[drawn].sum() / sizes[drawn].sum()
+    reach = math.sqrt(m / (m - 1)) * float(t.ppf(0.5 + confidence / 2, m - 1))
+    tail = NormalDist().cdf(-reach)
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
 

@@ -98,14 +98,17 @@ class OnDemand:
         sampling: Sampling,
         anew: Mapping[str, Any],
         request_fields: Mapping[str, Any] | None = None,
+        cut_loops: bool = False,
     ) -> None:
-        """What `serve` opens is closed with `open_servers`; `anew` is the backend's."""
+        """What `serve` opens is closed with `open_servers`; `anew` is the backend's; `cut_loops`
+        is the target's."""
         self.identity = identity
         self.sampling = sampling
         self._open_servers = open_servers
         self._serve = serve
         self._anew = anew
         self._request_fields = request_fields or {}
+        self._cut_loops = cut_loops
         self._lock = threading.Lock()
         self._handle: ServerHandle | None = None
         self._target: OpenAITarget | None = None
@@ -131,6 +134,7 @@ class OnDemand:
             sampling=self.sampling,
             anew=self._anew,
             request_fields=self._anew,
+            cut_loops=self._cut_loops,
         )
 
     def opened(self) -> ServerHandle:
@@ -158,6 +162,7 @@ class OnDemand:
                 identity=self.identity,
                 sampling=self.sampling,
                 request_fields=self._request_fields,
+                cut_loops=self._cut_loops,
             )
         return self._target
 
@@ -172,6 +177,7 @@ def file_target(
     label: str,
     endpoint: EndpointSettings,
     sampling: Sampling,
+    cut_loops: bool = False,
 ) -> OnDemand:
     """A file with this SHA-256 behind a backend's server, as the evaluation asks it."""
     name, identity = f"{label}-{digest[:12]}", digest
@@ -184,10 +190,13 @@ def file_target(
         identity=identity,
         sampling=sampling,
         anew=backend.anew,
+        cut_loops=cut_loops,
     )
 
 
-def bundle_target(workspace: Workspace, open_servers: ExitStack, bundle: Bundle) -> OnDemand:
+def bundle_target(
+    workspace: Workspace, open_servers: ExitStack, bundle: Bundle, *, cut_loops: bool = False
+) -> OnDemand:
     """A bundle as it is served, as the evaluation asks it."""
     return OnDemand(
         open_servers,
@@ -195,6 +204,7 @@ def bundle_target(workspace: Workspace, open_servers: ExitStack, bundle: Bundle)
         identity=bundle.id,
         sampling=sampling_in(bundle),
         anew=table.backend_of(bundle.manifest.serving).anew,
+        cut_loops=cut_loops,
     )
 
 
@@ -231,8 +241,9 @@ def target_at(
     identity: str,
     sampling: Sampling,
     request_fields: Mapping[str, Any] | None = None,
+    cut_loops: bool = False,
 ) -> OpenAITarget:
-    """A server as the evaluation asks it.
+    """A server as the evaluation asks it; `cut_loops`: answers are ended where they loop.
 
     Raises:
         DeploymentError: its key is not in the environment.
@@ -244,4 +255,5 @@ def target_at(
         sampling=sampling,
         api_key=handle.api_key,
         request_fields=request_fields or {},
+        cut_loops=cut_loops,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from tuneloop import serving
 from tuneloop.candidates import answered, contents, exporting, other_forms, proving, trained_on
 from tuneloop.candidates.exporting import Exported
-from tuneloop.candidates.planning import plan_for
+from tuneloop.candidates.planning import cuts_loops, plan_for
 from tuneloop.candidates.promotion import Decision, JudgedCandidate, decide
 from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion
@@ -22,6 +22,7 @@ from tuneloop.evaluation.comparison import Standing
 from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.record import Evaluation
 from tuneloop.evaluation.report import CANDIDATE
+from tuneloop.evaluation.streamed import LOOP
 from tuneloop.evaluation.subjects import Subject
 from tuneloop.project import Project
 from tuneloop.registry import aliases
@@ -84,6 +85,7 @@ def evaluate_export(
             label=project.model.name,
             endpoint=project.model.endpoint,
             sampling=plan.sampling,
+            cut_loops=cuts_loops(project, plan),
         )
         proof = proving.prove(
             project.workspace,
@@ -134,7 +136,9 @@ def evaluate_bundle(project: Project, bundle: Bundle) -> Evaluation:
     plan = plan.without(trained_on.known_to_bundle(project, bundle, plan.suites))
     try:
         with ExitStack() as open_servers:
-            target = serving.bundle_target(project.workspace, open_servers, bundle)
+            target = serving.bundle_target(
+                project.workspace, open_servers, bundle, cut_loops=cuts_loops(project, plan)
+            )
             return evaluation.evaluate(
                 project.workspace,
                 plan=plan,
@@ -231,7 +235,10 @@ def probes_of(workspace: Workspace, bundle: Bundle) -> list[Probe]:
     return [
         Probe(
             messages=tuple(a["messages"]),
-            evaluated=a["answer"]["text"] if greedy else None,
+            # Of an answer that was ended in a loop only the beginning is known.
+            evaluated=a["answer"]["text"]
+            if greedy and a["answer"]["finish_reason"] != LOOP
+            else None,
             base=base.get(a["case"]),
             repeats=tuple(a.get("repeats", ())) if greedy else (),
             tools=tuple(a.get("tools", ())),
@@ -253,10 +260,11 @@ def _references(
     other suites are compared with nobody.
     """
     subjects: dict[str, Subject] = {}
+    cut_loops = cuts_loops(project, plan)
     live = project.in_production()
     if live is not None and (without is None or live != without.id):
         bundle = bundles.find(project.workspace, live)
-        target = serving.bundle_target(project.workspace, open_servers, bundle)
+        target = serving.bundle_target(project.workspace, open_servers, bundle, cut_loops=cut_loops)
         known = trained_on.known_to_bundle(project, bundle, plan.suites)
         subjects["production"] = replace(
             answered.production(project, bundle, target), trained_on=known
@@ -271,9 +279,13 @@ def _references(
         label="base",
         endpoint=project.model.endpoint,
         sampling=plan.sampling,
+        cut_loops=cut_loops,
     )
     subjects["base"] = Subject(
-        target=target, conditions=answered.conditions(project), main_suite_only=True
+        target=target,
+        conditions=answered.conditions(project),
+        main_suite_only=True,
+        main_cases=plan.base_cases,
     )
     return subjects
 

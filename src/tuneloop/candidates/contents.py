@@ -10,6 +10,7 @@ from tuneloop.candidates.exporting import Exported
 from tuneloop.candidates.preparing import corrections_in
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.evaluation import record as evaluations
+from tuneloop.evaluation.plan import base_cases_of
 from tuneloop.evaluation.record import Evaluation
 from tuneloop.project import Project
 from tuneloop.registry.manifest import (
@@ -44,7 +45,11 @@ def serving_settings(project: Project) -> dict[str, Any]:
 
 def evaluation_settings(project: Project) -> dict[str, Any]:
     """The settings that an evaluation is held to."""
-    return project.model.evaluation.model_dump(mode="json")
+    settings = project.model.evaluation.model_dump(mode="json", exclude={"base_cases"})
+    settings["concurrency"] = project.model.cases_at_a_time
+    # Left out where all are asked, as in bundles from before this could be said.
+    base_cases = base_cases_of(project.model.task, project.model.evaluation)
+    return settings if base_cases is None else {**settings, "base_cases": base_cases}
 
 
 def manifest(

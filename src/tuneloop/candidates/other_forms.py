@@ -15,7 +15,7 @@ from pathlib import Path
 from tuneloop import serving
 from tuneloop.candidates import answered, exporting
 from tuneloop.candidates.exporting import Exported
-from tuneloop.candidates.planning import plan_for
+from tuneloop.candidates.planning import cuts_loops, plan_for
 from tuneloop.datasets import versions
 from tuneloop.deployment.backends.base import ServerHandle
 from tuneloop.deployment.export.child import Child
@@ -38,7 +38,8 @@ TABLE_CASES = 16
 """Cases that each form is asked for the table; the gates see all cases."""
 _PARITY_PROMPTS = 4
 """For quantisations that do not serve: their parity is told and refuses nothing."""
-_TABLE_METRICS = ("correct", "accuracy", "format", "abstention_recall")
+_TABLE_METRICS = ("correct", "accuracy", "format", "abstention_recall", "chrf", "ungrounded")
+"""Those of them that the kind of task has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +170,10 @@ def _measured_forms(
         with exporting.server_of(project, made, name) as handle:
             yield handle
             target = serving.target_at(
-                handle, identity=form.files[0].digest, sampling=plan.sampling
+                handle,
+                identity=form.files[0].digest,
+                sampling=plan.sampling,
+                cut_loops=cuts_loops(project, plan),
             )
             rows[name] = _asked(project, form, target, plan)
 
@@ -216,6 +220,7 @@ def _on_demand(
         identity=made.forms[form].files[0].digest,
         sampling=plan.sampling,
         anew=serving.reader().anew,
+        cut_loops=cuts_loops(project, plan),
     )
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from tuneloop import serving
 from tuneloop.candidates import trained_on
+from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.evaluation.metrics import Metric
 from tuneloop.evaluation.plan import EvaluationPlan, plan_evaluation
 from tuneloop.evaluation.targets import Sampling
+from tuneloop.evaluation.validity import Validity, of_rows
 from tuneloop.online_evaluation import declared_judge
 from tuneloop.project import Project
+from tuneloop.task.kind import is_prose
 from tuneloop.training.stage import TrainingRun
 
 
@@ -38,9 +41,30 @@ def plan_for(
         dataset=project.workspace.artifacts.get(dataset.digest),
         folder=project.model_file.folder,
         judge=judge or (lambda: declared_judge.metric(project)),
+        unusable=_unusable(project, dataset),
         columns=project.model.data.columns,
         control_tokens=project.control_tokens(),
+        slots=project.model.endpoint.parallel_requests,
     )
     if run is None:
         return plan
     return plan.without(trained_on.known_to_run(project, run, dataset.digest, plan.suites))
+
+
+def _unusable(project: Project, dataset: DatasetVersion) -> Mapping[str, str]:
+    """Measures of prose that cannot tell a row's own answer from another's, and why."""
+    if not is_prose(project.model.task):
+        return {}
+
+    def looked() -> Mapping[str, Validity]:
+        examples = versions.read_examples(project.workspace, dataset, "train")
+        return of_rows([(row.question, row.completion) for row in examples if not row.calls_tools])
+
+    measured = project.once(("validity", dataset.digest), looked)
+    return {name: of.reason for name, of in measured.items() if not of.valid}
+
+
+def cuts_loops(project: Project, plan: EvaluationPlan) -> bool:
+    """Whether whoever is asked is stopped where an answer loops: prose alone is long enough for it
+    to matter. Not where a gate judges latency, which would be that of a shorter answer."""
+    return is_prose(project.model.task) and not plan.judges_latency

@@ -15,12 +15,15 @@ from tuneloop.evaluation.sizes import what_is_missing
 from tuneloop.project import Project
 from tuneloop.registry import people
 from tuneloop.setup import check
+from tuneloop.task.kind import is_prose
 
 CORRECTIONS_FILE = "approved.jsonl"
 
 
-def prepare(project: Project) -> DatasetVersion:
+def prepare(project: Project, *, looked: bool = False) -> DatasetVersion:
     """Make a dataset version, or find the one that is equal; its contradictions go to review.
+
+    `looked`: what could fail later was looked at just now.
 
     Raises:
         NotAllowedError: people are declared, and whoever acts may not edit data.
@@ -29,7 +32,8 @@ def prepare(project: Project) -> DatasetVersion:
         EvaluationError: a gate, a metric or a suite file cannot be understood.
     """
     people.allow(project.workspace, project.actor, "edit data", model=project.model.name)
-    check.tell(project)
+    if not looked:
+        check.tell(project)
     made = versions.prepare(
         project.workspace,
         project.model_file,
@@ -55,7 +59,9 @@ def prepare(project: Project) -> DatasetVersion:
 
 def _approved(project: Project) -> Extras:
     """What people have approved, as a file beside the sources."""
-    rows = review.approved_rows(project.workspace, project.model.name)
+    rows = review.approved_rows(
+        project.workspace, project.model.name, prose=is_prose(project.model.task)
+    )
     if not rows:
         return Extras()
     file = project.workspace.folder("work/corrections") / CORRECTIONS_FILE

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tuneloop.cli.changes import share, shown_item
 from tuneloop.cli.terminal import (
     DEFAULT_FILE,
     JsonOption,
@@ -20,7 +21,8 @@ from tuneloop.cli.terminal import (
 
 if TYPE_CHECKING:
     from tuneloop.project import Project
-    from tuneloop.review import Decision, ReviewStats
+    from tuneloop.prose.changes import Edit
+    from tuneloop.review import Decision, ReviewItem, ReviewStats
 
 app = typer.Typer(
     no_args_is_help=False,
@@ -31,6 +33,7 @@ app = typer.Typer(
 ReviewerOption = Annotated[
     str | None, typer.Option("--reviewer", help="Who decides; default: you.")
 ]
+_KINDS = {"form": "form only", "wording": "wording", "facts": "facts"}
 _COUNTED = ("as proposed", "edited", "rejected", "skipped")
 _SAID = {"second": "waiting for a second person", "disputed": "disputed: somebody settles them"}
 Items = Annotated[list[str] | None, typer.Argument(help="Ids of review items.")]
@@ -79,6 +82,7 @@ def list_(
     Example: tuneloop review list --status approved --limit 20
     """
     from tuneloop import review
+    from tuneloop.task.kind import is_prose
 
     with finishing(open_project(file, quiet=True)) as project:
         review.collect_corrections(project)
@@ -86,20 +90,62 @@ def list_(
             project.workspace, project.model.name, status=None if status == "all" else status
         )
         form = review.declared_form(project.model)
+        prose = is_prose(project.model.task)
     shown = items[:limit]
+    edits = {item.id: review.edit_in(item) if prose else None for item in shown}
     faults = {item.id: form.fault(item.final or item.proposal) for item in shown}
     if json_:
-        print_json([{**vars(item), "breaks_form": faults[item.id]} for item in shown])
+        print_json([_as_json(item, faults[item.id], edits[item.id]) for item in shown])
         return
     rows = table(
-        "id", "kind", "asked", "answered", "proposed", "status", optional=("status", "kind")
+        *("id", "kind", "asked", "answered", "proposed", *(["edit"] if prose else []), "status"),
+        optional=("status", "kind"),
     )
     for item in shown:
         status_ = f"{item.status}, breaks the form" if faults[item.id] else item.status
-        rows.add_row(item.id, item.kind, item.question, item.answer, item.proposal, status_)
+        edit = edits[item.id]
+        how = [f"{share(edit.share)} {edit.kind}" if edit else ""] if prose else []
+        rows.add_row(
+            *(item.id, item.kind, item.question, item.answer, item.proposal, *how, status_)
+        )
     page(rows if items else f"No {status} items.")
     if len(items) > len(shown):
         out.print(f"… and {len(items) - len(shown)} more.")
+
+
+def _as_json(item: ReviewItem, fault: str | None, edit: Edit | None) -> dict[str, Any]:
+    return {**vars(item), "breaks_form": fault, "edit": edit and edit.as_row()}
+
+
+@app.command()
+def show(
+    item: Annotated[str, typer.Argument(help="Id of a review item.")],
+    file: ModelOption = DEFAULT_FILE,
+    json_: JsonOption = False,
+) -> None:
+    """Show one item whole; of prose the words that were removed and added are marked.
+
+    Example: tuneloop review show 1f0c5d2a9b77
+    """
+    from tuneloop import review
+    from tuneloop.errors import UsageError
+    from tuneloop.task.kind import is_prose
+
+    with finishing(open_project(file, quiet=True)) as project:
+        model = project.model
+        queue = review.listing(project.workspace, model.name, status=None)
+    found = next((one for one in queue if one.id == item), None)
+    if found is None:
+        raise UsageError(
+            f"There is no review item {item!r}.",
+            remedy="See them with: tuneloop review list --status all",
+        )
+    prose = is_prose(model.task)
+    if json_:
+        fault = review.declared_form(model).fault(found.final or found.proposal)
+        print_json(_as_json(found, fault, review.edit_in(found) if prose else None))
+    else:
+        page(*shown_item(found, out, prose=prose))
 
 
 @app.command()
@@ -158,6 +204,7 @@ def undo(
     Example: tuneloop review undo 1f0c5d2a9b77
     """
     from tuneloop import review
+    from tuneloop.task.kind import is_prose
 
     with finishing(open_project(file, quiet=True)) as project:
         status = review.undo(
@@ -165,6 +212,7 @@ def undo(
             model=project.model.name,
             item=item,
             reviewer=reviewer or project.actor,
+            prose=is_prose(project.model.task),
         )
     if json_:
         print_json({"item": item, "status": status})
@@ -176,17 +224,21 @@ def undo(
 def stats(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     """Show pace, agreement between reviewers, and how long items have been waiting.
 
+    Of prose also what was edited: form, wording or facts, and how much of the answers.
+
     Example: tuneloop review stats --json
     """
     from tuneloop import review
+    from tuneloop.task.kind import is_prose
 
     with finishing(open_project(file, quiet=True)) as project:
         review.collect_corrections(project)
-        figures = review.stats(project.workspace, project.model.name)
-    print_json(figures) if json_ else _print_stats(figures)
+        prose = is_prose(project.model.task)
+        figures = review.stats(project.workspace, project.model.name, prose=prose)
+    print_json(figures) if json_ else _print_stats(figures, prose=prose)
 
 
-def _print_stats(figures: ReviewStats) -> None:
+def _print_stats(figures: ReviewStats, *, prose: bool) -> None:
     waiting = ", ".join(f"{count} {status}" for status, count in sorted(figures.waiting.items()))
     out.print(f"Waiting: {waiting or 'nothing'}")
     if figures.oldest_days is not None and figures.median_days is not None:
@@ -210,10 +262,19 @@ def _print_stats(figures: ReviewStats) -> None:
         )
     if figures.reviewers:
         page(rows)
-    out.print(_agreement(figures), markup=False)
+    if figures.edits is not None:
+        kinds = ", ".join(
+            f"{figures.edits.kinds.get(kind, 0)} {what}" for kind, what in _KINDS.items()
+        )
+        out.print(
+            f"Edits: {kinds} (n = {figures.edits.n}); median {share(figures.edits.median_share)} "
+            "of the words",
+            markup=False,
+        )
+    out.print(_agreement(figures, prose=prose), markup=False)
 
 
-def _agreement(figures: ReviewStats) -> str:
+def _agreement(figures: ReviewStats, *, prose: bool) -> str:
     agreement = figures.agreement
     if agreement is None:
         return "Agreement: no item was judged by two people (review.double_share)."
@@ -222,6 +283,8 @@ def _agreement(figures: ReviewStats) -> str:
         f"Agreement: {same.value:.0%} ({same.low:.0%}–{same.high:.0%}) decided the same, "
         f"n = {agreement.n}"
     )
+    if prose:
+        text += f"; {agreement.same_answer.value:.0%} left nothing to settle"
     if agreement.kappa is None:
         return f"{text}; kappa says nothing where all decisions are one and the same."
     kappa = agreement.kappa
@@ -241,7 +304,9 @@ def _decide_many(
 ) -> None:
     from tuneloop import review
     from tuneloop.errors import UsageError
+    from tuneloop.task.kind import is_prose
 
+    prose = is_prose(project.model.task)
     # Nothing is collected here: what is approved is what `review list` has shown.
     if all_:
         items = [item.id for item in review.listing(project.workspace, project.model.name)]
@@ -262,6 +327,7 @@ def _decide_many(
             final=answer,
             form=review.declared_form(project.model),
             anyway=anyway,
+            prose=prose,
         )
         for item in items
         if item not in left

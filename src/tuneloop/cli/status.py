@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from tuneloop.status.screen import Status
 
-_SHOWN_SCORES = ("accuracy", "format", "abstention_recall")
+_SHOWN_SCORES = ("accuracy", "format", "abstention_recall", "judge", "chrf", "ungrounded")
+"""Those of them that the kind of task has."""
 _SHOWN_SOURCES = 3
 _COLOURS = {
     "healthy": "green",

@@ -11,13 +11,14 @@ from typing import Any
 
 from tuneloop.conversation import Message
 from tuneloop.datasets import columns as file_columns
+from tuneloop.datasets.answer_kind import AnswerKind
 from tuneloop.datasets.columns import Chosen
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.filters import first_objection, make_filters
 from tuneloop.datasets.inferred_schema import Outline
 from tuneloop.datasets.labels import WHOLE_ANSWER, LabelCounts
 from tuneloop.errors import DataError
-from tuneloop.modelfile import ColumnSettings, DataSettings
+from tuneloop.modelfile import ColumnSettings, DataSettings, TaskKind
 from tuneloop.progress import Progress, Silent
 from tuneloop.readers import BadRow, RawRow, read_rows
 from tuneloop.task.answer_form import NotJsonError, json_value
@@ -40,6 +41,7 @@ _SLIPS_SHARE = 0.005
 _SHARED = 0.5
 """A system text that more rows than this have is the task's."""
 _SYSTEM_TEXTS = 1_000
+_SAMPLE = 400
 _MOST_LINES = 5
 _MOST_REASONS = 5
 _OUT_OF_SCOPE_WORDS = ("out_of_scope", "out-of-scope", "oos", "none_of_these", "handoff", "other")
@@ -59,6 +61,10 @@ class Inspection:
     """Reason → answers of the others that `prepare` leaves out; they count nowhere else."""
     first_left_out: Mapping[str, str]
     """Reason of either → line and detail of the first one."""
+    kind: TaskKind
+    """What the answers are."""
+    sample: tuple[tuple[str, str], ...]
+    """What is asked and the answer, of the first rows with an answer in words."""
     answers: int
     """Answers to learn; a conversation may hold several."""
     calls: int
@@ -128,6 +134,8 @@ class _Seen:
     no_json_lines: list[int] = field(default_factory=list)
     broken_json: int = 0
     labels: LabelCounts = field(default_factory=LabelCounts)
+    kind: AnswerKind = field(default_factory=AnswerKind)
+    sample: list[tuple[str, str]] = field(default_factory=list)
     groups: dict[str, set[int]] = field(default_factory=dict)
     """Column → hashes of its values."""
     answers: int = 0
@@ -172,7 +180,7 @@ class _Seen:
             if answered.answer.tool_calls:  # they have a form of their own
                 self.calls += 1
             else:
-                self._add_answer(row.line, answer)
+                self._add_answer(row.line, answered.messages[-1].content, answer)
 
     def _show(self, answered: Answered) -> None:
         self.example = (answered.messages[-1].content, answered.answer.text)
@@ -209,8 +217,11 @@ class _Seen:
             self.tags[tag] += 1
             self.tag_values.setdefault(tag, set()).add(hash(value))
 
-    def _add_answer(self, line: int, answer: str) -> None:
+    def _add_answer(self, line: int, asked: str, answer: str) -> None:
         self.labels.add(answer)
+        self.kind.add(asked, answer)
+        if len(self.sample) < _SAMPLE:
+            self.sample.append((asked, answer))
         try:
             value = json_value(answer)
         except NotJsonError:
@@ -271,6 +282,7 @@ def _inspection(seen: _Seen, chosen: Chosen | None) -> Inspection:
     is_json = said > 0 and seen.objects >= _JSON_SHARE * said
     schema = seen.outline.schema() if is_json else None
     abstain = _abstain(labels, schema) if schema else None
+    of_whole_answers = 0 if is_json else len(labels.get(WHOLE_ANSWER, {}))
     group_field = seen.group_field()
     # What begins as JSON and is none is broken whatever the task asks for.
     texts = seen.no_json - seen.broken_json
@@ -280,6 +292,8 @@ def _inspection(seen: _Seen, chosen: Chosen | None) -> Inspection:
         left_out=dict(seen.left_out.most_common()),
         filtered=dict(seen.filtered.most_common()),
         first_left_out=seen.first_left_out,
+        kind=seen.kind.kind(is_json=is_json, is_label=of_whole_answers > 0),
+        sample=tuple(seen.sample),
         answers=seen.answers,
         calls=seen.calls,
         thoughts=seen.thoughts,
@@ -298,7 +312,7 @@ def _inspection(seen: _Seen, chosen: Chosen | None) -> Inspection:
         no_json=seen.no_json if is_json else 0,
         broken_json=seen.broken_json if is_json else 0,
         seen_once=seen.outline.seen_once() if is_json else {},
-        labels=0 if is_json else len(labels.get(WHOLE_ANSWER, {})),
+        labels=of_whole_answers,
         abstain=abstain,
         abstain_rows=labels[abstain[0]][abstain[1]] if abstain else None,
         group_field=group_field,

@@ -156,7 +156,7 @@ def _tags(example: Example) -> set[str]:
     return {
         key
         for key, value in example.tags.items()
-        if value and key not in ("origin", "kind", "review", "reviewer")
+        if value and key not in ("origin", "kind", "review", "reviewer", "edit")
     }
 
 

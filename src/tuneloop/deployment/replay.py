@@ -14,7 +14,7 @@ import msgspec
 from tuneloop.conversation import thoughts
 from tuneloop.deployment.backtest import Answer, correction_in
 from tuneloop.gateway.answers import Facts, read_completion
-from tuneloop.gateway.errors import ApiError, UpstreamError
+from tuneloop.gateway.errors import ApiError, UpstreamError, beyond_context
 from tuneloop.gateway.requests import CHAT, parse, upstream_body
 from tuneloop.gateway.sweep import Sweep
 from tuneloop.gateway.upstream import Request, Upstream
@@ -214,7 +214,8 @@ async def _ask(upstream: Upstream, request: Request, asking: Asking) -> Answer:
     try:
         answer = await upstream.ask(request)
         if answer.status != 200:
-            raise UpstreamError(answer.status, "upstream_error", "no answer")
+            too_long = beyond_context(answer.status, answer.body, param=CHAT.input)
+            raise too_long or UpstreamError(answer.status, "upstream_error", "no answer")
         read_completion(answer.body, request.target.served_name, facts)
     except ApiError as e:
         status, error = e.status, e.code

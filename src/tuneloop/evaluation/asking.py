@@ -102,7 +102,7 @@ def _asked(
     also = f", and the {meanwhile} meanwhile," if meanwhile and label == CANDIDATE else ""
     for suite, served in zip(plan.suites, subject.suites(plan), strict=False):
         progress.step(
-            f"Asking the {label}{also} {len(suite.cases)} cases of suite {suite.name!r}",
+            f"Asking the {label}{also} {len(served.cases)} cases of suite {suite.name!r}",
             keeps="the answers so far",
         )
         also = ""  # said once
@@ -135,7 +135,9 @@ def _scored(
 
 
 def _prepare(plan: EvaluationPlan, given: SuiteAnswers, progress: Progress) -> None:
-    answered = [(case, given.answers[case.id]) for case in given.suite.cases]
+    answered = [
+        (case, given.answers[case.id]) for case in given.suite.cases if case.id in given.answers
+    ]
     asked = [(case, answer.text) for case, answer in answered if answer.error is None]
     for metric in plan.metrics:
         if metric.prepare is not None:

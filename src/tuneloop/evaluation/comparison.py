@@ -4,7 +4,12 @@ Both answer the same cases, so each case is its own control. Pass/fail metrics: 
 test (McNemar 1947, Psychometrika 12; the binomial form, e.g. Agresti 2013, "Categorical Data
 Analysis", section 11.1) and, for the size of the difference, the adjusted Wald interval of Bonett
 and Price (2012, Journal of Educational and Behavioral Statistics 37). Graded metrics: paired
-bootstrap of the mean difference (Koehn 2004, EMNLP).
+bootstrap of the mean difference (Koehn 2004, EMNLP). Cases of one group are not independent: they
+are drawn, and turn, together (see `clusters`).
+
+A graded score differs a little between any two answers. By case it is won or lost where the
+difference reaches the metric's tolerance, else tied; the verdict is that of the mean difference,
+which no tolerance touches.
 
 A case that the reference was trained on is known to it and does not count: it would be compared
 with what it learnt by heart.
@@ -16,13 +21,14 @@ usual non-inferiority rule, one-sided error 2.5 %).
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal
 
 from tuneloop import intervals
 from tuneloop.errors import EvaluationError
+from tuneloop.evaluation import clusters as clustered
 from tuneloop.evaluation.metrics import Metric
 from tuneloop.evaluation.results import SuiteResult
 from tuneloop.intervals import CONFIDENCE, Figure
@@ -34,6 +40,17 @@ MAIN_METRICS = ("correct", "accuracy")
 """The verdict is that of the first of these that exists."""
 GUARD_METRICS = ("accuracy", "format", "abstention_recall", "over_abstention")
 """A candidate that is worse in one of these is worse."""
+PROSE_GUARD_METRICS = ("answered", "no_loops", "in_language", "ungrounded", "truncated")
+"""The same of a task whose answers are prose."""
+LIKENESS_METRICS = ("chrf", "rouge_l", "bleu", "similarity")
+"""How like a reference an answer in prose is, 0..1."""
+TOLD_METRICS = (*LIKENESS_METRICS, *PROSE_GUARD_METRICS, "length_fit")
+"""These are compared wherever they are measured, also where they decide nothing."""
+TOLERANCES: Mapping[str, float] = dict.fromkeys(LIKENESS_METRICS, 0.02)
+"""Metric → difference from which on a case is won or lost; of any other metric, every one.
+
+About one word in an answer of fifty; see decision 0033.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,15 +65,27 @@ class Paired:
     candidate: float
     reference: float
     p_value: float | None
-    """McNemar's exact two-sided test; None for graded metrics"""
+    """McNemar's exact two-sided test, or `clusters.sign_flip_p`; None for graded metrics"""
     won: int
-    """cases where the candidate scores higher"""
+    """cases where the candidate scores higher, by `tolerance` or more"""
     lost: int
+    """cases where the reference does"""
+    tied: int = 0
+    """the other cases: equal, or nearer to each other than the tolerance"""
+    tolerance: float = 0.0
+    """difference from which on a case is won or lost; 0: any"""
+    clusters: int | None = None
+    """independent groups of cases behind the interval; None: every case stands alone"""
     detectable: float
     """smallest true difference that this many cases would show with 80 % power"""
     warning: str = ""
     decides: bool = True
     """whether it has a say in the verdict of the comparison; fields of JSON answers have none"""
+
+    @property
+    def graded(self) -> bool:
+        """Whether its scores are shares and not passes and failures."""
+        return self.p_value is None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,16 +100,18 @@ class Comparison:
     margin: float
     metrics: tuple[Paired, ...]
     won: tuple[str, ...]
-    """case ids that only the candidate gets right"""
+    """case ids that only the candidate gets right, or does better; the clearest first"""
     lost: tuple[str, ...]
-    """case ids that only the reference gets right"""
+    """case ids that only the reference gets right, or does better; the clearest first"""
     left_out: int = 0
     """cases that do not count, because the reference was trained on them"""
+    main_metric: str
+    """what the verdict is about"""
 
     @property
     def main(self) -> Paired:
         """The metric that the verdict is about."""
-        return next(p for name in MAIN_METRICS for p in self.metrics if p.metric == name)
+        return next(p for p in self.metrics if p.metric == self.main_metric)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,10 +143,14 @@ def standing(comparisons: Sequence[Comparison]) -> Standing:
 
 
 def can_compare(
-    candidate: SuiteResult, reference: SuiteResult, *, known: Collection[str] = ()
+    candidate: SuiteResult,
+    reference: SuiteResult,
+    *,
+    known: Collection[str] = (),
+    main_metrics: Sequence[str] = MAIN_METRICS,
 ) -> bool:
     """Whether some case that is not `known` has a reference answer and a score for both."""
-    return any(_pairs(candidate, reference, name, known) for name in MAIN_METRICS)
+    return any(_pairs(candidate, reference, name, known) for name in main_metrics)
 
 
 def compare(
@@ -126,8 +161,13 @@ def compare(
     metrics: Sequence[Metric],
     margin: float,
     known: Collection[str] = (),
+    main_metrics: Sequence[str] = MAIN_METRICS,
+    guards: Sequence[str] = GUARD_METRICS,
 ) -> Comparison:
     """Compare two results on the same suite; `known` are cases that the reference was trained on.
+
+    The first of `main_metrics` that both have decides; being worse in one of `guards`, or in a
+    metric of the user's own, is worse. What else is compared is told and decides nothing.
 
     Raises:
         EvaluationError: the suites differ, or no metric counts a case of both.
@@ -138,13 +178,24 @@ def compare(
             f"{candidate.suite.name!r}; only the same cases can be compared.",
             remedy="Ask both the same suite.",
         )
-    chosen = [m for m in metrics if _decides(m) or _is_told(m)]
+    deciding = {m.name for m in metrics if m.name in {*main_metrics, *guards} or m.source_digest}
+    chosen = {m.name: m for m in metrics if m.name in deciding or _is_told(m)}
     pairs = {
-        m.name: scores for m in chosen if (scores := _pairs(candidate, reference, m.name, known))
+        name: scores for name in chosen if (scores := _pairs(candidate, reference, name, known))
     }
     left_out = sum(case in known for case in candidate.cases)
-    compared = [paired(m, pairs[m.name], margin=margin) for m in chosen if m.name in pairs]
-    main = next((p for name in MAIN_METRICS for p in compared if p.metric == name), None)
+    groups = {case.id: case.group for case in candidate.suite.cases if case.group}
+    compared = [
+        paired(
+            chosen[name],
+            list(of.values()),
+            margin=margin,
+            clusters=[groups.get(case, ("alone", case)) for case in of],
+            decides=name in deciding,
+        )
+        for name, of in pairs.items()
+    ]
+    main = next((p for name in main_metrics for p in compared if p.metric == name), None)
     if main is None:
         raise _nothing_to_compare(candidate.suite.name, label, left_out)
     verdict, reason = _overall(main, [p for p in compared if p.decides])
@@ -153,6 +204,7 @@ def compare(
             f"; {left_out} of {len(candidate.cases)} cases do not count: "
             f"{label} was trained on them"
         )
+    won, lost = _changed(chosen[main.metric], pairs[main.metric])
     return Comparison(
         suite=candidate.suite.name,
         reference=label,
@@ -160,23 +212,41 @@ def compare(
         reason=reason,
         margin=margin,
         metrics=tuple(compared),
-        won=_where(candidate, reference, main.metric, known, sign=1),
-        lost=_where(candidate, reference, main.metric, known, sign=-1),
+        won=won,
+        lost=lost,
         left_out=left_out,
+        main_metric=main.metric,
     )
 
 
-def paired(metric: Metric, pairs: Sequence[tuple[float, float]], *, margin: float) -> Paired:
-    """Judge one metric on (candidate, reference) scores of the same cases."""
-    sign = 1 if metric.higher_is_better else -1
-    differences = [sign * (a - b) for a, b in pairs]
-    won = sum(d > 0 for d in differences)
-    lost = sum(d < 0 for d in differences)
+def paired(
+    metric: Metric,
+    pairs: Sequence[tuple[float, float]],
+    *,
+    margin: float,
+    clusters: Sequence[Hashable] | None = None,
+    decides: bool = True,
+) -> Paired:
+    """Judge one metric on (candidate, reference) scores of the same cases.
+
+    `clusters` names the group of each pair; those of one group are not independent.
+    """
+    differences = _differences(metric, pairs)
+    clusters = range(len(pairs)) if clusters is None else clusters
+    alone = len(set(clusters)) == len(pairs)
+    won, lost = (sum(_is_ahead(sign * d, metric.name) for d in differences) for sign in (1, -1))
     n = len(pairs)
-    binary = all(value in (0.0, 1.0) for pair in pairs for value in pair)
-    p_value = mcnemar_exact(won, lost) if binary else None
-    difference = paired_share_difference(won, lost, n) if binary else _mean(differences)
-    detectable = minimum_detectable_difference(differences)
+    p_value: float | None = None
+    if any(value not in (0.0, 1.0) for pair in pairs for value in pair):
+        difference = _mean(differences) if alone else _clustered_mean(differences, clusters)
+    elif alone:
+        p_value = mcnemar_exact(won, lost)
+        difference = paired_share_difference(won, lost, n)
+    else:
+        p_value = clustered.sign_flip_p([round(d) for d in differences], clusters)
+        difference = _clustered_share_difference(differences, clusters)
+    sums = differences if alone else [total for total, _ in clustered.totals(differences, clusters)]
+    detectable = minimum_detectable_difference(sums, n)
     verdict, reason = conclude(difference, p_value=p_value, margin=margin)
     return Paired(
         metric=metric.name,
@@ -188,9 +258,12 @@ def paired(metric: Metric, pairs: Sequence[tuple[float, float]], *, margin: floa
         p_value=p_value,
         won=won,
         lost=lost,
+        tied=n - won - lost,
+        tolerance=TOLERANCES.get(metric.name, 0.0),
+        clusters=None if alone else len(set(clusters)),
         detectable=detectable,
         warning=_size_warning(n, detectable, margin) if verdict == "inconclusive" else "",
-        decides=_decides(metric),
+        decides=decides,
     )
 
 
@@ -203,29 +276,30 @@ def mcnemar_exact(won: int, lost: int) -> float:
     return float(binomtest(won, won + lost, 0.5).pvalue)
 
 
-def paired_share_difference(won: int, lost: int, n: int) -> Figure:
+def paired_share_difference(won: float, lost: float, n: float) -> Figure:
     """The difference of two paired shares with Bonett and Price's adjusted Wald interval.
 
-    Unlike the plain Wald interval it keeps a width where nothing changed sides.
+    Unlike the plain Wald interval it keeps a width where nothing changed sides. Counts of clusters
+    may be parts, see `clusters.design_effect`.
     """
     z = intervals.two_sided_z(CONFIDENCE)
     up, down = (won + 1) / (n + 2), (lost + 1) / (n + 2)
     half = z * math.sqrt(max(0.0, up + down - (up - down) ** 2) / (n + 2))
     value = (won - lost) / n
     low, high = max(-1.0, up - down - half), min(1.0, up - down + half)
-    return Figure(value=value, low=min(low, value), high=max(high, value), n=n)
+    return Figure(value=value, low=min(low, value), high=max(high, value), n=round(n))
 
 
-def minimum_detectable_difference(differences: Sequence[float]) -> float:
-    """The true mean difference that a two-sided 5 % test finds with 80 % power at this n.
+def minimum_detectable_difference(sums: Sequence[float], n: int) -> float:
+    """The true mean difference that a two-sided 5 % test finds with 80 % power on `n` cases.
 
-    Normal approximation with the spread seen; two imagined cases that changed sides, one each way,
-    keep it from being 0 (Connor 1987, Biometrics 43, without its second-order term).
+    `sums` are the differences of the cases, or their sums by cluster. Normal approximation with the
+    spread seen; two imagined cases that changed sides, one each way, keep it from being 0 (Connor
+    1987, Biometrics 43, without its second-order term).
     """
-    n = len(differences) + 2
-    spread = (math.fsum(d * d for d in differences) + 2) / n
+    spread = (math.fsum(d * d for d in sums) + 2) / (n + 2)
     z = intervals.two_sided_z(CONFIDENCE) + NormalDist().inv_cdf(POWER)
-    return min(1.0, z * math.sqrt(spread / n))
+    return min(1.0, z * math.sqrt(spread / (n + 2)))
 
 
 def conclude(
@@ -262,16 +336,14 @@ def _nothing_to_compare(suite: str, label: str, left_out: int) -> EvaluationErro
     )
 
 
-def _decides(metric: Metric) -> bool:
-    return metric.name in {*MAIN_METRICS, *GUARD_METRICS} or bool(metric.source_digest)
-
-
 def _is_told(metric: Metric) -> bool:
-    """A field of JSON answers: with twenty of them one seems worse by chance, so none decides.
+    """A measure of prose, or a field of JSON answers: with twenty of them one seems worse by
+    chance, so none decides.
 
-    F1 is no mean over cases and has no pairs.
+    F1 is no mean over cases and has no pairs. A share of spans has: each case's own share, so that
+    one long answer does not outweigh the others.
     """
-    return bool(metric.field) and metric.figure is None
+    return metric.name in TOLD_METRICS or (bool(metric.field) and metric.figure is None)
 
 
 def _overall(main: Paired, compared: Sequence[Paired]) -> tuple[ComparisonVerdict, str]:
@@ -293,6 +365,24 @@ def _mean(differences: Sequence[float]) -> Figure:
     return Figure(value=value, low=min(low, value), high=max(high, value), n=len(differences))
 
 
+def _clustered_mean(differences: Sequence[float], clusters: Sequence[Hashable]) -> Figure:
+    value = math.fsum(differences) / len(differences)
+    if len(set(clusters)) == 1:
+        return Figure(value=value, low=-1.0, high=1.0, n=len(differences))
+    low, high = intervals.cluster_bootstrap_mean_interval(differences, clusters)
+    return Figure(value=value, low=min(low, value), high=max(high, value), n=len(differences))
+
+
+def _clustered_share_difference(
+    differences: Sequence[float], clusters: Sequence[Hashable]
+) -> Figure:
+    """The interval of as many independent cases as these are worth."""
+    effect = clustered.design_effect(differences, clusters)
+    n, won, lost = len(differences), differences.count(1.0), differences.count(-1.0)
+    worth = paired_share_difference(won / effect, lost / effect, n / effect)
+    return replace(worth, value=(won - lost) / n, n=n)
+
+
 def _size_warning(n: int, detectable: float, margin: float) -> str:
     if detectable <= margin or margin <= 0:
         return ""
@@ -305,29 +395,38 @@ def _size_warning(n: int, detectable: float, margin: float) -> str:
 
 def _pairs(
     candidate: SuiteResult, reference: SuiteResult, metric: str, known: Collection[str]
-) -> list[tuple[float, float]]:
+) -> dict[str, tuple[float, float]]:
+    """Case that counts for both → its scores, the candidate's first."""
     scores = _scores(reference, metric)
-    return [
-        (value, scores[case])
+    return {
+        case: (value, scores[case])
         for case, value in _scores(candidate, metric).items()
         if case in scores and case not in known
-    ]
+    }
 
 
-def _where(
-    candidate: SuiteResult,
-    reference: SuiteResult,
-    metric: str,
-    known: Collection[str],
-    *,
-    sign: int,
-) -> tuple[str, ...]:
-    theirs = _scores(reference, metric)
-    return tuple(
-        case
-        for case, value in _scores(candidate, metric).items()
-        if case in theirs and case not in known and sign * (value - theirs[case]) > 0
-    )
+def _differences(metric: Metric, pairs: Collection[tuple[float, float]]) -> list[float]:
+    """Candidate minus reference, turned so that more is better."""
+    sign = 1 if metric.higher_is_better else -1
+    return [sign * (a - b) for a, b in pairs]
+
+
+def _is_ahead(difference: float, metric: str) -> bool:
+    # Of two-digit scores 0.52 - 0.50 is a little less than 0.02.
+    return difference > 0 and difference >= TOLERANCES.get(metric, 0.0) - 1e-9
+
+
+def _changed(
+    metric: Metric, pairs: Mapping[str, tuple[float, float]]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Cases won and cases lost, the greatest difference first."""
+    by_case = dict(zip(pairs, _differences(metric, pairs.values()), strict=True))
+
+    def ahead(sign: int) -> tuple[str, ...]:
+        cases = [case for case, d in by_case.items() if _is_ahead(sign * d, metric.name)]
+        return tuple(sorted(cases, key=lambda case: -abs(by_case[case])))
+
+    return ahead(1), ahead(-1)
 
 
 def _scores(result: SuiteResult, metric: str) -> Mapping[str, float]:

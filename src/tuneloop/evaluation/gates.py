@@ -6,6 +6,10 @@ compared after the last. The rule itself is pure: figures in, verdict with reaso
 A gate compares the measured value, not an end of its interval; the interval stands beside it in
 the report. It stands on the cases that its own metric counts: `abstention_recall` on those that are
 out of scope, and on no others. Too few of them cannot pass a gate, but they can fail one.
+
+A relative gate (`better than base`, `not worse than production`) stands on the paired comparison of
+its metric on the same cases, see `comparison`: where no bar can be named beforehand, as for the
+likeness of prose to its references, what is asked for is to be better than somebody.
 """
 
 from __future__ import annotations
@@ -13,14 +17,17 @@ from __future__ import annotations
 import difflib
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal
 
 from tuneloop.errors import ConflictError, EvaluationError
+from tuneloop.evaluation.comparison import Comparison, Paired
 from tuneloop.hashing import digest_json, short
 from tuneloop.intervals import Figure
 from tuneloop.modelfile import GateSettings
+from tuneloop.modelfile.sections.base import RELATIVE
 
 GateVerdict = Literal["passed", "failed", "refused"]
 
@@ -40,8 +47,11 @@ class Gate:
     suite: str
     metric: str
     comparison: str
-    """one of >=, <=, >, <"""
-    bound: float
+    """one of >=, <=, >, <, or of a relative gate `better than`, `not worse than`"""
+    bound: float = 0.0
+    """of a relative gate: none"""
+    reference: str = ""
+    """whom a relative gate compares with: base, production"""
     minimum_cases: int | None = None
     """its own; fewer counted cases pass nothing. None: that of the suite"""
 
@@ -52,8 +62,13 @@ class Gate:
 
     @property
     def condition(self) -> str:
-        """As in the model file, e.g. `>= 0.9`."""
-        return f"{self.comparison} {self.bound:g}"
+        """As in the model file, e.g. `>= 0.9`, `better than base`."""
+        return f"{self.comparison} {self.reference or format(self.bound, 'g')}"
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether it compares with somebody instead of a number."""
+        return bool(self.reference)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +87,7 @@ class GateResult:
     verdict: GateVerdict
     reason: str
     figure: Figure | None
+    """what was measured; of a relative gate the difference, where more is better"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,34 +129,49 @@ def parse_gates(
     gates = []
     for key, declared in conditions.items():
         own = declared if isinstance(declared, GateSettings) else None
-        comparison, bound = bound_of(key, declared)
         suite, metric = _find(key, metrics, main_suite)
-        gates.append(
-            Gate(
-                suite=suite,
-                metric=metric,
-                comparison=comparison,
-                bound=bound,
-                minimum_cases=own.minimum_cases if own else None,
-            )
+        gate = replace(
+            condition_of(key, declared),
+            suite=suite,
+            metric=metric,
+            minimum_cases=own.minimum_cases if own else None,
         )
+        if gate.reference == "base" and suite != main_suite:
+            raise EvaluationError(
+                f"Gate {key!r} compares with the base on suite {suite!r}.",
+                remedy=f"The base is asked suite {main_suite!r} alone; compare with production.",
+            )
+        gates.append(gate)
     return tuple(gates)
 
 
-def bound_of(key: str, declared: str | GateSettings) -> tuple[str, float]:
-    """The comparison and the number of a gate's condition.
+def unpaired(gates: Sequence[Gate], paired: Collection[str]) -> str | None:
+    """What is wrong with the first relative gate whose metric no two answers are compared by.
+
+    `paired` are the metrics that give each case a score; None: nothing is wrong.
+    """
+    for gate in gates:
+        if gate.is_relative and gate.metric not in paired:
+            return f"asks for {gate.metric} {gate.condition}, but it gives no case a score"
+    return None
+
+
+def condition_of(key: str, declared: str | GateSettings) -> Gate:
+    """What a gate asks for; `key` stands for its suite and metric.
 
     Raises:
         EvaluationError: it cannot be understood.
     """
     text = declared.condition if isinstance(declared, GateSettings) else str(declared)
+    if match := RELATIVE.fullmatch(text):
+        return Gate(suite="", metric=key, comparison=f"{match[1]} than", reference=match[2])
     match = _CONDITION.fullmatch(text)
     if match is None:
         raise EvaluationError(
             f"Gate {key!r} has the condition {text!r}.",
-            remedy='Expected a comparison and a number, such as ">= 0.90".',
+            remedy='Expected a comparison and a number, such as ">= 0.90", or "better than base".',
         )
-    return match[1], float(match[2])
+    return Gate(suite="", metric=key, comparison=match[1], bound=float(match[2]))
 
 
 def lock(gates: Sequence[Gate], *, terms: Mapping[str, object]) -> GateLock:
@@ -149,7 +180,10 @@ def lock(gates: Sequence[Gate], *, terms: Mapping[str, object]) -> GateLock:
     A gate without a minimum of its own is hashed as in earlier releases: it is no new evaluation.
     """
     listed = [
-        [g.suite, g.metric, g.comparison, g.bound, *([g.minimum_cases] if g.minimum_cases else [])]
+        [
+            *(g.suite, g.metric, g.comparison, g.reference or g.bound),
+            *([g.minimum_cases] if g.minimum_cases else []),
+        ]
         for g in gates
     ]
     digest = digest_json({"gates": sorted(listed), "terms": dict(terms)})
@@ -175,10 +209,25 @@ def apply_gates(
     *,
     figures: Mapping[str, Mapping[str, Figure]],
     sizes: Mapping[str, SuiteSize],
+    comparisons: Iterable[Comparison] = (),
+    unusable: Mapping[str, str] = MappingProxyType({}),
 ) -> GateOutcome:
-    """The verdict on measured figures; `figures` is suite → metric → figure."""
+    """The verdict on measured figures; `figures` is suite → metric → figure.
+
+    `comparisons` are with whoever was asked the same cases: what relative gates stand on.
+    `unusable` are metrics that say nothing on this data, and why: gates on them are refused.
+    """
+    pairs = {
+        (compared.reference, compared.suite): {paired.metric: paired for paired in compared.metrics}
+        for compared in comparisons
+    }
+    references = {reference for reference, _ in pairs}
     results = tuple(
-        _judge_one(gate, figures.get(gate.suite, {}).get(gate.metric), sizes[gate.suite])
+        _not_judged(gate, unusable[gate.metric])
+        if gate.metric in unusable
+        else _judge_relative(gate, pairs, references, sizes[gate.suite])
+        if gate.is_relative
+        else _judge_one(gate, figures.get(gate.suite, {}).get(gate.metric), sizes[gate.suite])
         for gate in gate_lock.gates
     )
     if not results:
@@ -220,6 +269,47 @@ def _judge_one(gate: Gate, figure: Figure | None, size: SuiteSize) -> GateResult
         verdict = "refused"
         shown += f", but {_too_few(counted, size, minimum)}"
     return GateResult(gate=gate, verdict=verdict, reason=shown, figure=figure)
+
+
+def _not_judged(gate: Gate, why: str) -> GateResult:
+    reason = f"{gate.name} is not used for a verdict on this data: {why}"
+    return GateResult(gate=gate, verdict="refused", reason=reason, figure=None)
+
+
+def _judge_relative(
+    gate: Gate,
+    pairs: Mapping[tuple[str, str], Mapping[str, Paired]],
+    references: Collection[str],
+    size: SuiteSize,
+) -> GateResult:
+    if gate.reference == "production" and gate.reference not in references:
+        reason = f"{gate.name}: nothing else is in production to compare with"
+        return GateResult(gate=gate, verdict="passed", reason=reason, figure=None)
+    paired = pairs.get((gate.reference, gate.suite), {}).get(gate.metric)
+    if paired is None:
+        reason = f"{gate.name}: no case of the suite compares it with {gate.reference}"
+        return GateResult(gate=gate, verdict="refused", reason=reason, figure=None)
+    reason = (
+        f"{gate.name} is {_number(paired.candidate)} against {_number(paired.reference)} of "
+        f"{gate.reference}, {paired.reason}, wanted {gate.condition}"
+    )
+    verdict = _relative_verdict(gate, paired)
+    minimum, counted = size.minimum_for(gate), min(paired.difference.n, size.cases)
+    if verdict == "passed" and counted < minimum:
+        verdict = "refused"
+        reason += f", but {_too_few(counted, size, minimum)}"
+    return GateResult(gate=gate, verdict=verdict, reason=reason, figure=paired.difference)
+
+
+def _relative_verdict(gate: Gate, paired: Paired) -> GateVerdict:
+    """Not worse: as the decision on a candidate has it, see docs/decisions/0005-inconclusive.md."""
+    if gate.comparison == "better than":
+        return "passed" if paired.verdict == "better" else "failed"
+    if paired.verdict in ("better", "not_worse"):
+        return "passed"
+    if paired.verdict == "inconclusive":
+        return "passed" if paired.difference.value >= 0 else "refused"
+    return "failed"
 
 
 def _too_few(counted: int, size: SuiteSize, minimum: int) -> str:

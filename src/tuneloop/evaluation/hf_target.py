@@ -24,7 +24,7 @@ from tuneloop.conversation.template import prompt_ids
 from tuneloop.conversation.thoughts import split_thought
 from tuneloop.errors import BaseModelError, EvaluationError, require
 from tuneloop.evaluation.suites import Messages, Tools
-from tuneloop.evaluation.targets import Answer, Sampling
+from tuneloop.evaluation.targets import TOO_LONG, Answer, Sampling
 
 if TYPE_CHECKING:
     import torch
@@ -76,8 +76,8 @@ class HFTarget:
         fitting = []
         for prompt in tokenised:
             if len(prompt.tokens) >= limit:
-                message = f"too_long: {len(prompt.tokens)} tokens, the model takes {limit}"
-                yield prompt.index, Answer(error=message)
+                message = f"{len(prompt.tokens):,} tokens, the model takes {limit:,}"
+                yield prompt.index, Answer(error=f"{TOO_LONG}: {message}")
             else:
                 fitting.append(prompt)
         fitting.sort(key=lambda prompt: len(prompt.tokens))

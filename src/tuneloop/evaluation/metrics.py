@@ -21,8 +21,10 @@
 | `length_ratio` | in-scope cases | as long as the reference; a median of ratios from 0 up |
 | `distinct_2` | cases with two words | no pair of words stands twice |
 | `copied` | cases with five words | all of it stands in the prompt (lower is better) |
+| `ungrounded` | facts in in-scope answers of prose | none stands in the prompt (lower is better) |
 | `sentence_ratio` | in-scope cases | sentences as long as the reference's; a median |
 | `same_register` | those where both show it | formal or familiar as the reference is |
+| `phrases` | cases of prose that declare phrases | all that must be said is, and nothing else |
 | `judge` | all cases | a language model scores it `judge.passes_from` or more, see `judging` |
 | `module:function` | what the function counts | a user's own |
 | `FAMILY`, `FAMILY.something` | what the package says | of an installed package |
@@ -51,6 +53,7 @@ __all__ = ["RUN_METRICS", "Metric", "metrics_for", "unfit_references"]
 
 RUN_METRICS: Mapping[str, str] = {
     "error_share": "share of requests that got no answer, over all cases",
+    "truncated_share": "share of answers that ended at the token limit, over answered requests",
     "latency_p50_ms": "median time to the whole answer, over answered requests",
     "latency_p95_ms": "95th percentile of the time to the whole answer, over answered requests",
 }

@@ -14,11 +14,14 @@ from tuneloop.evaluation.plan import HELD_OUT, metric_in, metrics_in_gates
 from tuneloop.evaluation.scorers import text
 from tuneloop.evaluation.suites import load_suite
 from tuneloop.modelfile import ColumnSettings, EvaluationSettings, KeyPath, Problem, TaskSettings
+from tuneloop.task.kind import is_prose
 
 _GATES: KeyPath = ("evaluation", "gates")
 _LOWER = ("<=", "<")
 _NEEDS_ABSTAIN = ("abstention_recall", "over_abstention", "abstention_precision", "correct")
 _FIELD = "json_field."
+_AS_A_BOUND = 'such as "<= 0.05".'
+_STRING_MATCHES = ("accuracy", "correct", "exact")
 
 
 def problems(
@@ -41,7 +44,7 @@ def problems(
 
 def wrong_direction(gate: Gate, *, higher_is_better: bool) -> str | None:
     """What is wrong with a gate that only what is bad can pass; None: nothing."""
-    if (gate.comparison in _LOWER) != higher_is_better:
+    if gate.is_relative or (gate.comparison in _LOWER) != higher_is_better:
         return None
     better, turned = (
         ("higher", {"<=": ">=", "<": ">"})
@@ -104,6 +107,10 @@ def _gate_problems(
         except (EvaluationError, ExtensionError) as e:
             yield Problem(at=at, message=e.message, remedy=_needed(key, suites, task) or e.remedy)
             continue
+        if wrong := gates.unpaired([gate], metrics):
+            yield Problem(
+                at=at, message=f"The gate {wrong}.", remedy=f"Name a bound, {_AS_A_BOUND}"
+            )
         # Which way a team's own metric goes is theirs to say.
         if ":" not in gate.metric and (
             wrong := wrong_direction(gate, higher_is_better=_higher_is_better(gate, metrics))
@@ -142,6 +149,12 @@ def _higher_is_better(gate: Gate, metrics: Mapping[str, Metric]) -> bool:
 def _needed(key: str, suites: Sequence[str], task: TaskSettings) -> str:
     """What a model file must declare for a metric that a task may have, and this one has not."""
     name = metric_in(key, suites)
+    if is_prose(task) and name in _STRING_MATCHES:
+        return (
+            f"{name} is a match with the reference, which prose hardly reaches: ask for "
+            "`chrf: better than base` (`tuneloop init` writes such gates), or for `judge`, or "
+            "declare task.kind: short."
+        )
     if name in _NEEDS_ABSTAIN and task.abstain is None:
         return f"{name} needs `task.abstain`: declare it, or remove the gate."
     if name.startswith(_FIELD) and task.output_schema is None:

@@ -82,15 +82,20 @@ def repeat(
     *,
     concurrency: int,
     limit: int = REPEATED_CASES,
+    among: int | None = None,
     progress: Progress | None = None,
 ) -> Repeats | None:
     """Ask some cases of the main suite again; None where there is nothing to compare.
 
-    That is so where answers are drawn at random, or none was given.
+    That is so where answers are drawn at random, or none was given. `among`: of so many cases,
+    drawn by their ids, such as those that the base was asked, too; None: of all.
     """
     if target.sampling.temperature != 0:
         return None
-    answered = [case for case in main.suite.cases if main.cases[case.id].answer.error is None]
+    # An answer that was ended in a loop is no whole text to compare with.
+    answered = [
+        case for case in main.suite.drawn(among).cases if _is_whole(main.cases[case.id].answer)
+    ]
     cases = spread(answered, limit)
     if not cases:
         return None
@@ -130,6 +135,10 @@ def spread(cases: Sequence[Case], limit: int) -> list[Case]:
     """At most `limit` of the cases, from all over them; pure."""
     limit = min(limit, len(cases))
     return [cases[i * len(cases) // limit] for i in range(limit)]
+
+
+def _is_whole(answer: Answer) -> bool:
+    return answer.error is None and not answer.loops
 
 
 def _same(before: Answer, again: Answer) -> bool:

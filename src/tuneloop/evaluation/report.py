@@ -213,7 +213,11 @@ def _case(
         "out_of_scope": case.out_of_scope,
         "output": _shown(result),
         "why": _why(result),
-        "others": {label: _shown(other.cases[case.id]) for label, other in (others or {}).items()},
+        "others": {
+            label: _shown(other.cases[case.id])
+            for label, other in (others or {}).items()
+            if case.id in other.cases
+        },
     }
 
 
@@ -244,7 +248,7 @@ def _comparison(
 
     return {
         **_plain(comparison),
-        "cases": len(cases),
+        "cases": len(theirs.cases),
         "won": len(comparison.won),
         "lost": len(comparison.lost),
         "lost_cases": shown(comparison.lost),
@@ -256,8 +260,16 @@ def _result_notes(results: Sequence[SuiteResult]) -> list[str]:
     notes = []
     for result in results:
         name = result.suite.name
-        if result.cut_off:
-            notes.append(f"{result.cut_off} answers in suite {name!r} ended at the token limit")
+        loops = sum(of.answer.loops for of in result.cases.values())
+        if result.cut_off - loops:
+            notes.append(
+                f"{result.cut_off - loops} answers in suite {name!r} ended at the token limit"
+            )
+        if loops:
+            notes.append(
+                f"{loops} answers in suite {name!r} were ended where they had begun to loop: they "
+                "count as cut off, and their scores and latencies are those of the text until there"
+            )
         if result.errors:
             listed = ", ".join(f"{code} × {n}" for code, n in sorted(result.errors.items()))
             notes.append(

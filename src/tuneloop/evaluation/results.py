@@ -61,11 +61,11 @@ class SuiteResult:
     slices: Mapping[str, Mapping[str, Mapping[str, Figure]]]
     """slice name → value → metric → figure"""
     cases: Mapping[str, CaseResult]
-    """case id → result, in the order of the suite"""
+    """case id → result, in the order of the suite; of the cases that the target was asked"""
     errors: Mapping[str, int]
     """reason code of requests that got no answer → how many"""
     cut_off: int
-    """answers that ended at the token limit"""
+    """answers that ended at the token limit, or were ended on the way there in a loop"""
     unsliced: tuple[str, ...] = ()
     """tags that have too many values to be slices"""
     fields: Mapping[str, FieldCounts] = field(default_factory=dict)
@@ -88,6 +88,7 @@ def measure(
             scores=_scores(suite, i, answers.answers[case.id], metrics),
         )
         for i, case in enumerate(suite.cases)
+        if case.id in answers.answers
     }
     counted = {case: result for case, result in cases.items() if case not in known}
     slices, unsliced = _slices(suite, counted, metrics)
@@ -99,7 +100,7 @@ def measure(
         slices=slices,
         cases=cases,
         errors=dict(Counter(a.error.split(":")[0] for a in given if a.error is not None)),
-        cut_off=sum(a.finish_reason == "length" for a in given),
+        cut_off=sum(answer.is_cut_off for answer in given),
         unsliced=unsliced,
         fields=_fields(counted.values(), metrics),
     )
@@ -155,7 +156,11 @@ def _counts(scores: Iterable[Score]) -> FieldCounts:
 def _run_figures(answers: Sequence[Answer]) -> dict[str, Figure]:
     failed = sum(answer.error is not None for answer in answers)
     figures = {"error_share": intervals.share(failed, len(answers))}
-    latencies = [a.latency_ms for a in answers if a.error is None and a.latency_ms > 0]
+    answered = [answer for answer in answers if answer.error is None]
+    if answered:
+        cut_off = sum(answer.finish_reason == "length" for answer in answered)
+        figures["truncated_share"] = intervals.share(cut_off, len(answered))
+    latencies = [a.latency_ms for a in answered if a.latency_ms > 0]
     if latencies:
         figures["latency_p50_ms"] = intervals.quantile(latencies, 0.5)
         figures["latency_p95_ms"] = intervals.quantile(latencies, 0.95)

@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from tuneloop.errors import EvaluationError
 from tuneloop.evaluation.suites import Case, Messages, Suite, Tools
-from tuneloop.evaluation.targets import Answer, BatchTarget, ChatTarget, asked
+from tuneloop.evaluation.targets import TOO_LONG, Answer, BatchTarget, ChatTarget, asked
 from tuneloop.hashing import digest_json, short
 from tuneloop.progress import Progress, Silent
 
@@ -28,7 +28,7 @@ _SILENT_REQUESTS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteAnswers:
-    """One target's answers to one suite, complete."""
+    """One target's answers to one suite, to all cases that it was asked."""
 
     suite: Suite
     target: str
@@ -68,8 +68,9 @@ def ask(
     answers = {case: by_prompt[prompt] for case, prompt in prompts.items() if prompt in by_prompt}
     reused = len(answers)
     open_cases = [case for case in suite.cases if case.id not in answers]
-    # Asked grouped by system text, so that a server's prompt cache holds.
-    open_cases.sort(key=lambda case: case.messages[0]["content"])
+    # Asked grouped by system text, so that a server's prompt cache holds; those that take longest
+    # first, so that no slot has a long one left to do when the others are through.
+    open_cases.sort(key=lambda case: (_system(case), -_work(case)))
     silence = _Silence(suite, target, limit=min(_SILENT_REQUESTS, len(open_cases)))
     with _Log(path, head, by_prompt) as log:
         for case, given in _asked(open_cases, target, concurrency):
@@ -114,6 +115,17 @@ def _head(target: ChatTarget) -> dict[str, Any]:
 
 def _file(folder: Path, head: Mapping[str, Any]) -> Path:
     return folder / f"{short(digest_json(head))}.jsonl"
+
+
+def _system(case: Case) -> str:
+    first = case.messages[0]
+    return str(first["content"]) if first["role"] == "system" else ""
+
+
+def _work(case: Case) -> int:
+    """How long a case takes beside others, in characters to read: to write one takes about as long
+    as to read four (docs/decisions/0014, costs)."""
+    return sum(len(str(m["content"])) for m in case.messages) + 4 * len(case.expected or "")
 
 
 def _asked(
@@ -238,6 +250,8 @@ class _Silence:
         self._answered = False
 
     def check(self, answer: Answer) -> None:
+        if (answer.error or "").startswith(TOO_LONG):  # It takes a live server to say so.
+            return
         self._answered = self._answered or answer.error is None
         self._errors += answer.error is not None
         if not self._answered and self._errors >= self._limit:

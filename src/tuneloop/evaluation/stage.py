@@ -91,12 +91,14 @@ def evaluate(
             progress=progress,
         )
         gates.check_lock(plan.locked(), find(workspace, row.id).gates)
+        comparisons = _comparisons(plan, subjects, results)
         outcome = gates.apply_gates(
             plan.gate_lock,
             figures={result.suite.name: result.figures for result in results[CANDIDATE]},
             sizes=plan.sizes(),
+            comparisons=comparisons,
+            unusable=plan.unusable,
         )
-        comparisons = _comparisons(plan, subjects, results)
         report = Report(
             make_report(
                 evaluation=row.id,
@@ -219,7 +221,7 @@ def _comparisons(
         for mine, theirs in zip(results[CANDIDATE], of, strict=False):
             known = subjects[label].trained_on.get(mine.suite.name, ())
             main = mine.suite.name == plan.main_suite.name
-            if main or can_compare(mine, theirs, known=known):
+            if main or can_compare(mine, theirs, known=known, main_metrics=plan.main_metrics):
                 comparisons.append(
                     compare(
                         mine,
@@ -228,6 +230,8 @@ def _comparisons(
                         metrics=plan.metrics,
                         margin=plan.margin,
                         known=known,
+                        main_metrics=plan.main_metrics,
+                        guards=plan.guards,
                     )
                 )
     return comparisons

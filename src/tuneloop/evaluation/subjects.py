@@ -24,12 +24,15 @@ class Subject:
     """what else decides its answers, such as its server's version: they are kept apart by it"""
     main_suite_only: bool = False
     """its answers to the other suites would decide nothing"""
+    main_cases: int | None = None
+    """so many cases of the main suite are enough, drawn by their ids; None: it is asked all"""
     trained_on: Mapping[str, Collection[str]] = field(default_factory=dict)
     """suite → ids of its cases that this subject was trained on; they do not count for it"""
 
     def suites(self, plan: EvaluationPlan) -> tuple[Suite, ...]:
         """The cases that it is asked, as they reach it."""
-        suites = plan.suites[:1] if self.main_suite_only else plan.suites
+        main, *others = plan.suites
+        suites = (main.drawn(self.main_cases), *(() if self.main_suite_only else others))
         if self.system is None:
             return suites
         return tuple(as_served(s, task_system=plan.system, system=self.system) for s in suites)
@@ -42,6 +45,12 @@ class Subject:
         notes = []
         if own:
             notes.append(f"{label} was asked with its own {', '.join(own)}, as it is served")
+        main, asked = plan.main_suite, self.suites(plan)[0]
+        if len(asked.cases) < len(main.cases):
+            notes.append(
+                f"{label} was asked {len(asked.cases)} of {len(main.cases)} cases of suite "
+                f"{main.name!r}, drawn by their ids: it is compared on those"
+            )
         if self.known:
             notes.append(f"what {label} had answered before was not asked again, latency included")
         for suite, cases in self.trained_on.items():

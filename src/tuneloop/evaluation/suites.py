@@ -10,11 +10,13 @@ from typing import Any, Literal, get_args
 from tuneloop.conversation import Message
 from tuneloop.conversation.control_tokens import neutral, neutral_value
 from tuneloop.errors import DataError, EvaluationError
-from tuneloop.hashing import digest_json
+from tuneloop.hashing import digest_json, digest_text
 from tuneloop.modelfile import ColumnSettings, TaskSettings
 from tuneloop.nearest import nearest_path
+from tuneloop.prose.phrases import says
 from tuneloop.readers import BadRow, file_of, read_rows
 from tuneloop.storage.messages import last_user_text
+from tuneloop.task.kind import is_prose, kind_of
 from tuneloop.task.label import is_abstention, label_field, label_of
 from tuneloop.task.rows import CaseDraft, FormError, recognise_case
 
@@ -22,9 +24,11 @@ Kind = Literal["held-out", "golden", "edge-case", "safety"]
 Messages = tuple[Mapping[str, Any], ...]
 Tools = tuple[Mapping[str, Any], ...]
 
-_PROVENANCE = ("origin", "kind", "review", "reviewer")
+_PROVENANCE = ("origin", "kind", "review", "reviewer", "edit")
 """Tags that an approved correction gets: where the row came from, not what it asks."""
 _CORRECTION = ("origin", "correction")
+PHRASES = ("must_contain", "must_not_contain")
+"""Columns of a suite of prose."""
 _MAX_ROW_BYTES = 64_000_000
 """A case is written by hand: more than this is no row, but a file that is damaged."""
 
@@ -47,6 +51,13 @@ class Case:
     """tags that tuneloop itself added to an approved correction; part of the identity, no slices"""
     tools: Tools = ()
     """definitions of the tools that the model may call, as a chat request has them"""
+    group: str = ""
+    """cases of one group, such as turns of one conversation, are not independent of each other;
+    no part of the identity: it says nothing that a model reads; "": it stands alone"""
+    must_contain: tuple[str, ...] = ()
+    """phrases that a right answer of prose says, see `prose.phrases`"""
+    must_not_contain: tuple[str, ...] = ()
+    """phrases that it does not say"""
 
     @property
     def prompt(self) -> Messages | Mapping[str, Any]:
@@ -83,6 +94,18 @@ class Suite:
                 remedy="Evaluate it on cases that it has not seen: add some, or drop the suite.",
             )
         return make_suite(self.name, self.kind, left)
+
+    def drawn(self, count: int | None) -> Suite:
+        """At most so many of its cases, in their order; None: all.
+
+        They are those whose ids have the lowest digests: chosen by nothing that the cases say, and
+        by and large the same ones where a later version of the suite has more.
+        """
+        if count is None or count >= len(self.cases):
+            return self
+        chosen = set(sorted((case.id for case in self.cases), key=digest_text)[:count])
+        drawn = [case for case in self.cases if case.id in chosen]
+        return make_suite(self.name, self.kind, drawn)
 
 
 def make_suite(name: str, kind: str, cases: Iterable[Case]) -> Suite:
@@ -123,7 +146,8 @@ def load_suite(
     """Read a suite from a file of any kind that a data source may be (see `readers`).
 
     A row has any form that a data source may have (see `task.rows`), and may lack the answer: then
-    it has no reference. `id` and `tags` are optional; other columns say nothing about a case. The
+    it has no reference. `id` and `tags` are optional, as are `must_contain` and `must_not_contain`
+    of prose: phrases, a text or several; other columns say nothing about a case. The
     task's system text is put first where a row has none. `control_tokens` are broken up in the
     words of a case, as the gateway does it.
 
@@ -131,9 +155,8 @@ def load_suite(
         EvaluationError: naming file and line of the first row that cannot be used: a suite is
             curated, so a row that silently went missing would be worse than a stop.
     """
-    cases = [
-        _neutral(_case(row, where, task, columns), control_tokens) for row, where in _rows(path)
-    ]
+    rows = _rows(path)
+    cases = [_neutral(_case(row, where, task, columns), control_tokens) for row, where in rows]
     return make_suite(name, kind, cases)
 
 
@@ -144,14 +167,17 @@ def held_out_suite(
     name: str = "held-out",
     control_tokens: Sequence[str] = (),
 ) -> Suite:
-    """The held-out suite of a dataset version: its `eval.jsonl`."""
-    return load_suite(
-        folder / "eval.jsonl",
-        name=name,
-        kind="held-out",
-        task=task,
-        control_tokens=control_tokens,
-    )
+    """The held-out suite of a dataset version: its `eval.jsonl`, whose rows know their group."""
+    cases = [
+        _neutral(replace(_case(row, where, task), group=_group(row)), control_tokens)
+        for row, where in _rows(folder / "eval.jsonl")
+    ]
+    return make_suite(name, "held-out", cases)
+
+
+def _group(row: Mapping[str, Any]) -> str:
+    """What the split kept together; a dataset version of an early release may not say it."""
+    return str(row.get("group") or "")
 
 
 def _neutral(case: Case, control_tokens: Sequence[str]) -> Case:
@@ -212,6 +238,7 @@ def _digest(name: str, kind: str, cases: tuple[Case, ...]) -> str:
                     "out_of_scope": case.out_of_scope,
                     "slices": {**case.provenance, **case.slices},
                     **({"tools": [dict(tool) for tool in case.tools]} if case.tools else {}),
+                    **_phrases_row(case),
                 }
                 for case in cases
             ],
@@ -259,6 +286,9 @@ def _case_of_draft(
     if task.system and messages[0]["role"] != "system":
         messages = ({"role": "system", "content": task.system}, *messages)
     expected = draft.expected
+    said, not_said = (_phrases(row, name, where, task) for name in PHRASES)
+    if expected is not None:
+        _check_phrases(expected, said, not_said, where)
     tags = row.get("tags") or {}
     if not isinstance(tags, dict):
         raise EvaluationError(f"{where}: expected `tags` to be an object of texts.")
@@ -284,4 +314,48 @@ def _case_of_draft(
         slices=slices,
         provenance=provenance,
         tools=draft.tools,
+        must_contain=said,
+        must_not_contain=not_said,
     )
+
+
+def _phrases(row: Mapping[str, Any], name: str, where: str, task: TaskSettings) -> tuple[str, ...]:
+    """What a row says that answers must say, or must not."""
+    value = row.get(name)
+    if value is None or value == "" or value == []:
+        return ()
+    if not is_prose(task):
+        raise EvaluationError(
+            f"{where}: `{name}` is for answers of prose, and this task's are {kind_of(task)}.",
+            remedy="Declare task.kind: prose, or remove it: other answers are right where they are "
+            "equal to the reference.",
+        )
+    phrases = [value] if isinstance(value, str) else value
+    if not isinstance(phrases, list) or not all(
+        isinstance(phrase, str) and phrase.strip() for phrase in phrases
+    ):
+        raise EvaluationError(f"{where}: expected `{name}` to be a phrase, or a list of phrases.")
+    return tuple(phrases)
+
+
+def _check_phrases(expected: str, said: Sequence[str], not_said: Sequence[str], where: str) -> None:
+    """A reference that its own case would not pass is a mistake in one of them."""
+    wrong = [
+        *(
+            f"does not say {phrase!r}, which it must"
+            for phrase in said
+            if not says(expected, phrase)
+        ),
+        *(f"says {phrase!r}, which it must not" for phrase in not_said if says(expected, phrase)),
+    ]
+    if wrong:
+        raise EvaluationError(
+            f"{where}: the reference answer {wrong[0]}.",
+            remedy="Correct the phrase or the reference: one of them is wrong.",
+        )
+
+
+def _phrases_row(case: Case) -> dict[str, list[str]]:
+    """The phrases of a case in JSON form, if it has any."""
+    of = {name: list(getattr(case, name)) for name in PHRASES}
+    return {name: phrases for name, phrases in of.items() if phrases}

@@ -6,15 +6,20 @@ import http.client
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from tuneloop.conversation import ToolCall, calls_text
 from tuneloop.conversation.thoughts import split_thought
 from tuneloop.errors import EvaluationError
+from tuneloop.evaluation.connections import Connections
+from tuneloop.evaluation.streamed import AS_STREAM, LOOP, completion_in
 from tuneloop.evaluation.suites import Case, Messages, Tools
+from tuneloop.gateway.errors import CONTEXT_EXCEEDED, beyond_context
 
+TOO_LONG = CONTEXT_EXCEEDED
+"""Reason code of a prompt for which the model's window has no room."""
 _RETRY_STATUS = (429, 502, 503, 504)
 _ERROR_TEXT_CHARACTERS = 300
 
@@ -44,7 +49,8 @@ class Answer:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     finish_reason: str = ""
-    """stop, length (cut off at max_tokens) or what the server said"""
+    """stop, length (cut off at max_tokens), loop (ended by us where it had begun to loop) or what
+    the server said"""
     model: str = ""
     """the model that the server says it is"""
     error: str | None = None
@@ -53,6 +59,16 @@ class Answer:
     """another server was at work at the same time: the latency is that of such a machine"""
     thought: str = ""
     """what the model thought before it said `text`"""
+
+    @property
+    def loops(self) -> bool:
+        """Ended where it had begun to loop: served, it would go on, mostly to the token limit."""
+        return self.finish_reason == LOOP
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Ended before its end: at the token limit, or on the way there in a loop."""
+        return self.finish_reason == "length" or self.loops
 
 
 class ChatTarget(Protocol):
@@ -110,6 +126,8 @@ class OpenAITarget:
     request_fields: Mapping[str, Any] = field(default_factory=dict)
     """more fields of every request, e.g. `{"cache_prompt": False}`"""
     headers: Mapping[str, str] = field(default_factory=dict)
+    cut_loops: bool = False
+    """answers without tools are read as they come, and ended where they loop"""
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.base_url)
@@ -117,7 +135,8 @@ class OpenAITarget:
             raise EvaluationError(
                 f"Expected a base URL such as http://127.0.0.1:8400/v1, got {self.base_url!r}."
             )
-        self._parts = parts
+        self._path = parts.path.rstrip("/") + "/chat/completions"
+        self._connections = Connections(parts, timeout_seconds=self.timeout_seconds)
 
     def complete(self, messages: Messages, tools: Tools = ()) -> Answer:
         """Answer one prompt; safe to call from many threads."""
@@ -126,6 +145,7 @@ class OpenAITarget:
                 "model": self.model,
                 "messages": [dict(message) for message in messages],
                 **({"tools": [dict(tool) for tool in tools]} if tools else {}),
+                **(AS_STREAM if self.cut_loops and not tools else {}),
                 **self.sampling.as_request(),
                 **self.request_fields,
             }
@@ -143,32 +163,54 @@ class OpenAITarget:
         """One attempt; the flag tells whether another may help."""
         started = time.perf_counter()
         try:
-            status, payload = self._post(body)
+            status, answer = self._post(body)
         except TimeoutError:
             return Answer(error=f"timeout: no answer in {self.timeout_seconds:g} s"), False
         except (OSError, http.client.HTTPException) as e:
             return Answer(error=f"connection: {type(e).__name__}: {e}"), True
         latency_ms = (time.perf_counter() - started) * 1_000
-        if status != 200:
-            return Answer(error=f"http_{status}: {_message(payload)}"), status in _RETRY_STATUS
-        return _answer(payload, latency_ms), False
+        if answer.error is None:
+            answer = replace(answer, latency_ms=latency_ms)
+        return answer, status in _RETRY_STATUS
 
-    def _post(self, body: bytes) -> tuple[int, bytes]:
-        # A connection for each request: nothing to leave open, and nothing stale to fall over.
-        secure = self._parts.scheme == "https"
-        kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-        host = self._parts.hostname or ""
-        connection = kind(host, self._parts.port, timeout=self.timeout_seconds)
-        headers = {"Content-Type": "application/json", "Connection": "close", **self.headers}
+    def _post(self, body: bytes) -> tuple[int, Answer]:
+        headers = {"Content-Type": "application/json", **self.headers}
         if self.api_key:
             headers["Authorization"] = f"Bearer {self.api_key}"
-        path = self._parts.path.rstrip("/") + "/chat/completions"
-        try:
-            connection.request("POST", path, body=body, headers=headers)
-            response = connection.getresponse()
-            return response.status, response.read()
-        finally:
-            connection.close()
+        with self._connections.posted(self._path, body, headers) as response:
+            status = response.status
+            if status != 200:
+                return status, Answer(error=_refused(status, response.read()))
+            if _is_stream(response):
+                return status, _streamed(response)
+            return status, _answer(response.read())
+
+
+def _refused(status: int, payload: bytes) -> str:
+    """Reason code and message."""
+    too_long = beyond_context(status, payload, param="messages")
+    if too_long is not None:
+        return f"{TOO_LONG}: {too_long.message}"
+    return f"http_{status}: {_message(payload)}"
+
+
+def _is_stream(response: http.client.HTTPResponse) -> bool:
+    return (response.getheader("Content-Type") or "").startswith("text/event-stream")
+
+
+def _streamed(response: http.client.HTTPResponse) -> Answer:
+    """What a stream says; read to its end unless it loops, so that the connection can be kept."""
+    heard: list[bytes] = []
+
+    def lines() -> Iterator[bytes]:
+        for line in response:
+            heard[:] = [line] if line.strip() else heard
+            yield line
+
+    try:
+        return _answer_in(completion_in(lines()))
+    except _ODD as e:
+        return Answer(error=f"bad_response: {type(e).__name__}: {_message(b''.join(heard))}")
 
 
 _ODD = (
@@ -178,23 +220,25 @@ _ODD = (
 """What reading an answer that is none can raise."""
 
 
-def _answer(payload: bytes, latency_ms: float) -> Answer:
+def _answer(payload: bytes) -> Answer:
     try:
-        body = json.loads(payload)
-        choice = body["choices"][0]
-        thought, text = said_in(choice["message"])
-        usage = body.get("usage") or {}
-        return Answer(
-            text=text,
-            thought=thought,
-            latency_ms=latency_ms,
-            prompt_tokens=int(usage.get("prompt_tokens", 0)),
-            completion_tokens=int(usage.get("completion_tokens", 0)),
-            finish_reason=str(choice.get("finish_reason") or ""),
-            model=str(body.get("model") or ""),
-        )
+        return _answer_in(json.loads(payload))
     except _ODD as e:
         return Answer(error=f"bad_response: {type(e).__name__}: {_message(payload)}")
+
+
+def _answer_in(body: Mapping[str, Any]) -> Answer:
+    choice = body["choices"][0]
+    thought, text = said_in(choice["message"])
+    usage = body.get("usage") or {}
+    return Answer(
+        text=text,
+        thought=thought,
+        prompt_tokens=int(usage.get("prompt_tokens", 0)),
+        completion_tokens=int(usage.get("completion_tokens", 0)),
+        finish_reason=str(choice.get("finish_reason") or ""),
+        model=str(body.get("model") or ""),
+    )
 
 
 def said_in(message: Mapping[str, Any]) -> tuple[str, str]:

@@ -68,6 +68,41 @@ def in_openai_form(body: bytes) -> bytes | None:
     return msgspec.json.encode({"error": whole})
 
 
+CONTEXT_EXCEEDED = "context_length_exceeded"
+"""OpenAI's own code, by which clients know that shortening the request helps."""
+_OF_THE_REQUEST = (400, 413, 422)
+"""Statuses with which servers refuse what they are asked."""
+_SAY_IT_OTHERWISE = ("maximum context length", "context window", "context length exceeded")
+"""How servers that name no code of OpenAI's put it: vLLM, SGLang, LM Studio."""
+
+
+def beyond_context(status: int, body: bytes, *, param: str) -> ApiError | None:
+    """A model server's refusal of a request that is longer than its window, as OpenAI says it; None
+    where it says something else.
+
+    `param` is the field of the request that holds the texts.
+    """
+    if status not in _OF_THE_REQUEST:
+        return None
+    try:
+        reported = _envelope.decode(body).error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    error = {"message": reported} if isinstance(reported, str) else reported
+    said = str(error.get("message") or "")
+    if error.get("type") == "exceed_context_size_error":  # llama.cpp
+        said = (
+            f"This model's maximum context length is {error.get('n_ctx')} tokens. However, your "
+            f"{param} resulted in {error.get('n_prompt_tokens')} tokens. Please reduce the length "
+            f"of the {param}."
+        )
+    elif error.get("code") != CONTEXT_EXCEEDED and not any(
+        words in said.lower() for words in _SAY_IT_OTHERWISE
+    ):
+        return None
+    return ApiError(400, "context_length_exceeded", said, param=param)
+
+
 class UpstreamError(ApiError):
     """The model server failed, not the request."""
 

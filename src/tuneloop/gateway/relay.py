@@ -15,7 +15,7 @@ import msgspec
 from tuneloop.gateway.answers import CLOSING, EventReader, read_completion, read_embeddings
 from tuneloop.gateway.breaker import Breaker
 from tuneloop.gateway.capture import Exchange
-from tuneloop.gateway.errors import ApiError, UpstreamError, in_openai_form
+from tuneloop.gateway.errors import ApiError, UpstreamError, beyond_context, in_openai_form
 from tuneloop.gateway.requests import EMBEDDING, upstream_body
 from tuneloop.gateway.routing import Route
 from tuneloop.gateway.rsgi import HTTPProtocol, ProtocolClosed
@@ -222,6 +222,10 @@ def _refused(exchange: Exchange, protocol: HTTPProtocol, answer: Answer) -> End:
 
 def _passed_on(exchange: Exchange, protocol: HTTPProtocol, answer: Answer) -> End:
     """Pass an error of the model server on; what is no OpenAI error is wrapped in one."""
+    too_long = beyond_context(answer.status, answer.body, param=exchange.call.operation.input)
+    if too_long is not None:
+        exchange.fail(too_long.status, too_long.code)
+        return _whole_end(protocol, too_long.status, exchange.headers(), too_long.body())
     exchange.fail(answer.status, "upstream_error")
     headers = exchange.headers()
     if answer.retry_after is not None:

@@ -15,7 +15,7 @@ import msgspec
 
 from tuneloop.gateway.answers import Facts, read_completion
 from tuneloop.gateway.capture import Capture, Exchange
-from tuneloop.gateway.errors import ApiError, UpstreamError
+from tuneloop.gateway.errors import ApiError, UpstreamError, beyond_context
 from tuneloop.gateway.metrics import Metrics
 from tuneloop.gateway.requests import CHAT, Call, upstream_body
 from tuneloop.gateway.routing import Route
@@ -99,7 +99,8 @@ class Shadowing:
         try:
             answer = await self._upstream.ask(_request(copy))
             if answer.status != 200:
-                raise UpstreamError(answer.status, "upstream_error", "no answer")
+                too_long = beyond_context(answer.status, answer.body, param=CHAT.input)
+                raise too_long or UpstreamError(answer.status, "upstream_error", "no answer")
             read_completion(answer.body, copy.route.endpoint, facts)
         except ApiError as e:
             status, error = e.status, e.code

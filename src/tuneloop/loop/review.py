@@ -10,6 +10,7 @@ from tuneloop.loop.part import Part
 from tuneloop.online_evaluation import sampling
 from tuneloop.online_evaluation.sampling import Sample
 from tuneloop.review import ReviewItem, ReviewStats
+from tuneloop.task.kind import is_prose
 
 
 @checked_methods
@@ -69,6 +70,7 @@ class Review(Part):
             final=answer,
             form=review.declared_form(project.model),
             anyway=anyway,
+            prose=is_prose(project.model.task),
         )
 
     def undo(self, item: ReviewItem | str, *, reviewer: str | None = None) -> str:
@@ -84,16 +86,19 @@ class Review(Part):
             model=project.model.name,
             item=_id(item),
             reviewer=reviewer or project.actor,
+            prose=is_prose(project.model.task),
         )
 
     def stats(self) -> ReviewStats:
-        """Pace, agreement between reviewers, and how long items have been waiting.
+        """Pace, agreement between reviewers, edits, and how long items have been waiting.
 
         Raises:
             BusyError: another process has been moving the captured traffic for a minute.
         """
         review.collect_corrections(self._project)
-        return review.stats(self._project.workspace, self._project.model.name)
+        project = self._project
+        prose = is_prose(project.model.task)
+        return review.stats(project.workspace, project.model.name, prose=prose)
 
     def sample(self) -> Sample:
         """Put last week's random sample of answers into the queue; decided ones become labels.

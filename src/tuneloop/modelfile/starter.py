@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from tuneloop.modelfile.sections.data import LARGEST_SHARE, ColumnSettings
+from tuneloop.modelfile.sections.data import LARGEST_SHARE, ColumnSettings, TaskKind
+from tuneloop.modelfile.sections.evaluation import PROSE_GATES
 
 _USUAL_MINIMUM = 50
 """Cases that a gate takes by default."""
@@ -19,6 +20,8 @@ _FEW_ROWS = 1_000
 _USUAL_MAX_TOKENS = 256
 _LEAST_MAX_TOKENS = 64
 _FEWEST_BYTES_OF_A_TOKEN = 2
+_LIKENESS = "chrf"
+"""The measure of likeness in the gates of prose, where it tells anything."""
 _FEWEST_CASES = 3
 """A gate on fewer says nothing."""
 
@@ -39,6 +42,10 @@ class Start:
     group_field: str | None
     notes: tuple[str, ...]
     """What was seen in the data, one line each; names of columns in them may hold anything."""
+    kind: TaskKind | None = None
+    """What the answers are; None where nobody looked."""
+    likeness: str | None = _LIKENESS
+    """What prose is compared by; None: no measure of likeness tells anything on these rows."""
     abstain_rows: int | None = None
     """Rows with the answer that says "out of scope"; None where they were not counted."""
     columns: ColumnSettings | None = None
@@ -67,6 +74,7 @@ def render(start: Start) -> str:
         f"base: {_scalar(start.base)}",
         "",
         "task:",
+        *_kind(start),
         "  # Put before every conversation, in training, evaluation and production alike.",
         _block("system", start.system),
         *(["  thinking: true           # before every answer, as in the rows"] * start.thinking),
@@ -97,7 +105,16 @@ def _on_one_line(note: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in note).split())
 
 
+def _kind(start: Start) -> list[str]:
+    """JSON says so by its schema."""
+    if start.kind in (None, "json"):
+        return []
+    return [f"  {f'kind: {start.kind}':<24} # {_KINDS[start.kind]}"]
+
+
 def _form(start: Start) -> list[str]:
+    if start.kind == "prose":
+        return []
     if start.output_schema is None:
         return [
             "  # Declare the form of an answer to have it checked everywhere:",
@@ -123,6 +140,8 @@ def _form(start: Start) -> list[str]:
 
 
 def _abstain(start: Start) -> list[str]:
+    if start.kind == "prose":  # whose answers have no field that could say so
+        return []
     if start.abstain is None:
         return [
             "  # The answer that hands a request to a person, when there is one:",
@@ -136,9 +155,31 @@ def _abstain(start: Start) -> list[str]:
 
 
 def _gates(start: Start) -> list[str]:
+    if start.kind == "prose":
+        return _prose_gates(start.likeness)
     lines = ["  gates:", '    accuracy: ">= 0.90"', '    format: ">= 0.95"']
     if start.abstain is not None:
         lines += _abstention_gate(start.abstain_rows)
+    return lines
+
+
+def _prose_gates(likeness: str | None) -> list[str]:
+    lines = [
+        "  # Right prose has many wordings: a candidate must come nearer to the reference answers",
+        "  # than the untuned base does, and is deployed only if it is not worse than production.",
+    ]
+    if likeness is None:
+        lines = [
+            "  # No measure of likeness tells a row's own answer from another row's here: what",
+            "  # people or a judge say must decide. With a judge section: add the gate judge.",
+        ]
+    lines.append("  gates:")
+    for name, gate in PROSE_GATES.items():
+        metric = likeness if name == _LIKENESS else name
+        if metric is None:
+            continue
+        condition = gate.condition if gate.condition[0].isalpha() else f'"{gate.condition}"'
+        lines.append(f"    {f'{metric}: {condition}':<28} # {_PROSE_GATES_SAID[name]}")
     return lines
 
 
@@ -209,6 +250,22 @@ def _scalar(value: str | None) -> str:
         return "null"
     return yaml.safe_dump(value, default_style='"', allow_unicode=True, width=math.inf).rstrip("\n")
 
+
+_KINDS = {
+    "labels": "answers are one of a few words; others: json, short, prose",
+    "short": "one wording is right; others: labels, json, prose (replies, summaries)",
+    "prose": "right answers differ in their words; others: labels, json, short",
+}
+
+_PROSE_GATES_SAID = {
+    "chrf": "likeness to the references, on the same cases",
+    "answered": "neither empty nor a refusal",
+    "truncated_share": "cut off at endpoint.max_tokens",
+    "no_loops": "does not say the same over and over",
+    "in_language": "in the language of the reference",
+    "length_fit": "as long as references are",
+    "ungrounded": "numbers, dates, names that the prompt does not have",
+}
 
 _HEADER = """\
 # The model file: everything that tuneloop needs to keep this model.

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from tuneloop import intervals, serving
@@ -22,6 +23,8 @@ from tuneloop.evaluation.metrics import Metric, metrics_for
 from tuneloop.evaluation.report import CANDIDATE
 from tuneloop.evaluation.results import CaseResult, measure
 from tuneloop.evaluation.runner import SuiteAnswers, ask
+from tuneloop.evaluation.scorers.phrases import NAME as PHRASES
+from tuneloop.evaluation.scorers.phrases import phrases
 from tuneloop.evaluation.suites import Case, Suite, as_served, load_suite
 from tuneloop.evaluation.targets import OpenAITarget
 from tuneloop.gateway.requests import TAGS_HEADER
@@ -30,9 +33,11 @@ from tuneloop.monitoring import alerts, golden_limit, series
 from tuneloop.monitoring.golden_limit import SuiteNow
 from tuneloop.monitoring.measurement import Limit, Measurement, against_limit, not_measured
 from tuneloop.monitoring.window import Window
+from tuneloop.online_evaluation.golden_prose import MeasuredAnswer, faults
 from tuneloop.project import Project
 from tuneloop.registry.bundle import Bundle
 from tuneloop.storage.captured import PROBE_TAG
+from tuneloop.task.kind import is_prose
 
 MONITOR = "golden_set"
 KEY_VARIABLE = "TUNELOOP_API_KEY"
@@ -50,6 +55,8 @@ class CaseOutcome:
     passed: bool
     at_release: bool | None
     """whether the bundle passed the same case in its evaluation; None: it was not asked"""
+    why: tuple[str, ...] = ()
+    """what an answer of prose breaks, see `golden_prose`"""
 
 
 def run_golden(project: Project, now: datetime, *, url: str | None = None) -> Measurement | None:
@@ -200,7 +207,7 @@ def _suites(project: Project) -> list[Any]:
 
 
 def _measured(project: Project, bundle: Bundle, window: Window, url: str) -> Measurement:
-    task = TaskSettings.model_validate(bundle.manifest.task.as_json())
+    task = _task(project, bundle)
     suites = [
         load_suite(
             project.model_file.folder / declared.file,
@@ -227,9 +234,18 @@ def _measured(project: Project, bundle: Bundle, window: Window, url: str) -> Mea
         outcomes,
         project.model.golden,
         margin=project.model.evaluation.margin,
-        bounds=_bounds(project, bundle),
+        # Of prose no metric is the share of cases that pass, so no gate asks for one.
+        bounds={} if is_prose(task) else _bounds(project, bundle),
         mixed_by=running[0].id if running else None,
     )
+
+
+def _task(project: Project, bundle: Bundle) -> TaskSettings:
+    """The bundle's task; of one that was made before kinds could be declared, the declared kind."""
+    task = TaskSettings.model_validate(bundle.manifest.task.as_json())
+    if task.kind is None and task.output_schema is None:
+        return task.model_copy(update={"kind": project.model.task.kind})
+    return task
 
 
 def _mixes(rollout: Rollout) -> bool:
@@ -251,7 +267,7 @@ def _asked(
     # As a client that sends no system text: the endpoint puts the bundle's before it.
     asked = as_served(suite, task_system=task.system, system="")
     answers = ask(
-        asked, target, concurrency=project.model.evaluation.concurrency, progress=project.progress
+        asked, target, concurrency=project.model.cases_at_a_time, progress=project.progress
     )
     return replace(answers, suite=suite)
 
@@ -261,24 +277,58 @@ def _outcomes(
 ) -> list[CaseOutcome]:
     suite, result = given.suite, measure(given, metrics_for(task))
     then = _at_release(project, bundle, suite)
+    judged = (
+        partial(_prose_outcome, drop=project.model.golden.likeness_drop)
+        if is_prose(task)
+        else _outcome
+    )
     return [
-        CaseOutcome(
-            suite=suite.name,
-            case=case,
-            output=_said(result.cases[case.id]),
-            passed=_passes({n: s.value for n, s in result.cases[case.id].scores.items()}),
-            at_release=then.get(case.id),
-        )
-        for case in suite.cases
+        judged(suite.name, case, result.cases[case.id], then.get(case.id)) for case in suite.cases
     ]
 
 
-def _at_release(project: Project, bundle: Bundle, suite: Suite) -> dict[str, bool]:
-    """Case → whether the bundle's evaluation passed it; a case changed since is another one."""
+def _outcome(
+    suite: str, case: Case, result: CaseResult, then: MeasuredAnswer | None
+) -> CaseOutcome:
+    return CaseOutcome(
+        suite=suite,
+        case=case,
+        output=_said(result),
+        passed=_passes({name: score.value for name, score in result.scores.items()}),
+        at_release=None if then is None else _passes(then.scores),
+    )
+
+
+def _prose_outcome(
+    suite: str, case: Case, result: CaseResult, then: MeasuredAnswer | None, *, drop: float
+) -> CaseOutcome:
+    now = MeasuredAnswer(
+        scores={name: score.value for name, score in result.scores.items()},
+        cut_off=result.answer.finish_reason == "length",
+        details={name: score.detail for name, score in result.scores.items()},
+    )
+    if then is not None and not then.is_known:
+        then = None
+    why = ("no answer",) if result.answer.error is not None else faults(now, then, drop=drop)
+    return CaseOutcome(
+        suite=suite,
+        case=case,
+        output=_said(result),
+        passed=not why,
+        at_release=None if then is None else not faults(then, then, drop=drop),
+        why=why,
+    )
+
+
+def _at_release(project: Project, bundle: Bundle, suite: Suite) -> dict[str, MeasuredAnswer]:
+    """Case → what the bundle's evaluation measured; a case changed since is another one."""
     cases = {case.id: case for case in suite.cases}
     row = evaluations.find(project.workspace, bundle.manifest.evaluation.id)
     return {
-        answer["case"]: _passes(answer["scores"])
+        case.id: MeasuredAnswer(
+            scores={**answer["scores"], **_phrases(case, answer["answer"])},
+            cut_off=answer["answer"]["finish_reason"] == "length",
+        )
         for answer in evaluations.read_answers(project.workspace, row)
         if answer["target"] == CANDIDATE
         and answer["suite"] == suite.name
@@ -286,6 +336,12 @@ def _at_release(project: Project, bundle: Bundle, suite: Suite) -> dict[str, boo
         and answer["expected"] == case.expected
         and answer["messages"] == [dict(message) for message in case.messages]
     }
+
+
+def _phrases(case: Case, answer: Mapping[str, Any]) -> dict[str, float]:
+    """Phrases may have been declared since, and hold of the old answer, too."""
+    score = phrases(case, answer["text"] if answer["error"] is None else "")
+    return {} if score is None else {PHRASES: score.value}
 
 
 def _bounds(project: Project, bundle: Bundle) -> dict[str, float]:
@@ -329,4 +385,5 @@ def _shown(outcome: CaseOutcome) -> dict[str, Any]:
         "asked": outcome.case.question[:_SHOWN_CHARACTERS],
         "answered": outcome.output[:_SHOWN_CHARACTERS],
         "expected": outcome.case.expected,
+        **({"why": list(outcome.why)} if outcome.why else {}),
     }

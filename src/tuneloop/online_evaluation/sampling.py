@@ -28,6 +28,7 @@ from tuneloop.storage.captured import feedback, last_said
 from tuneloop.storage.ingest import moving
 from tuneloop.storage.spool import new_id
 from tuneloop.task.answer_form import WRONG
+from tuneloop.task.kind import is_prose
 from tuneloop.task.label import label_of
 
 KIND: Final = "sample"
@@ -132,13 +133,15 @@ def slice_of(answer: str, task: TaskSettings) -> str:
 def record_labels(project: Project, now: datetime) -> int:
     """Write what people decided about samples as feedback of kind `label`; how many are new.
 
-    A label is the right answer, or `answer_form.WRONG` where nobody said it. Safe to repeat; a
+    A label is the right answer, or `answer_form.WRONG` where nobody said it; an answer of prose of
+    which no more than the form was edited was right as it stood. Safe to repeat; a
     sample that was decided otherwise meanwhile gets a new label, and the last one counts.
     """
     labels = last_said(feedback(project.workspace.traffic, "label"))
     known = dict(labels.select("interaction", "value").collect().iter_rows())
     items = review.decided(project.workspace, project.model.name, kind=KIND)
-    new = [item for item in items if known.get(str(item.interaction)) != _label(item)]
+    said = {item.id: _label(item, prose=is_prose(project.model.task)) for item in items}
+    new = [item for item in items if known.get(str(item.interaction)) != said[item.id]]
     time_ns = int(now.timestamp() * 1_000_000) * 1_000
     rows = [
         {
@@ -147,7 +150,7 @@ def record_labels(project: Project, now: datetime) -> int:
             "interaction": item.interaction,
             "endpoint": project.model.endpoint_name,
             "kind": "label",
-            "value": _label(item),
+            "value": said[item.id],
             "user": item.reviewer,
         }
         for item in new
@@ -159,16 +162,18 @@ def record_labels(project: Project, now: datetime) -> int:
 
 def accuracy(project: Project) -> Figure | None:
     """The share of right answers that the decided samples of a model tell of."""
-    return sampled_accuracy(review.decided(project.workspace, project.model.name, kind=KIND))
+    decided = review.decided(project.workspace, project.model.name, kind=KIND)
+    return sampled_accuracy(decided, prose=is_prose(project.model.task))
 
 
-def sampled_accuracy(items: Iterable[ReviewItem]) -> Figure | None:
+def sampled_accuracy(items: Iterable[ReviewItem], *, prose: bool = False) -> Figure | None:
     """The share of right answers that decided samples tell of; None without any.
 
     The weighted mean, with Wilson's interval at Kish's effective sample size (1965, "Survey
-    Sampling", section 11.7); n is that size, rounded down.
+    Sampling", section 11.7); n is that size, rounded down. An answer
+    of `prose` of which no more than the form was edited is right.
     """
-    judged = [(float(item.detail.get("weight", 1.0)), _right(item)) for item in items]
+    judged = [(float(item.detail.get("weight", 1.0)), _right(item, prose=prose)) for item in items]
     if not judged:
         return None
     total = sum(weight for weight, _ in judged)
@@ -177,12 +182,19 @@ def sampled_accuracy(items: Iterable[ReviewItem]) -> Figure | None:
     return intervals.share(value * effective, effective)
 
 
-def _right(item: ReviewItem) -> bool:
-    return item.status == "approved" and not item.edited
+def _right(item: ReviewItem, *, prose: bool) -> bool:
+    if item.status != "approved":
+        return False
+    if not prose:
+        return not item.edited
+    edit = review.edit_in(item)
+    return edit is None or edit.kind == "form"
 
 
-def _label(item: ReviewItem) -> str:
-    return canonical_json(WRONG if item.status == "rejected" else item.final)
+def _label(item: ReviewItem, *, prose: bool) -> str:
+    if item.status == "rejected":
+        return canonical_json(WRONG)
+    return canonical_json(item.answer if prose and _right(item, prose=prose) else item.final)
 
 
 def _monday(now: datetime) -> datetime:

@@ -30,7 +30,18 @@ class Loop:
 
 def loop_in(text: str) -> Loop | None:
     """The shortest run of words that the text repeats in a loop, if it does."""
-    said = [_alike(word) for word in words(forgiving(text))]
+    return _loop_among(_said(text))
+
+
+def has_looped(beginning: str) -> bool:
+    """Whether a text that is still being written loops, whatever follows.
+
+    Its last word may be the beginning of another one, and does not count.
+    """
+    return _loop_among(_said(beginning)[:-1]) is not None
+
+
+def _loop_among(said: list[str]) -> Loop | None:
     for length in range(1, min(_LONGEST, len(said) // TIMES) + 1):
         repeated = 0
         """Words up to here that equal the one a run before them."""
@@ -50,6 +61,10 @@ def distinct_n(text: str, n: int = 2) -> float | None:
     said = words(forgiving(text))
     grams = list(zip(*(said[i:] for i in range(n)), strict=False))
     return len(set(grams)) / len(grams) if grams else None
+
+
+def _said(text: str) -> list[str]:
+    return [_alike(word) for word in words(forgiving(text))]
 
 
 def _alike(word: str) -> str:

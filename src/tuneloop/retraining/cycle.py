@@ -137,7 +137,11 @@ def _run(project: Project, cycle: CycleRecord, *, force: bool, looked: bool = Fa
     new = review.collect_corrections(project)
     if new:
         project.progress.note(f"{new} new corrections wait for review: tuneloop review")
-    prepared = cycle.renew("prepare", lambda: {"dataset": preparing.prepare(project).digest})
+
+    def prepare() -> dict[str, Any]:
+        return {"dataset": preparing.prepare(project, looked=looked).digest}
+
+    prepared = cycle.renew("prepare", prepare)
     dataset = versions.load(project.workspace, project.model.name, prepared["dataset"])
     held_out.check(project, dataset)
 

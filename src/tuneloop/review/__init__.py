@@ -12,6 +12,7 @@ from tuneloop.review.corrections import (
     collect_corrections,
     reviewers_of,
 )
+from tuneloop.review.edits import Edits, JudgedAnswer, edit_in, judged_answers
 from tuneloop.review.form import DeclaredForm, declared_form
 from tuneloop.review.outcome import Decision, Judgement
 from tuneloop.review.queue import (
@@ -29,6 +30,8 @@ from tuneloop.review.stats import ReviewStats, pace, stats
 __all__ = [
     "Decision",
     "DeclaredForm",
+    "Edits",
+    "JudgedAnswer",
     "Judgement",
     "Kind",
     "Proposal",
@@ -41,7 +44,9 @@ __all__ = [
     "decide",
     "decided",
     "declared_form",
+    "edit_in",
     "enqueue",
+    "judged_answers",
     "judgements",
     "listing",
     "pace",

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from tuneloop.errors import ConflictError, UsageError
 from tuneloop.registry import audit, people
 from tuneloop.review.form import DeclaredForm
-from tuneloop.review.outcome import Decision, ReviewStatus, outcome, same_person
+from tuneloop.review.outcome import Decision, ReviewStatus, agreement, outcome, same_person
 from tuneloop.review.queue import read_judgements
 from tuneloop.storage import tables
 from tuneloop.workspace import Workspace
@@ -28,13 +28,15 @@ def decide(
     seconds: float | None = None,
     form: DeclaredForm | None = None,
     anyway: bool = False,
+    prose: bool = False,
 ) -> ReviewStatus:
     """Record a person's judgement of an item; returns where the item stands now.
 
     `final` is the approved answer, the proposal by default; `seconds` is the time that the
     judgement took. Of an item that two people judge, the second judgement must be another
     person's. A judgement of a disputed item settles it, whoever makes it. An approved answer that
-    breaks the declared `form` is refused, unless it is approved `anyway`.
+    breaks the declared `form` is refused, unless it is approved `anyway`. `prose` says
+    whether answers are: then two people need not write the same words to agree.
 
     Raises:
         NotAllowedError: people are declared, and the reviewer may not review.
@@ -80,7 +82,7 @@ def decide(
                 at=workspace.now(),
             )
         )
-        status = _settle(tx, row)
+        status = _settle(tx, row, prose=prose)
         audit.record(
             tx,
             model=model,
@@ -94,8 +96,12 @@ def decide(
     return status
 
 
-def undo(workspace: Workspace, *, model: str, item: str, reviewer: str) -> ReviewStatus:
+def undo(
+    workspace: Workspace, *, model: str, item: str, reviewer: str, prose: bool = False
+) -> ReviewStatus:
     """Take back the last judgement of an item; returns where the item stands now.
+
+    `prose` as for `decide`.
 
     Raises:
         NotAllowedError: people are declared, and the reviewer may not review.
@@ -123,7 +129,7 @@ def undo(workspace: Workspace, *, model: str, item: str, reviewer: str) -> Revie
         tx.execute(
             sa.update(table).where(table.c.id == last.id).values(withdrawn_at=workspace.now())
         )
-        status = _settle(tx, row)
+        status = _settle(tx, row, prose=prose)
         audit.record(
             tx,
             model=model,
@@ -160,10 +166,14 @@ def _locked(tx: sa.Connection, model: str, item: str) -> sa.Row[Any]:
     return row
 
 
-def _settle(tx: sa.Connection, row: sa.Row[Any]) -> ReviewStatus:
+def _settle(tx: sa.Connection, row: sa.Row[Any], *, prose: bool) -> ReviewStatus:
     """Write down what the judgements of an item come to."""
     table = tables.review_items
-    settled = outcome(read_judgements(tx, table.c.id == row.id), judges=row.judges)
+    settled = outcome(
+        read_judgements(tx, table.c.id == row.id),
+        judges=row.judges,
+        agree=agreement(row.proposal, prose=prose),
+    )
     decisive = settled.decisive
     tx.execute(
         sa.update(table)

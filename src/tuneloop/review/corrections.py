@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from tuneloop.conversation import thoughts
 from tuneloop.datasets.importing import CORRECTION
 from tuneloop.project import Project
+from tuneloop.review.edits import edit_in
 from tuneloop.review.queue import Proposal, ReviewItem, listing, put, storable
 from tuneloop.review.queue import judgements as all_judgements
 from tuneloop.storage import tables
@@ -18,6 +19,8 @@ from tuneloop.storage.captured import chats, feedback, last_said
 from tuneloop.task.answer_form import edited_text
 from tuneloop.workspace import Workspace
 
+EDIT = "edit"
+"""Tag of a corrected answer of prose: what kind of edit it was."""
 _UNJUDGED = ("open", "skipped")
 
 
@@ -90,21 +93,24 @@ def _edited(workspace: Workspace, endpoint: str) -> Iterator[Proposal]:
             )
 
 
-def approved_rows(workspace: Workspace, model: str) -> list[dict[str, Any]]:
+def approved_rows(workspace: Workspace, model: str, *, prose: bool = False) -> list[dict[str, Any]]:
     """What was approved, as rows of a data file, in the order of the decisions.
 
     Where the model had said something else the row is a preference pair (D12), else a conversation.
     A sample whose answer was right as it stood is no row: the model gives that answer already.
+    Rows of `prose` say in their tag `edit` what was changed: form, wording or facts.
     """
     items = [
         item
         for item in listing(workspace, model, status="approved")
         if item.kind != "sample" or item.edited
     ]
-    return [_row(item) for item in sorted(items, key=lambda item: (item.decided_at, item.id))]
+    return [
+        _row(item, prose) for item in sorted(items, key=lambda item: (item.decided_at, item.id))
+    ]
 
 
-def _row(item: ReviewItem) -> dict[str, Any]:
+def _row(item: ReviewItem, prose: bool) -> dict[str, Any]:
     prompt = [dict(message) for message in item.messages]
     tags = {
         "origin": CORRECTION,
@@ -112,6 +118,8 @@ def _row(item: ReviewItem) -> dict[str, Any]:
         "review": item.id,
         "reviewer": item.reviewer or "",
     }
+    if prose and (edit := edit_in(item)) is not None:
+        tags[EDIT] = edit.kind
     if item.edited and item.answer.strip():
         return {"messages": prompt, "chosen": item.final, "rejected": item.answer, "tags": tags}
     answer = {"role": "assistant", "content": item.final}

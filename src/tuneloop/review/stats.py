@@ -12,8 +12,10 @@ from typing import Literal
 from tuneloop import intervals
 from tuneloop.errors import require
 from tuneloop.intervals import Figure
+from tuneloop.prose.changes import edit_of
 from tuneloop.review import queue
-from tuneloop.review.outcome import Judgement, agree, same_person
+from tuneloop.review.edits import Edits, edits
+from tuneloop.review.outcome import Judgement, agreement, same_person
 from tuneloop.review.queue import ReviewItem
 from tuneloop.workspace import Workspace
 
@@ -55,7 +57,8 @@ class Agreement:
     observed: Figure
     """Share with the same decision (as proposed, edited or rejected); Wilson interval."""
     same_answer: Figure
-    """Share where nothing had to be settled: the same decision and the same answer."""
+    """Share where nothing had to be settled: the same decision and the same answer; of prose, see
+    `outcome.same_facts`."""
     kappa: Figure | None
     """Cohen's kappa of the decisions; None where everybody decided the same way all the time, so
     that chance alone would agree as well."""
@@ -77,20 +80,27 @@ class ReviewStats:
     reviewers: tuple[Reviewer, ...]
     agreement: Agreement | None
     """None while nothing was judged by two."""
+    edits: Edits | None = None
+    """What was changed in approved answers of prose; None without any, and of other tasks."""
 
 
-def stats(workspace: Workspace, model: str) -> ReviewStats:
-    """All figures, over everything that stands.
+def stats(workspace: Workspace, model: str, *, prose: bool = False) -> ReviewStats:
+    """All figures, over everything that stands; `prose` says whether answers are.
 
     Raises:
-        MissingExtraError: items were judged by two, and statsmodels is not installed.
+        MissingExtraError: items were judged by two, and statsmodels is not installed; or answers of
+            prose were edited, and RapidFuzz is not.
     """
     items = queue.listing(workspace, model, status=None)
-    return figures(items, queue.judgements(workspace, model), now=workspace.now())
+    return figures(items, queue.judgements(workspace, model), now=workspace.now(), prose=prose)
 
 
 def figures(
-    items: Sequence[ReviewItem], judgements: Sequence[Judgement], *, now: datetime
+    items: Sequence[ReviewItem],
+    judgements: Sequence[Judgement],
+    *,
+    now: datetime,
+    prose: bool = False,
 ) -> ReviewStats:
     """The figures of these items and judgements; pure."""
     left = [item for item in items if item.status in _WAITING]
@@ -105,7 +115,8 @@ def figures(
         pace=pace,
         slow=pace is not None and pace.seconds_per_example > SLOW_SECONDS,
         reviewers=_reviewers(judgements, proposed),
-        agreement=_agreement(_pairs(items, judgements), proposed),
+        agreement=_agreement(_pairs(items, judgements), proposed, prose=prose),
+        edits=edits(items) if prose else None,
     )
 
 
@@ -158,6 +169,15 @@ def category(judgement: Judgement, proposal: str) -> Category:
     return "as proposed" if (judgement.final or "").strip() == proposal.strip() else "edited"
 
 
+def _rated(judgement: Judgement, proposal: str, *, prose: bool) -> Category:
+    """The same between two people: who mends a comma of prose has found nothing else than who
+    approved it."""
+    rated = category(judgement, proposal)
+    if prose and rated == "edited" and edit_of(proposal, judgement.final or "").kind == "form":
+        return "as proposed"
+    return rated
+
+
 def _pairs(
     items: Sequence[ReviewItem], judgements: Sequence[Judgement]
 ) -> list[tuple[Judgement, Judgement]]:
@@ -175,21 +195,27 @@ def _pairs(
 
 
 def _agreement(
-    pairs: Sequence[tuple[Judgement, Judgement]], proposed: Mapping[str, str]
+    pairs: Sequence[tuple[Judgement, Judgement]], proposed: Mapping[str, str], *, prose: bool
 ) -> Agreement | None:
     if not pairs:
         return None
     # Who came first means nothing: a rater is told from the other by name, as kappa needs it.
     ordered = [sorted(pair, key=lambda judgement: judgement.reviewer.casefold()) for pair in pairs]
     decisions = [
-        (category(first, proposed[first.item]), category(other, proposed[other.item]))
+        (
+            _rated(first, proposed[first.item], prose=prose),
+            _rated(other, proposed[other.item], prose=prose),
+        )
         for first, other in ordered
     ]
     n = len(pairs)
+    agreed = sum(
+        agreement(proposed[first.item], prose=prose)(first, other) for first, other in pairs
+    )
     return Agreement(
         n=n,
         observed=intervals.share(sum(first == other for first, other in decisions), n),
-        same_answer=intervals.share(sum(agree(first, other) for first, other in pairs), n),
+        same_answer=intervals.share(agreed, n),
         kappa=kappa(decisions),
     )
 

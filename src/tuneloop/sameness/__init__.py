@@ -14,12 +14,13 @@ identities that workspaces keep, which never changes. Why so: docs/decisions/002
 
 from tuneloop.sameness.answers import forgiving_answer, is_json_container, strict_answer
 from tuneloop.sameness.forms import forgiving, strict
-from tuneloop.sameness.segmenting import tokens, words
+from tuneloop.sameness.segmenting import spans, tokens, words
 
 __all__ = [
     "forgiving",
     "forgiving_answer",
     "is_json_container",
+    "spans",
     "strict",
     "strict_answer",
     "tokens",

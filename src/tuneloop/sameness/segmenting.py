@@ -61,6 +61,23 @@ def tokens(text: str) -> list[str]:
     return _found(text, _ASCII_TOKEN, _TOKEN)
 
 
+def spans(text: str) -> list[tuple[int, int]]:
+    """From where to where its words and other signs stand, one after the other.
+
+    For what must keep a text as it is: they do not overlap, so each cluster of a script without
+    spaces is one.
+    """
+    if text.isascii():
+        return [match.span() for match in _ASCII_TOKEN.finditer(text)]
+    found: list[tuple[int, int]] = []
+    for match in _TOKEN.finditer(text):
+        if match[1] is None:
+            found.append(match.span())
+        else:
+            found += [c.span() for c in _CLUSTER.finditer(text, match.start(), match.end())]
+    return found
+
+
 def _found(text: str, of_ascii: re.Pattern[str], of_any: regex.Pattern[str]) -> list[str]:
     if text.isascii():
         return of_ascii.findall(text)

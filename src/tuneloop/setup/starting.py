@@ -13,6 +13,7 @@ from tuneloop.conversation import Message
 from tuneloop.conversation.template import ChatTemplate, TemplateRefusalError
 from tuneloop.datasets.inspect import MAX_ROW_BYTES, Inspection, inspect
 from tuneloop.errors import BaseModelError, DataError, ModelFileError, UsageError
+from tuneloop.evaluation.validity import of_rows
 from tuneloop.modelfile import ModelFile, Problem
 from tuneloop.modelfile.starter import Start, render
 from tuneloop.nearest import nearest_path
@@ -23,6 +24,7 @@ from tuneloop.registry.base_template import find_template
 from tuneloop.setup import names
 
 _SHOWN_FIELDS = 8
+_TEXTS = {"prose": "prose", "short": "short text"}
 _SHOWN = 60
 """Characters of an example."""
 
@@ -80,6 +82,8 @@ def write_model_file(
             name=name or _name(data),
             base=base,
             sources=(os.path.relpath(data, path.parent),),
+            kind=seen.kind,
+            likeness=_likeness(seen),
             system=seen.system,
             output_schema=seen.output_schema,
             schema_holds=seen.schema_holds,
@@ -101,6 +105,13 @@ def write_model_file(
         seen=seen,
         problems=tuple(names.problems(model_file)),
     )
+
+
+def _likeness(seen: Inspection) -> str | None:
+    """The first measure of likeness that can tell a row's own answer from another row's."""
+    if seen.kind != "prose":
+        return None
+    return next((name for name, of in of_rows(seen.sample).items() if of.valid), None)
 
 
 def _thinks(seen: Inspection, spec: str) -> bool:
@@ -186,6 +197,11 @@ def worth_a_look(started: Started) -> Iterator[str]:
         )
     if seen.no_json:
         yield _no_json(seen)
+    if seen.kind == "prose":
+        yield (
+            "task.kind: prose, so gates compare with the untuned base instead of matching words; "
+            "if one wording is right, write short"
+        )
     for field, value in seen.seen_once.items():
         yield f"task.output_schema: {field} {value!r} is in one row only: a label, or a slip?"
     if seen.pairs == seen.usable:
@@ -247,7 +263,7 @@ def _answers(seen: Inspection) -> str:
 
 def _kind(seen: Inspection) -> str:
     if seen.output_schema is None:
-        return f"{seen.labels} labels in plain text" if seen.labels else "text"
+        return f"{seen.labels} labels in plain text" if seen.labels else _TEXTS[seen.kind]
     fields = list(seen.output_schema.get("properties", {}))
     required = [field for field in fields if field in seen.output_schema.get("required", ())]
     if not fields:

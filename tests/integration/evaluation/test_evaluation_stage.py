@@ -291,6 +291,45 @@ def test_a_reference_that_answers_the_main_suite_only(workspace: Workspace, fold
     assert report.as_html() and report.as_terminal()
 
 
+def test_a_base_that_is_asked_some_of_the_cases_is_compared_on_those(
+    workspace: Workspace, folder: Path
+) -> None:
+    def subject(base: ScriptedUpstream) -> Subject:
+        return Subject(target=target(base, "base"), main_suite_only=True, main_cases=20)
+
+    with ScriptedUpstream(knows) as new, ScriptedUpstream(knows_only_refunds) as base:
+        done = evaluate(
+            workspace,
+            plan=plan(folder),
+            target=target(new, "new"),
+            references={"base": subject(base)},
+        )
+        assert len(base.requests) == 20
+        # The next cycle has more held-out rows: the base has answered nearly all it is asked.
+        with (folder / "eval.jsonl").open("a") as file:
+            for number in range(5):
+                row = {"prompt": f"refund, {number}", "completion": answer("refund")}
+                file.write(json.dumps(row) + "\n")
+        evaluate(
+            workspace,
+            plan=plan(folder),
+            target=target(new, "newer"),
+            references={"base": subject(base)},
+        )
+        assert 20 <= len(base.requests) <= 25
+    report = read_report(workspace, done)
+    held_out, _ = report.as_json()["suites"]
+    assert held_out["figures"]["base"]["error_share"]["n"] == 20
+    assert held_out["figures"]["candidate"]["error_share"]["n"] == 90
+    (comparison,) = report.as_json()["comparisons"]
+    assert comparison["verdict"] == "better" and comparison["cases"] == 20
+    assert {pair["difference"]["n"] for pair in comparison["metrics"]} <= set(range(21))
+    said = "base was asked 20 of 90 cases of suite 'held-out', drawn by their ids"
+    assert any(note.startswith(said) for note in report.as_json()["notes"])
+    assert report.as_html() and report.as_terminal()
+    assert sum(row["target"] == "base" for row in read_answers(workspace, done)) == 20
+
+
 def test_production_is_asked_with_its_own_system_text_and_sampling(
     workspace: Workspace, folder: Path
 ) -> None:

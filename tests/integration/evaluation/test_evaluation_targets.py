@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import socket
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from tuneloop.errors import BaseModelError, EvaluationError
 from tuneloop.evaluation.hf_target import HFTarget
 from tuneloop.evaluation.targets import OpenAITarget, Sampling
+from tuneloop.prose.repetition import loop_in
 from tuneloop.testing.tiny_model import make_tiny_model
 from tuneloop.testing.upstream import Received, Reply, ScriptedUpstream
 
@@ -149,7 +152,7 @@ def test_a_prompt_that_does_not_fit_is_a_failure_with_its_length(tiny: Path) -> 
     long = ({"role": "user", "content": "refund " * 3000},)
     asked = HFTarget(folder=tiny, identity="t", sampling=Sampling(max_tokens=4))
     found = dict(asked.complete_many([long, PROMPT]))
-    assert found[0].error is not None and found[0].error.startswith("too_long")
+    assert found[0].error is not None and found[0].error.startswith("context_length_exceeded: ")
     assert found[1].error is None
 
 
@@ -158,3 +161,95 @@ def test_weights_that_are_none_are_refused(tmp_path: Path) -> None:
         HFTarget(folder=tmp_path, identity="t").complete(PROMPT)
     with pytest.raises(EvaluationError, match="greedy"):
         HFTarget(folder=tmp_path, identity="t", sampling=Sampling(temperature=0.7))
+
+
+def count_connections(upstream: ScriptedUpstream) -> list[object]:
+    """Every connection that the server accepts from now on."""
+    accepted: list[object] = []
+    accept = upstream._server.get_request
+
+    def counted() -> object:
+        accepted.append(got := accept())
+        return got
+
+    upstream._server.get_request = counted  # type: ignore[assignment,method-assign]
+    return accepted
+
+
+@pytest.mark.parametrize("cut_loops", [False, True])
+def test_a_connection_is_used_for_the_next_request(cut_loops: bool) -> None:
+    with ScriptedUpstream(Reply(pieces=("4", "2"), text="42")) as upstream:
+        accepted = count_connections(upstream)
+        asked = target(upstream.base_url, cut_loops=cut_loops)
+        assert [asked.complete(PROMPT).text for _ in range(5)] == ["42"] * 5
+        assert len(accepted) == 1
+
+
+def test_a_connection_that_the_server_has_closed_meanwhile_is_no_failure() -> None:
+    with ScriptedUpstream(Reply(text="42")) as upstream:
+        asked = target(upstream.base_url, retries=0)
+        assert asked.complete(PROMPT).text == "42"
+        port = upstream.port
+    # The old server's threads go on until their clients leave: end its side of the connection.
+    (kept,) = asked._connections._idle
+    kept.sock.shutdown(socket.SHUT_RDWR)
+    with ScriptedUpstream(Reply(text="43"), port=port):
+        assert asked.complete(PROMPT).text == "43"
+
+
+WHOLE = ("The patient ", "reports pain ", "in the knee, ", "denies fever, ", "and sleeps well.")
+LOOP = ("She takes the tablets ", "in the morning and ", "in the evening. ")
+
+
+def test_a_streamed_answer_is_the_whole_one() -> None:
+    replies = Reply(text="".join(WHOLE), pieces=WHOLE)
+    with ScriptedUpstream(replies) as upstream:
+        whole = target(upstream.base_url).complete(PROMPT)
+        streamed = target(upstream.base_url, cut_loops=True).complete(PROMPT)
+        asked, in_pieces = (request.body for request in upstream.requests)
+    assert streamed.latency_ms > 0 and whole.finish_reason == "stop"
+    assert streamed == replace(whole, latency_ms=streamed.latency_ms)
+    # Nothing else is asked for.
+    stream = {"stream": True, "stream_options": {"include_usage": True}}
+    assert in_pieces == {**asked, **stream}
+
+
+def test_an_answer_that_loops_is_ended_there_and_the_server_is_told() -> None:
+    pieces = (*WHOLE, *LOOP * 60)
+    with ScriptedUpstream(Reply(pieces=pieces, piece_delay_seconds=0.005)) as upstream:
+        answer = target(upstream.base_url, cut_loops=True).complete(PROMPT)
+        deadline = time.monotonic() + 10
+        while not upstream.disconnects and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert upstream.disconnects == 1
+    assert answer.loops and answer.is_cut_off and answer.error is None
+    assert "".join(pieces).startswith(answer.text) and loop_in(answer.text)
+    assert answer.completion_tokens < 40
+
+
+def test_a_server_that_does_not_stream_is_understood() -> None:
+    body = b'{"choices": [{"message": {"content": "42"}, "finish_reason": "stop"}]}'
+    with ScriptedUpstream(Reply(body=body)) as upstream:
+        assert target(upstream.base_url, cut_loops=True).complete(PROMPT).text == "42"
+
+
+def test_a_stream_that_breaks_off_is_a_failure_and_asked_again() -> None:
+    broken, seen = Reply(pieces=WHOLE, reset_after_pieces=2), 0
+
+    def script(_: Received) -> Reply:
+        nonlocal seen
+        seen += 1
+        return broken if seen == 1 else Reply(pieces=WHOLE)
+
+    with ScriptedUpstream(script) as upstream:
+        assert target(upstream.base_url, cut_loops=True).complete(PROMPT).text == "".join(WHOLE)
+    with ScriptedUpstream(broken) as upstream:
+        answer = target(upstream.base_url, cut_loops=True, retries=0).complete(PROMPT)
+    assert answer.error is not None and answer.error.startswith("connection")
+
+
+def test_tools_are_asked_for_whole() -> None:
+    tools = ({"type": "function", "function": {"name": "look", "parameters": {}}},)
+    with ScriptedUpstream(Reply(text="42")) as upstream:
+        target(upstream.base_url, cut_loops=True).complete(PROMPT, tools)
+        assert "stream" not in upstream.requests[0].body

@@ -208,7 +208,7 @@ def test_a_real_server_with_a_random_model_never_gets_a_verdict_guessed(
         clock.advance(hours=1)
         found = judging.judge_traffic(loop.project, clock())
         assert found is not None
-        assert (found.judged, found.unjudged) == ({}, {"http_400": 2}), "the prompt is too long"
+        assert (found.judged, found.unjudged) == ({}, {"context_length_exceeded": 2})
 
         loop = make_loop(
             workspace,

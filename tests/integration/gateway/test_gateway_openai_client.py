@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 import struct
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
@@ -21,6 +22,7 @@ from openai_description import needs_description, validator
 from real_model import gateway_before_llamacpp
 
 from tuneloop.deployment.backends.base import ServerHandle
+from tuneloop.evaluation.targets import OpenAITarget
 from tuneloop.testing.upstream import Received, Reply, Script, ScriptedUpstream
 
 Scripted = Callable[[Script | Reply], ScriptedUpstream]
@@ -175,12 +177,45 @@ def test_completions_whole_and_streamed(desk: openai.OpenAI) -> None:
 
 
 def test_what_the_real_server_refuses_is_the_clients_exception(desk: openai.OpenAI) -> None:
-    with pytest.raises(openai.BadRequestError, match="context size") as refused:
-        desk.chat.completions.create(**{**ASK, "messages": [_says("parcel " * 1000)]})
+    with pytest.raises(openai.BadRequestError) as refused:
+        desk.chat.completions.create(**ASK, response_format={"type": "nonsense"})
     assert refused.value.response.headers["x-tuneloop-bundle"] == "b1"
     assert (refused.value.code, refused.value.param) == ("400", None)  # llama.cpp numbers its codes
-    with pytest.raises(openai.BadRequestError):
-        desk.chat.completions.create(**ASK, response_format={"type": "nonsense"})
+
+
+def test_what_is_longer_than_the_window_is_refused_with_both_numbers_and_counted(
+    desk: openai.OpenAI, real: tuple[RunningGateway, ServerHandle]
+) -> None:
+    """Of a window of 512 tokens each slot has all: nothing is cut, divided or moved on."""
+    gateway, server = real
+    long: dict[str, Any] = {**ASK, "messages": [_says("parcel " * 1000)]}
+    before = _counted(gateway, "context_length_exceeded")
+    for streamed in (False, True):
+        with pytest.raises(openai.BadRequestError, match=r"512 tokens.* \d{4} tokens") as refused:
+            desk.chat.completions.create(**long, stream=streamed)
+        told = refused.value
+        assert (told.code, told.param) == ("context_length_exceeded", "messages")
+        assert told.type == "invalid_request_error"
+        assert told.response.headers["x-tuneloop-bundle"] == "b1"
+    with pytest.raises(openai.BadRequestError, match="Please reduce the length of the prompt"):
+        desk.completions.create(model="desk", prompt="parcel " * 1000)
+    wait_for(lambda: _counted(gateway, "context_length_exceeded") == before + 3)
+
+    fits = desk.chat.completions.create(**{**ASK, "messages": [_says("x" * 480)]}, max_tokens=200)
+    assert fits.usage is not None and fits.usage.total_tokens <= 512
+
+    asked = OpenAITarget(base_url=server.base_url, model=server.served_name, identity="b1")
+    evaluated = asked.complete(tuple(long["messages"]))
+    assert evaluated.error is not None
+    assert evaluated.error.startswith("context_length_exceeded: This model's maximum context")
+
+
+def _counted(gateway: RunningGateway, reason: str) -> int:
+    """Requests that `/metrics` says failed for this reason."""
+    found = re.search(
+        rf'tuneloop_errors_total{{.*reason="{reason}"}} (\d+)', gateway.get("/metrics")[1].decode()
+    )
+    return int(found.group(1)) if found else 0
 
 
 def test_what_the_real_server_cannot_do_costs_nobody_else_anything(desk: openai.OpenAI) -> None:

@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 from tuneloop import intervals
 from tuneloop.errors import ConflictError, EvaluationError
 from tuneloop.evaluation import gates
+from tuneloop.evaluation.comparison import Comparison, paired
 from tuneloop.evaluation.gates import SuiteSize
+from tuneloop.evaluation.scorers.base import Metric
 from tuneloop.hashing import digest_json
 from tuneloop.modelfile import EvaluationSettings, GateSettings
 
@@ -153,3 +155,69 @@ def test_the_lock_holds_gates_and_terms_but_not_their_order() -> None:
     gates.check_lock(one, same.digest)
     with pytest.raises(ConflictError, match="A changed gate is a new evaluation"):
         gates.check_lock(softer, one.digest)
+
+
+def compared(
+    metric: str, pairs: list[tuple[float, float]], *, reference: str = "base", margin: float = 0.02
+) -> Comparison:
+    measured = Metric(name=metric, about="", scorer=lambda case, output: None)
+    pair = paired(measured, pairs, margin=margin)
+    return Comparison(
+        suite="held-out",
+        reference=reference,
+        verdict=pair.verdict,
+        reason=pair.reason,
+        margin=margin,
+        metrics=(pair,),
+        won=(),
+        lost=(),
+        main_metric=metric,
+    )
+
+
+def judge_relative(condition: str, *comparisons: Comparison) -> gates.GateOutcome:
+    return gates.apply_gates(
+        gates.lock(parse({"accuracy": condition}), terms={}),
+        figures={},
+        sizes={"held-out": LARGE, "golden": LARGE},
+        comparisons=comparisons,
+    )
+
+
+def test_better_than_the_base_takes_a_proven_gain_on_the_same_cases() -> None:
+    better = [(0.5 + i % 3 / 10, 0.3 + i % 2 / 10) for i in range(60)]
+    outcome = judge_relative("better than base", compared("accuracy", better))
+    assert outcome.verdict == "passed"
+    (result,) = outcome.results
+    assert result.figure is not None and result.figure.low > 0
+    equal = [(0.5 + i % 3 / 10, 0.5 + i % 3 / 10) for i in range(60)]
+    missed = judge_relative("better than base", compared("accuracy", equal))
+    assert missed.verdict == "failed"
+    assert "of base" in missed.reason and "wanted better than base" in missed.reason
+
+
+def test_not_worse_than_production_passes_where_nothing_is_in_production() -> None:
+    assert judge_relative("not worse than production").verdict == "passed"
+    worse = compared("accuracy", [(0.2, 0.6)] * 30 + [(0.3, 0.6)] * 30, reference="production")
+    assert judge_relative("not worse than production", worse).verdict == "failed"
+
+
+def test_a_gain_on_few_cases_is_refused_and_so_is_a_base_that_was_not_asked() -> None:
+    few = compared("accuracy", [(0.8, 0.2), (0.9, 0.3)] * 10)
+    outcome = judge_relative("better than base", few)
+    assert outcome.verdict == "refused"
+    assert "too few to pass on" in outcome.reason
+    assert judge_relative("better than base").verdict == "refused"
+
+
+def test_the_base_is_compared_with_on_the_main_suite_alone() -> None:
+    with pytest.raises(EvaluationError, match="compares with the base on suite 'golden'"):
+        parse({"golden.accuracy": "better than base"})
+
+
+def test_a_relative_gate_is_locked_with_whom_it_compares() -> None:
+    digests = {
+        gates.lock(parse({"accuracy": condition}), terms={}).digest
+        for condition in ("better than base", "better than production", "not worse than base")
+    }
+    assert len(digests) == 3

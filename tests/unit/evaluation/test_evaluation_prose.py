@@ -42,6 +42,8 @@ def test_no_string_match_is_called_accuracy_and_form_is_asked_where_it_is_declar
         *("chrf", "rouge_l", "bleu", "similarity"),
         *("answered", "no_loops", "in_language", "length_fit"),
         *("length_ratio", "distinct_2", "copied", "sentence_ratio", "same_register"),
+        "ungrounded",
+        "phrases",
     ]
     assert [m.name for m in metrics_for(task(output_pattern="Dear .*"))] == ["format", *names]
 

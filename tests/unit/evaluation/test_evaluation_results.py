@@ -43,6 +43,7 @@ def test_each_metric_counts_exactly_its_cases(task: TaskSettings, parts) -> None
         "abstention_precision": (0.667, 3),
         "correct": (0.429, 7),
         "error_share": (0.0, 7),
+        "truncated_share": (0.0, 7),
         "latency_p50_ms": (10.0, 7),
         "latency_p95_ms": (10.0, 7),
     }

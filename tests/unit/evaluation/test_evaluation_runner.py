@@ -23,11 +23,23 @@ def test_every_case_is_asked_once(suite: Suite, parts) -> None:
     assert len(target.asked) == 40
 
 
+def test_what_takes_longest_is_asked_first(parts) -> None:
+    """Or a slot has a long answer to write when all others have nothing left to do."""
+    cases = [
+        parts.case("short", "x", question="q1"),
+        parts.case("long question", "x", question="q2 " + "word " * 30),
+        parts.case("long answer", "x" * 100, question="q3"),
+    ]
+    target = parts.target(lambda question: question)
+    ask(parts.suite(cases), target, concurrency=1)
+    assert [question[:2] for question in target.asked] == ["q3", "q2", "q1"]
+
+
 def test_an_interrupted_run_continues_and_a_finished_one_asks_nothing(
     suite: Suite, parts, tmp_path: Path
 ) -> None:
     def dies(question: str) -> str:
-        if question == "q30":
+        if question == "q35":
             raise KeyboardInterrupt
         return question
 
@@ -38,7 +50,7 @@ def test_an_interrupted_run_continues_and_a_finished_one_asks_nothing(
         file.write('{"prompt": "39", "answer": {"te')  # a kill in mid-line
     target = parts.target(lambda q: q)
     found = ask(suite, target, folder=tmp_path, concurrency=1)
-    assert found.reused == 40 - len(target.asked) > 20 and "q30" in target.asked
+    assert found.reused == 40 - len(target.asked) > 20 and "q35" in target.asked
     again = parts.target(lambda q: q)
     assert ask(suite, again, folder=tmp_path).reused == 40 and not again.asked
 
@@ -92,6 +104,20 @@ def test_a_dead_server_stops_the_run_instead_of_scoring_zero(suite: Suite, parts
     with pytest.raises(EvaluationError, match=r"first 20 requests .* all failed.*refused"):
         ask(suite, target, concurrency=1)
     assert len(target.asked) < 30
+
+
+def test_prompts_that_are_too_long_are_failures_of_a_live_server(
+    suite: Suite, parts, tmp_path: Path
+) -> None:
+    """Whoever asks again asks them alone: they would look like a server that is not there."""
+
+    def short_only(question: str) -> str | Answer:
+        too_long = Answer(error="context_length_exceeded: 3,009 tokens")
+        return too_long if question == "q3" else question
+
+    ask(suite, parts.target(short_only), folder=tmp_path)
+    again = ask(suite, parts.target(short_only), folder=tmp_path)
+    assert again.reused == 39 and again.answers["3"].error is not None
 
 
 def test_any_text_survives_the_log(parts, tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from tuneloop.errors import EvaluationError
+from tuneloop.evaluation.metrics import metrics_for
+from tuneloop.evaluation.scorers.base import RIGHT, Score
 from tuneloop.evaluation.suites import as_served, held_out_suite, load_suite
 from tuneloop.modelfile import ColumnSettings, TaskSettings
 
@@ -215,3 +217,74 @@ def test_a_bundle_with_another_system_text_gets_what_its_clients_sent(
     assert [case.messages for case in bare.cases] == [(user,), (own, user)]
     assert as_served(bare, task_system="", system=task.system) == suite
     assert as_served(suite, task_system=task.system, system=task.system) is suite
+
+
+def test_cases_that_are_drawn_are_by_and_large_the_same_in_a_longer_suite(parts) -> None:
+    cases = [parts.case(f"case {number}", "x", question=f"q{number}") for number in range(120)]
+    before, after = parts.suite(cases[:100]).drawn(40), parts.suite(cases).drawn(40)
+    ids = [{case.id for case in suite.cases} for suite in (before, after)]
+    assert [len(chosen) for chosen in ids] == [40, 40]
+    # A later case takes the place of an earlier one; nothing else changes.
+    assert ids[1] - ids[0] <= {case.id for case in cases[100:]} and len(ids[0] & ids[1]) > 25
+    assert ids[0] != {case.id for case in cases[:40]}
+    assert [case.id for case in before.cases] == [c.id for c in cases if c.id in ids[0]]
+
+
+def test_a_suite_with_no_more_cases_than_are_drawn_is_itself(parts) -> None:
+    suite = parts.suite([parts.case(str(number), "x") for number in range(3)])
+    assert suite.drawn(3) is suite and suite.drawn(None) is suite
+
+
+PROSE = TaskSettings(kind="prose")
+
+
+def test_phrases_of_prose_are_part_of_a_case(tmp_path: Path) -> None:
+    row = {"id": "a", "prompt": "dose?", "completion": "Take 5 mg daily."}
+    plain = load(write(tmp_path / "f.jsonl", row), PROSE)
+    phrased = row | {"must_contain": ["5 mg", "daily"], "must_not_contain": "twice"}
+    suite = load(write(tmp_path / "f.jsonl", phrased), PROSE)
+    assert suite.cases[0].must_contain == ("5 mg", "daily")
+    assert suite.cases[0].must_not_contain == ("twice",)
+    assert suite.digest != plain.digest
+    empty = row | {"must_contain": [], "must_not_contain": None}
+    assert load(write(tmp_path / "f.jsonl", empty), PROSE).digest == plain.digest
+
+
+@pytest.mark.parametrize(
+    ("phrases", "message"),
+    [
+        ({"must_contain": 3}, "line 1: expected `must_contain` to be a phrase"),
+        ({"must_not_contain": ["a", " "]}, "expected `must_not_contain` to be a phrase"),
+        ({"must_contain": "10 mg"}, "line 1: the reference answer does not say '10 mg'"),
+        ({"must_not_contain": "DAILY"}, "line 1: the reference answer says 'DAILY'"),
+    ],
+)
+def test_phrases_that_cannot_hold_are_refused(
+    tmp_path: Path, phrases: dict[str, object], message: str
+) -> None:
+    row = {"prompt": "dose?", "completion": "Take 5 mg daily."} | phrases
+    with pytest.raises(EvaluationError, match=message):
+        load(write(tmp_path / "f.jsonl", row), PROSE)
+
+
+def test_phrases_are_not_passed_over_where_nothing_would_look_at_them(
+    tmp_path: Path, task: TaskSettings
+) -> None:
+    row = {"prompt": "hi", "must_contain": "ho"}
+    with pytest.raises(EvaluationError, match=r"is for answers of prose, and this task's are json"):
+        load(write(tmp_path / "f.jsonl", row), task)
+
+
+def test_what_a_case_of_prose_must_say_is_measured(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": "dose?", "must_contain": ["5 mg", "daily"], "must_not_contain": ["aspirin"]},
+        {"prompt": "hello?"},
+    ]
+    case, other = load(write(tmp_path / "f.jsonl", *rows), PROSE).cases
+    metric = next(one for one in metrics_for(PROSE) if one.name == "phrases")
+    assert metric.score(case, "Daily, take 5 mg.") == RIGHT
+    wrong = metric.score(case, "Take 15 mg of Aspirin daily.")
+    assert wrong == Score(value=0.0, detail="does not say '5 mg'; says 'aspirin'")
+    assert metric.score(case, None) == Score(value=0.0, detail="no answer")
+    assert metric.score(other, "anything") is None
+    assert "phrases" not in [one.name for one in metrics_for(TaskSettings())]

@@ -134,6 +134,14 @@ def test_the_size_of_edits_is_told_and_ratings_are_none() -> None:
     assert "62% of the characters" in found.message
 
 
+def test_the_size_of_edits_of_prose_is_a_share_of_its_words() -> None:
+    rows = [interaction(response="Please restart the modem, then wait.")] * 40
+    said = [(number, "edit", "Please unplug the modem, then wait.") for number in range(2)]
+    found = measure(EditRate, rows, said=said, task={"kind": "prose"})
+    assert found.detail["mean_edit_size"][0] == pytest.approx(1 / 6)
+    assert "17% of the words" in found.message
+
+
 def test_errors_are_the_servers_failures_with_their_reasons() -> None:
     rows = [
         *[interaction()] * 90,

@@ -1,4 +1,4 @@
-from tuneloop.prose.repetition import distinct_n, loop_in
+from tuneloop.prose.repetition import distinct_n, has_looped, loop_in
 
 
 def test_a_sentence_said_over_and_over_is_a_loop() -> None:
@@ -31,6 +31,16 @@ def test_emphasis_a_refrain_and_a_list_are_no_loops() -> None:
         "",
     ):
         assert loop_in(text) is None, text
+
+
+def test_a_text_that_is_still_being_written_loops_only_if_it_does_whatever_follows() -> None:
+    """Its last word may be the beginning of another one: "ver" of "verdict"."""
+    said = "the patient is " + "very " * 15 + "very"
+    assert loop_in(said) and not has_looped(said)
+    assert has_looped(said + " v") and loop_in(said + " verdict")
+    chinese = "少々お待ちください。" * 6
+    assert has_looped(chinese + "少")
+    assert not has_looped("")
 
 
 def test_distinct_pairs_of_words() -> None:

@@ -26,14 +26,14 @@ from tuneloop.evaluation.judging.prompt import (
     score_prompt,
 )
 from tuneloop.evaluation.judging.verdict import NoVerdictError, read_verdict
-from tuneloop.evaluation.targets import Answer, OpenAITarget, Sampling
+from tuneloop.evaluation.targets import TOO_LONG, Answer, OpenAITarget, Sampling
 from tuneloop.hashing import digest_json, short
 from tuneloop.modelfile import JudgeSettings
 from tuneloop.progress import Progress, Silent
 
 _SILENT_REQUESTS = 5
 """Failures in a row that are no fault of one text."""
-_OF_THE_TEXT = ("http_400", "http_413", "http_422")
+_OF_THE_TEXT = ("http_400", "http_413", "http_422", TOO_LONG)
 """Refusals of what was sent, such as a text that does not fit the judge's context."""
 _SHOWN_CHARACTERS = 200
 

@@ -25,6 +25,8 @@ class Score:
     """why it is not 1, in words for the report"""
     fault: Fault | None = None
     """of a value: expected and not given, given and different, given and not expected"""
+    weight: float = 1.0
+    """how many things `value` is the share of, for a metric whose `figure` pools them"""
 
 
 Scorer = Callable[[Case, str], Score | None]

@@ -9,9 +9,11 @@ from tuneloop.errors import EvaluationError
 from tuneloop.evaluation.scorers import (
     abstention,
     accuracy,
+    groundedness,
     json_fields,
     judge,
     own,
+    phrases,
     prose,
     text,
 )
@@ -28,6 +30,8 @@ _OWN = (
     text.FAMILY,
     prose.FAMILY,
     abstention.FAMILY,
+    groundedness.FAMILY,
+    phrases.FAMILY,
     judge.FAMILY,
     own.FAMILY,
 )

@@ -41,6 +41,22 @@ def _is_condition(text: str) -> str:
     return text
 
 
+RELATIVE = re.compile(r"\s*(better|not worse) than (base|production)\s*")
+"""The condition of a gate that compares with somebody on the same cases."""
+
+
+def _is_gate_condition(text: str) -> str:
+    if RELATIVE.fullmatch(text):
+        return text
+    try:
+        return _is_condition(text)
+    except ValueError:
+        raise ValueError(
+            'expected a condition such as ">= 0.90", or "better than base", "not worse than base", '
+            '"better than production", "not worse than production"'
+        ) from None
+
+
 def _is_name(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?", text):
         raise ValueError("expected lower-case letters, digits, '-', '_' or '.', at most 64 of them")
@@ -86,6 +102,7 @@ Cadence = Annotated[str, AfterValidator(_is_cadence)]
 ClockTime = Annotated[time, BeforeValidator(_clock_time)]
 TimeZone = Annotated[str, AfterValidator(_is_time_zone)]
 Condition = Annotated[str, AfterValidator(_is_condition)]
+GateCondition = Annotated[str, AfterValidator(_is_gate_condition)]
 Name = Annotated[str, AfterValidator(_is_name)]
 
 

@@ -15,7 +15,14 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from tuneloop.modelfile.sections.base import Condition, ModelServer, Name, Section, Share
+from tuneloop.modelfile.sections.base import (
+    Condition,
+    GateCondition,
+    ModelServer,
+    Name,
+    Section,
+    Share,
+)
 
 
 class SuiteSettings(Section):
@@ -29,7 +36,7 @@ class SuiteSettings(Section):
 class GateSettings(Section):
     """A gate: a condition, written alone or beside a minimum of the gate's own."""
 
-    condition: Condition
+    condition: GateCondition
     minimum_cases: Annotated[int, Field(ge=1)] | None = Field(
         None,
         description="Fewer cases that the metric counts pass nothing; default: "
@@ -54,6 +61,23 @@ class GateSettings(Section):
         return {"anyOf": [{"type": "string"}, handler.resolve_ref_schema(handler(core_schema))]}
 
 
+PROSE_GATES: Mapping[str, GateSettings] = {
+    metric: GateSettings(condition=condition)
+    for metric, condition in {
+        "chrf": "better than base",
+        "answered": ">= 0.95",
+        "truncated_share": "<= 0.05",
+        "no_loops": ">= 0.95",
+        "in_language": ">= 0.95",
+        "length_fit": ">= 0.90",
+        "ungrounded": "<= 0.05",
+    }.items()
+}
+"""What a model that writes prose must show where the model file does not say. No bar of likeness
+can be named beforehand, so the untuned base is one; the others are what every good model reaches.
+"""
+
+
 class EvaluationSettings(Section):
     """Stage 3: what a candidate must show before it may serve."""
 
@@ -63,8 +87,10 @@ class EvaluationSettings(Section):
             "accuracy": GateSettings(condition=">= 0.90"),
             "format": GateSettings(condition=">= 0.95"),
         },
-        description='Metric → condition, e.g. accuracy: ">= 0.90", or with a minimum of its own: '
-        '{condition: ">= 0.60", minimum_cases: 10}.',
+        description='Metric → condition, e.g. accuracy: ">= 0.90", or chrf: better than base '
+        "(or: not worse than production), or with a minimum of its own: "
+        '{condition: ">= 0.60", minimum_cases: 10}. The default is that of a task that is not '
+        "prose.",
     )
     margin: Share = Field(
         0.02, description="How much worse than production still counts as not worse."
@@ -75,7 +101,14 @@ class EvaluationSettings(Section):
     allow_small_suite: bool = Field(
         False, description="Gates pass on any number of held-out cases, but for their own minimum."
     )
-    concurrency: Annotated[int, Field(ge=1)] = 4
+    concurrency: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Cases asked at a time; default: endpoint.parallel_requests."
+    )
+    base_cases: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="Held-out cases that the untuned base is asked; default: 50 where the task is "
+        "prose, which is slow, else all of them.",
+    )
 
 
 class BenchSettings(Section):

@@ -156,6 +156,11 @@ class GoldenSettings(Section):
     minimum_cases: Annotated[int, Field(ge=1)] = Field(
         10, description="Fewer golden cases than this alert nobody."
     )
+    likeness_drop: Share = Field(
+        0.10,
+        description="Of prose: an answer that is less like its reference than at release by more "
+        "than this fails its case. 1: likeness says nothing.",
+    )
 
 
 class SampleSettings(Section):

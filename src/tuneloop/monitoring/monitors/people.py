@@ -8,18 +8,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from tuneloop.modelfile import TaskSettings
 from tuneloop.monitoring.measurement import Limit, Measurement, against_limit
 from tuneloop.monitoring.monitors.tally import Subject, Tally
 from tuneloop.monitoring.shift import Margin, assess_shift
 from tuneloop.monitoring.sketches import Counts, Mean, Scores, Share, Sketch
 from tuneloop.monitoring.window import Batch, Window
+from tuneloop.prose.changes import edit_share
 from tuneloop.task.answer_form import confirms, corrects, edited_text
+from tuneloop.task.kind import is_prose
 
 
 class EditRate(Tally):
     """The share of answers that a person changed, of all answers, looked at or not.
 
-    The size of an edit is its Levenshtein distance as a share of the longer text's characters.
+    The size of an edit is its Levenshtein distance as a share of the longer text's characters, of
+    prose of its words (see `prose.changes`).
     """
 
     name = "edit_rate"
@@ -27,6 +31,7 @@ class EditRate(Tally):
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
         self._edits = subject.feedback("edit")
+        self._prose = is_prose(TaskSettings.model_validate(subject.task))
         self.edited, self.sizes = Share(), Mean()
 
     def add(self, batch: Batch) -> None:
@@ -41,7 +46,8 @@ class EditRate(Tally):
         ]
         self.edited.add(len(edits), answers.height)
         texts = [(old, new) for old, value in edits if (new := edited_text(value)) is not None]
-        self.sizes.add(np.array([Levenshtein.normalized_distance(old, new) for old, new in texts]))
+        size = edit_share if self._prose else Levenshtein.normalized_distance
+        self.sizes.add(np.array([size(old, new) for old, new in texts]))
 
     @property
     def parts(self) -> tuple[Sketch, ...]:
@@ -49,7 +55,8 @@ class EditRate(Tally):
 
     def measure(self, window: Window) -> Measurement:
         size = self.sizes.figure
-        told = f", {size.value:.0%} of the characters on average" if size else ""
+        of = "words" if self._prose else "characters"
+        told = f", {size.value:.0%} of the {of} on average" if size else ""
         return against_limit(
             self.name,
             window,

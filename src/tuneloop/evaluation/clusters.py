@@ -1,0 +1,56 @@
+"""Cases that are not independent: turns of one conversation, or rows that are nearly the same.
+
+They say less than as many cases of their own: a figure that counts each of them alone is surer of
+itself than it may be. What stands here takes the cluster for the unit; where every cluster has one
+case, each rule is the plain one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+
+
+def totals(values: Sequence[float], clusters: Sequence[Hashable]) -> list[tuple[float, int]]:
+    """The sum of the values and their number in each cluster, in the order of its first value."""
+    members: dict[Hashable, list[float]] = {}
+    for value, cluster in zip(values, clusters, strict=True):
+        members.setdefault(cluster, []).append(value)
+    return [(math.fsum(of), len(of)) for of in members.values()]
+
+
+def sign_flip_p(differences: Sequence[int], clusters: Sequence[Hashable]) -> float:
+    """Two-sided p-value that wins and losses are as likely, where clusters win and lose as one.
+
+    Differences are 1 (won), -1 (lost) or 0. The exact randomisation test over the signs of the
+    clusters' own sums (Fisher 1935, "The Design of Experiments", section 21): each may as well have
+    come out the other way round. With clusters of one case it is McNemar's exact test.
+    """
+    sums = [abs(round(total)) for total, _ in totals(differences, clusters)]
+    seen = abs(sum(differences))
+    ways = {0: 1.0}  # sum over the clusters so far → its probability
+    for size in filter(None, sums):
+        then: dict[int, float] = {}
+        for at, probability in ways.items():
+            for to in (at + size, at - size):
+                then[to] = then.get(to, 0.0) + probability / 2
+        ways = then
+    return min(1.0, math.fsum(p for total, p in ways.items() if abs(total) >= seen))
+
+
+def design_effect(values: Sequence[float], clusters: Sequence[Hashable]) -> float:
+    """How many times wider the variance of the mean is than of as many independent values; >= 1.
+
+    The variance between the clusters' sums around the mean against that of single values (Rao and
+    Scott 1992, "A simple method for the analysis of clustered binary data", Biometrics 48), with
+    their m / (m - 1). Values that are all alike show neither: there every cluster counts as one
+    case.
+    """
+    of = totals(values, clusters)
+    n, m = len(values), len(of)
+    mean = math.fsum(values) / n
+    alone = math.fsum((value - mean) ** 2 for value in values)
+    if alone == 0 or m == 1:
+        return n / m
+    together = math.fsum((total - size * mean) ** 2 for total, size in of)
+    return max(1.0, together / alone * m / (m - 1))
