@@ -66,7 +66,7 @@ def of_rows(rows: Rows, measures: Mapping[str, Measure] = LIKENESS) -> Mapping[s
     """
     drawn = _drawn([row for row in rows if row[1].strip()])
     texts = [stood_in for row in drawn if (stood_in := _stand_in(*row)) is not None]
-    return {name: _verdict(_figure(measure, texts)) for name, measure in measures.items()}
+    return {name: _verdict(_mean(ranked(measure, texts))) for name, measure in measures.items()}
 
 
 def of_answers(answers: Rows, measures: Mapping[str, Measure] = LIKENESS) -> Mapping[str, Validity]:
@@ -85,7 +85,27 @@ def auc_of_measure(measure: Measure, answers: Rows) -> Figure | None:
     references of others; None for fewer than two.
     """
     drawn = _drawn([row for row in answers if row[1].strip()])
-    return _figure(measure, [(_beginning(said), _beginning(wanted)) for said, wanted in drawn])
+    return _mean(
+        ranked(measure, [(_beginning(said), _beginning(wanted)) for said, wanted in drawn])
+    )
+
+
+def ranked(measure: Measure, texts: Rows) -> list[float]:
+    """Of each (text, reference) the share of others' references than which it likes its own more.
+
+    The others are the next `OTHERS` of the sequence; ties are half. Empty for fewer than two.
+    """
+    n = len(texts)
+    if n < 2:
+        return []
+    ranks = []
+    for at, (text, own) in enumerate(texts):
+        of_own = measure(text, own)
+        of_others = [
+            measure(text, texts[(at + step) % n][1]) for step in range(1, min(OTHERS, n - 1) + 1)
+        ]
+        ranks.append(fmean((of_own > other) + (of_own == other) / 2 for other in of_others))
+    return ranks
 
 
 def agreement(
@@ -138,25 +158,14 @@ def auc(right: Sequence[float], wrong: Sequence[float]) -> Figure:
     return Figure(value=value, low=max(0.0, value - half), high=min(1.0, value + half), n=n)
 
 
+def _mean(ranks: Sequence[float]) -> Figure | None:
+    return intervals.mean(ranks) if ranks else None
+
+
 def _drawn(rows: Rows) -> Rows:
     """A few of them in an order that has nothing to do with theirs."""
     seeded = random.Random(BOOTSTRAP_SEED)
     return seeded.sample(rows, min(MOST_ROWS, len(rows)))
-
-
-def _figure(measure: Measure, texts: Rows) -> Figure | None:
-    """The mean over (text, reference) of the share of others' references that its own beats."""
-    n = len(texts)
-    if n < 2:
-        return None
-    ranks = []
-    for at, (text, own) in enumerate(texts):
-        of_own = measure(text, own)
-        of_others = [
-            measure(text, texts[(at + step) % n][1]) for step in range(1, min(OTHERS, n - 1) + 1)
-        ]
-        ranks.append(fmean((of_own > other) + (of_own == other) / 2 for other in of_others))
-    return intervals.mean(ranks)
 
 
 def _verdict(measured: Figure | None) -> Validity:
