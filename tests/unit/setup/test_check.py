@@ -452,9 +452,10 @@ def test_what_a_larger_window_costs_is_told_with_what_is_left_out(tmp_path: Path
         and "more tokens an epoch; a server's cache " in found.remedy
     )
 
-    write(tmp_path, rows=long_rows(5_000), training={"max_length": 1024})
+    write(tmp_path, rows=long_rows(1_500, 5_000), training={"max_length": 1024})
     found = told(tmp_path, "row length", "warning")
-    assert "Set context_tokens: 2048, all that the base was made for" in found.remedy
+    assert "Set context_tokens: 2048" in found.remedy
+    assert "all that the base was made for" in found.remedy
     write(tmp_path, rows=long_rows(5_000))
     found = told(tmp_path, "row length", "warning")
     assert found.remedy.startswith("The base was made for 2,048 tokens: split the documents")

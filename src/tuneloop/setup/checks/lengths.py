@@ -42,15 +42,15 @@ def row_length(look: Look) -> Iterator[Finding]:
         "whole; no prompt and no answer is cut."
     )
     verdict = error if len(long) == len(tokens) else warning
-    yield verdict("row length", said, _what_helps(look, longest=len(longest)))
+    yield verdict("row length", said, _what_helps(look, [len(row) for row in long]))
 
 
-def _what_helps(look: Look, *, longest: int) -> str:
+def _what_helps(look: Look, long: Sequence[int]) -> str:
     """What can be done about rows that are longer than the window, and what it costs."""
     known = look.base.context_tokens
-    wanted = max(_wanted(look, longest), look.model.endpoint.context_tokens)
+    wanted = max(_wanted(look, max(long)), look.model.endpoint.context_tokens)
     window = wanted if known is None else min(wanted, known)
-    if window <= trained(look).tokens:
+    if window < min(long):
         return _split(window)
     rest = ", all that the base was made for" if window < wanted else ""
     return (
