@@ -444,7 +444,10 @@ def test_one_window_for_training_evaluation_and_production(tmp_path: Path) -> No
     assert "2 of 101 rows are between, which are not learnt, and asked in" in found.found
     assert "128 tokens in training (training.max_length), 1,024 where it is served" in found.found
     assert "rows.jsonl, line 100" in found.found
-    assert found.remedy == "Say it once: context_tokens: 1024, in place of both."
+    assert found.remedy == (
+        "Say it once: context_tokens: 1024, in place of training.max_length and "
+        "endpoint.context_tokens."
+    )
     with closing(Loop.open(tmp_path, actor="ada")) as loop:
         with pytest.raises(CheckError, match="window: 128 tokens in training"):
             loop.run()
@@ -473,15 +476,30 @@ def test_what_a_larger_window_costs_is_told_with_what_is_left_out(tmp_path: Path
     assert "2 of 101 rows are longer than training.max_length, 512 tokens, by " in found.found
     assert "first rows.jsonl, line 100, longest rows.jsonl, line 101" in found.found
     assert "left out of training whole; no prompt and no answer is cut" in found.found
-    assert found.remedy.startswith("Set context_tokens: 1024 (training needs ")
-    assert "more tokens an epoch; a server's cache " in found.remedy
+    assert found.remedy.startswith("Set context_tokens: 1280, in place of training.max_length and ")
+    assert (
+        "(training needs " in found.remedy
+        and "more tokens an epoch; a server's cache " in found.remedy
+    )
 
-    write(tmp_path, rows=long_rows(5_000), training={"max_length": 1024})
+    write(tmp_path, rows=long_rows(1_500, 5_000), training={"max_length": 1024})
     found = told(tmp_path, "row length", "warning")
-    assert "Set context_tokens: 2048, all that the base was made for" in found.remedy
+    assert "Set context_tokens: 2048" in found.remedy
+    assert "all that the base was made for" in found.remedy
     write(tmp_path, rows=long_rows(5_000))
     found = told(tmp_path, "row length", "warning")
     assert found.remedy.startswith("The base was made for 2,048 tokens: split the documents")
+
+
+def test_documents_that_are_too_long_to_be_read_are_not_lost_in_silence(tmp_path: Path) -> None:
+    """One of a hundred is no reason to look why rows are left out, and it is the longest."""
+    write_base(tmp_path / "base")
+    write(tmp_path, rows=[*asked(400), *long_rows(20_001)[-1:]])
+    found = the_one(tmp_path, "rows", "warning")
+    assert found.found.startswith("1 answers are left out") and "20,000" in found.found
+    assert "Raise data.max_characters" in found.remedy
+    write(tmp_path, rows=[*asked(400), *long_rows(20_001)[-1:]], data={"max_characters": 30_000})
+    assert "1 of 401 rows are longer" in told(tmp_path, "row length", "warning").found
 
 
 def test_so_many_refused_prompts_that_a_gate_cannot_pass(tmp_path: Path) -> None:

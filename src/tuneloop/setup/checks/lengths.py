@@ -14,7 +14,7 @@ from tuneloop.evaluation.plan import HELD_OUT
 from tuneloop.evaluation.suites import Case
 from tuneloop.modelfile.sections.data import LARGEST_SHARE
 from tuneloop.setup.checks.room import cache_bytes, training_plan
-from tuneloop.setup.checks.window import longest_row, rounded_up, served, trained
+from tuneloop.setup.checks.window import longest_row, rounded_up, said_once, served, trained
 from tuneloop.setup.finding import Finding, UnseenError, error, ok, warning
 from tuneloop.setup.look import Look
 from tuneloop.setup.written import RowTokens, prompt_tokens
@@ -42,23 +42,33 @@ def row_length(look: Look) -> Iterator[Finding]:
         "whole; no prompt and no answer is cut."
     )
     verdict = error if len(long) == len(tokens) else warning
-    yield verdict("row length", said, _what_helps(look, longest=len(longest)))
+    yield verdict("row length", said, _what_helps(look, [len(row) for row in long]))
 
 
-def _what_helps(look: Look, *, longest: int) -> str:
+def _what_helps(look: Look, long: Sequence[int]) -> str:
     """What can be done about rows that are longer than the window, and what it costs."""
     known = look.base.context_tokens
-    wanted = rounded_up(longest)
+    wanted = max(_wanted(look, max(long)), look.model.endpoint.context_tokens)
     window = wanted if known is None else min(wanted, known)
-    if window <= trained(look).tokens:
-        return (
-            f"The base was made for {window:,} tokens: split the documents, or choose a base with "
-            f"a longer context ({_HOW_TO})."
-        )
-    rest = "" if window == wanted else ", all that the base was made for"
+    if window < min(long):
+        return _split(window)
+    rest = ", all that the base was made for" if window < wanted else ""
     return (
-        f"Set context_tokens: {window}{rest}{_costs(look, window)}; or split the documents "
+        f"Set {said_once(look, window)}{rest}{_costs(look, window)}; or split the documents "
         f"({_HOW_TO})."
+    )
+
+
+def _wanted(look: Look, longest: int) -> int:
+    """The window that has room for so many tokens, and for the longest answer to every row."""
+    prompts = max((len(row.prompt) for row in look.tokens), default=0)
+    return rounded_up(max(longest, prompts + look.model.endpoint.max_tokens))
+
+
+def _split(known: int) -> str:
+    return (
+        f"The base was made for {known:,} tokens: split the documents, or choose a base with a "
+        f"longer context ({_HOW_TO})."
     )
 
 
@@ -75,9 +85,10 @@ def _costs(look: Look, window: int) -> str:
         cache_now = cache_bytes(look, sizes, window=look.model.endpoint.context_tokens)
     except (UnseenError, TuneloopError):  # Told where memory is looked at.
         return f" (training reads{more[1:]})" if more else ""
+    serving = f"; a server's cache {in_megabytes(cache)} instead of {in_megabytes(cache_now)}"
     return (
-        f" (training needs {in_megabytes(then)} instead of {in_megabytes(now)}{more}; a server's "
-        f"cache {in_megabytes(cache)} instead of {in_megabytes(cache_now)})"
+        f" (training needs {in_megabytes(then)} instead of {in_megabytes(now)}{more}"
+        f"{serving if cache != cache_now else ''})"
     )
 
 
@@ -119,7 +130,7 @@ def context(look: Look) -> Iterator[Finding]:
     longest = max((len(row.prompt) for row in tokens), default=0)
     refused = [row for row in tokens if len(row.prompt) >= window.tokens]
     tight = [row for row in tokens if len(row) > window.tokens]
-    remedy = _larger(look, longest + endpoint.max_tokens)
+    remedy = _larger(look, max((len(row) for row in tokens), default=0))
     if refused:
         yield _refused(look, refused, remedy)
     elif tight:
@@ -179,17 +190,12 @@ def _case_tokens(look: Look, cases: Sequence[Case]) -> dict[str, int]:
     return dict(zip(written, map(len, tokens), strict=True))
 
 
-def _larger(look: Look, tokens: int) -> str:
-    """How so many tokens fit where they are served."""
-    known = look.base.context_tokens
-    if known is not None and tokens > known:
-        return (
-            f"The base was made for {known:,} tokens: shorten or split them, or choose a base with "
-            f"a longer context ({_HOW_TO})."
-        )
-    said_once = look.model.context_tokens is not None
-    setting = "context_tokens" if said_once else "endpoint.context_tokens"
-    return f"Set {setting} to {tokens:,} or more."
+def _larger(look: Look, longest: int) -> str:
+    """How so many tokens fit where they are served, beside what is there already."""
+    known, wanted = look.base.context_tokens, _wanted(look, longest)
+    if known is not None and longest > known:
+        return _split(known)
+    return f"Set {said_once(look, min(wanted, known or wanted))}."
 
 
 def _refused(look: Look, refused: Sequence[RowTokens], remedy: str) -> Finding:

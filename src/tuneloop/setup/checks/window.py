@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from tuneloop.modelfile.settings import WINDOWS
 from tuneloop.setup.finding import Finding, UnseenError, error, ok, warning
 from tuneloop.setup.look import Look
 from tuneloop.setup.written import RowTokens
@@ -89,7 +90,17 @@ def window(look: Look) -> Iterator[Finding]:
         "window",
         f"{said}: {len(between):,} of {len(look.tokens):,} {look.rows.which} are between, "
         f"{_what_happens(between, learns, takes)}, first {between[0].example.place}.",
-        f"Say it once: context_tokens: {max(learns.said, takes.said)}, in place of both.",
+        f"Say it once: {said_once(look, max(learns.said, takes.said))}.",
+    )
+
+
+def said_once(look: Look, tokens: int) -> str:
+    """How a window is declared, and what goes out of the model file for it."""
+    origin = look.project.model_file.origin
+    keys = [".".join(path) for path in WINDOWS]
+    written = [] if look.model.context_tokens else [k for k in keys if origin(k) != "default"]
+    return f"context_tokens: {tokens}" + (
+        f", in place of {' and '.join(written)}" if written else ""
     )
 
 
