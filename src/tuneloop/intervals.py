@@ -19,6 +19,7 @@ from typing import Any
 CONFIDENCE = 0.95
 BOOTSTRAP_RESAMPLES = 2_000
 BOOTSTRAP_SEED = 20_261_123
+_DRAWS_AT_ONCE = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,13 +196,13 @@ def cluster_bootstrap_mean_interval(
     sums = np.bincount(of, weights=np.asarray(values, dtype=np.float64), minlength=m)  # (m,)
     sizes = np.bincount(of, minlength=m)  # (m,)
     rng = np.random.default_rng(seed)
-    means = np.empty(BOOTSTRAP_RESAMPLES)  # (resamples,)
-    for i in range(BOOTSTRAP_RESAMPLES):
-        drawn = rng.integers(0, m, m)
-        means[i] = sums[drawn].sum() / sizes[drawn].sum()
+    means = []
+    for _ in range(BOOTSTRAP_RESAMPLES // _DRAWS_AT_ONCE):
+        drawn = rng.integers(0, m, (_DRAWS_AT_ONCE, m))
+        means.append(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1))
     reach = math.sqrt(m / (m - 1)) * float(t.ppf(0.5 + confidence / 2, m - 1))
     tail = NormalDist().cdf(-reach)
-    low, high = np.quantile(means, [tail, 1 - tail])
+    low, high = np.quantile(np.concatenate(means), [tail, 1 - tail])
     return float(low), float(high)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tuneloop.cli.choosing import WithOption
 from tuneloop.cli.terminal import (
     DEFAULT_FILE,
     JsonOption,
@@ -21,7 +22,7 @@ from tuneloop.cli.terminal import (
     table,
 )
 
-app = typer.Typer(no_args_is_help=True, help="Evaluations: list, show, write the report.")
+app = typer.Typer(no_args_is_help=True, help="Evaluations: list, show, compare blindly.")
 
 
 def evaluate(
@@ -94,3 +95,54 @@ def show(
         print_json(report.as_json())
     else:
         page(*report.as_terminal())
+
+
+@app.command()
+def compare(
+    evaluation: Annotated[str, typer.Argument(help="Id, its beginning, or `latest`.")] = "latest",
+    with_: WithOption = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most this many pairs.")] = None,
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", help="Write the pairs to fill in: .csv or .jsonl.")
+    ] = None,
+    choices: Annotated[
+        Path | None, typer.Option("--choices", help="Take the choices of a sheet filled in.")
+    ] = None,
+    reviewer: Annotated[
+        str | None, typer.Option("--reviewer", help="Who chooses; default: you.")
+    ] = None,
+    file: ModelOption = DEFAULT_FILE,
+    json_: JsonOption = False,
+) -> None:
+    """Choose between two answers to each case, without knowing whose they are.
+
+    The candidate's answers of an evaluation against production's or the untuned base's, in an
+    order that was drawn. Stop when you like: the next call goes on. With --json nothing is asked,
+    it prints what was chosen so far. The judge chooses in the same pairs: tuneloop judge compare.
+
+    Example: tuneloop evaluation compare latest --with base --sheet pairs.csv
+    """
+    from tuneloop.cli import choosing
+
+    with finishing(open_loop(file, quiet=True)) as loop:
+        desk = loop.review.blind(
+            loop.evaluation(evaluation),
+            reference=choosing.reference_of(with_),
+            reviewer=reviewer,
+        )
+        if sheet is not None:
+            waiting = desk.waiting()[:limit]
+            choosing.write_sheet(sheet, waiting)
+            said: dict[str, object] = {"sheet": str(sheet), "pairs": len(waiting)}
+            print_json(said) if json_ else out.print(
+                f"Wrote {len(waiting)} pairs to {sheet}. Fill in `choice`: A, B or tie; then: "
+                "tuneloop evaluation compare --choices FILE --reviewer NAME",
+                markup=False,
+            )
+            return
+        if choices is not None:
+            desk.choose(choosing.read_sheet(choices))
+        elif not json_:
+            choosing.walk(desk, limit=limit)
+        result = desk.result()
+    print_json(result) if json_ else choosing.print_result(result)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tuneloop.cli.choosing import WithOption, reference_of
 from tuneloop.cli.terminal import (
     DEFAULT_FILE,
     JsonOption,
@@ -121,23 +122,27 @@ def show(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
 @app.command()
 def compare(
     evaluation: Annotated[str, typer.Argument(help="Id, its beginning, or `latest`.")] = "latest",
+    with_: WithOption = None,
     limit: Annotated[int, typer.Option(min=1, help="At most this many pairs.")] = 100,
     file: ModelOption = DEFAULT_FILE,
     json_: JsonOption = False,
 ) -> None:
-    """Ask which answers are better: the candidate's of an evaluation, or production's.
+    """Let the judge choose between the candidate's answers of an evaluation and another's.
 
-    Each pair is judged in both orders; a verdict that turns with the order is a tie.
+    Each pair is judged in both orders; a verdict that turns with the order is a tie. People choose
+    in the same pairs with `tuneloop evaluation compare`.
 
-    Example: tuneloop judge compare latest --limit 50
+    Example: tuneloop judge compare latest --with base --limit 50
     """
     with finishing(open_loop(file, quiet=json_)) as loop:
-        comparison = loop.judge.compare(loop.evaluation(evaluation), limit=limit)
+        done = loop.evaluation(evaluation)
+        comparison = loop.judge.compare(done, limit=limit, reference=reference_of(with_))
     if json_:
         print_json(asdict(comparison))
         return
     out.print(
-        f"Candidate better {comparison.candidate}, production better {comparison.reference}, ties "
+        f"Candidate better {comparison.candidate}, {comparison.against} better "
+        f"{comparison.reference}, ties "
         f"{comparison.ties} ({comparison.turned} of them turned with the order), "
         f"no verdict {comparison.unjudged}."
     )

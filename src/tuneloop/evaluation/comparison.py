@@ -49,8 +49,11 @@ TOLD_METRICS = (*LIKENESS_METRICS, *PROSE_GUARD_METRICS, "length_fit")
 TOLERANCES: Mapping[str, float] = dict.fromkeys(LIKENESS_METRICS, 0.02)
 """Metric → difference from which on a case is won or lost; of any other metric, every one.
 
-About one word in an answer of fifty; see decision 0033.
+About one word in a note of forty; see decision 0033.
 """
+UNCOUNTED: Mapping[str, float] = {"ungrounded": 0.0}
+"""Metric → score of an answer that it does not count, where it counts the other one's: who says
+nothing that could be checked makes nothing up, and who does so in its place is no less wrong."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -397,11 +400,13 @@ def _pairs(
     candidate: SuiteResult, reference: SuiteResult, metric: str, known: Collection[str]
 ) -> dict[str, tuple[float, float]]:
     """Case that counts for both → its scores, the candidate's first."""
-    scores = _scores(reference, metric)
+    mine, theirs = _scores(candidate, metric), _scores(reference, metric)
+    counted = mine.keys() & theirs.keys() if metric not in UNCOUNTED else mine.keys() | theirs
+    absent = UNCOUNTED.get(metric, 0.0)
     return {
-        case: (value, scores[case])
-        for case, value in _scores(candidate, metric).items()
-        if case in scores and case not in known
+        case: (mine.get(case, absent), theirs.get(case, absent))
+        for case in candidate.cases
+        if case in counted and case in reference.cases and case not in known
     }
 
 

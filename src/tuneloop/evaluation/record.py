@@ -118,8 +118,8 @@ def read_report(workspace: Workspace, evaluation: Evaluation) -> Report:
 
 def read_answers(workspace: Workspace, evaluation: Evaluation) -> list[dict[str, Any]]:
     """Who answered what: `target` (candidate, production, base), `suite`, `case`, the `messages`
-    that it read, `expected`, `answer` and `scores` of each case; `repeats` are the texts that came
-    back where a case was asked again."""
+    that it read, `expected`, `answer` and `scores` of each case; its `group`, where it has one;
+    `repeats` are the texts that came back where a case was asked again."""
     text = (_artifact(workspace, evaluation) / ANSWERS_FILE).read_text(encoding="utf-8")
     return [json.loads(line) for line in text.split("\n") if line]
 

@@ -70,6 +70,25 @@ def is_told_by_field(metric: str, suite: Mapping[str, Any]) -> bool:
     return bool(fields_of(suite, CANDIDATE)) and metric.startswith("json_field.")
 
 
+def is_of_prose(comparison: Mapping[str, Any]) -> bool:
+    """Whether it has measures with ties; reports of earlier days have none."""
+    return any(metric.get("tolerance") for metric in comparison["metrics"])
+
+
+def told_first(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Its metrics without the fields of JSON answers that decide nothing."""
+    return [m for m in comparison["metrics"] if m not in fields_compared(comparison)]
+
+
+def fields_compared(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Those fields: among many one seems worse by chance."""
+    return [
+        m
+        for m in comparison["metrics"]
+        if not m.get("decides", True) and m["metric"].startswith("json_field.")
+    ]
+
+
 def make_report(
     *,
     evaluation: str,
@@ -244,7 +263,18 @@ def _comparison(
 
     def shown(ids: Iterable[str]) -> list[dict[str, Any]]:
         other = {comparison.reference: theirs}
-        return [_case(cases[i], mine.cases[i], other) for i in list(ids)[:CHANGED_CASES]]
+        both = {CANDIDATE: mine, **other}
+        return [
+            {
+                **_case(cases[i], mine.cases[i], other),
+                "scores": {
+                    label: of.cases[i].scores[comparison.main_metric].value
+                    for label, of in both.items()
+                    if comparison.main_metric in of.cases[i].scores
+                },
+            }
+            for i in list(ids)[:CHANGED_CASES]
+        ]
 
     return {
         **_plain(comparison),

@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuneloop.errors import require
-from tuneloop.evaluation.report import fields_of, is_told_by_field
+from tuneloop.evaluation.report import (
+    fields_compared,
+    fields_of,
+    is_of_prose,
+    is_told_by_field,
+    told_first,
+)
 
 _TEMPLATE = "report.html.j2"
 
@@ -28,6 +34,9 @@ def page(report: Mapping[str, Any]) -> str:
     )
     environment.filters["figure"] = _figure
     environment.filters["percent"] = lambda value: f"{100 * min(max(value, 0.0), 1.0):.2f}"
+    environment.filters["told_first"] = told_first
+    environment.filters["fields_compared"] = fields_compared
+    environment.tests["of_prose"] = is_of_prose
     environment.tests["told_by_field_of"] = is_told_by_field
     environment.tests["having_fields_of"] = fields_of
     return str(environment.get_template(_TEMPLATE).render(report=report))

@@ -10,20 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from tuneloop.evaluation.repeatability import sentence
-from tuneloop.evaluation.report import CANDIDATE, fields_of, is_told_by_field
+from tuneloop.evaluation.report import CANDIDATE, fields_of, is_of_prose, is_told_by_field
+from tuneloop.evaluation.report_prose import COLOURS, ComparedProse, cut, shown_cases
+from tuneloop.evaluation.report_prose import verdict as _verdict
 
-_COLOURS = {
-    "passed": "green",
-    "better": "green",
-    "not_worse": "green",
-    "failed": "red",
-    "worse": "red",
-    "refused": "yellow",
-    "inconclusive": "yellow",
-}
 _SHOWN_WORST = 5
 _SHOWN_SLICES = 12
-_TEXT_CHARACTERS = 200
 _WITH_INTERVALS = 120
 """Columns of a terminal from which on the table of fields has room for intervals."""
 
@@ -39,7 +31,11 @@ def parts(report: Mapping[str, Any]) -> list[RenderableType]:
             renderables.append(_Fields(suite))
         renderables += _weak_slices(suite)
     by_name = {suite["name"]: suite for suite in report["suites"]}
-    renderables += [_comparison(c, by_name.get(c["suite"], {})) for c in report["comparisons"]]
+    for compared in report["comparisons"]:
+        if is_of_prose(compared):
+            renderables += [ComparedProse(compared), *shown_cases(compared)]
+        else:
+            renderables.append(_comparison(compared, by_name.get(compared["suite"], {})))
     if report.get("repeatability"):
         said = sentence(report["repeatability"])
         renderables.append(Text(f"\n{said[0].upper()}{said[1:]}"))
@@ -68,14 +64,10 @@ def _difference(value: Mapping[str, Any]) -> str:
 
 def _headline(report: Mapping[str, Any]) -> Text:
     text = Text()
-    text.append(report["verdict"].upper(), style=f"bold {_COLOURS[report['verdict']]}")
+    text.append(report["verdict"].upper(), style=f"bold {COLOURS[report['verdict']]}")
     text.append(f"  {report['model']}, evaluation {report['evaluation']}\n")
     text.append(report["reason"])
     return text
-
-
-def _verdict(value: str) -> Text:
-    return Text(value.replace("_", " "), style=_COLOURS[value])
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -248,15 +240,10 @@ def _worst(suite: Mapping[str, Any]) -> list[RenderableType]:
         return []
     rows = Table.grid(padding=(0, 2))
     for case in suite["worst"][:_SHOWN_WORST]:
-        rows.add_row("  asked", Text(_short(case["messages"][-1]["content"])))
-        rows.add_row("  answered", Text(_short(case["output"]), style="red"))
+        rows.add_row("  asked", Text(cut(case["messages"][-1]["content"])))
+        rows.add_row("  answered", Text(cut(case["output"]), style="red"))
         if case["expected"] is not None:
-            rows.add_row("  expected", Text(_short(case["expected"]), style="green"))
+            rows.add_row("  expected", Text(cut(case["expected"]), style="green"))
         rows.add_row("", "")
     title = f"\nWorst of {suite['wrong']} wrong answers in {suite['name']}"
     return [Text(title, style="italic"), rows]
-
-
-def _short(value: str) -> str:
-    line = "".join(c if c.isprintable() else " " for c in value)
-    return line if len(line) <= _TEXT_CHARACTERS else line[: _TEXT_CHARACTERS - 1] + "…"

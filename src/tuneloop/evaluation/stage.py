@@ -285,6 +285,7 @@ def _answer_rows(
                     "messages": [dict(message) for message in case.messages],
                     **({"tools": list(map(dict, case.tools))} if case.tools else {}),
                     "expected": case.expected,
+                    **({"group": case.group} if case.group else {}),
                     "answer": asdict(case_result.answer),
                     "scores": {name: score.value for name, score in case_result.scores.items()},
                     **({"repeats": list(repeats[case.id])} if case.id in repeats else {}),

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from tuneloop.arguments import checked_methods
 from tuneloop.evaluation.judging.calibration import Calibration
-from tuneloop.evaluation.judging.pairs import Preferences
 from tuneloop.evaluation.record import Evaluation
 from tuneloop.intervals import Figure
 from tuneloop.loop.part import Part
 from tuneloop.online_evaluation import calibrating, declared_judge, judged, judging, sampling
-from tuneloop.online_evaluation.judged import Judged
+from tuneloop.online_evaluation.judged import Judged, JudgedPairs
 from tuneloop.online_evaluation.judging import JudgingRun
 
 
@@ -66,14 +66,20 @@ class Judge(Part):
         """The share of right answers by people's samples (`loop.review.sample`); None without."""
         return sampling.accuracy(self._project)
 
-    def compare(self, evaluation: Evaluation, *, limit: int = 100) -> Preferences:
-        """Which answers are better: the candidate's of an evaluation, or production's.
+    def compare(
+        self,
+        evaluation: Evaluation,
+        *,
+        limit: int = 100,
+        reference: Literal["production", "base"] | None = None,
+    ) -> JudgedPairs:
+        """Which answers are better: the candidate's of an evaluation, or a reference's.
 
         Each of at most `limit` pairs is judged in both orders; a verdict that turns with the order
-        is a tie.
+        is a tie. `reference`: by default production, or the base where nothing was in production.
 
         Raises:
-            UsageError: no judge is declared, or production was not asked in the evaluation.
+            UsageError: no judge is declared, or nobody else was asked in the evaluation.
             EvaluationError: the judge does not answer.
         """
-        return judged.compare(self._project, evaluation, limit=limit)
+        return judged.compare(self._project, evaluation, limit=limit, reference=reference)

@@ -6,10 +6,12 @@ from typing import Literal
 
 from tuneloop import review
 from tuneloop.arguments import checked_methods
+from tuneloop.evaluation.record import Evaluation
 from tuneloop.loop.part import Part
 from tuneloop.online_evaluation import sampling
 from tuneloop.online_evaluation.sampling import Sample
-from tuneloop.review import ReviewItem, ReviewStats
+from tuneloop.review import ReviewItem, ReviewStats, blind
+from tuneloop.review.blind import Desk
 from tuneloop.task.kind import is_prose
 
 
@@ -99,6 +101,31 @@ class Review(Part):
         project = self._project
         prose = is_prose(project.model.task)
         return review.stats(project.workspace, project.model.name, prose=prose)
+
+    def blind(
+        self,
+        evaluation: Evaluation,
+        *,
+        reference: Literal["production", "base"] | None = None,
+        reviewer: str | None = None,
+    ) -> Desk:
+        """Two answers to each case of an evaluation, to choose from without knowing whose they are.
+
+        `desk.waiting()` are the pairs that this person has not chosen in, `pair.shown` the texts of
+        A and B, `desk.choose({pair.id: "A"})` keeps a choice, `desk.result()` says what all choices
+        come to. `reference`: by default production, or the base where nothing was in production.
+
+        Raises:
+            EvaluationError: the evaluation is not finished.
+            UsageError: nobody else was asked in it, or not this reference.
+        """
+        project = self._project
+        return blind.desk(
+            project.workspace,
+            evaluation,
+            person=reviewer or project.actor,
+            reference=reference,
+        )
 
     def sample(self) -> Sample:
         """Put last week's random sample of answers into the queue; decided ones become labels.

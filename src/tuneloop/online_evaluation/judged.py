@@ -15,7 +15,7 @@ from tuneloop.evaluation.judging.metric import standing
 from tuneloop.evaluation.judging.pairs import Preferences, prefer_all, summary
 from tuneloop.evaluation.judging.prompt import Exchange
 from tuneloop.evaluation.record import Evaluation
-from tuneloop.evaluation.report import CANDIDATE
+from tuneloop.evaluation.side_by_side import Pair, pairs, reference_in
 from tuneloop.intervals import Figure
 from tuneloop.online_evaluation.declared_judge import calibrations, declared_judge
 from tuneloop.online_evaluation.exchanges import whole_answers
@@ -42,6 +42,14 @@ class Judged:
     standing: str
     """how far the judge agrees with people, or that nobody knows"""
     tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedPairs(Preferences):
+    """What the judge prefers in the pairs of one evaluation."""
+
+    against: str
+    """whose answers the candidate's are compared with: production, base"""
 
 
 def summaries(project: Project, now: datetime) -> list[Judged]:
@@ -73,44 +81,37 @@ def summaries(project: Project, now: datetime) -> list[Judged]:
     return [_judged(row, known) for row in rows.iter_rows(named=True)]
 
 
-def compare(project: Project, done: Evaluation, *, limit: int) -> Preferences:
-    """Which answers to the main suite the judge prefers: the candidate's or production's.
+def compare(
+    project: Project, done: Evaluation, *, limit: int, reference: str | None = None
+) -> JudgedPairs:
+    """Which answers to the main suite the judge prefers: the candidate's or a reference's.
+
+    `reference`: production or base, by default the first of them that was asked. The pairs are the
+    first `limit` of those that people choose in.
 
     Raises:
-        UsageError: no judge is declared, or production was not asked in the evaluation.
+        UsageError: no judge is declared, or nobody else was asked in the evaluation.
         EvaluationError: the judge does not answer.
     """
     judge = declared_judge(project, remember=True)
     rows = evaluations.read_answers(project.workspace, done)
-    mine, theirs = _answered(rows, CANDIDATE), _answered(rows, "production")
-    pairs = [
-        (_exchange(mine[case]), theirs[case]["answer"]["text"])
-        for case in sorted(mine.keys() & theirs.keys())[:limit]
-    ]
-    if not pairs:
+    chosen = reference_in(rows, reference, done.id)
+    drawn = pairs(rows, chosen, evaluation=done.id)[:limit]
+    if not drawn:
         raise UsageError(
-            f"Production was not asked in evaluation {done.id}: there is nothing to compare.",
-            remedy="Deploy a bundle, then evaluate another one: tuneloop run",
+            f"No case of evaluation {done.id} was answered by the candidate and by {chosen}.",
+            remedy="Look why: tuneloop evaluation show",
         )
-    project.progress.step(f"Judging {len(pairs)} pairs in both orders with {judge.settings.model}")
-    return summary(prefer_all(judge, pairs, project.progress))
-
-
-def _answered(rows: Sequence[dict[str, Any]], target: str) -> dict[str, dict[str, Any]]:
-    """Case of the main suite, which comes first → what a target answered."""
-    return {
-        row["case"]: row
-        for row in rows
-        if row["target"] == target
-        and row["suite"] == rows[0]["suite"]
-        and row["answer"]["error"] is None
-    }
-
-
-def _exchange(row: Mapping[str, Any]) -> Exchange:
-    return Exchange(
-        messages=tuple(row["messages"]), answer=row["answer"]["text"], reference=row["expected"]
+    project.progress.step(f"Judging {len(drawn)} pairs in both orders with {judge.settings.model}")
+    preferences = prefer_all(
+        judge, [(_exchange(pair), pair.reference) for pair in drawn], project.progress
     )
+    counted = summary(preferences, [pair.cluster for pair in drawn])
+    return JudgedPairs(**vars(counted), against=chosen)
+
+
+def _exchange(pair: Pair) -> Exchange:
+    return Exchange(messages=pair.messages, answer=pair.candidate, reference=pair.expected)
 
 
 def _judged(row: Mapping[str, Any], known: Sequence[Calibration]) -> Judged:

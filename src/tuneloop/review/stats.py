@@ -220,7 +220,9 @@ def _agreement(
     )
 
 
-def kappa(decisions: Sequence[tuple[Category, Category]]) -> Figure | None:
+def kappa(
+    decisions: Sequence[tuple[str, str]], categories: Sequence[str] = _CATEGORIES
+) -> Figure | None:
     """Cohen's kappa (1960) with the asymptotic 95 % interval of Fleiss, Cohen and Everitt (1969).
 
     Both as statsmodels computes them. Where two people agree on everything, or one of them always
@@ -235,7 +237,7 @@ def kappa(decisions: Sequence[tuple[Category, Category]]) -> Figure | None:
 
     raters = require("statsmodels.stats.inter_rater", extra="evaluate")
     counts = Counter(decisions)
-    used = [rated for rated in _CATEGORIES if any(rated in pair for pair in counts)]
+    used = [rated for rated in categories if any(rated in pair for pair in counts)]
     if len(used) < 2:
         return None
     table = np.array([[counts[rated, other] for other in used] for rated in used])

@@ -207,6 +207,20 @@ judgements = sa.Table(
     _time("withdrawn_at", nullable=True),  # undone
 )
 
+preferences = sa.Table(
+    "preferences",  # of people who saw two answers without knowing whose they were
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("evaluation", sa.String(64), nullable=False, index=True),
+    sa.Column("reference", sa.String(64), nullable=False),  # production base
+    sa.Column("case", sa.Text, nullable=False),
+    sa.Column("person", sa.String(200), nullable=False),
+    sa.Column("choice", sa.String(16), nullable=False),  # candidate reference tie
+    sa.Column("first", sa.String(16), nullable=False),  # whose answer was shown as A
+    sa.Column("seconds", sa.Float),  # time that it took
+    _time("at"),  # the last one of a person on a case counts
+)
+
 alerts = sa.Table(
     "alerts",
     metadata,

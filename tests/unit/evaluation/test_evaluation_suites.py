@@ -41,6 +41,15 @@ def test_dataset_rows_become_cases_with_scope_and_label(tmp_path: Path, task: Ta
     assert first.slices == {"month": "1", "out_of_scope": "no", "intent": "refund"}
     assert second.out_of_scope and not first.out_of_scope
     assert first.messages[0]["content"] == "own" and first.question == "about refund"
+    assert [case.group for case in suite.cases] == ["g", "g"]
+
+
+def test_the_group_of_a_case_is_no_part_of_its_identity(tmp_path: Path, task: TaskSettings) -> None:
+    row = {"id": "a", "prompt": "hi", "completion": '{"intent": "refund"}'}
+    write(tmp_path / "eval.jsonl", row)
+    before = held_out_suite(tmp_path, task=task)
+    write(tmp_path / "eval.jsonl", {**row, "group": "talk"})
+    assert held_out_suite(tmp_path, task=task).digest == before.digest
 
 
 def test_where_a_correction_came_from_is_no_slice(tmp_path: Path, task: TaskSettings) -> None:

@@ -6,15 +6,16 @@ turns with the order says nothing about the answers and is a tie.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from tuneloop.errors import EvaluationError
-from tuneloop.evaluation.comparison import mcnemar_exact, paired_share_difference
+from tuneloop.evaluation.comparison import paired
 from tuneloop.evaluation.judging.judge import Judge, Unjudged
 from tuneloop.evaluation.judging.prompt import Exchange
+from tuneloop.evaluation.scorers.base import Metric
 from tuneloop.intervals import Figure
 from tuneloop.progress import Progress, Silent
 
@@ -91,17 +92,46 @@ def prefer_all(
     return preferences
 
 
-def summary(found: Sequence[Preference | Unjudged]) -> Preferences:
-    """Count preferences; a tie is a pair without a difference."""
-    judged = [preference for preference in found if isinstance(preference, Preference)]
-    won = sum(preference.winner == "candidate" for preference in judged)
-    lost = sum(preference.winner == "reference" for preference in judged)
+def summary(
+    found: Sequence[Preference | Unjudged], clusters: Sequence[Hashable] | None = None
+) -> Preferences:
+    """Count preferences; a tie is a pair without a difference.
+
+    `clusters` names the group of each pair; those of one group are not independent.
+    """
+    clusters = range(len(found)) if clusters is None else clusters
+    judged = [
+        (_SCORE[preference.winner], preference.turned, cluster)
+        for preference, cluster in zip(found, clusters, strict=True)
+        if isinstance(preference, Preference)
+    ]
+    outcomes = [outcome for outcome, _, _ in judged]
+    won, lost = outcomes.count(1), outcomes.count(-1)
+    difference, p_value = won_minus_lost(outcomes, [cluster for _, _, cluster in judged])
     return Preferences(
         candidate=won,
         reference=lost,
         ties=len(judged) - won - lost,
-        turned=sum(preference.turned for preference in judged),
+        turned=sum(turned for _, turned, _ in judged),
         unjudged=len(found) - len(judged),
-        difference=paired_share_difference(won, lost, len(judged)) if judged else None,
-        p_value=mcnemar_exact(won, lost) if judged else None,
+        difference=difference,
+        p_value=p_value,
     )
+
+
+_SCORE: dict[Winner, int] = {"candidate": 1, "tie": 0, "reference": -1}
+_PREFERRED = Metric(name="preferred", about="pairs won", scorer=lambda case, output: None)
+
+
+def won_minus_lost(
+    outcomes: Sequence[int], clusters: Sequence[Hashable]
+) -> tuple[Figure | None, float | None]:
+    """Share of pairs won (1) minus share lost (-1), and the p-value of as many of both.
+
+    As passes and failures of the same cases are compared; (None, None) without a pair.
+    """
+    if not outcomes:
+        return None, None
+    scores = [(float(outcome > 0), float(outcome < 0)) for outcome in outcomes]
+    compared = paired(_PREFERRED, scores, margin=0.0, clusters=clusters)
+    return compared.difference, compared.p_value

@@ -1,0 +1,137 @@
+"""Two models' prose in a report: effect, interval, won, tied and lost, and the cases themselves."""
+
+from datetime import UTC, datetime
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from tuneloop.evaluation import gates
+from tuneloop.evaluation.comparison import compare
+from tuneloop.evaluation.metrics import metrics_for
+from tuneloop.evaluation.plan import make_plan
+from tuneloop.evaluation.readable_report import Report
+from tuneloop.evaluation.report import make_report
+from tuneloop.evaluation.report_prose import cut
+from tuneloop.evaluation.results import measure
+from tuneloop.evaluation.runner import SuiteAnswers
+from tuneloop.evaluation.suites import Case, make_suite
+from tuneloop.evaluation.targets import Answer, Sampling
+from tuneloop.modelfile import TaskSettings
+
+NOTE = "The patient takes 20 mg of lisinopril once a day and reports no cough, case {i}."
+BETTER = "The patient takes 20 mg of lisinopril daily and reports no cough, case {i}."
+POORER = "She is fine and was told to take 40 mg of something [b]every[/b] day, case {i}."
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    task = TaskSettings(system="Write the note.", kind="prose")
+    metrics = metrics_for(task)
+    question = "Doctor: hello. Patient: I take 20 mg of lisinopril once a day, no cough. " * 6
+    cases = [
+        Case(
+            id=f"{i:02}",
+            messages=({"role": "user", "content": f"{question} case {i}"},),
+            expected=NOTE.format(i=i),
+            group=f"talk {i // 2}",
+        )
+        for i in range(30)
+    ]
+    suite = make_suite("held-out", "held-out", cases)
+    plan = make_plan(
+        model="notes",
+        suites=[suite],
+        metrics=metrics,
+        conditions={"chrf": "better than base"},
+        sampling=Sampling(),
+        minimum_cases=20,
+        prose=True,
+    )
+
+    def answered(texts: list[str], target: str):
+        given = {c.id: Answer(text=t.format(i=c.id)) for c, t in zip(cases, texts, strict=True)}
+        return measure(SuiteAnswers(suite=suite, target=target, answers=given), metrics)
+
+    mine = answered([BETTER] * 26 + [POORER] * 4, "tuned")
+    base = answered([POORER] * 24 + [BETTER] * 6, "base")
+    compared = compare(
+        mine,
+        base,
+        label="base",
+        metrics=metrics,
+        margin=plan.margin,
+        main_metrics=plan.main_metrics,
+        guards=plan.guards,
+    )
+    outcome = gates.apply_gates(
+        plan.gate_lock,
+        figures={suite.name: mine.figures},
+        sizes=plan.sizes(),
+        comparisons=[compared],
+    )
+    return Report(
+        make_report(
+            evaluation="20260302-aaaa",
+            created_at=datetime(2026, 3, 2, 9, tzinfo=UTC),
+            plan=plan,
+            outcome=outcome,
+            results={"candidate": [mine], "base": [base]},
+            comparisons=[compared],
+        )
+    )
+
+
+def in_columns(report: Report, width: int) -> str:
+    console = Console(file=StringIO(), width=width, force_terminal=True, color_system=None)
+    for part in report.as_terminal():
+        console.print(part)
+    return console.file.getvalue()
+
+
+def test_every_measure_of_both_is_one_line_of_one_table_in_80_columns(report: Report) -> None:
+    lines = in_columns(report, 80).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("Against base"))
+    head, chrf = lines[start + 1], next(ln for ln in lines[start:] if ln.startswith("chrf"))
+    assert all(len(line) <= 80 for line in lines)
+    assert " ".join(head.split()) == "metric candidate base difference, 95 % won tied lost"
+    main = report.as_json()["comparisons"][0]["metrics"][0]
+    assert main["metric"] == "chrf" and chrf.split()[-3:] == ["24", "2", "4"]
+    assert f"{main['candidate']:.3f}" in chrf and f"{main['difference']['low']:+.3f}" in chrf
+    assert [main["won"], main["tied"], main["lost"], main["clusters"]] == [24, 2, 4, 15]
+
+
+def test_what_the_rows_come_to_is_said_in_words(report: Report) -> None:
+    shown = " ".join(in_columns(report, 80).split())
+    assert "better: chrf" in shown and "n = 30 cases in 15 groups" in shown
+    assert "chrf decides; being worse in answered" in shown
+
+
+def test_the_cases_that_differ_most_stand_side_by_side(report: Report) -> None:
+    shown = " ".join(in_columns(report, 80).split())
+    lost, won = shown.index("Base is ahead by chrf in 4"), shown.index("The candidate is ahead")
+    assert lost < won
+    for told in (
+        "expected The patient takes 20 mg",
+        "told to take 40 mg of something [b]every[/b]",
+    ):
+        assert told in shown[lost:won]
+
+
+def test_the_page_has_the_same_and_escapes_it(report: Report) -> None:
+    page = report.as_html()
+    assert "<th>tied</th>" in page and "4 cases that base does better by chrf" in page
+    assert "15 groups of cases" in page and "McNemar" not in page
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "shown"),
+    [
+        ("short", 20, "short"),
+        ("two  lines\nof it", 20, "two lines of it"),
+        ("these words do not fit in here", 20, "these words do not …"),
+        ("答案很长没有空格所以在这里断开了", 12, "答案很长没有空格所以 …"),
+    ],
+)
+def test_a_long_text_is_cut_between_words(text: str, size: int, shown: str) -> None:
+    assert cut(text, size) == shown and len(cut(text, size)) <= size
