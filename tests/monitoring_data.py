@@ -33,6 +33,7 @@ _SCHEMA = {
     "error": pl.String,
     "messages": pl.String,
     "response": pl.String,
+    "finish_reason": pl.String,
     "tool_calls": pl.String,
     "latency_ms": pl.Float64,
     "prompt_tokens": pl.Int64,
@@ -49,6 +50,7 @@ def interaction(prompt: str = "hello", **values: Any) -> dict[str, Any]:
         "error": None,
         "messages": json.dumps([{"role": "user", "content": prompt}]),
         "response": "fine",
+        "finish_reason": "stop",
         "tool_calls": None,
         "latency_ms": 100.0,
         "prompt_tokens": 20,
@@ -71,6 +73,9 @@ class Watched:
     task: Mapping[str, Any] = field(default_factory=dict)
     settings: MonitorSettings = field(default_factory=MonitorSettings)
     before: Baseline | None = None
+    evaluated: Mapping[str, Baseline] = field(default_factory=dict)
+    """Metric → what the release evaluation measured."""
+    max_tokens: int | None = None
     said: Sequence[tuple[int, str, Any]] = ()
     """Feedback: number of the interaction, kind, value."""
     reference: NoveltyReference | None = None
@@ -82,6 +87,10 @@ class Watched:
         """The one given."""
         self.asked.append((monitor, matching))
         return self.before
+
+    def released(self, metric: str) -> Baseline | None:
+        """The one given."""
+        return self.evaluated.get(metric)
 
     def feedback(self, *kinds: str) -> FeedbackSample:
         """What was said, of these kinds."""

@@ -37,6 +37,17 @@ class Watched:
     def task(self) -> Mapping[str, Any]:
         return self.bundle.manifest.task.as_json()
 
+    @property
+    def max_tokens(self) -> int | None:
+        return self.bundle.manifest.serving.sampling.get("max_tokens")
+
+    def released(self, metric: str) -> Baseline | None:
+        scored = self.bundle.manifest.evaluation.scores.get(metric)
+        if scored is None:
+            return None
+        value, low, high, *_ = scored
+        return Baseline(value=value, low=low, high=high, source="its evaluation")
+
     def baseline(self, monitor: str, **matching: object) -> Baseline | None:
         """Its release evaluation's figure, else its first window with enough data.
 

@@ -34,6 +34,8 @@ MONITOR_NAMES = (
     "novelty",
     "output_length",
     "refusals",
+    "repetition",
+    "truncation",
     "vocabulary_diversity",
 )
 """What can alert: the monitors' own names, here so that a mistaken one is found in the file."""
@@ -72,10 +74,16 @@ class MonitorSettings(Section):
     judge_drop: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.05, description="Fall of the judge's mean score (0 to 1) from its baseline."
     )
+    truncated_above: Share = Field(
+        0.05, description="Prose: share of answers cut off at max_tokens."
+    )
+    loops_above: Share = Field(
+        0.02, description="Prose: share of answers that say the same words over and over."
+    )
     share_shift: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.05,
         description="How far the share of refusals, escalations or errors may move from its "
-        "baseline.",
+        "baseline; and what is limited in prose, where the release evaluation was above its limit.",
     )
     relative_shift: Annotated[float, Field(gt=0)] = Field(
         0.25,

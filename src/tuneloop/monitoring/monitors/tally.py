@@ -29,6 +29,13 @@ class Subject(Protocol):
     def settings(self) -> MonitorSettings:
         """Limits and minimum sample."""
 
+    @property
+    def max_tokens(self) -> int | None:
+        """Where its answers are cut off, in tokens; None: not known."""
+
+    def released(self, metric: str) -> Baseline | None:
+        """What its release evaluation measured by this metric, in the main suite."""
+
     def baseline(self, monitor: str, **matching: object) -> Baseline | None:
         """What its release evaluation measured, else its first window with enough data.
 
