@@ -12,12 +12,14 @@ import numpy as np
 import polars as pl
 
 from tuneloop.modelfile import MonitorSettings
+from tuneloop.monitoring.answers_by_topic import AnswersByTopic
 from tuneloop.monitoring.drift.reference import DriftReference
 from tuneloop.monitoring.embedders import Embedder
 from tuneloop.monitoring.feedback import FeedbackSample
 from tuneloop.monitoring.measurement import Measurement
 from tuneloop.monitoring.monitors.tally import Tally
 from tuneloop.monitoring.novelty import NoveltyReference
+from tuneloop.monitoring.phrases import OwnPhrases
 from tuneloop.monitoring.shift import Baseline
 from tuneloop.monitoring.window import Batch, Window
 from tuneloop.storage.messages import prompt_of
@@ -80,6 +82,12 @@ class Watched:
     """Feedback: number of the interaction, kind, value."""
     reference: NoveltyReference | None = None
     drift: DriftReference | None = None
+    answer_drift: DriftReference | None = None
+    by_topic: AnswersByTopic | None = None
+    phrases: OwnPhrases | None = None
+    at_release: Sequence[tuple[str, str]] = ()
+    """Prompts and answers of its release evaluation."""
+    embedder: Embedder | None = None
     asked: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
     """Baselines that were asked for."""
 
@@ -112,6 +120,30 @@ class Watched:
         assert self.drift is not None
         return self.drift
 
+    def answer_drift_reference(self) -> DriftReference:
+        """The one given."""
+        assert self.answer_drift is not None
+        return self.answer_drift
+
+    def answers_by_topic(self) -> AnswersByTopic:
+        """The one given."""
+        assert self.by_topic is not None
+        return self.by_topic
+
+    def own_phrases(self) -> OwnPhrases:
+        """Those given."""
+        assert self.phrases is not None
+        return self.phrases
+
+    def answers_at_release(self) -> Sequence[tuple[str, str]]:
+        """Those given."""
+        return self.at_release
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """By the embedder given."""
+        assert self.embedder is not None
+        return self.embedder.embed(texts)
+
 
 def measure(
     monitor: type[Tally],
@@ -122,7 +154,7 @@ def measure(
     **watched: Any,
 ) -> Measurement:
     """What a monitor says of these interactions, seen by `parts` tallies that are then merged."""
-    subject = Watched(**watched)
+    subject = Watched(embedder=embedder, **watched)
     tallies = [monitor(subject) for _ in range(parts)]
     whole = batch(rows).interactions
     if embedder is not None and rows:

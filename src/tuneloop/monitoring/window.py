@@ -142,6 +142,15 @@ class Batch:
         return text.select("id", "time", "messages", captured.text())
 
     @cached_property
+    def answered_vectors(self) -> pl.DataFrame:
+        """Those with words whose prompt has a vector: id, time, messages, response, vector."""
+        import polars as pl
+
+        vectors = self.embedded.select("id", "vector")
+        words = self.answered.filter(pl.col("response").str.strip_chars() != "")
+        return words.join(vectors, on="id", maintain_order="left")
+
+    @cached_property
     def different_texts(self) -> pl.DataFrame:
         """Each text answer once: response, times, and the id of one interaction that got it.
 

@@ -8,13 +8,27 @@ from typing import Any
 import pytest
 
 from monitoring_data import baseline, interaction, measure
+from tuneloop.intervals import share
 from tuneloop.monitoring.monitors import prose, table
-from tuneloop.monitoring.monitors.prose import Repetition, Truncation
+from tuneloop.monitoring.monitors.prose import (
+    Groundedness,
+    Repetition,
+    Truncation,
+    share_of_parts,
+)
 
 NOTE = (
     "The patient reports a dull headache since Monday, worse in the evening, without fever or "
     "nausea; she takes one tablet of ibuprofen a day and asks whether that is too much."
 )
+PROSE = {
+    "truncation",
+    "repetition",
+    "groundedness",
+    "answer_drift",
+    "answer_similarity",
+    "new_phrases",
+}
 LOOPING = "He denies any pain. " + "He has no known allergies. " * 9
 
 
@@ -91,9 +105,9 @@ def test_a_large_window_is_measured_on_a_sample_that_says_so(monkeypatch) -> Non
 @pytest.mark.parametrize(
     ("task", "more", "less"),
     [
-        ({}, set(), {"truncation", "repetition"}),
-        ({"kind": "labels"}, set(), {"truncation", "repetition"}),
-        ({"kind": "prose"}, {"truncation", "repetition"}, {"format_compliance"}),
+        ({}, set(), PROSE),
+        ({"kind": "labels"}, set(), PROSE),
+        ({"kind": "prose"}, PROSE, {"format_compliance"}),
         ({"kind": "prose", "output_pattern": "Dear .*"}, {"format_compliance"}, set()),
     ],
 )
@@ -104,3 +118,46 @@ def test_which_monitors_run_follows_from_the_kind_of_the_task(task, more, less) 
     assert names == set(table.due("day", task=task)) | set(table.due("week", task=task))
     # A named one runs on any task.
     assert set(table.chosen(["repetition"], task=task)) == {"repetition"}
+
+
+def _told(dose: int, said: int) -> dict[str, Any]:
+    prompt = f"Doctor: take {dose} mg of ibuprofen twice a day, and call me on Tuesday."
+    return interaction(prompt, response=f"Ibuprofen {said} mg twice a day; will call on Tuesday.")
+
+
+def test_groundedness_counts_what_stands_in_no_message_and_quotes_it() -> None:
+    rows = [_told(100 + i, 100 + i) for i in range(60)] + [_told(100, 7_350)] * 20
+    found = measure(Groundedness, rows)
+    assert found.verdict == "alert"
+    assert found.value == found.detail["ungrounded"] / found.detail["checkable"]
+    assert (found.n, found.detail["ungrounded"]) == (80, 20)
+    assert "7350" in found.detail["examples"][0]["ungrounded"][0]
+    assert measure(Groundedness, rows[:60]).verdict == "ok"
+    at_release = {"ungrounded": baseline(found.value, 0.0, 1.0)}
+    assert measure(Groundedness, rows, evaluated=at_release).verdict == "ok"
+
+
+def test_what_the_task_or_an_earlier_turn_says_is_told_too() -> None:
+    messages = [
+        {"role": "user", "content": "My order is 48213."},
+        {"role": "assistant", "content": "Thank you."},
+        {"role": "user", "content": [{"type": "text", "text": "When does it come?"}]},
+    ]
+    row = interaction(messages=json.dumps(messages), response="Order 48213 comes within 12 days.")
+    assert measure(Groundedness, [row]).detail["ungrounded"] == 1
+    task = {"system": "We deliver within 12 days."}
+    assert measure(Groundedness, [row], task=task).detail["ungrounded"] == 0
+
+
+def test_parts_of_one_answer_are_no_independent_cases() -> None:
+    together = share_of_parts([(10, 10)] * 4 + [(0, 10)] * 36)
+    apart = share_of_parts([(2, 10), (0, 10)] * 20)
+    assert together is not None
+    assert apart is not None
+    assert together.value == apart.value == 0.1
+    assert together.n == apart.n == 40
+    assert together.high - together.low > 2 * (apart.high - apart.low)
+    assert share_of_parts([]) is None
+    none = share_of_parts([(0, 3)] * 40)
+    assert none is not None
+    assert none.high == share(0, 40).high

@@ -1,4 +1,4 @@
-"""Monitors of answers in prose: cut off, turning in circles.
+"""Monitors of answers in prose: cut off, turning in circles, telling what nobody told them.
 
 What takes long to find is looked for in a random sample of the window's answers, the same one
 whichever process or order they come in; every measurement says how many it was drawn from.
@@ -18,7 +18,9 @@ from tuneloop.monitoring.monitors.tally import Subject, Tally, quote
 from tuneloop.monitoring.shift import Baseline
 from tuneloop.monitoring.sketches import Examples, Sample, Share, Sketch
 from tuneloop.monitoring.window import Batch, Window
+from tuneloop.prose import groundedness
 from tuneloop.prose.repetition import distinct_n, loop_in
+from tuneloop.storage.messages import every_text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 SAMPLE_ROWS = 5_000
 """Answers of a larger window are a random sample; the interval is that of the sample."""
 EXAMPLES = 5
+_SPANS = 5
+_BEFORE_SPAN = 80
 _CUT_OFF = "length"
 """The finish reason that the OpenAI API gives to an answer cut off at its limit."""
 
@@ -148,6 +152,80 @@ class Repetition(SampledAnswers):
         )
 
 
+class Groundedness(SampledAnswers):
+    """The share of checkable parts of answers that the model was not told; no judge is asked.
+
+    Numbers, dates, names and the like of an answer are looked up in all messages that it answers,
+    and in the task's system text. Parts of one answer stand or fall together, so the interval is
+    that of answers rather than of parts; answers without any such part say nothing.
+    """
+
+    name = "groundedness"
+    columns = ("id", "messages", "response")
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        self._released = subject.released("ungrounded")
+        self._system = str(subject.task.get("system") or "")
+
+    def of_sample(self, window: Window, rows: pl.DataFrame | None) -> Measurement:
+        answers = [] if rows is None else list(rows.select(self.columns).iter_rows())
+        counted: list[tuple[int, int]] = []
+        examples: list[dict[str, Any]] = []
+        for identity, messages, answer in answers:
+            parts = groundedness.checkable(answer)
+            if not parts:
+                continue
+            sources = [self._system, *every_text(messages)]
+            loose = groundedness.ungrounded(answer, sources)
+            counted.append((len(loose), len(parts)))
+            if loose and len(examples) < EXAMPLES:
+                examples.append(
+                    {
+                        "interaction": identity,
+                        "answer": _around(answer, loose[0].start, loose[0].end),
+                        "ungrounded": [quote(span.text) for span in loose[:_SPANS]],
+                    }
+                )
+        return not_above(
+            self.name,
+            window,
+            share_of_parts(counted),
+            what="numbers, dates, names and the like in answers that stand in no message",
+            above=self._settings.ungrounded_above,
+            released=self._released,
+            settings=self._settings,
+            detail={
+                "checkable": sum(parts for _, parts in counted),
+                "ungrounded": sum(loose for loose, _ in counted),
+                "answers": len(answers),
+                "examples": examples,
+                "sampled_from": self.answers.seen,
+            },
+        )
+
+
+def share_of_parts(counted: Sequence[tuple[int, int]]) -> Figure | None:
+    """The share of hits among the parts of texts, from (hits, parts > 0) of each; n is the texts.
+
+    A ratio of sums with the linearised variance of clusters (Cochran 1977, "Sampling Techniques",
+    section 6.3), told as Wilson's interval of as many independent parts as would be as noisy (the
+    design effect of Kish 1965, "Survey Sampling"), never more than there are; without variance, of
+    as many as there are texts.
+    """
+    if not counted:
+        return None
+    texts, parts = len(counted), sum(of for _, of in counted)
+    value = sum(hits for hits, _ in counted) / parts
+    independent = float(texts)
+    if texts > 1 and 0 < value < 1:
+        spread = sum((hits - value * of) ** 2 for hits, of in counted) * texts / (texts - 1)
+        independent = min(parts, value * (1 - value) * parts**2 / spread) if spread else texts
+    n = max(1, round(independent))
+    figure = intervals.share(value * n, n)
+    return Figure(value=value, low=figure.low, high=figure.high, n=texts)
+
+
 def not_above(
     monitor: str,
     window: Window,
@@ -191,6 +269,13 @@ def _missing(share: Baseline | None) -> Baseline | None:
 
 def _mean(values: Sequence[float]) -> float | None:
     return round(sum(values) / len(values), 4) if values else None
+
+
+def _around(text: str, start: int, end: int) -> str:
+    """The text from a little before a part of it, so that a long answer shows the part."""
+    begin = max(0, start - _BEFORE_SPAN)
+    shown = text[begin:]
+    return quote(f"…{shown}" if begin else shown)
 
 
 def _end(text: str) -> str:

@@ -13,11 +13,12 @@ from typing import Any, Literal
 from tuneloop.errors import ExtensionError, UsageError
 from tuneloop.modelfile import MonitorSettings
 from tuneloop.monitoring.monitors.answers import Errors, FormatCompliance, Refusals
-from tuneloop.monitoring.monitors.drift import EmbeddingDrift
+from tuneloop.monitoring.monitors.drift import AnswerDrift, EmbeddingDrift
 from tuneloop.monitoring.monitors.people import Accuracy, EditRate, Escalations, JudgeQuality
 from tuneloop.monitoring.monitors.prompts import Novelty
-from tuneloop.monitoring.monitors.prose import Repetition, Truncation
+from tuneloop.monitoring.monitors.prose import Groundedness, Repetition, Truncation
 from tuneloop.monitoring.monitors.tally import Tally
+from tuneloop.monitoring.monitors.training_answers import AnswerSimilarity, NewPhrases
 from tuneloop.monitoring.monitors.usage import (
     Confidence,
     Cost,
@@ -162,6 +163,34 @@ _OWN = (
         about="answers that say the same words over and over",
         every="day",
         limit=lambda s: f"above {s.loops_above:.0%}",
+        applies=_prose,
+    ),
+    Monitor(
+        tally=Groundedness,
+        about="facts in answers that stand in no message",
+        every="day",
+        limit=lambda s: f"above {s.ungrounded_above:.0%}",
+        applies=_prose,
+    ),
+    Monitor(
+        tally=AnswerDrift,
+        about="answers that moved away from the training answers",
+        every="day",
+        limit=lambda s: "beyond what is calibrated on its own data",
+        applies=_prose,
+    ),
+    Monitor(
+        tally=AnswerSimilarity,
+        about="answers unlike the training answers of their topic",
+        every="day",
+        limit=lambda s: f"above {s.unlike_answers_above:.0%}",
+        applies=_prose,
+    ),
+    Monitor(
+        tally=NewPhrases,
+        about="answers with a phrase that no training answer has",
+        every="day",
+        limit=lambda s: f"above {s.new_phrases_above:.0%}",
         applies=_prose,
     ),
 )
