@@ -249,7 +249,9 @@ def _worst(suite: Mapping[str, Any]) -> list[RenderableType]:
     rows = Table.grid(padding=(0, 2))
     for case in suite["worst"][:_SHOWN_WORST]:
         rows.add_row("  asked", Text(_short(case["messages"][-1]["content"])))
-        rows.add_row("  answered", Text(_short(case["output"]), style="red"))
+        rows.add_row("  answered", Text(_short(case.get("marked", case["output"])), style="red"))
+        if "marked" in case:
+            rows.add_row("  why", Text(_short("; ".join(case["why"]))))
         if case["expected"] is not None:
             rows.add_row("  expected", Text(_short(case["expected"]), style="green"))
         rows.add_row("", "")
