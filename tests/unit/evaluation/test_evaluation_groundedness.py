@@ -41,7 +41,7 @@ def test_an_answer_without_facts_is_a_case_that_adds_nothing_to_the_share() -> N
     ungrounded = metric(TaskSettings(kind="prose"))
     assert ungrounded is not None
     silent = ungrounded.score(case("Hello?"), "Good day, how can we help?")
-    wrong = ungrounded.score(case("Hello?"), "It costs 30 a month.")
+    wrong = ungrounded.score(case("Hello?"), "It costs 47 a month.")
     assert silent is not None and wrong is not None
     assert (pooled([silent, wrong]).value, pooled([silent, wrong]).n) == (1.0, 2)
     assert (pooled([silent, silent]).value, pooled([silent, silent]).n) == (0.0, 2)
