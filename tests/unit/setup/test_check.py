@@ -124,6 +124,23 @@ def test_prose_that_is_judged_by_a_match_of_words(tmp_path: Path) -> None:
     )
 
 
+def test_answers_that_add_more_than_their_gate_allows(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    gated = {"gates": {"ungrounded": "<= 0.05"}}
+    task = {"kind": "prose"}
+    folder = write(tmp_path, rows=prose(400), task=task, evaluation=gated)
+    said = the_one(folder, "grounded", "warning")
+    assert "do not stand in their prompts, and the gate wants ungrounded <= 0.05" in said.found
+    assert 'evaluation.gates.ungrounded: "<= ' in said.remedy
+    kept = [
+        {**row, "completion": f"Thank you, we have written down that {row['prompt']} was asked."}
+        for row in prose(400)
+    ]
+    folder = write(tmp_path, rows=kept, task=task, evaluation=gated)
+    (fine,) = [found for found in looked_over(folder) if found.what == "grounded"]
+    assert (fine.verdict, fine.found[:14]) == ("ok", "0.0% (0.0% to ")
+
+
 def test_labels_that_are_declared_as_prose(tmp_path: Path) -> None:
     write_base(tmp_path / "base")
     rows = [{"prompt": f"message {n * 7919}", "completion": "abc"[n % 3]} for n in range(400)]

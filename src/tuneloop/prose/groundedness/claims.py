@@ -40,6 +40,8 @@ _AFTER_ITEM = re.compile(r"[.)\]]\s+\S")
 _BEFORE_ITEM = "\n.:;!?"
 _MOST_INDENT = 12
 _PERCENT = "percent"
+_YEARS = range(1900, 2100)
+"""Numbers that may be said in two digits: 1991 is `ninety one`, the 1970s are `the seventies`."""
 _NOTHING_SAID = {0.0, 1.0}
 """Numbers that everybody writes without having read them: none, and one."""
 
@@ -162,6 +164,8 @@ def _has_year(year: int, known: Calendar) -> bool:
 
 def _has_number(number: Number, source: Source) -> bool:
     if not number.values.isdisjoint(source.numbers):
+        return True
+    if any(value in _YEARS and _has_year(int(value), source.calendar) for value in number.values):
         return True
     return bool(number.parts) and source.numbers.issuperset(number.parts)
 

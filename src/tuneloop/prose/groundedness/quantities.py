@@ -72,7 +72,7 @@ for _name in ("mcg", "mg", "kg", "ml", "mm", "cm", "mmhg"):  # as they are in wh
     _BY_NAME[" ".join(_name)] = _BY_NAME[_name]
 _NAMES = "|".join(map(regex.escape, sorted(_BY_NAME, key=len, reverse=True)))
 _BEHIND = regex.compile(
-    rf"[ \u00a0\u202f\-‑]?({_NAMES})(?![\p{{L}}\p{{M}}\p{{Nd}}])", regex.IGNORECASE
+    rf"[ \u00a0\u202f\-‑]?({_NAMES})(?![\p{{L}}\p{{M}}\p{{Nd}}]|\.\p{{L}}\.)", regex.IGNORECASE
 )
 _BEFORE = regex.compile(r"(US\$|[$€£¥]|(?<!\p{L})(?:USD|EUR|GBP|JPY))[ \u00a0]?$")
 _ONE = regex.compile(
