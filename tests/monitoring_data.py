@@ -13,11 +13,13 @@ import polars as pl
 
 from tuneloop.embedders import Embedder
 from tuneloop.modelfile import MonitorSettings
+from tuneloop.monitoring.answers_by_topic import AnswersByTopic
 from tuneloop.monitoring.drift.reference import DriftReference
 from tuneloop.monitoring.feedback import FeedbackSample
 from tuneloop.monitoring.measurement import Measurement
 from tuneloop.monitoring.monitors.tally import Tally
 from tuneloop.monitoring.novelty import NoveltyReference
+from tuneloop.monitoring.phrases import OwnPhrases
 from tuneloop.monitoring.shift import Baseline
 from tuneloop.monitoring.window import Batch, Window
 from tuneloop.storage.messages import prompt_of
@@ -33,6 +35,7 @@ _SCHEMA = {
     "error": pl.String,
     "messages": pl.String,
     "response": pl.String,
+    "finish_reason": pl.String,
     "tool_calls": pl.String,
     "latency_ms": pl.Float64,
     "prompt_tokens": pl.Int64,
@@ -49,6 +52,7 @@ def interaction(prompt: str = "hello", **values: Any) -> dict[str, Any]:
         "error": None,
         "messages": json.dumps([{"role": "user", "content": prompt}]),
         "response": "fine",
+        "finish_reason": "stop",
         "tool_calls": None,
         "latency_ms": 100.0,
         "prompt_tokens": 20,
@@ -71,10 +75,19 @@ class Watched:
     task: Mapping[str, Any] = field(default_factory=dict)
     settings: MonitorSettings = field(default_factory=MonitorSettings)
     before: Baseline | None = None
+    evaluated: Mapping[str, Baseline] = field(default_factory=dict)
+    """Metric → what the release evaluation measured."""
+    max_tokens: int | None = None
     said: Sequence[tuple[int, str, Any]] = ()
     """Feedback: number of the interaction, kind, value."""
     reference: NoveltyReference | None = None
     drift: DriftReference | None = None
+    answer_drift: DriftReference | None = None
+    by_topic: AnswersByTopic | None = None
+    phrases: OwnPhrases | None = None
+    at_release: Sequence[tuple[str, str]] = ()
+    """Prompts and answers of its release evaluation."""
+    embedder: Embedder | None = None
     asked: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
     """Baselines that were asked for."""
 
@@ -82,6 +95,10 @@ class Watched:
         """The one given."""
         self.asked.append((monitor, matching))
         return self.before
+
+    def released(self, metric: str) -> Baseline | None:
+        """The one given."""
+        return self.evaluated.get(metric)
 
     def feedback(self, *kinds: str) -> FeedbackSample:
         """What was said, of these kinds."""
@@ -103,6 +120,30 @@ class Watched:
         assert self.drift is not None
         return self.drift
 
+    def answer_drift_reference(self) -> DriftReference:
+        """The one given."""
+        assert self.answer_drift is not None
+        return self.answer_drift
+
+    def answers_by_topic(self) -> AnswersByTopic:
+        """The one given."""
+        assert self.by_topic is not None
+        return self.by_topic
+
+    def own_phrases(self) -> OwnPhrases:
+        """Those given."""
+        assert self.phrases is not None
+        return self.phrases
+
+    def answers_at_release(self) -> Sequence[tuple[str, str]]:
+        """Those given."""
+        return self.at_release
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """By the embedder given."""
+        assert self.embedder is not None
+        return self.embedder.embed(texts)
+
 
 def measure(
     monitor: type[Tally],
@@ -113,7 +154,7 @@ def measure(
     **watched: Any,
 ) -> Measurement:
     """What a monitor says of these interactions, seen by `parts` tallies that are then merged."""
-    subject = Watched(**watched)
+    subject = Watched(embedder=embedder, **watched)
     tallies = [monitor(subject) for _ in range(parts)]
     whole = batch(rows).interactions
     if embedder is not None and rows:

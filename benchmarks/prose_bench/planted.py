@@ -13,7 +13,7 @@ that change their places.
 
 `untouched` is the share of checkable spans flagged in the notes as people wrote them. People write
 down what nobody said (the year of `last October`, `Caucasian` for `white`), so this is no error
-rate; 40 flags were read one by one, see `READ`.
+rate; 44 flags were read one by one, see `READ`.
 
 Rows i and i + 1,201 of the training file are translations of each other, so its halves are not
 independent. The rules were tuned on rows 1 to 600; reported are rows 601 to 1,201, which were not
@@ -28,7 +28,7 @@ import random
 import re
 import sys
 import time
-from collections import Counter
+from calendar import month_name
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,24 +45,22 @@ TUNED_ON, ORIGINALS = 600, 1_201
 """Rows that the rules were tuned on, and rows before the translations begin."""
 SEED = 20_261_130
 
+RESULTS = HERE.parent / "results" / "prose-planted.json"
+READ: Mapping[str, int] = {
+    "nobody said it": 21,
+    "follows from what was said": 5,
+    "said in other words": 11,
+    "misread by the rules": 7,
+}
+"""44 flags on untouched notes, drawn at random from those of both reported parts, as the author of
+the rules read them against the dialogues: e.g. `8/92` for `August last year`, `five other siblings`
+where seven were told and two died, `Emergency Room` for `E R`, `1991` for `ninety one`."""
+
 Row = Mapping[str, str]
 """With `dialogue` and `section_text`."""
 
-_WORDS = "two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905
-_MONTHS = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-]
+_WORDS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "twelve")
+_MONTHS = list(month_name)[1:]
 _UNITS = {
     "mg": "g",
     "g": "mg",
@@ -131,7 +129,12 @@ def _another_quoted_word(match: re.Match[str], rng: random.Random) -> str:
 
 _MONTH = "|".join(_MONTHS)
 SEEN: Mapping[str, tuple[re.Pattern[str], Change]] = {
-    "number": (re.compile(r"(?<![\w./-])\d{1,4}(?![\w/-]|[.,]\d| ?mg| ?mL|%)"), _another_number),
+    "number": (
+        re.compile(
+            r"(?<![\w./-])(?<![\n.:;] )(?<![\n.:;]  )(?<!\n)(?<!^)\d{1,4}(?![\w/-]|[.,]\d|%)"
+        ),
+        _another_number,
+    ),
     "age": (re.compile(r"(?<![\w./])\d{2}(?=[- ]years?[- ]old|y/o| y/o)"), _another_number),
     "number_word": (re.compile(rf"\b(?:{'|'.join(_WORDS)})\b", re.IGNORECASE), _another_word),
     "date": (
@@ -335,10 +338,12 @@ def main() -> int:
                     f" of {figure[3]}"
                 )
         print(
-            f"  untouched: {Counter(of['untouched'])['spans']} spans,"
+            f"  untouched: {of['untouched']['spans']} spans,"
             f" {of['untouched']['flagged'][0]:.3f} flagged"
         )
-    print(json.dumps({"planted_errors": result}))
+    line = json.dumps({"planted_errors": {**result, "flags_read": dict(READ)}})
+    RESULTS.write_text(line + "\n", encoding="utf-8")
+    print(line)
     return 0
 
 

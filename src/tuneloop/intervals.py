@@ -125,17 +125,18 @@ def pooled_share(
     What stands in one answer is not independent, so the interval is a seeded percentile bootstrap
     of whole cases (the ratio estimator of cluster sampling, Cochran 1977, "Sampling Techniques",
     section 9A.1). Where every part is nothing, or all of its whole, drawing cases again shows no
-    spread: there the interval is Wilson's for so many cases.
+    spread: there the interval is Wilson's for so many cases. A case may have a whole of 0, which
+    adds nothing to the share; without any whole the share is 0.
 
     Raises:
-        ValueError: when there is no case, or a part is outside 0..whole, or a whole is not above 0.
+        ValueError: when there is no case, or a part is outside 0..whole.
     """
     import numpy as np
 
     part, whole = np.asarray(parts, np.float64), np.asarray(wholes, np.float64)  # (cases,)
-    if not len(part) or np.any(part < 0) or np.any(part > whole) or np.any(whole <= 0):
-        raise ValueError("expected cases with 0 <= part <= whole and whole > 0")
-    n, value = len(part), float(part.sum() / whole.sum())
+    if not len(part) or np.any(part < 0) or np.any(part > whole):
+        raise ValueError("expected cases with 0 <= part <= whole")
+    n, value = len(part), float(part.sum() / max(whole.sum(), 1e-12))
     if n == 1 and 0 < value < 1:
         return Figure(value=value, low=0.0, high=1.0, n=1)
     if value in (0.0, 1.0):
@@ -144,7 +145,7 @@ def pooled_share(
     shares = np.empty(BOOTSTRAP_RESAMPLES)  # (resamples,)
     for i in range(BOOTSTRAP_RESAMPLES):
         drawn = rng.integers(0, n, n)
-        shares[i] = part[drawn].sum() / whole[drawn].sum()
+        shares[i] = part[drawn].sum() / max(whole[drawn].sum(), 1e-12)
     tail = (1 - confidence) / 2
     low, high = np.quantile(shares, [tail, 1 - tail])
     return Figure(value=value, low=min(float(low), value), high=max(float(high), value), n=n)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from tuneloop import serving
-from tuneloop.candidates.planning import base_cases_of
 from tuneloop.deployment.backends.base import Backend, Proof
 from tuneloop.deployment.backends.table import backend_of
 from tuneloop.errors import EvaluationError, StoreError
 from tuneloop.evaluation import record as evaluations
 from tuneloop.evaluation import repeatability
 from tuneloop.evaluation import stage as evaluation
+from tuneloop.evaluation.plan import base_cases_of
 from tuneloop.evaluation.repeatability import Repeatability, Repeats
 from tuneloop.evaluation.results import SuiteResult
 from tuneloop.evaluation.runner import answers_kept
@@ -101,7 +101,7 @@ def again(
         target,
         concurrency=at_once,
         # The smoke test asks these, and compares its answers with the base's.
-        among=base_cases_of(project),
+        among=base_cases_of(project.model.task, project.model.evaluation),
         progress=project.progress,
     )
     if repeats is not None:

@@ -7,10 +7,10 @@ from typing import Any
 
 from tuneloop import serving
 from tuneloop.candidates.exporting import Exported
-from tuneloop.candidates.planning import base_cases_of
 from tuneloop.candidates.preparing import corrections_in
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.evaluation import record as evaluations
+from tuneloop.evaluation.plan import base_cases_of
 from tuneloop.evaluation.record import Evaluation
 from tuneloop.project import Project
 from tuneloop.registry.manifest import (
@@ -48,7 +48,7 @@ def evaluation_settings(project: Project) -> dict[str, Any]:
     settings = project.model.evaluation.model_dump(mode="json", exclude={"base_cases"})
     settings["concurrency"] = project.model.cases_at_a_time
     # Left out where all are asked, as in bundles from before this could be said.
-    base_cases = base_cases_of(project)
+    base_cases = base_cases_of(project.model.task, project.model.evaluation)
     return settings if base_cases is None else {**settings, "base_cases": base_cases}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tuneloop.candidates.planning import plan_for
@@ -152,12 +153,25 @@ def check(project: Project, version: DatasetVersion) -> None:
     """Refuse to train what could not pass.
 
     Raises:
-        GateError: a gate has too few cases, whatever is answered; says which, on how many, and
-            what helps.
+        GateError: a gate has too few cases, whatever is answered, or its metric says nothing on
+            this data; says which, on how many, and what helps.
         EvaluationError: a gate, a metric or a suite file cannot be understood.
         UsageError: a gate needs a judge, and there is none that could be asked.
     """
-    held = held_out(project, version, judge=lambda: declared_judge.metric(project))
+    asked = partial(declared_judge.metric, project)
+    plan = plan_for(project, version, judge=asked)
+    barred = [
+        f"{gate.name} ({plan.unusable[gate.metric]})"
+        for gate in plan.gate_lock.gates
+        if gate.metric in plan.unusable
+    ]
+    if barred:
+        raise GateError(
+            f"Nothing was trained, since no verdict can stand on {'; '.join(barred)}.",
+            remedy="Remove the gate, or stand it on a metric that tells something here: "
+            "`tuneloop check` lists them.",
+        )
+    held = held_out(project, version, judge=asked)
     if held.impossible:
         raise GateError(
             "Nothing was trained, since no candidate could pass: "

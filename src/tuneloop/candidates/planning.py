@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from tuneloop import serving
 from tuneloop.candidates import trained_on
+from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion
+from tuneloop.evaluation.judging.metric import NOT_CALIBRATED
 from tuneloop.evaluation.metrics import Metric
 from tuneloop.evaluation.plan import EvaluationPlan, plan_evaluation
 from tuneloop.evaluation.targets import Sampling
+from tuneloop.evaluation.validity import Validity, of_rows
 from tuneloop.online_evaluation import declared_judge
 from tuneloop.project import Project
 from tuneloop.task.kind import is_prose
@@ -39,24 +42,31 @@ def plan_for(
         dataset=project.workspace.artifacts.get(dataset.digest),
         folder=project.model_file.folder,
         judge=judge or (lambda: declared_judge.metric(project)),
+        unusable=_unusable(project, dataset),
         columns=project.model.data.columns,
         control_tokens=project.control_tokens(),
         slots=project.model.endpoint.parallel_requests,
-        base_cases=base_cases_of(project),
     )
     if run is None:
         return plan
     return plan.without(trained_on.known_to_run(project, run, dataset.digest, plan.suites))
 
 
-BASE_CASES_OF_PROSE = 50
-"""That the base is asked unless the model file says otherwise: docs/decisions/0036."""
+def _unusable(project: Project, dataset: DatasetVersion) -> Mapping[str, str]:
+    """Metrics of prose on which no verdict stands, and why: measures that cannot tell a row's own
+    answer from another's, and accuracy by a judge of whom nobody knows how far people agree."""
+    if not is_prose(project.model.task):
+        return {}
 
+    def looked() -> Mapping[str, Validity]:
+        examples = versions.read_examples(project.workspace, dataset, "train")
+        return of_rows([(row.question, row.completion) for row in examples if not row.calls_tools])
 
-def base_cases_of(project: Project) -> int | None:
-    """How many held-out cases the untuned base is asked; None: all of them."""
-    declared = project.model.evaluation.base_cases
-    return declared or (BASE_CASES_OF_PROSE if is_prose(project.model.task) else None)
+    measured = project.once(("validity", dataset.digest), looked)
+    unusable = {name: of.reason for name, of in measured.items() if not of.valid}
+    if not declared_judge.calibrations(project.workspace, project.model.name):
+        unusable["accuracy"] = f"the judge is {NOT_CALIBRATED}; see `tuneloop judge calibrate`"
+    return unusable
 
 
 def cuts_loops(project: Project, plan: EvaluationPlan) -> bool:

@@ -36,18 +36,23 @@ def check(
     """Look at everything that can fail later; nothing is trained or changed.
 
     Names, suites, gates and their cases, the rows with the base's template and tokens, lengths,
-    memory and disk, ports and servers. Exit code 1 if something is certain to fail.
+    memory and disk, ports and servers; and about how long a run will take. Exit code 1 if something
+    is certain to fail.
 
     Example: tuneloop check --set training.max_length=1024
     """
     from tuneloop.setup import check as checking
+    from tuneloop.setup.checks.time import told
+    from tuneloop.setup.look import Look
 
     with finishing(open_project(file, overrides, quiet=json_)) as project:
         project.progress.step(checking.DOING)
-        findings = checking.look_over(project)
+        look = Look(project)
+        findings = checking.look_over(project, look=look)
+        expected = told(look)
     wrong = sum(finding.verdict == "error" for finding in findings)
     if json_:
-        print_json({"ok": not wrong, "findings": findings})
+        print_json({"ok": not wrong, "findings": findings, "expected": expected})
     elif out.is_terminal:
         page(_for_people(_together(findings)), _conclusion(findings))
     else:

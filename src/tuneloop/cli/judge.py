@@ -175,6 +175,8 @@ def golden_run(
             out.print(
                 f"  {failure['case']}: {failure['asked']} → {failure['answered']}", markup=False
             )
+            for why in failure.get("why", ()):
+                out.print(f"    {why}", markup=False)
     if measurement.verdict == "alert":
         raise typer.Exit(3)
 

@@ -37,15 +37,19 @@ def list_(
 ) -> None:
     """Show every monitor: what it watches, how often, when it alerts, what it last saw.
 
+    Which of them run follows from `task.kind`; the others say so, and run where they are named.
+
     Example: tuneloop monitor list
     """
     from tuneloop.errors import ExtensionError
     from tuneloop.monitoring import series
-    from tuneloop.monitoring.monitors.table import chosen
+    from tuneloop.monitoring.monitors.table import applies, chosen
+    from tuneloop.online_evaluation.measuring import watched_task
 
     with finishing(open_loop(file, overrides, quiet=True)) as loop:
         last = series.newest(loop.workspace, model=loop.model.name)
         settings, now = loop.model.monitors, loop.workspace.now()
+        task = watched_task(loop.project)
     monitors = chosen()
     if json_:
         print_json(
@@ -57,6 +61,7 @@ def list_(
                     "about": monitor.about,
                     "every": monitor.every,
                     "limit": monitor.limit_of(settings),
+                    "applies": applies(monitor, task),
                     "last": last.get(name),
                 }
                 for name, monitor in monitors.items()
@@ -85,7 +90,7 @@ def list_(
             monitor.every,
             monitor.limit_of(settings),
             "–" if seen is None or seen.value is None else f"{seen.value:.3g}",
-            Text("not measured yet", style="dim") if seen is None else _verdict(seen),
+            _not_seen(applies(monitor, task)) if seen is None else _verdict(seen),
             "" if seen is None else ago(seen.time, now),
         )
     page(rows)
@@ -197,6 +202,10 @@ def _marks(measurement: Measurement) -> list[float]:
         measurement.limit.threshold if measurement.limit else None,
     )
     return [mark for mark in shown if mark is not None]
+
+
+def _not_seen(applies: bool) -> Text:
+    return Text("not measured yet" if applies else "not for this task", style="dim")
 
 
 def _verdict(measurement: Measurement) -> Text:

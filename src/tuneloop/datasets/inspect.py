@@ -41,6 +41,7 @@ _SLIPS_SHARE = 0.005
 _SHARED = 0.5
 """A system text that more rows than this have is the task's."""
 _SYSTEM_TEXTS = 1_000
+_SAMPLE = 400
 _MOST_LINES = 5
 _MOST_REASONS = 5
 _OUT_OF_SCOPE_WORDS = ("out_of_scope", "out-of-scope", "oos", "none_of_these", "handoff", "other")
@@ -62,6 +63,8 @@ class Inspection:
     """Reason of either → line and detail of the first one."""
     kind: TaskKind
     """What the answers are."""
+    sample: tuple[tuple[str, str], ...]
+    """What is asked and the answer, of the first rows with an answer in words."""
     answers: int
     """Answers to learn; a conversation may hold several."""
     calls: int
@@ -132,6 +135,7 @@ class _Seen:
     broken_json: int = 0
     labels: LabelCounts = field(default_factory=LabelCounts)
     kind: AnswerKind = field(default_factory=AnswerKind)
+    sample: list[tuple[str, str]] = field(default_factory=list)
     groups: dict[str, set[int]] = field(default_factory=dict)
     """Column → hashes of its values."""
     answers: int = 0
@@ -216,6 +220,8 @@ class _Seen:
     def _add_answer(self, line: int, asked: str, answer: str) -> None:
         self.labels.add(answer)
         self.kind.add(asked, answer)
+        if len(self.sample) < _SAMPLE:
+            self.sample.append((asked, answer))
         try:
             value = json_value(answer)
         except NotJsonError:
@@ -287,6 +293,7 @@ def _inspection(seen: _Seen, chosen: Chosen | None) -> Inspection:
         filtered=dict(seen.filtered.most_common()),
         first_left_out=seen.first_left_out,
         kind=seen.kind.kind(is_json=is_json, is_label=of_whole_answers > 0),
+        sample=tuple(seen.sample),
         answers=seen.answers,
         calls=seen.calls,
         thoughts=seen.thoughts,

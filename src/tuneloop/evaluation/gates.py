@@ -19,6 +19,7 @@ import operator
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal
 
 from tuneloop.errors import ConflictError, EvaluationError
@@ -209,10 +210,12 @@ def apply_gates(
     figures: Mapping[str, Mapping[str, Figure]],
     sizes: Mapping[str, SuiteSize],
     comparisons: Iterable[Comparison] = (),
+    unusable: Mapping[str, str] = MappingProxyType({}),
 ) -> GateOutcome:
     """The verdict on measured figures; `figures` is suite → metric → figure.
 
     `comparisons` are with whoever was asked the same cases: what relative gates stand on.
+    `unusable` are metrics that say nothing on this data, and why: gates on them are refused.
     """
     pairs = {
         (compared.reference, compared.suite): {paired.metric: paired for paired in compared.metrics}
@@ -220,7 +223,9 @@ def apply_gates(
     }
     references = {reference for reference, _ in pairs}
     results = tuple(
-        _judge_relative(gate, pairs, references, sizes[gate.suite])
+        _not_judged(gate, unusable[gate.metric])
+        if gate.metric in unusable
+        else _judge_relative(gate, pairs, references, sizes[gate.suite])
         if gate.is_relative
         else _judge_one(gate, figures.get(gate.suite, {}).get(gate.metric), sizes[gate.suite])
         for gate in gate_lock.gates
@@ -264,6 +269,11 @@ def _judge_one(gate: Gate, figure: Figure | None, size: SuiteSize) -> GateResult
         verdict = "refused"
         shown += f", but {_too_few(counted, size, minimum)}"
     return GateResult(gate=gate, verdict=verdict, reason=shown, figure=figure)
+
+
+def _not_judged(gate: Gate, why: str) -> GateResult:
+    reason = f"{gate.name} is not used for a verdict on this data: {why}"
+    return GateResult(gate=gate, verdict="refused", reason=reason, figure=None)
 
 
 def _judge_relative(

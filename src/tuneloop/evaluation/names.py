@@ -11,7 +11,7 @@ from tuneloop.evaluation.gates import Gate
 from tuneloop.evaluation.judging import metric as judging
 from tuneloop.evaluation.metrics import RUN_METRICS, Metric, metrics_for, unfit_references
 from tuneloop.evaluation.plan import HELD_OUT, metric_in, metrics_in_gates
-from tuneloop.evaluation.scorers import text
+from tuneloop.evaluation.scorers import accuracy, text
 from tuneloop.evaluation.suites import load_suite
 from tuneloop.modelfile import ColumnSettings, EvaluationSettings, KeyPath, Problem, TaskSettings
 from tuneloop.task.kind import is_prose
@@ -21,7 +21,6 @@ _LOWER = ("<=", "<")
 _NEEDS_ABSTAIN = ("abstention_recall", "over_abstention", "abstention_precision", "correct")
 _FIELD = "json_field."
 _AS_A_BOUND = 'such as "<= 0.05".'
-_STRING_MATCHES = ("accuracy", "correct", "exact")
 
 
 def problems(
@@ -133,7 +132,7 @@ def _bring_along(
         ExtensionError: the package that adds its scorer cannot be used.
     """
     for name in metrics_in_gates([key], suites):
-        if name == judging.NAME and not judge:
+        if not judge and (name == judging.NAME or (name == accuracy.NAME and is_prose(task))):
             raise EvaluationError(
                 f"Gate {key!r} needs a judge, and the model file declares none.",
                 remedy="Add a `judge` section with `base_url` and `model`, or remove the gate.",
@@ -149,11 +148,10 @@ def _higher_is_better(gate: Gate, metrics: Mapping[str, Metric]) -> bool:
 def _needed(key: str, suites: Sequence[str], task: TaskSettings) -> str:
     """What a model file must declare for a metric that a task may have, and this one has not."""
     name = metric_in(key, suites)
-    if is_prose(task) and name in _STRING_MATCHES:
+    if is_prose(task) and name == accuracy.NAME:
         return (
-            f"{name} is a match with the reference, which prose hardly reaches: ask for "
-            "`chrf: better than base` (`tuneloop init` writes such gates), or for `judge`, or "
-            "declare task.kind: short."
+            "Accuracy of prose is what people or a judge say: declare a judge, or ask for "
+            "chrf: better than base, or declare task.kind: short."
         )
     if name in _NEEDS_ABSTAIN and task.abstain is None:
         return f"{name} needs `task.abstain`: declare it, or remove the gate."

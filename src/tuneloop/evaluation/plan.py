@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tuneloop import intervals
 from tuneloop.errors import EvaluationError
 from tuneloop.evaluation import gates
-from tuneloop.evaluation.comparison import GUARD_METRICS, MAIN_METRICS, PROSE_GUARD_METRICS
+from tuneloop.evaluation.comparison import (
+    GUARD_METRICS,
+    LIKENESS_METRICS,
+    MAIN_METRICS,
+    PROSE_GUARD_METRICS,
+)
 from tuneloop.evaluation.gates import Gate, GateLock, SuiteSize
 from tuneloop.evaluation.judging import metric as judging
 from tuneloop.evaluation.metrics import RUN_METRICS, Metric, metrics_for, unfit_references
@@ -49,6 +54,8 @@ class EvaluationPlan:
     """the verdict of a comparison is that of the first of these that both have"""
     guards: tuple[str, ...] = GUARD_METRICS
     """a candidate that is worse in one of these is worse"""
+    unusable: Mapping[str, str] = field(default_factory=dict)
+    """metrics that cannot tell right from wrong on this data, and why: no verdict stands on them"""
     concurrency: int = 4
     base_cases: int | None = None
     """of the main suite that the untuned base is asked, drawn by their ids; None: all"""
@@ -123,10 +130,10 @@ def plan_evaluation(
     folder: Path,
     scorers: Sequence[str] = (),
     judge: Callable[[], Metric] | None = None,
+    unusable: Mapping[str, str] | None = None,
     columns: ColumnSettings | None = None,
     control_tokens: Sequence[str] = (),
     slots: int = 4,
-    base_cases: int | None = None,
 ) -> EvaluationPlan:
     """Plan from the model file.
 
@@ -136,7 +143,6 @@ def plan_evaluation(
     the metric of that name, if something asks for it. `columns` names prompt and answer in suite
     files. `control_tokens` are the base's, which are no part of anybody's words. `slots` is how
     many requests the server works on at a time: so many cases are asked, unless the settings say.
-    `base_cases` is how many of the main suite the untuned base is asked; None: all.
 
     Raises:
         EvaluationError: there is no suite, a file or a gate cannot be understood, or a reference
@@ -171,9 +177,10 @@ def plan_evaluation(
         margin=settings.margin,
         minimum_cases=minimum_of(settings),
         concurrency=settings.concurrency or slots,
-        base_cases=base_cases,
+        base_cases=base_cases_of(task, settings),
         notes=_notes(suites, task),
         prose=is_prose(task),
+        unusable=unusable,
     )
 
 
@@ -199,6 +206,15 @@ def metrics_of(
     return metrics_for(task, extra=[*named, *judged], judge=judge)
 
 
+BASE_CASES_OF_PROSE = 50
+"""That the base is asked unless the model file says otherwise: docs/decisions/0036."""
+
+
+def base_cases_of(task: TaskSettings, settings: EvaluationSettings) -> int | None:
+    """How many held-out cases the untuned base is asked; None: all of them."""
+    return settings.base_cases or (BASE_CASES_OF_PROSE if is_prose(task) else None)
+
+
 def minimum_of(settings: EvaluationSettings) -> int:
     """Held-out cases that a gate must count unless it says otherwise; 0: any number will do."""
     return 0 if settings.allow_small_suite else settings.minimum_cases
@@ -218,8 +234,10 @@ def make_plan(
     base_cases: int | None = None,
     notes: Sequence[str] = (),
     prose: bool = False,
+    unusable: Mapping[str, str] | None = None,
 ) -> EvaluationPlan:
     """Plan from parts: parse the gates and lock them; `prose`: answers match in no words."""
+    unusable = unusable or {}
     known = [*(metric.name for metric in metrics), *RUN_METRICS]
     parsed = gates.parse_gates(
         conditions, metrics={suite.name: known for suite in suites}, main_suite=suites[0].name
@@ -236,19 +254,27 @@ def make_plan(
         margin=margin,
         minimum_cases=minimum_cases,
         gate_lock=gates.lock(parsed, terms=terms),
-        main_metrics=_main_metrics(parsed, prose=prose),
+        main_metrics=_main_metrics(parsed, prose=prose, unusable=unusable),
         guards=PROSE_GUARD_METRICS if prose else GUARD_METRICS,
         concurrency=concurrency,
         base_cases=base_cases,
+        unusable=unusable,
         notes=tuple(notes),
     )
 
 
-def _main_metrics(parsed: Sequence[Gate], *, prose: bool) -> tuple[str, ...]:
-    """Of prose: what a judge says, else what gates compare by, else likeness to the reference."""
+def _main_metrics(
+    parsed: Sequence[Gate], *, prose: bool, unusable: Collection[str]
+) -> tuple[str, ...]:
+    """Of prose: what a judge says, else what gates compare by, else likeness to the reference.
+
+    Where no likeness says anything, it is whether there is an answer at all.
+    """
     compared = [gate.metric for gate in parsed if gate.is_relative]
-    usual = ("accuracy", judging.NAME, *compared, "chrf") if prose else (*MAIN_METRICS, *compared)
-    return tuple(dict.fromkeys(usual))
+    if not prose:
+        return tuple(dict.fromkeys((*MAIN_METRICS, *compared)))
+    usual = ("accuracy", judging.NAME, *compared, *LIKENESS_METRICS, "answered")
+    return tuple(name for name in dict.fromkeys(usual) if name not in unusable)
 
 
 def _terms(

@@ -16,8 +16,10 @@ from tuneloop.evaluation.comparison import Comparison
 from tuneloop.evaluation.gates import GateOutcome
 from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.results import CaseResult, SuiteResult
+from tuneloop.evaluation.scorers import groundedness
 from tuneloop.evaluation.suites import Case
 from tuneloop.intervals import Figure
+from tuneloop.prose.groundedness import marked, ungrounded
 
 FORMAT = 1
 CANDIDATE = "candidate"
@@ -27,6 +29,8 @@ _QUALITY_METRICS = (
     *("correct", "accuracy", "format"),
     *("answered", "no_loops", "in_language", "length_fit"),
 )
+_FAULT_METRICS = (groundedness.NAME,)
+"""Their score is how much is wrong with an answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,6 +223,7 @@ def _worst(result: SuiteResult) -> list[Case]:
 def _quality(result: CaseResult) -> float:
     """The mean of the scores that say whether an answer is right, 0..1."""
     values = [result.scores[m].value for m in _QUALITY_METRICS if m in result.scores]
+    values += [1 - result.scores[m].value for m in _FAULT_METRICS if m in result.scores]
     return sum(values) / len(values) if values else 1.0
 
 
@@ -232,6 +237,7 @@ def _case(
         "out_of_scope": case.out_of_scope,
         "output": _shown(result),
         "why": _why(result),
+        **_marked(case, result),
         "others": {
             label: _shown(other.cases[case.id])
             for label, other in (others or {}).items()
@@ -245,11 +251,21 @@ def _shown(result: CaseResult) -> str:
     return result.answer.text if error is None else f"(no answer: {error})"
 
 
+def _marked(case: Case, result: CaseResult) -> dict[str, str]:
+    """The answer with marks around what does not stand in the prompt, if anything does not."""
+    score = result.scores.get(groundedness.NAME)
+    if score is None or score.value == 0:
+        return {}
+    spans = ungrounded(result.answer.text, groundedness.sources_of(case))
+    return {"marked": marked(result.answer.text, spans)}
+
+
 def _why(result: CaseResult) -> list[str]:
     details = (
         f"{name}: {score.detail}"
         for name, score in result.scores.items()
-        if score.value < 1 and score.detail and name in _QUALITY_METRICS
+        if score.detail
+        and ((name in _QUALITY_METRICS and score.value < 1) or name in _FAULT_METRICS)
     )
     return list(details)
 

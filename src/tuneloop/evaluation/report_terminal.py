@@ -241,7 +241,9 @@ def _worst(suite: Mapping[str, Any]) -> list[RenderableType]:
     rows = Table.grid(padding=(0, 2))
     for case in suite["worst"][:_SHOWN_WORST]:
         rows.add_row("  asked", Text(cut(case["messages"][-1]["content"])))
-        rows.add_row("  answered", Text(cut(case["output"]), style="red"))
+        rows.add_row("  answered", Text(cut(case.get("marked", case["output"])), style="red"))
+        if "marked" in case:
+            rows.add_row("  why", Text(cut("; ".join(case["why"]))))
         if case["expected"] is not None:
             rows.add_row("  expected", Text(cut(case["expected"]), style="green"))
         rows.add_row("", "")

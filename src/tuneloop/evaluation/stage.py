@@ -97,6 +97,7 @@ def evaluate(
             figures={result.suite.name: result.figures for result in results[CANDIDATE]},
             sizes=plan.sizes(),
             comparisons=comparisons,
+            unusable=plan.unusable,
         )
         report = Report(
             make_report(

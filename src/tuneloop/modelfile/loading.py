@@ -20,7 +20,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from tuneloop.errors import ModelFileError
-from tuneloop.modelfile.settings import ModelSettings
+from tuneloop.modelfile.settings import WINDOWS, ModelSettings
 from tuneloop.nearest import nearest, nearest_path
 
 FILE_NAME = "tuneloop.yaml"
@@ -58,6 +58,8 @@ class ModelFile:
 
     def origin(self, key: str) -> Origin:
         """Where the value of a dotted key came from."""
+        if key not in self.origins and key in map(".".join, WINDOWS):
+            key = "context_tokens"
         return self.origins.get(key, "default")
 
     def place(self, at: KeyPath) -> str:

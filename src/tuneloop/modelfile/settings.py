@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field, model_validator
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from tuneloop.modelfile.sections.base import Name, Section
 from tuneloop.modelfile.sections.data import DataSettings, TaskSettings
@@ -28,6 +31,9 @@ from tuneloop.modelfile.sections.retraining import (
 )
 from tuneloop.modelfile.sections.training import TrainingSettings
 
+WINDOWS = (("training", "max_length"), ("endpoint", "context_tokens"))
+"""What `context_tokens` says in one place."""
+
 
 class ModelSettings(Section):
     """The whole model file."""
@@ -37,6 +43,12 @@ class ModelSettings(Section):
         description="Hugging Face id, local folder, .gguf file, or package:MODULE holding one."
     )
     revision: str | None = Field(None, description="Revision of a Hugging Face base.")
+    context_tokens: Annotated[int, Field(ge=128)] | None = Field(
+        None,
+        description="The window: tokens of prompt and answer together, the same in training, "
+        "evaluation and production. Default: what training.max_length and endpoint.context_tokens "
+        "say.",
+    )
     task: TaskSettings = TaskSettings()
     data: DataSettings
     training: TrainingSettings = TrainingSettings()
@@ -55,6 +67,43 @@ class ModelSettings(Section):
     schedule: ScheduleSettings = ScheduleSettings()
     automation: AutomationSettings = AutomationSettings()
     approvals: ApprovalSettings = ApprovalSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_one_window(cls, raw: Any) -> Any:
+        """`context_tokens` is both lengths where nothing else is said of them."""
+        window = raw.get("context_tokens") if isinstance(raw, Mapping) else None
+        if window is None or not str(window).isdecimal():  # Its own check says what is wrong.
+            return raw
+        filled = dict(raw)
+        for section, name in WINDOWS:
+            said = filled.get(section, {})
+            if isinstance(said, Section):
+                said = said.model_dump(exclude_unset=True)
+            if isinstance(said, Mapping):
+                filled[section] = {name: int(window), **said}
+        return filled
+
+    @model_validator(mode="after")
+    def _has_one_window(self) -> ModelSettings:
+        for section, name in WINDOWS:
+            said, window = getattr(getattr(self, section), name), self.context_tokens
+            if window is not None and said != window:
+                raise ValueError(
+                    f"context_tokens says {window}, and {section}.{name} {said}: the window is the "
+                    "same in training, evaluation and production; remove one of the two"
+                )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_a_window_that_is_unset(
+        self, write: SerializerFunctionWrapHandler
+    ) -> dict[str, Any]:
+        """Digests of settings from before it could be said stay what they were."""
+        fields: dict[str, Any] = write(self)
+        if self.context_tokens is None:
+            fields.pop("context_tokens", None)
+        return fields
 
     @model_validator(mode="after")
     def _constrained_to_something(self) -> ModelSettings:

@@ -20,6 +20,8 @@ _FEW_ROWS = 1_000
 _USUAL_MAX_TOKENS = 256
 _LEAST_MAX_TOKENS = 64
 _FEWEST_BYTES_OF_A_TOKEN = 2
+_LIKENESS = "chrf"
+"""The measure of likeness in the gates of prose, where it tells anything."""
 _FEWEST_CASES = 3
 """A gate on fewer says nothing."""
 
@@ -42,6 +44,8 @@ class Start:
     """What was seen in the data, one line each; names of columns in them may hold anything."""
     kind: TaskKind | None = None
     """What the answers are; None where nobody looked."""
+    likeness: str | None = _LIKENESS
+    """What prose is compared by; None: no measure of likeness tells anything on these rows."""
     abstain_rows: int | None = None
     """Rows with the answer that says "out of scope"; None where they were not counted."""
     columns: ColumnSettings | None = None
@@ -152,22 +156,30 @@ def _abstain(start: Start) -> list[str]:
 
 def _gates(start: Start) -> list[str]:
     if start.kind == "prose":
-        return _prose_gates()
+        return _prose_gates(start.likeness)
     lines = ["  gates:", '    accuracy: ">= 0.90"', '    format: ">= 0.95"']
     if start.abstain is not None:
         lines += _abstention_gate(start.abstain_rows)
     return lines
 
 
-def _prose_gates() -> list[str]:
+def _prose_gates(likeness: str | None) -> list[str]:
     lines = [
         "  # Right prose has many wordings: a candidate must come nearer to the reference answers",
         "  # than the untuned base does, and is deployed only if it is not worse than production.",
-        "  gates:",
     ]
-    for metric, gate in PROSE_GATES.items():
+    if likeness is None:
+        lines = [
+            "  # No measure of likeness tells a row's own answer from another row's here: what",
+            "  # people or a judge say must decide. With a judge section: add the gate judge.",
+        ]
+    lines.append("  gates:")
+    for name, gate in PROSE_GATES.items():
+        metric = likeness if name == _LIKENESS else name
+        if metric is None:
+            continue
         condition = gate.condition if gate.condition[0].isalpha() else f'"{gate.condition}"'
-        lines.append(f"    {f'{metric}: {condition}':<28} # {_PROSE_GATES_SAID[metric]}")
+        lines.append(f"    {f'{metric}: {condition}':<28} # {_PROSE_GATES_SAID[name]}")
     return lines
 
 

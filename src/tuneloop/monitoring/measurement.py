@@ -91,11 +91,14 @@ def against_limit(
     what: str,
     limit: Limit,
     minimum: int,
+    certain: bool = False,
     detail: Mapping[str, Any] | None = None,
 ) -> Measurement:
     """The verdict on a figure against a limit: below `minimum` cases it is never an alert.
 
-    `what` names the figure in the message, such as "answers in the declared form".
+    `what` names the figure in the message, such as "answers in the declared form". `certain`: nor
+    is it where the interval includes the limit, for a limit so low that few cases cross it by
+    chance.
     """
     if figure is None or figure.n < minimum:
         return not_enough_data(monitor, window, figure, minimum=minimum, limit=limit, detail=detail)
@@ -103,13 +106,14 @@ def against_limit(
         f"{what}: {tell(figure, limit.unit)}, {limit.relation(figure.value)} "
         f"{show(limit.threshold, limit.unit)}"
     )
-    if figure.low <= limit.threshold <= figure.high:
+    unsure = figure.low <= limit.threshold <= figure.high
+    if unsure:
         message += "; the interval includes the limit, so more data may change this"
     return measured(
         monitor,
         window,
         figure,
-        verdict="alert" if limit.crossed(figure.value) else "ok",
+        verdict="alert" if limit.crossed(figure.value) and not (certain and unsure) else "ok",
         message=message,
         limit=limit,
         detail=detail,

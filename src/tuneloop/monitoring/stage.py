@@ -44,7 +44,7 @@ def run_monitors(
     """Measure one bundle's traffic of the last window before `until` (default: now).
 
     Measurements are stored; alerts of the model open, repeat and resolve. `only` these monitors
-    (default: all); `embedder`: default, the one that the model file names.
+    (default: all that apply to its task); `embedder`: default, the one that the model file names.
 
     Raises:
         UsageError: there is no monitor of a name in `only`.
@@ -53,7 +53,7 @@ def run_monitors(
         BusyError: another process has been moving the captured traffic for a minute.
         ConflictError: somebody else moved an alert at the same moment; run it again.
     """
-    table = chosen(only)
+    table = chosen(only, task=bundle.manifest.task.as_json())
     now = workspace.now()
     end = until or now
     settings = model_file.settings.monitors

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tuneloop.embedders import Embedder
+from tuneloop.errors import StoreError
 from tuneloop.hashing import digest_json, short
 from tuneloop.modelfile import MonitorSettings
 from tuneloop.monitoring import series
+from tuneloop.monitoring.answers_by_topic import REFERENCE_VERSION as ANSWERS_REFERENCE_VERSION
+from tuneloop.monitoring.answers_by_topic import AnswersByTopic, OwnAnswers, answers_by_topic
 from tuneloop.monitoring.drift.reference import REFERENCE_VERSION as DRIFT_REFERENCE_VERSION
 from tuneloop.monitoring.drift.reference import DriftReference, OwnPrompts, drift_reference
+from tuneloop.monitoring.drift.verdict import Of
 from tuneloop.monitoring.feedback import FeedbackSample, sample_feedback
 from tuneloop.monitoring.novelty import REFERENCE_VERSION, NoveltyReference, novelty_reference
+from tuneloop.monitoring.phrases import REFERENCE_VERSION as PHRASES_REFERENCE_VERSION
+from tuneloop.monitoring.phrases import OwnPhrases, own_phrases
 from tuneloop.monitoring.shift import Baseline
 from tuneloop.monitoring.window import Window
 from tuneloop.registry.bundle import Bundle
-from tuneloop.storage.messages import last_user_text
+from tuneloop.storage.messages import last_answer_text, last_user_text
 from tuneloop.workspace import Workspace
+
+if TYPE_CHECKING:
+    from tuneloop.embedders import Vectors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +46,17 @@ class Watched:
     @property
     def task(self) -> Mapping[str, Any]:
         return self.bundle.manifest.task.as_json()
+
+    @property
+    def max_tokens(self) -> int | None:
+        return self.bundle.manifest.serving.sampling.get("max_tokens")
+
+    def released(self, metric: str) -> Baseline | None:
+        scored = self.bundle.manifest.evaluation.scores.get(metric)
+        if scored is None:
+            return None
+        value, low, high, *_ = scored
+        return Baseline(value=value, low=low, high=high, source="its evaluation")
 
     def baseline(self, monitor: str, **matching: object) -> Baseline | None:
         """Its release evaluation's figure, else its first window with enough data.
@@ -80,6 +101,47 @@ class Watched:
         digest = self.bundle.manifest.dataset.digest
         return drift_reference_of(self.workspace, digest, self.embedder, self.settings)
 
+    def answer_drift_reference(self) -> DriftReference:
+        digest = self.bundle.manifest.dataset.digest
+        return drift_reference_of(
+            self.workspace, digest, self.embedder, self.settings, of="answers"
+        )
+
+    def answers_by_topic(self) -> AnswersByTopic:
+        digest, embedder = self.bundle.manifest.dataset.digest, self.embedder
+        folder = _cached(
+            self.workspace, "answers", digest, [embedder.name, ANSWERS_REFERENCE_VERSION]
+        )
+        known = AnswersByTopic.load(folder)
+        if known is not None:
+            return known
+        train, held_out = own_answers(self.workspace, digest)
+        reference = answers_by_topic(train, held_out, self.drift_reference(), embedder)
+        reference.save(folder)
+        return reference
+
+    def own_phrases(self) -> OwnPhrases:
+        digest = self.bundle.manifest.dataset.digest
+        folder = _cached(self.workspace, "phrases", digest, [PHRASES_REFERENCE_VERSION])
+        known = OwnPhrases.load(folder)
+        if known is not None:
+            return known
+        reference = own_phrases(own_answers(self.workspace, digest)[0].answers)
+        reference.save(folder)
+        return reference
+
+    def answers_at_release(self) -> Sequence[tuple[str, str]]:
+        artifact = self.bundle.manifest.artifacts.evaluation
+        if not artifact:
+            return []
+        # An evaluation that was pruned: then nothing is known of the release.
+        with suppress(StoreError):
+            return released_answers(self.workspace.artifacts.get(artifact))
+        return []
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        return self.embedder.embed(texts)
+
 
 def reference_of(workspace: Workspace, dataset: str, embedder: Embedder) -> NoveltyReference:
     """The novelty reference of a dataset artifact; computed once and kept in the cache.
@@ -101,9 +163,15 @@ def reference_of(workspace: Workspace, dataset: str, embedder: Embedder) -> Nove
 
 
 def drift_reference_of(
-    workspace: Workspace, dataset: str, embedder: Embedder, settings: MonitorSettings
+    workspace: Workspace,
+    dataset: str,
+    embedder: Embedder,
+    settings: MonitorSettings,
+    *,
+    of: Of = "prompts",
 ) -> DriftReference:
-    """The drift reference of a dataset artifact; computed once and kept in the cache.
+    """The drift reference of a dataset artifact's prompts, or of its answers; computed once and
+    kept in the cache.
 
     Raises: as `reference_of`.
     """
@@ -111,11 +179,18 @@ def drift_reference_of(
         "tolerated_share": settings.drift_tolerated,
         "false_alarm_rate": settings.drift_false_alarms,
     }
-    folder = _cached(workspace, "drift", dataset, [embedder.name, DRIFT_REFERENCE_VERSION, rule])
+    kind = "drift" if of == "prompts" else "answer_drift"
+    folder = _cached(workspace, kind, dataset, [embedder.name, DRIFT_REFERENCE_VERSION, rule])
     known = DriftReference.load(folder)
     if known is not None:
         return known
-    train, held_out = own_prompts(workspace, dataset)
+    if of == "prompts":
+        train, held_out = own_prompts(workspace, dataset)
+    else:
+        train, held_out = (
+            OwnPrompts(texts=part.answers, groups=part.prompts.groups)
+            for part in own_answers(workspace, dataset)
+        )
     reference = drift_reference(train, held_out, embedder=embedder, **rule)
     reference.save(folder)
     return reference
@@ -132,19 +207,63 @@ def own_prompts(workspace: Workspace, dataset: str) -> tuple[OwnPrompts, OwnProm
     return _prompts_in(rows / "train.jsonl"), _prompts_in(rows / "eval.jsonl")
 
 
+def own_answers(workspace: Workspace, dataset: str) -> tuple[OwnAnswers, OwnAnswers]:
+    """The training and the held-out rows of a dataset artifact that have a prompt and an answer.
+
+    Raises: as `own_prompts`.
+    """
+    rows = workspace.artifacts.get(dataset)
+    return _answers_in(rows / "train.jsonl"), _answers_in(rows / "eval.jsonl")
+
+
+def released_answers(evaluation: Path) -> list[tuple[str, str]]:
+    """Prompts and answers of the candidate in a stored evaluation, those that failed aside."""
+    path = evaluation / "answers.jsonl"
+    rows = _rows_in(path) if path.is_file() else []
+    said = [
+        (last_user_text(row["messages"]), row["answer"].get("text") or "")
+        for row in rows
+        if row["target"] == "candidate" and row["answer"].get("error") is None
+    ]
+    return [(prompt, answer) for prompt, answer in said if prompt.strip() and answer.strip()]
+
+
 def _cached(workspace: Workspace, kind: str, dataset: str, computed_with: list[Any]) -> Path:
     return workspace.folder(f"cache/{kind}") / f"{dataset}-{short(digest_json(computed_with))}"
 
 
 def _prompts_in(path: Path) -> OwnPrompts:
     """The last user turn of each row of a dataset file; no file, no rows."""
-    if not path.is_file():
-        return OwnPrompts(texts=[], groups=[])
-    with path.open(encoding="utf-8") as lines:
-        rows = [json.loads(line) for line in lines if line.strip()]
+    rows = _rows_in(path) if path.is_file() else []
     texts = [last_user_text(row["messages"]) for row in rows]
     kept = [number for number, text in enumerate(texts) if text.strip()]
     return OwnPrompts(
         texts=[texts[number] for number in kept],
-        groups=[rows[number].get("group") or f"{path.name} {number}" for number in kept],
+        groups=[_group(rows[number], path, number) for number in kept],
     )
+
+
+def _answers_in(path: Path) -> OwnAnswers:
+    """The last turn of the user and of the model of each row that has both."""
+    rows = _rows_in(path) if path.is_file() else []
+    kept = [
+        (prompt, answer, _group(row, path, number))
+        for number, row in enumerate(rows)
+        if (prompt := last_user_text(row["messages"])).strip()
+        and (answer := last_answer_text(row["messages"])).strip()
+    ]
+    return OwnAnswers(
+        prompts=OwnPrompts(
+            texts=[prompt for prompt, _, _ in kept], groups=[group for _, _, group in kept]
+        ),
+        answers=[answer for _, answer, _ in kept],
+    )
+
+
+def _rows_in(path: Path) -> list[dict[str, Any]]:
+    with path.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines if line.strip()]
+
+
+def _group(row: Mapping[str, Any], path: Path, number: int) -> str:
+    return row.get("group") or f"{path.name} {number}"

@@ -33,6 +33,7 @@ _COLUMNS = (
     "error",
     "messages",
     "response",
+    "finish_reason",
     "tool_calls",
     "latency_ms",
     "prompt_tokens",
@@ -133,6 +134,21 @@ class Batch:
     def texts(self) -> pl.DataFrame:
         """Whole answers that are text, for a call of a tool has another form: id, response."""
         return self.answers.filter(captured.in_text()).select("id", captured.text())
+
+    @cached_property
+    def answered(self) -> pl.DataFrame:
+        """The same with what was asked: id, time, messages, response."""
+        text = self.answers.filter(captured.in_text())
+        return text.select("id", "time", "messages", captured.text())
+
+    @cached_property
+    def answered_vectors(self) -> pl.DataFrame:
+        """Those with words whose prompt has a vector: id, time, messages, response, vector."""
+        import polars as pl
+
+        vectors = self.embedded.select("id", "vector")
+        words = self.answered.filter(pl.col("response").str.strip_chars() != "")
+        return words.join(vectors, on="id", maintain_order="left")
 
     @cached_property
     def different_texts(self) -> pl.DataFrame:

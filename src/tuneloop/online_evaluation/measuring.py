@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from tuneloop.monitoring import stage
 from tuneloop.monitoring.measurement import Measurement
 from tuneloop.project import Project
 
 
+def watched_task(project: Project) -> Mapping[str, Any]:
+    """The task of the bundle in production, which monitors follow from; before it the model file's.
+
+    Raises:
+        CorruptArtifactError: the stored manifest does not match its id.
+    """
+    if project.in_production() is None:
+        return project.model.task.model_dump(mode="json")
+    return project.bundle("production").manifest.task.as_json()
+
+
 def measure(project: Project, *, only: Collection[str] | None = None) -> list[Measurement]:
     """Measure the last window of traffic of the bundle in production.
 
-    `only`: names of monitors, such as `["format_compliance"]`; None: all.
+    `only`: names of monitors, such as `["format_compliance"]`; None: all that
+    apply to its task.
 
     Raises:
         UsageError: nothing is in production, or there is no such monitor.

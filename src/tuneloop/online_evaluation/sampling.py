@@ -133,13 +133,15 @@ def slice_of(answer: str, task: TaskSettings) -> str:
 def record_labels(project: Project, now: datetime) -> int:
     """Write what people decided about samples as feedback of kind `label`; how many are new.
 
-    A label is the right answer, or `answer_form.WRONG` where nobody said it. Safe to repeat; a
+    A label is the right answer, or `answer_form.WRONG` where nobody said it; an answer of prose of
+    which no more than the form was edited was right as it stood. Safe to repeat; a
     sample that was decided otherwise meanwhile gets a new label, and the last one counts.
     """
     labels = last_said(feedback(project.workspace.traffic, "label"))
     known = dict(labels.select("interaction", "value").collect().iter_rows())
     items = review.decided(project.workspace, project.model.name, kind=KIND)
-    new = [item for item in items if known.get(str(item.interaction)) != _label(item)]
+    said = {item.id: _label(item, prose=is_prose(project.model.task)) for item in items}
+    new = [item for item in items if known.get(str(item.interaction)) != said[item.id]]
     time_ns = int(now.timestamp() * 1_000_000) * 1_000
     rows = [
         {
@@ -148,7 +150,7 @@ def record_labels(project: Project, now: datetime) -> int:
             "interaction": item.interaction,
             "endpoint": project.model.endpoint_name,
             "kind": "label",
-            "value": _label(item),
+            "value": said[item.id],
             "user": item.reviewer,
         }
         for item in new
@@ -189,8 +191,10 @@ def _right(item: ReviewItem, *, prose: bool) -> bool:
     return edit is None or edit.kind == "form"
 
 
-def _label(item: ReviewItem) -> str:
-    return canonical_json(WRONG if item.status == "rejected" else item.final)
+def _label(item: ReviewItem, *, prose: bool) -> str:
+    if item.status == "rejected":
+        return canonical_json(WRONG)
+    return canonical_json(item.answer if prose and _right(item, prose=prose) else item.final)
 
 
 def _monday(now: datetime) -> datetime:

@@ -51,7 +51,7 @@ _CONTRACTED = ("n't", "n’t", "nʼt")
 _ABBREVIATED = frozenset(
     ("dr", "mr", "mrs", "ms", "prof", "st", "sr", "jr", "hr", "fr", "dra", "sra", "vs")
 )
-"""A full stop behind them ends no sentence."""
+"""A full stop behind them ends no sentence, and none is a name by itself."""
 _ENDS = frozenset(".!?:…。！？।")
 _NUMBER = regex.compile(r"[-+]?\p{N}")
 _WITH_UNIT = regex.compile(r"([-+]?\p{N}+(?:[.,]\p{N}+)*)(\p{L}+|%)")
@@ -90,7 +90,8 @@ def _begins_sentence(text: str) -> Iterator[bool]:
 
 
 def _is_name(word: str) -> bool:
-    return word[:1].isupper() and re.split("['’]", word)[0] != "I"
+    plain = re.split("['’]", word)[0]
+    return word[:1].isupper() and plain != "I" and plain.lower() not in _ABBREVIATED
 
 
 def _is_code(word: str) -> bool:

@@ -38,6 +38,7 @@ _CAME_LATER = (
     ("schedule", "sources"),
     ("triggers", "minimum_new_rows"),
     ("triggers", "minimum_new_share"),
+    ("evaluation", "base_cases"),
 )
 """Settings that are younger than cycles that may still wait: section, name."""
 
@@ -196,6 +197,8 @@ def settings_digest(model: ModelSettings) -> str:
     for section, name in _CAME_LATER:
         if settings[section][name] == type(getattr(model, section)).model_fields[name].default:
             del settings[section][name]
+    # It has no number of its own any more while it says nothing; it had this one.
+    settings["evaluation"]["concurrency"] = settings["evaluation"]["concurrency"] or 4
     return digest_json(settings)
 
 

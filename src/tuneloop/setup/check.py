@@ -9,15 +9,19 @@ from tuneloop.errors import CheckError, MissingExtraError, TuneloopError
 from tuneloop.project import Project
 from tuneloop.setup import names
 from tuneloop.setup.checks.base import converter, weights
+from tuneloop.setup.checks.groundedness import groundedness
 from tuneloop.setup.checks.kind import kind
-from tuneloop.setup.checks.lengths import answer_length, context, row_length
+from tuneloop.setup.checks.lengths import answer_length, case_length, context, row_length
 from tuneloop.setup.checks.names import every_name
 from tuneloop.setup.checks.reach import reach
 from tuneloop.setup.checks.room import disk, memory
 from tuneloop.setup.checks.rows import rows
 from tuneloop.setup.checks.suites import cases, suites
 from tuneloop.setup.checks.template import clock, template
+from tuneloop.setup.checks.time import time
 from tuneloop.setup.checks.tokens import end_token, start_token, vocabulary
+from tuneloop.setup.checks.validity import measures
+from tuneloop.setup.checks.window import window
 from tuneloop.setup.finding import Finding, UnseenError, error, unseen
 from tuneloop.setup.look import Look
 
@@ -27,7 +31,8 @@ Checks = tuple[tuple[str, Check], ...]
 
 _NAMES: Checks = (("names", every_name),)
 _GATES: Checks = (("suite", suites), ("gate", cases))
-_ROWS: Checks = (("rows", rows), ("kind", kind))
+_ROWS: Checks = (("rows", rows), ("kind", kind), ("grounded", groundedness))
+_MEASURES: Checks = (("measures", measures),)
 _BASE: Checks = (
     ("weights", weights),
     ("converter", converter),
@@ -36,12 +41,14 @@ _BASE: Checks = (
     ("end token", end_token),
     ("tokens", vocabulary),
     ("clock", clock),
+    ("window", window),
     ("row length", row_length),
     ("answer", answer_length),
     ("context", context),
+    ("context", case_length),
 )
-_MACHINE: Checks = (("memory", memory), ("disk", disk), ("reach", reach))
-CHECKS: Checks = (*_NAMES, *_ROWS, *_GATES, *_BASE, *_MACHINE)
+_MACHINE: Checks = (("memory", memory), ("disk", disk), ("reach", reach), ("time", time))
+CHECKS: Checks = (*_NAMES, *_ROWS, *_MEASURES, *_GATES, *_BASE, *_MACHINE)
 """What is looked at and how, in the order in which it is told."""
 
 DOING = "Looking at what could fail later"
@@ -52,9 +59,13 @@ def look_over(
     *,
     dataset: DatasetVersion | None = None,
     checks: Checks = CHECKS,
+    look: Look | None = None,
 ) -> list[Finding]:
-    """What every check finds; `dataset` where the version that will be trained on is made."""
-    look, findings = Look(project, dataset=dataset), list[Finding]()
+    """What every check finds; `dataset` where the version that will be trained on is made.
+
+    `look`: one that goes on to be used, so that nothing is read twice.
+    """
+    look, findings = look or Look(project, dataset=dataset), list[Finding]()
     for what, check in checks:
         try:
             findings += check(look)
@@ -87,7 +98,7 @@ def require(project: Project, *, dataset: DatasetVersion | None = None, base: bo
     """
     names.check(project, base=base, rows=dataset is None)
     project.progress.step(DOING)
-    findings = look_over(project, dataset=dataset, checks=(*_ROWS, *_BASE, *_MACHINE))
+    findings = look_over(project, dataset=dataset, checks=(*_ROWS, *_MEASURES, *_BASE, *_MACHINE))
     if wrong := _tell(project, findings):
         raise CheckError(
             "Nothing was begun, as it would fail later:\n"
@@ -117,4 +128,6 @@ def _tell(project: Project, findings: Iterable[Finding]) -> list[Finding]:
         if finding.verdict == "warning" and finding.sentence not in told:
             told.add(finding.sentence)
             project.progress.note(f"warning: {finding.sentence}")
+        elif finding.what == "time" and finding.verdict == "ok":
+            project.progress.note(finding.found)
     return [finding for finding in findings if finding.verdict == "error"]

@@ -19,7 +19,8 @@ from tuneloop.datasets.sources import CACHE, find_sources
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.deployment.backends import table
 from tuneloop.errors import TuneloopError
-from tuneloop.modelfile import ModelSettings
+from tuneloop.evaluation.suites import Suite, load_suite
+from tuneloop.modelfile import ModelSettings, SuiteSettings
 from tuneloop.progress import Silent
 from tuneloop.project import Project
 from tuneloop.registry import tombstones
@@ -119,6 +120,23 @@ class Look:
             TuneloopError, UnseenError: as `written`, or the tokenizer cannot be read.
         """
         return self._once("tokens", lambda: tokenise(self.base, self.written.taken))
+
+    def suite(self, declared: SuiteSettings) -> Suite:
+        """A suite that the model file declares.
+
+        Raises:
+            DataError, EvaluationError: it cannot be read, or has no cases.
+        """
+        return self._once(
+            f"suite {declared.name}",
+            lambda: load_suite(
+                self.project.model_file.folder / declared.file,
+                name=declared.name,
+                kind=declared.kind,
+                task=self.model.task,
+                columns=self.model.data.columns,
+            ),
+        )
 
     @property
     def served_here(self) -> bool:

@@ -13,6 +13,7 @@ from tuneloop.conversation import Message
 from tuneloop.conversation.template import ChatTemplate, TemplateRefusalError
 from tuneloop.datasets.inspect import MAX_ROW_BYTES, Inspection, inspect
 from tuneloop.errors import BaseModelError, DataError, ModelFileError, UsageError
+from tuneloop.evaluation.validity import of_rows
 from tuneloop.modelfile import ModelFile, Problem
 from tuneloop.modelfile.starter import Start, render
 from tuneloop.nearest import nearest_path
@@ -82,6 +83,7 @@ def write_model_file(
             base=base,
             sources=(os.path.relpath(data, path.parent),),
             kind=seen.kind,
+            likeness=_likeness(seen),
             system=seen.system,
             output_schema=seen.output_schema,
             schema_holds=seen.schema_holds,
@@ -103,6 +105,13 @@ def write_model_file(
         seen=seen,
         problems=tuple(names.problems(model_file)),
     )
+
+
+def _likeness(seen: Inspection) -> str | None:
+    """The first measure of likeness that can tell a row's own answer from another row's."""
+    if seen.kind != "prose":
+        return None
+    return next((name for name, of in of_rows(seen.sample).items() if of.valid), None)
 
 
 def _thinks(seen: Inspection, spec: str) -> bool:

@@ -88,19 +88,27 @@ def tokenise(base: BaseFacts, rows: Sequence[WrittenRow]) -> list[RowTokens]:
     """
     if not rows:
         raise UnseenError("The template writes none of the rows.")
-    start = base.id_of("bos_token") if base.adds_start else None
-    head = _shared_head([row.prompt for row in rows], base)
-    (head_ids,) = base.encode([head])
-    prompts = [[*head_ids, *ids] for ids in base.encode([row.prompt[len(head) :] for row in rows])]
+    prompts = prompt_tokens(base, [row.prompt for row in rows])
     answers = base.encode([row.answer for row in rows])
     return [
-        RowTokens(
-            example=row.example,
-            prompt=prompt if start is None or prompt[:1] == [start] else [start, *prompt],
-            answer=_up_to_end(answer, base.stops),
-        )
+        RowTokens(example=row.example, prompt=prompt, answer=_up_to_end(answer, base.stops))
         for row, prompt, answer in zip(rows, prompts, answers, strict=True)
     ]
+
+
+def prompt_tokens(base: BaseFacts, prompts: Sequence[str]) -> list[list[int]]:
+    """The tokens of prompts that the template has written, as a server begins them.
+
+    Raises:
+        UnseenError: the base's files do not tell.
+    """
+    if not prompts:
+        return []
+    start = base.id_of("bos_token") if base.adds_start else None
+    head = _shared_head(prompts, base)
+    (head_ids,) = base.encode([head])
+    written = [[*head_ids, *ids] for ids in base.encode([text[len(head) :] for text in prompts])]
+    return [ids if start is None or ids[:1] == [start] else [start, *ids] for ids in written]
 
 
 def _shared_head(prompts: Sequence[str], base: BaseFacts) -> str:

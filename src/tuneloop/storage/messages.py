@@ -18,15 +18,32 @@ def last_user_text(messages: Sequence[Mapping[str, Any]]) -> str:
     return ""
 
 
+def last_answer_text(messages: Sequence[Mapping[str, Any]]) -> str:
+    """The text of the last turn of the model; empty when there is none."""
+    for message in reversed(messages):
+        if message.get("role") == "assistant":
+            return text_of(message.get("content"))
+    return ""
+
+
 def prompt_of(messages_json: str) -> str:
     """The last user turn of captured messages; empty when there is none or it is not text."""
+    return last_user_text(_messages(messages_json))
+
+
+def every_text(messages_json: str) -> list[str]:
+    """The texts of captured messages, whoever said them; of one that has none an empty text."""
+    return [text_of(message.get("content")) for message in _messages(messages_json)]
+
+
+def _messages(messages_json: str) -> list[Mapping[str, Any]]:
     try:
         messages = json.loads(messages_json)
     except ValueError:
-        return ""
+        return []
     if not isinstance(messages, list):
-        return ""
-    return last_user_text([message for message in messages if isinstance(message, dict)])
+        return []
+    return [message for message in messages if isinstance(message, dict)]
 
 
 def text_of(content: object) -> str:

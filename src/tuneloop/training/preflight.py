@@ -199,7 +199,7 @@ def _require_enough(train: TokenisedRows, config: TrainingConfig, limit: int) ->
     if not train.rows:
         raise TrainingError(
             f"No row is left to train on: {count} rows, {count} longer than {limit} tokens.",
-            remedy="Raise training.max_length, or shorten the rows.",
+            remedy="Raise context_tokens (or training.max_length), or split the rows.",
         )
 
 

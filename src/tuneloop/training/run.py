@@ -17,7 +17,7 @@ import torch
 
 from tuneloop.errors import TrainingError
 from tuneloop.training import model as models
-from tuneloop.training.loss import why_not_packed
+from tuneloop.training.loss import made_to_pack
 from tuneloop.training.precision import keep_began
 from tuneloop.training.preference_trainer import (
     PreferenceTrainer,
@@ -171,7 +171,7 @@ def _packed_trainer(
     from datasets import Dataset
 
     pad_id = _pad_id(parts["processing_class"])
-    reason = why_not_packed(
+    reason = made_to_pack(
         base, before.train.rows, pad_id=pad_id, compute_dtype=before.precision.dtype
     )
     if reason is not None:

@@ -35,7 +35,8 @@ class Job:
 
 
 def _monitor(every: Every, project: Project) -> str:
-    measurements = measuring.measure(project, only=table.due(every))
+    due = table.due(every, task=measuring.watched_task(project))
+    measurements = measuring.measure(project, only=due)
     crossed = [
         measurement.monitor for measurement in measurements if measurement.verdict == "alert"
     ]

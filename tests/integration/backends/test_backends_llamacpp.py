@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,10 @@ from tuneloop.deployment.export.quantize import quantise_gguf
 from tuneloop.deployment.gateways import GatewayPlace, Gateways
 from tuneloop.deployment.supervisor import RestartTiming, Supervisor
 from tuneloop.errors import DeploymentError
+from tuneloop.evaluation.targets import OpenAITarget, Sampling
 from tuneloop.gateway import server as gateway
 from tuneloop.progress import Silent
+from tuneloop.prose.repetition import loop_in
 from tuneloop.registry import routes
 from tuneloop.registry.routes import Arm, Endpoint, RouteSnapshot, Target
 from tuneloop.testing.tiny_model import make_tiny_model
@@ -65,6 +68,30 @@ def _ask(base_url: str, text: str, **options: Any) -> str:
             messages=[{"role": "user", "content": text}],
         )
     return answer.choices[0].message.content or ""
+
+
+def test_an_evaluation_hears_in_pieces_what_it_would_hear_whole(served: ServerHandle) -> None:
+    """An answer that loops is ended there, and the server is free for the next one at once."""
+
+    def target(*, cut_loops: bool, most: int) -> OpenAITarget:
+        return OpenAITarget(
+            base_url=served.base_url,
+            model=served.served_name,
+            identity="i",
+            sampling=Sampling(max_tokens=most),
+            cut_loops=cut_loops,
+        )
+
+    for text in PROMPTS:
+        prompt = ({"role": "user", "content": text},)
+        for most in (4, 160):
+            whole = target(cut_loops=False, most=most).complete(prompt)
+            heard = target(cut_loops=True, most=most).complete(prompt)
+            assert whole.error is None and heard.error is None
+            if heard.loops:
+                assert whole.text.startswith(heard.text) and loop_in(whole.text)
+            else:
+                assert replace(heard, latency_ms=0) == replace(whole, latency_ms=0)
 
 
 def _wait(condition: Callable[[], object]) -> None:

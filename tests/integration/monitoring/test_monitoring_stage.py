@@ -18,7 +18,7 @@ from tuneloop.errors import UsageError
 from tuneloop.modelfile import DataSettings, ModelFile, ModelSettings, MonitorSettings
 from tuneloop.monitoring import alerts, embeddings, stage
 from tuneloop.monitoring.measurement import Measurement
-from tuneloop.monitoring.monitors.table import MONITORS, chosen, due
+from tuneloop.monitoring.monitors.table import chosen, due
 from tuneloop.monitoring.watched import reference_of
 from tuneloop.progress import Silent
 from tuneloop.registry import bundle as bundles
@@ -30,7 +30,7 @@ from tuneloop.testing.manifest import manifest_of
 from tuneloop.workspace import Workspace
 
 TASK = {"output_schema": {"type": "object", "required": ["intent"]}, "output_pattern": None}
-MONITOR_NAMES = [monitor.name for monitor in MONITORS]
+MONITOR_NAMES = list(chosen(task=TASK))
 PROBE = {"probe": "golden"}
 ANSWER = '{"intent": "fault"}'
 SUBJECTS = ("battery", "hub", "thermostat", "valve", "invoice", "parcel", "password", "screen")

@@ -37,10 +37,14 @@ def test_every_turn_and_the_system_text_are_the_source() -> None:
     assert "'45'" in score.detail
 
 
-def test_answers_without_facts_and_requests_without_answers_are_not_counted() -> None:
+def test_an_answer_without_facts_is_a_case_that_adds_nothing_to_the_share() -> None:
     ungrounded = metric(TaskSettings(kind="prose"))
     assert ungrounded is not None
-    assert ungrounded.score(case("Hello?"), "Good day, how can we help?") is None
+    silent = ungrounded.score(case("Hello?"), "Good day, how can we help?")
+    wrong = ungrounded.score(case("Hello?"), "It costs 47 a month.")
+    assert silent is not None and wrong is not None
+    assert (pooled([silent, wrong]).value, pooled([silent, wrong]).n) == (1.0, 2)
+    assert (pooled([silent, silent]).value, pooled([silent, silent]).n) == (0.0, 2)
     assert ungrounded.score(case("Hello?"), None) is None
 
 

@@ -248,3 +248,37 @@ def test_fields_in_a_comparison_decide_nothing(task: TaskSettings, parts) -> Non
     assert by_name["json_field.intent"].verdict == "better"
     assert found.verdict == "better"
     assert "json_field.urgent.f1" not in by_name
+
+
+def test_what_an_answer_of_prose_adds_is_marked_where_it_is_read(parts) -> None:
+    prose = TaskSettings(kind="prose")
+    suite = parts.suite([parts.case(f"{i}", "It is 20.", question="twenty") for i in range(3)])
+    metrics = metrics_for(prose)
+    plan = make_plan(
+        model="desk",
+        suites=[suite],
+        metrics=metrics,
+        conditions={"ungrounded": "<= 0.05"},
+        sampling=Sampling(),
+        minimum_cases=1,
+    )
+    given = {"0": "It is 20.", "1": "It is 20 or <b>30</b>.", "2": "It is 20."}
+    mine = measure(parts.answers(suite, given, "candidate-1"), metrics)
+    outcome = gates.apply_gates(
+        plan.gate_lock, figures={suite.name: mine.figures}, sizes=plan.sizes()
+    )
+    report = Report(
+        make_report(
+            evaluation="20260302-aaaa",
+            created_at=datetime(2026, 3, 2, 9, tzinfo=UTC),
+            plan=plan,
+            outcome=outcome,
+            results={"candidate": [mine]},
+        )
+    )
+    (worst,) = [case for case in report.as_json()["suites"][0]["worst"] if case["id"] == "1"]
+    assert worst["output"] == "It is 20 or <b>30</b>."
+    assert worst["marked"] == "It is 20 or <b>⟦30⟧</b>."
+    assert "ungrounded: not in the prompt: '30' (number)" in worst["why"]
+    assert "⟦30⟧" in as_text(report)
+    assert "It is 20 or <b>⟦30⟧</b>." in unescape(report.as_html())

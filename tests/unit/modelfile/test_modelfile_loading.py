@@ -56,6 +56,26 @@ def test_values_know_their_origin(tmp_path: Path) -> None:
     ]
 
 
+def test_one_window_is_said_once(tmp_path: Path) -> None:
+    """Training and serving have it, and know who said it; two that differ are refused."""
+    found = load(write(tmp_path, "context_tokens: 4096\n" + GOOD), environment={})
+    assert found.settings.training.max_length == found.settings.endpoint.context_tokens == 4096
+    assert found.settings.training.epochs == 2
+    assert found.origin("training.max_length") == found.origin("endpoint.context_tokens") == "file"
+    assert "training.max_length" not in {key for key, _, _ in found.changed()}
+    stored = found.settings.model_dump(mode="json")
+    assert type(found.settings).model_validate(stored) == found.settings
+
+    for key in ("training.max_length", "endpoint.context_tokens"):
+        said = refused(tmp_path, "context_tokens: 4096\n" + GOOD, overrides=[f"{key}=1024"])
+        assert f"context_tokens says 4096, and {key} 1024" in said
+    assert "context_tokens:" in refused(tmp_path, "context_tokens: many\n" + GOOD)
+
+    unsaid = load(write(tmp_path, GOOD), environment={})
+    assert unsaid.settings.training.max_length == unsaid.settings.endpoint.context_tokens == 2048
+    assert "context_tokens" not in unsaid.settings.model_dump(), "digests of before stay"
+
+
 def test_flag_wins_over_environment_over_file(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD)
     environment = {"TUNELOOP_SET_TRAINING__EPOCHS": "4"}

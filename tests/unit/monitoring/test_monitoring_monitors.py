@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from monitoring_data import LetterEmbedder, baseline, interaction, measure
 from tuneloop.modelfile import MonitorSettings
 from tuneloop.modelfile.sections.monitoring import MONITOR_NAMES
 from tuneloop.monitoring import capture_drops
+from tuneloop.monitoring.answers_by_topic import OwnAnswers, answers_by_topic
 from tuneloop.monitoring.drift.reference import DriftReference, OwnPrompts, drift_reference
 from tuneloop.monitoring.monitors import prompts, table
 from tuneloop.monitoring.monitors.answers import Errors, FormatCompliance, Refusals
@@ -26,6 +28,7 @@ from tuneloop.monitoring.monitors.usage import (
     VocabularyDiversity,
 )
 from tuneloop.monitoring.novelty import novelty_reference
+from tuneloop.monitoring.phrases import own_phrases
 from tuneloop.online_evaluation import golden
 from tuneloop.retraining import new_data
 
@@ -394,14 +397,26 @@ SAID = [
 ]
 
 
+def _references(embedder: LetterEmbedder, training: list[str]) -> dict[str, Any]:
+    """All that a monitor may compare with, made of prompts that were answered with themselves."""
+    drift = _drift(embedder, training)
+    own = OwnAnswers(prompts=OwnPrompts(texts=training), answers=training)
+    return {
+        "reference": novelty_reference(training, [], embedder),
+        "drift": drift,
+        "answer_drift": drift,
+        "by_topic": answers_by_topic(own, own, drift, embedder),
+        "phrases": own_phrases(training),
+    }
+
+
 @pytest.mark.parametrize("monitor", [one.tally for one in table.MONITORS])
 def test_tallies_of_parts_make_the_tally_of_the_whole(monitor) -> None:
     embedder, training = _desk()
     watched = {
         "task": {"output_schema": SCHEMA},
         "said": SAID,
-        "reference": novelty_reference(training, [], embedder),
-        "drift": _drift(embedder, training),
+        **_references(embedder, training),
         "before": baseline(0.4, 0.3, 0.5),
     }
     whole = measure(monitor, ROWS, embedder=embedder, **watched)
@@ -417,9 +432,7 @@ def test_tallies_of_parts_make_the_tally_of_the_whole(monitor) -> None:
 @pytest.mark.parametrize("monitor", [one.tally for one in table.MONITORS])
 def test_an_empty_window_alerts_nobody(monitor) -> None:
     embedder, training = _desk()
-    reference = novelty_reference(training, [], embedder)
-    drift = _drift(embedder, training)
-    found = measure(monitor, [], reference=reference, drift=drift, embedder=embedder)
+    found = measure(monitor, [], embedder=embedder, **_references(embedder, training))
     assert (found.verdict, found.value, found.n) == ("not_enough_data", None, 0)
 
 

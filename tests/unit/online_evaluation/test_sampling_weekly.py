@@ -109,6 +109,26 @@ def test_what_people_decide_becomes_a_label(loop: Loop, clock) -> None:
     assert (figure.value, figure.n) == (pytest.approx(2 / 3), 3)
 
 
+def test_a_sample_of_prose_is_right_where_no_more_than_its_form_was_edited(
+    workspace: Workspace, tmp_path: Path, clock
+) -> None:
+    loop = make_loop(workspace, tmp_path / "desk", task={"kind": "prose"})
+    said = "She takes 5 mg daily and feels well."
+    capture(loop, 4, bundle=put_live(loop).id, at=clock(), response=said)
+    clock.advance(days=7)
+    queue_sample(loop.project, clock())
+    items = review.listing(loop.workspace, "desk", kind="sample")
+    finals = (said, "she takes 5 mg daily,\nand feels well", said.replace("5", "6"), None)
+    for item, final in zip(items, finals, strict=True):
+        decide(loop, item, "approved" if final else "rejected", final)
+    figure = sampling.accuracy(loop.project)
+    assert figure is not None and (figure.value, figure.n) == (0.5, 4)
+    queue_sample(loop.project, clock())
+    labels = {row["interaction"]: json.dumps(row["value"]) for row in feedback(loop, "label")}
+    right = [confirms(labels[str(item.interaction)], said) for item in items]
+    assert right == [True, True, False, False], "monitors and the judge's calibration read it so"
+
+
 def test_nothing_sampled_tells_nothing(loop: Loop) -> None:
     assert sampling.accuracy(loop.project) is None
 

@@ -96,18 +96,9 @@ def test_nothing_is_said_against_what_is_right(tmp_path: Path) -> None:
     found = looked_over(write(tmp_path))
     assert {f.verdict for f in found} == {"ok"}, found
     assert {
-        *(
-            "names",
-            "gate",
-            "rows",
-            "kind",
-            "weights",
-            "converter",
-            "template",
-            "start token",
-            "end token",
-        ),
-        *("tokens", "clock", "row length", "answer", "context", "memory", "disk"),
+        *("names", "gate", "rows", "kind", "weights", "converter", "template", "start token"),
+        *("end token", "tokens", "clock", "window", "row length", "answer", "context"),
+        *("memory", "disk", "time"),
     } == {f.what for f in found}
 
 
@@ -131,6 +122,23 @@ def test_prose_that_is_judged_by_a_match_of_words(tmp_path: Path) -> None:
     assert all(
         f.verdict == "ok" for f in looked_over(write(tmp_path, rows=prose(400), task=as_prose))
     )
+
+
+def test_answers_that_add_more_than_their_gate_allows(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    gated = {"gates": {"ungrounded": "<= 0.05"}}
+    task = {"kind": "prose"}
+    folder = write(tmp_path, rows=prose(400), task=task, evaluation=gated)
+    said = the_one(folder, "grounded", "warning")
+    assert "do not stand in their prompts, and the gate wants ungrounded <= 0.05" in said.found
+    assert 'evaluation.gates.ungrounded: "<= ' in said.remedy
+    kept = [
+        {**row, "completion": f"Thank you, we have written down that {row['prompt']} was asked."}
+        for row in prose(400)
+    ]
+    folder = write(tmp_path, rows=kept, task=task, evaluation=gated)
+    (fine,) = [found for found in looked_over(folder) if found.what == "grounded"]
+    assert (fine.verdict, fine.found[:14]) == ("ok", "0.0% (0.0% to ")
 
 
 def test_labels_that_are_declared_as_prose(tmp_path: Path) -> None:
@@ -422,11 +430,114 @@ def test_answers_that_will_be_cut_off(tmp_path: Path) -> None:
 def test_prompts_that_the_server_refuses(tmp_path: Path) -> None:
     write_base(tmp_path / "base")
     rows = [*asked(99), {"prompt": "x" * 300 + "?", "completion": "billing"}]
-    write(tmp_path, rows=rows, endpoint={"context_tokens": 300, "max_tokens": 16})
+    write(tmp_path, rows=rows, endpoint={"context_tokens": 256, "max_tokens": 16})
     found = the_one(tmp_path, "context", "warning")
     assert "1 of 100 prompts do not fit" in found.found and "line 100" in found.found
+    write(tmp_path, rows=rows, endpoint={"context_tokens": 257, "max_tokens": 16})
+    found = [f for f in looked_over(tmp_path) if f.what == "context"]
+    assert "fit into 512" in found[0].found, "llama.cpp gives the next multiple of 256"
     write(tmp_path, endpoint={"context_tokens": 4096})
     assert "was made for 2,048" in the_one(tmp_path, "context", "warning").found
+
+
+def long_rows(*characters: int) -> list[dict[str, Any]]:
+    """Enough short rows, and one for each of these lengths behind them."""
+    return [*asked(99), *({"prompt": "x" * n + "?", "completion": "billing"} for n in characters)]
+
+
+def told(folder: Path, what: str, verdict: str) -> Finding:
+    """The finding on this thing, which has this verdict, whatever is said of others."""
+    (found,) = [f for f in looked_over(folder) if f.what == what]
+    assert found.verdict == verdict, found
+    return found
+
+
+def test_one_window_for_training_evaluation_and_production(tmp_path: Path) -> None:
+    """Said once, no row is learnt that is not served, or the other way round."""
+    write_base(tmp_path / "base")
+    rows = long_rows(300, 400)
+    write(tmp_path, rows=rows, training={"max_length": 128}, endpoint={"context_tokens": 1024})
+    found = told(tmp_path, "window", "error")
+    assert "2 of 101 rows are between, which are not learnt, and asked in" in found.found
+    assert "128 tokens in training (training.max_length), 1,024 where it is served" in found.found
+    assert "rows.jsonl, line 100" in found.found
+    assert found.remedy == (
+        "Say it once: context_tokens: 1024, in place of training.max_length and "
+        "endpoint.context_tokens."
+    )
+    with closing(Loop.open(tmp_path, actor="ada")) as loop:
+        with pytest.raises(CheckError, match="window: 128 tokens in training"):
+            loop.run()
+        assert loop.dataset_versions() == []
+
+    write(tmp_path, rows=rows, endpoint={"context_tokens": 256})
+    found = told(tmp_path, "window", "error")
+    assert "which are learnt, and refused in the evaluation and in production" in found.found
+
+    # No row is between, and a smaller window for training is then nobody's mistake.
+    write(tmp_path, rows=asked(100), training={"max_length": 256})
+    assert "no row is between" in told(tmp_path, "window", "ok").found
+
+    write(tmp_path, rows=rows, context_tokens=1024, endpoint={})
+    whole = yaml.safe_load((tmp_path / "tuneloop.yaml").read_text())
+    del whole["endpoint"]["context_tokens"]
+    (tmp_path / "tuneloop.yaml").write_text(yaml.safe_dump(whole))
+    found = told(tmp_path, "window", "ok")
+    assert found.found == "1,024 tokens in training, evaluation and production."
+
+
+def test_what_a_larger_window_costs_is_told_with_what_is_left_out(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    write(tmp_path, rows=long_rows(600, 900), training={"max_length": 512})
+    found = told(tmp_path, "row length", "warning")
+    assert "2 of 101 rows are longer than training.max_length, 512 tokens, by " in found.found
+    assert "first rows.jsonl, line 100, longest rows.jsonl, line 101" in found.found
+    assert "left out of training whole; no prompt and no answer is cut" in found.found
+    assert found.remedy.startswith("Set context_tokens: 1280, in place of training.max_length and ")
+    assert (
+        "(training needs " in found.remedy
+        and "more tokens an epoch; a server's cache " in found.remedy
+    )
+
+    write(tmp_path, rows=long_rows(1_500, 5_000), training={"max_length": 1024})
+    found = told(tmp_path, "row length", "warning")
+    assert "Set context_tokens: 2048" in found.remedy
+    assert "all that the base was made for" in found.remedy
+    write(tmp_path, rows=long_rows(5_000))
+    found = told(tmp_path, "row length", "warning")
+    assert found.remedy.startswith("The base was made for 2,048 tokens: split the documents")
+
+
+def test_documents_that_are_too_long_to_be_read_are_not_lost_in_silence(tmp_path: Path) -> None:
+    """One of a hundred is no reason to look why rows are left out, and it is the longest."""
+    write_base(tmp_path / "base")
+    write(tmp_path, rows=[*asked(400), *long_rows(20_001)[-1:]])
+    found = the_one(tmp_path, "rows", "warning")
+    assert found.found.startswith("1 answers are left out") and "20,000" in found.found
+    assert "Raise data.max_characters" in found.remedy
+    write(tmp_path, rows=[*asked(400), *long_rows(20_001)[-1:]], data={"max_characters": 30_000})
+    assert "1 of 401 rows are longer" in told(tmp_path, "row length", "warning").found
+
+
+def test_so_many_refused_prompts_that_a_gate_cannot_pass(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    gates = {"gates": {"accuracy": ">= 0.96"}, "allow_small_suite": True}
+    rows = [*asked(60), *({**row, "prompt": "x" * 300 + row["prompt"]} for row in asked(40))]
+    write(tmp_path, rows=rows, evaluation=gates, endpoint={"context_tokens": 256})
+    found = told(tmp_path, "context", "error")
+    assert "The gate accuracy (>= 0.96) cannot pass" in found.found
+
+
+def test_cases_of_a_suite_that_the_server_refuses(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    cases = [{"id": f"c{n}", "prompt": f"where is {n}?", "completion": "delivery"} for n in (1, 2)]
+    cases.append({"id": "c3", "prompt": "x" * 700, "completion": "billing"})
+    (tmp_path / "golden.jsonl").write_text("".join(json.dumps(case) + "\n" for case in cases))
+    suites = [{"name": "golden", "kind": "golden", "file": "golden.jsonl"}]
+    write(tmp_path, evaluation={"suites": suites})
+    found = the_one(tmp_path, "context", "warning")
+    assert "golden: 1 of 3 cases do not fit into 512 tokens, first c3" in found.found
+    assert "context_length_exceeded" in found.found
 
 
 # The machine

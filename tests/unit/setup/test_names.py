@@ -125,6 +125,21 @@ def test_a_gate_on_abstention_needs_one_declared(folder: Path) -> None:
     assert "abstention_recall needs `task.abstain`" in found
 
 
+def test_accuracy_of_prose_is_what_a_judge_says_and_never_a_match(folder: Path) -> None:
+    prose = {"output_schema": None, "abstain": None, "kind": "prose"}
+    said = the_one(folder, task=prose, evaluation={"gates": {"accuracy": ">= 0.9"}})
+    assert "Gate 'accuracy' needs a judge" in said
+    assert "chrf: better than base" in said
+    judge = {"base_url": "http://127.0.0.1:1/v1", "model": "j"}
+    gates = {"gates": {"accuracy": ">= 0.9", "chrf": "better than base"}}
+    assert told(folder, task=prose, judge=judge, evaluation=gates) == []
+
+
+def test_a_figure_of_the_whole_run_compares_no_cases(folder: Path) -> None:
+    gates = {"gates": {"latency_p95_ms": "not worse than production"}}
+    assert "it gives no case a score" in the_one(folder, evaluation=gates)
+
+
 @pytest.mark.parametrize(
     "gate", ["json_field.people", "held-out.json_field.people", "golden.json_field.correct"]
 )

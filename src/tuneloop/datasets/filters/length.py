@@ -1,7 +1,7 @@
 """Rows that are too short to mean something or too long to be one example.
 
-Training itself leaves out what is longer than `training.max_length` in tokens: only there is the
-tokenizer known.
+Training itself leaves out what is longer than its window in tokens (`context_tokens`, or
+`training.max_length`): only there is the tokenizer known.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.filters.base import KEEP, FilterResult, drop
+
+TOO_LONG = "too_long"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +36,14 @@ class TooLong:
     """Drops `too_long`: more characters than allowed."""
 
     max_characters: int
-    name: str = "too_long"
+    name: str = TOO_LONG
 
     def __call__(self, example: Example) -> FilterResult:
         """Measure prompt and answer together: cutting an answer would teach to stop short."""
         if example.characters > self.max_characters:
             return drop(
-                "too_long",
-                f"{example.characters:,} characters; the limit is {self.max_characters:,}",
+                TOO_LONG,
+                f"{example.characters:,} characters; the limit is {self.max_characters:,} "
+                "(data.max_characters)",
             )
         return KEEP

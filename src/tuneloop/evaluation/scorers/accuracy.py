@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
-from tuneloop.evaluation.scorers.base import Family, Metric
+from tuneloop.errors import EvaluationError
+from tuneloop.evaluation.scorers.base import Family, Metric, Wanted
 from tuneloop.evaluation.scorers.same_values import by_rules, told
 from tuneloop.evaluation.scorers.structured import in_form, json_all_fields
 from tuneloop.evaluation.scorers.text import normalised_match
 from tuneloop.modelfile import TaskSettings
 from tuneloop.task.kind import is_prose
 
+NAME = "accuracy"
+
 
 def accuracy(task: TaskSettings) -> Metric:
     """In-scope cases that are right: each field of a JSON task, else the text in forgiving form."""
     if task.output_schema is not None:
         return Metric(
-            name="accuracy",
+            name=NAME,
             about="in-scope cases whose answer has every reference field right and no other field"
             + told(task.same_values),
             scorer=partial(json_all_fields, equal=by_rules(task.same_values)),
             counts="in-scope",
         )
     return Metric(
-        name="accuracy",
+        name=NAME,
         about="in-scope cases whose answer equals the reference in forgiving form: case, spacing, "
         "quotation marks, pauses and full stops aside",
         scorer=normalised_match,
@@ -54,8 +58,26 @@ def _of_task(task: TaskSettings) -> Sequence[Metric]:
     return () if task.output_pattern is None else (form(task),)
 
 
+def _on_demand(wanted: Wanted) -> Metric:
+    """Accuracy of prose is what a judge says; whether it agrees with people is said beside it.
+
+    Raises:
+        EvaluationError: there is no judge.
+    """
+    if not is_prose(wanted.task):
+        return accuracy(wanted.task)
+    if wanted.judge is None:
+        raise EvaluationError(
+            "Accuracy of prose is what people or a judge say, and there is no judge here to ask.",
+            remedy="Remove the gate, or declare a judge.",
+        )
+    return replace(wanted.judge(), name=NAME, counts="in-scope")
+
+
 FAMILY = Family(
     name="accuracy",
     about="right answers, and answers in the declared form",
     of_task=_of_task,
+    brings=lambda name: name == NAME,
+    metric=_on_demand,
 )

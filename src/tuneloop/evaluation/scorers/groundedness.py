@@ -21,12 +21,12 @@ _SHOWN_SPANS = 8
 def ungrounded_share(case: Case, output: str) -> Score | None:
     """The share of the answer's checkable spans that the prompt does not have.
 
-    0 (all stand in it) to 1 (none does); `weight` is how many there are. An answer without any is
-    not counted.
+    0 (all stand in it) to 1 (none does); `weight` is how many there are. An answer without any says
+    nothing that is not in the prompt: a case like others, which adds nothing to the share.
     """
     spans = checkable(output)
     if not spans:
-        return None
+        return Score(value=0.0, weight=0)
     missing = ungrounded(output, sources_of(case))
     return Score(value=len(missing) / len(spans), weight=len(spans), detail=_told(missing))
 

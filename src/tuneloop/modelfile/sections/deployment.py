@@ -92,7 +92,12 @@ class EndpointSettings(Section):
     constrain_output: bool = Field(
         False, description="Let the server write nothing but what fits task.output_schema."
     )
-    context_tokens: Annotated[int, Field(ge=128)] = Field(2048, description="Per request.")
+    context_tokens: Annotated[int, Field(ge=128)] = Field(
+        2048,
+        description="Per request, prompt and answer together: each of parallel_requests has all of "
+        "it. llama.cpp takes the next multiple of 256. Default: context_tokens of the whole file, "
+        "where that is said.",
+    )
     parallel_requests: Annotated[int, Field(ge=1)] = 4
     threads: Annotated[int, Field(ge=1)] | None = None
     flash_attention: bool = Field(

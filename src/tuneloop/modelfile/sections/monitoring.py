@@ -19,6 +19,8 @@ from tuneloop.table import MONITOR_GROUP
 
 MONITOR_NAMES = (
     "accuracy",
+    "answer_drift",
+    "answer_similarity",
     "capture_drops",
     "confidence",
     "cost",
@@ -28,12 +30,16 @@ MONITOR_NAMES = (
     "escalations",
     "format_compliance",
     "golden_set",
+    "groundedness",
     "judge_quality",
     "latency_p95",
     "new_data",
+    "new_phrases",
     "novelty",
     "output_length",
     "refusals",
+    "repetition",
+    "truncation",
     "vocabulary_diversity",
 )
 """What can alert: the monitors' own names, here so that a mistaken one is found in the file."""
@@ -72,10 +78,29 @@ class MonitorSettings(Section):
     judge_drop: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.05, description="Fall of the judge's mean score (0 to 1) from its baseline."
     )
+    truncated_above: Share = Field(
+        0.05, description="Prose: share of answers cut off at max_tokens."
+    )
+    loops_above: Share = Field(
+        0.02, description="Prose: share of answers that say the same words over and over."
+    )
+    ungrounded_above: Share = Field(
+        0.05,
+        description="Prose: share of numbers, dates, names and the like in answers that stand in "
+        "no message of the request.",
+    )
+    unlike_answers_above: Share = Field(
+        0.20, description="Prose: share of answers unlike the training answers of their topic."
+    )
+    new_phrases_above: Share = Field(
+        0.10,
+        description="Prose: share of answers with a phrase that many share and that no training "
+        "answer has.",
+    )
     share_shift: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.05,
         description="How far the share of refusals, escalations or errors may move from its "
-        "baseline.",
+        "baseline; and what is limited in prose, where the release evaluation was above its limit.",
     )
     relative_shift: Annotated[float, Field(gt=0)] = Field(
         0.25,

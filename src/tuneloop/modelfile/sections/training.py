@@ -32,7 +32,9 @@ class TrainingSettings(Section):
     )
     batch_size: Annotated[int, Field(ge=1)] = Field(16, description="Rows per optimiser step.")
     max_length: Annotated[int, Field(ge=16)] = Field(
-        2048, description="Tokens per row; a longer one is left out."
+        2048,
+        description="Tokens per row; a longer one is left out whole. Default: context_tokens, "
+        "where that is said.",
     )
     warmup_share: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.05, description="Share of the steps in which the learning rate rises."

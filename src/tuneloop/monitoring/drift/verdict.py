@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Integers = npt.NDArray[np.int64]
 
 State = Literal["drift", "no_drift", "not_enough_data"]
+Of = Literal["prompts", "answers"]
 
 TEXTBOOK_PSI = 0.2
 MINIMUM_ROWS = 30
@@ -82,17 +83,21 @@ class DriftVerdict:
 
 
 def verdict(
-    sketch: DriftSketch, reference: DriftReference, *, minimum_rows: int = MINIMUM_ROWS
+    sketch: DriftSketch,
+    reference: DriftReference,
+    *,
+    minimum_rows: int = MINIMUM_ROWS,
+    of: Of = "prompts",
 ) -> DriftVerdict:
     """Drift when one of two effects passes the threshold that was calibrated for it.
 
-    A window needs `minimum_rows` rows, counted as independent ones.
+    A window needs `minimum_rows` rows, counted as independent ones. `of`: what its texts are.
     """
     whole = sketch.whole()
     definition = (
         f"bins: the {len(reference.topics.counts)} topics (spherical k-means) of the training "
-        f"prompts; smoothing: {SMOOTHING} added to each count; reference: {reference.rows} "
-        f"training prompts; PSI in nats, Jensen-Shannon divergence to base 2; {reference.embedder}"
+        f"{of}; smoothing: {SMOOTHING} added to each count; reference: {reference.rows} "
+        f"training {of}; PSI in nats, Jensen-Shannon divergence to base 2; {reference.embedder}"
     )
     if whole.n < 2:
         return DriftVerdict(
@@ -105,7 +110,7 @@ def verdict(
             psi_by_chance=None,
             jensen_shannon=None,
             definition=definition,
-            message=f"not enough data: {whole.n} of the {minimum_rows} prompts that it takes",
+            message=f"not enough data: {whole.n} of the {minimum_rows} {of} that it takes",
         )
     topics, unfamiliar = topics_effect(sketch, reference), unfamiliar_effect(sketch, reference)
     effective = min(topics.effective_rows, unfamiliar.effective_rows)
@@ -122,7 +127,7 @@ def verdict(
         psi_by_chance=psi_by_chance(whole.topics, reference.topics.counts),
         jensen_shannon=jensen_shannon(whole.topics, reference.topics.counts),
         definition=definition,
-        message=_message(state, topics, unfamiliar, whole.n, effective, minimum_rows),
+        message=_message(state, topics, unfamiliar, whole.n, effective, minimum_rows, of),
     )
 
 
@@ -220,10 +225,10 @@ def _threshold(
 
 
 def _message(
-    state: State, topics: Effect, unfamiliar: Effect, n: int, effective: float, minimum: int
+    state: State, topics: Effect, unfamiliar: Effect, n: int, effective: float, minimum: int, of: Of
 ) -> str:
     if state == "not_enough_data":
-        counted = f" ({n} prompts, but days differ)" if effective < n else ""
+        counted = f" ({n} {of}, but days differ)" if effective < n else ""
         return f"not enough data: {effective:.0f} of the {minimum} that it takes{counted}"
     parts = [
         f"{what} {_tell(effect)}"

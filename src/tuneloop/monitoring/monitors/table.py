@@ -1,22 +1,24 @@
 """Every monitor: what it watches, how often, and when it speaks up.
 
 A window below the minimum sample alerts nobody. Intervals are 95 % and take interactions for
-independent.
+independent. Which monitors run follows from what the task's answers are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from tuneloop.errors import ExtensionError, UsageError
 from tuneloop.modelfile import MonitorSettings
 from tuneloop.monitoring.monitors.answers import Errors, FormatCompliance, Refusals
-from tuneloop.monitoring.monitors.drift import EmbeddingDrift
+from tuneloop.monitoring.monitors.drift import AnswerDrift, EmbeddingDrift
 from tuneloop.monitoring.monitors.people import Accuracy, EditRate, Escalations, JudgeQuality
 from tuneloop.monitoring.monitors.prompts import Novelty
+from tuneloop.monitoring.monitors.prose import Groundedness, Repetition, Truncation
 from tuneloop.monitoring.monitors.tally import Tally
+from tuneloop.monitoring.monitors.training_answers import AnswerSimilarity, NewPhrases
 from tuneloop.monitoring.monitors.usage import (
     Confidence,
     Cost,
@@ -29,6 +31,15 @@ from tuneloop.table import MONITOR_GROUP, Table
 Every = Literal["day", "week"]
 
 
+def _prose(task: Mapping[str, Any]) -> bool:
+    return task.get("kind") == "prose"
+
+
+def _has_form(task: Mapping[str, Any]) -> bool:
+    """Prose without a declared pattern has no form that an answer could miss."""
+    return not _prose(task) or task.get("output_pattern") is not None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Monitor:
     """One row of the table."""
@@ -38,6 +49,8 @@ class Monitor:
     every: Every
     limit: Callable[[MonitorSettings], str]
     """When it alerts, for people."""
+    applies: Callable[[Mapping[str, Any]], bool] = lambda task: True
+    """Whether it says something of a bundle with this task, the task part of its manifest."""
 
     @property
     def name(self) -> str:
@@ -64,6 +77,7 @@ _OWN = (
         about="answers in the declared form",
         every="day",
         limit=lambda s: f"below {s.format_below:.0%}",
+        applies=_has_form,
     ),
     Monitor(
         tally=EditRate,
@@ -137,6 +151,48 @@ _OWN = (
         every="day",
         limit=lambda s: f"{s.relative_shift:.0%} above baseline",
     ),
+    Monitor(
+        tally=Truncation,
+        about="answers cut off at max_tokens",
+        every="day",
+        limit=lambda s: f"above {s.truncated_above:.0%}",
+        applies=_prose,
+    ),
+    Monitor(
+        tally=Repetition,
+        about="answers that say the same words over and over",
+        every="day",
+        limit=lambda s: f"above {s.loops_above:.0%}",
+        applies=_prose,
+    ),
+    Monitor(
+        tally=Groundedness,
+        about="facts in answers that stand in no message",
+        every="day",
+        limit=lambda s: f"above {s.ungrounded_above:.0%}",
+        applies=_prose,
+    ),
+    Monitor(
+        tally=AnswerDrift,
+        about="answers that moved away from the training answers",
+        every="day",
+        limit=lambda s: "beyond what is calibrated on its own data",
+        applies=_prose,
+    ),
+    Monitor(
+        tally=AnswerSimilarity,
+        about="answers unlike the training answers of their topic",
+        every="day",
+        limit=lambda s: f"above {s.unlike_answers_above:.0%}",
+        applies=_prose,
+    ),
+    Monitor(
+        tally=NewPhrases,
+        about="answers with a phrase that no training answer has",
+        every="day",
+        limit=lambda s: f"above {s.new_phrases_above:.0%}",
+        applies=_prose,
+    ),
 )
 
 
@@ -144,8 +200,12 @@ MONITORS = Table(MONITOR_GROUP, {monitor.name: monitor for monitor in _OWN}, kin
 """A package adds a `Monitor` under the name of its tally."""
 
 
-def chosen(only: Collection[str] | None = None) -> dict[str, Monitor | ExtensionError]:
+def chosen(
+    only: Collection[str] | None = None, *, task: Mapping[str, Any] | None = None
+) -> dict[str, Monitor | ExtensionError]:
     """The monitors of these names, or all; where one that a package adds cannot be used, why.
+
+    Of all only those that apply to the task, where one is given; a named one runs on any.
 
     Raises:
         UsageError: there is none of a name.
@@ -157,14 +217,31 @@ def chosen(only: Collection[str] | None = None) -> dict[str, Monitor | Extension
             f"There is no monitor {', '.join(map(repr, unknown))}.",
             remedy="See them with: tuneloop monitor list",
         )
-    return {name: _usable(name) for name in known if only is None or name in only}
+    usable = {name: _usable(name) for name in known if only is None or name in only}
+    if only is not None or task is None:
+        return usable
+    return {name: monitor for name, monitor in usable.items() if applies(monitor, task)}
 
 
-def due(every: Every) -> tuple[str, ...]:
-    """Names of the monitors that run daily, or weekly; daily is said why one cannot be used."""
+def applies(monitor: Monitor | ExtensionError, task: Mapping[str, Any]) -> bool:
+    """Whether it runs by itself on a bundle with this task; one that cannot be used says so."""
+    if isinstance(monitor, ExtensionError):
+        return True
+    try:
+        return bool(monitor.applies(task))
+    except Exception as e:  # noqa: BLE001  a package's code may raise anything
+        failed(monitor.name, e)
+        return True
+
+
+def due(every: Every, *, task: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+    """Names of the monitors that run daily, or weekly; daily is said why one cannot be used.
+
+    Of those that apply to the task, where one is given.
+    """
     return tuple(
         name
-        for name, monitor in chosen().items()
+        for name, monitor in chosen(task=task).items()
         if every == (monitor.every if isinstance(monitor, Monitor) else "day")
     )
 

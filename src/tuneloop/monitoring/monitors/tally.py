@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol, Self
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from tuneloop.modelfile import MonitorSettings
+from tuneloop.monitoring.answers_by_topic import AnswersByTopic
 from tuneloop.monitoring.drift.reference import DriftReference
 from tuneloop.monitoring.feedback import FeedbackSample
 from tuneloop.monitoring.measurement import Measurement
 from tuneloop.monitoring.novelty import NoveltyReference
+from tuneloop.monitoring.phrases import OwnPhrases
 from tuneloop.monitoring.shift import Baseline
 from tuneloop.monitoring.sketches import Sketch
 from tuneloop.monitoring.window import Batch, Window
+
+if TYPE_CHECKING:
+    from tuneloop.embedders import Vectors
 
 _QUOTED_CHARACTERS = 200
 
@@ -29,6 +34,13 @@ class Subject(Protocol):
     def settings(self) -> MonitorSettings:
         """Limits and minimum sample."""
 
+    @property
+    def max_tokens(self) -> int | None:
+        """Where its answers are cut off, in tokens; None: not known."""
+
+    def released(self, metric: str) -> Baseline | None:
+        """What its release evaluation measured by this metric, in the main suite."""
+
     def baseline(self, monitor: str, **matching: object) -> Baseline | None:
         """What its release evaluation measured, else its first window with enough data.
 
@@ -43,6 +55,21 @@ class Subject(Protocol):
 
     def drift_reference(self) -> DriftReference:
         """Its prompts' topics and calibrated thresholds; raises a `TuneloopError` without any."""
+
+    def answer_drift_reference(self) -> DriftReference:
+        """The same of its training answers."""
+
+    def answers_by_topic(self) -> AnswersByTopic:
+        """Its training answers by the topics of their prompts; raises as the others do."""
+
+    def own_phrases(self) -> OwnPhrases:
+        """What its training answers say; raises as the others do."""
+
+    def answers_at_release(self) -> Sequence[tuple[str, str]]:
+        """Prompts and its answers in its release evaluation; none where they are not kept."""
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Vectors (n, d) of texts by the embedder of the references."""
 
 
 class Tally(ABC):

@@ -18,11 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tuneloop.intervals import Figure, pooled_share
 from tuneloop.prose.groundedness.claims import claims
 from tuneloop.prose.groundedness.source import Source
 from tuneloop.prose.groundedness.span import Kind, Span
 
-__all__ = ["Kind", "Span", "checkable", "marked", "ungrounded"]
+__all__ = ["Kind", "Span", "checkable", "marked", "rate_of_references", "ungrounded"]
 
 
 def checkable(answer: str) -> tuple[Span, ...]:
@@ -34,6 +35,21 @@ def ungrounded(answer: str, sources: Iterable[str]) -> tuple[Span, ...]:
     """The checkable parts of an answer that none of the sources has."""
     source = Source(sources)
     return tuple(claim.span for claim in claims(answer) if not claim.holds(source))
+
+
+def rate_of_references(examples: Iterable[tuple[Iterable[str], str]]) -> Figure | None:
+    """How much reference answers add to what they were given, of (sources, answer) each.
+
+    The share of all their checkable parts, 0 to 1, answers drawn again as wholes; None where they
+    have none. A model learns to add as much, so that a gate below it can hardly be passed.
+    """
+    missing, parts = [], []
+    for sources, answer in examples:
+        found = claims(answer)
+        source = Source(sources)
+        missing.append(sum(not claim.holds(source) for claim in found))
+        parts.append(len(found))
+    return pooled_share(missing, parts) if any(parts) else None
 
 
 def marked(answer: str, spans: Iterable[Span], *, opening: str = "⟦", closing: str = "⟧") -> str:

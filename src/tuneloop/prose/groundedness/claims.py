@@ -9,6 +9,7 @@ from functools import partial
 
 from tuneloop.prose.groundedness.codes import codes_in, has_code
 from tuneloop.prose.groundedness.dates import (
+    Calendar,
     Date,
     Time,
     both_ways,
@@ -39,6 +40,8 @@ _AFTER_ITEM = re.compile(r"[.)\]]\s+\S")
 _BEFORE_ITEM = "\n.:;!?"
 _MOST_INDENT = 12
 _PERCENT = "percent"
+_YEARS = range(1900, 2100)
+"""Numbers that may be said in two digits: 1991 is `ninety one`, the 1970s are `the seventies`."""
 _NOTHING_SAID = {0.0, 1.0}
 """Numbers that everybody writes without having read them: none, and one."""
 
@@ -107,9 +110,7 @@ def _has_code(code: str, source: Source) -> bool:
 
 def _has_date(date: Date, source: Source) -> bool:
     known = source.calendar
-    if date.year is not None and source.numbers.isdisjoint(
-        (date.year, date.year % 100, 1900 + date.year, 2000 + date.year)
-    ):
+    if date.year is not None and not _has_year(date.year, known):
         return False
     if date.days:
         return not date.days.isdisjoint(known.days)
@@ -131,7 +132,7 @@ def _has_weekday(weekday: int, source: Source) -> bool:
 
 
 def _has_quantity(quantity: Quantity, source: Source) -> bool:
-    """The same amount, or the number without any unit: a unit may go without saying."""
+    """The same amount, or the number alone where its unit may go without saying."""
     if not quantity.amounts.isdisjoint(source.amounts):
         return True
     bare = source.bare_numbers
@@ -139,7 +140,7 @@ def _has_quantity(quantity: Quantity, source: Source) -> bool:
         value / 100 in bare for value in quantity.number.values
     ):
         return True
-    return not quantity.number.values.isdisjoint(bare)
+    return quantity.may_go_without and not quantity.number.values.isdisjoint(bare)
 
 
 def _has_pair(pair: str, source: Source) -> bool:
@@ -152,17 +153,25 @@ def _has_pair(pair: str, source: Source) -> bool:
     if not both_ways(first, second).isdisjoint(source.calendar.days):
         return True
     in_month = first in source.calendar.months
-    return in_month and not source.numbers.isdisjoint((second, 1900 + second, 2000 + second))
+    return in_month and _has_year(second, source.calendar)
+
+
+def _has_year(year: int, known: Calendar) -> bool:
+    """In four digits or in two."""
+    full = {year} if year > 99 else {1900 + year, 2000 + year}
+    return not known.years.isdisjoint(full | {year % 100})
 
 
 def _has_number(number: Number, source: Source) -> bool:
     if not number.values.isdisjoint(source.numbers):
         return True
+    if any(value in _YEARS and _has_year(int(value), source.calendar) for value in number.values):
+        return True
     return bool(number.parts) and source.numbers.issuperset(number.parts)
 
 
 def _has_name(name: str, source: Source) -> bool:
-    return stand_there(name, source.words, source.stems)
+    return stand_there(name, source.words, lambda: source.stems)
 
 
 def _is_item(answer: str, number: Number, items: Collection[float]) -> bool:

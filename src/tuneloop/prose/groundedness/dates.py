@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import regex
 
@@ -48,7 +49,7 @@ _WEEKDAY = regex.compile(
 )
 _MONTH_WORD = regex.compile(rf"{_NO_WORD_BEFORE}(?:{_MONTH}){_NO_WORD_BEHIND}", regex.IGNORECASE)
 _PAIR = regex.compile(r"(?<![\p{Nd}/])(\p{Nd}{1,3})/(\p{Nd}{1,3})(?![\p{Nd}/])")
-_NEAR = 24
+_NEAR_BEFORE, _NEAR_BEHIND = 24, 60
 """Characters between a month's name and a number that may be its day."""
 
 
@@ -84,6 +85,8 @@ class Calendar:
     """(month, day)"""
     months: set[int] = field(default_factory=set)
     weekdays: set[int] = field(default_factory=set)
+    years: set[int] = field(default_factory=set)
+    """in four digits, and in two: `08` and `O eight`, but not `eight`"""
 
 
 def dates_in(text: str) -> Iterator[Date]:
@@ -150,13 +153,29 @@ def calendar_of(text: str, numbers: Sequence[Number]) -> Calendar:
     for at, match in enumerate(names):
         month = MONTHS[match[0].lower()]
         calendar.months.add(month)
-        begin = max(match.start() - _NEAR, names[at - 1].end() if at else 0)
-        end = min(match.end() + _NEAR, names[at + 1].start() if at + 1 < len(names) else len(text))
+        begin = max(match.start() - _NEAR_BEFORE, names[at - 1].end() if at else 0)
+        end = min(
+            match.end() + _NEAR_BEHIND, names[at + 1].start() if at + 1 < len(names) else len(text)
+        )
         for number in numbers[bisect_left(starts, begin) : bisect_left(starts, end)]:
             days = (int(value) for value in number.looked_up if 1 <= value <= 31)
             calendar.days |= {(month, day) for day in days}
+    for number in numbers:
+        calendar.years |= set(_years(text, number))
     calendar.weekdays = {day for _, _, day in weekdays_in(text)}
     return calendar
+
+
+def _years(text: str, number: Number) -> Iterator[int]:
+    written = text[number.start : number.end]
+    if not number.parts:
+        if len(written) in (2, 4):
+            yield from (int(value) for value in number.values)
+        return
+    yield from (int(value) for value in number.looked_up if 10 <= value < 10_000)
+    for nothing, year in pairwise(number.parts):
+        if nothing == 0:
+            yield int(year)
 
 
 def _numeric(match: regex.Match[str]) -> Date | None:

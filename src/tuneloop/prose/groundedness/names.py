@@ -8,7 +8,7 @@ checked. In scripts without capitals no name is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Set
 
 import regex
 
@@ -64,11 +64,11 @@ def names_in(text: str) -> Iterator[tuple[int, int]]:
             yield words[0][1], words[-1][2]
 
 
-def stand_there(name: str, known: Set[str], stems: Set[str]) -> bool:
+def stand_there(name: str, known: Set[str], stems: Callable[[], Set[str]]) -> bool:
     """Whether every word of a name is known.
 
-    `known` are the words of the sources in lower case, `stems` the beginnings of those that may be
-    inflected.
+    `known` are the words of the sources in lower case, `stems` makes the beginnings of
+    those that may be inflected.
     """
     words = (word[0] for word in _CAPITAL.finditer(name))
     return all(_is_known(word, known, stems) for word in words if not _is_no_name(word))
@@ -90,13 +90,15 @@ def stems_of(words: Set[str]) -> frozenset[str]:
     )
 
 
-def _is_known(word: str, known: Set[str], stems: Set[str]) -> bool:
+def _is_known(word: str, known: Set[str], stems: Callable[[], Set[str]]) -> bool:
     lower = _plain(word.lower())
     if lower in known or lower.rstrip("s") in known or f"{lower}s" in known:
         return True
     if "-" in lower and all(part in known for part in lower.split("-") if part):
         return True
-    return bool(_INFLECTED.search(lower)) and lower[: max(_SHORTEST_STEM, len(lower) - 2)] in stems
+    return (
+        bool(_INFLECTED.search(lower)) and lower[: max(_SHORTEST_STEM, len(lower) - 2)] in stems()
+    )
 
 
 def _plain(word: str) -> str:

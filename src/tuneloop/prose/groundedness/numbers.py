@@ -62,6 +62,7 @@ class Number:
 
 def numbers_in(text: str, *, checked: bool = False) -> list[Number]:
     """The numbers in their order; `checked` leaves out words that are more often no numbers."""
+    known = phrases()
     tokens = list(_TOKEN.finditer(text))
     found: list[Number] = []
     at = 0
@@ -77,6 +78,8 @@ def numbers_in(text: str, *, checked: bool = False) -> list[Number]:
             if not checked or len(token[0]) > 1:
                 value = frozenset((float(of_han(token[0])),))
                 found.append(Number(values=value, start=token.start(), end=token.end()))
+            at += 1
+        elif (word := token[0].lower()) not in known and word not in SCALES:
             at += 1
         else:
             number, used = _in_words(text, tokens, at, checked=checked)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import regex
@@ -68,9 +68,11 @@ _BY_NAME: dict[str, list[tuple[str, float]]] = {}
 for _unit, _names in _UNITS.items():
     for _name in _names.split():
         _BY_NAME.setdefault(_name, []).append(_unit)
+for _name in ("mcg", "mg", "kg", "ml", "mm", "cm", "mmhg"):  # as they are in what was dictated
+    _BY_NAME[" ".join(_name)] = _BY_NAME[_name]
 _NAMES = "|".join(map(regex.escape, sorted(_BY_NAME, key=len, reverse=True)))
 _BEHIND = regex.compile(
-    rf"[ \u00a0\u202f\-‑]?({_NAMES})(?![\p{{L}}\p{{M}}\p{{Nd}}])", regex.IGNORECASE
+    rf"[ \u00a0\u202f\-‑]?({_NAMES})(?![\p{{L}}\p{{M}}\p{{Nd}}]|\.\p{{L}}\.)", regex.IGNORECASE
 )
 _BEFORE = regex.compile(r"(US\$|[$€£¥]|(?<!\p{L})(?:USD|EUR|GBP|JPY))[ \u00a0]?$")
 _ONE = regex.compile(
@@ -80,8 +82,11 @@ _ONE = regex.compile(
 )
 
 
-_DECADES = frozenset(map(float, (*range(10, 100, 10), *range(1800, 2100, 10))))
-"""Numbers that have an s behind them as the name of ten years: 80s, 1990s."""
+_RANGE = regex.compile(
+    r"[ ,]*(?:to|or|and|bis|oder|à|ou|a|o|до|или|[-–~])[ ]*|, ", regex.IGNORECASE
+)
+"""What stands between two numbers that share a unit."""
+_LASTING = frozenset(unit for unit in _UNITS if unit[0] == "time" or unit == ("months", 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,36 +98,61 @@ class Quantity:
     """(dimension, value in its base unit) that may be meant"""
     start: int
     end: int
+    may_go_without: bool
+    """whether people leave its unit out: `seventy six` are years, and no months or days"""
 
 
 def quantity_at(text: str, number: Number) -> Quantity | None:
     """The quantity that a number begins or ends, if it has a unit."""
-    start, end = number.start, number.end
-    behind = _BEHIND.match(text, end)
-    if behind and behind[0] == "s" and number.values & _DECADES:
+    units = _units_of(text, number)
+    if not units:
         return None
-    if behind and (len(behind[1]) > 1 or not behind[1].isupper() or behind[1] in "LVW"):
-        units, end = _BY_NAME[behind[1].lower()], behind.end()
-    elif before := _BEFORE.search(text[max(0, start - 4) : start]):
-        units, start = _BY_NAME[before[1].lower()], start - len(before[0])
-    else:
-        return None
-    amounts = frozenset(
-        (dimension, exact(value * factor)) for dimension, factor in units for value in number.values
+    behind = _BEHIND.match(text, number.end)
+    before = None if behind else _BEFORE.search(text[max(0, number.start - 4) : number.start])
+    return Quantity(
+        number=number,
+        amounts=_amounts(units, number.values),
+        start=number.start - len(before[0]) if before else number.start,
+        end=behind.end() if behind else number.end,
+        may_go_without=not all(unit in _LASTING for unit in units),
     )
-    return Quantity(number=number, amounts=amounts, start=start, end=end)
+
+
+def _units_of(text: str, number: Number) -> Sequence[tuple[str, float]]:
+    behind = _BEHIND.match(text, number.end)
+    if behind and behind[0] == "s" and all(value % 10 == 0 for value in number.values):
+        return ()  # 80s, 1990s and 150s are ranges
+    if behind and (len(behind[1]) > 1 or not behind[1].isupper() or behind[1] in "LVW"):
+        return _BY_NAME[behind[1].lower()]
+    before = _BEFORE.search(text[max(0, number.start - 4) : number.start])
+    return () if before is None else _BY_NAME[before[1].lower()]
+
+
+def _amounts(
+    units: Iterable[tuple[str, float]], values: Iterable[float]
+) -> frozenset[tuple[str, float]]:
+    values = tuple(values)
+    return frozenset((name, exact(value * factor)) for name, factor in units for value in values)
 
 
 def amounts_of(text: str, numbers: Sequence[Number]) -> tuple[set[tuple[str, float]], set[float]]:
-    """All amounts in texts, and the numbers that have no unit there."""
+    """All amounts in texts, and the numbers that have no unit there.
+
+    In `five to seven days` both are days.
+    """
     amounts: set[tuple[str, float]] = set()
     bare: set[float] = set()
-    for number in numbers:
-        quantity = quantity_at(text, number)
-        if quantity is None:
-            bare |= number.looked_up
+    units: Sequence[tuple[str, float]] = ()
+    following = len(text)
+    for number in reversed(numbers):
+        own = _units_of(text, number)
+        if own or not _RANGE.fullmatch(text, number.end, max(number.end, following)):
+            units = own
+        following = number.start
+        if units:
+            amounts |= _amounts(units, number.looked_up)
         else:
-            amounts |= quantity.amounts
+            bare |= number.looked_up
     amounts |= set(_single(text))
     return amounts, bare
 

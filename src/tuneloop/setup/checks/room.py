@@ -14,7 +14,7 @@ from tuneloop.deployment.export.forms.form import SAFETENSORS
 from tuneloop.deployment.export.forms.table import form_of
 from tuneloop.deployment.export.stage import export_bytes
 from tuneloop.registry.base_model import weight_files
-from tuneloop.setup.checks.lengths import longest_row
+from tuneloop.setup.checks.window import longest_row
 from tuneloop.setup.finding import Finding, UnseenError, error, ok, warning
 from tuneloop.setup.look import Look
 from tuneloop.training.config import TrainingConfig
@@ -81,22 +81,37 @@ def _room(folder: Path, least: int, most: int) -> Finding:
     return ok("disk", said)
 
 
-def _training(look: Look, sizes: Architecture) -> Finding:
+def training_plan(
+    look: Look, sizes: Architecture, *, longest: int, weight_bytes: int = 4
+) -> MemoryPlan:
+    """What training needs where the longest row has `longest` tokens.
+
+    Raises:
+        UnseenError: nobody says how much memory is free.
+    """
     config = TrainingConfig.from_settings(look.model.training.model_dump(mode="json"))
     device, free = _device(config)
+    return plan_memory(
+        sizes,
+        config,
+        device=device,
+        compute_bytes=4 if device == "cpu" else weight_bytes,
+        weight_bytes=weight_bytes,
+        free_bytes=free,
+        longest_row=longest * (2 if config.method == "dpo" else 1),
+    )
 
-    def plan(weight_bytes: int) -> MemoryPlan:
-        return plan_memory(
-            sizes,
-            config,
-            device=device,
-            compute_bytes=4 if device == "cpu" else weight_bytes,
-            weight_bytes=weight_bytes,
-            free_bytes=free,
-            longest_row=longest_row(look) * (2 if config.method == "dpo" else 1),
-        )
 
-    smallest, largest = plan(2), plan(4)
+def cache_bytes(look: Look, sizes: Architecture, *, window: int) -> int:
+    """What a server keeps of keys and values, of all requests that it takes at a time."""
+    tokens = window * look.model.endpoint.parallel_requests
+    return 2 * _CACHE_BYTES * tokens * sizes.layers * sizes.key_value
+
+
+def _training(look: Look, sizes: Architecture) -> Finding:
+    longest = longest_row(look)
+    smallest = training_plan(look, sizes, longest=longest, weight_bytes=2)
+    largest = training_plan(look, sizes, longest=longest)
     remedy = (
         "Choose a smaller base, training.method: qlora (on a GPU), or a smaller "
         "training.max_length."
@@ -118,7 +133,7 @@ def _serving(look: Look, sizes: Architecture) -> Finding:
     serve = form_of(look.model.export.serve)
     share = 1.0 if serve.made_from == SAFETENSORS else serve.share_of_f16
     tokens = endpoint.context_tokens * endpoint.parallel_requests
-    cache = 2 * _CACHE_BYTES * tokens * sizes.layers * sizes.key_value
+    cache = cache_bytes(look, sizes, window=endpoint.context_tokens)
     each = int(2 * sizes.parameters * share) + cache + _SERVER_BYTES
     free = free_memory_bytes("cpu")
     said = (
@@ -138,7 +153,7 @@ def _device(config: TrainingConfig) -> tuple[str, int]:
     Raises:
         UnseenError: there is a GPU, and nobody says how much of its memory is free.
     """
-    if config.device == "cpu" or not _torch_takes_gpus() or not _has_gpu():
+    if not computes_on_gpu(config):
         return "cpu", free_memory_bytes("cpu")
     try:
         told = subprocess.run(
@@ -150,6 +165,11 @@ def _device(config: TrainingConfig) -> tuple[str, int]:
             "There is a GPU, and nvidia-smi does not say how much of its memory is free.",
             remedy="Training looks at it before its first step.",
         ) from e
+
+
+def computes_on_gpu(config: TrainingConfig) -> bool:
+    """Whether training would; nothing is imported that could tell for sure."""
+    return config.device != "cpu" and _torch_takes_gpus() and _has_gpu()
 
 
 def _has_gpu() -> bool:

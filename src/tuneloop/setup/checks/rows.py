@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tuneloop.datasets.filters.length import TOO_LONG
 from tuneloop.setup.finding import Finding, ok, warning
 from tuneloop.setup.look import MOST_ROWS, Look
 
@@ -29,3 +30,12 @@ def rows(look: Look) -> Iterator[Finding]:
         )
     else:
         yield ok("rows", said + (f"; left out: {reasons}." if reasons else "."))
+    if long := seen.left_out[TOO_LONG]:
+        most = look.model.data.max_characters
+        yield warning(
+            "rows",
+            f"{long:,} answers are left out, as prompt and answer have more than {most:,} "
+            "characters.",
+            "Raise data.max_characters to learn from them as well; the line on row length then "
+            "says whether they fit into the window.",
+        )

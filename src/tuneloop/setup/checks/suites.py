@@ -19,7 +19,7 @@ from tuneloop.evaluation.sizes import (
     what_helps,
     what_is_missing,
 )
-from tuneloop.evaluation.suites import Case, Suite, case_of, load_suite
+from tuneloop.evaluation.suites import Case, Suite, case_of
 from tuneloop.modelfile import TaskSettings
 from tuneloop.modelfile.sections.data import LARGEST_SHARE
 from tuneloop.setup.finding import Finding, error, ok, warning
@@ -33,13 +33,7 @@ def suites(look: Look) -> Iterator[Finding]:
     """Every declared suite can be read, and the gates on it have their cases."""
     task = look.model.task
     for declared in look.model.evaluation.suites:
-        suite = load_suite(
-            look.project.model_file.folder / declared.file,
-            name=declared.name,
-            kind=declared.kind,
-            task=task,
-            columns=look.model.data.columns,
-        )
+        suite = look.suite(declared)
         yield ok("suite", f"{suite.name}: {len(suite.cases):,} cases in {declared.file}.")
         requirements = requirements_of(
             suite.name,

@@ -1,0 +1,110 @@
+"""Time: what each step of a cycle will take, said before the first of them begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from statistics import fmean
+
+from tuneloop.deployment.backends import table
+from tuneloop.errors import TuneloopError
+from tuneloop.evaluation.plan import base_cases_of, minimum_of
+from tuneloop.evaluation.suites import load_suite
+from tuneloop.setup import speeds
+from tuneloop.setup.checks.room import computes_on_gpu
+from tuneloop.setup.estimate import (
+    REPEATED_ANSWERS,
+    Asked,
+    Expected,
+    Speeds,
+    Work,
+    elsewhere,
+    expected,
+    held_out_of,
+    sentence,
+)
+from tuneloop.setup.finding import Finding, UnseenError, ok
+from tuneloop.setup.look import Look
+from tuneloop.training.config import TrainingConfig
+
+_FILE = "gguf"
+"""The untuned base is served from a file of this form."""
+
+
+def time(look: Look) -> Iterator[Finding]:
+    """What a cycle that does everything will take; what was made before is used again."""
+    yield ok("time", sentence(steps(look), at_least=not look.rows.whole))
+
+
+def steps(look: Look) -> list[Expected]:
+    """About how long each step will take, and where that is known from.
+
+    Raises:
+        TuneloopError, UnseenError: the base or the rows cannot be read.
+    """
+    return expected(_work(look), _speeds(look))
+
+
+def told(look: Look) -> list[Expected]:
+    """`steps`, as far as they are known: none where the base or the rows cannot be read."""
+    try:
+        return steps(look)
+    except (TuneloopError, UnseenError):
+        return []
+
+
+def _speeds(look: Look) -> Speeds:
+    known = speeds.recorded(look.project)
+    config = TrainingConfig.from_settings(look.model.training.model_dump(mode="json"))
+    if computes_on_gpu(config):  # of which there is no table
+        return known
+    table_of_cpu = elsewhere(look.base.architecture.parameters)
+    return Speeds(
+        train=known.train or (table_of_cpu.train if config.method == "lora" else None),
+        export=known.export or table_of_cpu.export,
+        evaluate=known.evaluate or table_of_cpu.evaluate,
+    )
+
+
+def _work(look: Look) -> Work:
+    model, tokens = look.model, look.tokens
+    settings, most = model.evaluation, model.endpoint.max_tokens
+    share = model.data.holdout_share
+    held_out = held_out_of(
+        len(tokens), None if share == "auto" else share, minimum=minimum_of(settings)
+    )
+    prompt = fmean(len(row.prompt) for row in tokens) if tokens else 0.0
+    answer = fmean(min(len(row.answer), most) for row in tokens) if tokens else 0.0
+    cases = held_out + _in_suites(look) + REPEATED_ANSWERS
+    base_cases = base_cases_of(model.task, settings)
+    reader = table.reader_of(_FILE)
+    conditions = reader.conditions(model.endpoint, digest="")
+    return Work(
+        trained_tokens=sum(map(len, tokens))
+        * (1 - held_out / max(1, len(tokens)))
+        * model.training.epochs,
+        candidate=Asked(cases=cases, prompt_tokens=prompt, answer_tokens=answer),
+        base=Asked(
+            cases=(held_out if base_cases is None else min(base_cases, held_out))
+            * look.is_first,  # its answers are kept
+            prompt_tokens=prompt,
+            # It does not know where to end: half-way to the limit.
+            answer_tokens=(answer + most) / 2,
+        ),
+        at_once=reader.servers_at_once(conditions) >= 2,
+        at_least=not look.rows.whole,
+    )
+
+
+def _in_suites(look: Look) -> int:
+    return sum(
+        len(
+            load_suite(
+                look.project.model_file.folder / declared.file,
+                name=declared.name,
+                kind=declared.kind,
+                task=look.model.task,
+                columns=look.model.data.columns,
+            ).cases
+        )
+        for declared in look.model.evaluation.suites
+    )

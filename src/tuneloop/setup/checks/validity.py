@@ -1,0 +1,57 @@
+"""Measures of likeness: can each tell a row's own answer from other rows', or only seem to?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from tuneloop.evaluation.plan import HELD_OUT, metric_in
+from tuneloop.evaluation.validity import VALID_FROM, Validity, of_rows
+from tuneloop.setup.finding import Finding, ok, warning
+from tuneloop.setup.look import Look
+from tuneloop.task.kind import is_prose
+
+
+def measures(look: Look) -> Iterator[Finding]:
+    """Each measure's AUC over the rows; one that stays below what is asked decides nothing."""
+    if not is_prose(look.model.task):
+        return
+    found = of_rows(
+        [(row.question, row.completion) for row in look.rows.examples if not row.calls_tools]
+    )
+    useful = {name: of for name, of in found.items() if of.valid}
+    useless = {name: of for name, of in found.items() if not of.valid}
+    if useful:
+        yield ok(
+            "measures",
+            f"{_told(useful)}: the chance that a row's own answer is more like its question than "
+            f"another row's (AUC; at least {VALID_FROM:g} for sure).",
+        )
+    if not useless:
+        return
+    said = f"{_told(useless)}: does not surely tell a row's own answer from another's (AUC)."
+    if gates := _gates_on(useless, look):
+        yield warning(
+            "measures",
+            f"{said} On these rows a verdict of the gate {' and '.join(gates)} says little.",
+            f"Stand it on {' or '.join(useful)} instead."
+            if useful
+            else "Stand it on what people or a judge say: evaluation.gates with judge.",
+        )
+    else:
+        yield ok("measures", f"{said} No gate stands on it.")
+
+
+def _told(found: Mapping[str, Validity]) -> str:
+    return ", ".join(
+        f"{name} {of.auc.value:.2f} ({of.auc.low:.2f}–{of.auc.high:.2f})"
+        if of.auc is not None
+        else f"{name} without a figure, as {of.reason}"
+        for name, of in found.items()
+    )
+
+
+def _gates_on(measures: Mapping[str, Validity], look: Look) -> list[str]:
+    """The declared gates on them, as the model file names them."""
+    evaluation = look.model.evaluation
+    suites = [HELD_OUT, *(suite.name for suite in evaluation.suites)]
+    return [key for key in evaluation.gates if metric_in(key, suites) in measures]

@@ -1,0 +1,163 @@
+"""Monitors of prose: what each counts, and when it speaks up."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from monitoring_data import baseline, interaction, measure
+from tuneloop.intervals import share
+from tuneloop.monitoring.monitors import prose, table
+from tuneloop.monitoring.monitors.prose import (
+    Groundedness,
+    Repetition,
+    Truncation,
+    share_of_parts,
+)
+
+NOTE = (
+    "The patient reports a dull headache since Monday, worse in the evening, without fever or "
+    "nausea; she takes one tablet of ibuprofen a day and asks whether that is too much."
+)
+PROSE = {
+    "truncation",
+    "repetition",
+    "groundedness",
+    "answer_drift",
+    "answer_similarity",
+    "new_phrases",
+}
+LOOPING = "He denies any pain. " + "He has no known allergies. " * 9
+
+
+def _answers(n: int, **values: Any) -> list[dict[str, Any]]:
+    return [interaction(response=f"{NOTE} Case {i}.", **values) for i in range(n)]
+
+
+def test_truncation_takes_the_servers_word_for_it() -> None:
+    cut = _answers(20, finish_reason="length")
+    found = measure(Truncation, _answers(80) + cut)
+    assert (found.value, found.n, found.verdict) == (0.2, 100, "alert")
+    assert "above the limit of 5.0 %" in found.message
+    assert found.detail["examples"][0]["answer"].endswith("Case 0.")
+    json.dumps(found.detail)
+
+
+def test_without_a_finish_reason_an_answer_of_just_so_many_tokens_was_cut_off() -> None:
+    rows = [
+        *_answers(20, finish_reason=None, completion_tokens=256),
+        *_answers(20, finish_reason=None, completion_tokens=400),  # a client's own limit
+        *_answers(20, finish_reason="stop", completion_tokens=256),
+    ]
+    found = measure(Truncation, rows, max_tokens=256)
+    assert (found.value, found.detail["without_finish_reason"]) == (20 / 60, 40)
+    assert measure(Truncation, rows).value == 0.0
+
+
+def test_answers_that_failed_are_no_answers_cut_off() -> None:
+    failed = _answers(40, finish_reason="length", status=502, error="upstream_broke_off")
+    assert measure(Truncation, _answers(40) + failed).value == 0.0
+
+
+def test_a_loop_is_found_and_its_words_are_shown() -> None:
+    rows = [*_answers(36), *[interaction(response=LOOPING)] * 4]
+    found = measure(Repetition, rows)
+    assert (found.value, found.n, found.verdict) == (0.1, 40, "alert")
+    example = found.detail["examples"][0]
+    assert example["repeats"] == "he has no known allergies"
+    assert example["times"] == 9
+    usual = measure(Repetition, _answers(40))
+    assert (usual.value, usual.verdict) == (0.0, "ok")
+    assert usual.detail["distinct_2"] > found.detail["distinct_2"]
+
+
+def test_a_crossing_that_may_be_chance_is_told_and_alerts_nobody() -> None:
+    found = measure(Truncation, _answers(38) + _answers(3, finish_reason="length"))
+    assert found.value is not None
+    assert found.value > 0.05
+    assert (found.verdict, found.cleared) == ("ok", False)
+    assert "the interval includes the limit" in found.message
+
+
+def test_what_was_released_is_not_told_as_news() -> None:
+    rows = _answers(180) + _answers(20, finish_reason="length")
+    known = {"truncated_share": baseline(0.09, 0.04, 0.16)}
+    found = measure(Truncation, rows, evaluated=known)
+    assert (found.value, found.verdict) == (0.1, "ok")
+    assert "9.0 % when it was released" in found.message
+    worse = measure(Truncation, rows + _answers(40, finish_reason="length"), evaluated=known)
+    assert worse.verdict == "alert"
+    loops = [*_answers(90), *[interaction(response=LOOPING)] * 10]
+    known = {"no_loops": baseline(0.9, 0.84, 0.95)}
+    assert measure(Repetition, loops, evaluated=known).verdict == "ok"
+
+
+def test_a_large_window_is_measured_on_a_sample_that_says_so(monkeypatch) -> None:
+    monkeypatch.setattr(prose, "SAMPLE_ROWS", 50)
+    rows = [*_answers(300), *[interaction(response=LOOPING)] * 300]
+    found = measure(Repetition, rows)
+    assert (found.n, found.detail["sampled_from"]) == (50, 600)
+    assert measure(Repetition, rows, parts=4).value == found.value
+
+
+@pytest.mark.parametrize(
+    ("task", "more", "less"),
+    [
+        ({}, set(), PROSE),
+        ({"kind": "labels"}, set(), PROSE),
+        ({"kind": "prose"}, PROSE, {"format_compliance"}),
+        ({"kind": "prose", "output_pattern": "Dear .*"}, {"format_compliance"}, set()),
+    ],
+)
+def test_which_monitors_run_follows_from_the_kind_of_the_task(task, more, less) -> None:
+    names = set(table.chosen(task=task))
+    assert more <= names
+    assert not less & names
+    assert names == set(table.due("day", task=task)) | set(table.due("week", task=task))
+    # A named one runs on any task.
+    assert set(table.chosen(["repetition"], task=task)) == {"repetition"}
+
+
+def _told(dose: int, said: int) -> dict[str, Any]:
+    prompt = f"Doctor: take {dose} mg of ibuprofen twice a day, and call me on Tuesday."
+    return interaction(prompt, response=f"Ibuprofen {said} mg twice a day; will call on Tuesday.")
+
+
+def test_groundedness_counts_what_stands_in_no_message_and_quotes_it() -> None:
+    rows = [_told(100 + i, 100 + i) for i in range(60)] + [_told(100, 7_350)] * 20
+    found = measure(Groundedness, rows)
+    assert found.verdict == "alert"
+    assert found.value == found.detail["ungrounded"] / found.detail["checkable"]
+    assert (found.n, found.detail["ungrounded"]) == (80, 20)
+    assert "7350" in found.detail["examples"][0]["ungrounded"][0]
+    assert measure(Groundedness, rows[:60]).verdict == "ok"
+    at_release = {"ungrounded": baseline(found.value, 0.0, 1.0)}
+    assert measure(Groundedness, rows, evaluated=at_release).verdict == "ok"
+
+
+def test_what_the_task_or_an_earlier_turn_says_is_told_too() -> None:
+    messages = [
+        {"role": "user", "content": "My order is 48213."},
+        {"role": "assistant", "content": "Thank you."},
+        {"role": "user", "content": [{"type": "text", "text": "When does it come?"}]},
+    ]
+    row = interaction(messages=json.dumps(messages), response="Order 48213 comes within 12 days.")
+    assert measure(Groundedness, [row]).detail["ungrounded"] == 1
+    task = {"system": "We deliver within 12 days."}
+    assert measure(Groundedness, [row], task=task).detail["ungrounded"] == 0
+
+
+def test_parts_of_one_answer_are_no_independent_cases() -> None:
+    together = share_of_parts([(10, 10)] * 4 + [(0, 10)] * 36)
+    apart = share_of_parts([(2, 10), (0, 10)] * 20)
+    assert together is not None
+    assert apart is not None
+    assert together.value == apart.value == 0.1
+    assert together.n == apart.n == 40
+    assert together.high - together.low > 2 * (apart.high - apart.low)
+    assert share_of_parts([]) is None
+    none = share_of_parts([(0, 3)] * 40)
+    assert none is not None
+    assert none.high == share(0, 40).high

