@@ -204,9 +204,6 @@ def main() -> None:
         "rows_of_a_window": options.rows,
         "rows_a_second": {name: round(rows[name] / seconds[name]) for name in NEW},
         "ungrounded_at_release": round(subject.evaluated["ungrounded"].value, 3),
-        "unlike_own": round(
-            float(subject.by_topic.own_unlike.sum() / subject.by_topic.own.sum()), 3
-        ),
         "embedder": embedder.name,
         "date": time.strftime("%Y-%m-%d"),
     }

