@@ -53,7 +53,11 @@ def reference_of(value: str | None) -> Literal["production", "base"] | None:
 
 
 def walk(desk: Desk, *, limit: int | None) -> None:
-    """Ask this person about each pair that waits for them; each choice is kept at once."""
+    """Ask this person about each pair that waits for them; each choice is kept at once.
+
+    Raises:
+        UsageError: there is no terminal to choose at.
+    """
     from rich.prompt import Prompt
 
     waiting = desk.waiting()[:limit]
@@ -63,12 +67,18 @@ def walk(desk: Desk, *, limit: int | None) -> None:
         began = time.monotonic()
         out.rule(f"{number}/{len(waiting)}")
         _show(pair)
-        key = Prompt.ask(
-            "\\[a] A is better, \\[b] B is better, \\[t]ie, \\[s]kip, \\[q]uit",
-            choices=list(_KEYS),
-            show_choices=False,
-            console=out,
-        )
+        try:
+            key = Prompt.ask(
+                "\\[a] A is better, \\[b] B is better, \\[t]ie, \\[s]kip, \\[q]uit",
+                choices=list(_KEYS),
+                show_choices=False,
+                console=out,
+            )
+        except EOFError:
+            raise UsageError(
+                f"Nobody is there to choose; {number - 1} choices are kept.",
+                remedy="Write a sheet with --sheet FILE, and read it with --choices FILE.",
+            ) from None
         if key == "q":
             break
         if (letter := _KEYS[key]) is not None:

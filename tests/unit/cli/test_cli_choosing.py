@@ -203,6 +203,7 @@ def test_what_there_is_not_is_said() -> None:
         (("--with", "nobody"), "--with is production or base"),
         (("--sheet", "pairs.docx"), "A sheet is a .csv or a .jsonl"),
         (("--choices", "nowhere.csv"), "nowhere.csv"),
+        ((), "Nobody is there to choose"),
     ):
         refused = run(*words).exception
         assert isinstance(refused, UsageError), words
