@@ -222,7 +222,7 @@ def test_prose_is_watched_against_its_own_answers(
     for name, part in (("eval.jsonl", rows[::8]), ("train.jsonl", rows)):
         (folder / name).write_text("".join(json.dumps(row) + "\n" for row in part))
     manifest = {
-        **dict.fromkeys(("base", "artifacts", "training", "serving", "routing"), {}),
+        **{key: {} for key in ("base", "artifacts", "training", "serving", "routing")},
         "model": "desk",
         "dataset": {"digest": workspace.artifacts.put(folder, kind="dataset")},
         "task": {"kind": "prose"},
