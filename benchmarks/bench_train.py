@@ -9,7 +9,12 @@ so asked, it is tried on one small step.
 The rows share a long system text, as fine-tuning data does; our trainer computes it once a pack
 (docs/decisions/0002), TRL once a row. Tokens are those of the rows on both sides.
 
+Long rows, where hardly anything is shared, are the second part: dialogues of MTS-Dialog with their
+notes (1,000 to 2,500 characters each, 4 steps of 8 rows, 16 held out), against TRL with and without
+gradient checkpointing. The ratio is that to the quicker of the two.
+
     python benchmarks/bench_train.py [--model FOLDER] [--rows FILE] [--steps N] [--precision bf16]
+        [--part short|long]
 
 The last line is one JSON object, also written to benchmarks/results/.
 """
@@ -24,6 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +37,18 @@ from tuneloop.threads import waiting_briefly
 
 HERE = Path(__file__).resolve().parent
 CLINC = HERE.parent.parent / "shared" / "data" / "clinc150"
+MTS_DIALOG = CLINC.parent / "mts_dialog"
 SUPPORT_DESK = HERE.parent / "examples" / "support-desk"
 HELD_OUT_ROWS = 64
 LORA = {"rank": 16, "alpha": 32.0}
 BF16_PROBE_SECONDS = 240
+LONG_CHARACTERS = (1_000, 2_500)
+LONG = {"steps": 4, "batch_size": 8, "held_out_rows": 16}
+LONG_SIDES = {
+    "tuneloop": ("tuneloop", {}),
+    "trl_checkpointing": ("trl", {"checkpointing": "on"}),
+    "trl_no_checkpointing": ("trl", {"checkpointing": "off"}),
+}
 
 
 def main() -> None:
@@ -43,19 +57,66 @@ def main() -> None:
     if options.side:
         _side(options)
         return
+    options.model = options.model or _default_model()
+    result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="bench-train-") as name:
-        work = Path(name)
-        train, held_out = _prepare(options, work)
-        runs: dict[str, list[dict[str, Any]]] = {"tuneloop": [], "trl": []}
-        for turn in range(options.repeats):
-            for side in ("tuneloop", "trl"):
-                folder = work / f"{side}-{turn}"
-                found = _start(side, options, train, folder, precision=_precision(options))
-                print(f"{side}: {found['tokens_per_second']:.0f} tokens/s", flush=True)
-                runs[side].append(found)
-        probe = {} if _on_gpu() else _bf16_probe(options, train, work)
-        losses = _held_out_losses(options, held_out, work)
-        _report(_result(options, runs, losses, probe))
+        if options.part in ("short", "both"):
+            result = _short_rows(options, Path(name))
+        if options.part in ("long", "both"):
+            result["long_rows"] = _long_rows(options, Path(name) / "long")
+    _report(result)
+
+
+def _short_rows(options: argparse.Namespace, work: Path) -> dict[str, Any]:
+    """Rows behind a long system text."""
+    train, held_out = _prepare(options, work, _rows(options))
+    runs = _in_turns(options, work, train, {"tuneloop": ("tuneloop", {}), "trl": ("trl", {})})
+    probe = {} if _on_gpu() else _bf16_probe(options, train, work)
+    losses = _held_out_losses(options, held_out, work, runs)
+    return _result(options, runs, losses, probe)
+
+
+def _long_rows(options: argparse.Namespace, work: Path) -> dict[str, Any]:
+    """Dialogues with their notes: ours against TRL with and without gradient checkpointing."""
+    if not MTS_DIALOG.is_dir():
+        return {"skipped": "../shared/data/mts_dialog is not there"}
+    sys.path.insert(0, str(HERE))
+    import rows
+
+    options = argparse.Namespace(**{**vars(options), **LONG})
+    work.mkdir()
+    chosen = rows.mts_dialog_rows(MTS_DIALOG, characters=LONG_CHARACTERS)
+    train, held_out = _prepare(options, work, chosen)
+    runs = _in_turns(options, work, train, LONG_SIDES)
+    losses = _held_out_losses(options, held_out, work, runs)
+    tokens = [len(row) for row in _tokenised(options.model, train)]
+    result = _result(options, runs, losses, {})
+    return {
+        **result,
+        "rows": {
+            "characters": LONG_CHARACTERS,
+            "train": len(tokens),
+            "held_out": options.held_out_rows,
+            "tokens": {"mean": round(statistics.fmean(tokens)), "most": max(tokens)},
+        },
+    }
+
+
+def _in_turns(
+    options: argparse.Namespace,
+    work: Path,
+    train: Path,
+    sides: dict[str, tuple[str, dict[str, str]]],
+) -> dict[str, list[dict[str, Any]]]:
+    """What each side measured, by its name; they take turns, so that a busy machine hits all."""
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}
+    for turn in range(options.repeats):
+        for name, (side, settings) in sides.items():
+            folder, precision = work / f"{name}-{turn}", _precision(options)
+            found = _start(side, options, train, folder, precision=precision, **settings)
+            print(f"{name}: {found['tokens_per_second']:.0f} tokens/s", flush=True)
+            runs[name].append(found)
+    return runs
 
 
 def _options() -> argparse.Namespace:
@@ -66,6 +127,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--repeats", type=int, default=1, help="turns; the median counts")
+    parser.add_argument("--part", choices=("short", "long", "both"), default="both")
+    parser.add_argument("--checkpointing", choices=("on", "off"), help=argparse.SUPPRESS)
+    parser.add_argument("--adapters", nargs="+", default=[], help=argparse.SUPPRESS)
+    parser.set_defaults(held_out_rows=HELD_OUT_ROWS)
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--train", type=Path, help=argparse.SUPPRESS)
@@ -81,15 +146,15 @@ def _options() -> argparse.Namespace:
 # Preparation
 
 
-def _prepare(options: argparse.Namespace, work: Path) -> tuple[Path, Path]:
-    """The base and the rows: steps x batch size rows to train on, others held out."""
-    options.model = options.model or _default_model()
-    rows = _rows(options)
-    held_out, rest = rows[:HELD_OUT_ROWS], rows[HELD_OUT_ROWS:]
+def _prepare(
+    options: argparse.Namespace, work: Path, rows: list[dict[str, Any]]
+) -> tuple[Path, Path]:
+    """Two files: steps x batch size rows to train on, and others held out."""
+    held_out, rest = rows[: options.held_out_rows], rows[options.held_out_rows :]
     wanted = options.steps * options.batch_size
     usable = min(wanted, len(rest) // options.batch_size * options.batch_size)
     if usable == 0:
-        sys.exit(f"{len(rows)} rows are too few: {HELD_OUT_ROWS} are held out.")
+        sys.exit(f"{len(rows)} rows are too few: {options.held_out_rows} are held out.")
     options.epochs = max(1, round(wanted / usable))
     return _write(work / "train.jsonl", rest[:usable]), _write(work / "held_out.jsonl", held_out)
 
@@ -131,7 +196,7 @@ def _start(
     command += ["--batch-size", str(options.batch_size)]
     command += ["--learning-rate", str(options.learning_rate), "--steps", str(options.epochs)]
     for key, value in more.items():
-        command += [f"--{key}", value]
+        command += [f"--{key}", *value.split()]
     # As our training process has it, for both: the comparison is not about how threads wait.
     environment = waiting_briefly(os.environ)
     environment |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
@@ -215,6 +280,8 @@ def _train_trl(options: argparse.Namespace) -> dict[str, Any]:
     precision: dict[str, Any] = {} if torch.cuda.is_available() else {"use_cpu": True}
     if options.precision == "fp32":
         precision["bf16"] = False
+    if options.checkpointing:
+        precision["gradient_checkpointing"] = options.checkpointing == "on"
     trainer = SFTTrainer(
         model=options.model,
         args=SFTConfig(
@@ -282,7 +349,7 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
         return total / count
 
     found = {"base": loss(model)}
-    for side in ("tuneloop", "trl"):
+    for side in options.adapters:
         adapter = options.folder.parent / f"{side}-0" / "adapter"
         adapted = PeftModel.from_pretrained(model, adapter)
         found[side] = loss(adapted)
@@ -293,8 +360,10 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
 # Putting it together
 
 
-def _held_out_losses(options: argparse.Namespace, held_out: Path, work: Path) -> dict[str, Any]:
-    return _start("loss", options, held_out, work / "loss")
+def _held_out_losses(
+    options: argparse.Namespace, held_out: Path, work: Path, sides: Iterable[str]
+) -> dict[str, Any]:
+    return _start("loss", options, held_out, work / "loss", adapters=" ".join(sides))
 
 
 def _bf16_probe(options: argparse.Namespace, train: Path, work: Path) -> dict[str, Any]:
@@ -323,7 +392,8 @@ def _result(
     first = runs["tuneloop"][0]
     return {
         "tokens_per_second": speed,
-        "ratio": round(speed["tuneloop"] / speed["trl"], 3),
+        # To the quicker of the others.
+        "ratio": round(speed["tuneloop"] / max(v for k, v in speed.items() if k != "tuneloop"), 3),
         "final_loss": {
             side: {
                 "held_out": round(losses[side], 4),
@@ -348,12 +418,13 @@ def _result(
 
 
 def _report(result: dict[str, Any]) -> None:
-    for side in ("tuneloop", "trl"):
-        loss, memory = result["final_loss"][side], result["peak_mb"][side]
-        print(
-            f"{side:9} {result['tokens_per_second'][side]:9.1f} tokens/s   held-out loss "
-            f"{loss['held_out']:.4f}   train loss {loss['train']:.4f}   peak {memory} MB"
-        )
+    for name, part in (("short", result), ("long", result.get("long_rows", {}))):
+        for side, loss in part.get("final_loss", {}).items():
+            print(
+                f"{name:5} {side:20} {part['tokens_per_second'][side]:8.1f} tokens/s   held-out "
+                f"loss {loss['held_out']:.4f}   train loss {loss['train']:.4f}   "
+                f"peak {part['peak_mb'][side]} MB"
+            )
     text = json.dumps(result)
     folder = HERE / "results"
     folder.mkdir(exist_ok=True)

@@ -1,11 +1,12 @@
 """Rows for the training benchmark, in the row format of a dataset version.
 
-From CLINC150's 15 banking intents and out-of-scope messages where `../shared/data` exists, else
-from the support desk example.
+Short ones from CLINC150's 15 banking intents and out-of-scope messages where `../shared/data`
+exists, else from the support desk example; long ones from the dialogues and notes of MTS-Dialog.
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import random
@@ -62,6 +63,31 @@ def support_desk_rows(folder: Path, *, seed: int = 0) -> list[dict[str, object]]
         chosen.append(_row(system, user["content"], answer["content"]))
     random.Random(seed).shuffle(chosen)
     return chosen
+
+
+def mts_dialog_rows(
+    folder: Path, *, characters: tuple[int, int], seed: int = 0
+) -> list[dict[str, object]]:
+    """Doctor-patient dialogues with their notes, shuffled; `folder` is mts_dialog.
+
+    Of the 1,201 originals (the rest are their back-translations) those whose dialogue and note
+    together have so many characters, from and up to.
+    """
+    (path,) = folder.glob("*Augmented*.csv")
+    with path.open(encoding="utf-8", newline="") as file:
+        originals = list(csv.DictReader(file))[:1201]
+    system = (
+        "You write the note of a conversation between a doctor and a patient. Write what was said "
+        "and nothing else."
+    )
+    least, most = characters
+    chosen = [
+        (row["dialogue"].strip(), row["section_text"].strip())
+        for row in originals
+        if least <= len(row["dialogue"]) + len(row["section_text"]) <= most
+    ]
+    random.Random(seed).shuffle(chosen)
+    return [_row(system, dialogue, note) for dialogue, note in chosen if dialogue and note]
 
 
 def _row(system: str, text: str, completion: str) -> dict[str, object]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tuneloop import serving
 from tuneloop.candidates import answered, contents, exporting, other_forms, proving, trained_on
@@ -222,12 +224,15 @@ def probes_of(workspace: Workspace, bundle: Bundle) -> list[Probe]:
     row = evaluations.find(workspace, bundle.manifest.evaluation.id)
     answers = evaluations.read_answers(workspace, row)
     main = answers[0]["suite"] if answers else ""
-    base = {a["case"]: a["answer"]["text"] for a in answers if a["target"] == "base"}
+    base = {
+        a["case"]: a["answer"]["text"] for a in answers if a["target"] == "base" and _is_whole(a)
+    }
     mine = [
         a
         for a in answers
         if a["target"] == CANDIDATE and a["suite"] == main and a["answer"]["text"].strip()
     ]
+    mine = [a for a in mine if _is_whole(a)] or mine
     # Those that were asked again first: of them it is known what else the file may say.
     asked_again = [a for a in mine if a.get("repeats")]
     others = [a for a in mine if not a.get("repeats")]
@@ -235,16 +240,18 @@ def probes_of(workspace: Workspace, bundle: Bundle) -> list[Probe]:
     return [
         Probe(
             messages=tuple(a["messages"]),
-            # Of an answer that was ended in a loop only the beginning is known.
-            evaluated=a["answer"]["text"]
-            if greedy and a["answer"]["finish_reason"] != LOOP
-            else None,
+            evaluated=a["answer"]["text"] if greedy and _is_whole(a) else None,
             base=base.get(a["case"]),
             repeats=tuple(a.get("repeats", ())) if greedy else (),
             tools=tuple(a.get("tools", ())),
         )
         for a in [*asked_again, *others[::step]][:QUERIES]
     ]
+
+
+def _is_whole(row: Mapping[str, Any]) -> bool:
+    """Of an answer that was ended in a loop only the beginning is known: nobody says that again."""
+    return bool(row["answer"]["finish_reason"] != LOOP)
 
 
 def _references(

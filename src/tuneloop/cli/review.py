@@ -271,6 +271,11 @@ def _print_stats(figures: ReviewStats, *, prose: bool) -> None:
             "of the words",
             markup=False,
         )
+    if figures.measures:
+        told = table("measure", "agrees with people (AUC; 0.5 is chance)", "n")
+        for name, auc in figures.measures.items():
+            told.add_row(name, f"{auc.value:.2f} ({auc.low:.2f}–{auc.high:.2f})", str(auc.n))
+        page(told)
     out.print(_agreement(figures, prose=prose), markup=False)
 
 

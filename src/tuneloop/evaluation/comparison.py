@@ -181,11 +181,13 @@ def compare(
             f"{candidate.suite.name!r}; only the same cases can be compared.",
             remedy="Ask both the same suite.",
         )
-    deciding = {m.name for m in metrics if m.name in {*main_metrics, *guards} or m.source_digest}
-    chosen = {m.name: m for m in metrics if m.name in deciding or _is_told(m)}
+    wanted = {*main_metrics, *guards}
+    chosen = {m.name: m for m in metrics if m.name in wanted or m.source_digest or _is_told(m)}
     pairs = {
         name: scores for name in chosen if (scores := _pairs(candidate, reference, name, known))
     }
+    main_metric = next((name for name in main_metrics if name in pairs), None)
+    deciding = {main_metric, *guards, *(m.name for m in metrics if m.source_digest)}
     left_out = sum(case in known for case in candidate.cases)
     groups = {case.id: case.group for case in candidate.suite.cases if case.group}
     compared = [
@@ -198,7 +200,7 @@ def compare(
         )
         for name, of in pairs.items()
     ]
-    main = next((p for name in main_metrics for p in compared if p.metric == name), None)
+    main = next((p for p in compared if p.metric == main_metric), None)
     if main is None:
         raise _nothing_to_compare(candidate.suite.name, label, left_out)
     verdict, reason = _overall(main, [p for p in compared if p.decides])

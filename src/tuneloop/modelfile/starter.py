@@ -20,6 +20,10 @@ _FEW_ROWS = 1_000
 _USUAL_MAX_TOKENS = 256
 _LEAST_MAX_TOKENS = 64
 _FEWEST_BYTES_OF_A_TOKEN = 2
+_UNGROUNDED = "ungrounded"
+_GROUNDED = 0.03
+"""What the answers add, beyond which the usual gate would refuse a model that learnt from them:
+half of its 5 %, in whole percent."""
 _LIKENESS = "chrf"
 """The measure of likeness in the gates of prose, where it tells anything."""
 _FEWEST_CASES = 3
@@ -46,6 +50,9 @@ class Start:
     """What the answers are; None where nobody looked."""
     likeness: str | None = _LIKENESS
     """What prose is compared by; None: no measure of likeness tells anything on these rows."""
+    ungrounded: tuple[float, float] | None = None
+    """Share of the facts in the answers that their prompts do not have: measured, and the upper
+    end of its interval; None where there are none."""
     abstain_rows: int | None = None
     """Rows with the answer that says "out of scope"; None where they were not counted."""
     columns: ColumnSettings | None = None
@@ -156,29 +163,34 @@ def _abstain(start: Start) -> list[str]:
 
 def _gates(start: Start) -> list[str]:
     if start.kind == "prose":
-        return _prose_gates(start.likeness)
+        return _prose_gates(start)
     lines = ["  gates:", '    accuracy: ">= 0.90"', '    format: ">= 0.95"']
     if start.abstain is not None:
         lines += _abstention_gate(start.abstain_rows)
     return lines
 
 
-def _prose_gates(likeness: str | None) -> list[str]:
+def _prose_gates(start: Start) -> list[str]:
     lines = [
         "  # Right prose has many wordings: a candidate must come nearer to the reference answers",
         "  # than the untuned base does, and is deployed only if it is not worse than production.",
     ]
-    if likeness is None:
+    if start.likeness is None:
         lines = [
             "  # No measure of likeness tells a row's own answer from another row's here: what",
             "  # people or a judge say must decide. With a judge section: add the gate judge.",
         ]
     lines.append("  gates:")
     for name, gate in PROSE_GATES.items():
-        metric = likeness if name == _LIKENESS else name
+        metric = start.likeness if name == _LIKENESS else name
         if metric is None:
             continue
         condition = gate.condition if gate.condition[0].isalpha() else f'"{gate.condition}"'
+        if name == _UNGROUNDED and start.ungrounded and start.ungrounded[0] > _GROUNDED:
+            rate, upper = start.ungrounded
+            lines.append(f"    # {rate:.0%} of the facts in the answers are in no prompt: a model")
+            lines.append("    # learns to add as much, so more is allowed than the usual 5 %.")
+            condition = f'"<= {math.ceil(upper * 20) / 20:.2f}"'
         lines.append(f"    {f'{metric}: {condition}':<28} # {_PROSE_GATES_SAID[name]}")
     return lines
 

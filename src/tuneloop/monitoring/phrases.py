@@ -1,8 +1,8 @@
 """Phrases that many answers share and none of the bundle's own answers has: a disclaimer, say.
 
-A phrase is a run of three to five words, in the forgiving form in which numbers count as equal; in
-scripts without spaces words are pairs of characters, see `sameness.segmenting`. Runs are compared
-by a 64-bit hash: of a million of them one pair in 10^7 cases is taken for the same.
+A phrase is a run of three to five words of one sentence, in the forgiving form in which numbers
+count as equal; in scripts without spaces words are pairs of characters, see `sameness.segmenting`.
+Runs are compared by a 64-bit hash: two of a million are taken for the same once in 10^7 cases.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ _MOST_NAMED = 5
 _FACTOR = 0x9E37_79B9_7F4A_7C15
 """Odd, so that every bit of a word counts (Knuth, TAOCP 3, section 6.4)."""
 _REMEMBERED_WORDS = 100_000
+_CLUSTER = regex.compile(r"\X")
+_SENTENCE_END = regex.compile(r"[.!?…;:]+\s|[。！？।؟\n]+")
 _UNSPACED = regex.compile(UNSPACED, regex.V1)
 
 
@@ -155,13 +157,15 @@ def _named(
 
 def _run(answer: str, seed: int, new: dict[int, int]) -> tuple[str, set[int]]:
     """The words around a phrase that are new phrases without a gap, and their hashes."""
-    said = _words(answer)
-    spans = sorted(
-        (start, start + length, int(phrase))
-        for length in LENGTHS
-        for start, phrase in enumerate(_grams(said, length))
-        if int(phrase) in new
-    )
+    for said in _sentences(answer):
+        spans = sorted(
+            (start, start + length, int(phrase))
+            for length in LENGTHS
+            for start, phrase in enumerate(_grams(said, length))
+            if int(phrase) in new
+        )
+        if any(phrase == seed for _, _, phrase in spans):
+            break
     start, end = next((start, end) for start, end, phrase in spans if phrase == seed)
     parts = {seed}
     grown = True
@@ -178,8 +182,9 @@ def _joined(said: Sequence[str]) -> str:
     """Words as they are written; pairs of characters overlap."""
     text = said[0]
     for word in said[1:]:
-        overlaps = _UNSPACED.match(word) and text[-1] == word[0]
-        text += word[1:] if overlaps else f" {word}"
+        first, *rest = _CLUSTER.findall(word)
+        overlaps = _UNSPACED.match(word) and text.endswith(first)
+        text += "".join(rest) if overlaps else f" {word}"
     return text
 
 
@@ -195,12 +200,18 @@ def _distinct(answer: str) -> Hashes:
     """The phrases of an answer, each once."""
     import numpy as np
 
-    said = _words(answer)
-    return np.unique(np.concatenate([_grams(said, length) for length in LENGTHS]))
+    sentences = _sentences(answer)
+    return np.unique(
+        np.concatenate([_grams(said, length) for length in LENGTHS for said in sentences])
+    )
 
 
-def _words(answer: str) -> list[str]:
-    return ["0" if word[:1].isdigit() else word for word in words(forgiving(answer))]
+def _sentences(answer: str) -> list[list[str]]:
+    """The words of each sentence, each number as 0."""
+    return [
+        ["0" if word[:1].isdigit() else word for word in words(forgiving(sentence))]
+        for sentence in _SENTENCE_END.split(answer)
+    ]
 
 
 def _grams(said: Sequence[str], length: int) -> Hashes:

@@ -84,8 +84,9 @@ def _one_of_each(groups: _Groups, lowered: str) -> bool:
 
 
 def _spoken(lowered: str) -> str:
-    """The opening without quotations, unless it is one itself."""
-    return lowered if lowered[:1] in '"“«„「' else _QUOTATION.sub('""', lowered)
+    """The opening without quotations, unless there is nothing else."""
+    spoken = _QUOTATION.sub('""', lowered)
+    return spoken if any(map(str.isalpha, spoken)) else lowered
 
 
 def _joined(patterns: tuple[str, ...]) -> str:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import median
 from typing import Literal
 
 from tuneloop import intervals
 from tuneloop.errors import require
+from tuneloop.evaluation import validity
+from tuneloop.evaluation.metrics import metrics_for
+from tuneloop.evaluation.suites import Case
 from tuneloop.intervals import Figure
+from tuneloop.modelfile import TaskSettings
 from tuneloop.prose.changes import edit_of
 from tuneloop.review import queue
-from tuneloop.review.edits import Edits, edits
+from tuneloop.review.edits import Edits, edits, judged_answers
 from tuneloop.review.outcome import Judgement, agreement, same_person
 from tuneloop.review.queue import ReviewItem
 from tuneloop.workspace import Workspace
@@ -82,6 +86,10 @@ class ReviewStats:
     """None while nothing was judged by two."""
     edits: Edits | None = None
     """What was changed in approved answers of prose; None without any, and of other tasks."""
+    measures: Mapping[str, Figure] = field(default_factory=dict)
+    """Metric of prose that needs no reference → how far it goes with people's decisions on the
+    model's answers, see `evaluation.validity.agreement`; empty until some are approved as they
+    were and some are not."""
 
 
 def stats(workspace: Workspace, model: str, *, prose: bool = False) -> ReviewStats:
@@ -117,7 +125,20 @@ def figures(
         reviewers=_reviewers(judgements, proposed),
         agreement=_agreement(_pairs(items, judgements), proposed, prose=prose),
         edits=edits(items) if prose else None,
+        measures=_measures(items) if prose else {},
     )
+
+
+def _measures(items: Sequence[ReviewItem]) -> Mapping[str, Figure]:
+    judged = [
+        (
+            Case(id=answer.item, messages=answer.messages, expected=None),
+            answer.answer,
+            answer.decision == "approved",
+        )
+        for answer in judged_answers(items)
+    ]
+    return validity.agreement(metrics_for(TaskSettings(kind="prose")), judged)
 
 
 def pace(items: Sequence[tuple[str, float]]) -> float | None:

@@ -209,6 +209,40 @@ def test_month_two_opens_alerts_and_a_quiet_day_resolves_them(
     assert alerts.listing(workspace, "desk") == []
 
 
+def test_prose_is_watched_against_its_own_answers(
+    workspace: Workspace, tmp_path: Path, clock
+) -> None:
+    folder = tmp_path / "prose"
+    folder.mkdir()
+    rows = [
+        {"messages": [{"role": "user", "content": text}, {"role": "assistant", "content": reply}]}
+        for text in FAMILIAR
+        for reply in (f"Sorry that it is so: {text}. We send another one.",)
+    ]
+    for name, part in (("eval.jsonl", rows[::8]), ("train.jsonl", rows)):
+        (folder / name).write_text("".join(json.dumps(row) + "\n" for row in part))
+    manifest = {
+        **{key: {} for key in ("base", "artifacts", "training", "serving", "routing")},
+        "model": "desk",
+        "dataset": {"digest": workspace.artifacts.put(folder, kind="dataset")},
+        "task": {"kind": "prose"},
+        "evaluation": {"scores": {"no_loops": [1.0, 0.96, 1.0, 96]}},
+    }
+    bundle = bundles.register(workspace, manifest_of(**manifest))
+    at = clock.time - timedelta(hours=2)
+    usual = "Sorry that it is so: the parcel did not arrive. We send another one."
+    _capture(workspace, bundle, FAMILIAR[:48], at=at, response=usual)
+    looping = usual + " This answer was written by a machine." * 9
+    _capture(workspace, bundle, FAMILIAR[48:], at=at, response=looping, finish_reason="length")
+    found = _run(workspace, bundle)
+    assert "format_compliance" not in found
+    opened = {alert.monitor for alert in alerts.listing(workspace, "desk")}
+    assert {"truncation", "repetition", "new_phrases"} <= opened
+    assert "not_measured" not in {measurement.verdict for measurement in found.values()}
+    assert "this answer was written by a machine" in found["new_phrases"].message.lower()
+    assert found["answer_drift"].detail["prompts"]["state"] == "no_drift"
+
+
 def test_history_is_what_was_measured_the_newest_first(
     workspace: Workspace, bundle: Bundle, clock
 ) -> None:

@@ -161,6 +161,29 @@ def test_what_decisions_say_of_the_answers(desk: Workspace) -> None:
     assert all(one.answer == SAID for one in found.values())
 
 
+def test_stats_say_how_far_each_measure_goes_with_what_people_decided(desk: Workspace) -> None:
+    """People rejected what the prompt does not say, and approved what it does."""
+    assert run("stats", "--json")["measures"] == {}
+    for number in range(4):
+        said = SAID if number % 2 else "How is she?"
+        asked = [{"role": "user", "content": f"Summarise {number}: {said}"}]
+        item = review.Proposal(
+            kind="sample",
+            key=str(number),
+            messages=asked,
+            answer=SAID,
+            proposal=SAID,
+            interaction=str(number),
+        )
+        review.enqueue(desk, [item], model="desk", double_share=0.0)
+        run("approve" if number % 2 else "reject", item.item("desk"))
+    measures = run("stats", "--json")["measures"]
+    assert (measures["ungrounded"]["value"], measures["ungrounded"]["n"]) == (1.0, 4)
+    assert measures["answered"]["value"] == 0.5
+    assert "chrf" not in measures, "there is no reference but the answer itself"
+    assert "agrees with people" in run("stats")
+
+
 def test_prose_is_read_and_edited_at_80_columns(desk: Workspace, tmp_path: Path) -> None:
     """Several lines are edited in the person's own editor, and the walk says what was changed."""
     put(desk, "one", FORM)

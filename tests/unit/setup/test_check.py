@@ -491,13 +491,10 @@ def test_what_a_larger_window_costs_is_told_with_what_is_left_out(tmp_path: Path
     write(tmp_path, rows=long_rows(600, 900), training={"max_length": 512})
     found = told(tmp_path, "row length", "warning")
     assert "2 of 101 rows are longer than training.max_length, 512 tokens, by " in found.found
-    assert "first rows.jsonl, line 100, longest rows.jsonl, line 101" in found.found
-    assert "left out of training whole; no prompt and no answer is cut" in found.found
+    assert "by 116 to 416, first rows.jsonl, line 100" in found.found
+    assert "Training leaves them out whole" in found.found
     assert found.remedy.startswith("Set context_tokens: 1280, in place of training.max_length and ")
-    assert (
-        "(training needs " in found.remedy
-        and "more tokens an epoch; a server's cache " in found.remedy
-    )
+    assert "(memory " in found.remedy and "more tokens an epoch, a server's cache " in found.remedy
 
     write(tmp_path, rows=long_rows(1_500, 5_000), training={"max_length": 1024})
     found = told(tmp_path, "row length", "warning")

@@ -90,7 +90,9 @@ class MonitorSettings(Section):
         "no message of the request.",
     )
     unlike_answers_above: Share = Field(
-        0.20, description="Prose: share of answers unlike the training answers of their topic."
+        0.15,
+        description="Prose: how much less like the training answers of their topic answers may "
+        "be than its own are, as a share of the answers.",
     )
     new_phrases_above: Share = Field(
         0.10,

@@ -124,7 +124,7 @@ def _grown(
     grown = []
     for topic in range(len(before)):
         n, rows = int(now.sum()), reference.rows
-        strict = growth(int(now[topic]), n, int(before[topic]), rows, confidence=confidence)
+        strict = _growth(int(now[topic]), n, int(before[topic]), rows, confidence=confidence)
         if strict.low > 0:
             members = np.flatnonzero(nearest == topic)
             typical = members[np.argsort(-cosines[members], kind="stable")]
@@ -133,14 +133,14 @@ def _grown(
                     words=reference.topic_words[topic],
                     share=intervals.share(int(now[topic]), n),
                     training_share=float(before[topic]) / rows,
-                    growth=growth(int(now[topic]), n, int(before[topic]), rows),
+                    growth=_growth(int(now[topic]), n, int(before[topic]), rows),
                     examples=_examples(sample, typical),
                 )
             )
     return tuple(sorted(grown, key=lambda topic: -topic.growth.value)[:MOST_LISTED])
 
 
-def growth(
+def _growth(
     hits: int, n: int, own_hits: int, own_n: int, *, confidence: float = intervals.CONFIDENCE
 ) -> Figure:
     """The difference of two shares with Newcombe's interval (R. G. Newcombe 1998, "Interval

@@ -183,7 +183,7 @@ _OWN = (
         tally=AnswerSimilarity,
         about="answers unlike the training answers of their topic",
         every="day",
-        limit=lambda s: f"above {s.unlike_answers_above:.0%}",
+        limit=lambda s: f"{100 * s.unlike_answers_above:g} points less alike",
         applies=_prose,
     ),
     Monitor(

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from tuneloop import intervals
 from tuneloop.intervals import Figure
-from tuneloop.monitoring.drift.attribution import growth
+from tuneloop.monitoring.answers_by_topic import Farther, farther
 from tuneloop.monitoring.measurement import Measurement
 from tuneloop.monitoring.monitors.drift import EMBEDDED_ROWS
 from tuneloop.monitoring.monitors.prose import EXAMPLES, SampledAnswers, not_above
 from tuneloop.monitoring.monitors.tally import Subject, Tally, quote
 from tuneloop.monitoring.phrases import NewPhrase, new_phrases
-from tuneloop.monitoring.shift import Baseline
+from tuneloop.monitoring.shift import Baseline, Margin, assess_shift
 from tuneloop.monitoring.sketches import Sample, Sketch
 from tuneloop.monitoring.window import Batch, Window
 
@@ -32,18 +32,14 @@ _TOPIC_WORDS = 3
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MovedTopic:
-    """A topic whose answers are less like the training answers than its own are."""
+    """A topic whose answers are farther from the training answers than its own are."""
 
     words: tuple[str, ...]
     """What sets its prompts apart."""
     answers: int
     """Of the sample."""
-    unlike: Figure
-    """Share of them that is unlike the training answers of the topic."""
-    own_share: float
-    """The same share of the bundle's own answers."""
-    growth: Figure
-    """The difference of the two."""
+    farther: Figure
+    """Cliff's delta, with an interval that allows for the number of topics."""
     examples: tuple[dict[str, Any], ...]
     """The least similar first."""
 
@@ -51,14 +47,15 @@ class MovedTopic:
     def told(self) -> str:
         """In words."""
         words = " ".join(self.words[:_TOPIC_WORDS]) or "without a word in common"
-        return f"“{words}” ({100 * self.unlike.value:.0f} % of {self.answers})"
+        return f"“{words}” ({100 * self.farther.value:.0f} %)"
 
 
 class AnswerSimilarity(Tally):
-    """The share of answers unlike all training answers to prompts of the same topic.
+    """How much farther answers are from the training answers to prompts like theirs than own ones.
 
-    About 5 % of the bundle's own answers are. A topic that moved is named, and alerts by itself
-    where the limit lies below all of the interval of what it grew by.
+    Told as a share of the answers, see `answers_by_topic`. Topics that moved are named; one of them
+    alerts by itself where all of its interval is beyond the limit. Where the release evaluation was
+    farther or nearer for certain, it is what windows are compared with.
     """
 
     name = "answer_similarity"
@@ -79,34 +76,32 @@ class AnswerSimilarity(Tally):
 
     def measure(self, window: Window) -> Measurement:
         rows, reference = self.answers.rows, self._reference
-        texts: list[str] = [] if rows is None else rows["response"].to_list()
         moved: list[MovedTopic] = []
         figure = None
-        if rows is not None and texts:
+        if rows is not None and rows.height:
             prompts = rows["vector"].explode().to_numpy().reshape(rows.height, -1)
-            topics = reference.topic_of(prompts)
-            similarities = reference.similarities(self._subject.embed(texts), topics)
-            unlike = similarities < reference.threshold
-            figure = intervals.share(int(unlike.sum()), len(texts))
-            moved = self._moved(rows, topics, similarities)
-        limit = self._settings.unlike_answers_above
+            vectors = self._subject.embed(rows["response"].to_list())
+            similarities, topics = reference.compare(prompts, vectors)
+            whole, of_topics = farther(similarities, topics, reference)
+            figure = None if whole is None else whole.figure()
+            moved = self._moved(rows, topics, similarities, of_topics)
         named = ", ".join(topic.told for topic in moved[:_NAMED])
-        found = not_above(
+        limit = self._settings.unlike_answers_above
+        found = assess_shift(
             self.name,
             window,
             figure,
-            what="answers unlike the training answers of their topic"
+            what="answers less like the training answers of their topic than its own are"
             + (f" (topics that moved: {named})" if named else ""),
-            above=limit,
-            released=self._at_release(),
-            settings=self._settings,
+            unit="share",
+            baseline=self._at_release() or _AS_ITS_OWN,
+            margin=Margin(distance=limit, side="above"),
+            minimum=self._settings.minimum_samples,
             detail={
                 "moved_topics": [dataclasses.asdict(topic) for topic in moved],
-                "examples": [topic.examples[0] for topic in moved if topic.examples][:EXAMPLES],
-                "similarity_threshold": reference.threshold,
-                "own_share": float(reference.own_unlike.sum() / max(reference.own.sum(), 1)),
-                "own_answers": int(reference.own.sum()),
-                "training_answers": len(reference.vectors),
+                "examples": [topic.examples[0] for topic in moved][:EXAMPLES],
+                "own_answers": len(reference.own),
+                "training_answers": len(reference.answers),
                 "embedder": reference.embedder,
                 "sampled_from": self.answers.seen,
             },
@@ -114,42 +109,45 @@ class AnswerSimilarity(Tally):
         return _with_whole_topics(found, moved, limit, self._settings.minimum_samples)
 
     def _at_release(self) -> Baseline | None:
+        """What its release evaluation showed, if that was not as own answers are for certain."""
         answers = self._subject.answers_at_release()
         if not answers:
             return None
-        reference = self._reference
-        prompts = self._subject.embed([prompt for prompt, _ in answers])
-        vectors = self._subject.embed([answer for _, answer in answers])
-        similar = reference.similarities(vectors, reference.topic_of(prompts))
-        unlike = intervals.share(int((similar < reference.threshold).sum()), len(answers))
+        reference, embed = self._reference, self._subject.embed
+        prompts = embed([prompt for prompt, _ in answers])
+        similarities, topics = reference.compare(prompts, embed([answer for _, answer in answers]))
+        then, _ = farther(similarities, topics, reference)
+        if then is None or (figure := then.figure()).low <= 0 <= figure.high:
+            return None
         return Baseline(
-            value=unlike.value, low=unlike.low, high=unlike.high, source="its evaluation"
+            value=figure.value, low=figure.low, high=figure.high, source="its evaluation"
         )
 
     def _moved(
-        self, rows: pl.DataFrame, topics: Integers, similarities: Floats
+        self,
+        rows: pl.DataFrame,
+        topics: Integers,
+        similarities: Floats,
+        of_topics: Mapping[int, Farther],
     ) -> list[MovedTopic]:
-        """Topics with more unlike answers than chance explains, the most of them first."""
+        """Topics whose answers are farther for certain, those with the most of them first."""
         import numpy as np
 
-        reference, moved = self._reference, []
+        if not of_topics:
+            return []
         # Many topics are looked at, and one of them always moved most (Bonferroni).
-        confidence = 1 - (1 - intervals.CONFIDENCE) / len(reference.own)
-        unlike = similarities < reference.threshold
-        for topic in np.unique(topics):
-            members = np.flatnonzero(topics == topic)
-            far, own = int(unlike[members].sum()), int(reference.own[topic])
-            counts = (far, len(members), int(reference.own_unlike[topic]), own)
-            if not own or growth(*counts, confidence=confidence).low <= 0:
+        z = intervals.two_sided_z(1 - (1 - intervals.CONFIDENCE) / len(of_topics))
+        moved = []
+        for topic, found in of_topics.items():
+            if (figure := found.figure(z)).low <= 0:
                 continue
+            members = np.flatnonzero(topics == topic)
             least = members[np.argsort(similarities[members], kind="stable")][:EXAMPLES]
             moved.append(
                 MovedTopic(
-                    words=reference.topic_words[topic],
-                    answers=len(members),
-                    unlike=intervals.share(far, len(members)),
-                    own_share=float(reference.own_unlike[topic]) / own,
-                    growth=growth(*counts),
+                    words=self._reference.topic_words[topic],
+                    answers=found.n,
+                    farther=figure,
                     examples=tuple(
                         {
                             "interaction": rows["id"][at],
@@ -160,14 +158,17 @@ class AnswerSimilarity(Tally):
                     ),
                 )
             )
-        return sorted(moved, key=lambda topic: -topic.unlike.value * topic.answers)
+        return sorted(moved, key=lambda topic: -topic.farther.value * topic.answers)
+
+
+_AS_ITS_OWN = Baseline(value=0.0, low=0.0, high=0.0, source="its own answers")
 
 
 def _with_whole_topics(
     found: Measurement, moved: Sequence[MovedTopic], limit: float, minimum: int
 ) -> Measurement:
     """An alert too where the answers of one topic changed, whatever its share of the traffic."""
-    whole = [topic for topic in moved if topic.growth.low > limit and topic.answers >= minimum]
+    whole = [topic for topic in moved if topic.farther.low > limit and topic.answers >= minimum]
     if found.verdict != "ok" or not whole:
         return found
     told = ", ".join(topic.told for topic in whole[:_NAMED])

@@ -37,9 +37,8 @@ def row_length(look: Look) -> Iterator[Finding]:
     least = min(map(len, long)) - window.tokens
     said = (
         f"{len(long):,} of {len(tokens):,} {look.rows.which} are longer than {window.setting}, "
-        f"{window.tokens:,} tokens, by {least:,} to {len(longest) - window.tokens:,}: first "
-        f"{long[0].example.place}, longest {longest.example.place}. They are left out of training "
-        "whole; no prompt and no answer is cut."
+        f"{window.tokens:,} tokens, by {least:,} to {len(longest) - window.tokens:,}, first "
+        f"{long[0].example.place}. Training leaves them out whole."
     )
     verdict = error if len(long) == len(tokens) else warning
     yield verdict("row length", said, _what_helps(look, [len(row) for row in long]))
@@ -53,10 +52,7 @@ def _what_helps(look: Look, long: Sequence[int]) -> str:
     if window < min(long):
         return _split(window)
     rest = ", all that the base was made for" if window < wanted else ""
-    return (
-        f"Set {said_once(look, window)}{rest}{_costs(look, window)}; or split the documents "
-        f"({_HOW_TO})."
-    )
+    return f"Set {said_once(look, window)}{rest}{_costs(look, window)}; or split them ({_HOW_TO})."
 
 
 def _wanted(look: Look, longest: int) -> int:
@@ -85,9 +81,9 @@ def _costs(look: Look, window: int) -> str:
         cache_now = cache_bytes(look, sizes, window=look.model.endpoint.context_tokens)
     except (UnseenError, TuneloopError):  # Told where memory is looked at.
         return f" (training reads{more[1:]})" if more else ""
-    serving = f"; a server's cache {in_megabytes(cache)} instead of {in_megabytes(cache_now)}"
+    serving = f", a server's cache {in_megabytes(cache_now)} → {in_megabytes(cache)}"
     return (
-        f" (training needs {in_megabytes(then)} instead of {in_megabytes(now)}{more}"
+        f" (memory {in_megabytes(now)} → {in_megabytes(then)}{more}"
         f"{serving if cache != cache_now else ''})"
     )
 
