@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from statistics import median
 from typing import Literal
@@ -12,11 +12,14 @@ from typing import Literal
 from tuneloop import intervals
 from tuneloop.errors import require
 from tuneloop.intervals import Figure
+from tuneloop.modelfile import TaskSettings
 from tuneloop.prose.changes import edit_of
 from tuneloop.review import queue
 from tuneloop.review.edits import Edits, edits
+from tuneloop.review.measures import measures_against_people
 from tuneloop.review.outcome import Judgement, agreement, same_person
 from tuneloop.review.queue import ReviewItem
+from tuneloop.task.kind import is_prose
 from tuneloop.workspace import Workspace
 
 SLOW_SECONDS = 180.0
@@ -82,17 +85,24 @@ class ReviewStats:
     """None while nothing was judged by two."""
     edits: Edits | None = None
     """What was changed in approved answers of prose; None without any, and of other tasks."""
+    measures: Mapping[str, Figure] = field(default_factory=dict)
+    """Of prose: metric → how far it goes with people's decisions, see `measures_against_people`."""
 
 
-def stats(workspace: Workspace, model: str, *, prose: bool = False) -> ReviewStats:
-    """All figures, over everything that stands; `prose` says whether answers are.
+def stats(workspace: Workspace, model: str, *, task: TaskSettings | None = None) -> ReviewStats:
+    """All figures, over everything that stands; `task` says what is a change in its answers.
 
     Raises:
         MissingExtraError: items were judged by two, and statsmodels is not installed; or answers of
             prose were edited, and RapidFuzz is not.
     """
     items = queue.listing(workspace, model, status=None)
-    return figures(items, queue.judgements(workspace, model), now=workspace.now(), prose=prose)
+    made, now = queue.judgements(workspace, model), workspace.now()
+    if task is None or not is_prose(task):
+        return figures(items, made, now=now)
+    return replace(
+        figures(items, made, now=now, prose=True), measures=measures_against_people(items, task)
+    )
 
 
 def figures(
