@@ -47,7 +47,7 @@ _EXTRAS = {
     "train": ("torch", "transformers", "trl", "peft"),
     "export": ("gguf", "libgguf"),
     "serve": ("xllamacpp",),
-    "evaluate": ("scipy", "statsmodels", "jinja2"),
+    "evaluate": ("scipy", "statsmodels", "jinja2", "sacrebleu"),
     "monitor": ("wordllama",),
     "postgres": ("psycopg",),
     "qlora": ("bitsandbytes",),

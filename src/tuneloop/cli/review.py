@@ -20,6 +20,7 @@ from tuneloop.cli.terminal import (
 )
 
 if TYPE_CHECKING:
+    from tuneloop.cli.layout import Rows
     from tuneloop.project import Project
     from tuneloop.prose.changes import Edit
     from tuneloop.review import Decision, ReviewItem, ReviewStats
@@ -224,7 +225,8 @@ def undo(
 def stats(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     """Show pace, agreement between reviewers, and how long items have been waiting.
 
-    Of prose also what was edited: form, wording or facts, and how much of the answers.
+    Of prose also what was edited: form, wording or facts, and how much of the answers; and whether
+    each measure favours the answers that people let stand.
 
     Example: tuneloop review stats --json
     """
@@ -234,7 +236,7 @@ def stats(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     with finishing(open_project(file, quiet=True)) as project:
         review.collect_corrections(project)
         prose = is_prose(project.model.task)
-        figures = review.stats(project.workspace, project.model.name, prose=prose)
+        figures = review.stats(project.workspace, project.model.name, task=project.model.task)
     print_json(figures) if json_ else _print_stats(figures, prose=prose)
 
 
@@ -271,12 +273,16 @@ def _print_stats(figures: ReviewStats, *, prose: bool) -> None:
             "of the words",
             markup=False,
         )
-    if figures.measures:
-        told = table("measure", "agrees with people (AUC; 0.5 is chance)", "n")
-        for name, auc in figures.measures.items():
-            told.add_row(name, f"{auc.value:.2f} ({auc.low:.2f}–{auc.high:.2f})", str(auc.n))
-        page(told)
     out.print(_agreement(figures, prose=prose), markup=False)
+    if figures.measures:
+        page(_measures(figures))
+
+
+def _measures(figures: ReviewStats) -> Rows:
+    rows = table("measure", "agrees with people (AUC; 0.5: not)", "n")
+    for name, of in figures.measures.items():
+        rows.add_row(name, f"{of.value:.2f} ({of.low:.2f}–{of.high:.2f})", str(of.n))
+    return rows
 
 
 def _agreement(figures: ReviewStats, *, prose: bool) -> str:

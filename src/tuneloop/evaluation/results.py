@@ -158,7 +158,7 @@ def _run_figures(answers: Sequence[Answer]) -> dict[str, Figure]:
     figures = {"error_share": intervals.share(failed, len(answers))}
     answered = [answer for answer in answers if answer.error is None]
     if answered:
-        cut_off = sum(answer.finish_reason == "length" for answer in answered)
+        cut_off = sum(answer.is_cut_off for answer in answered)
         figures["truncated_share"] = intervals.share(cut_off, len(answered))
     latencies = [a.latency_ms for a in answered if a.latency_ms > 0]
     if latencies:

@@ -99,8 +99,7 @@ class Review(Part):
         """
         review.collect_corrections(self._project)
         project = self._project
-        prose = is_prose(project.model.task)
-        return review.stats(project.workspace, project.model.name, prose=prose)
+        return review.stats(project.workspace, project.model.name, task=project.model.task)
 
     def blind(
         self,

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from statistics import median
 from typing import Literal
 
 from tuneloop import intervals
 from tuneloop.errors import require
-from tuneloop.evaluation import validity
-from tuneloop.evaluation.metrics import metrics_for
-from tuneloop.evaluation.suites import Case
 from tuneloop.intervals import Figure
 from tuneloop.modelfile import TaskSettings
 from tuneloop.prose.changes import edit_of
 from tuneloop.review import queue
-from tuneloop.review.edits import Edits, edits, judged_answers
+from tuneloop.review.edits import Edits, edits
+from tuneloop.review.measures import measures_against_people
 from tuneloop.review.outcome import Judgement, agreement, same_person
 from tuneloop.review.queue import ReviewItem
+from tuneloop.task.kind import is_prose
 from tuneloop.workspace import Workspace
 
 SLOW_SECONDS = 180.0
@@ -87,20 +86,23 @@ class ReviewStats:
     edits: Edits | None = None
     """What was changed in approved answers of prose; None without any, and of other tasks."""
     measures: Mapping[str, Figure] = field(default_factory=dict)
-    """Metric of prose that needs no reference → how far it goes with people's decisions on the
-    model's answers, see `evaluation.validity.agreement`; empty until some are approved as they
-    were and some are not."""
+    """Of prose: metric → how far it goes with people's decisions, see `measures_against_people`."""
 
 
-def stats(workspace: Workspace, model: str, *, prose: bool = False) -> ReviewStats:
-    """All figures, over everything that stands; `prose` says whether answers are.
+def stats(workspace: Workspace, model: str, *, task: TaskSettings | None = None) -> ReviewStats:
+    """All figures, over everything that stands; `task` says what is a change in its answers.
 
     Raises:
         MissingExtraError: items were judged by two, and statsmodels is not installed; or answers of
             prose were edited, and RapidFuzz is not.
     """
     items = queue.listing(workspace, model, status=None)
-    return figures(items, queue.judgements(workspace, model), now=workspace.now(), prose=prose)
+    made, now = queue.judgements(workspace, model), workspace.now()
+    if task is None or not is_prose(task):
+        return figures(items, made, now=now)
+    return replace(
+        figures(items, made, now=now, prose=True), measures=measures_against_people(items, task)
+    )
 
 
 def figures(
@@ -125,20 +127,7 @@ def figures(
         reviewers=_reviewers(judgements, proposed),
         agreement=_agreement(_pairs(items, judgements), proposed, prose=prose),
         edits=edits(items) if prose else None,
-        measures=_measures(items) if prose else {},
     )
-
-
-def _measures(items: Sequence[ReviewItem]) -> Mapping[str, Figure]:
-    judged = [
-        (
-            Case(id=answer.item, messages=answer.messages, expected=None),
-            answer.answer,
-            answer.decision == "approved",
-        )
-        for answer in judged_answers(items)
-    ]
-    return validity.agreement(metrics_for(TaskSettings(kind="prose")), judged)
 
 
 def pace(items: Sequence[tuple[str, float]]) -> float | None:

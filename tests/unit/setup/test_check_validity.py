@@ -64,8 +64,8 @@ def test_measures_that_tell_answers_apart_are_named_with_their_auc(tmp_path: Pat
 
 def test_a_gate_on_a_measure_that_tells_nothing_is_named(tmp_path: Path) -> None:
     (finding,) = found(tmp_path, REPLIES, {"chrf": ">= 0.2", "answered": ">= 0.9"})
-    assert finding.verdict == "warning"
-    assert "the gate chrf says little" in finding.found
+    assert finding.verdict == "error"
+    assert "the gate chrf is refused" in finding.found
     assert "judge" in finding.remedy
 
 

@@ -23,6 +23,7 @@ from tuneloop.prose.length import length_ratio, misfit
 from tuneloop.prose.repetition import distinct_n, loop_in
 from tuneloop.prose.style import register_of, sentence_ratio
 from tuneloop.refusal import refusal_in
+from tuneloop.storage.messages import text_of
 from tuneloop.task.kind import is_prose
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def _graded(value: float | None) -> Score | None:
 
 
 def _said_to(case: Case) -> Sequence[str]:
-    return [str(message.get("content") or "") for message in case.messages]
+    return [text_of(message.get("content")) for message in case.messages]
 
 
 def _median(scores: Sequence[Score]) -> Figure:

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 
 from tuneloop.evaluation.plan import HELD_OUT, metric_in
 from tuneloop.evaluation.validity import VALID_FROM, Validity, of_rows
-from tuneloop.setup.finding import Finding, ok, warning
+from tuneloop.setup.finding import Finding, error, ok, warning
 from tuneloop.setup.look import Look
 from tuneloop.task.kind import is_prose
 
 
 def measures(look: Look) -> Iterator[Finding]:
-    """Each measure's AUC over the rows; one that stays below what is asked decides nothing."""
+    """Each measure's AUC over the rows; a gate on one that stays below what is asked is refused."""
     if not is_prose(look.model.task):
         return
     found = of_rows(
@@ -30,9 +30,12 @@ def measures(look: Look) -> Iterator[Finding]:
         return
     said = f"{_told(useless)}: does not surely tell a row's own answer from another's (AUC)."
     if gates := _gates_on(useless, look):
-        yield warning(
+        # The rows that are drawn for the verdict are others: near the limit nothing is certain.
+        certain = any(_is_below(useless[metric]) for metric in gates.values())
+        yield (error if certain else warning)(
             "measures",
-            f"{said} On these rows a verdict of the gate {' and '.join(gates)} says little.",
+            f"{said} No verdict stands on it: the gate {' and '.join(gates)} "
+            f"{'is' if certain else 'may be'} refused.",
             f"Stand it on {' or '.join(useful)} instead."
             if useful
             else "Stand it on what people or a judge say: evaluation.gates with judge.",
@@ -50,8 +53,13 @@ def _told(found: Mapping[str, Validity]) -> str:
     )
 
 
-def _gates_on(measures: Mapping[str, Validity], look: Look) -> list[str]:
-    """The declared gates on them, as the model file names them."""
+def _is_below(measure: Validity) -> bool:
+    return measure.auc is not None and measure.auc.high < VALID_FROM
+
+
+def _gates_on(measures: Mapping[str, Validity], look: Look) -> Mapping[str, str]:
+    """The declared gates on them, as the model file names them → the measure."""
     evaluation = look.model.evaluation
     suites = [HELD_OUT, *(suite.name for suite in evaluation.suites)]
-    return [key for key in evaluation.gates if metric_in(key, suites) in measures]
+    named = {key: metric_in(key, suites) for key in evaluation.gates}
+    return {key: metric for key, metric in named.items() if metric in measures}
