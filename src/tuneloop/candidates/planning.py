@@ -8,11 +8,12 @@ from tuneloop import serving
 from tuneloop.candidates import trained_on
 from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion
+from tuneloop.embedders import Embedder, embedder_of
 from tuneloop.evaluation.judging.metric import NOT_CALIBRATED
 from tuneloop.evaluation.metrics import Metric
 from tuneloop.evaluation.plan import EvaluationPlan, plan_evaluation
 from tuneloop.evaluation.targets import Sampling
-from tuneloop.evaluation.validity import Validity, of_rows
+from tuneloop.evaluation.validity import Validity, measures_by, of_rows
 from tuneloop.online_evaluation import declared_judge
 from tuneloop.project import Project
 from tuneloop.task.kind import is_prose
@@ -43,6 +44,7 @@ def plan_for(
         folder=project.model_file.folder,
         judge=judge or (lambda: declared_judge.metric(project)),
         unusable=_unusable(project, dataset),
+        embedder=_embedder(project),
         columns=project.model.data.columns,
         control_tokens=project.control_tokens(),
         slots=project.model.endpoint.parallel_requests,
@@ -50,6 +52,14 @@ def plan_for(
     if run is None:
         return plan
     return plan.without(trained_on.known_to_run(project, run, dataset.digest, plan.suites))
+
+
+def _embedder(project: Project) -> Embedder | None:
+    """The declared one; None: the local one that needs no model."""
+    declared = project.model.monitors.embedder
+    if declared == "static":
+        return None
+    return embedder_of(declared, folder=project.model_file.folder)
 
 
 def _unusable(project: Project, dataset: DatasetVersion) -> Mapping[str, str]:
@@ -60,7 +70,8 @@ def _unusable(project: Project, dataset: DatasetVersion) -> Mapping[str, str]:
 
     def looked() -> Mapping[str, Validity]:
         examples = versions.read_examples(project.workspace, dataset, "train")
-        return of_rows([(row.question, row.completion) for row in examples if not row.calls_tools])
+        rows = [(row.question, row.completion) for row in examples if not row.calls_tools]
+        return of_rows(rows, measures_by(project.model.monitors.embedder))
 
     measured = project.once(("validity", dataset.digest), looked)
     unusable = {name: of.reason for name, of in measured.items() if not of.valid}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tuneloop import intervals
+from tuneloop.embedders import Embedder
 from tuneloop.errors import EvaluationError
 from tuneloop.evaluation import gates
 from tuneloop.evaluation.comparison import (
@@ -19,6 +20,7 @@ from tuneloop.evaluation.comparison import (
 from tuneloop.evaluation.gates import Gate, GateLock, SuiteSize
 from tuneloop.evaluation.judging import metric as judging
 from tuneloop.evaluation.metrics import RUN_METRICS, Metric, metrics_for, unfit_references
+from tuneloop.evaluation.scorers.prose import similarity_by
 from tuneloop.evaluation.scorers.table import is_on_demand
 from tuneloop.evaluation.suites import Suite, held_out_suite, load_suite
 from tuneloop.evaluation.targets import Sampling
@@ -131,6 +133,7 @@ def plan_evaluation(
     scorers: Sequence[str] = (),
     judge: Callable[[], Metric] | None = None,
     unusable: Mapping[str, str] | None = None,
+    embedder: Embedder | None = None,
     columns: ColumnSettings | None = None,
     control_tokens: Sequence[str] = (),
     slots: int = 4,
@@ -140,9 +143,10 @@ def plan_evaluation(
     `dataset` is the folder of a dataset version (its `eval.jsonl` becomes the main suite), `folder`
     is what suite files are relative to, `scorers` names further metrics (`token_f1`,
     `module:function`, `judge`); a gate on such a metric brings it along by itself. `judge` makes
-    the metric of that name, if something asks for it. `columns` names prompt and answer in suite
-    files. `control_tokens` are the base's, which are no part of anybody's words. `slots` is how
-    many requests the server works on at a time: so many cases are asked, unless the settings say.
+    the metric of that name, if something asks for it. `embedder` measures `similarity` instead of
+    the local one. `columns` names prompt and answer in suite files. `control_tokens` are the
+    base's, which are no part of anybody's words. `slots` is how many requests the server works on
+    at a time: so many cases are asked, unless the settings say.
 
     Raises:
         EvaluationError: there is no suite, a file or a gate cannot be understood, or a reference
@@ -170,7 +174,10 @@ def plan_evaluation(
     return make_plan(
         model=model,
         suites=suites,
-        metrics=metrics_of(task, settings, names, scorers=scorers, judge=judge),
+        metrics=[
+            metric if embedder is None or metric.name != "similarity" else similarity_by(embedder)
+            for metric in metrics_of(task, settings, names, scorers=scorers, judge=judge)
+        ],
         conditions=settings.gates,
         sampling=sampling,
         system=task.system,

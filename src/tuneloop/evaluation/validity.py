@@ -70,6 +70,18 @@ def of_rows(rows: Rows, measures: Mapping[str, Measure] = LIKENESS) -> Mapping[s
     return {name: _verdict(_mean(ranked(measure, texts))) for name, measure in measures.items()}
 
 
+def measures_by(embedder: object) -> Mapping[str, Measure]:
+    """Those that can be looked at before a run: `similarity` only by the local embedder, `static`.
+
+    Any other one takes a server, or a model that is loaded in its own time.
+    """
+    return {
+        name: measure
+        for name, measure in LIKENESS.items()
+        if name != "similarity" or embedder == "static"
+    }
+
+
 def of_answers(answers: Rows, measures: Mapping[str, Measure] = LIKENESS) -> Mapping[str, Validity]:
     """Each measure on a model's own answers, which are (answer, reference) of each case.
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tuneloop.evaluation.metrics import metrics_for
 from tuneloop.evaluation.plan import metrics_of
 from tuneloop.evaluation.results import SuiteResult, measure
+from tuneloop.evaluation.scorers.prose import similarity_by
 from tuneloop.evaluation.suites import Case
 from tuneloop.modelfile import EvaluationSettings, TaskSettings
+from tuneloop.progress import Silent
 
 NOTE = "The patient has had a dry cough for three weeks and takes no medicine."
 ANSWERS = {
@@ -102,3 +105,26 @@ def test_a_ratio_is_told_by_its_median_and_may_be_above_one(parts: Any) -> None:
     answers = {"0": "one two", "1": "one two three four five six", "2": "word " * 400}
     figure = measured(parts, cases, answers).figures["length_ratio"]
     assert (figure.value, figure.low, figure.high, figure.n) == (1.5, 0.5, 100, 3)
+
+
+class Lengths:
+    """Texts of one length point in one direction."""
+
+    name = "lengths-1"
+    asked = 0
+
+    def embed(self, texts: Sequence[str]) -> Any:
+        self.asked += 1
+        return np.array([[1, 0] if len(text) % 2 else [0, 1] for text in texts], dtype=np.float32)
+
+
+def test_another_embedder_is_asked_once_a_suite_and_is_part_of_the_lock(parts: Any) -> None:
+    cases, embedder = [case("1", "odd"), case("2", "odd"), case("3", None)], Lengths()
+    metric = similarity_by(embedder)
+    answers = {"1": "abc", "2": "ab", "3": "abc"}
+    assert metric.prepare is not None
+    metric.prepare([(one, answers[one.id]) for one in cases], Silent())
+    result = measure(parts.answers(parts.suite(cases), answers), [metric])
+    assert [result.cases[name].scores["similarity"].value for name in ("1", "2")] == [1, 0]
+    assert result.figures["similarity"].n == 2 and embedder.asked == 1
+    assert metric.source_digest and "lengths-1" in metric.about

@@ -6,16 +6,19 @@ task may ask for one of them by its name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
 from tuneloop import intervals
-from tuneloop.embedders import StaticEmbedder
+from tuneloop.embedders import Embedder, StaticEmbedder
 from tuneloop.evaluation.scorers.base import RIGHT, Family, Metric, Score, Scorer, Wanted, passed
 from tuneloop.evaluation.suites import Case
+from tuneloop.hashing import digest_text
 from tuneloop.intervals import Figure
 from tuneloop.modelfile import TaskSettings
+from tuneloop.progress import Progress
 from tuneloop.prose import likeness
 from tuneloop.prose.copying import copied_share
 from tuneloop.prose.languages import other_language
@@ -221,6 +224,33 @@ _METRICS = (
     ),
 )
 _BY_NAME: Mapping[str, Metric] = {metric.name: metric for metric in _METRICS}
+
+
+def similarity_by(embedder: Embedder) -> Metric:
+    """The metric `similarity` by another embedder; all texts of a suite are embedded together."""
+    vectors: dict[str, npt.NDArray[np.float32]] = {}
+
+    def embed(texts: Iterable[str]) -> None:
+        new = [text for text in dict.fromkeys(texts) if text not in vectors]
+        if new:
+            vectors.update(zip(new, embedder.embed(new), strict=True))
+
+    def prepare(asked: Sequence[tuple[Case, str]], progress: Progress) -> None:
+        compared = [(case.expected, said) for case, said in asked if case.expected is not None]
+        progress.step(f"Comparing {len(compared)} answers by {embedder.name}")
+        embed(text for pair in compared for text in pair)
+
+    def measure(answer: str, reference: str) -> float:
+        embed((answer, reference))
+        return likeness.similarity(vectors[answer], vectors[reference])
+
+    return replace(
+        _BY_NAME["similarity"],
+        about=f"likeness to the reference, 0 to 1, in-scope cases: cosine by {embedder.name}",
+        scorer=alike(measure),
+        prepare=prepare,
+        source_digest=digest_text(embedder.name),
+    )
 
 
 def _of_task(task: TaskSettings) -> Sequence[Metric]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from tuneloop.evaluation.plan import HELD_OUT, metric_in
-from tuneloop.evaluation.validity import VALID_FROM, Validity, of_rows
+from tuneloop.evaluation.validity import VALID_FROM, Validity, measures_by, of_rows
 from tuneloop.setup.finding import Finding, error, ok, warning
 from tuneloop.setup.look import Look
 from tuneloop.task.kind import is_prose
@@ -16,7 +16,8 @@ def measures(look: Look) -> Iterator[Finding]:
     if not is_prose(look.model.task):
         return
     found = of_rows(
-        [(row.question, row.completion) for row in look.rows.examples if not row.calls_tools]
+        [(row.question, row.completion) for row in look.rows.examples if not row.calls_tools],
+        measures_by(look.model.monitors.embedder),
     )
     useful = {name: of for name, of in found.items() if of.valid}
     useless = {name: of for name, of in found.items() if not of.valid}
