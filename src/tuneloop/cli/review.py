@@ -96,7 +96,7 @@ def list_(
     edits = {item.id: review.edit_in(item) if prose else None for item in shown}
     faults = {item.id: form.fault(item.final or item.proposal) for item in shown}
     if json_:
-        print_json([_as_json(item, faults[item.id], edits[item.id]) for item in shown])
+        print_json([_as_json(item, faults[item.id], edits[item.id], prose=prose) for item in shown])
         return
     rows = table(
         *("id", "kind", "asked", "answered", "proposed", *(["edit"] if prose else []), "status"),
@@ -114,8 +114,11 @@ def list_(
         out.print(f"… and {len(items) - len(shown)} more.")
 
 
-def _as_json(item: ReviewItem, fault: str | None, edit: Edit | None) -> dict[str, Any]:
-    return {**vars(item), "breaks_form": fault, "edit": edit and edit.as_row()}
+def _as_json(
+    item: ReviewItem, fault: str | None, edit: Edit | None, *, prose: bool
+) -> dict[str, Any]:
+    changed = {"edit": edit and edit.as_row()} if prose else {}
+    return {**vars(item), "breaks_form": fault, **changed}
 
 
 @app.command()
@@ -144,7 +147,8 @@ def show(
     prose = is_prose(model.task)
     if json_:
         fault = review.declared_form(model).fault(found.final or found.proposal)
-        print_json(_as_json(found, fault, review.edit_in(found) if prose else None))
+        edit = review.edit_in(found) if prose else None
+        print_json(_as_json(found, fault, edit, prose=prose))
     else:
         page(*shown_item(found, out, prose=prose))
 

@@ -39,6 +39,12 @@ _CAME_LATER = (
     ("triggers", "minimum_new_rows"),
     ("triggers", "minimum_new_share"),
     ("evaluation", "base_cases"),
+    ("golden", "likeness_drop"),
+    ("monitors", "truncated_above"),
+    ("monitors", "loops_above"),
+    ("monitors", "ungrounded_above"),
+    ("monitors", "unlike_answers_above"),
+    ("monitors", "new_phrases_above"),
 )
 """Settings that are younger than cycles that may still wait: section, name."""
 

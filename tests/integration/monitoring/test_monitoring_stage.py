@@ -215,14 +215,18 @@ def test_prose_is_watched_against_its_own_answers(
     folder = tmp_path / "prose"
     folder.mkdir()
     rows = [
-        {"messages": [{"role": "user", "content": text}, {"role": "assistant", "content": reply}]}
+        {
+            "messages": [
+                {"role": "user", "content": text},
+                {"role": "assistant", "content": f"Sorry: {text}. We send another one."},
+            ]
+        }
         for text in FAMILIAR
-        for reply in (f"Sorry that it is so: {text}. We send another one.",)
     ]
     for name, part in (("eval.jsonl", rows[::8]), ("train.jsonl", rows)):
         (folder / name).write_text("".join(json.dumps(row) + "\n" for row in part))
     manifest = {
-        **{key: {} for key in ("base", "artifacts", "training", "serving", "routing")},
+        **{part: {} for part in ("base", "artifacts", "training", "serving", "routing")},
         "model": "desk",
         "dataset": {"digest": workspace.artifacts.put(folder, kind="dataset")},
         "task": {"kind": "prose"},
@@ -230,7 +234,7 @@ def test_prose_is_watched_against_its_own_answers(
     }
     bundle = bundles.register(workspace, manifest_of(**manifest))
     at = clock.time - timedelta(hours=2)
-    usual = "Sorry that it is so: the parcel did not arrive. We send another one."
+    usual = "Sorry: the parcel did not arrive. We send another one."
     _capture(workspace, bundle, FAMILIAR[:48], at=at, response=usual)
     looping = usual + " This answer was written by a machine." * 9
     _capture(workspace, bundle, FAMILIAR[48:], at=at, response=looping, finish_reason="length")

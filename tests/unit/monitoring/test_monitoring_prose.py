@@ -10,6 +10,7 @@ import pytest
 from monitoring_data import baseline, interaction, measure
 from tuneloop.intervals import share
 from tuneloop.monitoring.monitors import prose, table
+from tuneloop.monitoring.monitors.people import Accuracy
 from tuneloop.monitoring.monitors.prose import (
     Groundedness,
     Repetition,
@@ -161,3 +162,17 @@ def test_parts_of_one_answer_are_no_independent_cases() -> None:
     none = share_of_parts([(0, 3)] * 40)
     assert none is not None
     assert none.high == share(0, 40).high
+
+
+def test_a_label_in_other_words_does_not_make_prose_wrong() -> None:
+    said = [
+        (0, "label", "She has a headache."),
+        (1, "label", f"{NOTE} Case 1."),
+        (2, "label", {"correct": False}),
+        (3, "rating", 1.0),
+    ]
+    found = measure(Accuracy, _answers(40), task={"kind": "prose"}, said=said)
+    assert (found.value, found.n) == (2 / 3, 3)
+    assert found.detail["labels_in_other_words"] == 1
+    short = measure(Accuracy, _answers(40), said=said)
+    assert (short.value, short.n) == (2 / 4, 4)

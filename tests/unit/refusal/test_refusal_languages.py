@@ -223,6 +223,12 @@ def test_what_only_sounds_like_it_is_an_answer(answer: str) -> None:
     assert refusal_in(answer) is None
 
 
+def test_whom_an_answer_quotes_first_does_not_refuse_for_it() -> None:
+    told = "“I can't help you with that,” said the clerk, so she asks for a refund."
+    assert refusal_in(told) is None
+    assert refusal_in("“I can't help you with that.”") is not None
+
+
 def test_a_refusal_long_after_the_opening_is_not_one() -> None:
     assert refusal_in("Press the left button. " * 9 + "I cannot help with the right one.") is None
 

@@ -15,7 +15,7 @@ from tuneloop.monitoring.shift import Margin, assess_shift
 from tuneloop.monitoring.sketches import Counts, Mean, Scores, Share, Sketch
 from tuneloop.monitoring.window import Batch, Window
 from tuneloop.prose.changes import edit_share
-from tuneloop.task.answer_form import confirms, corrects, edited_text
+from tuneloop.task.answer_form import WRONG, confirms, corrects, edited_text
 from tuneloop.task.kind import is_prose
 
 
@@ -106,9 +106,10 @@ class Escalations(Tally):
 class Accuracy(Tally):
     """The mean score, 0 to 1, of the answers that people or a judge scored; a person goes first.
 
-    A label is the right answer: 1 where the answer says the same. A rating is the score itself. A
-    judgement is 1 where it passed the answer, else 0. They are as good a sample of all answers as
-    their choice was.
+    A label is the right answer: 1 where the answer says the same. In prose other words may be right
+    too, so a label in other words decides nothing there and is counted apart. A rating is the score
+    itself. A judgement is 1 where it passed the answer, else 0. They are as good a sample of all
+    answers as their choice was.
     """
 
     name = "accuracy"
@@ -116,13 +117,16 @@ class Accuracy(Tally):
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
         self._feedback = subject.feedback("label", "rating", "judgement")
-        self.scores, self.kinds = Scores(), Counts()
+        self._prose = subject.task.get("kind") == "prose"
+        self.scores, self.kinds, self.undecided = Scores(), Counts(), Share()
 
     def add(self, batch: Batch) -> None:
         by_answer: dict[str, dict[str, float]] = defaultdict(dict)
         for identity, response, kind, value in self._feedback.on(batch.answers).iter_rows():
             score = _score(kind, value, response or "")
-            if score is not None:
+            if self._prose and kind == "label" and score == 0 and _json(value) != WRONG:
+                self.undecided.add(1, 1)
+            elif score is not None:
                 by_answer[identity][kind] = score
         for of in by_answer.values():
             kind = next(kind for kind in ("label", "rating", "judgement") if kind in of)
@@ -131,9 +135,10 @@ class Accuracy(Tally):
 
     @property
     def parts(self) -> tuple[Sketch, ...]:
-        return self.scores, self.kinds
+        return self.scores, self.kinds, self.undecided
 
     def measure(self, window: Window) -> Measurement:
+        undecided = {"labels_in_other_words": self.undecided.n} if self._prose else {}
         by = ", ".join(f"{n} by {kind}" for kind, n in sorted(self.kinds.of.items()))
         return against_limit(
             self.name,
@@ -142,7 +147,11 @@ class Accuracy(Tally):
             what=f"score of the answers that were scored{f' ({by})' if by else ''}",
             limit=Limit(threshold=self._settings.accuracy_below, unit="share", side="below"),
             minimum=self._settings.minimum_samples,
-            detail={"by": dict(self.kinds.of), "sampled_share": self._feedback.share},
+            detail={
+                "by": dict(self.kinds.of),
+                "sampled_share": self._feedback.share,
+                **undecided,
+            },
         )
 
 
