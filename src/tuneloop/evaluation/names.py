@@ -133,7 +133,7 @@ def _bring_along(
         ExtensionError: the package that adds its scorer cannot be used.
     """
     for name in metrics_in_gates([key], suites):
-        if name == judging.NAME and not judge:
+        if name in judging.NAMES and not judge:
             raise EvaluationError(
                 f"Gate {key!r} needs a judge, and the model file declares none.",
                 remedy="Add a `judge` section with `base_url` and `model`, or remove the gate.",
