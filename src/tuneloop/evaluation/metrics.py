@@ -26,6 +26,7 @@
 | `same_register` | those where both show it | formal or familiar as the reference is |
 | `phrases` | cases of prose that declare phrases | all that must be said is, and nothing else |
 | `judge` | all cases | a language model scores it `judge.passes_from` or more, see `judging` |
+| `unsupported_claims` | claims in in-scope answers | the judge finds no support (lower is better) |
 | `module:function` | what the function counts | a user's own |
 | `FAMILY`, `FAMILY.something` | what the package says | of an installed package |
 

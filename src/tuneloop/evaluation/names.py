@@ -132,7 +132,7 @@ def _bring_along(
         ExtensionError: the package that adds its scorer cannot be used.
     """
     for name in metrics_in_gates([key], suites):
-        if not judge and (name == judging.NAME or (name == accuracy.NAME and is_prose(task))):
+        if not judge and (name in judging.NAMES or (name == accuracy.NAME and is_prose(task))):
             raise EvaluationError(
                 f"Gate {key!r} needs a judge, and the model file declares none.",
                 remedy="Add a `judge` section with `base_url` and `model`, or remove the gate.",

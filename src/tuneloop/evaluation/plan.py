@@ -208,8 +208,8 @@ def metrics_of(
     """
     extra = [*scorers, *metrics_in_gates(settings.gates, suites)]
     # The judge stands last: the order of the metrics is part of gate locks.
-    judged = [judging.NAME] if judging.NAME in extra else []
-    named = [name for name in extra if name != judging.NAME]
+    judged = [name for name in judging.NAMES if name in extra]
+    named = [name for name in extra if name not in judging.NAMES]
     return metrics_for(task, extra=[*named, *judged], judge=judge)
 
 

@@ -115,6 +115,22 @@ def test_a_gate_on_the_judge_passes_and_fails(
     assert about == "answers that judge scores 4 or more of 5 by the rubric"
 
 
+def test_a_gate_on_unsupported_claims_brings_them_along(
+    workspace: Workspace, folder: Path, server: ScriptedUpstream, opinion: Opinion
+) -> None:
+    def claims(quoted: str) -> str:
+        made_up = "please" not in quoted.split("<answer to check")[1]
+        said = [{"claim": "It asks politely.", "supported": not made_up}]
+        return json.dumps({"claims": said})
+
+    opinion.say = claims
+    plan = planned(folder, server, gates={"golden.unsupported_claims": "<= 0.05"})
+    done = evaluated(workspace, plan, lambda n: f"{n}, please" if n else "no")
+    measured = done.figures["suites"]["golden"]["unsupported_claims"]
+    assert (done.verdict, measured[::3]) == ("passed", [0.05, 20])
+    assert len(server.requests) == CASES, "the rubric was not asked for"
+
+
 def test_an_evaluation_repeated_does_not_ask_the_judge_again(
     workspace: Workspace, folder: Path, server: ScriptedUpstream
 ) -> None:

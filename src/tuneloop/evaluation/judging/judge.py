@@ -9,23 +9,30 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from tuneloop.errors import EvaluationError
 from tuneloop.evaluation.judging.answers import JudgeAnswers
 from tuneloop.evaluation.judging.prompt import (
+    CLAIMS_DIGEST,
     HIGHEST,
     LOWEST,
     VERSION,
     Exchange,
     Prompt,
+    claims_prompt,
     pair_prompt,
     score_prompt,
 )
-from tuneloop.evaluation.judging.verdict import NoVerdictError, read_verdict
+from tuneloop.evaluation.judging.verdict import (
+    NoVerdictError,
+    read_claims,
+    read_verdict,
+)
 from tuneloop.evaluation.targets import TOO_LONG, Answer, OpenAITarget, Sampling
 from tuneloop.hashing import digest_json, short
 from tuneloop.modelfile import JudgeSettings
@@ -36,6 +43,10 @@ _SILENT_REQUESTS = 5
 _OF_THE_TEXT = ("http_400", "http_413", "http_422", TOO_LONG)
 """Refusals of what was sent, such as a text that does not fit the judge's context."""
 _SHOWN_CHARACTERS = 200
+_UNJUDGED_SHARE = 0.1
+"""More answers without a verdict than this are no measurement any more."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +70,17 @@ class Unjudged:
 
     code: str
     detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claims:
+    """What an answer claims, as the judge lists it."""
+
+    number: int
+    unsupported: tuple[str, ...]
+    """the claims that the prompt does not support"""
+    judge: str
+    """the judge's version, of the question for claims"""
 
 
 @dataclass(kw_only=True)
@@ -110,10 +132,13 @@ class Judge:
             EvaluationError: the judge does not answer, again and again.
         """
         prompt = score_prompt(self.settings.rubric, self._to_send(exchange))
-        verdict = self._ask(prompt, "score", range(LOWEST, HIGHEST + 1))
+        read = partial(
+            read_verdict, key="score", values=range(LOWEST, HIGHEST + 1), quoted=prompt.quoted
+        )
+        verdict = self._ask(prompt, read)
         if isinstance(verdict, Unjudged):
             return verdict
-        value, reason, answer, tokens = verdict
+        (value, reason), answer, tokens = verdict
         return JudgeVerdict(
             score=(value - LOWEST) / (HIGHEST - LOWEST),
             passed=value >= self.settings.passes_from,
@@ -130,11 +155,46 @@ class Judge:
         Raises:
             EvaluationError: the judge does not answer.
         """
+        return self._each(self.score, exchanges, progress)
+
+    def claims(self, exchange: Exchange) -> Claims | Unjudged:
+        """What one answer claims, and which of it the prompt does not support.
+
+        Raises:
+            EvaluationError: the judge does not answer, again and again.
+        """
+        prompt = claims_prompt(self._to_send(exchange))
+        verdict = self._ask(prompt, partial(read_claims, quoted=prompt.quoted))
+        if isinstance(verdict, Unjudged):
+            return verdict
+        listed, answer, _ = verdict
+        return Claims(
+            number=len(listed),
+            unsupported=tuple(claim for claim, supported in listed if not supported),
+            judge=f"{answer.model or self.settings.model}@{short(CLAIMS_DIGEST)}",
+        )
+
+    def claims_of_all(
+        self, exchanges: Sequence[Exchange], progress: Progress | None = None
+    ) -> list[Claims | Unjudged]:
+        """`claims` of many answers, `judge.concurrency` at a time; in their order.
+
+        Raises:
+            EvaluationError: the judge does not answer.
+        """
+        return self._each(self.claims, exchanges, progress)
+
+    def _each(
+        self,
+        judge: Callable[[Exchange], T],
+        exchanges: Sequence[Exchange],
+        progress: Progress | None,
+    ) -> list[T]:
         progress = progress or Silent()
         verdicts = []
         with ThreadPoolExecutor(self.settings.concurrency, thread_name_prefix="judge") as pool:
             try:
-                for verdict in pool.map(self.score, exchanges):
+                for verdict in pool.map(judge, exchanges):
                     verdicts.append(verdict)
                     progress.update(len(verdicts), len(exchanges), "judged")
             except EvaluationError:
@@ -152,22 +212,22 @@ class Judge:
         if self.settings.redact:
             second = self._to_send(replace(exchange, answer=second)).answer
         prompt = pair_prompt(self.settings.rubric, exchange, second)
-        verdict = self._ask(prompt, "better", ("first", "second", "tie"))
-        return verdict if isinstance(verdict, Unjudged) else (verdict[0], verdict[1])
+        values = ("first", "second", "tie")
+        read = partial(read_verdict, key="better", values=values, quoted=prompt.quoted)
+        verdict = self._ask(prompt, read)
+        return verdict if isinstance(verdict, Unjudged) else verdict[0]
 
     def _to_send(self, exchange: Exchange) -> Exchange:
         return exchange.without_personal_data() if self.settings.redact else exchange
 
-    def _ask(
-        self, prompt: Prompt, key: str, values: Sequence[Any]
-    ) -> tuple[Any, str, Answer, int] | Unjudged:
-        """(value, reason, the answer that holds them, tokens of all attempts)."""
+    def _ask(self, prompt: Prompt, read: Callable[[str], T]) -> tuple[T, Answer, int] | Unjudged:
+        """(what `read` reads, the answer that holds it, tokens of all attempts)."""
         identity = self._identity(prompt)
         known = self._known.find(identity) if self._known is not None else None
         if known is not None:
             with self._lock:
                 self.usage.reused += 1
-            return *read_verdict(known.text, key=key, values=values, quoted=prompt.quoted), known, 0
+            return read(known.text), known, 0
         question, code, tokens = prompt, "not_asked", 0
         for _ in range(self.settings.retries + 1):
             answer = self._answer(question)
@@ -176,9 +236,7 @@ class Judge:
                 detail = self._without_key(answer.error)
                 return Unjudged(code=detail.split(":")[0], detail=detail)
             try:
-                value, reason = read_verdict(
-                    answer.text, key=key, values=values, quoted=prompt.quoted
-                )
+                verdict = read(answer.text)
             except NoVerdictError as e:
                 code = "cut_off" if answer.finish_reason == "length" else str(e)
                 with self._lock:
@@ -187,7 +245,7 @@ class Judge:
                 continue
             if self._known is not None:
                 self._known.keep(identity, answer)
-            return value, reason, answer, tokens
+            return verdict, answer, tokens
         return Unjudged(code=code, detail=answer.text[:_SHOWN_CHARACTERS])
 
     def _answer(self, prompt: Prompt) -> Answer:
@@ -242,6 +300,21 @@ class Judge:
                 self.settings.max_tokens,
                 [dict(message) for message in prompt.messages],
             ]
+        )
+
+
+def refuse_unjudged(verdicts: Sequence[object]) -> None:
+    """Stop where the judge left out too much.
+
+    Raises:
+        EvaluationError: it gave no verdict on more than a tenth of the answers.
+    """
+    unjudged = [verdict for verdict in verdicts if isinstance(verdict, Unjudged)]
+    if len(unjudged) > _UNJUDGED_SHARE * len(verdicts):
+        raise EvaluationError(
+            f"The judge gave no verdict on {len(unjudged)} of {len(verdicts)} answers; the "
+            f"last time it was {unjudged[-1].code}: {unjudged[-1].detail!r}.",
+            remedy="Take a judge that keeps to the form, or raise judge.max_tokens.",
         )
 
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tuneloop.errors import EvaluationError
 from tuneloop.evaluation.judging.calibration import Calibration, corrected
-from tuneloop.evaluation.judging.judge import Judge, JudgeVerdict, Unjudged
+from tuneloop.evaluation.judging.claims import claims_metric
+from tuneloop.evaluation.judging.judge import Judge, JudgeVerdict, Unjudged, refuse_unjudged
 from tuneloop.evaluation.judging.prompt import Exchange
 from tuneloop.evaluation.scorers.base import Metric, Score
+from tuneloop.evaluation.scorers.judge import CLAIMS as CLAIMS
 from tuneloop.evaluation.scorers.judge import NAME as NAME
+from tuneloop.evaluation.scorers.judge import NAMES as NAMES
 from tuneloop.evaluation.suites import Case
 from tuneloop.hashing import digest_json
 from tuneloop.intervals import Figure
 from tuneloop.progress import Progress
 
 NOT_CALIBRATED = "not calibrated: how far it agrees with people is not known"
-_UNJUDGED_SHARE = 0.1
-"""More answers without a verdict than this are no measurement any more."""
 
 
 def uncalled() -> Metric:
@@ -26,7 +26,21 @@ def uncalled() -> Metric:
 
     It may count any case, as a judge's verdicts may.
     """
-    return Metric(name=NAME, about="", scorer=lambda case, output: None, source_digest=NAME)
+    claims = Metric(
+        name=CLAIMS,
+        about="",
+        scorer=lambda case, output: None,
+        counts="in-scope",
+        higher_is_better=False,
+        source_digest=CLAIMS,
+    )
+    return Metric(
+        name=NAME,
+        about="",
+        scorer=lambda case, output: None,
+        source_digest=NAME,
+        beside=(claims,),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,13 +65,7 @@ class JudgedAnswers:
             progress.step(f"Judging {len(new)} answers with {self.judge.settings.model}")
         verdicts = self.judge.score_all([exchanges[key] for key in new], progress)
         self.verdicts.update(zip(new, verdicts, strict=True))
-        unjudged = [v for key in exchanges if isinstance(v := self.verdicts[key], Unjudged)]
-        if len(unjudged) > _UNJUDGED_SHARE * len(exchanges):
-            raise EvaluationError(
-                f"The judge gave no verdict on {len(unjudged)} of {len(exchanges)} answers; the "
-                f"last time it was {unjudged[-1].code}: {unjudged[-1].detail!r}.",
-                remedy="Take a judge that keeps to the form, or raise judge.max_tokens.",
-            )
+        refuse_unjudged([self.verdicts[key] for key in exchanges])
 
     def score(self, case: Case, output: str) -> Score | None:
         """1 where the judge passes the answer; None where it gave no verdict."""
@@ -94,6 +102,7 @@ def judge_metric(judge: Judge, calibrations: Sequence[Calibration] = ()) -> Metr
         source_digest=judge.rubric,
         prepare=judged.prepare,
         remarks=judged.remarks,
+        beside=(claims_metric(judge),),
     )
 
 

@@ -34,6 +34,18 @@ _PREFER = (
     'Write one JSON object and nothing else: {"reason": "one or two sentences", '
     '"better": "first", "second" or "tie"}'
 )
+_CLAIMS = (
+    "You check whether an answer of an assistant keeps to what it was given: the messages.\n"
+    "List every claim of the answer about facts, each as one short sentence that can be true or "
+    "false by itself. Greetings, questions and offers are no claims. A claim is supported if the "
+    "messages say it or it follows from them; that it is true in the world does not make it "
+    "supported, and a claim that the messages contradict is not.\n\n"
+    "{data}\n\n"
+    'Write one JSON object and nothing else: {{"claims": [{{"claim": "one sentence", '
+    '"supported": true or false}}]}}; the list is empty where nothing is claimed.'
+)
+CLAIMS_DIGEST = digest_json([VERSION, _DATA, _CLAIMS])
+"""The identity of the question for claims: another wording is another judge."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,11 +104,48 @@ def pair_prompt(rubric: str, exchange: Exchange, second: str) -> Prompt:
     return _prompt(rubric, parts, task=_PREFER, key="better", values=answer)
 
 
+def claims_prompt(exchange: Exchange) -> Prompt:
+    """Ask for the claims of one answer, each with whether the messages support it."""
+    parts = [*_messages(exchange), ("answer to check", exchange.answer)]
+    mark = _mark(CLAIMS_DIGEST, parts)
+    claim = {
+        "type": "object",
+        "properties": {"claim": {"type": "string"}, "supported": {"type": "boolean"}},
+        "required": ["claim", "supported"],
+        "additionalProperties": False,
+    }
+    return Prompt(
+        messages=(
+            {"role": "system", "content": _CLAIMS.format(data=_DATA.format(mark=mark))},
+            {"role": "user", "content": f"{_quoted(parts, mark)}\n\nList the claims now."},
+        ),
+        quoted=tuple(text for _, text in parts),
+        schema={
+            "type": "object",
+            "properties": {"claims": {"type": "array", "items": claim}},
+            "required": ["claims"],
+            "additionalProperties": False,
+        },
+    )
+
+
 def _conversation(exchange: Exchange) -> list[tuple[str, str]]:
-    parts = [(f"{message['role']} message", message["content"]) for message in exchange.messages]
+    parts = _messages(exchange)
     if exchange.reference is not None:
         parts.append(("reference answer", exchange.reference))
     return parts
+
+
+def _messages(exchange: Exchange) -> list[tuple[str, str]]:
+    return [(f"{message['role']} message", message["content"]) for message in exchange.messages]
+
+
+def _mark(asked: str, parts: Sequence[tuple[str, str]]) -> str:
+    return digest_json([asked, list(parts)])[:_MARK_DIGITS]
+
+
+def _quoted(parts: Sequence[tuple[str, str]], mark: str) -> str:
+    return "\n\n".join(f"<{name} {mark}>\n{text}\n</{name} {mark}>" for name, text in parts)
 
 
 def _prompt(
@@ -107,8 +156,7 @@ def _prompt(
     key: str,
     values: Mapping[str, object],
 ) -> Prompt:
-    mark = digest_json([rubric, list(parts)])[:_MARK_DIGITS]
-    quoted = "\n\n".join(f"<{name} {mark}>\n{text}\n</{name} {mark}>" for name, text in parts)
+    mark = _mark(rubric, parts)
     system = (
         f"You judge answers of an assistant by a rubric.\n\nRubric:\n{rubric.strip()}\n\n"
         f"{_DATA.format(mark=mark)}\n\n{task}"
@@ -116,7 +164,7 @@ def _prompt(
     return Prompt(
         messages=(
             {"role": "system", "content": system},
-            {"role": "user", "content": f"{quoted}\n\nGive your verdict now."},
+            {"role": "user", "content": f"{_quoted(parts, mark)}\n\nGive your verdict now."},
         ),
         quoted=tuple(text for _, text in parts),
         schema={

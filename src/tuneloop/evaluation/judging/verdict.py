@@ -31,6 +31,39 @@ def read_verdict(
     Raises:
         NoVerdictError: with its reason code.
     """
+    own = _own_objects(text, key=key, quoted=quoted)
+    chosen = {_value(parsed[key], values) for parsed in own}
+    if len(chosen) > 1:
+        raise NoVerdictError("ambiguous")
+    reason = own[-1].get("reason")
+    return chosen.pop(), reason if isinstance(reason, str) else ""
+
+
+def read_claims(text: str, *, quoted: Sequence[str] = ()) -> tuple[tuple[str, bool], ...]:
+    """(claim, whether it is supported) of each claim in a judge's answer, as `read_verdict` reads.
+
+    Raises:
+        NoVerdictError: with its reason code.
+    """
+    own = _own_objects(text, key="claims", quoted=quoted)
+    if len({_same(parsed) for parsed in own}) > 1:
+        raise NoVerdictError("ambiguous")
+    listed = own[-1]["claims"]
+    if not isinstance(listed, list) or not all(map(_is_claim, listed)):
+        raise NoVerdictError("bad_value")
+    return tuple((claim["claim"], claim["supported"]) for claim in listed)
+
+
+def _is_claim(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("claim"), str)
+        and isinstance(value.get("supported"), bool)
+    )
+
+
+def _own_objects(text: str, *, key: str, quoted: Sequence[str]) -> list[dict[str, Any]]:
+    """The objects with the key that are the judge's own, and no quotation of what it judges."""
     said = text.rpartition(_THOUGHT_END)[2]
     objects = [parsed for parsed in _objects(said) if key in parsed]
     if not objects:
@@ -39,11 +72,7 @@ def read_verdict(
     own = [parsed for parsed in objects if _same(parsed) not in quotations]
     if not own:
         raise NoVerdictError("quoted")
-    chosen = {_value(parsed[key], values) for parsed in own}
-    if len(chosen) > 1:
-        raise NoVerdictError("ambiguous")
-    reason = own[-1].get("reason")
-    return chosen.pop(), reason if isinstance(reason, str) else ""
+    return own
 
 
 def _value(value: Any, values: Sequence[int | str]) -> int | str:

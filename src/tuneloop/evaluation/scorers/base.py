@@ -64,6 +64,8 @@ class Metric:
     """called with the answers of a suite before the first of them is scored"""
     remarks: Callable[[Figure], Sequence[str]] | None = None
     """what a reader must know about the metric's figure"""
+    beside: tuple[Metric, ...] = ()
+    """of a judge: further metrics that it makes; none of them is measured unasked"""
 
     def score(self, case: Case, output: str | None) -> Score | None:
         """The score of one answer; None where the case is not counted.
@@ -84,7 +86,7 @@ class Wanted:
     name: str
     task: TaskSettings
     judge: Callable[[], Metric] | None = None
-    """Makes the metric `judge`; None: there is no judge."""
+    """Makes the metric `judge` with those `beside` it; None: there is no judge."""
 
 
 def _nothing(task: TaskSettings) -> Sequence[Metric]:

@@ -6,20 +6,24 @@ from tuneloop.errors import EvaluationError
 from tuneloop.evaluation.scorers.base import Family, Metric, Wanted
 
 NAME = "judge"
+CLAIMS = "unsupported_claims"
+NAMES = (NAME, CLAIMS)
 
 
 def _judged(wanted: Wanted) -> Metric:
     if wanted.judge is None:
         raise EvaluationError(
-            "A gate or scorer names the metric 'judge', but there is no judge here to ask.",
+            f"A gate or scorer names the metric {wanted.name!r}, but there is no judge here to "
+            "ask.",
             remedy="Remove it, or evaluate with the model file's judge.",
         )
-    return wanted.judge()
+    judge = wanted.judge()
+    return next(metric for metric in (judge, *judge.beside) if metric.name == wanted.name)
 
 
 FAMILY = Family(
     name=NAME,
-    about="answers that a language model passes by the rubric",
-    brings=lambda name: name == NAME,
+    about="answers that a language model passes by the rubric, claims that it does not find",
+    brings=lambda name: name in NAMES,
     metric=_judged,
 )

@@ -66,7 +66,7 @@ def on_demand(wanted: Wanted) -> Metric:
         return family.metric(wanted)
     extension = _extension(wanted.name)
     if extension is None:
-        known = (*text.NAMES, judge.FAMILY.name, *(scorer.name for scorer in SCORERS.added()))
+        known = (*text.NAMES, *judge.NAMES, *(scorer.name for scorer in SCORERS.added()))
         raise EvaluationError(
             f"There is no scorer {wanted.name!r}.",
             remedy=f"{did_you_mean(wanted.name, known)} A function of your own is named as "
