@@ -34,6 +34,8 @@ app = typer.Typer(
 ReviewerOption = Annotated[
     str | None, typer.Option("--reviewer", help="Who decides; default: you.")
 ]
+_PROSE = ("edits", "measures")
+"""Figures that answers of prose alone have."""
 _KINDS = {"form": "form only", "wording": "wording", "facts": "facts"}
 _COUNTED = ("as proposed", "edited", "rejected", "skipped")
 _SAID = {"second": "waiting for a second person", "disputed": "disputed: somebody settles them"}
@@ -241,7 +243,10 @@ def stats(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
         review.collect_corrections(project)
         prose = is_prose(project.model.task)
         figures = review.stats(project.workspace, project.model.name, task=project.model.task)
-    print_json(figures) if json_ else _print_stats(figures, prose=prose)
+    if json_:
+        print_json({name: of for name, of in vars(figures).items() if prose or name not in _PROSE})
+    else:
+        _print_stats(figures, prose=prose)
 
 
 def _print_stats(figures: ReviewStats, *, prose: bool) -> None:
