@@ -54,7 +54,7 @@ format: setup    ## Let ruff rewrite the code
 acceptance: setup ## The loop on real public data (../shared/data)
 	$(BIN)/python tests/acceptance/clinc150.py
 
-bench: bench-train bench-start bench-forms bench-prepare bench-gateway bench-gateway-stream bench-rollout bench-drift bench-monitor bench-refusals ## All benchmarks
+bench: bench-train bench-start bench-forms bench-prepare bench-gateway bench-gateway-stream bench-rollout bench-drift bench-monitor bench-refusals bench-prose-monitors ## All benchmarks
 
 bench-%: setup   ## One benchmark, e.g. make bench-train
 	$(BIN)/python benchmarks/bench_$(subst -,_,$*).py
