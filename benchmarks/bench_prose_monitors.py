@@ -164,8 +164,8 @@ def main() -> None:
     """Measure every window and print the shares."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--windows", type=int, default=200, help="unchanged ones")
-    parser.add_argument("--changed", type=int, default=60, help="windows of each change")
-    parser.add_argument("--rows", type=int, default=200, help="answers of a window")
+    parser.add_argument("--changed", type=int, default=20, help="windows of each change")
+    parser.add_argument("--rows", type=int, default=100, help="answers of a window")
     options = parser.parse_args()
     pairs, embedder = _pairs(), Remembering()
     train, release = pairs[:TRAINING], pairs[TRAINING : TRAINING + RELEASE]
@@ -207,7 +207,7 @@ def main() -> None:
         "embedder": embedder.name,
         "date": time.strftime("%Y-%m-%d"),
     }
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    RESULTS.write_text(json.dumps(result) + "\n", encoding="utf-8")
     print(json.dumps(result))
 
 

@@ -76,7 +76,7 @@ def main() -> None:
             drift=_drift_reference(),
         )
         measuring = Measuring()
-        found = stage.measure(watched, chosen(), progress=Silent())
+        found = stage.measure(watched, chosen(task=TASK), progress=Silent())
         measuring.report({one.monitor: one.value for one in found})
 
 

@@ -20,7 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+<<<<<<< HEAD
 from tuneloop.embedders import Embedder
+=======
+from tuneloop.errors import DataError
+>>>>>>> p14-monitors
 from tuneloop.intervals import CONFIDENCE, Figure, two_sided_z
 from tuneloop.monitoring import reference_folder
 from tuneloop.monitoring.drift.reference import DriftReference, OwnPrompts
@@ -38,6 +42,7 @@ HELD_OUT_ALONE_FROM = 200
 """With fewer held-out answers the training answers are added, each compared with other groups."""
 MOST_OWN = 20_000
 """Training answers that are compared with; of more, a random sample."""
+LEAST_ANSWERS = 20
 NEIGHBOURS = 10
 """Of 5, 10, 20 and 40, and of topics of 10 to 120 rows, 5 and 10 told notes of other patients from
 the right ones best (MTS-Dialog, AUC 0.85 against 0.69 to 0.80 within topics)."""
@@ -158,9 +163,17 @@ def answers_by_topic(
     """Embed a bundle's own answers and see how near they are to each other.
 
     `drift` is the reference of its prompts, whose topics these are.
+
+    Raises:
+        DataError: fewer than `LEAST_ANSWERS` training answers.
     """
     import numpy as np
 
+    if len(train.answers) < LEAST_ANSWERS:
+        raise DataError(
+            f"Expected at least {LEAST_ANSWERS} training answers to compare with, found "
+            f"{len(train.answers)}."
+        )
     train = _drawn(train)
     groups = _numbered(train, held_out)
     of_train, of_held_out = groups[: len(train.answers)], groups[len(train.answers) :]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import regex
 
+from tuneloop.errors import DataError
 from tuneloop.monitoring import reference_folder
 from tuneloop.monitoring.novelty import absent_beyond_chance
 from tuneloop.sameness import forgiving, words
@@ -101,9 +102,15 @@ class NewPhrases:
 
 
 def own_phrases(answers: Sequence[str]) -> OwnPhrases:
-    """The phrases of training answers."""
+    """The phrases of training answers.
+
+    Raises:
+        DataError: there are none.
+    """
     import numpy as np
 
+    if not answers:
+        raise DataError("Expected training answers to know phrases from, found none.")
     if len(answers) > MOST_OWN:
         drawn = np.random.default_rng(0).choice(len(answers), MOST_OWN, replace=False)
         answers = [answers[row] for row in sorted(drawn)]

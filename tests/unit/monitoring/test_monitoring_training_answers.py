@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from monitoring_data import LetterEmbedder, interaction, measure
+from tuneloop.errors import DataError
 from tuneloop.monitoring.answers_by_topic import AnswersByTopic, OwnAnswers, answers_by_topic
 from tuneloop.monitoring.drift.reference import OwnPrompts, drift_reference
 from tuneloop.monitoring.monitors.drift import AnswerDrift
@@ -138,6 +139,14 @@ def test_a_reference_is_as_it_was_when_it_was_saved(tmp_path) -> None:
     assert (again.rows, list(again.hashes)) == (phrases.rows, list(phrases.hashes))
     assert AnswersByTopic.load(tmp_path / "none") is None
     assert OwnPhrases.load(tmp_path / "none") is None
+
+
+def test_without_training_answers_there_is_nothing_to_compare_with() -> None:
+    drift, none = _watched()["drift"], _own([])
+    with pytest.raises(DataError, match="at least 20 training answers"):
+        answers_by_topic(none, none, drift, EMBEDDER)
+    with pytest.raises(DataError, match="found none"):
+        own_phrases([])
 
 
 def test_a_line_that_suddenly_appears_is_named_in_full() -> None:
