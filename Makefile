@@ -52,13 +52,10 @@ format: setup    ## Let ruff rewrite the code
 	$(BIN)/ruff check --fix .
 
 acceptance: setup ## The loop on real public data (../shared/data)
+	$(BIN)/python tests/acceptance/mts_dialog.py
 	$(BIN)/python tests/acceptance/clinc150.py
 
-<<<<<<< HEAD
-bench: bench-train bench-start bench-forms bench-prepare bench-gateway bench-gateway-stream bench-rollout bench-drift bench-monitor bench-refusals bench-prose-edits bench-prose-measures ## All benchmarks
-=======
-bench: bench-train bench-start bench-forms bench-prepare bench-gateway bench-gateway-stream bench-rollout bench-drift bench-monitor bench-refusals bench-prose-monitors ## All benchmarks
->>>>>>> p14-monitors
+bench: bench-train bench-start bench-forms bench-prepare bench-gateway bench-gateway-stream bench-rollout bench-drift bench-monitor bench-refusals bench-prose-edits bench-prose-measures bench-prose-monitors bench-evaluate ## All benchmarks
 
 bench-%: setup   ## One benchmark, e.g. make bench-train
 	$(BIN)/python benchmarks/bench_$(subst -,_,$*).py

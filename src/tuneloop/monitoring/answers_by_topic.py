@@ -20,11 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-<<<<<<< HEAD
 from tuneloop.embedders import Embedder
-=======
 from tuneloop.errors import DataError
->>>>>>> p14-monitors
 from tuneloop.intervals import CONFIDENCE, Figure, two_sided_z
 from tuneloop.monitoring import reference_folder
 from tuneloop.monitoring.drift.reference import DriftReference, OwnPrompts
