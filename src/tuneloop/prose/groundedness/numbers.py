@@ -157,7 +157,7 @@ def _in_words(
         return None, 1
     used = sum(part.tokens for part in run)
     parts = tuple(exact(value) for value in _composed(run))
-    whole = parts[0] if len(parts) == 1 else _decimal(run) or _joined(parts)[-1]
+    whole = parts[0] if len(parts) == 1 else _decimal(run) or _joined_whole(parts)
     start, end = tokens[at].start(), tokens[at + used - 1].end()
     return Number(values=frozenset((whole,)), start=start, end=end, parts=parts), used
 
@@ -259,8 +259,13 @@ def _decimal(run: Sequence[_Part]) -> float | None:
     return exact(whole[-1] + float(f"0.{digits}")) if digits.isdecimal() else None
 
 
+def _joined_whole(parts: Sequence[float]) -> float:
+    digits = "".join(f"{part:g}" for part in parts)
+    return exact(float(digits)) if digits.isdecimal() else parts[-1]
+
+
 def _joined(parts: Sequence[float]) -> list[float]:
-    """All numbers that neighbours make when their digits stand together; the last is all of them.
+    """All numbers that neighbours make when their digits stand together.
 
     `One twenty` is 120, `nineteen ninety three` 1993, `O eight` 8.
     """
@@ -270,4 +275,4 @@ def _joined(parts: Sequence[float]) -> list[float]:
         for length in range(2, len(digits) + 1)
         for at in range(len(digits) - length + 1)
         if (whole := "".join(digits[at : at + length])).isdecimal()
-    ] or list(parts)
+    ]
