@@ -1,6 +1,8 @@
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tuneloop.prose.groundedness import checkable, marked, ungrounded
 
@@ -181,6 +183,24 @@ def test_parts_do_not_overlap_and_stand_where_they_say() -> None:
     assert [span.kind for span in spans] == ["date", "name", "quantity", "code", "quotation"]
     assert all(answer[span.start : span.end] == span.text for span in spans)
     assert all(a.end <= b.start for a, b in pairwise(spans))
+
+
+PIECES = """
+5 0.5 1,500 12 1993 03/04/2024 7/93 120/80 10:30 ½ ٣ 三十五 五 mg mL weeks % $ € year-old two twenty
+nineteen hundred and a half point O o'clock third May July March Monday PM pm Ms. Dr. Weber Lyrica
+O2 C6-7 AB-12 v2.1.3 a@b.example www.x.example (555) 010-2233 #30 He said “ ” " ' . , : ; - – / 1.
+2) x Иван Ивану Νίκο 東京 der und ist
+"""
+
+
+@given(st.lists(st.sampled_from(PIECES.split()), max_size=12).map(" ".join))
+def test_a_text_adds_nothing_to_itself(text: str) -> None:
+    assert ungrounded(text, [text]) == ()
+
+
+@given(st.text(max_size=60))
+def test_every_text_can_be_looked_at(text: str) -> None:
+    assert ungrounded(text, [text]) == ()
 
 
 def test_marks_stand_around_the_flagged_part() -> None:

@@ -19,7 +19,7 @@ from tuneloop.prose.groundedness.dates import (
     weekdays_in,
 )
 from tuneloop.prose.groundedness.names import names_in, stand_there
-from tuneloop.prose.groundedness.numbers import Number, numbers_in
+from tuneloop.prose.groundedness.numbers import Number, numbers_in, with_known_digits
 from tuneloop.prose.groundedness.quantities import Quantity, quantity_at
 from tuneloop.prose.groundedness.quotations import is_quoted_from, quotations_in
 from tuneloop.prose.groundedness.source import Source
@@ -48,11 +48,12 @@ _NOTHING_SAID = {0.0, 1.0}
 
 def claims(answer: str) -> list[Claim]:
     """All checkable parts in their order; none overlaps another."""
+    text = with_known_digits(answer)
     free = bytearray(b"\1" * len(answer))
     taken: list[Claim] = []
     # What is looked up as a whole comes before what it is made of.
     for find in (_quotations, _codes, _dates, _numbers, _names):
-        for kind, start, end, holds in find(answer):
+        for kind, start, end, holds in find(text):
             if all(free[start:end]):
                 free[start:end] = bytes(end - start)
                 span = Span(kind=kind, text=answer[start:end], start=start, end=end)
@@ -105,7 +106,7 @@ def _quoted(quotation: str, source: Source) -> bool:
 
 
 def _has_code(code: str, source: Source) -> bool:
-    return has_code(source.in_digits, code)
+    return has_code(source.in_lower_case, code) or has_code(source.in_digits, code)
 
 
 def _has_date(date: Date, source: Source) -> bool:

@@ -9,7 +9,7 @@ import regex
 _L = r"[\p{Latin}\p{Greek}\p{Cyrillic}]"
 _CODE = regex.compile(
     r"(?P<whole>(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"
-    r"|(?:https?://|www\.)[^\s<>\"'”»)\]]{1,2000}(?<![.,;:!?]))"
+    r"|(?<!\w)(?:https?://|www\.)[^\s<>\"'”»)\]]{1,2000}(?<![.,;:!?]))"
     r"|(?<![\w.])(?:"
     # A version, if it is no date with points.
     r"(?!\p{Nd}{1,2}\.\p{Nd}{1,2}\.(?:\p{Nd}{4}|\p{Nd}{2})(?!\.?\p{Nd}))\p{Nd}+(?:\.\p{Nd}+){2,}"
@@ -39,7 +39,7 @@ def codes_in(text: str) -> Iterator[tuple[int, int]]:
 
 def has_code(text: str, code: str) -> bool:
     """Whether a code stands in a text, however its signs are parted; `text` in lower case."""
-    if "@" in code or ("/" in code[4:] and "." in code):
+    if "@" in code or code.lower().startswith(("http", "www.")):
         return code.lower().rstrip("/") in text
     signs = [sign for sign in code.lower() if sign.isalnum()]
     apart = r"[\W_]*".join(map(regex.escape, signs))

@@ -30,7 +30,7 @@ _NUMERIC = regex.compile(
 )
 _WRITTEN = regex.compile(
     rf"{_NO_WORD_BEFORE}(?:"
-    rf"{_DAY}\.?\s*(?:of\s|de\s|of\sthe\s)?\s*(?P<month>{_MONTH})\.?{_NO_WORD_BEHIND}"
+    rf"(?<!\p{{Nd}}[.,:/]){_DAY}\.?\s*(?:of\s|de\s|of\sthe\s)?\s*(?P<month>{_MONTH})\.?{_NO_WORD_BEHIND}"
     rf"(?:,?\s*(?:of\s|de\s|in\s)?\s*{_YEAR})?"
     rf"|(?P<month>{_MONTH})\.?\s+(?:the\s+)?{_DAY}(?!\p{{Nd}}|[.,:/]\p{{Nd}}|\s*%)"
     rf"(?:,?\s*(?:of\s|in\s)?\s*{_YEAR})?"

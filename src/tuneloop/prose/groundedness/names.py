@@ -16,7 +16,7 @@ _WORD = regex.compile(r"[\p{L}\p{M}]+(?:['’.&-][\p{L}\p{M}]+)*")
 _CAPITAL = regex.compile(r"(?:\p{Lu}|\p{Ll}+\p{Lu})[\p{L}\p{M}]*(?:['’&.-][\p{L}\p{M}]+)*")
 _PARTICLES = "de da di do dos das del della des du la le van von der den zu of al el bin ibn"
 _RUN = regex.compile(
-    rf"(?<![\p{{L}}\p{{M}}\p{{Nd}}'’_@#/])(?:{_CAPITAL.pattern})"
+    rf"(?<![\p{{L}}\p{{M}}\p{{Nd}}'’_@#/&.-])(?:{_CAPITAL.pattern})"
     rf"(?:(?:[ \u00a0]|[ ](?:{'|'.join(_PARTICLES.split())})[ ])(?:{_CAPITAL.pattern}))*"
 )
 _TITLES = frozenset((

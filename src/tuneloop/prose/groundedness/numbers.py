@@ -37,6 +37,7 @@ _TOKEN = regex.compile(
     r"|(?P<word>[\p{L}\p{M}]+)",
     regex.V1,
 )
+_ANY_DIGIT = regex.compile(r"\p{Nd}")
 _BETWEEN_WORDS = regex.compile(r"[ \u00a0\-‑\n]*")
 _MOST_JOINED = 12
 """Words of a number that is told digit by digit, such as one of a telephone."""
@@ -69,7 +70,7 @@ def numbers_in(text: str, *, checked: bool = False) -> list[Number]:
     while at < len(tokens):
         token = tokens[at]
         if token["digits"]:
-            found.append(Number(values=readings(token[0]), start=token.start(), end=token.end()))
+            found.append(_in_digits(token))
             at += 1
         elif token["mixed"]:
             found.append(_mixed(token))
@@ -116,9 +117,23 @@ def readings(written: str) -> frozenset[float]:
     return frozenset(map(exact, values))
 
 
+def with_known_digits(text: str) -> str:
+    """The text, character for character, without digits that are younger than this Python."""
+    if text.isascii():
+        return text
+    return str(_ANY_DIGIT.sub(lambda digit: digit[0] if digit[0].isdecimal() else "�", text))
+
+
 def exact(value: float) -> float:
     """Equal for all ways to compute one number."""
     return float(f"{value:.9g}")
+
+
+def _in_digits(token: regex.Match[str]) -> Number:
+    """`12 500` may be one number or two."""
+    pieces = token[0].split(" ") if " " in token[0] else []
+    parts = tuple(min(readings(piece)) for piece in pieces)
+    return Number(values=readings(token[0]), start=token.start(), end=token.end(), parts=parts)
 
 
 def _mixed(token: regex.Match[str]) -> Number:
@@ -142,7 +157,7 @@ def _in_words(
         return None, 1
     used = sum(part.tokens for part in run)
     parts = tuple(exact(value) for value in _composed(run))
-    whole = parts[0] if len(parts) == 1 else _decimal(run) or _joined(parts)[-1]
+    whole = parts[0] if len(parts) == 1 else _decimal(run) or _joined_whole(parts)
     start, end = tokens[at].start(), tokens[at + used - 1].end()
     return Number(values=frozenset((whole,)), start=start, end=end, parts=parts), used
 
@@ -244,8 +259,13 @@ def _decimal(run: Sequence[_Part]) -> float | None:
     return exact(whole[-1] + float(f"0.{digits}")) if digits.isdecimal() else None
 
 
+def _joined_whole(parts: Sequence[float]) -> float:
+    digits = "".join(f"{part:g}" for part in parts)
+    return exact(float(digits)) if digits.isdecimal() else parts[-1]
+
+
 def _joined(parts: Sequence[float]) -> list[float]:
-    """All numbers that neighbours make when their digits stand together; the last is all of them.
+    """All numbers that neighbours make when their digits stand together.
 
     `One twenty` is 120, `nineteen ninety three` 1993, `O eight` 8.
     """
@@ -255,4 +275,4 @@ def _joined(parts: Sequence[float]) -> list[float]:
         for length in range(2, len(digits) + 1)
         for at in range(len(digits) - length + 1)
         if (whole := "".join(digits[at : at + length])).isdecimal()
-    ] or list(parts)
+    ]

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from tuneloop.prose.groundedness.dates import Calendar, calendar_of
 from tuneloop.prose.groundedness.names import stems_of, words_of
-from tuneloop.prose.groundedness.numbers import Number, numbers_in
+from tuneloop.prose.groundedness.numbers import Number, numbers_in, with_known_digits
 from tuneloop.prose.groundedness.quantities import amounts_of
 from tuneloop.prose.groundedness.quotations import as_words
 
@@ -17,7 +17,7 @@ class Source:
 
     def __init__(self, texts: Iterable[str]) -> None:
         """Nothing is read yet."""
-        self.text = "\n".join(texts)
+        self.text = with_known_digits("\n".join(texts))
 
     @cached_property
     def numbers(self) -> frozenset[float]:
@@ -50,11 +50,16 @@ class Source:
         return stems_of(self.words)
 
     @cached_property
+    def in_lower_case(self) -> str:
+        """The text in lower case."""
+        return self.text.lower()
+
+    @cached_property
     def in_digits(self) -> str:
         """The text in lower case with numbers in words as digits: `C six seven` is `c 6 7`."""
         pieces, at = [], 0
         for number in self._numbers:
-            if number.parts:
+            if number.parts and self.text[number.start].isalpha():
                 spelled = " ".join(f"{part:g}" for part in number.parts)
                 pieces += [self.text[at : number.start], spelled]
                 at = number.end

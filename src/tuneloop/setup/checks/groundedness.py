@@ -16,7 +16,7 @@ from tuneloop.setup.finding import Finding, ok, warning
 from tuneloop.setup.look import Look
 from tuneloop.task.kind import is_prose
 
-_MOST_ROWS = 1_000
+_MOST_ROWS = 500
 _STEPS = 20
 """A bar is proposed in steps of 5 %."""
 
