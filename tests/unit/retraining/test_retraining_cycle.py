@@ -193,7 +193,7 @@ def loop(
 
     monkeypatch.setattr(checking, "require", lambda *_, **__: True)
     monkeypatch.setattr(review, "collect_corrections", lambda _: 0)
-    monkeypatch.setattr(preparing, "prepare", lambda _: played.prepare())
+    monkeypatch.setattr(preparing, "prepare", lambda _, *, looked: played.prepare())
     # Only where the cycle asks: status reads the stored versions.
     stored = SimpleNamespace(load=lambda _, __, reference: SimpleNamespace(digest=reference))
     monkeypatch.setattr(cycle, "versions", stored)
