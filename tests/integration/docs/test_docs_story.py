@@ -180,7 +180,7 @@ def test_the_readme_and_the_guides_are_true(team: Team) -> None:
     team.read(GUIDES / "serve.md", 0)
     assert "Serving at" in team.read(GUIDES / "serve.md", 2)
     # The guide to checks is run in tests/unit/setup/test_check.py.
-    assert team.unread == [("README.md", 0), ("check.md", 0)]
+    assert team.unread == [("README.md", 0), ("check.md", 0), ("prose.md", 0)]
 
 
 def watch_and_be_told(team: Team) -> None:

@@ -2,8 +2,15 @@
 
 import json
 import random
+import re
+import shlex
 from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner
+
+from tiny_base import write_base
+from tuneloop.cli.main import app
 from tuneloop.setup.starting import Started, worth_a_look, write_model_file
 
 _THINGS = [
@@ -75,3 +82,21 @@ def test_where_no_measure_tells_rows_apart_no_gate_stands_on_one(tmp_path: Path)
     assert "better than base" not in {gate.condition for gate in gates.values()}
     assert "answered" in gates
     assert "No measure of likeness" in begun.model_file.path.read_text()
+
+
+def test_the_commands_of_the_how_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's folder has replies; the base is named, as the default is not on every machine."""
+    write_base(tmp_path / "base")
+    replies = [f'"{row["prompt"]}","{row["completion"]}"' for row in rows(300, own=True)]
+    (tmp_path / "replies.csv").write_text("\n".join(["question,reply", *replies]) + "\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "prose.md"
+    (block,) = re.findall(r"```sh\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    for line in block.splitlines():
+        words = shlex.split(line, comments=True)[1:]
+        if words[0] == "init":
+            words += ["--base", "base"]
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, f"{line}: {done.output}"
+    assert "kind: prose" in (tmp_path / "tuneloop.yaml").read_text()
