@@ -15,25 +15,28 @@ where none was kept. Signs do not count.
 | `form` | the order of the words alone, or spaces within them |
 | `wording` | words, and none of the facts |
 
+Facts are what `groundedness` looks up (numbers, dates, quantities, names, codes, quotations), and
+negations: a fact is gone or new where the other text does not have it, however it is written there.
 No rule knows synonyms: another word for the same is `wording`, and so is a wrong word that is no
-fact. What counts as a fact is handed in; `facts.facts_of` is the default.
+fact.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal
 
 from tuneloop.errors import require
-from tuneloop.prose.facts import facts_of
+from tuneloop.prose.groundedness import checkable, ungrounded
+from tuneloop.prose.negations import negations
 from tuneloop.sameness import forgiving, spans, words
 
-Facts = Callable[[str], Iterable[str]]
-"""The facts of a text, in the order in which they stand in it."""
+NEGATION = "negation"
+"""How a negation that came or went is named among the facts."""
 EditKind = Literal["form", "wording", "facts"]
 _SENTENCE_ENDS = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？।])|\n+")
 
@@ -70,7 +73,7 @@ class Edit:
         }
 
 
-def edit_of(before: str, after: str, *, facts: Facts = facts_of) -> Edit:
+def edit_of(before: str, after: str) -> Edit:
     """What the later text changes of the earlier one.
 
     Raises:
@@ -79,15 +82,18 @@ def edit_of(before: str, after: str, *, facts: Facts = facts_of) -> Edit:
     share = edit_share(before, after)
     if forgiving(before) == forgiving(after) or _sentences(before) == _sentences(after):
         return Edit(share=share, kind="form")
-    old, new = list(facts(before)), list(facts(after))
-    if changed := _difference(old, new):
-        removed, added = changed
+    removed, added = _only_in(before, after), _only_in(after, before)
+    if removed or added:
         return Edit(share=share, kind="facts", removed=removed, added=added)
     if _unspaced(before) == _unspaced(after):
         return Edit(share=share, kind="form")
     if Counter(words(forgiving(before))) != Counter(words(forgiving(after))):
         return Edit(share=share, kind="wording")
-    moved = [fact for fact, other in zip(old, new, strict=True) if _form(fact) != _form(other)]
+    moved = [
+        fact
+        for fact, other in zip(_facts(before), _facts(after), strict=False)
+        if forgiving(fact) != forgiving(other)
+    ]
     return Edit(share=share, kind="facts" if moved else "form", moved=tuple(dict.fromkeys(moved)))
 
 
@@ -270,25 +276,15 @@ def _sentences(text: str) -> Counter[str]:
     return Counter(filter(None, map(forgiving, _SENTENCE_ENDS.split(text))))
 
 
-def _difference(
-    old: Sequence[str], new: Sequence[str]
-) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-    """Facts that only one side states, as they stand there; None where both state the same."""
-    before, after = Counter(map(_form, old)), Counter(map(_form, new))
-    gone, came = before - after, after - before
-    if not gone and not came:
-        return None
-    return _named(old, gone), _named(new, came)
+def _only_in(text: str, other: str) -> tuple[str, ...]:
+    """Facts that the other text does not have, as they are written here."""
+    facts = dict.fromkeys(span.text for span in ungrounded(text, [other]))
+    return (*facts, *([NEGATION] if negations(text) > negations(other) else []))
 
 
-def _named(facts: Sequence[str], forms: Counter[str]) -> tuple[str, ...]:
-    written = {_form(fact): fact for fact in facts}
-    return tuple(fact for form, fact in written.items() if form in forms)
+def _facts(text: str) -> list[str]:
+    return [span.text for span in checkable(text)]
 
 
 def _unspaced(text: str) -> str:
     return "".join(forgiving(text).split())
-
-
-def _form(fact: str) -> str:
-    return forgiving(fact)

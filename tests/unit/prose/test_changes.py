@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuneloop.prose.changes import edit_of, edit_share, marked, word_diff
-from tuneloop.prose.facts import facts_of
 
 NOTE = "The patient takes 20 mg of lisinopril daily. She was seen by Dr. Kumar on July 3, 2008."
 TEXTS = st.lists(
@@ -114,17 +113,6 @@ def test_a_negation_is_a_fact_in_many_languages(text: str, negated: str) -> None
     assert edit_of(text, negated).added == ("negation",)
 
 
-def test_whoever_knows_more_facts_hands_them_in() -> None:
-    """A team's drug names are lower case; another measure marks them."""
-    drugs = {"lisinopril", "aspirin"}
-    other = NOTE.replace("lisinopril", "aspirin")
-    assert edit_of(NOTE, other).kind == "wording"
-    edit = edit_of(NOTE, other, facts=lambda text: [w for w in text.split() if w in drugs])
-    assert (edit.kind, edit.removed, edit.added) == ("facts", ("lisinopril",), ("aspirin",))
-
-
-def test_the_default_facts() -> None:
-    assert facts_of("On Monday I paid € 5 for AB-12, i.e. 50% off. The EKG isn't done.") == [
-        "Monday", "€ 5", "AB-12", "50 %", "EKG", "negation"
-    ]  # fmt: skip
-    assert facts_of("ALL IN CAPITALS BUT 7") == ["7"]
+def test_a_number_is_the_same_fact_in_words() -> None:
+    assert edit_of("He has seven cats.", "He has 7 cats.").kind != "facts"
+    assert edit_of("He has seven cats.", "He has nine cats.").kind == "facts"
