@@ -10,9 +10,9 @@ what they cannot see; how people's own edits divide into the kinds they do not s
 - form: the case of a word's first letter that begins a sentence, a full stop at the end, a line
   break between sentences, sentences in another order;
 - wording: a word in lower case that is no number, negation or unit gets another spelling;
-- facts: a digit, a unit, a name within a sentence, a negation put in or taken out, a number in words;
-- what no rule sees, by design: a term in lower case (`left`). It is a fact to a reader; the share of
-  them that is told as facts is the recall of the rules there.
+- facts: a digit, a unit, a name within a sentence, a number in words, a negation put in or out;
+- what no rule sees, by design: a term in lower case (`left`). It is a fact to a reader; the share
+  of them that is told as facts is the recall of the rules there.
 
 `reworded` are dialogues against their translation into French and back, which was to keep what they
 say: the share told as facts is an upper bound of false alarms where a third of the words change,

@@ -41,8 +41,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from tuneloop.monitoring.embedders import StaticEmbedder
 
+from tuneloop.embedders import StaticEmbedder
 from tuneloop.intervals import share
 from tuneloop.modelfile import MonitorSettings
 from tuneloop.monitoring.answers_by_topic import AnswersByTopic, OwnAnswers, answers_by_topic
