@@ -19,6 +19,8 @@ AUTHORIZATION = "Bearer sk-bench"
 """LiteLLM does not start without a key; the others are sent it all the same."""
 _HERE = Path(__file__).resolve().parent
 _START_SECONDS = 120.0
+_CONTROL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<repo_name>", "<file_sep>")
+"""Of a base, as each bundle's route has them: they are broken up in what clients say."""
 _LITELLM_ENVIRONMENT = {
     "LITELLM_MASTER_KEY": AUTHORIZATION.removeprefix("Bearer "),
     "LITELLM_MODE": "PRODUCTION",
@@ -131,7 +133,9 @@ class Tuneloop:
         endpoint = Endpoint(
             arms=(Arm(bundle="bundle"),), capture=CaptureRule(enabled=self.captures)
         )
-        target = Target(base_url=f"http://{upstream}/v1", served_name=MODEL)
+        target = Target(
+            base_url=f"http://{upstream}/v1", served_name=MODEL, control_tokens=_CONTROL_TOKENS
+        )
         snapshot = RouteSnapshot(version=1, endpoints={MODEL: endpoint}, bundles={"bundle": target})
         publish(snapshot, path)
 
