@@ -134,8 +134,8 @@ def timed(seconds: dict[str, float], step: str, work: Any) -> Any:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=360, metavar="N")
-    parser.add_argument("--epochs", type=int, default=2, metavar="N")
+    parser.add_argument("--rows", type=int, default=600, metavar="N")
+    parser.add_argument("--epochs", type=int, default=3, metavar="N")
     parser.add_argument("--set", action="append", default=[], metavar="K=V")
     return parser.parse_args()
 
