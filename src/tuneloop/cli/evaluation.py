@@ -125,18 +125,24 @@ def compare(
     from tuneloop.cli import choosing
 
     with finishing(open_loop(file, quiet=True)) as loop:
+        compared = loop.evaluation(evaluation)
         desk = loop.review.blind(
-            loop.evaluation(evaluation),
+            compared,
             reference=choosing.reference_of(with_),
             reviewer=reviewer,
         )
         if sheet is not None:
             waiting = desk.waiting()[:limit]
             choosing.write_sheet(sheet, waiting)
-            said: dict[str, object] = {"sheet": str(sheet), "pairs": len(waiting)}
+            # `latest` may be another one by the time that somebody has filled it in.
+            said: dict[str, object] = {
+                "sheet": str(sheet),
+                "pairs": len(waiting),
+                "evaluation": compared.id,
+            }
             print_json(said) if json_ else out.print(
                 f"Wrote {len(waiting)} pairs to {sheet}. Fill in `choice`: A, B or tie; then: "
-                "tuneloop evaluation compare --choices FILE --reviewer NAME",
+                f"tuneloop evaluation compare {compared.id} --choices FILE --reviewer NAME",
                 markup=False,
             )
             return

@@ -132,15 +132,21 @@ def choose(
 def _reasons(prompt: Column, answer: Column) -> list[str]:
     """What speaks for these two being prompt and answer, in this order."""
     reasons = []
-    if normal_name(prompt.name) in PROMPT_COLUMNS:
+    if _is_usual(prompt.name, PROMPT_COLUMNS):
         reasons.append(f"{prompt.name} is a usual name for what is asked")
-    if normal_name(answer.name) in ANSWER_COLUMNS:
+    if _is_usual(answer.name, ANSWER_COLUMNS):
         reasons.append(f"{answer.name} is a usual name for an answer")
     if answer.holds_objects and not prompt.holds_objects:
         reasons.append(f"{answer.name} holds JSON objects")
     elif answer.holds_labels and prompt.distinct >= _DISTINCT_SHARE:
         reasons.append(f"{answer.name} holds few values that come again")
     return reasons
+
+
+def _is_usual(name: str, known: Sequence[str]) -> bool:
+    """Whether it is one of these names, or has one as a word: `our_reply`."""
+    normal = normal_name(name)
+    return normal in known or not set(known).isdisjoint(re.split("[^a-z0-9]+", normal))
 
 
 def _the_other(content: Sequence[Column], known: Sequence[str]) -> Column | None:
@@ -172,11 +178,16 @@ def _cannot_tell(
     width = max(len(column.name) for column in columns)
     listed = "\n".join(f"  {column.name:<{width}}  {column.sample}" for column in columns)
     content = [column for column in columns if column.may_be_content] or list(columns)
-    # As good as any to begin with: answers are JSON or labels, prompts are long.
+    # As good as any to begin with: answers are JSON or labels, or what stands behind the question.
     if answer is None:
         answer = max(
             _others(columns, content, prompt),
-            key=lambda column: (column.holds_objects, column.holds_labels, -column.characters),
+            key=lambda column: (
+                _is_usual(column.name, ANSWER_COLUMNS),
+                column.holds_objects,
+                column.holds_labels,
+                columns.index(column),
+            ),
         ).name
     if prompt is None:
         prompt = max(_others(columns, content, answer), key=lambda column: column.characters).name

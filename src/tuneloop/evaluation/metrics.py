@@ -21,7 +21,8 @@
 | `length_ratio` | in-scope cases | as long as the reference; a median of ratios from 0 up |
 | `distinct_2` | cases with two words | no pair of words stands twice |
 | `copied` | cases with five words | all of it stands in the prompt (lower is better) |
-| `ungrounded` | facts in in-scope answers of prose | none stands in the prompt (lower is better) |
+| `ungrounded` | facts in in-scope answers of prose | none in prompt or reference (less is better) |
+| `outside_prompt` | the same | none stands in the prompt (lower is better) |
 | `sentence_ratio` | in-scope cases | sentences as long as the reference's; a median |
 | `same_register` | those where both show it | formal or familiar as the reference is |
 | `phrases` | cases of prose that declare phrases | all that must be said is, and nothing else |

@@ -252,11 +252,11 @@ def _shown(result: CaseResult) -> str:
 
 
 def _marked(case: Case, result: CaseResult) -> dict[str, str]:
-    """The answer with marks around what does not stand in the prompt, if anything does not."""
+    """The answer with marks around what nobody vouches for, if there is such a thing."""
     score = result.scores.get(groundedness.NAME)
     if score is None or score.value == 0:
         return {}
-    spans = ungrounded(result.answer.text, groundedness.sources_of(case))
+    spans = ungrounded(result.answer.text, groundedness.vouching(case))
     return {"marked": marked(result.answer.text, spans)}
 
 

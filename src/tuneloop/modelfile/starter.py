@@ -20,10 +20,6 @@ _FEW_ROWS = 1_000
 _USUAL_MAX_TOKENS = 256
 _LEAST_MAX_TOKENS = 64
 _FEWEST_BYTES_OF_A_TOKEN = 2
-_UNGROUNDED = "ungrounded"
-_GROUNDED = 0.03
-"""What the answers add, beyond which the usual gate would refuse a model that learnt from them:
-half of its 5 %, in whole percent."""
 _LIKENESS = "chrf"
 """The measure of likeness in the gates of prose, where it tells anything."""
 _FEWEST_CASES = 3
@@ -50,9 +46,6 @@ class Start:
     """What the answers are; None where nobody looked."""
     likeness: str | None = _LIKENESS
     """What prose is compared by; None: no measure of likeness tells anything on these rows."""
-    ungrounded: tuple[float, float] | None = None
-    """Share of the facts in the answers that their prompts do not have: measured, and the upper
-    end of its interval; None where there are none."""
     abstain_rows: int | None = None
     """Rows with the answer that says "out of scope"; None where they were not counted."""
     columns: ColumnSettings | None = None
@@ -186,11 +179,6 @@ def _prose_gates(start: Start) -> list[str]:
         if metric is None:
             continue
         condition = gate.condition if gate.condition[0].isalpha() else f'"{gate.condition}"'
-        if name == _UNGROUNDED and start.ungrounded and start.ungrounded[0] > _GROUNDED:
-            rate, upper = start.ungrounded
-            lines.append(f"    # {rate:.0%} of the facts in the answers are in no prompt: a model")
-            lines.append("    # learns to add as much, so more is allowed than the usual 5 %.")
-            condition = f'"<= {math.ceil(upper * 20) / 20:.2f}"'
         lines.append(f"    {f'{metric}: {condition}':<28} # {_PROSE_GATES_SAID[name]}")
     return lines
 
@@ -276,7 +264,7 @@ _PROSE_GATES_SAID = {
     "no_loops": "does not say the same over and over",
     "in_language": "in the language of the reference",
     "length_fit": "as long as references are",
-    "ungrounded": "numbers, dates, names that the prompt does not have",
+    "ungrounded": "numbers, dates, names that neither prompt nor reference has",
 }
 
 _HEADER = """\

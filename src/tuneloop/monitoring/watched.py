@@ -26,7 +26,7 @@ from tuneloop.monitoring.phrases import OwnPhrases, own_phrases
 from tuneloop.monitoring.shift import Baseline
 from tuneloop.monitoring.window import Window
 from tuneloop.registry.bundle import Bundle
-from tuneloop.storage.messages import last_answer_text, last_user_text
+from tuneloop.storage.messages import last_user_text
 from tuneloop.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -244,13 +244,13 @@ def _prompts_in(path: Path) -> OwnPrompts:
 
 
 def _answers_in(path: Path) -> OwnAnswers:
-    """The last turn of the user and of the model of each row that has both."""
+    """What the user says last in each row, and the answer to it, where there are both."""
     rows = _rows_in(path) if path.is_file() else []
     kept = [
         (prompt, answer, _group(row, path, number))
         for number, row in enumerate(rows)
         if (prompt := last_user_text(row["messages"])).strip()
-        and (answer := last_answer_text(row["messages"])).strip()
+        and (answer := str(row["completion"])).strip()
     ]
     return OwnAnswers(
         prompts=OwnPrompts(

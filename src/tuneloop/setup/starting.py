@@ -18,7 +18,6 @@ from tuneloop.modelfile import ModelFile, Problem
 from tuneloop.modelfile.starter import Start, render
 from tuneloop.nearest import nearest_path
 from tuneloop.progress import Progress, Silent
-from tuneloop.prose.groundedness import rate_of_references
 from tuneloop.readers import file_of, read_as
 from tuneloop.registry.base_model import base_spec
 from tuneloop.registry.base_template import find_template
@@ -85,7 +84,6 @@ def write_model_file(
             sources=(os.path.relpath(data, path.parent),),
             kind=seen.kind,
             likeness=_likeness(seen),
-            ungrounded=_ungrounded(seen),
             system=seen.system,
             output_schema=seen.output_schema,
             schema_holds=seen.schema_holds,
@@ -114,14 +112,6 @@ def _likeness(seen: Inspection) -> str | None:
     if seen.kind != "prose":
         return None
     return next((name for name, of in of_rows(seen.sample).items() if of.valid), None)
-
-
-def _ungrounded(seen: Inspection) -> tuple[float, float] | None:
-    """How much the answers add to their prompts, and at most."""
-    if seen.kind != "prose":
-        return None
-    rate = rate_of_references(([asked], answer) for asked, answer in seen.sample)
-    return None if rate is None else (rate.value, rate.high)
 
 
 def _thinks(seen: Inspection, spec: str) -> bool:

@@ -18,14 +18,6 @@ def last_user_text(messages: Sequence[Mapping[str, Any]]) -> str:
     return ""
 
 
-def last_answer_text(messages: Sequence[Mapping[str, Any]]) -> str:
-    """The text of the last turn of the model; empty when there is none."""
-    for message in reversed(messages):
-        if message.get("role") == "assistant":
-            return text_of(message.get("content"))
-    return ""
-
-
 def prompt_of(messages_json: str) -> str:
     """The last user turn of captured messages; empty when there is none or it is not text."""
     return last_user_text(_messages(messages_json))

@@ -216,10 +216,8 @@ def test_prose_is_watched_against_its_own_answers(
     folder.mkdir()
     rows = [
         {
-            "messages": [
-                {"role": "user", "content": text},
-                {"role": "assistant", "content": f"Sorry: {text}. We send another one."},
-            ]
+            "messages": [{"role": "user", "content": text}],
+            "completion": f"Sorry: {text}. We send another one.",
         }
         for text in FAMILIAR
     ]

@@ -87,7 +87,7 @@ def test_two_columns_with_json_in_one_are_prompt_and_answer(tmp_path: Path, as_c
         path = write_lines(tmp_path / "a.jsonl", rows)
     found = inspect(path)
     assert found.columns == ColumnSettings(prompt="utterance_of_guest", answer="slots")
-    assert found.guessed == "slots holds JSON objects"
+    assert found.guessed.endswith("slots holds JSON objects")
     assert found.usable == 60 and found.output_schema is not None
     assert found.example == ("a table, number 0 please", json.dumps(booking(0)))
 
@@ -133,10 +133,17 @@ def test_what_cannot_be_told_is_asked_with_the_columns_and_the_command(tmp_path:
     with pytest.raises(DataError) as caught:
         inspect(path)
     assert "  left   some words 0\n  right  a longer text of words 0" in caught.value.message
-    assert caught.value.remedy.endswith(f"tuneloop init '{path}' --prompt right --answer left")
+    assert caught.value.remedy.endswith(f"tuneloop init '{path}' --prompt left --answer right")
     found = inspect(path, prompt="right", answer="left")
     assert found.columns == ColumnSettings(prompt="right", answer="left")
     assert found.example == ("a longer text of words 0", "some words 0")
+
+
+def test_a_usual_word_in_a_name_tells_the_answer_however_long_it_is(tmp_path: Path) -> None:
+    rows = [{"mail": f"hi {n}?", "our_reply": f"a much longer answer, {n}"} for n in range(40)]
+    found = inspect(write_csv(tmp_path / "mails.csv", rows))
+    assert found.columns == ColumnSettings(prompt="mail", answer="our_reply")
+    assert found.guessed == "our_reply is a usual name for an answer"
 
 
 def test_prompts_without_answers_are_told_as_that(tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from tuneloop.evaluation.metrics import metrics_for
@@ -57,3 +59,17 @@ def test_the_figure_pools_all_facts_and_not_the_cases() -> None:
     assert figure.value == pytest.approx(0.1)
     assert figure.n == 2
     assert figure.low <= figure.value <= figure.high
+
+
+def test_the_reference_vouches_for_a_fact_that_no_prompt_has() -> None:
+    """A price that people know is no invention, and another price in its place is one."""
+    ungrounded = metric(TaskSettings(kind="prose"))
+    assert ungrounded is not None
+    asked = replace(case("What is the price?"), expected="It costs 47 euros.")
+    right = ungrounded.score(asked, "That would be 47 euros.")
+    wrong = ungrounded.score(asked, "That would be 52 euros.")
+    assert right is not None and right.value == 0
+    assert wrong is not None and (wrong.value, "52 euros" in wrong.detail) == (1.0, True)
+    outside = next(m for m in metrics_for(TaskSettings(kind="prose")) if m.name == "outside_prompt")
+    said = outside.score(asked, "That would be 47 euros.")
+    assert said is not None and said.value == 1.0

@@ -45,7 +45,7 @@ def test_no_string_match_is_called_accuracy_and_form_is_asked_where_it_is_declar
         *("chrf", "rouge_l", "bleu", "similarity"),
         *("answered", "no_loops", "in_language", "length_fit"),
         *("length_ratio", "distinct_2", "copied", "sentence_ratio", "same_register"),
-        "ungrounded",
+        *("ungrounded", "outside_prompt"),
         "phrases",
     ]
     assert [m.name for m in metrics_for(task(output_pattern="Dear .*"))] == ["format", *names]

@@ -279,6 +279,6 @@ def test_what_an_answer_of_prose_adds_is_marked_where_it_is_read(parts) -> None:
     (worst,) = [case for case in report.as_json()["suites"][0]["worst"] if case["id"] == "1"]
     assert worst["output"] == "It is 20 or <b>30</b>."
     assert worst["marked"] == "It is 20 or <b>⟦30⟧</b>."
-    assert "ungrounded: not in the prompt: '30' (number)" in worst["why"]
+    assert "ungrounded: neither in the prompt nor in the reference: '30' (number)" in worst["why"]
     assert "⟦30⟧" in as_text(report)
     assert "It is 20 or <b>⟦30⟧</b>." in unescape(report.as_html())

@@ -134,7 +134,7 @@ def test_groundedness_counts_what_stands_in_no_message_and_quotes_it() -> None:
     assert (found.n, found.detail["ungrounded"]) == (80, 20)
     assert "7350" in found.detail["examples"][0]["ungrounded"][0]
     assert measure(Groundedness, rows[:60]).verdict == "ok"
-    at_release = {"ungrounded": baseline(found.value, 0.0, 1.0)}
+    at_release = {"outside_prompt": baseline(found.value, 0.0, 1.0)}
     assert measure(Groundedness, rows, evaluated=at_release).verdict == "ok"
 
 

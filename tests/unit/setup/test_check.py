@@ -119,24 +119,21 @@ def test_prose_that_is_judged_by_a_match_of_words(tmp_path: Path) -> None:
     assert "hardly any answer reaches" in said.found
     assert "task.kind: prose" in said.remedy
     as_prose = {"kind": "prose"}
-    assert all(
-        f.verdict == "ok" for f in looked_over(write(tmp_path, rows=prose(400), task=as_prose))
-    )
+    found = looked_over(write(tmp_path, rows=prose(400), task=as_prose))
+    assert {f.verdict for f in found if f.what != "grounded"} == {"ok"}
 
 
-def test_answers_that_add_more_than_their_gate_allows(tmp_path: Path) -> None:
+def test_answers_that_add_what_no_prompt_has(tmp_path: Path) -> None:
     write_base(tmp_path / "base")
-    gated = {"gates": {"ungrounded": "<= 0.05"}}
     task = {"kind": "prose"}
-    folder = write(tmp_path, rows=prose(400), task=task, evaluation=gated)
-    said = the_one(folder, "grounded", "warning")
-    assert "do not stand in their prompts, and the gate wants ungrounded <= 0.05" in said.found
-    assert 'evaluation.gates.ungrounded: "<= ' in said.remedy
+    said = the_one(write(tmp_path, rows=prose(400), task=task), "grounded", "warning")
+    assert "do not stand in their prompts" in said.found and "made up" in said.found
+    assert "into the prompts" in said.remedy
     kept = [
         {**row, "completion": f"Thank you, we have written down that {row['prompt']} was asked."}
         for row in prose(400)
     ]
-    folder = write(tmp_path, rows=kept, task=task, evaluation=gated)
+    folder = write(tmp_path, rows=kept, task=task)
     (fine,) = [found for found in looked_over(folder) if found.what == "grounded"]
     assert (fine.verdict, fine.found[:14]) == ("ok", "0.0% (0.0% to ")
 

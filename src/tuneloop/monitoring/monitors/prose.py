@@ -165,7 +165,7 @@ class Groundedness(SampledAnswers):
 
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
-        self._released = subject.released("ungrounded")
+        self._released = subject.released("outside_prompt")
         self._system = str(subject.task.get("system") or "")
 
     def of_sample(self, window: Window, rows: pl.DataFrame | None) -> Measurement:
