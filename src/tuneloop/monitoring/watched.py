@@ -250,7 +250,7 @@ def _answers_in(path: Path) -> OwnAnswers:
         (prompt, answer, _group(row, path, number))
         for number, row in enumerate(rows)
         if (prompt := last_user_text(row["messages"])).strip()
-        and (answer := str(row["completion"])).strip()
+        and (answer := str(row.get("completion") or "")).strip()
     ]
     return OwnAnswers(
         prompts=OwnPrompts(
