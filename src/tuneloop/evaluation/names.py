@@ -151,7 +151,7 @@ def _needed(key: str, suites: Sequence[str], task: TaskSettings) -> str:
     if is_prose(task) and name == accuracy.NAME:
         return (
             "Accuracy of prose is what people or a judge say: declare a judge, or ask for "
-            "chrf: better than base, or declare task.kind: short."
+            "chrf: better than base; task.kind: short is for answers with one right wording."
         )
     if name in _NEEDS_ABSTAIN and task.abstain is None:
         return f"{name} needs `task.abstain`: declare it, or remove the gate."
