@@ -142,6 +142,8 @@ def live() -> None:
         "one; the demo approves them all in her name.",
     ):
         teach_the_model_file()
+        # Read before anybody approves: the worker may begin the next one a moment after.
+        first = ask_json("cycle", "list")[0]["id"]
         tuneloop("review", "list", "--limit", "5")
         tuneloop("review", "approve", "--all", "--reviewer", "ines", by="ines")
         tuneloop("review", "stats")
@@ -151,7 +153,6 @@ def live() -> None:
         "is compared with production on the same cases; then the cycle waits for Ines.",
     ):
         before = ask("Where do I read what my Skerry battery did last night?")
-        first = ask_json("cycle", "list")[0]["id"]
         wait_for("the cycle", lambda: ask_json("cycle", "list")[0]["id"] != first)
         tuneloop("triggers", "explain", "--limit", "1")
         tuneloop("cycle", "show", "latest", "--follow")
