@@ -208,3 +208,9 @@ def test_marks_stand_around_the_flagged_part() -> None:
     assert marked(answer, ungrounded(answer, ["five"]), opening="[", closing="]") == (
         "Take 5 of [20]."
     )
+
+
+def test_a_model_that_loops_in_chinese_numerals_stops_no_measurement() -> None:
+    """More digits than Python makes an int of."""
+    assert checkable("一" * 5_000) and ungrounded("一" * 5_000, ["二"])
+    assert not ungrounded("二〇二四年", ["in 2024"])

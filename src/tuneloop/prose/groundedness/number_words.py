@@ -123,10 +123,11 @@ def ordinals() -> frozenset[str]:
     return frozenset((*_EN_ORDINALS, *_EN_TEN_ORDINALS))
 
 
-def of_han(text: str) -> int:
+def of_han(text: str) -> float:
     """The number that Chinese numerals write: by place (`二〇二四`) or by scale (`三十五`)."""
     if not any(character in _HAN_SCALES or character in _HAN_GROUPS for character in text):
-        return int("".join(str(_HAN_DIGITS[character]) for character in text))
+        # Of an answer that loops there may be more digits than an int is read from.
+        return float("".join(str(_HAN_DIGITS[character]) for character in text))
     total = group = digit = 0
     for character in text:
         if character in _HAN_DIGITS:

@@ -77,7 +77,7 @@ def numbers_in(text: str, *, checked: bool = False) -> list[Number]:
             at += 1
         elif token["han"]:
             if not checked or len(token[0]) > 1:
-                value = frozenset((float(of_han(token[0])),))
+                value = frozenset((of_han(token[0]),))
                 found.append(Number(values=value, start=token.start(), end=token.end()))
             at += 1
         elif (word := token[0].lower()) not in known and word not in SCALES:
