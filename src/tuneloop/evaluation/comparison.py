@@ -40,7 +40,7 @@ MAIN_METRICS = ("correct", "accuracy")
 """The verdict is that of the first of these that exists."""
 GUARD_METRICS = ("accuracy", "format", "abstention_recall", "over_abstention")
 """A candidate that is worse in one of these is worse."""
-PROSE_GUARD_METRICS = ("answered", "no_loops", "in_language", "ungrounded", "truncated")
+PROSE_GUARD_METRICS = ("answered", "no_loops", "in_language", "ungrounded")
 """The same of a task whose answers are prose."""
 LIKENESS_METRICS = ("chrf", "rouge_l", "bleu", "similarity")
 """How like a reference an answer in prose is, 0..1."""
@@ -51,9 +51,6 @@ TOLERANCES: Mapping[str, float] = dict.fromkeys(LIKENESS_METRICS, 0.02)
 
 About one word in a note of forty; see decision 0033.
 """
-UNCOUNTED: Mapping[str, float] = {"ungrounded": 0.0}
-"""Metric → score of an answer that it does not count, where it counts the other one's: who says
-nothing that could be checked makes nothing up, and who does so in its place is no less wrong."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -403,12 +400,10 @@ def _pairs(
 ) -> dict[str, tuple[float, float]]:
     """Case that counts for both → its scores, the candidate's first."""
     mine, theirs = _scores(candidate, metric), _scores(reference, metric)
-    counted = mine.keys() & theirs.keys() if metric not in UNCOUNTED else mine.keys() | theirs
-    absent = UNCOUNTED.get(metric, 0.0)
     return {
-        case: (mine.get(case, absent), theirs.get(case, absent))
-        for case in candidate.cases
-        if case in counted and case in reference.cases and case not in known
+        case: (score, theirs[case])
+        for case, score in mine.items()
+        if case in theirs and case not in known
     }
 
 

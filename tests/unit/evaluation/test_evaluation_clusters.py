@@ -167,9 +167,16 @@ def test_a_candidate_that_is_more_like_the_references_and_makes_things_up_is_wor
 
 def test_what_is_made_up_where_the_other_says_nothing_to_check_counts() -> None:
     inventive = results(["chrf=0.5 ungrounded=1"] * 60)
-    silent = results(["chrf=0.5"] * 59 + ["chrf=0.5 ungrounded=0"])
+    silent = results(["chrf=0.5 ungrounded=0"] * 60)  # as the scorer scores it
     assert of(prose(inventive, silent), "ungrounded").lost == 60
     assert of(prose(silent, inventive), "ungrounded").won == 60
+
+
+def test_a_request_without_an_answer_wins_no_case_by_making_nothing_up() -> None:
+    """`answered` counts it; it is no well-grounded answer."""
+    inventive = results(["chrf=0.5 ungrounded=1"] * 60)
+    failing = results(["chrf=0 answered=0"] * 50 + ["chrf=0.5 ungrounded=0"] * 10)
+    assert of(prose(failing, inventive), "ungrounded").difference.n == 10
 
 
 def test_cases_are_listed_by_how_far_they_differ() -> None:
