@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from installed_package import install
 from monitoring_data import baseline, interaction, measure
+from tuneloop.errors import ExtensionError
 from tuneloop.intervals import share
 from tuneloop.monitoring.monitors import prose, table
 from tuneloop.monitoring.monitors.people import Accuracy
@@ -17,6 +20,7 @@ from tuneloop.monitoring.monitors.prose import (
     Truncation,
     share_of_parts,
 )
+from tuneloop.table import MONITOR_GROUP
 
 NOTE = (
     "The patient reports a dull headache since Monday, worse in the evening, without fever or "
@@ -176,3 +180,23 @@ def test_a_label_in_other_words_does_not_make_prose_wrong() -> None:
     assert found.detail["labels_in_other_words"] == 1
     short = measure(Accuracy, _answers(40), said=said)
     assert (short.value, short.n) == (2 / 4, 4)
+
+
+UNSURE = """
+from tuneloop.monitoring.monitors.prose import Repetition
+from tuneloop.monitoring.monitors.table import Monitor
+
+class Unsure(Repetition):
+    name = "unsure"
+
+UNSURE = Monitor(tally=Unsure, about="", every="day", limit=lambda s: "", applies=lambda t: 1 / 0)
+"""
+
+
+def test_a_package_that_cannot_say_whether_its_monitor_applies_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch, module=UNSURE, adds={MONITOR_GROUP: {"unsure": "acme:UNSURE"}})
+    unsure = table.chosen(task={"kind": "prose"})["unsure"]
+    assert isinstance(unsure, ExtensionError)
+    assert "acme 1.2" in unsure.message and "ZeroDivisionError" in unsure.message

@@ -220,18 +220,25 @@ def chosen(
     usable = {name: _usable(name) for name in known if only is None or name in only}
     if only is not None or task is None:
         return usable
-    return {name: monitor for name, monitor in usable.items() if applies(monitor, task)}
+    on_task = {name: _on_task(monitor, task) for name, monitor in usable.items()}
+    return {name: monitor for name, monitor in on_task.items() if monitor is not None}
 
 
 def applies(monitor: Monitor | ExtensionError, task: Mapping[str, Any]) -> bool:
     """Whether it runs by itself on a bundle with this task; one that cannot be used says so."""
+    return _on_task(monitor, task) is not None
+
+
+def _on_task(
+    monitor: Monitor | ExtensionError, task: Mapping[str, Any]
+) -> Monitor | ExtensionError | None:
+    """None where it does not apply; where a package fails to say whether it does, why."""
     if isinstance(monitor, ExtensionError):
-        return True
+        return monitor
     try:
-        return bool(monitor.applies(task))
+        return monitor if monitor.applies(task) else None
     except Exception as e:  # noqa: BLE001  a package's code may raise anything
-        failed(monitor.name, e)
-        return True
+        return failed(monitor.name, e)
 
 
 def due(every: Every, *, task: Mapping[str, Any] | None = None) -> tuple[str, ...]:
