@@ -119,6 +119,7 @@ class EvaluationPlan:
             self.margin,
             self.minimum_cases,
             self.base_cases,
+            self.unusable,
         )
 
 
@@ -251,7 +252,7 @@ def make_plan(
     )
     if wrong := gates.unpaired(parsed, [metric.name for metric in metrics]):
         raise EvaluationError(f"A gate {wrong}.", remedy='Name a bound, such as "<= 0.05".')
-    terms = _terms(suites, metrics, sampling, margin, minimum_cases, base_cases)
+    terms = _terms(suites, metrics, sampling, margin, minimum_cases, base_cases, unusable)
     return EvaluationPlan(
         model=model,
         suites=tuple(suites),
@@ -291,10 +292,12 @@ def _terms(
     margin: float,
     minimum_cases: int,
     base_cases: int | None,
+    unusable: Collection[str],
 ) -> dict[str, Any]:
     return {
-        # Left out where all are asked, so that locks from before this could be said stay.
+        # Left out where there is nothing to say, so that locks from before it could be said stay.
         **({} if base_cases is None else {"base_cases": base_cases}),
+        **({"unusable": sorted(unusable)} if unusable else {}),
         "suites": [suite.digest for suite in suites],
         "metrics": [
             [m.name, m.about, m.counts, m.higher_is_better, m.source_digest] for m in metrics
