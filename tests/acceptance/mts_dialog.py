@@ -113,9 +113,8 @@ def measures(report: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         if metric in figures["base"]:
             row["base"] = _listed(figures["base"][metric])
         if paired := compared.get(metric):
-            tied = paired["difference"]["n"] - paired["won"] - paired["lost"]
             row["difference"] = _listed(paired["difference"])
-            row["won_tied_lost"] = [paired["won"], tied, paired["lost"]]
+            row["won_tied_lost"] = [paired["won"], paired["tied"], paired["lost"]]
             row["verdict"] = paired["verdict"]
         yield metric, row
 

@@ -32,7 +32,7 @@ _WRITTEN: Mapping[str, Letter | None] = {
     **{"": None, "s": None, "skip": None},
 }
 _COLUMNS = ("pair", "asked", "A", "B", "choice")
-_FORMULA = ("=", "+", "-", "@", "\t")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet takes a cell that begins so for a formula."""
 _MAX_ROW_BYTES = 64_000_000
 
