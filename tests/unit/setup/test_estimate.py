@@ -157,6 +157,18 @@ def test_the_last_run_of_this_base_on_this_machine_counts(folder: Path) -> None:
     assert known.evaluate is not None and known.evaluate.value == pytest.approx(400)
 
 
+def test_who_has_trained_before_is_told_that_what_is_there_takes_no_time(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project.open(folder, actor="ada")
+    add(project, "training_runs", id="1", status="finished", record={})
+    project.close()
+    monkeypatch.chdir(folder)
+    found = json.loads(CliRunner().invoke(app, ["check", "--json"]).stdout)
+    (time,) = [finding for finding in found["findings"] if finding["what"] == "time"]
+    assert time["found"].endswith("What was made before is used again and takes no time.")
+
+
 def test_check_says_what_each_step_will_take(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     found = json.loads(CliRunner().invoke(app, ["check", "--json"]).stdout)
@@ -164,6 +176,7 @@ def test_check_says_what_each_step_will_take(folder: Path, monkeypatch: pytest.M
     assert all("measured on another machine" in step["origin"] for step in found["expected"])
     (time,) = [finding for finding in found["findings"] if finding["what"] == "time"]
     assert time["verdict"] == "ok" and "evaluate about" in time["found"]
+    assert "used again" not in time["found"], "nothing was made yet"
     gone = json.loads(
         CliRunner().invoke(app, ["check", "--json", "--set", "base=nobody/none"]).stdout
     )
