@@ -5,7 +5,11 @@ the law of succession, and statistical inference", JASA 22; recommended for smal
 and DasGupta 2001, Statistical Science 16). Means of graded scores get a seeded percentile bootstrap
 (Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13). Quantiles, such as a
 p95 latency, get the distribution-free interval between order statistics (Conover 1999, "Practical
-Nonparametric Statistics", section 3.2).
+Nonparametric Statistics", section 3.2). What a decision stands on is a one-sided bound with an
+error rate of its own: for a share the exact one (Clopper and Pearson 1934, "The use of confidence
+or fiducial limits illustrated in the case of the binomial", Biometrika 26), for the difference of
+two paired shares the score test's (Tango 1998, "Equivalence test and confidence interval for the
+difference in proportions for the paired-sample design", Statistics in Medicine 17).
 """
 
 from __future__ import annotations
@@ -61,6 +65,89 @@ def share(successes: float, n: int, *, confidence: float = CONFIDENCE) -> Figure
     low = 0.0 if successes == 0 else max(0.0, centre - half)
     high = 1.0 if successes == n else min(1.0, centre + half)
     return Figure(value=value, low=low, high=high, n=n)
+
+
+def lower_bound_of_share(successes: float, n: float, *, level: float) -> float:
+    """The exact one-sided lower bound of a share: the truth lies below it in `level` at most.
+
+    Counts of clusters may be parts, see `evaluation.clusters.design_effect`.
+    """
+    from scipy.stats import beta
+
+    if successes <= 0:
+        return 0.0
+    return float(beta.ppf(level, successes, n - successes + 1))
+
+
+def paired_score_z(won: Any, lost: Any, n: Any, difference: float) -> Any:
+    """Tango's score statistic for won / n - lost / n > `difference`; more speaks for it.
+
+    `won` and `lost` are pairs that changed sides, numbers or arrays of one shape; parts of counts
+    are allowed. Its tail under the normal distribution is the p-value, one-sided. Where no variance
+    is left it is infinite.
+    """
+    import numpy as np
+
+    won, lost = np.asarray(won, np.float64), np.asarray(lost, np.float64)
+    b = -won - lost + (2 * n - won + lost) * difference
+    c = -lost * difference * (1 - difference)
+    lost_share = (np.sqrt(np.maximum(b * b - 8 * n * c, 0)) - b) / (4 * n)
+    variance = n * (2 * lost_share + difference * (1 - difference))
+    gap = won - lost - n * difference
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = gap / np.sqrt(np.maximum(variance, 0))
+    return np.where(variance > 1e-12, z, np.where(gap > 0, np.inf, -np.inf))
+
+
+def paired_lower_bound(
+    won: float, lost: float, n: float, *, level: float, groups: int | None = None
+) -> float:
+    """The lower bound of the difference of two paired shares: Tango's score test, inverted.
+
+    The truth lies below it in `level` at most. Of cases in `groups` Student's distribution takes
+    the place of the normal one, as the spread between few groups is itself uncertain.
+    """
+    from scipy.stats import t
+
+    if groups is not None and groups < 2:
+        return -1.0
+    z = NormalDist().inv_cdf(1 - level) if groups is None else float(t.ppf(1 - level, groups - 1))
+    low, high = -1.0, (won - lost) / n
+    if not float(paired_score_z(won, lost, n, low + 1e-9)) >= z:
+        return -1.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        if float(paired_score_z(won, lost, n, middle)) >= z:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def lower_bound_of_mean(
+    values: Sequence[float], clusters: Sequence[Hashable], *, level: float
+) -> float:
+    """The one-sided lower bound of a mean by Student's distribution, clusters being the units.
+
+    `clusters` names the cluster of each value; the variance is that of the clusters' sums around
+    the mean (the ratio estimator, Cochran 1977, section 6.3). -1, the lowest difference of scores,
+    where there are fewer than two clusters. Where all clusters are alike they show no spread: the
+    bound is that of as many pairs of which none changed sides.
+    """
+    from scipy.stats import t
+
+    sums: dict[Hashable, list[float]] = {}
+    for value, cluster in zip(values, clusters, strict=True):
+        sums.setdefault(cluster, []).append(value)
+    n, m = len(values), len(sums)
+    if m < 2:
+        return -1.0
+    middle = math.fsum(values) / n
+    spread = math.fsum((math.fsum(of) - len(of) * middle) ** 2 for of in sums.values())
+    if spread < 1e-12:
+        return middle + paired_lower_bound(0, 0, m, level=level)
+    error = math.sqrt(spread * m / (m - 1)) / n
+    return middle - float(t.ppf(1 - level, m - 1)) * error
 
 
 def mean(values: Sequence[float], *, confidence: float = CONFIDENCE) -> Figure:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from tuneloop.deployment.rollouts import Rollout
 from tuneloop.evaluation.comparison import Standing
+from tuneloop.evaluation.decision import points
 from tuneloop.registry.aliases import Move
 
 
@@ -44,11 +45,11 @@ _GATES_SAID = {"failed": "it missed a gate", "refused": "it could not pass its g
 
 
 def decide(*, gates: str, gates_reason: str, production: Standing | None) -> Decision:
-    """Gates first; then not worse than production.
+    """Gates first; then not worse than production, as `evaluation.decision` has it.
 
-    When the cases are too few to tell (inconclusive), a candidate that did at least as well as
-    production on them is accepted and the reason says so; one that did worse is not. What it seems
-    to have lost on other suites is said whatever the decision.
+    Standings from before there was a declared error rate are read as they were made: a candidate
+    that did at least as well as production on too few cases was accepted. What it seems to have
+    lost on other suites is said whatever the decision.
     """
     if gates != "passed":
         said = _GATES_SAID.get(gates, f"the gates are {gates}")
@@ -58,9 +59,18 @@ def decide(*, gates: str, gates_reason: str, production: Standing | None) -> Dec
             deploy=True, reason="the gates passed, and nothing was in production to compare it with"
         )
     reasons = "; but look: ".join([production.reason, *production.warnings])
+    if production.accepted is False:
+        return Decision(
+            deploy=False, reason=f"{production.objection} (against production): {reasons}"
+        )
     if production.verdict in ("better", "not_worse"):
         word = production.verdict.replace("_", " ")
         return Decision(deploy=True, reason=f"the gates passed and it is {word}: {reasons}")
+    if production.accepted and production.rule is not None:
+        return Decision(
+            deploy=True,
+            reason=f"the gates passed, and {_kept_out(production.rule)}: {reasons}",
+        )
     if production.verdict == "inconclusive" and production.difference >= 0:
         return Decision(
             deploy=True,
@@ -68,6 +78,13 @@ def decide(*, gates: str, gates_reason: str, production: Standing | None) -> Dec
             f"but it did at least as well on them: {reasons}",
         )
     return Decision(deploy=False, reason=f"production does better: {reasons}")
+
+
+def _kept_out(rule: Mapping[str, Any]) -> str:
+    return (
+        f"one that is {points(rule['worse_by'])} worse than production would have been kept out "
+        f"in {1 - rule['level']:.1%} of such cases"
+    )
 
 
 def settled(

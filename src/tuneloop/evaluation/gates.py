@@ -3,9 +3,12 @@
 `lock` hashes everything that decides the verdict; the hash is stored before the first answer and
 compared after the last. The rule itself is pure: figures in, verdict with reasons out.
 
-A gate compares the measured value, not an end of its interval; the interval stands beside it in
-the report. It stands on the cases that its own metric counts: `abstention_recall` on those that are
-out of scope, and on no others. Too few of them cannot pass a gate, but they can fail one.
+A gate must be reached by what was measured, and by so much that a candidate which falls short of it
+by more than the decision tolerates would hardly have got there (see `decision`). Where the gate has
+a minimum of its own, or small suites are allowed, too few cases are a declared choice: there the
+measured value alone is compared. A gate stands on the cases that its own metric counts:
+`abstention_recall` on those that are out of scope, and on no others. Too few of them cannot pass a
+gate, but they can fail one.
 
 A relative gate (`better than base`, `not worse than production`) stands on the paired comparison of
 its metric on the same cases, see `comparison`: where no bar can be named beforehand, as for the
@@ -23,7 +26,10 @@ from types import MappingProxyType
 from typing import Literal
 
 from tuneloop.errors import ConflictError, EvaluationError
-from tuneloop.evaluation.comparison import Comparison, Paired
+from tuneloop.evaluation.bounds import Bounds
+from tuneloop.evaluation.comparison import Comparison
+from tuneloop.evaluation.decision import DecisionRule
+from tuneloop.evaluation.paired import Paired
 from tuneloop.hashing import digest_json, short
 from tuneloop.intervals import Figure
 from tuneloop.modelfile import GateSettings
@@ -106,6 +112,10 @@ class SuiteSize:
     cases: int
     minimum_cases: int
     """fewer that a gate's metric counts refuse to pass; 0 where the rule does not apply"""
+
+    def is_declared_for(self, gate: Gate) -> bool:
+        """Whether the declared error rate holds: not where fewer cases were allowed knowingly."""
+        return gate.minimum_cases is None and self.minimum_cases > 0
 
     def minimum_for(self, gate: Gate) -> int:
         """What a gate declares for itself goes before what holds for its suite."""
@@ -211,9 +221,12 @@ def apply_gates(
     sizes: Mapping[str, SuiteSize],
     comparisons: Iterable[Comparison] = (),
     unusable: Mapping[str, str] = MappingProxyType({}),
+    rule: DecisionRule | None = None,
+    bounds: Mapping[str, Mapping[str, Bounds]] = MappingProxyType({}),
 ) -> GateOutcome:
     """The verdict on measured figures; `figures` is suite → metric → figure.
 
+    `bounds` are suite → metric → bounds at the level of the `rule`; None: measured values alone.
     `comparisons` are with whoever was asked the same cases: what relative gates stand on.
     `unusable` are metrics that say nothing on this data, and why: gates on them are refused.
     """
@@ -227,7 +240,13 @@ def apply_gates(
         if gate.metric in unusable
         else _judge_relative(gate, pairs, references, sizes[gate.suite])
         if gate.is_relative
-        else _judge_one(gate, figures.get(gate.suite, {}).get(gate.metric), sizes[gate.suite])
+        else _judge_one(
+            gate,
+            figures.get(gate.suite, {}).get(gate.metric),
+            sizes[gate.suite],
+            rule,
+            bounds.get(gate.suite, {}).get(gate.metric),
+        )
         for gate in gate_lock.gates
     )
     if not results:
@@ -253,7 +272,13 @@ def apply_gates(
     return GateOutcome(verdict="passed", reason=f"{len(results)} {plural} passed", results=results)
 
 
-def _judge_one(gate: Gate, figure: Figure | None, size: SuiteSize) -> GateResult:
+def _judge_one(
+    gate: Gate,
+    figure: Figure | None,
+    size: SuiteSize,
+    rule: DecisionRule | None,
+    bounds: Bounds | None,
+) -> GateResult:
     if figure is None:
         reason = f"{gate.name}: no case of the suite measures it"
         return GateResult(gate=gate, verdict="refused", reason=reason, figure=None)
@@ -268,7 +293,25 @@ def _judge_one(gate: Gate, figure: Figure | None, size: SuiteSize) -> GateResult
     elif counted < minimum:
         verdict = "refused"
         shown += f", but {_too_few(counted, size, minimum)}"
+    elif rule and bounds and size.is_declared_for(gate) and (doubt := _doubt(gate, bounds, rule)):
+        verdict = "refused"
+        shown += f", but {doubt}"
     return GateResult(gate=gate, verdict=verdict, reason=shown, figure=figure)
+
+
+def _doubt(gate: Gate, bounds: Bounds, rule: DecisionRule) -> str:
+    """Why what reaches the bar may fall short of it all the same; empty: it hardly does."""
+    upwards = gate.comparison in (">=", ">")
+    tolerated = gate.bound - rule.gate_slack if upwards else gate.bound + rule.gate_slack
+    sure = bounds.low if upwards else bounds.high
+    # A bar that nothing can fall short of by so much needs no proof.
+    if not 0 < tolerated < 1 or _COMPARE[gate.comparison](sure, tolerated):
+        return ""
+    return (
+        f"it may be {'below' if upwards else 'above'} {_number(tolerated)} "
+        f"({_number(sure)} at the error rate of look {rule.look}, {rule.level:.2g}): "
+        "more cases, or a better candidate, would show that it is not"
+    )
 
 
 def _not_judged(gate: Gate, why: str) -> GateResult:
@@ -294,6 +337,8 @@ def _judge_relative(
         f"{gate.reference}, {paired.reason}, wanted {gate.condition}"
     )
     verdict = _relative_verdict(gate, paired)
+    if verdict == "refused":
+        reason += f", but {paired.objection}"
     minimum, counted = size.minimum_for(gate), min(paired.difference.n, size.cases)
     if verdict == "passed" and counted < minimum:
         verdict = "refused"
@@ -302,14 +347,12 @@ def _judge_relative(
 
 
 def _relative_verdict(gate: Gate, paired: Paired) -> GateVerdict:
-    """Not worse: as the decision on a candidate has it, see docs/decisions/0005-inconclusive.md."""
+    """Not worse: as the decision on a candidate has it, see docs/decisions/0040-decision.md."""
     if gate.comparison == "better than":
         return "passed" if paired.verdict == "better" else "failed"
-    if paired.verdict in ("better", "not_worse"):
-        return "passed"
-    if paired.verdict == "inconclusive":
-        return "passed" if paired.difference.value >= 0 else "refused"
-    return "failed"
+    if paired.verdict == "worse":
+        return "failed"
+    return "passed" if paired.accepted else "refused"
 
 
 def _too_few(counted: int, size: SuiteSize, minimum: int) -> str:

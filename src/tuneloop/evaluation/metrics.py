@@ -60,6 +60,8 @@ RUN_METRICS: Mapping[str, str] = {
     "latency_p95_ms": "95th percentile of the time to the whole answer, over answered requests",
 }
 """Metrics of the run itself, which no scorer computes; lower is better for each."""
+SHARES_OF_RUN = ("error_share", "truncated_share")
+"""Those of them that are shares of the cases."""
 
 
 def metrics_for(

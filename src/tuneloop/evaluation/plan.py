@@ -11,15 +11,12 @@ from tuneloop import intervals
 from tuneloop.embedders import Embedder
 from tuneloop.errors import EvaluationError
 from tuneloop.evaluation import gates
-from tuneloop.evaluation.comparison import (
-    GUARD_METRICS,
-    LIKENESS_METRICS,
-    MAIN_METRICS,
-    PROSE_GUARD_METRICS,
-)
+from tuneloop.evaluation.comparison import GUARD_METRICS, MAIN_METRICS, PROSE_GUARD_METRICS
+from tuneloop.evaluation.decision import DecisionName, DecisionRule, rule_of
 from tuneloop.evaluation.gates import Gate, GateLock, SuiteSize
 from tuneloop.evaluation.judging import metric as judging
 from tuneloop.evaluation.metrics import RUN_METRICS, Metric, metrics_for, unfit_references
+from tuneloop.evaluation.paired import LIKENESS_METRICS
 from tuneloop.evaluation.scorers.prose import similarity_by
 from tuneloop.evaluation.scorers.table import is_on_demand
 from tuneloop.evaluation.suites import Suite, held_out_suite, load_suite
@@ -52,6 +49,8 @@ class EvaluationPlan:
     minimum_cases: int
     """a gate that counts fewer held-out cases passes nothing; 0: any number will do"""
     gate_lock: GateLock
+    rule: DecisionRule
+    """what the verdicts stand on, at the first look"""
     main_metrics: tuple[str, ...] = MAIN_METRICS
     """the verdict of a comparison is that of the first of these that both have"""
     guards: tuple[str, ...] = GUARD_METRICS
@@ -120,6 +119,7 @@ class EvaluationPlan:
             self.minimum_cases,
             self.base_cases,
             self.unusable,
+            self.rule,
         )
 
 
@@ -183,6 +183,7 @@ def plan_evaluation(
         sampling=sampling,
         system=task.system,
         margin=settings.margin,
+        decision=settings.decision,
         minimum_cases=minimum_of(settings),
         concurrency=settings.concurrency or slots,
         base_cases=base_cases_of(task, settings),
@@ -237,6 +238,7 @@ def make_plan(
     sampling: Sampling,
     system: str = "",
     margin: float = 0.02,
+    decision: DecisionName = "balanced",
     minimum_cases: int = 50,
     concurrency: int = 4,
     base_cases: int | None = None,
@@ -252,7 +254,8 @@ def make_plan(
     )
     if wrong := gates.unpaired(parsed, [metric.name for metric in metrics]):
         raise EvaluationError(f"A gate {wrong}.", remedy='Name a bound, such as "<= 0.05".')
-    terms = _terms(suites, metrics, sampling, margin, minimum_cases, base_cases, unusable)
+    rule = rule_of(decision, margin=margin)
+    terms = _terms(suites, metrics, sampling, margin, minimum_cases, base_cases, unusable, rule)
     return EvaluationPlan(
         model=model,
         suites=tuple(suites),
@@ -262,6 +265,7 @@ def make_plan(
         margin=margin,
         minimum_cases=minimum_cases,
         gate_lock=gates.lock(parsed, terms=terms),
+        rule=rule,
         main_metrics=_main_metrics(parsed, prose=prose, unusable=unusable),
         guards=PROSE_GUARD_METRICS if prose else GUARD_METRICS,
         concurrency=concurrency,
@@ -293,8 +297,10 @@ def _terms(
     minimum_cases: int,
     base_cases: int | None,
     unusable: Collection[str],
+    rule: DecisionRule,
 ) -> dict[str, Any]:
     return {
+        "decision": [rule.name, rule.worse_by, rule.rate, rule.gate_slack],
         # Left out where there is nothing to say, so that locks from before it could be said stay.
         **({} if base_cases is None else {"base_cases": base_cases}),
         **({"unusable": sorted(unusable)} if unusable else {}),

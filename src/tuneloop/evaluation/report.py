@@ -13,7 +13,9 @@ from datetime import datetime
 from typing import Any
 
 from tuneloop.evaluation.comparison import Comparison
+from tuneloop.evaluation.decision import DecisionRule
 from tuneloop.evaluation.gates import GateOutcome
+from tuneloop.evaluation.looks import Look
 from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.results import CaseResult, SuiteResult
 from tuneloop.evaluation.scorers import groundedness
@@ -98,6 +100,8 @@ def make_report(
     evaluation: str,
     created_at: datetime,
     plan: EvaluationPlan,
+    rule: DecisionRule | None = None,
+    looks: Sequence[Look] = (),
     outcome: GateOutcome,
     results: Mapping[str, Sequence[SuiteResult]],
     comparisons: Sequence[Comparison] = (),
@@ -109,7 +113,9 @@ def make_report(
     """Put a report together; `results` is label (`candidate` first, `production`, `base`) → suites.
 
     They are in the order of the plan; a reference may have answered only the first of them.
+    `looks` are the earlier ones at the main suite, `rule` is that of this look (None: the first).
     """
+    rule = rule or plan.rule
     mine = results[CANDIDATE]
     report: dict[str, Any] = _plain(
         {
@@ -123,6 +129,13 @@ def make_report(
             "gate_lock": plan.gate_lock.digest,
             "gates": [_gate(result) for result in outcome.results],
             "plan": _plan(plan),
+            "decision": {
+                **asdict(rule),
+                "level": rule.level,
+                "says": rule.sentence,
+                "cases": len(plan.main_suite.cases),
+                "earlier_looks": [look.evaluation for look in looks],
+            },
             "suites": [
                 _suite({label: of[i] for label, of in results.items() if i < len(of)})
                 for i in range(len(mine))

@@ -16,14 +16,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from tuneloop.errors import EvaluationError
-from tuneloop.evaluation import gates
+from tuneloop.evaluation import gates, looks
 from tuneloop.evaluation.asking import (
     AskAgain,
     ask_everybody,
     asked_meanwhile,
     notes_on_latency,
 )
+from tuneloop.evaluation.bounds import bounds_of
 from tuneloop.evaluation.comparison import Comparison, can_compare, compare, standing
+from tuneloop.evaluation.decision import DecisionRule
 from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.readable_report import Report
 from tuneloop.evaluation.record import ANSWERS_FILE, Evaluation, find
@@ -79,6 +81,14 @@ def evaluate(
     subjects = {CANDIDATE: Subject(target=target, known=known or {}), **(references or {})}
     _check_sampling(plan, target)
     row = _start(workspace, plan, target)
+    look, earlier = looks.take(
+        workspace,
+        evaluation=row.id,
+        model=plan.model,
+        suite=plan.main_suite,
+        subject=target.identity,
+    )
+    rule = plan.rule.at(look)
     folder = partial(_answers_folder, workspace, row)
     meanwhile = asked_meanwhile(plan, subjects, folder=folder) if beside else None
     try:
@@ -91,19 +101,26 @@ def evaluate(
             progress=progress,
         )
         gates.check_lock(plan.locked(), find(workspace, row.id).gates)
-        comparisons = _comparisons(plan, subjects, results)
+        comparisons = _comparisons(plan, rule, subjects, results)
         outcome = gates.apply_gates(
             plan.gate_lock,
             figures={result.suite.name: result.figures for result in results[CANDIDATE]},
             sizes=plan.sizes(),
             comparisons=comparisons,
             unusable=plan.unusable,
+            rule=rule,
+            bounds={
+                result.suite.name: bounds_of(result, plan.metrics, level=rule.level)
+                for result in results[CANDIDATE]
+            },
         )
         report = Report(
             make_report(
                 evaluation=row.id,
                 created_at=row.created_at,
                 plan=plan,
+                rule=rule,
+                looks=earlier,
                 outcome=outcome,
                 results=results,
                 comparisons=comparisons,
@@ -210,6 +227,7 @@ def _differences(plan: EvaluationPlan, subjects: Mapping[str, Subject]) -> list[
 
 def _comparisons(
     plan: EvaluationPlan,
+    rule: DecisionRule,
     subjects: Mapping[str, Subject],
     results: Mapping[str, Sequence[SuiteResult]],
 ) -> list[Comparison]:
@@ -229,6 +247,7 @@ def _comparisons(
                         label=label,
                         metrics=plan.metrics,
                         margin=plan.margin,
+                        rule=rule,
                         known=known,
                         main_metrics=plan.main_metrics,
                         guards=plan.guards,

@@ -17,9 +17,10 @@ from tuneloop.deployment import rollouts, up
 from tuneloop.deployment.rollouts import Rollout
 from tuneloop.errors import EvaluationError
 from tuneloop.evaluation import record as evaluations
-from tuneloop.evaluation.comparison import MAIN_METRICS, Paired, paired
+from tuneloop.evaluation.comparison import MAIN_METRICS
 from tuneloop.evaluation.gates import parse_gates
 from tuneloop.evaluation.metrics import Metric, metrics_for
+from tuneloop.evaluation.paired import Paired, paired
 from tuneloop.evaluation.report import CANDIDATE
 from tuneloop.evaluation.results import CaseResult, measure
 from tuneloop.evaluation.runner import SuiteAnswers, ask

@@ -39,6 +39,7 @@ _CAME_LATER = (
     ("triggers", "minimum_new_rows"),
     ("triggers", "minimum_new_share"),
     ("evaluation", "base_cases"),
+    ("evaluation", "decision"),
     ("golden", "likeness_drop"),
     ("monitors", "truncated_above"),
     ("monitors", "loops_above"),

@@ -92,6 +92,17 @@ evaluations = sa.Table(
     _time("finished_at", nullable=True),
 )
 
+looks = sa.Table(
+    "looks",  # what the cases of a suite were asked to decide on
+    metadata,
+    sa.Column("evaluation", sa.String(64), primary_key=True),
+    sa.Column("model", sa.String(64), nullable=False, index=True),
+    sa.Column("suite", sa.String(200), primary_key=True),
+    sa.Column("subject", sa.String(200), nullable=False),  # what answered
+    sa.Column("cases", JSON, nullable=False),  # their ids
+    _time("at"),
+)
+
 bundles = sa.Table(
     "bundles",
     metadata,

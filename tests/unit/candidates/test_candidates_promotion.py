@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 import pytest
 
 from tuneloop.candidates.promotion import Decision, JudgedCandidate, decide, settled
-from tuneloop.evaluation import comparison
 from tuneloop.evaluation.comparison import Standing
+from tuneloop.evaluation.paired import ComparisonVerdict
 from tuneloop.registry.aliases import Move
 
 
-def compared(verdict: comparison.ComparisonVerdict, difference: float = 0.0) -> Standing:
+def compared(verdict: ComparisonVerdict, difference: float = 0.0) -> Standing:
     return Standing(verdict=verdict, reason="correct differs", difference=difference)
 
 
@@ -52,7 +52,7 @@ def test_an_unproven_candidate_says_so() -> None:
 
 @pytest.mark.parametrize("verdict", ["better", "inconclusive", "worse"])
 def test_what_another_suite_seems_to_have_lost_is_said(
-    verdict: comparison.ComparisonVerdict,
+    verdict: ComparisonVerdict,
 ) -> None:
     production = replace(compared(verdict), warnings=["on suite 'golden' it lost 4 of 18"])
     decision = decide(gates="passed", gates_reason="", production=production)

@@ -10,13 +10,9 @@ from hypothesis import strategies as st
 
 from tuneloop import intervals
 from tuneloop.evaluation import clusters
-from tuneloop.evaluation.comparison import (
-    PROSE_GUARD_METRICS,
-    Paired,
-    compare,
-    mcnemar_exact,
-    paired,
-)
+from tuneloop.evaluation.comparison import PROSE_GUARD_METRICS, compare
+from tuneloop.evaluation.decision import rule_of
+from tuneloop.evaluation.paired import Paired, mcnemar_exact, paired
 from tuneloop.evaluation.results import SuiteResult, measure
 from tuneloop.evaluation.runner import SuiteAnswers
 from tuneloop.evaluation.scorers.base import Metric, Score
@@ -124,7 +120,12 @@ def test_a_graded_score_is_won_lost_or_tied_by_case() -> None:
 
 def results(said: list[str], *, group: str = "") -> SuiteResult:
     cases = [
-        Case(id=f"{i:03}", messages=({"role": "user", "content": "hi"},), expected="x", group=group)
+        Case(
+            id=f"{i:03}",
+            messages=({"role": "user", "content": f"hi {i}"},),
+            expected="x",
+            group=group,
+        )
         for i in range(len(said))
     ]
     suite = make_suite("held-out", "held-out", cases)
@@ -140,6 +141,7 @@ def prose(candidate: SuiteResult, reference: SuiteResult):
         label="base",
         metrics=[CHRF, ANSWERED, UNGROUNDED],
         margin=0.02,
+        rule=rule_of("balanced", margin=0.02),
         main_metrics=("chrf",),
         guards=PROSE_GUARD_METRICS,
     )

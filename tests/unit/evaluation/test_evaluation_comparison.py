@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tuneloop.errors import EvaluationError
-from tuneloop.evaluation import comparison
-from tuneloop.evaluation.comparison import compare, paired, paired_share_difference
+from tuneloop.evaluation.comparison import compare
+from tuneloop.evaluation.decision import rule_of
 from tuneloop.evaluation.metrics import metrics_for
+from tuneloop.evaluation.paired import mcnemar_exact, paired, paired_share_difference
 from tuneloop.evaluation.results import measure
 from tuneloop.modelfile import TaskSettings
 
@@ -24,7 +25,7 @@ ACCURACY = metrics_for(TaskSettings())[0]
 def test_mcnemar_equals_statsmodels(won: int, lost: int) -> None:
     table = [[10, won], [lost, 10]]
     expected = mcnemar(table, exact=True).pvalue
-    assert comparison.mcnemar_exact(won, lost) == pytest.approx(expected, abs=1e-12)
+    assert mcnemar_exact(won, lost) == pytest.approx(expected, abs=1e-12)
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 300))
@@ -110,7 +111,14 @@ def results(task: TaskSettings, parts, wrong: set[int], *, oos_wrong: set[int], 
 
 
 def against(task: TaskSettings, candidate, reference):
-    return compare(candidate, reference, label="production", metrics=metrics_for(task), margin=0.02)
+    return compare(
+        candidate,
+        reference,
+        label="production",
+        metrics=metrics_for(task),
+        margin=0.02,
+        rule=rule_of("balanced", margin=0.02),
+    )
 
 
 def test_a_candidate_that_gained_accuracy_and_forgot_its_scope_is_worse(

@@ -5,8 +5,10 @@ from hypothesis import strategies as st
 from tuneloop import intervals
 from tuneloop.errors import ConflictError, EvaluationError
 from tuneloop.evaluation import gates
-from tuneloop.evaluation.comparison import Comparison, paired
+from tuneloop.evaluation.comparison import Comparison
+from tuneloop.evaluation.decision import rule_of
 from tuneloop.evaluation.gates import SuiteSize
+from tuneloop.evaluation.paired import paired
 from tuneloop.evaluation.scorers.base import Metric
 from tuneloop.hashing import digest_json
 from tuneloop.modelfile import EvaluationSettings, GateSettings
@@ -161,7 +163,8 @@ def compared(
     metric: str, pairs: list[tuple[float, float]], *, reference: str = "base", margin: float = 0.02
 ) -> Comparison:
     measured = Metric(name=metric, about="", scorer=lambda case, output: None)
-    pair = paired(measured, pairs, margin=margin)
+    rule = rule_of("balanced", margin=margin)
+    pair = paired(measured, pairs, margin=margin, rule=rule)
     return Comparison(
         suite="held-out",
         reference=reference,
@@ -172,6 +175,9 @@ def compared(
         won=(),
         lost=(),
         main_metric=metric,
+        rule=rule,
+        accepted=pair.accepted,
+        objection=pair.objection,
     )
 
 

@@ -12,6 +12,7 @@ from tuneloop import intervals
 from tuneloop.errors import EvaluationError
 from tuneloop.evaluation import gates
 from tuneloop.evaluation.comparison import compare
+from tuneloop.evaluation.decision import rule_of
 from tuneloop.evaluation.metrics import metrics_for
 from tuneloop.evaluation.plan import make_plan
 from tuneloop.evaluation.readable_report import Report
@@ -71,6 +72,7 @@ def make(task: TaskSettings, parts, *, minimum_cases: int, known: tuple[str, ...
                     label="production",
                     metrics=metrics,
                     margin=plan.margin,
+                    rule=plan.rule,
                     known=known,
                 )
             ],
@@ -123,6 +125,7 @@ def test_the_json_has_the_keys_that_readers_rely_on(report: Report) -> None:
         "gate_lock",
         "gates",
         "plan",
+        "decision",
         "suites",
         "comparisons",
         "repeatability",
@@ -242,6 +245,7 @@ def test_fields_in_a_comparison_decide_nothing(task: TaskSettings, parts) -> Non
         label="production",
         metrics=metrics,
         margin=0.02,
+        rule=rule_of("balanced", margin=0.02),
     )
     by_name = {one.metric: one for one in found.metrics}
     assert by_name["json_field.urgent.recall"].verdict == "worse"

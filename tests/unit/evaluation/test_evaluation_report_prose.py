@@ -61,6 +61,7 @@ def report() -> Report:
         label="base",
         metrics=metrics,
         margin=plan.margin,
+        rule=plan.rule,
         main_metrics=plan.main_metrics,
         guards=plan.guards,
     )

@@ -72,7 +72,7 @@ def test_only_answers_of_the_same_target_sampling_and_prompt_are_reused(
     )
     same = parts.target(lambda q: "now " + q, "one")
     found = ask(grown, same, folder=tmp_path)
-    assert same.asked == ["hello"] and found.reused == 41
+    assert same.asked == ["hello new"] and found.reused == 41
     assert (found.answers["0"].text, found.answers["again"].text) == ("q0", "q1")
 
 

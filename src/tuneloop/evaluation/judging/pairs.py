@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from tuneloop.errors import EvaluationError
-from tuneloop.evaluation.comparison import paired
 from tuneloop.evaluation.judging.judge import Judge, Unjudged
 from tuneloop.evaluation.judging.prompt import Exchange
+from tuneloop.evaluation.paired import paired
 from tuneloop.evaluation.scorers.base import Metric
 from tuneloop.intervals import Figure
 from tuneloop.progress import Progress, Silent

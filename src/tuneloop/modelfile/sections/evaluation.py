@@ -95,6 +95,12 @@ class EvaluationSettings(Section):
     margin: Share = Field(
         0.02, description="How much worse than production still counts as not worse."
     )
+    decision: Literal["strict", "balanced", "lenient"] = Field(
+        "balanced",
+        description="How bad a candidate must be kept out, and how often it may slip through over "
+        "the life of a suite: strict (worse by the margin, 2.5 %), balanced (5 points, 20 %), "
+        "lenient (10 points, 20 %).",
+    )
     minimum_cases: Annotated[int, Field(ge=1)] = Field(
         50, description="A gate whose metric counts fewer held-out cases than this passes nothing."
     )
