@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
+from tuneloop import intervals
 from tuneloop.errors import ConflictError, EvaluationError
 from tuneloop.evaluation.bounds import Bounds
 from tuneloop.evaluation.comparison import Comparison
@@ -297,6 +298,17 @@ def _judge_one(
         verdict = "refused"
         shown += f", but {doubt}"
     return GateResult(gate=gate, verdict=verdict, reason=shown, figure=figure)
+
+
+def reaches(gate: Gate, successes: int, size: SuiteSize, rule: DecisionRule) -> bool:
+    """Whether so many of the cases of a suite, of which each passes or fails, pass a gate."""
+    n = size.cases
+    bounds = Bounds(
+        low=intervals.lower_bound_of_share(successes, n, level=rule.level),
+        high=1 - intervals.lower_bound_of_share(n - successes, n, level=rule.level),
+    )
+    figure = intervals.share(successes, n)
+    return _judge_one(gate, figure, size, rule, bounds).verdict == "passed"
 
 
 def _doubt(gate: Gate, bounds: Bounds, rule: DecisionRule) -> str:

@@ -63,6 +63,19 @@ def take(
     return 1 + len(earlier), earlier
 
 
+def taken(workspace: Workspace, *, model: str, suite: str) -> int:
+    """How many subjects the newest cases of a suite have decided on."""
+    table = tables.looks
+    with workspace.records.begin() as tx:
+        rows = tx.execute(sa.select(table).where(table.c.model == model, table.c.suite == suite))
+        looks = sorted(map(_look, rows), key=lambda look: look.at)
+    if not looks:
+        return 0
+    newest = looks[-1]
+    same = {look.subject for look in looks if _overlap(look.cases, newest.cases) > SAME_FROM}
+    return len(same)
+
+
 def before(looks: Sequence[Look], mine: Look) -> tuple[Look, ...]:
     """The first looks of other subjects at the cases of `mine` before its subject saw them."""
     same = sorted(

@@ -16,6 +16,7 @@ from tuneloop.evaluation.comparison import Comparison
 from tuneloop.evaluation.decision import DecisionRule
 from tuneloop.evaluation.gates import GateOutcome
 from tuneloop.evaluation.looks import Look
+from tuneloop.evaluation.operating import operating_of
 from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.results import CaseResult, SuiteResult
 from tuneloop.evaluation.scorers import groundedness
@@ -136,6 +137,7 @@ def make_report(
                 "cases": len(plan.main_suite.cases),
                 "earlier_looks": [look.evaluation for look in looks],
             },
+            "operating": _operating(plan, rule, comparisons),
             "suites": [
                 _suite({label: of[i] for label, of in results.items() if i < len(of)})
                 for i in range(len(mine))
@@ -148,6 +150,18 @@ def make_report(
         }
     )
     return report
+
+
+def _operating(
+    plan: EvaluationPlan, rule: DecisionRule, comparisons: Sequence[Comparison]
+) -> dict[str, Any] | None:
+    """How often the decision against production errs; without one, against one like it."""
+    main = [c for c in comparisons if c.suite == plan.main_suite.name]
+    against = next((c for c in main if c.reference == "production"), None)
+    if against is None:
+        return None
+    errs = operating_of(against.main, rule, margin=plan.margin)
+    return {"metric": against.main_metric, **errs.as_json(), "says": errs.sentence}
 
 
 def _plan(plan: EvaluationPlan) -> dict[str, Any]:

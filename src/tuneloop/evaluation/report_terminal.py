@@ -25,6 +25,8 @@ def parts(report: Mapping[str, Any]) -> list[RenderableType]:
     renderables: list[RenderableType] = [_headline(report)]
     if report["gates"]:
         renderables.append(_gates(report["gates"]))
+    if report.get("decision"):  # reports of earlier releases have none
+        renderables.append(_decision(report))
     for suite in report["suites"]:
         renderables.append(_figures(suite))
         if fields_of(suite, CANDIDATE):
@@ -89,6 +91,22 @@ def _gates(gates: Sequence[Mapping[str, Any]]) -> Table:
             _verdict(gate["verdict"]),
         )
     return table
+
+
+def _decision(report: Mapping[str, Any]) -> Text:
+    """What the verdict promises, on how many cases, and how often it errs on so many."""
+    decision = report["decision"]
+    looks = [f"evaluation {earlier}" for earlier in decision["earlier_looks"]]
+    text = Text(f"\n{decision['says'][0].upper()}{decision['says'][1:]}.")
+    if looks:
+        text.append(
+            f" It is look {decision['look']} at these {decision['cases']} cases: the rule is "
+            f"stricter than at the first, {decision['level']:.2g} instead of "
+            f"{decision['rate'] / 2:.2g}. So many new cases would begin anew."
+        )
+    if report.get("operating"):
+        text.append(f" {report['operating']['says']}")
+    return text
 
 
 def _figures(suite: Mapping[str, Any]) -> Table:

@@ -9,6 +9,7 @@ from tuneloop.errors import CheckError, MissingExtraError, TuneloopError
 from tuneloop.project import Project
 from tuneloop.setup import names
 from tuneloop.setup.checks.base import converter, weights
+from tuneloop.setup.checks.decision import decision
 from tuneloop.setup.checks.groundedness import groundedness
 from tuneloop.setup.checks.kind import kind
 from tuneloop.setup.checks.lengths import answer_length, case_length, context, row_length
@@ -30,7 +31,7 @@ Check = Callable[[Look], Iterator[Finding]]
 Checks = tuple[tuple[str, Check], ...]
 
 _NAMES: Checks = (("names", every_name),)
-_GATES: Checks = (("suite", suites), ("gate", cases))
+_GATES: Checks = (("suite", suites), ("gate", cases), ("decision", decision))
 _ROWS: Checks = (("rows", rows), ("kind", kind), ("grounded", groundedness))
 _MEASURES: Checks = (("measures", measures),)
 _BASE: Checks = (

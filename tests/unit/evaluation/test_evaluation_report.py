@@ -126,6 +126,7 @@ def test_the_json_has_the_keys_that_readers_rely_on(report: Report) -> None:
         "gates",
         "plan",
         "decision",
+        "operating",
         "suites",
         "comparisons",
         "repeatability",

@@ -96,7 +96,17 @@ def test_nothing_is_said_against_what_is_right(tmp_path: Path) -> None:
     found = looked_over(write(tmp_path))
     assert {f.verdict for f in found} == {"ok"}, found
     assert {
-        *("names", "gate", "rows", "kind", "weights", "converter", "template", "start token"),
+        *(
+            "names",
+            "gate",
+            "decision",
+            "rows",
+            "kind",
+            "weights",
+            "converter",
+            "template",
+            "start token",
+        ),
         *("end token", "tokens", "clock", "window", "row length", "answer", "context"),
         *("memory", "disk", "time"),
     } == {f.what for f in found}
@@ -170,6 +180,18 @@ def test_a_suite_without_cases(tmp_path: Path) -> None:
     suites = [{"name": "golden", "kind": "golden", "file": "golden.jsonl"}]
     write(tmp_path, evaluation={"suites": suites})
     assert "has no cases" in the_one(tmp_path, "names", "error").found
+
+
+def test_how_often_the_decision_will_err_on_so_many_cases(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    small = {"gates": {"accuracy": ">= 0.9"}, "allow_small_suite": True}
+    write(tmp_path, rows=asked(20), evaluation=small)
+    found = the_one(tmp_path, "decision", "warning")
+    assert "On 5 cases a candidate as good as production is refused in" in found.found
+    assert "label a random sample" in found.remedy
+    write(tmp_path, rows=asked(420), evaluation=small)
+    told = next(f for f in looked_over(tmp_path) if f.what == "decision")
+    assert told.verdict == "ok" and "takes about 200 cases" in told.found
 
 
 def test_a_gate_gets_too_few_cases_of_its_own_metric(tmp_path: Path) -> None:
@@ -262,9 +284,9 @@ def test_tools_that_the_template_does_not_show(tmp_path: Path) -> None:
     write_base(tmp_path / "base")
     tool = {"type": "function", "function": {"name": "look_up", "parameters": {}}}
     turns = [{"role": "user", "content": "where?"}, {"role": "assistant", "content": "here"}]
-    write(tmp_path, rows=[*asked(40), {"messages": turns, "tools": [tool]}])
+    write(tmp_path, rows=[*asked(240), {"messages": turns, "tools": [tool]}])
     found = the_one(tmp_path, "template", "warning")
-    assert "1 of 41 rows" in found.found and "does not show tools" in found.found
+    assert "1 of 241 rows" in found.found and "does not show tools" in found.found
 
 
 def test_a_base_without_a_template(tmp_path: Path) -> None:
