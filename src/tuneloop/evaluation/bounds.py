@@ -6,11 +6,11 @@ needs the bound at its own level. Cases of one group count as the independent on
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tuneloop import intervals
-from tuneloop.evaluation.clusters import design_effect
+from tuneloop.evaluation.clusters import cautious_design_effect
 from tuneloop.evaluation.comparison import clusters_of
 from tuneloop.evaluation.metrics import SHARES_OF_RUN, Metric
 from tuneloop.evaluation.results import SuiteResult
@@ -51,11 +51,9 @@ def bounds_of(
     return bounds
 
 
-def _of_scores(values: Sequence[float], clusters: Sequence[object], level: float) -> Bounds:
+def _of_scores(values: Sequence[float], clusters: Sequence[Hashable], level: float) -> Bounds:
     if all(value in (0.0, 1.0) for value in values):
-        effect = 1.0
-        if len(set(clusters)) < len(values):
-            effect = design_effect(values, clusters)
+        effect = cautious_design_effect(values, clusters)
         return _of_share(sum(values) / len(values), len(values) / effect, level)
     low = intervals.lower_bound_of_mean(values, clusters, level=level)
     mirrored = [1 - value for value in values]

@@ -54,3 +54,17 @@ def design_effect(values: Sequence[float], clusters: Sequence[Hashable]) -> floa
         return n / m
     together = math.fsum((total - size * mean) ** 2 for total, size in of)
     return max(1.0, together / alone * m / (m - 1))
+
+
+def cautious_design_effect(values: Sequence[float], clusters: Sequence[Hashable]) -> float:
+    """The design effect and one standard error of it more: what a decision stands on.
+
+    The spread between few clusters is itself uncertain, and where few cases differ at all it is
+    mostly underestimated; a variance with m - 1 degrees of freedom has the relative standard error
+    sqrt(2 / (m - 1)). Without it a bad candidate passed 17 % instead of 10 % of the times on 12
+    clusters of ten with a correlation of 0.3 (docs/decisions/0040-decision.md).
+    """
+    m = len(set(clusters))
+    if m == len(values):
+        return 1.0
+    return design_effect(values, clusters) * (1 + math.sqrt(2 / max(1, m - 1)))

@@ -19,9 +19,9 @@ from statistics import NormalDist
 from typing import Any
 
 from tuneloop import intervals
-from tuneloop.evaluation.decision import DecisionRule, points
+from tuneloop.evaluation.decision import CLAIM_RATE, DecisionRule, points
 from tuneloop.evaluation.gates import Gate, SuiteSize, reaches
-from tuneloop.evaluation.paired import CLAIM_RATE, Paired
+from tuneloop.evaluation.paired import Paired
 
 WORSE = (0.02, 0.05, 0.10)
 """Shares of the cases by which a bad candidate is worse."""

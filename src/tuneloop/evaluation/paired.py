@@ -16,7 +16,7 @@ which no tolerance touches.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal
@@ -274,7 +274,7 @@ class _Changes:
 
     def share(self) -> Figure:
         """The difference of two shares; of groups, as of so many independent cases."""
-        won, lost, n = self._worth()
+        won, lost, n = self._worth(clustered.design_effect)
         return replace(
             paired_share_difference(won, lost, n),
             value=math.fsum(self.differences) / len(self.differences),
@@ -285,13 +285,15 @@ class _Changes:
         """The difference is smaller in `level` of such samples at most."""
         if graded:
             return intervals.lower_bound_of_mean(self.differences, self.clusters, level=level)
-        won, lost, n = self._worth()
+        won, lost, n = self._worth(clustered.cautious_design_effect)
         groups = None if self.alone else self.groups
         return intervals.paired_lower_bound(won, lost, n, level=level, groups=groups)
 
-    def _worth(self) -> tuple[float, float, float]:
+    def _worth(
+        self, effect_of: Callable[[Sequence[float], Sequence[Hashable]], float]
+    ) -> tuple[float, float, float]:
         """Cases won, lost and all, as so many independent ones as they are worth."""
-        effect = 1.0 if self.alone else clustered.design_effect(self.differences, self.clusters)
+        effect = 1.0 if self.alone else effect_of(self.differences, self.clusters)
         won, lost = self.differences.count(1.0), self.differences.count(-1.0)
         return won / effect, lost / effect, len(self.differences) / effect
 

@@ -20,7 +20,7 @@ from tuneloop.task.kind import is_prose, kind_of
 from tuneloop.task.label import is_abstention, label_field, label_of
 from tuneloop.task.rows import CaseDraft, FormError, recognise_case
 
-Kind = Literal["held-out", "golden", "edge-case", "safety"]
+Kind = Literal["held-out", "regressions", "golden", "edge-case", "safety"]
 Messages = tuple[Mapping[str, Any], ...]
 Tools = tuple[Mapping[str, Any], ...]
 

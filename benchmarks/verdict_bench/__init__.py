@@ -1,0 +1,1 @@
+"""Simulations with known truth, decided by the product's own rules."""
