@@ -11,14 +11,13 @@ import pytest
 from installed_package import install
 from monitoring_data import baseline, interaction, measure
 from tuneloop.errors import ExtensionError
-from tuneloop.intervals import share
+from tuneloop.intervals import pooled_share, share
 from tuneloop.monitoring.monitors import prose, table
 from tuneloop.monitoring.monitors.people import Accuracy
 from tuneloop.monitoring.monitors.prose import (
     Groundedness,
     Repetition,
     Truncation,
-    share_of_parts,
 )
 from tuneloop.table import MONITOR_GROUP
 
@@ -155,17 +154,22 @@ def test_what_the_task_or_an_earlier_turn_says_is_told_too() -> None:
 
 
 def test_parts_of_one_answer_are_no_independent_cases() -> None:
-    together = share_of_parts([(10, 10)] * 4 + [(0, 10)] * 36)
-    apart = share_of_parts([(2, 10), (0, 10)] * 20)
-    assert together is not None
-    assert apart is not None
+    together = pooled_share([10] * 4 + [0] * 36, [10] * 40)
+    apart = pooled_share([2, 0] * 20, [10] * 40)
     assert together.value == apart.value == 0.1
     assert together.n == apart.n == 40
     assert together.high - together.low > 2 * (apart.high - apart.low)
-    assert share_of_parts([]) is None
-    none = share_of_parts([(0, 3)] * 40)
-    assert none is not None
-    assert none.high == share(0, 40).high
+    assert pooled_share([0] * 40, [3] * 40).high == share(0, 40).high
+
+
+def test_a_share_of_parts_is_as_unsure_as_the_cases_that_have_any() -> None:
+    silent = pooled_share([0] * 40, [3] * 10 + [0] * 30)
+    assert (silent.high, silent.n) == (share(0, 10).high, 40)
+    one = pooled_share([1, 0], [3, 0])
+    assert (one.low, one.high, one.n) == (0.0, 1.0, 2)
+    # Fewer than five independent parts are never told as fifty.
+    whole = pooled_share([10] * 2 + [0] * 3, [10] * 5)
+    assert whole.high - whole.low > share(20, 50).high - share(20, 50).low
 
 
 def test_a_label_in_other_words_does_not_make_prose_wrong() -> None:

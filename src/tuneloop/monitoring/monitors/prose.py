@@ -190,7 +190,7 @@ class Groundedness(SampledAnswers):
         return not_above(
             self.name,
             window,
-            share_of_parts(counted),
+            intervals.pooled_share(*zip(*counted, strict=True)) if counted else None,
             what="numbers, dates, names and the like in answers that stand in no message",
             above=self._settings.ungrounded_above,
             released=self._released,
@@ -203,27 +203,6 @@ class Groundedness(SampledAnswers):
                 "sampled_from": self.answers.seen,
             },
         )
-
-
-def share_of_parts(counted: Sequence[tuple[int, int]]) -> Figure | None:
-    """The share of hits among the parts of texts, from (hits, parts > 0) of each; n is the texts.
-
-    A ratio of sums with the linearised variance of clusters (Cochran 1977, "Sampling Techniques",
-    section 6.3), told as Wilson's interval of as many independent parts as would be as noisy (the
-    design effect of Kish 1965, "Survey Sampling"), never more than there are; without variance, of
-    as many as there are texts.
-    """
-    if not counted:
-        return None
-    texts, parts = len(counted), sum(of for _, of in counted)
-    value = sum(hits for hits, _ in counted) / parts
-    independent = float(texts)
-    if texts > 1 and 0 < value < 1:
-        spread = sum((hits - value * of) ** 2 for hits, of in counted) * texts / (texts - 1)
-        independent = min(parts, value * (1 - value) * parts**2 / spread) if spread else texts
-    n = max(1, round(independent))
-    figure = intervals.share(value * n, n)
-    return Figure(value=value, low=figure.low, high=figure.high, n=texts)
 
 
 def not_above(
