@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from tuneloop.modelfile import TaskSettings
-from tuneloop.monitoring.measurement import Limit, Measurement, against_limit
+from tuneloop.monitoring.measurement import Limit, Measurement, against_limit, measured
 from tuneloop.monitoring.monitors.tally import Subject, Tally
 from tuneloop.monitoring.shift import Margin, assess_shift
 from tuneloop.monitoring.sketches import Counts, Mean, Scores, Share, Sketch
@@ -23,26 +23,29 @@ class EditRate(Tally):
     """The share of answers that a person changed, of all answers, looked at or not.
 
     The size of an edit is its Levenshtein distance as a share of the longer text's characters, of
-    prose of its words (see `prose.changes`).
+    prose of its words (see `prose.changes`). Where nobody said anything of any answer, that nobody
+    changed one says nothing: then there is no figure.
     """
 
     name = "edit_rate"
 
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
-        self._edits = subject.feedback("edit")
+        self._feedback = subject.feedback("edit", "label", "rating", "escalation")
         self._prose = is_prose(TaskSettings.model_validate(subject.task))
-        self.edited, self.sizes = Share(), Mean()
+        self.edited, self.sizes, self.looked_at = Share(), Mean(), Share()
 
     def add(self, batch: Batch) -> None:
         import numpy as np
         from rapidfuzz.distance import Levenshtein
 
-        answers = self._edits.sampled(batch.answers)
+        answers = self._feedback.sampled(batch.answers)
+        said = self._feedback.on(answers)
+        self.looked_at.add(said["id"].n_unique(), answers.height)
         edits = [
             (response or "", value)
-            for _, response, _, value in self._edits.on(answers).iter_rows()
-            if corrects(value, response or "")
+            for _, response, kind, value in said.iter_rows()
+            if kind == "edit" and corrects(value, response or "")
         ]
         self.edited.add(len(edits), answers.height)
         texts = [(old, new) for old, value in edits if (new := edited_text(value)) is not None]
@@ -51,9 +54,20 @@ class EditRate(Tally):
 
     @property
     def parts(self) -> tuple[Sketch, ...]:
-        return self.edited, self.sizes
+        return self.edited, self.sizes, self.looked_at
 
     def measure(self, window: Window) -> Measurement:
+        limit = Limit(threshold=self._settings.edit_rate_above, unit="share", side="above")
+        if not self.looked_at.hits:
+            return measured(
+                self.name,
+                window,
+                None,
+                verdict="not_enough_data",
+                message="not enough data: nobody has said anything of "
+                f"{self.looked_at.n} answers yet, so nobody knows whether one was to be changed",
+                limit=limit,
+            )
         size = self.sizes.figure
         of = "words" if self._prose else "characters"
         told = f", {size.value:.0%} of the {of} on average" if size else ""
@@ -62,11 +76,11 @@ class EditRate(Tally):
             window,
             self.edited.figure,
             what=f"answers that people changed{told}",
-            limit=Limit(threshold=self._settings.edit_rate_above, unit="share", side="above"),
+            limit=limit,
             minimum=self._settings.minimum_samples,
             detail={
                 "mean_edit_size": size and [size.value, size.low, size.high, size.n],
-                "sampled_share": self._edits.share,
+                "sampled_share": self._feedback.share,
             },
         )
 
