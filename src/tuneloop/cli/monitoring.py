@@ -44,12 +44,12 @@ def list_(
     from tuneloop.errors import ExtensionError
     from tuneloop.monitoring import series
     from tuneloop.monitoring.monitors.table import applies, chosen
-    from tuneloop.online_evaluation.measuring import watched_task
+    from tuneloop.online_evaluation.measuring import watched_release, watched_task
 
     with finishing(open_loop(file, overrides, quiet=True)) as loop:
         last = series.newest(loop.workspace, model=loop.model.name)
         settings, now = loop.model.monitors, loop.workspace.now()
-        task = watched_task(loop.project)
+        task, released = watched_task(loop.project), watched_release(loop.project)
     monitors = chosen()
     if json_:
         print_json(
@@ -60,7 +60,7 @@ def list_(
                     "monitor": name,
                     "about": monitor.about,
                     "every": monitor.every,
-                    "limit": monitor.limit_of(settings),
+                    "limit": monitor.limit_of(settings, released),
                     "applies": applies(monitor, task),
                     "last": last.get(name),
                 }
@@ -88,7 +88,7 @@ def list_(
             name,
             monitor.about,
             monitor.every,
-            monitor.limit_of(settings),
+            monitor.limit_of(settings, released),
             "–" if seen is None or seen.value is None else f"{seen.value:.3g}",
             _not_seen(applies(monitor, task)) if seen is None else _verdict(seen),
             "" if seen is None else ago(seen.time, now),

@@ -52,11 +52,7 @@ class Watched:
         return self.bundle.manifest.serving.sampling.get("max_tokens")
 
     def released(self, metric: str) -> Baseline | None:
-        scored = self.bundle.manifest.evaluation.scores.get(metric)
-        if scored is None:
-            return None
-        value, low, high, *_ = scored
-        return Baseline(value=value, low=low, high=high, source="its evaluation")
+        return released_with(self.bundle, metric)
 
     def baseline(self, monitor: str, **matching: object) -> Baseline | None:
         """Its release evaluation's figure, else its first window with enough data.
@@ -141,6 +137,15 @@ class Watched:
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         return self.embedder.embed(texts)
+
+
+def released_with(bundle: Bundle, metric: str) -> Baseline | None:
+    """What the bundle's release evaluation measured by this metric, in the main suite."""
+    scored = bundle.manifest.evaluation.scores.get(metric)
+    if scored is None:
+        return None
+    value, low, high, *_ = scored
+    return Baseline(value=value, low=low, high=high, source="its evaluation")
 
 
 def reference_of(workspace: Workspace, dataset: str, embedder: Embedder) -> NoveltyReference:

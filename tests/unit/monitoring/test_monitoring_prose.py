@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from installed_package import install
 from monitoring_data import baseline, interaction, measure
 from tuneloop.errors import ExtensionError
 from tuneloop.intervals import pooled_share, share
+from tuneloop.modelfile import MonitorSettings
 from tuneloop.monitoring.monitors import prose, table
 from tuneloop.monitoring.monitors.people import Accuracy
 from tuneloop.monitoring.monitors.prose import (
@@ -19,6 +21,7 @@ from tuneloop.monitoring.monitors.prose import (
     Repetition,
     Truncation,
 )
+from tuneloop.monitoring.shift import Baseline
 from tuneloop.table import MONITOR_GROUP
 
 NOTE = (
@@ -83,6 +86,25 @@ def test_a_crossing_that_may_be_chance_is_told_and_alerts_nobody() -> None:
     assert found.value > 0.05
     assert (found.verdict, found.cleared) == ("ok", False)
     assert "the interval includes the limit" in found.message
+
+
+def test_the_list_shows_the_limit_that_the_release_has_set() -> None:
+    released = {
+        "outside_prompt": baseline(0.254),
+        "no_loops": baseline(0.9),
+        "truncated_share": baseline(0.01),
+    }
+    settings = MonitorSettings()
+
+    def shown(name: str, measured: Mapping[str, Baseline]) -> str:
+        monitor = table.chosen([name])[name]
+        assert isinstance(monitor, table.Monitor)
+        return monitor.limit_of(settings, measured.get)
+
+    assert shown("groundedness", released) == "above 30.4% (released with 25.4%)"
+    assert shown("repetition", released) == "above 15.0% (released with 10.0%)"
+    assert shown("truncation", released) == "above 5%"
+    assert shown("groundedness", {}) == "above 5%"
 
 
 def test_what_was_released_is_not_told_as_news() -> None:
