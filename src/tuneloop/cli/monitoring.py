@@ -144,7 +144,11 @@ def _print(measurements: Sequence[Measurement], *, with_time: bool = False) -> N
     if not measurements:
         out.print("No measurements yet. Make some with: tuneloop monitor run")
         return
-    rows = table(*(["when"] if with_time else []), "monitor", "value", "95 %", "n", "verdict", "")
+    rows = table(
+        *(["when"] if with_time else []),
+        *("monitor", "value", "95 %", "n", "verdict", "message"),
+        optional=("message",),
+    )
     for measurement in measurements:
         rows.add_row(
             *([f"{measurement.time:%Y-%m-%d %H:%M}"] if with_time else []),
@@ -157,7 +161,10 @@ def _print(measurements: Sequence[Measurement], *, with_time: bool = False) -> N
             _verdict(measurement),
             measurement.message,
         )
-    page(rows)
+    # On a terminal there is no room for a sentence beside five columns.
+    worth_reading = [m for m in measurements if m.verdict in ("alert", "not_measured")]
+    told = worth_reading if out.is_terminal and not with_time else []
+    page(rows, *(Text(f"{m.monitor}: {m.message}") for m in told))
 
 
 def _plot(measurements: Sequence[Measurement]) -> None:
