@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tuneloop.errors import EvaluationError
-from tuneloop.evaluation import gates
+from tuneloop.evaluation import gates, validity
 from tuneloop.evaluation.asking import (
     AskAgain,
     ask_everybody,
@@ -35,6 +35,7 @@ from tuneloop.evaluation.report import (
     make_report,
 )
 from tuneloop.evaluation.results import SuiteResult
+from tuneloop.evaluation.scorers.prose import LIKENESS
 from tuneloop.evaluation.subjects import Subject
 from tuneloop.evaluation.targets import Answer, ChatTarget
 from tuneloop.progress import Progress, Silent
@@ -193,8 +194,20 @@ def _answers_folder(workspace: Workspace, row: Evaluation, label: str, subject: 
 
 
 def _remarks(plan: EvaluationPlan, main: SuiteResult) -> list[str]:
-    """What the metrics say about the candidate's figures on the main suite."""
-    return [
+    """What the metrics say about the candidate's figures on the main suite, and its answers about
+    the measures of likeness that gates stand on."""
+    judged = {gate.metric for gate in plan.gate_lock.gates}
+    # One by another embedder takes a server, or a model that is loaded in its own time.
+    ours = {m.name for m in plan.metrics if m.name in judged and not m.source_digest}
+    answers = [
+        (of.answer.text, case.expected)
+        for case in main.suite.cases
+        if case.expected is not None
+        and not case.out_of_scope
+        and (of := main.cases[case.id]).answer.error is None
+    ]
+    measures = {name: measure for name, measure in LIKENESS.items() if name in ours}
+    return validity.doubts(answers, measures) + [
         note
         for metric in plan.metrics
         if metric.remarks is not None and metric.name in main.figures
