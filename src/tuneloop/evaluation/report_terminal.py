@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -95,12 +95,23 @@ def _figures(suite: Mapping[str, Any]) -> Table:
     labels = list(suite["figures"])
     title = f"\nSuite {suite['name']} ({suite['kind']}, {suite['cases']} cases)"
     table = _table(title, "metric", *labels, "n")
-    for metric, mine in suite["figures"]["candidate"].items():
+    for metric in suite["figures"][CANDIDATE]:
         if is_told_by_field(metric, suite):
             continue
-        row = [figure(suite["figures"][label].get(metric), metric) for label in labels]
-        table.add_row(Text(metric), *row, str(mine["n"]))
+        measured = [suite["figures"][label].get(metric) for label in labels]
+        row = [figure(value, metric) for value in measured]
+        table.add_row(Text(metric), *row, _counts(measured))
     return table
+
+
+def cases(counts: Iterable[int | None]) -> str:
+    """How many stand behind figures side by side: `54`, or `54/50` where it is not the same."""
+    shown = ["-" if count is None else str(count) for count in counts]
+    return "/".join(shown if len(set(shown)) > 1 else shown[:1])
+
+
+def _counts(figures: Iterable[Mapping[str, Any] | None]) -> str:
+    return cases(measured["n"] if measured else None for measured in figures)
 
 
 class _Fields:
@@ -209,7 +220,7 @@ class _Quantisations:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         wide = options.max_width >= _WITH_INTERVALS
         metrics = list(dict.fromkeys(metric for row in self._rows for metric in row["figures"]))
-        table = _table("\nQuantisations", "file", "MB", "tokens/s", *metrics)
+        table = _table("\nQuantisations", "file", "MB", "tokens/s", *metrics, "n")
         for row in self._rows:
             speed = row["tokens_per_second"]
             table.add_row(
@@ -217,6 +228,7 @@ class _Quantisations:
                 f"{row['size_bytes'] / 1e6:.0f}",
                 "-" if speed is None else f"{speed:.0f}",
                 *(_measured(row["figures"].get(metric), interval=wide) for metric in metrics),
+                _counts(row["figures"].get(metric) for metric in metrics),
             )
         yield table
 

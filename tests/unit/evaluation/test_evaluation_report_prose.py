@@ -1,5 +1,6 @@
 """Two models' prose in a report: effect, interval, won, tied and lost, and the cases themselves."""
 
+import copy
 from datetime import UTC, datetime
 from io import StringIO
 
@@ -99,6 +100,23 @@ def test_every_measure_of_both_is_one_line_of_one_table_in_80_columns(report: Re
     assert main["metric"] == "chrf" and chrf.split()[-3:] == ["24", "2", "4"]
     assert f"{main['candidate']:.3f}" in chrf and f"{main['difference']['low']:+.3f}" in chrf
     assert [main["won"], main["tied"], main["lost"], main["clusters"]] == [24, 2, 4, 15]
+
+
+def test_each_figure_stands_with_its_own_number_of_cases(report: Report) -> None:
+    data = copy.deepcopy(report.as_json())
+    data["suites"][0]["figures"]["base"]["chrf"]["n"] = 20
+    data["quantisations"] = [
+        {
+            "name": "q8_0",
+            "size_bytes": 1_000_000,
+            "tokens_per_second": None,
+            "figures": {"chrf": {"value": 0.9, "low": 0.8, "high": 1.0, "n": 16}},
+        }
+    ]
+    lines = in_columns(Report(data), 80).splitlines()
+    assert next(ln for ln in lines if ln.startswith("chrf")).split()[-1] == "30/20"
+    assert next(ln for ln in lines if ln.startswith("answered")).split()[-1] == "30"
+    assert next(ln for ln in lines if ln.startswith("q8_0")).split()[-1] == "16"
 
 
 def test_what_the_rows_come_to_is_said_in_words(report: Report) -> None:
