@@ -9,6 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from tuneloop.evaluation.other_facts import facts_told
 from tuneloop.evaluation.repeatability import sentence
 from tuneloop.evaluation.report import CANDIDATE, fields_of, is_of_prose, is_told_by_field
 from tuneloop.evaluation.report_prose import COLOURS, ComparedProse, cut, shown_cases
@@ -256,6 +257,8 @@ def _worst(suite: Mapping[str, Any]) -> list[RenderableType]:
         rows.add_row("  answered", Text(cut(case.get("marked", case["output"])), style="red"))
         if "marked" in case:
             rows.add_row("  why", Text(cut("; ".join(case["why"]))))
+        if "facts" in case:
+            rows.add_row("  facts", Text(cut(facts_told(case["facts"]))))
         if case["expected"] is not None:
             rows.add_row("  expected", Text(cut(case["expected"]), style="green"))
         rows.add_row("", "")
