@@ -9,6 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from tuneloop.evaluation.near_misses import advice
 from tuneloop.evaluation.other_facts import facts_told
 from tuneloop.evaluation.repeatability import sentence
 from tuneloop.evaluation.report import CANDIDATE, fields_of, is_of_prose, is_told_by_field
@@ -68,6 +69,8 @@ def _headline(report: Mapping[str, Any]) -> Text:
     text.append(report["verdict"].upper(), style=f"bold {COLOURS[report['verdict']]}")
     text.append(f"  {report['model']}, evaluation {report['evaluation']}\n")
     text.append(report["reason"])
+    if advised := advice(report["gates"]):
+        text.append(f"\n{advised}")
     return text
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tuneloop.errors import EvaluationError
-from tuneloop.evaluation import gates, validity
+from tuneloop.evaluation import gates, near_misses, validity
 from tuneloop.evaluation.asking import (
     AskAgain,
     ask_everybody,
@@ -132,6 +132,8 @@ def evaluate(
     )
     shutil.rmtree(folder(CANDIDATE, subjects[CANDIDATE]), ignore_errors=True)
     progress.note(f"{verdict}: {outcome.reason}")
+    if advised := near_misses.advice(report.as_json()["gates"]):
+        progress.note(advised)
     for reference, comparison in summary["comparisons"].items():
         for warning in comparison["warnings"]:
             progress.note(f"warning: against {reference}, {warning}")
