@@ -19,7 +19,7 @@ from tuneloop.monitoring.answers_by_topic import AnswersByTopic, OwnAnswers, ans
 from tuneloop.monitoring.drift.reference import REFERENCE_VERSION as DRIFT_REFERENCE_VERSION
 from tuneloop.monitoring.drift.reference import DriftReference, OwnPrompts, drift_reference
 from tuneloop.monitoring.drift.verdict import Of
-from tuneloop.monitoring.feedback import FeedbackSample, sample_feedback
+from tuneloop.monitoring.feedback import FeedbackSample, any_feedback, sample_feedback
 from tuneloop.monitoring.novelty import REFERENCE_VERSION, NoveltyReference, novelty_reference
 from tuneloop.monitoring.phrases import REFERENCE_VERSION as PHRASES_REFERENCE_VERSION
 from tuneloop.monitoring.phrases import OwnPhrases, own_phrases
@@ -88,6 +88,14 @@ class Watched:
             StoreError: the feedback cannot be read.
         """
         return sample_feedback(self.workspace.traffic, self.window, kinds)
+
+    def heard(self, *kinds: str) -> bool:
+        """Whether any feedback of these kinds came before the window's end.
+
+        Raises:
+            StoreError: the feedback cannot be read.
+        """
+        return any_feedback(self.workspace.traffic, self.window, kinds)
 
     def novelty_reference(self) -> NoveltyReference:
         digest = self.bundle.manifest.dataset.digest

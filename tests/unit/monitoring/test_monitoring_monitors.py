@@ -133,10 +133,13 @@ def test_no_edit_is_no_good_sign_before_anybody_has_looked() -> None:
     rows = [interaction()] * 40
     silent = measure(EditRate, rows)
     assert (silent.verdict, silent.value) == ("not_enough_data", None)
-    assert "nobody has said anything of 40 answers" in silent.message
+    assert "whether one of 40 was to be changed" in silent.message
     for kind, value in (("rating", 1.0), ("edit", "fine")):
         looked = measure(EditRate, rows, said=[(3, kind, value)])
         assert (looked.verdict, looked.value, looked.n) == ("ok", 0, 40)
+    # Somebody looks, and found nothing to change this time: so an alert can end.
+    quiet = measure(EditRate, rows, heard_before=["rating"])
+    assert (quiet.verdict, quiet.value, quiet.n) == ("ok", 0, 40)
 
 
 def test_the_size_of_edits_is_told_and_ratings_are_none() -> None:

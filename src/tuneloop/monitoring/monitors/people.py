@@ -18,34 +18,34 @@ from tuneloop.prose.changes import edit_share
 from tuneloop.task.answer_form import WRONG, confirms, corrects, edited_text
 from tuneloop.task.kind import is_prose
 
+_SAID_BY_PEOPLE = ("edit", "label", "rating", "escalation")
+
 
 class EditRate(Tally):
     """The share of answers that a person changed, of all answers, looked at or not.
 
     The size of an edit is its Levenshtein distance as a share of the longer text's characters, of
-    prose of its words (see `prose.changes`). Where nobody said anything of any answer, that nobody
-    changed one says nothing: then there is no figure.
+    prose of its words (see `prose.changes`). Where nobody ever said anything of an answer, that
+    nobody changed one says nothing: then there is no figure.
     """
 
     name = "edit_rate"
 
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
-        self._feedback = subject.feedback("edit", "label", "rating", "escalation")
+        self._edits = subject.feedback("edit")
         self._prose = is_prose(TaskSettings.model_validate(subject.task))
-        self.edited, self.sizes, self.looked_at = Share(), Mean(), Share()
+        self.edited, self.sizes = Share(), Mean()
 
     def add(self, batch: Batch) -> None:
         import numpy as np
         from rapidfuzz.distance import Levenshtein
 
-        answers = self._feedback.sampled(batch.answers)
-        said = self._feedback.on(answers)
-        self.looked_at.add(said["id"].n_unique(), answers.height)
+        answers = self._edits.sampled(batch.answers)
         edits = [
             (response or "", value)
-            for _, response, kind, value in said.iter_rows()
-            if kind == "edit" and corrects(value, response or "")
+            for _, response, _, value in self._edits.on(answers).iter_rows()
+            if corrects(value, response or "")
         ]
         self.edited.add(len(edits), answers.height)
         texts = [(old, new) for old, value in edits if (new := edited_text(value)) is not None]
@@ -54,18 +54,18 @@ class EditRate(Tally):
 
     @property
     def parts(self) -> tuple[Sketch, ...]:
-        return self.edited, self.sizes, self.looked_at
+        return self.edited, self.sizes
 
     def measure(self, window: Window) -> Measurement:
         limit = Limit(threshold=self._settings.edit_rate_above, unit="share", side="above")
-        if not self.looked_at.hits:
+        if not self.edited.hits and not self._subject.heard(*_SAID_BY_PEOPLE):
             return measured(
                 self.name,
                 window,
                 None,
                 verdict="not_enough_data",
-                message="not enough data: nobody has said anything of "
-                f"{self.looked_at.n} answers yet, so nobody knows whether one was to be changed",
+                message="not enough data: nobody has edited, rated, labelled or escalated an "
+                f"answer yet, so nobody knows whether one of {self.edited.n} was to be changed",
                 limit=limit,
             )
         size = self.sizes.figure
@@ -80,7 +80,7 @@ class EditRate(Tally):
             minimum=self._settings.minimum_samples,
             detail={
                 "mean_edit_size": size and [size.value, size.low, size.high, size.n],
-                "sampled_share": self._feedback.share,
+                "sampled_share": self._edits.share,
             },
         )
 
