@@ -94,7 +94,7 @@ def render(start: Start) -> str:
         _EVALUATION,
         *_gates(start),
         _EXPORT,
-        *_endpoint(start.longest_answer),
+        *_endpoint(start),
         _REST,
     ]
     return "\n".join(parts)
@@ -215,8 +215,9 @@ def _training(rows: int | None) -> list[str]:
     ]
 
 
-def _endpoint(longest_answer: int | None) -> list[str]:
+def _endpoint(start: Start) -> list[str]:
     """A limit that every right answer keeps, and an answer that rambles on does not."""
+    longest_answer = start.longest_answer
     limit = [f"  max_tokens: {_USUAL_MAX_TOKENS}"]
     if longest_answer is not None:
         # A token of text is seldom less than two bytes, in any script; four are usual in English.
@@ -226,6 +227,8 @@ def _endpoint(longest_answer: int | None) -> list[str]:
             f"{longest_answer:,} bytes.",
             f"  max_tokens: {max(_LEAST_MAX_TOKENS, tokens)}",
         ]
+    if start.kind == "prose":
+        limit.append("  dry: true                # does not say a run of eight tokens again")
     return ["endpoint:", "  port: 8400", *limit, "  temperature: 0.0", ""]
 
 
