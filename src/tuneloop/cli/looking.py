@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tuneloop.datasets.stats import Lengths, SideStats, Stats
     from tuneloop.datasets.versions import DatasetVersion
     from tuneloop.loop import Loop
+    from tuneloop.project import Project
 
 SideOption = Annotated[
     Literal["train", "held-out"] | None, typer.Option(help="Only this side of the split.")
@@ -75,14 +76,16 @@ def rows(
         version = loop.dataset(reference)
         found = loop.data_rows(version, side=side, grep=grep, tags=tag or [], line=line)
         elsewhere = "" if found or line is None else _left_out_at(loop, version, line)
-    most = limit if limit is not None else 0 if json_ else _SHOWN_ROWS
-    shown = found[: most or None]
+        most = limit if limit is not None else 0 if json_ else _SHOWN_ROWS
+        shown = found[: most or None]
+        bare = not json_ and not all(row.system for row in shown)
+        base_system = _base_system(loop.project) if bare else ""
     if json_:
         print_json([row.as_row() for row in shown])
     elif not found:
         page(Text(elsewhere or "No row is like that."))
     else:
-        page(*_pages(version, found, shown))
+        page(*_pages(version, found, shown, base_system))
 
 
 def stats(
@@ -118,13 +121,28 @@ def _left_out_at(loop: Loop, version: DatasetVersion, line: str) -> str:
     )
 
 
+def _base_system(project: Project) -> str:
+    """What the base's template puts before rows that bring no system text."""
+    from tuneloop.registry.base_model import base_spec
+    from tuneloop.registry.base_template import own_system
+
+    spec = base_spec(project.model.base, folder=project.model_file.folder)
+    return own_system(spec, revision=project.model.revision)
+
+
 def _pages(
-    version: DatasetVersion, found: Sequence[ShownRow], shown: Sequence[ShownRow]
+    version: DatasetVersion,
+    found: Sequence[ShownRow],
+    shown: Sequence[ShownRow],
+    base_system: str,
 ) -> Iterator[RenderableType]:
     yield f"Dataset version [bold]{version.label}[/]"
     for side, what in _MARKED.items():
         if any(row.side == side for row in shown):
             yield Text.assemble((_MARK, "green"), f" {side}: {what}", style="dim")
+    if base_system:
+        yield Text("\nbefore rows without a system text, by the base's template", style="bold")
+        yield Spoken([Line("system", base_system)])
     shared = _shared(shown)
     if shared:
         yield Text("\nbefore all of these rows", style="bold")

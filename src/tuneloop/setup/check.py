@@ -17,7 +17,7 @@ from tuneloop.setup.checks.reach import reach
 from tuneloop.setup.checks.room import disk, memory
 from tuneloop.setup.checks.rows import rows
 from tuneloop.setup.checks.suites import cases, suites
-from tuneloop.setup.checks.template import clock, template
+from tuneloop.setup.checks.template import clock, system_text, template
 from tuneloop.setup.checks.time import time
 from tuneloop.setup.checks.tokens import end_token, start_token, vocabulary
 from tuneloop.setup.checks.validity import measures
@@ -37,6 +37,7 @@ _BASE: Checks = (
     ("weights", weights),
     ("converter", converter),
     ("template", template),
+    ("system text", system_text),
     ("start token", start_token),
     ("end token", end_token),
     ("tokens", vocabulary),

@@ -20,13 +20,15 @@ from tuneloop.nearest import nearest_path
 from tuneloop.progress import Progress, Silent
 from tuneloop.readers import file_of, read_as
 from tuneloop.registry.base_model import base_spec
-from tuneloop.registry.base_template import find_template
+from tuneloop.registry.base_template import find_template, own_system
 from tuneloop.setup import names
 
 _SHOWN_FIELDS = 8
 _TEXTS = {"prose": "prose", "short": "short text"}
 _SHOWN = 60
 """Characters of an example."""
+_SHOWN_SYSTEM = 80
+"""Characters of a base's own system text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,9 @@ class Started:
     seen: Inspection
     problems: tuple[Problem, ...]
     """What it names and what is not there, such as the base."""
+    base_system: str
+    """What the base's template writes where nobody brings a system text; empty: nothing, or the
+    base is not on this machine."""
 
 
 def write_model_file(
@@ -76,7 +81,8 @@ def write_model_file(
             or "Name a file with examples: JSON, CSV, Parquet or a spreadsheet.",
         )
     seen = inspect(data, prompt=prompt, answer=answer, progress=progress)
-    thinks = _thinks(seen, base_spec(base, folder=path.parent))
+    spec = base_spec(base, folder=path.parent)
+    thinks, base_system = _thinks(seen, spec), own_system(spec)
     text = render(
         Start(
             name=name or _name(data),
@@ -85,6 +91,7 @@ def write_model_file(
             kind=seen.kind,
             likeness=_likeness(seen),
             system=seen.system,
+            base_system=_quoted(base_system),
             output_schema=seen.output_schema,
             schema_holds=seen.schema_holds,
             thinking=thinks,
@@ -104,6 +111,7 @@ def write_model_file(
         data=data,
         seen=seen,
         problems=tuple(names.problems(model_file)),
+        base_system=base_system,
     )
 
 
@@ -218,6 +226,11 @@ def worth_a_look(started: Started) -> Iterator[str]:
             f"task.system: the rows bring {seen.system_texts:,} different system texts and keep "
             "them; what stands there is for rows and requests without one"
         )
+    elif not seen.system and started.base_system:
+        yield (
+            "task.system: empty, so the base's template puts its own text before every "
+            f"conversation, {_quoted(started.base_system)}; say there what the model is for instead"
+        )
     elif not seen.system:
         yield "task.system: empty; say there what the model is for, or leave it so"
 
@@ -280,6 +293,13 @@ def _kind(seen: Inspection) -> str:
 
 def _many(count: int, word: str) -> str:
     return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def _quoted(text: str) -> str:
+    """A system text of a base, known by its beginning; empty where there is none."""
+    words = " ".join(text.split())
+    shown = words if len(words) <= _SHOWN_SYSTEM else f"{words[:_SHOWN_SYSTEM]}…"
+    return f"“{shown}”" if shown else ""
 
 
 def _shortened(text: str) -> str:

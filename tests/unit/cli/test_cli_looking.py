@@ -92,6 +92,15 @@ def test_stats_and_show_tell_of_the_tags(desk: Path) -> None:
     assert "5 rows fill 'notes'" in text, "of the row that was left out, too"
 
 
+def test_what_the_base_puts_before_rows_is_shown(desk: Path) -> None:
+    """The rows bring a system text; without it the base's own would be trained, unseen."""
+    assert "SmolLM" not in run("rows", "--limit", "1")
+    bare = [{"prompt": f"Where is {n * 7919}?", "completion": f"At {n}."} for n in range(30)]
+    (desk / "rows.jsonl").write_text("".join(json.dumps(one) + "\n" for one in bare))
+    assert CliRunner().invoke(app, ["prepare"]).exit_code == 0
+    assert "system    You are a helpful AI assistant named SmolLM" in run("rows", "--limit", "1")
+
+
 @pytest.mark.process
 @pytest.mark.parametrize("command", [("rows", "--limit", "2"), ("stats",), ("show",)])
 def test_a_terminal_of_80_columns_shows_it_whole_and_unharmed(

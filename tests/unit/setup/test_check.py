@@ -98,7 +98,7 @@ def test_nothing_is_said_against_what_is_right(tmp_path: Path) -> None:
     assert {
         *("names", "gate", "rows", "kind", "weights", "converter", "template", "start token"),
         *("end token", "tokens", "clock", "window", "row length", "answer", "context"),
-        *("memory", "disk", "time"),
+        *("memory", "disk", "time", "system text"),
     } == {f.what for f in found}
 
 
@@ -237,6 +237,22 @@ def test_two_odd_rows_of_many(tmp_path: Path) -> None:
     assert all("user and assistant have to take turns" in f.found for f in found)
     assert "First in rows.jsonl, line 41." in found[0].found and "line 42." in found[1].found
     assert "They are left out." in found[0].remedy
+
+
+def test_a_template_that_says_who_the_model_is(tmp_path: Path) -> None:
+    """The base's own words stand before rows without a system text; prose may repeat them."""
+    named = "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nI am Base.<|im_end|>\n"
+    write_base(tmp_path / "base", template=f"{named}{{% endif %}}{CHATML}")
+    write(tmp_path, rows=prose(400), task={"kind": "prose"})
+    (said,) = [found for found in looked_over(tmp_path) if found.what == "system text"]
+    assert said.verdict == "warning" and "“I am Base.”" in said.found
+    assert "400 of 400 rows bring none" in said.found and "task.system" in said.remedy
+    write(tmp_path, rows=prose(400), task={"kind": "prose", "system": "You answer for Acme."})
+    (fine,) = [found for found in looked_over(tmp_path) if found.what == "system text"]
+    assert fine.verdict == "ok" and "I am Base" not in fine.found
+    write(tmp_path)  # labels, which say nothing of anybody
+    (told,) = [found for found in looked_over(tmp_path) if found.what == "system text"]
+    assert told.verdict == "ok" and "“I am Base.”" in told.found
 
 
 @pytest.mark.parametrize(

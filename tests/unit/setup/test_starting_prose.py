@@ -84,6 +84,13 @@ def test_where_no_measure_tells_rows_apart_no_gate_stands_on_one(tmp_path: Path)
     assert "No measure of likeness" in begun.model_file.path.read_text()
 
 
+def test_what_the_base_says_of_itself_is_told(tmp_path: Path) -> None:
+    begun = started(tmp_path, rows(60, own=True))
+    (line,) = [line for line in worth_a_look(begun) if line.startswith("task.system")]
+    assert "named SmolLM" in line and "say there what the model is for" in line
+    assert "# “You are a helpful AI assistant named SmolLM" in begun.model_file.path.read_text()
+
+
 def test_the_commands_of_the_how_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page's folder has replies; the base is named, as the default is not on every machine."""
     write_base(tmp_path / "base")
