@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -9,12 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tuneloop import modelfile
+from tuneloop.amounts import many
 from tuneloop.conversation import Message
 from tuneloop.conversation.template import ChatTemplate, TemplateRefusalError
 from tuneloop.datasets.inspect import MAX_ROW_BYTES, Inspection, inspect
 from tuneloop.errors import BaseModelError, DataError, ModelFileError, UsageError
+from tuneloop.evaluation.plan import minimum_of
 from tuneloop.evaluation.validity import of_rows
 from tuneloop.modelfile import ModelFile, Problem
+from tuneloop.modelfile.sections.data import LARGEST_SHARE
 from tuneloop.modelfile.starter import Start, render
 from tuneloop.nearest import nearest_path
 from tuneloop.progress import Progress, Silent
@@ -182,14 +186,14 @@ def found_out(started: Started) -> Iterator[tuple[str, str]]:
     if seen.group_field is not None:
         yield "groups", f"{seen.groups:,} by {seen.group_field}; each stays together in the split"
     tags = [
-        f"{tag} ({_many(values, 'value')} in {_many(rows, 'row')})"
+        f"{tag} ({many(values, 'value')} in {many(rows, 'row')})"
         for tag, (rows, values) in seen.tags.items()
         if tag != seen.group_field
     ]
     if tags:
         yield "tags", ", ".join(tags)
     if seen.unused:
-        columns = ", ".join(f"{name} ({_many(rows, 'row')})" for name, rows in seen.unused.items())
+        columns = ", ".join(f"{name} ({many(rows, 'row')})" for name, rows in seen.unused.items())
         yield "not used", f"{columns}: no format knows it, and it is too long for a tag"
 
 
@@ -199,6 +203,8 @@ def worth_a_look(started: Started) -> Iterator[str]:
     for problem in started.problems:
         unsure = "" if problem.certain else "could not be checked: "
         yield f"{unsure}{problem.key}: {problem.message} {problem.remedy}".rstrip()
+    if few := _too_few(started):
+        yield few
     if seen.guessed:
         yield (
             "data.columns: guessed; to name them yourself: --prompt COLUMN --answer COLUMN --force"
@@ -221,18 +227,40 @@ def worth_a_look(started: Started) -> Iterator[str]:
         yield _on_thoughts(started)
     if seen.abstain is not None:
         yield f"task.abstain: taken from the data, {seen.abstain[0]} = {seen.abstain[1]}"
+    if on_system := _on_system(started):
+        yield on_system
+
+
+def _on_system(started: Started) -> str:
+    """What stands before conversations that bring no system text."""
+    seen = started.seen
     if seen.system_texts > 1 or (seen.system_texts and not seen.system):
-        yield (
+        return (
             f"task.system: the rows bring {seen.system_texts:,} different system texts and keep "
             "them; what stands there is for rows and requests without one"
         )
-    elif not seen.system and started.base_system:
-        yield (
-            "task.system: empty, so the base's template puts its own text before every "
-            f"conversation, {_quoted(started.base_system)}; say there what the model is for instead"
-        )
-    elif not seen.system:
-        yield "task.system: empty; say there what the model is for, or leave it so"
+    if seen.system:
+        return ""
+    if not started.base_system:
+        return "task.system: empty; say there what the model is for, or leave it so"
+    return (
+        "task.system: empty, so the base's template puts its own text before every "
+        f"conversation, {_quoted(started.base_system)}; say there what the model is for instead"
+    )
+
+
+def _too_few(started: Started) -> str:
+    """What it means that there are too few rows to hold out what every gate takes."""
+    answers = started.seen.answers
+    minimum = minimum_of(started.model_file.settings.evaluation)
+    needed = math.ceil(minimum / LARGEST_SHARE)
+    if answers >= needed:
+        return ""
+    return (
+        f"rows: a gate takes {minimum} held-out cases, and at most {LARGEST_SHARE:.0%} of the rows "
+        f"are held out: with {many(answers, 'answer')} no candidate can pass. {needed} and more "
+        "can; evaluation.allow_small_suite: true lets fewer decide"
+    )
 
 
 def _on_thoughts(started: Started) -> str:
@@ -289,10 +317,6 @@ def _kind(seen: Inspection) -> str:
         else "none required"
     )
     return f"JSON with {_joined(fields, of=len(fields))}; {always}"
-
-
-def _many(count: int, word: str) -> str:
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def _quoted(text: str) -> str:

@@ -203,6 +203,20 @@ def test_420_rows_as_init_has_them_are_enough_and_100_are_not(tmp_path: Path) ->
     assert "Add about" in found.remedy
 
 
+def test_gates_on_the_same_cases_are_told_of_together(tmp_path: Path) -> None:
+    """The same is one thing to mend; a gate that asks for less is told by itself."""
+    write_base(tmp_path / "base")
+    gates: dict[str, Any] = {"chrf": "better than base", "no_loops": ">= 0.9"}
+    gates |= {"answered": {"condition": ">= 0.9", "minimum_cases": 5}}
+    few = prose(60)
+    write(tmp_path, rows=few, task={"kind": "prose"}, evaluation={"gates": gates})
+    told = [found for found in looked_over(tmp_path) if found.what == "gate"]
+    assert [found.verdict for found in told] == ["error", "ok"]
+    assert told[0].found.startswith("held-out.chrf and no_loops count ")
+    assert "They cannot pass." in told[0].found and told[0].remedy.startswith("For each: add")
+    assert told[1].found.startswith("held-out.answered gets the 5 held-out cases")
+
+
 def test_no_row_that_can_be_used(tmp_path: Path) -> None:
     write_base(tmp_path / "base")
     write(tmp_path, rows=[{"title": "none of ours"}])
