@@ -142,6 +142,8 @@ def load_what_is_valid(
     except ValidationError as e:
         mistakes = _explain(e, layers)
         wrong = [tuple(problem["loc"]) for problem in e.errors()]
+    if any(at[:1] == ("task",) for at in wrong):  # which says what a gate can stand on
+        wrong.append(("evaluation", "gates"))
     try:
         settings = ModelSettings.model_validate(_without(layers.raw, wrong))
     except (ValidationError, LookupError, TypeError, AttributeError):
@@ -237,7 +239,11 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as e:
         line = e.problem_mark.line + 1 if e.problem_mark else 1
-        raise ModelFileError(f"{path}:{line}: not valid YAML: {e.problem}.") from None
+        raise ModelFileError(
+            f"{path}:{line}: not valid YAML: {e.problem}.",
+            remedy="Compare this line with those above it: keys of one section begin in the same "
+            'column, and a text with ": " or " #" in it stands in quotes.',
+        ) from None
     except yaml.YAMLError as e:
         raise ModelFileError(f"{path}: not valid YAML: {e}".replace("\n", " ")) from None
     except RecursionError:

@@ -148,6 +148,17 @@ def test_a_value_is_blamed_on_who_gave_the_section_that_it_is_in(tmp_path: Path)
         )
 
 
+def test_a_wrong_kind_says_nothing_of_the_gates_that_follow_from_it(tmp_path: Path) -> None:
+    text = (
+        "name: desk\nbase: b\ndata: {sources: [a.csv]}\ntask: {kind: pros}\n"
+        'evaluation: {gates: {ungrounded: "<= 0.1"}, margin: 0.03}\n'
+    )
+    found, mistakes = load_what_is_valid(write(tmp_path, text), environment={})
+    assert len(mistakes) == 1 and "Did you mean 'prose'?" in mistakes[0]
+    assert found is not None and "ungrounded" not in found.settings.evaluation.gates
+    assert found.settings.evaluation.margin == 0.03
+
+
 def test_what_is_valid_is_looked_at_without_a_condition_that_is_none(tmp_path: Path) -> None:
     gates = '{accuracy: "> = 0.9", format: {condition: ">= 0.9", minimum_cases: 0}, exact: "> 0.5"}'
     text = GOOD + f"evaluation:\n  gates: {gates}\n"

@@ -221,8 +221,18 @@ def test_no_row_that_can_be_used(tmp_path: Path) -> None:
     write_base(tmp_path / "base")
     write(tmp_path, rows=[{"title": "none of ours"}])
     assert "not one of 1 rows can be used" in the_one(tmp_path, "rows", "error").found
+    assert "data.columns" in the_one(tmp_path, "rows", "error").remedy
     write(tmp_path, data={"sources": ["nowhere.jsonl"]})
     assert "There is no data file" in the_one(tmp_path, "names", "error").found
+
+
+def test_a_mistyped_column_is_said_once_and_not_as_a_fault_of_the_rows(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    rows = [{"mail": row["prompt"], "our_reply": row["completion"]} for row in asked(400)]
+    write(tmp_path, rows=rows, data={"columns": {"prompt": "mial", "answer": "our_reply"}})
+    assert the_one(tmp_path, "names", "error").remedy == "Did you mean 'mail'?"
+    (said,) = [found for found in looked_over(tmp_path) if found.what == "rows"]
+    assert said.verdict == "not looked at" and "names is mended" in said.found
 
 
 # The template with these rows
