@@ -321,8 +321,11 @@ def _assign(raw: dict[str, Any], key: str, value: Any, *, source: str) -> None:
 def _explain(error: ValidationError, layers: _Layers) -> list[str]:
     """One line a mistake: file, line, key, what was expected, the nearest valid key."""
     messages = []
+    wrong = {tuple(problem["loc"]) for problem in error.errors()}
     for problem in error.errors():
         location: KeyPath = tuple(problem["loc"])
+        if location in WINDOWS and ("context_tokens",) in wrong:
+            continue  # it was said once, and is told once
         key = ".".join(map(str, location))
         origin, _ = _given(location, layers.origins)
         where = f"{layers.path}:{_line(location, layers.lines)}" if origin == "file" else origin

@@ -23,7 +23,9 @@ from tuneloop.progress import Silent
 from tuneloop.project import Project
 from tuneloop.retraining import cycles
 from tuneloop.setup import check
+from tuneloop.setup.checks import time
 from tuneloop.setup.finding import Finding
+from tuneloop.setup.look import Look
 from tuneloop.testing.upstream import Reply, ScriptedUpstream
 from web_files import WebFiles, serving
 
@@ -521,6 +523,43 @@ def test_one_window_for_training_evaluation_and_production(tmp_path: Path) -> No
     (tmp_path / "tuneloop.yaml").write_text(yaml.safe_dump(whole))
     found = told(tmp_path, "window", "ok")
     assert found.found == "1,024 tokens in training, evaluation and production."
+
+
+def test_a_window_that_the_server_makes_larger(tmp_path: Path) -> None:
+    """llama.cpp gives each request a multiple of 256; training keeps to what was said."""
+    write_base(tmp_path / "base")
+    rows = [*asked(99), {"prompt": "x" * 300 + "?", "completion": "billing"}]
+    settings: dict[str, Any] = {"context_tokens": 300, "endpoint": {"max_tokens": 16}}
+    write(tmp_path, rows=rows, **settings)
+    model_file = tmp_path / "tuneloop.yaml"
+    content = yaml.safe_load(model_file.read_text())
+    del content["endpoint"]["context_tokens"]
+    model_file.write_text(yaml.safe_dump(content))
+    (found,) = [found for found in looked_over(tmp_path) if found.what == "window"]
+    assert found.verdict == "warning" and found.remedy.endswith("context_tokens: 512.")
+    assert "300 tokens in training (context_tokens), 512 where it is served" in found.found
+    assert "1 of 100 rows are between" in found.found and "line 100" in found.found
+    model_file.write_text(yaml.safe_dump({**content, "context_tokens": 400}))
+    (found,) = [found for found in looked_over(tmp_path) if found.what == "window"]
+    assert found.verdict == "ok" and "400 tokens in training" in found.found
+    assert "512 where it is served" in found.found and "no row is between" in found.found
+
+
+def test_rows_that_are_left_out_take_no_time(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    long = [{"prompt": f"{n * 7919} {'x' * 900}?", "completion": LABELS[n % 3]} for n in range(200)]
+
+    def seconds_to_train(rows: list[dict[str, Any]]) -> float:
+        write(tmp_path, rows=rows, training={"max_length": 256})
+        project = Project.open(tmp_path, actor="ada")
+        try:
+            return time.steps(Look(project))[0].seconds or 0.0
+        finally:
+            project.close()
+
+    without = seconds_to_train(asked(400))
+    assert without > 0
+    assert seconds_to_train([*asked(400), *long]) == pytest.approx(without, rel=0.1)
 
 
 def test_what_a_larger_window_costs_is_told_with_what_is_left_out(tmp_path: Path) -> None:
