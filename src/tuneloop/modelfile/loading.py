@@ -20,6 +20,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from tuneloop.errors import ModelFileError
+from tuneloop.modelfile.expected import expected, found
 from tuneloop.modelfile.settings import WINDOWS, ModelSettings
 from tuneloop.nearest import nearest, nearest_path
 
@@ -360,13 +361,13 @@ def _what(problem: Any, location: KeyPath) -> str:
         near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
         hint = f"Did you mean '{near[0]}'?" if near else f"Known keys: {', '.join(known)}."
         return f"is not a known key. {hint}"
-    message = problem["msg"].removeprefix("Value error, ")
+    message = expected(problem)
     if not location:  # the whole file was judged; to show it would say nothing
         return f"{message}."
     message = f"{message[0].lower()}{message[1:]}"
     if any(location[: len(place)] == place for place in _SECRETS):
         return f"{message}."
-    shown = _URL.sub("://****", repr(problem.get("input")))
+    shown = _URL.sub("://****", found(problem.get("input")))
     return f"{message}, found {shown[:80]}.{_meant(problem)}"
 
 

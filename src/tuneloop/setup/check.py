@@ -20,7 +20,7 @@ from tuneloop.setup.checks.suites import cases, suites
 from tuneloop.setup.checks.template import clock, system_text, template
 from tuneloop.setup.checks.time import time
 from tuneloop.setup.checks.tokens import end_token, start_token, vocabulary
-from tuneloop.setup.checks.validity import measures
+from tuneloop.setup.checks.validity import bounds, measures
 from tuneloop.setup.checks.window import window
 from tuneloop.setup.finding import Finding, UnseenError, error, unseen
 from tuneloop.setup.look import Look
@@ -32,7 +32,7 @@ Checks = tuple[tuple[str, Check], ...]
 _NAMES: Checks = (("names", every_name),)
 _GATES: Checks = (("suite", suites), ("gate", cases))
 _ROWS: Checks = (("rows", rows), ("kind", kind), ("grounded", groundedness))
-_MEASURES: Checks = (("measures", measures),)
+_MEASURES: Checks = (("measures", measures), ("gate", bounds))
 _BASE: Checks = (
     ("weights", weights),
     ("converter", converter),

@@ -6,7 +6,7 @@ Everything is read when the first check asks for it, and once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
@@ -52,6 +52,8 @@ class SeenRows:
     """Answers in them, those that are left out among them."""
     left_out: Counter[str] = field(default_factory=Counter)
     """Reason → answers."""
+    first_left_out: Mapping[str, str] = field(default_factory=dict)
+    """Reason → where the first of them stands, for people."""
 
     @property
     def which(self) -> str:
@@ -212,6 +214,9 @@ class Look:
             rows=min(imported.rows, MOST_ROWS),
             answers=imported.answers,
             left_out=Counter(row.reason for row in imported.left_out),
+            first_left_out={
+                row.reason: f"{row.source}, line {row.line}" for row in reversed(imported.left_out)
+            },
         )
 
     def _imported(self) -> Imported:

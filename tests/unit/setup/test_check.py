@@ -586,7 +586,10 @@ def test_documents_that_are_too_long_to_be_read_are_not_lost_in_silence(tmp_path
     write_base(tmp_path / "base")
     write(tmp_path, rows=[*asked(400), *long_rows(20_001)[-1:]])
     found = the_one(tmp_path, "rows", "warning")
-    assert found.found.startswith("1 answers are left out") and "20,000" in found.found
+    assert found.found.startswith("1 answer is left out") and "20,000" in found.found
+    assert found.found.endswith("first rows.jsonl, line 401.")
+    (counted,) = [f for f in looked_over(tmp_path) if f.what == "rows" and f.verdict == "ok"]
+    assert "1 × too_long, first rows.jsonl, line 401." in counted.found
     assert "Raise data.max_characters" in found.remedy
     write(tmp_path, rows=[*asked(400), *long_rows(20_001)[-1:]], data={"max_characters": 30_000})
     assert "1 of 401 rows are longer" in told(tmp_path, "row length", "warning").found
