@@ -9,6 +9,7 @@ from tuneloop.errors import CheckError, MissingExtraError, TuneloopError
 from tuneloop.project import Project
 from tuneloop.setup import names
 from tuneloop.setup.checks.base import converter, weights
+from tuneloop.setup.checks.contradictions import contradictions
 from tuneloop.setup.checks.groundedness import groundedness
 from tuneloop.setup.checks.kind import kind
 from tuneloop.setup.checks.lengths import answer_length, case_length, context, row_length
@@ -31,7 +32,12 @@ Checks = tuple[tuple[str, Check], ...]
 
 _NAMES: Checks = (("names", every_name),)
 _GATES: Checks = (("suite", suites), ("gate", cases))
-_ROWS: Checks = (("rows", rows), ("kind", kind), ("grounded", groundedness))
+_ROWS: Checks = (
+    ("rows", rows),
+    ("kind", kind),
+    ("contradictions", contradictions),
+    ("grounded", groundedness),
+)
 _MEASURES: Checks = (("measures", measures), ("gate", bounds))
 _BASE: Checks = (
     ("weights", weights),

@@ -140,6 +140,35 @@ def test_answers_that_add_what_no_prompt_has(tmp_path: Path) -> None:
     assert (fine.verdict, fine.found[:14]) == ("ok", "0.0% (0.0% to ")
 
 
+YES = "Yes, we ship to Norway as well."
+
+
+@pytest.mark.parametrize(
+    ("other", "suspected"),
+    [
+        ("No, we do not ship abroad.", True),
+        ("Yes, we ship to Sweden as well.", True),
+        ("We ship to Norway, of course, and it takes 3 days.", False),
+        ("Gladly: what you order goes to Norway.", False),
+    ],
+)
+def test_prose_that_answers_one_question_with_other_facts(
+    tmp_path: Path, other: str, suspected: bool
+) -> None:
+    """It is learnt all the same, as both may be right; a person reads the rows that are named."""
+    write_base(tmp_path / "base")
+    asked_twice = [
+        {"prompt": "Do you ship abroad?", "completion": YES},
+        {"prompt": "Hello, do you ship abroad? Thanks!", "completion": other},
+    ]
+    write(tmp_path, rows=[*prose(60), *asked_twice], task={"kind": "prose"})
+    (said,) = [found for found in looked_over(tmp_path) if found.what == "contradictions"]
+    assert said.verdict == ("warning" if suspected else "ok")
+    if suspected:
+        assert said.found.startswith("1 question is answered with other facts")
+        assert f"rows.jsonl, line 61 (“{YES}”) and rows.jsonl, line 62 (“{other}”)" in said.found
+
+
 def test_labels_that_are_declared_as_prose(tmp_path: Path) -> None:
     write_base(tmp_path / "base")
     rows = [{"prompt": f"message {n * 7919}", "completion": "abc"[n % 3]} for n in range(400)]
