@@ -38,7 +38,8 @@ from tuneloop.sameness import forgiving, spans, words
 NEGATION = "negation"
 """How a negation that came or went is named among the facts."""
 EditKind = Literal["form", "wording", "facts"]
-_SENTENCE_ENDS = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？।])|\n+")
+SENTENCE_ENDS = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？।])|\n+")
+"""White space behind a full stop and the like, where texts are parted into sentences."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,7 +274,7 @@ def _alike(one: str, other: str) -> str:
 
 
 def _sentences(text: str) -> Counter[str]:
-    return Counter(filter(None, map(forgiving, _SENTENCE_ENDS.split(text))))
+    return Counter(filter(None, map(forgiving, SENTENCE_ENDS.split(text))))
 
 
 def _only_in(text: str, other: str) -> tuple[str, ...]:

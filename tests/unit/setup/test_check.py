@@ -150,6 +150,7 @@ YES = "Yes, we ship to Norway as well."
         ("Yes, we ship to Sweden as well.", True),
         ("We ship to Norway, of course, and it takes 3 days.", False),
         ("Gladly: what you order goes to Norway.", False),
+        ("Yes, gladly, also to Norway. We do not charge you for it.", False),
     ],
 )
 def test_prose_that_answers_one_question_with_other_facts(

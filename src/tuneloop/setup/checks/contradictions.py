@@ -28,8 +28,8 @@ def contradictions(look: Look) -> Iterator[Finding]:
     shown = "; ".join(f"{_quoted(one)} and {_quoted(other)}" for one, other in found[:_SHOWN])
     yield warning(
         "contradictions",
-        f"{many(len(found), 'question')} {are} answered with other facts, or with and without a "
-        f"negation, so that one answer may be wrong: {shown}.",
+        f"{many(len(found), 'question')} {are} answered with other facts, or once with a "
+        f"negation and once without, so that one answer may be wrong: {shown}.",
         "Read them, and keep the answer that holds; they are learnt as they are.",
     )
 
