@@ -11,7 +11,9 @@ world is told. Two answers to the same question are suspected where
 An answer that only says more than the other is no contradiction. The question is the same in its
 words, without what `contradictions` takes for filler; a slip of the keyboard makes another one.
 Two answers that contradict each other in plain words alone are not found: no rule knows that `blue`
-is not `green`. Of 400 pairs of open replies (hh_rlhf, chosen and rejected) 12 % are suspected; 43 % were when a
+is not `green`.
+
+Of 400 pairs of open replies (hh_rlhf, chosen and rejected) 12 % are suspected; 43 % were when a
 negation anywhere in the answer counted.
 """
 
