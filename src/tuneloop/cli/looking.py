@@ -173,7 +173,7 @@ def _pages(
                 f"{beyond.setting} is {beyond.window:,}",
                 style="yellow",
             )
-        skipped = beyond.tokens if beyond else ()
+        skipped: Container[str] = beyond.tokens if beyond else ()
         yield Spoken(line for line in _lines(row, skipped) if line not in shared)
     if len(shown) < len(found):
         yield Text(f"\n{len(shown):,} of {len(found):,} rows; all of them: --limit 0")
