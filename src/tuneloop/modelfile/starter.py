@@ -42,6 +42,8 @@ class Start:
     group_field: str | None
     notes: tuple[str, ...]
     """What was seen in the data, one line each; names of columns in them may hold anything."""
+    base_system: str = ""
+    """How the base's own system text reads, which stands where there is no other; empty: none."""
     kind: TaskKind | None = None
     """What the answers are; None where nobody looked."""
     likeness: str | None = _LIKENESS
@@ -76,6 +78,7 @@ def render(start: Start) -> str:
         "task:",
         *_kind(start),
         "  # Put before every conversation, in training, evaluation and production alike.",
+        *_base_system(start),
         _block("system", start.system),
         *(["  thinking: true           # before every answer, as in the rows"] * start.thinking),
         *_form(start),
@@ -103,6 +106,16 @@ def render(start: Start) -> str:
 def _on_one_line(note: str) -> str:
     """A note quotes the data: what ended its line would go on as keys of the file."""
     return " ".join("".join(c if c.isprintable() else " " for c in note).split())
+
+
+def _base_system(start: Start) -> list[str]:
+    """What an empty system text means with this base."""
+    if start.system or not start.base_system:
+        return []
+    return [
+        "  # Empty, the base's template puts its own there:",
+        f"  # {_on_one_line(start.base_system)}",
+    ]
 
 
 def _kind(start: Start) -> list[str]:

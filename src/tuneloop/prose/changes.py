@@ -39,7 +39,8 @@ NEGATION: Literal["negation"] = "negation"
 """How a negation that came or went is named among the facts."""
 _NAMED = 4
 EditKind = Literal["form", "wording", "facts"]
-_SENTENCE_ENDS = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？।])|\n+")
+SENTENCE_ENDS = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？।])|\n+")
+"""White space behind a full stop and the like, where texts are parted into sentences."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,7 +303,7 @@ def _alike(one: str, other: str) -> str:
 
 
 def _sentences(text: str) -> Counter[str]:
-    return Counter(filter(None, map(forgiving, _SENTENCE_ENDS.split(text))))
+    return Counter(filter(None, map(forgiving, SENTENCE_ENDS.split(text))))
 
 
 def _facts(text: str) -> list[str]:
