@@ -131,6 +131,9 @@ class Subject:
         """Nobody said anything."""
         raise AssertionError
 
+    def heard(self, *_: str) -> bool:
+        return False
+
     def novelty_reference(self) -> NoveltyReference:
         """Of the training prompts."""
         return self.novelty

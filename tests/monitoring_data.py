@@ -80,6 +80,8 @@ class Watched:
     max_tokens: int | None = None
     said: Sequence[tuple[int, str, Any]] = ()
     """Feedback: number of the interaction, kind, value."""
+    heard_before: Sequence[str] = ()
+    """Kinds of feedback that came before the window."""
     reference: NoveltyReference | None = None
     drift: DriftReference | None = None
     answer_drift: DriftReference | None = None
@@ -109,6 +111,10 @@ class Watched:
         ]
         schema = {"interaction": pl.String, "kind": pl.String, "value": pl.String}
         return FeedbackSample(rows=pl.DataFrame(rows, schema=schema))
+
+    def heard(self, *kinds: str) -> bool:
+        """What was said, and what the test says was."""
+        return not {*self.heard_before, *(kind for _, kind, _ in self.said)}.isdisjoint(kinds)
 
     def novelty_reference(self) -> NoveltyReference:
         """The one given."""

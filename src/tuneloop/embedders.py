@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import logging
 import os
 import urllib.error
 import urllib.request
@@ -254,13 +255,24 @@ def _of_length_1(vectors: Vectors) -> Vectors:
 
 
 def _package_version() -> str:
-    require("wordllama", extra="monitor")
+    _wordllama()
     return version("wordllama")
+
+
+def _wordllama() -> Any:
+    """The package, without what importing it does: it has the whole process log at level INFO, and
+    so every other library tell its progress on the terminal."""
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    package = require("wordllama", extra="monitor")
+    root.setLevel(level)
+    root.handlers[:] = handlers
+    return package
 
 
 @cache
 def _load() -> Any:
-    wordllama = require("wordllama", extra="monitor")
+    wordllama = _wordllama()
     try:
         # Without these arguments it looks for its own files on the network.
         return wordllama.WordLlama.load(

@@ -209,33 +209,32 @@ def pooled_share(
 ) -> Figure:
     """The share of all parts in all wholes, `sum(parts) / sum(wholes)`; one of each for a case.
 
-    What stands in one answer is not independent, so the interval is a seeded percentile bootstrap
-    of whole cases (the ratio estimator of cluster sampling, Cochran 1977, "Sampling Techniques",
-    section 9A.1). Where every part is nothing, or all of its whole, drawing cases again shows no
-    spread: there the interval is Wilson's for so many cases. A case may have a whole of 0, which
-    adds nothing to the share; without any whole the share is 0.
+    What stands in one answer is not independent: the ratio estimator of cluster sampling with its
+    linearised variance (Cochran 1977, "Sampling Techniques", section 6.3), told as Wilson's
+    interval of as many independent parts as would be as noisy (the design effect of Kish 1965,
+    "Survey Sampling"), never more than there are. Without a variance it is that of as many as there
+    are cases with a whole. A case may have a whole of 0, which adds nothing to the share; without
+    any whole the share is 0.
 
     Raises:
         ValueError: when there is no case, or a part is outside 0..whole.
     """
-    import numpy as np
-
-    part, whole = np.asarray(parts, np.float64), np.asarray(wholes, np.float64)  # (cases,)
-    if not len(part) or np.any(part < 0) or np.any(part > whole):
+    pairs = list(zip(parts, wholes, strict=True))
+    if not pairs or any(not 0 <= part <= whole for part, whole in pairs):
         raise ValueError("expected cases with 0 <= part <= whole")
-    n, value = len(part), float(part.sum() / max(whole.sum(), 1e-12))
-    if n == 1 and 0 < value < 1:
-        return Figure(value=value, low=0.0, high=1.0, n=1)
-    if value in (0.0, 1.0):
-        return share(n * value, n, confidence=confidence)
-    rng = np.random.default_rng(BOOTSTRAP_SEED)
-    shares = np.empty(BOOTSTRAP_RESAMPLES)  # (resamples,)
-    for i in range(BOOTSTRAP_RESAMPLES):
-        drawn = rng.integers(0, n, n)
-        shares[i] = part[drawn].sum() / max(whole[drawn].sum(), 1e-12)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(shares, [tail, 1 - tail])
-    return Figure(value=value, low=min(float(low), value), high=max(float(high), value), n=n)
+    n, total = len(pairs), math.fsum(wholes)
+    value = min(1.0, math.fsum(parts) / total) if total else 0.0
+    speaking = sum(whole > 0 for whole in wholes) or n
+    if speaking == 1 and 0 < value < 1:
+        return Figure(value=value, low=0.0, high=1.0, n=n)
+    independent = float(speaking)
+    spread = math.fsum((part - value * whole) ** 2 for part, whole in pairs)
+    if 0 < value < 1 and spread:
+        variance = spread * speaking / (speaking - 1) / total**2
+        independent = min(total, value * (1 - value) / variance)
+    like = max(1, round(independent))
+    worth = share(value * like, like, confidence=confidence)
+    return Figure(value=value, low=min(worth.low, value), high=max(worth.high, value), n=n)
 
 
 def bootstrap_mean_interval(

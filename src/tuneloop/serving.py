@@ -99,9 +99,10 @@ class OnDemand:
         anew: Mapping[str, Any],
         request_fields: Mapping[str, Any] | None = None,
         cut_loops: bool = False,
+        total_seconds: float = EndpointSettings().total_seconds,
     ) -> None:
         """What `serve` opens is closed with `open_servers`; `anew` is the backend's; `cut_loops`
-        is the target's."""
+        and `total_seconds` are the target's."""
         self.identity = identity
         self.sampling = sampling
         self._open_servers = open_servers
@@ -109,6 +110,7 @@ class OnDemand:
         self._anew = anew
         self._request_fields = request_fields or {}
         self._cut_loops = cut_loops
+        self._total_seconds = total_seconds
         self._lock = threading.Lock()
         self._handle: ServerHandle | None = None
         self._target: OpenAITarget | None = None
@@ -135,6 +137,7 @@ class OnDemand:
             anew=self._anew,
             request_fields=self._anew,
             cut_loops=self._cut_loops,
+            total_seconds=self._total_seconds,
         )
 
     def opened(self) -> ServerHandle:
@@ -163,6 +166,7 @@ class OnDemand:
                 sampling=self.sampling,
                 request_fields=self._request_fields,
                 cut_loops=self._cut_loops,
+                total_seconds=self._total_seconds,
             )
         return self._target
 
@@ -191,13 +195,19 @@ def file_target(
         sampling=sampling,
         anew=backend.anew,
         cut_loops=cut_loops,
+        total_seconds=endpoint.total_seconds,
     )
 
 
 def bundle_target(
-    workspace: Workspace, open_servers: ExitStack, bundle: Bundle, *, cut_loops: bool = False
+    workspace: Workspace,
+    open_servers: ExitStack,
+    bundle: Bundle,
+    *,
+    endpoint: EndpointSettings,
+    cut_loops: bool = False,
 ) -> OnDemand:
-    """A bundle as it is served, as the evaluation asks it."""
+    """A bundle as it is served, as the evaluation asks it; `endpoint` is where it would answer."""
     return OnDemand(
         open_servers,
         lambda: bundle_server.opened(workspace, bundle),
@@ -205,6 +215,7 @@ def bundle_target(
         sampling=sampling_in(bundle),
         anew=table.backend_of(bundle.manifest.serving).anew,
         cut_loops=cut_loops,
+        total_seconds=endpoint.total_seconds,
     )
 
 
@@ -242,8 +253,10 @@ def target_at(
     sampling: Sampling,
     request_fields: Mapping[str, Any] | None = None,
     cut_loops: bool = False,
+    total_seconds: float = EndpointSettings().total_seconds,
 ) -> OpenAITarget:
-    """A server as the evaluation asks it; `cut_loops`: answers are ended where they loop.
+    """A server as the evaluation asks it; `cut_loops`: answers are ended where they loop, and
+    waited for as long as `total_seconds`.
 
     Raises:
         DeploymentError: its key is not in the environment.
@@ -256,4 +269,5 @@ def target_at(
         api_key=handle.api_key,
         request_fields=request_fields or {},
         cut_loops=cut_loops,
+        total_seconds=total_seconds,
     )

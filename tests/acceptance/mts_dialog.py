@@ -34,7 +34,7 @@ DATA = ROOT.parent / "shared" / "data" / "mts_dialog"
 TRAINING_FILE = DATA / "MTS-Dialog-Augmented-TrainingSet-1-En-FR-EN-2402-Pairs.csv"
 ORIGINALS = 1_201
 """Rows of the file; behind them stand their back-translations."""
-MOST_WORDS = 250
+MOST_WORDS = 80
 """Of a dialogue and its note together."""
 FOLDER = ROOT / ".acceptance" / "prose"
 RESULT = ROOT / "benchmarks" / "results" / "acceptance_prose.json"

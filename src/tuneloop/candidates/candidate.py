@@ -139,7 +139,11 @@ def evaluate_bundle(project: Project, bundle: Bundle) -> Evaluation:
     try:
         with ExitStack() as open_servers:
             target = serving.bundle_target(
-                project.workspace, open_servers, bundle, cut_loops=cuts_loops(project, plan)
+                project.workspace,
+                open_servers,
+                bundle,
+                endpoint=project.model.endpoint,
+                cut_loops=cuts_loops(project, plan),
             )
             return evaluation.evaluate(
                 project.workspace,
@@ -271,7 +275,13 @@ def _references(
     live = project.in_production()
     if live is not None and (without is None or live != without.id):
         bundle = bundles.find(project.workspace, live)
-        target = serving.bundle_target(project.workspace, open_servers, bundle, cut_loops=cut_loops)
+        target = serving.bundle_target(
+            project.workspace,
+            open_servers,
+            bundle,
+            endpoint=project.model.endpoint,
+            cut_loops=cut_loops,
+        )
         known = trained_on.known_to_bundle(project, bundle, plan.suites)
         subjects["production"] = replace(
             answered.production(project, bundle, target), trained_on=known

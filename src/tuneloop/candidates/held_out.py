@@ -17,8 +17,10 @@ from tuneloop.evaluation.metrics import Metric
 from tuneloop.evaluation.sizes import (
     LIFTS,
     GateSize,
+    alike,
     gate_sizes,
     held_out_requirements,
+    named,
     what_helps,
     what_is_missing,
 )
@@ -63,9 +65,7 @@ class HeldOut:
         limits = f"{SMALLEST_SHARE:g} to {LARGEST_SHARE:g}"
         if sizes and not served:
             return f"holdout_share {self.share:g}: no share of {limits} serves a gate"
-        listed = ", ".join(
-            f"{size.gate.metric} ({size.counted} cases, needs {size.minimum})" for size in served
-        )
+        listed = ", ".join(map(_served, alike(served)))
         for_gates = f"serves {listed}" if served else "there is, as no gate asks for more"
         return f"holdout_share {self.share:g}, the smallest of {limits} that {for_gates}"
 
@@ -74,9 +74,11 @@ class HeldOut:
         return what_helps(size, share=self.declared, automatic_up_to=LARGEST_SHARE)
 
     def warnings(self) -> list[str]:
-        """What is missing and what helps, a text for each gate that has too few cases."""
+        """What is missing and what helps, a text for all gates that have the same too few cases."""
         return [
-            f"{what_is_missing(size)}. What helps: {self.help_for(size)}" for size in self.short
+            f"{what_is_missing(*sizes)}. What helps{' each' if len(sizes) > 1 else ''}: "
+            f"{self.help_for(sizes[0])}"
+            for sizes in alike(self.short)
         ]
 
     @property
@@ -86,7 +88,12 @@ class HeldOut:
 
     def remedy(self) -> str:
         """What helps, for all gates together that cannot pass."""
-        told = [f"For {size.gate.name}: {self.help_for(size)}." for size in self.impossible]
+        told = []
+        for sizes in alike(self.impossible):
+            # The message has just named those of the only one.
+            names = "each" if self.impossible == sizes else f"each of {named(sizes)}"
+            of = names if len(sizes) > 1 else named(sizes)
+            told.append(f"For {of}: {self.help_for(sizes[0])}.")
         return " ".join([*told, _lifts(self.impossible)]).strip()
 
     def as_row(self) -> dict[str, Any]:
@@ -175,10 +182,18 @@ def check(project: Project, version: DatasetVersion) -> None:
     if held.impossible:
         raise GateError(
             "Nothing was trained, since no candidate could pass: "
-            + "; ".join(map(what_is_missing, held.impossible))
+            + "; ".join(what_is_missing(*sizes) for sizes in alike(held.impossible))
             + ".",
             remedy=held.remedy(),
         )
+
+
+def _served(sizes: Sequence[GateSize]) -> str:
+    """`chrf, answered (54 cases each, need 50)`."""
+    first, *others = sizes
+    metrics = ", ".join(size.gate.metric for size in sizes)
+    each, needs = (" each", "need") if others else ("", "needs")
+    return f"{metrics} ({first.counted} cases{each}, {needs} {first.minimum})"
 
 
 def _lifts(sizes: Sequence[GateSize]) -> str:

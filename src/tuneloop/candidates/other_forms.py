@@ -174,6 +174,7 @@ def _measured_forms(
                 identity=form.files[0].digest,
                 sampling=plan.sampling,
                 cut_loops=cuts_loops(project, plan),
+                total_seconds=project.model.endpoint.total_seconds,
             )
             rows[name] = _asked(project, form, target, plan)
 
@@ -221,6 +222,7 @@ def _on_demand(
         sampling=plan.sampling,
         anew=serving.reader().anew,
         cut_loops=cuts_loops(project, plan),
+        total_seconds=project.model.endpoint.total_seconds,
     )
 
 

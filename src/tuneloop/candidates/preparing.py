@@ -11,7 +11,7 @@ from tuneloop.candidates import held_out
 from tuneloop.candidates.held_out import HeldOut
 from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion, Extras
-from tuneloop.evaluation.sizes import what_is_missing
+from tuneloop.evaluation.sizes import alike, what_is_missing
 from tuneloop.project import Project
 from tuneloop.registry import people
 from tuneloop.setup import check
@@ -104,7 +104,8 @@ def _notes(made: DatasetVersion) -> list[str]:
 
 def _on_gates(held: HeldOut) -> list[str]:
     """The share that is held out, and the gates that it does not serve."""
-    return [held.why, *(f"warning: {what_is_missing(size)}" for size in held.short)]
+    short = alike(held.short)
+    return [held.why, *(f"warning: {what_is_missing(*sizes)}" for sizes in short)]
 
 
 def _changes(validation: Mapping[str, Any] | None) -> list[str]:

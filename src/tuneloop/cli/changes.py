@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 _STYLES = {"same": "", "removed": "red strike", "added": "green"}
 _SET_IN = 2
-_FACTS_SHOWN = 4
-"""At most so many of each sort."""
 
 
 def changed_text(before: str, after: str, console: Console) -> Text:
@@ -39,18 +37,12 @@ def changed_text(before: str, after: str, console: Console) -> Text:
 
 def told(edit: Edit) -> str:
     """`changes 3 % of the words; facts: - 20 mg, + 40 mg`."""
-    facts = [
-        *(f"- {fact}" for fact in edit.removed[:_FACTS_SHOWN]),
-        *(f"+ {fact}" for fact in edit.added[:_FACTS_SHOWN]),
-        *(f"moved: {fact}" for fact in edit.moved[:_FACTS_SHOWN]),
-    ]
-    more = sum(
-        max(0, len(facts) - _FACTS_SHOWN) for facts in (edit.removed, edit.added, edit.moved)
-    )
+    from tuneloop.prose.changes import named
+
     what = {"form": "form only", "wording": "wording", "facts": "facts"}[edit.kind]
-    named = f": {', '.join(facts)}{f' and {more} more' if more else ''}" if facts else ""
+    facts = named(edit.removed, edit.added, edit.moved)
     much = f"{share(edit.share)} of the words" if edit.share else "no word"
-    return f"changes {much}; {what}{named}"
+    return f"changes {much}; {what}{f': {facts}' if facts else ''}"
 
 
 def share(value: float) -> str:

@@ -106,4 +106,5 @@ def _conclusion(findings: Sequence[Finding]) -> str:
         for verdict, text in (("warning", "to look at"), ("not looked at", "not looked at"))
         if count[verdict]
     )
-    return f"\nNothing is certain to fail{f' ({doubts})' if doubts else ''}. Then: tuneloop run"
+    nothing = "Nothing that was looked at is" if count["not looked at"] else "Nothing is"
+    return f"\n{nothing} certain to fail{f' ({doubts})' if doubts else ''}. Then: tuneloop run"

@@ -23,13 +23,14 @@ from tuneloop.cli.terminal import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from tuneloop.candidates.held_out import HeldOut
     from tuneloop.cli.layout import Rows
     from tuneloop.datasets.diff import DatasetDiff
     from tuneloop.datasets.tags import TagCount
     from tuneloop.datasets.versions import DatasetVersion
+    from tuneloop.setup.beyond_window import BeyondWindow
 
 app = typer.Typer(no_args_is_help=True, help="Dataset versions, and the files they come from.")
 app.command()(sources)
@@ -45,12 +46,12 @@ def prepare(
     """
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
         version = loop.prepare()
-        gates = loop.held_out(version)
+        gates, beyond = loop.held_out(version), loop.beyond_window(version)
     if json_:
-        print_json(_as_json(version, gates))
+        print_json(_as_json(version, gates, beyond))
         return
     out.print(f"Dataset version [bold]{version.label}[/]")
-    _print_report(version, gates)
+    _print_report(version, gates, beyond)
 
 
 @app.command("list")
@@ -85,13 +86,13 @@ def show(
     """
     with finishing(open_loop(file, quiet=True)) as loop:
         version = loop.dataset(reference)
-        gates = loop.held_out(version)
+        gates, beyond = loop.held_out(version), loop.beyond_window(version)
     if json_:
-        print_json(_as_json(version, gates))
+        print_json(_as_json(version, gates, beyond))
         return
     with paged():
         out.print(f"Dataset version [bold]{version.label}[/] ({version.digest})")
-        _print_report(version, gates)
+        _print_report(version, gates, beyond)
 
 
 @app.command()
@@ -132,13 +133,16 @@ def diff(
         _print_diff(difference)
 
 
-def _as_json(version: DatasetVersion, gates: HeldOut) -> dict[str, Any]:
+def _as_json(
+    version: DatasetVersion, gates: HeldOut, beyond: BeyondWindow | None
+) -> dict[str, Any]:
     return {
         "digest": version.digest,
         "label": version.label,
         "report": dict(version.report),
         "validation": version.validation,
         "held_out": gates.as_row(),
+        "beyond_window": beyond.as_row() if beyond else None,
     }
 
 
@@ -150,7 +154,7 @@ def tag_table(tags: Mapping[str, TagCount]) -> Rows:
     return rows
 
 
-def _print_report(version: DatasetVersion, gates: HeldOut) -> None:
+def _print_report(version: DatasetVersion, gates: HeldOut, beyond: BeyondWindow | None) -> None:
     from tuneloop.datasets.tags import counts_in
 
     report = version.report
@@ -162,6 +166,8 @@ def _print_report(version: DatasetVersion, gates: HeldOut) -> None:
     for reason, count in report["left_out"].items():
         rows.add_row(f"  left out: {reason.replace('_', ' ')}", str(count))
     rows.add_row("to train on", str(report["rows_train"]))
+    if beyond:
+        rows.add_row("  of them longer than the window", str(len(beyond.tokens)))
     rows.add_row("held out", str(report["rows_eval"]))
     # Versions of earlier releases say nothing of pairs.
     if pairs := report.get("preferences", {}).get("train"):
@@ -171,18 +177,23 @@ def _print_report(version: DatasetVersion, gates: HeldOut) -> None:
     out.print(rows)
     if tags := counts_in(report):
         out.print(tag_table(tags))
-    out.print(f"• {gates.why}", markup=False)
-    for warning in gates.warnings():
-        out.print(f"• warning: {warning}", markup=False)
+    for remark in _remarks(version, gates, beyond):
+        out.print(f"• {remark}", markup=False)
+
+
+def _remarks(version: DatasetVersion, gates: HeldOut, beyond: BeyondWindow | None) -> Iterator[str]:
+    """What a person should know of a version, beside its counts."""
+    if beyond:
+        yield beyond.sentence
+    yield gates.why
+    yield from (f"warning: {warning}" for warning in gates.warnings())
     if gates.lifts:
-        out.print(f"• {gates.lifts}", markup=False)
-    for remark in report["advice"]:
-        out.print(f"• {remark['message']}", markup=False)
+        yield gates.lifts
+    yield from (remark["message"] for remark in version.report["advice"])
     validation = version.validation or {"checks": ()}
     for check in validation["checks"]:
         if check["verdict"] == "changed":
-            text = f"• against {validation['against']}, {check['name']}: {check['detail']}"
-            out.print(text, markup=False)
+            yield f"against {validation['against']}, {check['name']}: {check['detail']}"
 
 
 def _print_diff(difference: DatasetDiff) -> None:

@@ -50,8 +50,10 @@ def export(
     if json_:
         print_json(made)
         return
+    from tuneloop.evaluation.report_terminal import cases
+
     metrics = list(dict.fromkeys(m for form in made if form.row for m in form.row.figures))
-    rows = table("form", "MB", "tokens/s", *metrics, "parity")
+    rows = table("form", "MB", "tokens/s", *metrics, "n", "parity")
     for form in made:
         row, parity = form.row, form.parity
         speed = row.tokens_per_second if row else None
@@ -61,6 +63,7 @@ def export(
             f"{row.size_bytes / 1e6:.0f}" if row else "-",
             f"{speed:.0f}" if speed is not None else "-",
             *(f"{figures[m].value:.3f}" if m in figures else "-" for m in metrics),
+            cases(figures[m].n if m in figures else None for m in metrics),
             "not looked at" if parity is None else "passed" if parity.passed else parity.detail,
         )
     page(rows, f"Written to {folder}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from tuneloop.datasets.stats import Lengths, SideStats, Stats
     from tuneloop.datasets.versions import DatasetVersion
     from tuneloop.loop import Loop
+    from tuneloop.project import Project
+    from tuneloop.setup.beyond_window import BeyondWindow
 
 SideOption = Annotated[
     Literal["train", "held-out"] | None, typer.Option(help="Only this side of the split.")
@@ -75,14 +77,17 @@ def rows(
         version = loop.dataset(reference)
         found = loop.data_rows(version, side=side, grep=grep, tags=tag or [], line=line)
         elsewhere = "" if found or line is None else _left_out_at(loop, version, line)
-    most = limit if limit is not None else 0 if json_ else _SHOWN_ROWS
-    shown = found[: most or None]
+        most = limit if limit is not None else 0 if json_ else _SHOWN_ROWS
+        shown = found[: most or None]
+        bare = not json_ and not all(row.system for row in shown)
+        base_system = _base_system(loop.project) if bare else ""
+        beyond = None if json_ else _beyond(loop, version, shown)
     if json_:
         print_json([row.as_row() for row in shown])
     elif not found:
         page(Text(elsewhere or "No row is like that."))
     else:
-        page(*_pages(version, found, shown))
+        page(*_pages(version, found, shown, base_system, beyond))
 
 
 def stats(
@@ -100,10 +105,12 @@ def stats(
     with finishing(open_loop(file, quiet=True)) as loop:
         version = loop.dataset(reference)
         counted = loop.data_stats(version, side=side)
+        beyond = loop.beyond_window(version) if side != "held-out" else None
     if json_:
-        print_json({"label": version.label, "digest": version.digest, **counted.as_row()})
+        row = {**counted.as_row(), "beyond_window": beyond.as_row() if beyond else None}
+        print_json({"label": version.label, "digest": version.digest, **row})
     else:
-        page(f"Dataset version [bold]{version.label}[/]", *_figures(counted))
+        page(f"Dataset version [bold]{version.label}[/]", *_figures(counted, beyond))
 
 
 def _left_out_at(loop: Loop, version: DatasetVersion, line: str) -> str:
@@ -118,13 +125,41 @@ def _left_out_at(loop: Loop, version: DatasetVersion, line: str) -> str:
     )
 
 
+def _base_system(project: Project) -> str:
+    """What the base's template puts before rows that bring no system text."""
+    from tuneloop.registry.base_model import base_spec
+    from tuneloop.registry.base_template import own_system
+
+    spec = base_spec(project.model.base, folder=project.model_file.folder)
+    return own_system(spec, revision=project.model.revision)
+
+
+def _beyond(loop: Loop, version: DatasetVersion, shown: Sequence[ShownRow]) -> BeyondWindow | None:
+    """Which of these rows are not learnt, as they are too long."""
+    from tuneloop.datasets import versions
+    from tuneloop.setup.beyond_window import beyond_window
+
+    ids = {example_id for row in shown if row.side == "train" for example_id in row.ids}
+    if not ids:
+        return None
+    train = versions.read_examples(loop.workspace, version, "train")
+    return beyond_window(loop.project, [example for example in train if example.id in ids])
+
+
 def _pages(
-    version: DatasetVersion, found: Sequence[ShownRow], shown: Sequence[ShownRow]
+    version: DatasetVersion,
+    found: Sequence[ShownRow],
+    shown: Sequence[ShownRow],
+    base_system: str,
+    beyond: BeyondWindow | None,
 ) -> Iterator[RenderableType]:
     yield f"Dataset version [bold]{version.label}[/]"
     for side, what in _MARKED.items():
         if any(row.side == side for row in shown):
             yield Text.assemble((_MARK, "green"), f" {side}: {what}", style="dim")
+    if base_system:
+        yield Text("\nbefore rows without a system text, by the base's template", style="bold")
+        yield Spoken([Line("system", base_system)])
     shared = _shared(shown)
     if shared:
         yield Text("\nbefore all of these rows", style="bold")
@@ -132,7 +167,14 @@ def _pages(
     for row in shown:
         group = f", group {row.group[:8]}" if row.group else ""
         yield Text(f"\n{row.place}: {row.side}{group}", style="bold")
-        yield Spoken(line for line in _lines(row) if line not in shared)
+        if beyond and (long := [beyond.tokens[it] for it in row.ids if it in beyond.tokens]):
+            yield Text(
+                f"not learnt: {', '.join(f'{tokens:,}' for tokens in long)} tokens, and "
+                f"{beyond.setting} is {beyond.window:,}",
+                style="yellow",
+            )
+        skipped: Container[str] = beyond.tokens if beyond else ()
+        yield Spoken(line for line in _lines(row, skipped) if line not in shared)
     if len(shown) < len(found):
         yield Text(f"\n{len(shown):,} of {len(found):,} rows; all of them: --limit 0")
 
@@ -153,10 +195,13 @@ class Line(NamedTuple):
     marked: bool = False
 
 
-def _lines(row: ShownRow) -> Iterator[Line]:
+def _lines(row: ShownRow, skipped: Container[str]) -> Iterator[Line]:
+    """`skipped`: ids of answers that are not learnt."""
     yield from _before(row)
+    ids = iter(row.ids)  # in the order of their answers
     for turn in row.turns[bool(row.system) :]:
-        yield from _spoken(turn.message, marked=turn.use != "context")
+        marked = turn.use != "context" and next(ids) not in skipped
+        yield from _spoken(turn.message, marked=marked)
     for worse in row.rejected:
         yield Line("worse", worse)
     if row.tags:
@@ -210,7 +255,7 @@ class Spoken:
         yield grid
 
 
-def _figures(counted: Stats) -> Iterator[RenderableType]:
+def _figures(counted: Stats, beyond: BeyondWindow | None) -> Iterator[RenderableType]:
     sides = counted.sides
     figures = table("", *sides)
     for name, of_side in _LINES.items():
@@ -222,6 +267,8 @@ def _figures(counted: Stats) -> Iterator[RenderableType]:
         figures.add_row("preference pairs", *(f"{pairs:,}" for pairs in counted.pairs.values()))
     yield figures
     yield Text("characters: median, 95th percentile, longest", style="dim")
+    if beyond:
+        yield Text(f"• {beyond.sentence}")
     if counted.labels:
         yield Text()
         yield _label_table(counted)

@@ -44,12 +44,12 @@ def list_(
     from tuneloop.errors import ExtensionError
     from tuneloop.monitoring import series
     from tuneloop.monitoring.monitors.table import applies, chosen
-    from tuneloop.online_evaluation.measuring import watched_task
+    from tuneloop.online_evaluation.measuring import watched_release, watched_task
 
     with finishing(open_loop(file, overrides, quiet=True)) as loop:
         last = series.newest(loop.workspace, model=loop.model.name)
         settings, now = loop.model.monitors, loop.workspace.now()
-        task = watched_task(loop.project)
+        task, released = watched_task(loop.project), watched_release(loop.project)
     monitors = chosen()
     if json_:
         print_json(
@@ -60,7 +60,7 @@ def list_(
                     "monitor": name,
                     "about": monitor.about,
                     "every": monitor.every,
-                    "limit": monitor.limit_of(settings),
+                    "limit": monitor.limit_of(settings, released),
                     "applies": applies(monitor, task),
                     "last": last.get(name),
                 }
@@ -88,7 +88,7 @@ def list_(
             name,
             monitor.about,
             monitor.every,
-            monitor.limit_of(settings),
+            monitor.limit_of(settings, released),
             "–" if seen is None or seen.value is None else f"{seen.value:.3g}",
             _not_seen(applies(monitor, task)) if seen is None else _verdict(seen),
             "" if seen is None else ago(seen.time, now),
@@ -144,7 +144,11 @@ def _print(measurements: Sequence[Measurement], *, with_time: bool = False) -> N
     if not measurements:
         out.print("No measurements yet. Make some with: tuneloop monitor run")
         return
-    rows = table(*(["when"] if with_time else []), "monitor", "value", "95 %", "n", "verdict", "")
+    rows = table(
+        *(["when"] if with_time else []),
+        *("monitor", "value", "95 %", "n", "verdict", "message"),
+        optional=("message",),
+    )
     for measurement in measurements:
         rows.add_row(
             *([f"{measurement.time:%Y-%m-%d %H:%M}"] if with_time else []),
@@ -157,7 +161,10 @@ def _print(measurements: Sequence[Measurement], *, with_time: bool = False) -> N
             _verdict(measurement),
             measurement.message,
         )
-    page(rows)
+    # On a terminal there is no room for a sentence beside five columns.
+    worth_reading = [m for m in measurements if m.verdict in ("alert", "not_measured")]
+    told = worth_reading if out.is_terminal and not with_time else []
+    page(rows, *(Text(f"{m.monitor}: {m.message}") for m in told))
 
 
 def _plot(measurements: Sequence[Measurement]) -> None:

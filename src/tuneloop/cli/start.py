@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -20,6 +20,9 @@ from tuneloop.cli.terminal import (
     table,
     told_on_err,
 )
+
+if TYPE_CHECKING:
+    from tuneloop.setup.starting import Started
 
 
 def init(
@@ -43,6 +46,7 @@ def init(
     """Look at a data file and write a commented model file for it.
 
     Says what was found: rows, form, columns, fields of JSON answers, groups; and what to look at.
+    Exit code 1 if the file that was written names what is not there, such as the base.
 
     Example: tuneloop init messages.csv --prompt message --answer slots
     """
@@ -72,18 +76,27 @@ def init(
                 "next": next_,
             }
         )
-        return
+    else:
+        _tell(started, data=data, file=file, then=next_)
+    if any(problem.certain for problem in started.problems):
+        raise typer.Exit(1)
+
+
+def _tell(started: Started, *, data: Path, file: Path, then: str) -> None:
+    """What was found, what to look at in the file that was written, and the next step."""
+    from tuneloop.setup import starting
+
     rows = table("found in", data.name)
     for what, text in starting.found_out(started):
         rows.add_row(what, text)
     out.print(rows)
-    written = file / path.name if file.is_dir() else file
+    written = file / started.model_file.path.name if file.is_dir() else file
     look_at = list(starting.worth_a_look(started))
     out.print(f"\nWrote {written}." + (" Look at:" if look_at else ""), markup=False)
     for text in look_at:
         out.print(f"• {text}", markup=False)
-    then = "Correct what is not there, then" if any(p.certain for p in started.problems) else "Then"
-    out.print(f"{then}: [bold]{escape(next_)}[/]")
+    wrong = any(problem.certain for problem in started.problems)
+    out.print(f"{'Correct what is not there, then' if wrong else 'Then'}: [bold]{escape(then)}[/]")
 
 
 def run(

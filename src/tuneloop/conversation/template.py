@@ -20,6 +20,7 @@ from tuneloop.errors import require
 THINKING_SWITCHES = ("enable_thinking", "thinking")
 """Variables by which templates are told whether the model shall think."""
 _ANY = "tuneloop-any-answer"
+_ANY_QUESTION = "tuneloop-any-question"
 _TEXTS = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 """Texts within a template's code."""
 
@@ -122,6 +123,25 @@ class ChatTemplate:
             if found and said and written == f"{before}{said}{end}":
                 return f"{said}{end}"
         raise TemplateRefusalError("it does not show the answer as it was given")
+
+    @cached_property
+    def own_system(self) -> str:
+        """The system text that the template writes where a conversation has none; empty: it writes
+        none, or takes none.
+
+        It is what stands in the place of a system text, between what is written around one.
+        """
+        asked = Message(role="user", content=_ANY_QUESTION)
+        try:
+            without = self.prompt([asked])
+            with_one = self.prompt([Message(role="system", content=_ANY), asked])
+        except TemplateRefusalError:
+            return ""
+        before, found, behind = with_one.partition(_ANY)
+        placed = found and without.startswith(before) and without.endswith(behind)
+        if not placed or len(without) < len(before) + len(behind):
+            return ""
+        return without[len(before) : len(without) - len(behind)].strip()
 
     @cached_property
     def thinking_switch(self) -> str | None:

@@ -41,6 +41,12 @@ _ROWS_TOGETHER = 1_000
 _LARGE_BYTES = 20_000_000
 _OF_LINES = (".jsonl", ".ndjson", ".csv", ".tsv")
 _SHOWN_REASONS = 5
+_HOW_TO_NAME_COLUMNS = (
+    "Name the columns that hold them, data.columns: {prompt: COLUMN, answer: COLUMN}, or bring "
+    'rows such as {"prompt": "…", "completion": "…"} or {"messages": [{"role": "user", "content": '
+    '"…"}, {"role": "assistant", "content": "…"}]}.'
+)
+_HOW_TO_KEEP_ROWS = "Correct the rows, or the setting of the model file that leaves them out."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -371,7 +377,5 @@ def _nothing_left(imported: Imported) -> DataError:
     )
     return DataError(
         f"{names}: not one of {imported.rows:,} rows can be used:\n{reasons}",
-        remedy="Expected rows such as "
-        '{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]} '
-        'or {"prompt": "…", "completion": "…"}.',
+        remedy=_HOW_TO_NAME_COLUMNS if "unknown_form" in counts else _HOW_TO_KEEP_ROWS,
     )

@@ -286,6 +286,7 @@ def cleaning_of(
             disabled=data.disabled_filters,
             thinking=task.thinking,
             template=template,
+            grounded=data.grounded,
         ),
         terms=RetiredTerms(data.retired_terms),
         personal_data=data.redact_personal_data,

@@ -17,6 +17,7 @@ from tuneloop.evaluation.decision import DecisionRule
 from tuneloop.evaluation.gates import GateOutcome
 from tuneloop.evaluation.looks import Look
 from tuneloop.evaluation.operating import operating_of
+from tuneloop.evaluation.other_facts import NONE, OtherFacts, other_facts
 from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.results import CaseResult, SuiteResult
 from tuneloop.evaluation.scorers import groundedness
@@ -229,11 +230,20 @@ def _fields(result: SuiteResult) -> dict[str, dict[str, Any]]:
 
 
 def _worst(result: SuiteResult) -> list[Case]:
-    """Cases with a wrong answer: requests that failed first, then by how many scores are low.
+    """Cases with a wrong answer: requests that failed first, then by how many scores are low, then
+    by how many facts stand otherwise in the reference; of prose such a case is among them even
+    where the prompt has those facts, too.
 
     Among equals the reference answers take turns, so that one frequent mistake hides no other.
     """
-    wrong = [case for case in result.suite.cases if _quality(result.cases[case.id]) < 1]
+    replaced = {
+        case.id: _other_facts(case, result.cases[case.id]).replaced for case in result.suite.cases
+    }
+    wrong = [
+        case
+        for case in result.suite.cases
+        if _quality(result.cases[case.id]) < 1 or replaced[case.id]
+    ]
     turn: Counter[str | None] = Counter()
     order = {}
     for case in wrong:
@@ -242,15 +252,19 @@ def _worst(result: SuiteResult) -> list[Case]:
         order[case.id] = (
             case_result.answer.error is None,
             _quality(case_result),
+            -replaced[case.id],
             turn[case.expected],
         )
     return sorted(wrong, key=lambda case: order[case.id])
 
 
 def _quality(result: CaseResult) -> float:
-    """The mean of the scores that say whether an answer is right, 0..1."""
+    """The mean of the scores that say whether an answer is right, 0..1.
+
+    One made-up fact is a fault whatever else the answer says: a wrong price among ten right facts.
+    """
     values = [result.scores[m].value for m in _QUALITY_METRICS if m in result.scores]
-    values += [1 - result.scores[m].value for m in _FAULT_METRICS if m in result.scores]
+    values += [float(not result.scores[m].value) for m in _FAULT_METRICS if m in result.scores]
     return sum(values) / len(values) if values else 1.0
 
 
@@ -265,6 +279,7 @@ def _case(
         "output": _shown(result),
         "why": _why(result),
         **_marked(case, result),
+        **_facts(case, result),
         "others": {
             label: _shown(other.cases[case.id])
             for label, other in (others or {}).items()
@@ -285,6 +300,18 @@ def _marked(case: Case, result: CaseResult) -> dict[str, str]:
         return {}
     spans = ungrounded(result.answer.text, groundedness.vouching(case))
     return {"marked": marked(result.answer.text, spans)}
+
+
+def _facts(case: Case, result: CaseResult) -> dict[str, Any]:
+    """What the answer to a prose case states otherwise than its reference, if it does."""
+    found = _other_facts(case, result)
+    return {"facts": found.as_json()} if found.lacking or found.added else {}
+
+
+def _other_facts(case: Case, result: CaseResult) -> OtherFacts:
+    if case.expected is None or result.answer.error or groundedness.NAME not in result.scores:
+        return NONE
+    return other_facts(result.answer.text, case.expected)
 
 
 def _why(result: CaseResult) -> list[str]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuneloop.errors import require
+from tuneloop.evaluation.near_misses import advice
+from tuneloop.evaluation.other_facts import facts_told
 from tuneloop.evaluation.report import (
     fields_compared,
     fields_of,
@@ -36,6 +38,8 @@ def page(report: Mapping[str, Any]) -> str:
     environment.filters["percent"] = lambda value: f"{100 * min(max(value, 0.0), 1.0):.2f}"
     environment.filters["told_first"] = told_first
     environment.filters["fields_compared"] = fields_compared
+    environment.filters["advice"] = advice
+    environment.filters["facts_told"] = facts_told
     environment.tests["of_prose"] = is_of_prose
     environment.tests["told_by_field_of"] = is_told_by_field
     environment.tests["having_fields_of"] = fields_of

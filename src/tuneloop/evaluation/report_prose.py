@@ -9,6 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from tuneloop.evaluation.other_facts import facts_told
 from tuneloop.evaluation.report import CANDIDATE, told_first
 
 COLOURS = {
@@ -137,6 +138,8 @@ def _side_by_side(case: Mapping[str, Any], reference: str) -> list[tuple[str, st
     if case["expected"] is not None:
         rows.append(("expected", case["expected"]))
     rows.append((scored(CANDIDATE), case["output"]))
+    if "facts" in case:
+        rows.append(("facts", facts_told(case["facts"])))
     if reference in case["others"]:
         rows.append((scored(reference), case["others"][reference]))
     return [(name, cut(str(text or ""))) for name, text in rows]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from tuneloop.evaluation.near_misses import advice
+from tuneloop.evaluation.other_facts import facts_told
 from tuneloop.evaluation.repeatability import sentence
 from tuneloop.evaluation.report import CANDIDATE, fields_of, is_of_prose, is_told_by_field
 from tuneloop.evaluation.report_prose import COLOURS, ComparedProse, cut, shown_cases
@@ -69,6 +71,8 @@ def _headline(report: Mapping[str, Any]) -> Text:
     text.append(report["verdict"].upper(), style=f"bold {COLOURS[report['verdict']]}")
     text.append(f"  {report['model']}, evaluation {report['evaluation']}\n")
     text.append(report["reason"])
+    if advised := advice(report["gates"]):
+        text.append(f"\n{advised}")
     return text
 
 
@@ -113,12 +117,23 @@ def _figures(suite: Mapping[str, Any]) -> Table:
     labels = list(suite["figures"])
     title = f"\nSuite {suite['name']} ({suite['kind']}, {suite['cases']} cases)"
     table = _table(title, "metric", *labels, "n")
-    for metric, mine in suite["figures"]["candidate"].items():
+    for metric in suite["figures"][CANDIDATE]:
         if is_told_by_field(metric, suite):
             continue
-        row = [figure(suite["figures"][label].get(metric), metric) for label in labels]
-        table.add_row(Text(metric), *row, str(mine["n"]))
+        measured = [suite["figures"][label].get(metric) for label in labels]
+        row = [figure(value, metric) for value in measured]
+        table.add_row(Text(metric), *row, _counts(measured))
     return table
+
+
+def cases(counts: Iterable[int | None]) -> str:
+    """How many stand behind figures side by side: `54`, or `54/50` where it is not the same."""
+    shown = ["-" if count is None else str(count) for count in counts]
+    return "/".join(shown if len(set(shown)) > 1 else shown[:1])
+
+
+def _counts(figures: Iterable[Mapping[str, Any] | None]) -> str:
+    return cases(measured["n"] if measured else None for measured in figures)
 
 
 class _Fields:
@@ -227,7 +242,7 @@ class _Quantisations:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         wide = options.max_width >= _WITH_INTERVALS
         metrics = list(dict.fromkeys(metric for row in self._rows for metric in row["figures"]))
-        table = _table("\nQuantisations", "file", "MB", "tokens/s", *metrics)
+        table = _table("\nQuantisations", "file", "MB", "tokens/s", *metrics, "n")
         for row in self._rows:
             speed = row["tokens_per_second"]
             table.add_row(
@@ -235,6 +250,7 @@ class _Quantisations:
                 f"{row['size_bytes'] / 1e6:.0f}",
                 "-" if speed is None else f"{speed:.0f}",
                 *(_measured(row["figures"].get(metric), interval=wide) for metric in metrics),
+                _counts(row["figures"].get(metric) for metric in metrics),
             )
         yield table
 
@@ -262,6 +278,8 @@ def _worst(suite: Mapping[str, Any]) -> list[RenderableType]:
         rows.add_row("  answered", Text(cut(case.get("marked", case["output"])), style="red"))
         if "marked" in case:
             rows.add_row("  why", Text(cut("; ".join(case["why"]))))
+        if "facts" in case:
+            rows.add_row("  facts", Text(cut(facts_told(case["facts"]))))
         if case["expected"] is not None:
             rows.add_row("  expected", Text(cut(case["expected"]), style="green"))
         rows.add_row("", "")

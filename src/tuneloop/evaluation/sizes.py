@@ -160,13 +160,31 @@ def _counted(cases: Iterable[Case], wanted: Mapping[int, Requirement]) -> Mappin
     return counts
 
 
-def what_is_missing(size: GateSize) -> str:
-    """A sentence on a gate that stands on too few cases."""
+def alike(sizes: Iterable[GateSize]) -> list[tuple[GateSize, ...]]:
+    """Gates of which the same is to be said, together, in the order of the first of each."""
+    together: dict[tuple[object, ...], list[GateSize]] = {}
+    for size in sizes:
+        counts = (size.counted, size.at_most, size.minimum, size.rows)
+        said = (size.gate.suite, size.gate.minimum_cases, *counts)
+        together.setdefault(said, []).append(size)
+    return list(map(tuple, together.values()))
+
+
+def named(sizes: Sequence[GateSize]) -> str:
+    """`held-out.chrf, answered and no_loops`, of gates of one suite."""
+    first, *others = sizes
+    names = [first.gate.name, *(other.gate.metric for other in others)]
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def what_is_missing(size: GateSize, *others: GateSize) -> str:
+    """A sentence on a gate that stands on too few cases, and on `others` that are `alike`."""
     cases = "held-out cases" if size.rows is not None else f"cases of suite {size.gate.suite!r}"
     counted = f"{size.counted} {cases}" if size.counted else f"none of the {cases}"
     if size.at_most > size.counted:
         counted += f", at most {size.at_most} with values that a model invents,"
-    return f"{size.gate.name} counts {counted} and needs {size.minimum}"
+    counts, needs = ("count", "need") if others else ("counts", "needs")
+    return f"{named((size, *others))} {counts} {counted} and {needs} {size.minimum}"
 
 
 LIFTS = (

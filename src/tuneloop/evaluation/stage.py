@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tuneloop.errors import EvaluationError
-from tuneloop.evaluation import gates, looks
+from tuneloop.evaluation import gates, looks, near_misses, validity
 from tuneloop.evaluation.asking import (
     AskAgain,
     ask_everybody,
@@ -37,6 +37,7 @@ from tuneloop.evaluation.report import (
     make_report,
 )
 from tuneloop.evaluation.results import SuiteResult
+from tuneloop.evaluation.scorers.prose import LIKENESS
 from tuneloop.evaluation.subjects import Subject
 from tuneloop.evaluation.targets import Answer, ChatTarget
 from tuneloop.progress import Progress, Silent
@@ -148,6 +149,8 @@ def evaluate(
     )
     shutil.rmtree(folder(CANDIDATE, subjects[CANDIDATE]), ignore_errors=True)
     progress.note(f"{verdict}: {outcome.reason}")
+    if advised := near_misses.advice(report.as_json()["gates"]):
+        progress.note(advised)
     for reference, comparison in summary["comparisons"].items():
         for warning in comparison["warnings"]:
             progress.note(f"warning: against {reference}, {warning}")
@@ -210,8 +213,20 @@ def _answers_folder(workspace: Workspace, row: Evaluation, label: str, subject: 
 
 
 def _remarks(plan: EvaluationPlan, main: SuiteResult) -> list[str]:
-    """What the metrics say about the candidate's figures on the main suite."""
-    return [
+    """What the metrics say about the candidate's figures on the main suite, and its answers about
+    the measures of likeness that gates stand on."""
+    judged = {gate.metric for gate in plan.gate_lock.gates}
+    # One by another embedder takes a server, or a model that is loaded in its own time.
+    ours = {m.name for m in plan.metrics if m.name in judged and not m.source_digest}
+    answers = [
+        (of.answer.text, case.expected)
+        for case in main.suite.cases
+        if case.expected is not None
+        and not case.out_of_scope
+        and (of := main.cases[case.id]).answer.error is None
+    ]
+    measures = {name: measure for name, measure in LIKENESS.items() if name in ours}
+    return validity.doubts(answers, measures) + [
         note
         for metric in plan.metrics
         if metric.remarks is not None and metric.name in main.figures

@@ -121,6 +121,10 @@ class OpenAITarget:
     sampling: Sampling = field(default_factory=Sampling)
     api_key: str | None = field(default=None, repr=False)
     timeout_seconds: float = 120.0
+    """longest silence; of an answer that comes all at once the longest wait for it"""
+    total_seconds: float = 600.0
+    """longest wait for the whole of an answer that is read as it comes, which in production is
+    `endpoint.total_seconds`"""
     retries: int = 2
     retry_pause_seconds: float = 0.25
     request_fields: Mapping[str, Any] = field(default_factory=dict)
@@ -164,6 +168,8 @@ class OpenAITarget:
         started = time.perf_counter()
         try:
             status, answer = self._post(body)
+        except _TooSlowError:
+            return Answer(error=f"timeout: no whole answer in {self.total_seconds:g} s"), False
         except TimeoutError:
             return Answer(error=f"timeout: no answer in {self.timeout_seconds:g} s"), False
         except (OSError, http.client.HTTPException) as e:
@@ -175,6 +181,7 @@ class OpenAITarget:
 
     def _post(self, body: bytes) -> tuple[int, Answer]:
         headers = {"Content-Type": "application/json", **self.headers}
+        until = time.perf_counter() + self.total_seconds
         if self.api_key:
             headers["Authorization"] = f"Bearer {self.api_key}"
         with self._connections.posted(self._path, body, headers) as response:
@@ -182,7 +189,7 @@ class OpenAITarget:
             if status != 200:
                 return status, Answer(error=_refused(status, response.read()))
             if _is_stream(response):
-                return status, _streamed(response)
+                return status, _streamed(response, until=until)
             return status, _answer(response.read())
 
 
@@ -198,12 +205,22 @@ def _is_stream(response: http.client.HTTPResponse) -> bool:
     return (response.getheader("Content-Type") or "").startswith("text/event-stream")
 
 
-def _streamed(response: http.client.HTTPResponse) -> Answer:
-    """What a stream says; read to its end unless it loops, so that the connection can be kept."""
+class _TooSlowError(TimeoutError):
+    """A stream that goes on and on."""
+
+
+def _streamed(response: http.client.HTTPResponse, *, until: float) -> Answer:
+    """What a stream says; read to its end unless it loops, so that the connection can be kept.
+
+    Raises:
+        _TooSlowError: something still comes after `until`, a time of `time.perf_counter`.
+    """
     heard: list[bytes] = []
 
     def lines() -> Iterator[bytes]:
         for line in response:
+            if time.perf_counter() > until:
+                raise _TooSlowError
             heard[:] = [line] if line.strip() else heard
             yield line
 

@@ -9,7 +9,8 @@ question, an answer made of nothing but the prompt. Where it cannot (it has hard
 another language than the reference), the first half of the reference does, against second halves.
 Questions came near to the AUC of real answers, halves did not, and references with words left out
 say yes to everything: docs/decisions/0031-measures-of-prose.md. Afterwards the candidate's own
-answers are asked (`of_answers`).
+answers are asked (`of_answers`), and a report says where they are no more like their own references
+than like others'.
 """
 
 from __future__ import annotations
@@ -89,6 +90,21 @@ def of_answers(answers: Rows, measures: Mapping[str, Measure] = LIKENESS) -> Map
         MissingExtraError: a measure's package is not installed.
     """
     return {name: _verdict(auc_of_measure(measure, answers)) for name, measure in measures.items()}
+
+
+def doubts(answers: Rows, measures: Mapping[str, Measure]) -> list[str]:
+    """Of the measures those that a model's own answers surely belie, in a sentence each.
+
+    Raises:
+        MissingExtraError: a measure's package is not installed.
+    """
+    return [
+        f"by {name} the candidate's answers are hardly more like their own references than like "
+        f"those of other cases (AUC {_ends(found.auc)}, at least {VALID_FROM:g} is wanted): it "
+        "says much the same to everybody, or the measure tells nothing here"
+        for name, found in of_answers(answers, measures).items()
+        if found.auc is not None and found.auc.high < VALID_FROM
+    ]
 
 
 def auc_of_measure(measure: Measure, answers: Rows) -> Figure | None:
@@ -187,7 +203,7 @@ def _drawn(rows: Rows) -> Rows:
 def _verdict(measured: Figure | None) -> Validity:
     if measured is None:
         return Validity(auc=None, valid=False, reason="there are too few references to tell")
-    ends = f"{measured.value:.2f} ({measured.low:.2f}–{measured.high:.2f}, n = {measured.n})"
+    ends = _ends(measured)
     if measured.low >= VALID_FROM:
         return Validity(
             auc=measured, valid=True, reason=f"AUC {ends}: tells a reference from another row's"
@@ -198,6 +214,10 @@ def _verdict(measured: Figure | None) -> Validity:
         reason=f"AUC {ends}: does not surely tell a reference from another row's "
         f"(at least {VALID_FROM:g})",
     )
+
+
+def _ends(auc: Figure) -> str:
+    return f"{auc.value:.2f} ({auc.low:.2f}–{auc.high:.2f}, n = {auc.n})"
 
 
 def _beginning(text: str) -> str:

@@ -100,7 +100,7 @@ def beyond_context(status: int, body: bytes, *, param: str) -> ApiError | None:
         words in said.lower() for words in _SAY_IT_OTHERWISE
     ):
         return None
-    return ApiError(400, "context_length_exceeded", said, param=param)
+    return ApiError(400, CONTEXT_EXCEEDED, said, param=param)
 
 
 class UpstreamError(ApiError):

@@ -25,6 +25,7 @@ from tuneloop.evaluation.record import Evaluation
 from tuneloop.loop.held import Held
 from tuneloop.registry.base_model import BaseModel
 from tuneloop.registry.bundle import Bundle
+from tuneloop.setup.beyond_window import BeyondWindow, beyond_window
 from tuneloop.storage.references import LATEST
 from tuneloop.training import stage as runs
 from tuneloop.training.stage import TrainingRun
@@ -122,6 +123,19 @@ class Making(Held):
         """
         version = version or self.dataset()
         return stats.count(self._examples(version, side), version.report)
+
+    def beyond_window(self, version: DatasetVersion | None = None) -> BeyondWindow | None:
+        """Answers to train on that training leaves out, as they are longer than its window.
+
+        Of the latest version, or `version`, and the base and window of the model file as it is now.
+        None: there are none, or the base is not on this machine.
+
+        Raises:
+            UsageError: there is no dataset version.
+            CorruptArtifactError: the stored bytes have changed.
+        """
+        version = version or self.dataset()
+        return beyond_window(self.project, self._examples(version, "train")["train"])
 
     def _examples(
         self, version: DatasetVersion, side: looking.ShownSide | None

@@ -20,6 +20,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from tuneloop.errors import ModelFileError
+from tuneloop.modelfile.expected import expected, found
 from tuneloop.modelfile.settings import WINDOWS, ModelSettings
 from tuneloop.nearest import nearest, nearest_path
 
@@ -142,6 +143,8 @@ def load_what_is_valid(
     except ValidationError as e:
         mistakes = _explain(e, layers)
         wrong = [tuple(problem["loc"]) for problem in e.errors()]
+    if any(at[:1] == ("task",) for at in wrong):  # which says what a gate can stand on
+        wrong.append(("evaluation", "gates"))
     try:
         settings = ModelSettings.model_validate(_without(layers.raw, wrong))
     except (ValidationError, LookupError, TypeError, AttributeError):
@@ -237,7 +240,11 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as e:
         line = e.problem_mark.line + 1 if e.problem_mark else 1
-        raise ModelFileError(f"{path}:{line}: not valid YAML: {e.problem}.") from None
+        raise ModelFileError(
+            f"{path}:{line}: not valid YAML: {e.problem}.",
+            remedy="Compare this line with those above it: keys of one section begin in the same "
+            'column, and a text with ": " or " #" in it stands in quotes.',
+        ) from None
     except yaml.YAMLError as e:
         raise ModelFileError(f"{path}: not valid YAML: {e}".replace("\n", " ")) from None
     except RecursionError:
@@ -315,8 +322,11 @@ def _assign(raw: dict[str, Any], key: str, value: Any, *, source: str) -> None:
 def _explain(error: ValidationError, layers: _Layers) -> list[str]:
     """One line a mistake: file, line, key, what was expected, the nearest valid key."""
     messages = []
+    wrong = {tuple(problem["loc"]) for problem in error.errors()}
     for problem in error.errors():
         location: KeyPath = tuple(problem["loc"])
+        if location in WINDOWS and ("context_tokens",) in wrong:
+            continue  # it was said once, and is told once
         key = ".".join(map(str, location))
         origin, _ = _given(location, layers.origins)
         where = f"{layers.path}:{_line(location, layers.lines)}" if origin == "file" else origin
@@ -351,13 +361,13 @@ def _what(problem: Any, location: KeyPath) -> str:
         near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
         hint = f"Did you mean '{near[0]}'?" if near else f"Known keys: {', '.join(known)}."
         return f"is not a known key. {hint}"
-    message = problem["msg"].removeprefix("Value error, ")
+    message = expected(problem)
     if not location:  # the whole file was judged; to show it would say nothing
         return f"{message}."
     message = f"{message[0].lower()}{message[1:]}"
     if any(location[: len(place)] == place for place in _SECRETS):
         return f"{message}."
-    shown = _URL.sub("://****", repr(problem.get("input")))
+    shown = _URL.sub("://****", found(problem.get("input")))
     return f"{message}, found {shown[:80]}.{_meant(problem)}"
 
 

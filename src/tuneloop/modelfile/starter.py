@@ -42,6 +42,8 @@ class Start:
     group_field: str | None
     notes: tuple[str, ...]
     """What was seen in the data, one line each; names of columns in them may hold anything."""
+    base_system: str = ""
+    """How the base's own system text reads, which stands where there is no other; empty: none."""
     kind: TaskKind | None = None
     """What the answers are; None where nobody looked."""
     likeness: str | None = _LIKENESS
@@ -76,6 +78,7 @@ def render(start: Start) -> str:
         "task:",
         *_kind(start),
         "  # Put before every conversation, in training, evaluation and production alike.",
+        *_base_system(start),
         _block("system", start.system),
         *(["  thinking: true           # before every answer, as in the rows"] * start.thinking),
         *_form(start),
@@ -94,7 +97,7 @@ def render(start: Start) -> str:
         _EVALUATION,
         *_gates(start),
         _EXPORT,
-        *_endpoint(start.longest_answer),
+        *_endpoint(start),
         _REST,
     ]
     return "\n".join(parts)
@@ -103,6 +106,16 @@ def render(start: Start) -> str:
 def _on_one_line(note: str) -> str:
     """A note quotes the data: what ended its line would go on as keys of the file."""
     return " ".join("".join(c if c.isprintable() else " " for c in note).split())
+
+
+def _base_system(start: Start) -> list[str]:
+    """What an empty system text means with this base."""
+    if start.system or not start.base_system:
+        return []
+    return [
+        "  # Empty, the base's template puts its own there:",
+        f"  # {_on_one_line(start.base_system)}",
+    ]
 
 
 def _kind(start: Start) -> list[str]:
@@ -215,8 +228,9 @@ def _training(rows: int | None) -> list[str]:
     ]
 
 
-def _endpoint(longest_answer: int | None) -> list[str]:
+def _endpoint(start: Start) -> list[str]:
     """A limit that every right answer keeps, and an answer that rambles on does not."""
+    longest_answer = start.longest_answer
     limit = [f"  max_tokens: {_USUAL_MAX_TOKENS}"]
     if longest_answer is not None:
         # A token of text is seldom less than two bytes, in any script; four are usual in English.
@@ -226,6 +240,8 @@ def _endpoint(longest_answer: int | None) -> list[str]:
             f"{longest_answer:,} bytes.",
             f"  max_tokens: {max(_LEAST_MAX_TOKENS, tokens)}",
         ]
+    if start.kind == "prose":
+        limit.append("  dry: true                # does not say a run of eight tokens again")
     return ["endpoint:", "  port: 8400", *limit, "  temperature: 0.0", ""]
 
 

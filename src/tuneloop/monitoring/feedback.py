@@ -55,11 +55,8 @@ def sample_feedback(
     """
     import polars as pl
 
-    frame = (
-        captured.feedback(traffic, *kinds, since=window.start, until=window.end)
-        .filter(pl.col("endpoint").fill_null(window.endpoint) == window.endpoint)
-        .select("interaction", "kind", "value", "time", "id")
-    )
+    said = captured.feedback(traffic, *kinds, since=window.start, until=window.end)
+    frame = _of_endpoint(said, window).select("interaction", "kind", "value", "time", "id")
     share = 1.0
     kept = pl.DataFrame(schema=frame.collect_schema())
     for batch in frame.collect_batches(chunk_size=BATCH_ROWS, maintain_order=False):
@@ -70,6 +67,22 @@ def sample_feedback(
                 break
             share /= 2
     return FeedbackSample(rows=kept.select("interaction", "kind", "value"), share=share)
+
+
+def any_feedback(traffic: Traffic, window: Window, kinds: Collection[str]) -> bool:
+    """Whether the window's endpoint had any feedback of these kinds before the window's end.
+
+    Raises:
+        StoreError: the table cannot be read.
+    """
+    said = _of_endpoint(captured.feedback(traffic, *kinds, until=window.end), window)
+    return not said.head(1).collect().is_empty()
+
+
+def _of_endpoint(feedback: pl.LazyFrame, window: Window) -> pl.LazyFrame:
+    import polars as pl
+
+    return feedback.filter(pl.col("endpoint").fill_null(window.endpoint) == window.endpoint)
 
 
 def _hash(column: str) -> pl.Expr:

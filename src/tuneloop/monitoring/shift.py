@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -29,6 +29,10 @@ class Baseline:
     high: float
     source: str
     """Where it comes from, for the message."""
+
+
+Released = Callable[[str], Baseline | None]
+"""What the release evaluation measured by a metric, in the main suite; None: not this one."""
 
 
 @dataclass(frozen=True, kw_only=True)

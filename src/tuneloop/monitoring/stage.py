@@ -79,8 +79,8 @@ def run_monitors(
         workspace, model=bundle.model, measurements=measurements, now=now, bundle=bundle.id
     )
     for measurement, change in zip(measurements, changes, strict=True):
-        note = f"{measurement.monitor}: {measurement.message}"
-        progress.note(note if change is None else f"{note} (alert {change})")
+        if change is not None:
+            progress.note(f"{measurement.monitor}: alert {change}")
     return measurements
 
 

@@ -19,7 +19,7 @@ from tuneloop.monitoring.answers_by_topic import AnswersByTopic, OwnAnswers, ans
 from tuneloop.monitoring.drift.reference import REFERENCE_VERSION as DRIFT_REFERENCE_VERSION
 from tuneloop.monitoring.drift.reference import DriftReference, OwnPrompts, drift_reference
 from tuneloop.monitoring.drift.verdict import Of
-from tuneloop.monitoring.feedback import FeedbackSample, sample_feedback
+from tuneloop.monitoring.feedback import FeedbackSample, any_feedback, sample_feedback
 from tuneloop.monitoring.novelty import REFERENCE_VERSION, NoveltyReference, novelty_reference
 from tuneloop.monitoring.phrases import REFERENCE_VERSION as PHRASES_REFERENCE_VERSION
 from tuneloop.monitoring.phrases import OwnPhrases, own_phrases
@@ -52,11 +52,7 @@ class Watched:
         return self.bundle.manifest.serving.sampling.get("max_tokens")
 
     def released(self, metric: str) -> Baseline | None:
-        scored = self.bundle.manifest.evaluation.scores.get(metric)
-        if scored is None:
-            return None
-        value, low, high, *_ = scored
-        return Baseline(value=value, low=low, high=high, source="its evaluation")
+        return released_with(self.bundle, metric)
 
     def baseline(self, monitor: str, **matching: object) -> Baseline | None:
         """Its release evaluation's figure, else its first window with enough data.
@@ -92,6 +88,14 @@ class Watched:
             StoreError: the feedback cannot be read.
         """
         return sample_feedback(self.workspace.traffic, self.window, kinds)
+
+    def heard(self, *kinds: str) -> bool:
+        """Whether any feedback of these kinds came before the window's end.
+
+        Raises:
+            StoreError: the feedback cannot be read.
+        """
+        return any_feedback(self.workspace.traffic, self.window, kinds)
 
     def novelty_reference(self) -> NoveltyReference:
         digest = self.bundle.manifest.dataset.digest
@@ -141,6 +145,15 @@ class Watched:
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         return self.embedder.embed(texts)
+
+
+def released_with(bundle: Bundle, metric: str) -> Baseline | None:
+    """What the bundle's release evaluation measured by this metric, in the main suite."""
+    scored = bundle.manifest.evaluation.scores.get(metric)
+    if scored is None:
+        return None
+    value, low, high, *_ = scored
+    return Baseline(value=value, low=low, high=high, source="its evaluation")
 
 
 def reference_of(workspace: Workspace, dataset: str, embedder: Embedder) -> NoveltyReference:

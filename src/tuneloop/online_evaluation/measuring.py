@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Any
 
 from tuneloop.monitoring import stage
 from tuneloop.monitoring.measurement import Measurement
+from tuneloop.monitoring.shift import Released
+from tuneloop.monitoring.watched import released_with
 from tuneloop.project import Project
 
 
@@ -19,6 +22,17 @@ def watched_task(project: Project) -> Mapping[str, Any]:
     if project.in_production() is None:
         return project.model.task.model_dump(mode="json")
     return project.bundle("production").manifest.task.as_json()
+
+
+def watched_release(project: Project) -> Released:
+    """What the bundle in production was released with; of none nothing is known.
+
+    Raises:
+        CorruptArtifactError: the stored manifest does not match its id.
+    """
+    if project.in_production() is None:
+        return lambda metric: None
+    return partial(released_with, project.bundle("production"))
 
 
 def measure(project: Project, *, only: Collection[str] | None = None) -> list[Measurement]:

@@ -31,14 +31,16 @@ from itertools import groupby
 from typing import Any, Literal
 
 from tuneloop.errors import require
-from tuneloop.prose.groundedness import checkable, ungrounded
+from tuneloop.prose.groundedness import Kind, checkable, ungrounded
 from tuneloop.prose.negations import negations
 from tuneloop.sameness import forgiving, spans, words
 
-NEGATION = "negation"
+NEGATION: Literal["negation"] = "negation"
 """How a negation that came or went is named among the facts."""
+_NAMED = 4
 EditKind = Literal["form", "wording", "facts"]
-_SENTENCE_ENDS = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？।])|\n+")
+SENTENCE_ENDS = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？।])|\n+")
+"""White space behind a full stop and the like, where texts are parted into sentences."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +75,31 @@ class Edit:
         }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Fact:
+    """Something that one text states and another does not."""
+
+    kind: Kind | Literal["negation"]
+    text: str
+    """as it is written there; of a negation its name"""
+
+
+def facts_only_in(text: str, other: str) -> tuple[Fact, ...]:
+    """Facts of a text that the other one does not have, each of them once, in their order."""
+    spans = {span.text: span for span in ungrounded(text, [other])}
+    facts = [Fact(kind=span.kind, text=span.text) for span in spans.values()]
+    denied = negations(text) > negations(other)
+    return (*facts, *([Fact(kind=NEGATION, text=NEGATION)] if denied else []))
+
+
+def named(removed: Sequence[str], added: Sequence[str], moved: Sequence[str] = ()) -> str:
+    """`- 20 mg, + 40 mg`: facts of each sort, those beyond the first four as a number."""
+    sorts = (("- ", removed), ("+ ", added), ("moved: ", moved))
+    told = [f"{sign}{fact}" for sign, facts in sorts for fact in facts[:_NAMED]]
+    more = sum(max(0, len(facts) - _NAMED) for _, facts in sorts)
+    return ", ".join(told) + (f" and {more} more" if more else "")
+
+
 def edit_of(before: str, after: str) -> Edit:
     """What the later text changes of the earlier one.
 
@@ -82,7 +109,10 @@ def edit_of(before: str, after: str) -> Edit:
     share = edit_share(before, after)
     if forgiving(before) == forgiving(after) or _sentences(before) == _sentences(after):
         return Edit(share=share, kind="form")
-    removed, added = _only_in(before, after), _only_in(after, before)
+    removed, added = (
+        tuple(fact.text for fact in facts_only_in(one, other))
+        for one, other in ((before, after), (after, before))
+    )
     if removed or added:
         return Edit(share=share, kind="facts", removed=removed, added=added)
     if _unspaced(before) == _unspaced(after):
@@ -273,13 +303,7 @@ def _alike(one: str, other: str) -> str:
 
 
 def _sentences(text: str) -> Counter[str]:
-    return Counter(filter(None, map(forgiving, _SENTENCE_ENDS.split(text))))
-
-
-def _only_in(text: str, other: str) -> tuple[str, ...]:
-    """Facts that the other text does not have, as they are written here."""
-    facts = dict.fromkeys(span.text for span in ungrounded(text, [other]))
-    return (*facts, *([NEGATION] if negations(text) > negations(other) else []))
+    return Counter(filter(None, map(forgiving, SENTENCE_ENDS.split(text))))
 
 
 def _facts(text: str) -> list[str]:

@@ -10,8 +10,8 @@ from typing import Any
 
 from tuneloop.conversation.pinning import pinned
 from tuneloop.conversation.template import ChatTemplate
-from tuneloop.errors import BaseModelError
-from tuneloop.registry.base_model import from_hub, on_this_machine
+from tuneloop.errors import BaseModelError, MissingExtraError
+from tuneloop.registry.base_model import from_hub, local_base, on_this_machine
 from tuneloop.registry.gguf_base import open_gguf
 
 TEMPLATE_FILE = "chat_template.jinja"
@@ -48,6 +48,18 @@ def find_template(
             return None
     read = template_in if local.is_dir() else template_in_gguf
     return read(local, thinking=thinking)
+
+
+def own_system(spec: str, *, revision: str | None = None) -> str:
+    """The system text that a base's template writes where a conversation has none; empty: it
+    writes none, or the base is not on this machine. Nobody is asked for it.
+    """
+    try:
+        local = local_base(spec, revision=revision)
+        template = None if local is None else find_template(str(local))
+    except (BaseModelError, MissingExtraError):  # Whoever needs the base says what is wrong.
+        return ""
+    return "" if template is None else template.own_system
 
 
 def template_in(folder: Path, *, thinking: bool = False) -> ChatTemplate | None:

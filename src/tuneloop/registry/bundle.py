@@ -20,6 +20,12 @@ from tuneloop.storage.references import meant_by
 from tuneloop.workspace import Workspace
 
 _MIN_PREFIX = 4
+_NOBODY: Mapping[str, str] = {
+    "production": "Nothing is in production yet.",
+    "previous": "Nothing was in production before what is there now.",
+    "candidate": "There is no candidate.",
+}
+"""What a name without a bundle means."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +90,8 @@ def find(workspace: Workspace, reference: str, *, model: str | None = None) -> B
         meant = meant_by(ids, reference, lambda identity: (identity,), least=_MIN_PREFIX)
         if len(meant) == 1:
             return _checked(tx.execute(sa.select(table).where(table.c.id == meant[0])).one())
+    if reference in _NOBODY:
+        raise UsageError(_NOBODY[reference], remedy="Make one with: tuneloop run")
     begun_so = meant or any(identity.startswith(reference) for identity in ids)
     of = f" of {model}" if model else ""
     what = "is not enough of a bundle's id" if begun_so else f"is not the id of a bundle{of}"

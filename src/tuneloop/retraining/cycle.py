@@ -174,7 +174,8 @@ def _run(project: Project, cycle: CycleRecord, *, force: bool, looked: bool = Fa
         return finish(
             cycle,
             "stopped",
-            f"Candidate {bundle.short} is not deployed: {decision.reason}. {stays(project)}",
+            f"Candidate {bundle.short} is not deployed: {decision.reason}. {stays(project)} "
+            f"Look at its answers: tuneloop evaluation show {bundle.manifest.evaluation.id}",
             bundle=bundle,
             refused=True,
             news="refused",

@@ -9,6 +9,7 @@ from tuneloop.errors import CheckError, MissingExtraError, TuneloopError
 from tuneloop.project import Project
 from tuneloop.setup import names
 from tuneloop.setup.checks.base import converter, weights
+from tuneloop.setup.checks.contradictions import contradictions
 from tuneloop.setup.checks.decision import decision
 from tuneloop.setup.checks.groundedness import groundedness
 from tuneloop.setup.checks.kind import kind
@@ -18,10 +19,10 @@ from tuneloop.setup.checks.reach import reach
 from tuneloop.setup.checks.room import disk, memory
 from tuneloop.setup.checks.rows import rows
 from tuneloop.setup.checks.suites import cases, suites
-from tuneloop.setup.checks.template import clock, template
+from tuneloop.setup.checks.template import clock, system_text, template
 from tuneloop.setup.checks.time import time
 from tuneloop.setup.checks.tokens import end_token, start_token, vocabulary
-from tuneloop.setup.checks.validity import measures
+from tuneloop.setup.checks.validity import bounds, measures
 from tuneloop.setup.checks.window import window
 from tuneloop.setup.finding import Finding, UnseenError, error, unseen
 from tuneloop.setup.look import Look
@@ -32,12 +33,18 @@ Checks = tuple[tuple[str, Check], ...]
 
 _NAMES: Checks = (("names", every_name),)
 _GATES: Checks = (("suite", suites), ("gate", cases), ("decision", decision))
-_ROWS: Checks = (("rows", rows), ("kind", kind), ("grounded", groundedness))
-_MEASURES: Checks = (("measures", measures),)
+_ROWS: Checks = (
+    ("rows", rows),
+    ("kind", kind),
+    ("contradictions", contradictions),
+    ("grounded", groundedness),
+)
+_MEASURES: Checks = (("measures", measures), ("gate", bounds))
 _BASE: Checks = (
     ("weights", weights),
     ("converter", converter),
     ("template", template),
+    ("system text", system_text),
     ("start token", start_token),
     ("end token", end_token),
     ("tokens", vocabulary),

@@ -6,19 +6,20 @@ Everything is read when the first check asks for it, and once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
-from tuneloop.datasets import versions
+from tuneloop.datasets import names, versions
 from tuneloop.datasets.example import Example
+from tuneloop.datasets.imported import Imported
 from tuneloop.datasets.importing import Cleaning, import_sources, with_rows
 from tuneloop.datasets.selection import Earlier
 from tuneloop.datasets.sources import CACHE, find_sources
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.deployment.backends import table
-from tuneloop.errors import TuneloopError
+from tuneloop.errors import DataError, TuneloopError
 from tuneloop.evaluation.suites import Suite, load_suite
 from tuneloop.modelfile import ModelSettings, SuiteSettings
 from tuneloop.progress import Silent
@@ -51,6 +52,8 @@ class SeenRows:
     """Answers in them, those that are left out among them."""
     left_out: Counter[str] = field(default_factory=Counter)
     """Reason → answers."""
+    first_left_out: Mapping[str, str] = field(default_factory=dict)
+    """Reason → where the first of them stands, for people."""
 
     @property
     def which(self) -> str:
@@ -199,7 +202,25 @@ class Look:
     def _read_rows(self) -> SeenRows:
         if self._dataset is not None:
             return self._stored_rows(self._dataset)
-        imported = with_rows(
+        try:
+            imported = self._imported()
+        except DataError:
+            if self._columns_are_wrong():  # What else is said of the rows follows from it.
+                raise UnseenError("Not before what is wrong with the names is mended.") from None
+            raise
+        return SeenRows(
+            examples=imported.examples[:MOST_ROWS],
+            whole=imported.rows <= MOST_ROWS,
+            rows=min(imported.rows, MOST_ROWS),
+            answers=imported.answers,
+            left_out=Counter(row.reason for row in imported.left_out),
+            first_left_out={
+                row.reason: f"{row.source}, line {row.line}" for row in reversed(imported.left_out)
+            },
+        )
+
+    def _imported(self) -> Imported:
+        return with_rows(
             import_sources(
                 find_sources(
                     self.project.model_file.folder,
@@ -212,13 +233,11 @@ class Look:
                 progress=Silent(),
             )
         )
-        return SeenRows(
-            examples=imported.examples[:MOST_ROWS],
-            whole=imported.rows <= MOST_ROWS,
-            rows=min(imported.rows, MOST_ROWS),
-            answers=imported.answers,
-            left_out=Counter(row.reason for row in imported.left_out),
-        )
+
+    def _columns_are_wrong(self) -> bool:
+        folder = self.project.model_file.folder
+        problems = names.problems(self.model.data, self.model.task, folder=folder)
+        return any(problem.at[:2] == ("data", "columns") for problem in problems)
 
     def _stored_rows(self, dataset: DatasetVersion) -> SeenRows:
         examples = [

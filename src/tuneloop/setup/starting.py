@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -9,24 +10,29 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tuneloop import modelfile
+from tuneloop.amounts import many
 from tuneloop.conversation import Message
 from tuneloop.conversation.template import ChatTemplate, TemplateRefusalError
 from tuneloop.datasets.inspect import MAX_ROW_BYTES, Inspection, inspect
 from tuneloop.errors import BaseModelError, DataError, ModelFileError, UsageError
+from tuneloop.evaluation.plan import minimum_of
 from tuneloop.evaluation.validity import of_rows
 from tuneloop.modelfile import ModelFile, Problem
+from tuneloop.modelfile.sections.data import LARGEST_SHARE
 from tuneloop.modelfile.starter import Start, render
 from tuneloop.nearest import nearest_path
 from tuneloop.progress import Progress, Silent
 from tuneloop.readers import file_of, read_as
 from tuneloop.registry.base_model import base_spec
-from tuneloop.registry.base_template import find_template
+from tuneloop.registry.base_template import find_template, own_system
 from tuneloop.setup import names
 
 _SHOWN_FIELDS = 8
 _TEXTS = {"prose": "prose", "short": "short text"}
 _SHOWN = 60
 """Characters of an example."""
+_SHOWN_SYSTEM = 80
+"""Characters of a base's own system text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +44,9 @@ class Started:
     seen: Inspection
     problems: tuple[Problem, ...]
     """What it names and what is not there, such as the base."""
+    base_system: str
+    """What the base's template writes where nobody brings a system text; empty: nothing, or the
+    base is not on this machine."""
 
 
 def write_model_file(
@@ -76,7 +85,8 @@ def write_model_file(
             or "Name a file with examples: JSON, CSV, Parquet or a spreadsheet.",
         )
     seen = inspect(data, prompt=prompt, answer=answer, progress=progress)
-    thinks = _thinks(seen, base_spec(base, folder=path.parent))
+    spec = base_spec(base, folder=path.parent)
+    thinks, base_system = _thinks(seen, spec), own_system(spec)
     text = render(
         Start(
             name=name or _name(data),
@@ -85,6 +95,7 @@ def write_model_file(
             kind=seen.kind,
             likeness=_likeness(seen),
             system=seen.system,
+            base_system=_quoted(base_system),
             output_schema=seen.output_schema,
             schema_holds=seen.schema_holds,
             thinking=thinks,
@@ -104,6 +115,7 @@ def write_model_file(
         data=data,
         seen=seen,
         problems=tuple(names.problems(model_file)),
+        base_system=base_system,
     )
 
 
@@ -174,14 +186,14 @@ def found_out(started: Started) -> Iterator[tuple[str, str]]:
     if seen.group_field is not None:
         yield "groups", f"{seen.groups:,} by {seen.group_field}; each stays together in the split"
     tags = [
-        f"{tag} ({_many(values, 'value')} in {_many(rows, 'row')})"
+        f"{tag} ({many(values, 'value')} in {many(rows, 'row')})"
         for tag, (rows, values) in seen.tags.items()
         if tag != seen.group_field
     ]
     if tags:
         yield "tags", ", ".join(tags)
     if seen.unused:
-        columns = ", ".join(f"{name} ({_many(rows, 'row')})" for name, rows in seen.unused.items())
+        columns = ", ".join(f"{name} ({many(rows, 'row')})" for name, rows in seen.unused.items())
         yield "not used", f"{columns}: no format knows it, and it is too long for a tag"
 
 
@@ -191,6 +203,8 @@ def worth_a_look(started: Started) -> Iterator[str]:
     for problem in started.problems:
         unsure = "" if problem.certain else "could not be checked: "
         yield f"{unsure}{problem.key}: {problem.message} {problem.remedy}".rstrip()
+    if few := _too_few(started):
+        yield few
     if seen.guessed:
         yield (
             "data.columns: guessed; to name them yourself: --prompt COLUMN --answer COLUMN --force"
@@ -213,13 +227,40 @@ def worth_a_look(started: Started) -> Iterator[str]:
         yield _on_thoughts(started)
     if seen.abstain is not None:
         yield f"task.abstain: taken from the data, {seen.abstain[0]} = {seen.abstain[1]}"
+    if on_system := _on_system(started):
+        yield on_system
+
+
+def _on_system(started: Started) -> str:
+    """What stands before conversations that bring no system text."""
+    seen = started.seen
     if seen.system_texts > 1 or (seen.system_texts and not seen.system):
-        yield (
+        return (
             f"task.system: the rows bring {seen.system_texts:,} different system texts and keep "
             "them; what stands there is for rows and requests without one"
         )
-    elif not seen.system:
-        yield "task.system: empty; say there what the model is for, or leave it so"
+    if seen.system:
+        return ""
+    if not started.base_system:
+        return "task.system: empty; say there what the model is for, or leave it so"
+    return (
+        "task.system: empty, so the base's template puts its own text before every "
+        f"conversation, {_quoted(started.base_system)}; say there what the model is for instead"
+    )
+
+
+def _too_few(started: Started) -> str:
+    """What it means that there are too few rows to hold out what every gate takes."""
+    answers = started.seen.answers
+    minimum = minimum_of(started.model_file.settings.evaluation)
+    needed = math.ceil(minimum / LARGEST_SHARE)
+    if answers >= needed:
+        return ""
+    return (
+        f"rows: a gate takes {minimum} held-out cases, and at most {LARGEST_SHARE:.0%} of the rows "
+        f"are held out: with {many(answers, 'answer')} no candidate can pass. {needed} and more "
+        "can; evaluation.allow_small_suite: true lets fewer decide"
+    )
 
 
 def _on_thoughts(started: Started) -> str:
@@ -278,8 +319,11 @@ def _kind(seen: Inspection) -> str:
     return f"JSON with {_joined(fields, of=len(fields))}; {always}"
 
 
-def _many(count: int, word: str) -> str:
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
+def _quoted(text: str) -> str:
+    """A system text of a base, known by its beginning; empty where there is none."""
+    words = " ".join(text.split())
+    shown = words if len(words) <= _SHOWN_SYSTEM else f"{words[:_SHOWN_SYSTEM]}…"
+    return f"“{shown}”" if shown else ""
 
 
 def _shortened(text: str) -> str:

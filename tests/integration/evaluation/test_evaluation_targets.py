@@ -227,6 +227,16 @@ def test_an_answer_that_loops_is_ended_there_and_the_server_is_told() -> None:
     assert answer.completion_tokens < 40
 
 
+def test_a_stream_that_never_ends_is_ended_though_it_never_falls_silent() -> None:
+    rng = random.Random(0)
+    pieces = tuple(f"{''.join(rng.choices('abcdefghij', k=8))} " for _ in range(2_000))
+    with ScriptedUpstream(Reply(pieces=pieces, piece_delay_seconds=0.02)) as upstream:
+        asked = target(upstream.base_url, cut_loops=True, total_seconds=0.5)
+        answer = asked.complete(PROMPT)
+        assert len(upstream.requests) == 1
+    assert answer.error == "timeout: no whole answer in 0.5 s" and not answer.text
+
+
 def test_a_server_that_does_not_stream_is_understood() -> None:
     body = b'{"choices": [{"message": {"content": "42"}, "finish_reason": "stop"}]}'
     with ScriptedUpstream(Reply(body=body)) as upstream:

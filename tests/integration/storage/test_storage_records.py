@@ -293,6 +293,8 @@ def test_bundles_are_found_by_beginning_and_alias(shared: Workspace, tmp_path: P
         bundles.find(shared, "ffff%")
     with pytest.raises(UsageError):
         bundles.find(shared, one[:2])
+    with pytest.raises(UsageError, match=r"^Nothing is in production yet\."):
+        bundles.find(shared, "production", model="another")
 
 
 def test_one_model_never_gets_the_bundle_of_another(shared: Workspace, tmp_path: Path) -> None:

@@ -31,6 +31,17 @@ def test_a_bundle_is_served_with_the_attention_that_it_was_evaluated_with() -> N
     ]
 
 
+@pytest.mark.parametrize("dry", [False, True])
+def test_a_bundle_is_steered_away_from_loops_as_it_was_evaluated(dry: bool) -> None:
+    serving = {"context_tokens": 512, "parallel_requests": 1, "threads": 1}
+    settings = llamacpp.settings_of({**serving, "dry": True} if dry else serving)
+    command = llamacpp.command(Path("m.gguf"), served_name="b", port=1, settings=settings)
+    sampling = parameters(arguments(command[3:])).sampling
+    assert (sampling.dry_multiplier > 0) == dry
+    if dry:
+        assert (sampling.dry_allowed_length, sampling.dry_penalty_last_n) == (8, 256)
+
+
 def test_every_slot_owns_its_context_and_the_bundle_its_name() -> None:
     settings = LlamaSettings(context_tokens=512, parallel=3, threads=1)
     command = llamacpp.command(

@@ -75,6 +75,18 @@ def test_too_few_rows_are_refused_before_training_with_numbers(start: Callable[.
     held_out.check(small.project, version)
 
 
+def test_gates_that_lack_the_same_are_refused_in_one_breath(start: Callable[..., Loop]) -> None:
+    gates = "evaluation.gates={format: '>= 0.9', error_share: '<= 0.1'}"
+    loop = start(144, gates)
+    held = held_out.held_out(loop.project, preparing.prepare(loop.project))
+    (warning,) = held.warnings()
+    assert "held-out.format and error_share count " in warning
+    assert warning.count("add about") == held.remedy().count("add about") == 1
+    loop = start(420, gates)
+    served = held_out.held_out(loop.project, preparing.prepare(loop.project))
+    assert "serves format, error_share (" in served.why and " cases each, need 50)" in served.why
+
+
 def test_what_a_model_could_still_give_is_warned_of_and_not_refused(
     start: Callable[..., Loop],
 ) -> None:

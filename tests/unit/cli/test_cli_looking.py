@@ -92,6 +92,30 @@ def test_stats_and_show_tell_of_the_tags(desk: Path) -> None:
     assert "5 rows fill 'notes'" in text, "of the row that was left out, too"
 
 
+def test_what_the_base_puts_before_rows_is_shown(desk: Path) -> None:
+    """The rows bring a system text; without it the base's own would be trained, unseen."""
+    assert "SmolLM" not in run("rows", "--limit", "1")
+    bare = [{"prompt": f"Where is {n * 7919}?", "completion": f"At {n}."} for n in range(30)]
+    (desk / "rows.jsonl").write_text("".join(json.dumps(one) + "\n" for one in bare))
+    assert CliRunner().invoke(app, ["prepare"]).exit_code == 0
+    assert "system    You are a helpful AI assistant named SmolLM" in run("rows", "--limit", "1")
+
+
+def test_rows_beyond_the_window_are_not_shown_as_learnt(desk: Path) -> None:
+    rows = [row(n) for n in range(30)]
+    rows[10]["messages"][2]["content"] = "It goes on. " * 100
+    (desk / "rows.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+    with (desk / "tuneloop.yaml").open("a") as file:
+        file.write("context_tokens: 256\n")
+    text = CliRunner().invoke(app, ["prepare"]).stdout
+    assert "longer than the window  1\n" in text
+    assert "1 answer to train on is longer than context_tokens, 256 tokens" in text
+    assert json.loads(run("stats", "--json"))["beyond_window"]["answers"] == 1
+    long = run("rows", "--line", "rows.jsonl:11")
+    assert "not learnt: " in long and "▶ assistant" not in long
+    assert "▶ assistant" in run("rows", "--line", "rows.jsonl:6")
+
+
 @pytest.mark.process
 @pytest.mark.parametrize("command", [("rows", "--limit", "2"), ("stats",), ("show",)])
 def test_a_terminal_of_80_columns_shows_it_whole_and_unharmed(

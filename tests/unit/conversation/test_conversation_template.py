@@ -37,6 +37,34 @@ def test_a_switch_is_a_variable_and_no_key_of_a_message() -> None:
     assert thinking_switch("{{ m.thinking }}{{ m['thinking'] }} enable_thinking") is None
 
 
+OWN = (
+    "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nI am Base.<|im_end|>\n{% endif %}"
+)
+IN_THE_USERS_TURN = (
+    "{% set said = messages[0].content + '\n\n' if messages[0].role == 'system' else '' %}"
+    "{% for m in messages if m.role != 'system' %}<{{ m.role }}>{{ said if loop.first else '' }}"
+    "{{ m.content }}{% endfor %}"
+)
+ALWAYS_DATED = (
+    "<system>Cutoff: 2023{% if messages[0].role == 'system' %}\n{{ messages[0].content }}"
+    "{% endif %}</system>{{ messages[-1].content }}"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "own"),
+    [
+        (OWN + TURNS + "{% endif %}", "I am Base."),
+        (TURNS + "{% endif %}", ""),
+        (IN_THE_USERS_TURN, ""),
+        (ALWAYS_DATED, ""),
+        ("{{ raise_exception('never') }}", ""),
+    ],
+)
+def test_what_a_template_says_where_nobody_brings_a_system_text(text: str, own: str) -> None:
+    assert ChatTemplate(text=text).own_system == own
+
+
 @pytest.mark.parametrize(("thinking", "end"), [(False, "<think>\n\n</think>\n\n"), (True, "")])
 def test_whether_to_think_is_decided_in_the_text(thinking: bool, end: str) -> None:
     template = ChatTemplate(text=pinned(SWITCHED, thinking=thinking))

@@ -103,12 +103,21 @@ def test_the_schema_decides_and_an_abstention_is_an_answer() -> None:
 def test_a_filter_can_be_switched_off_by_the_name_in_the_model_file() -> None:
     names = {one.name for one in make_filters(
         min_characters=2, max_characters=9, language="en", output_schema=SCHEMA,
-        output_pattern="x", template=ChatTemplate(text="")
+        output_pattern="x", template=ChatTemplate(text=""), grounded=True
     )}  # fmt: skip
     assert names - {"empty"} == set(get_args(FilterName)), "without an answer there is no example"
     refusing = example(answer="I'm sorry, but I can't help with that.")
     assert objection(refusing) == "refusal"
     assert objection(refusing, disabled=("refusal",)) == ""
+
+
+def test_an_answer_that_adds_facts_to_its_prompt_teaches_to_make_them_up() -> None:
+    asked = "I am thirty, and I take 0.5 g of it. Call Mrs Weber."
+    invented = example(question=asked, answer="A 35-year-old takes 500 mg.")
+    assert objection(invented) == ""
+    assert objection(invented, grounded=True) == "ungrounded"
+    kept = example(question=asked, answer="30 years old, takes 500 mg; Mrs Weber will be called.")
+    assert objection(kept, grounded=True) == ""
 
 
 @pytest.mark.parametrize(

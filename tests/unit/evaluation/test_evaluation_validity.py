@@ -11,6 +11,7 @@ from tuneloop.evaluation.validity import (
     agreement,
     auc,
     auc_of_measure,
+    doubts,
     of_answers,
     of_rows,
 )
@@ -76,6 +77,10 @@ def test_a_models_own_answers_are_asked_after_the_evaluation() -> None:
     assert of_answers(right)["chrf"].valid
     shuffled = [(said, ROWS[at - 7][1]) for at, (said, _) in enumerate(right)]
     assert not of_answers(shuffled)["chrf"].valid
+    assert doubts(right, {"chrf": chrf}) == []
+    alike = [("We are sorry to hear that.", reference) for _, reference in ROWS]
+    (told,) = doubts(alike, {"chrf": chrf})
+    assert "says much the same to everybody" in told and "AUC 0.5" in told
 
 
 def test_of_one_row_nothing_can_be_told() -> None:

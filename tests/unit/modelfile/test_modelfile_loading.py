@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,38 @@ def test_a_value_is_blamed_on_who_gave_the_section_that_it_is_in(tmp_path: Path)
         load(
             write(tmp_path, text), environment={"TUNELOOP_SET_EVALUATION__GATES__FORMAT": "about 1"}
         )
+
+
+def test_a_wrong_kind_says_nothing_of_the_gates_that_follow_from_it(tmp_path: Path) -> None:
+    text = (
+        "name: desk\nbase: b\ndata: {sources: [a.csv]}\ntask: {kind: pros}\n"
+        'evaluation: {gates: {ungrounded: "<= 0.1"}, margin: 0.03}\n'
+    )
+    found, mistakes = load_what_is_valid(write(tmp_path, text), environment={})
+    assert len(mistakes) == 1 and "Did you mean 'prose'?" in mistakes[0]
+    assert found is not None and "ungrounded" not in found.settings.evaluation.gates
+    assert found.settings.evaluation.margin == 0.03
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("data=5", "data: expected keys with values, found 5."),
+        ("data.sources={a: 1}", 'expected a list such as [a, b], found {"a": 1}.'),
+        ("task.system=null", "looks like something else, found null."),
+        ("training.epochs=many", "expected a number, found 'many'."),
+        ("training.batch_size=1.5", "expected a whole number, found 1.5."),
+        ("evaluation.allow_small_suite=maybe", "expected true or false, found 'maybe'."),
+    ],
+)
+def test_a_mistake_is_told_in_the_words_of_the_file(tmp_path: Path, value: str, says: str) -> None:
+    message = refused(tmp_path, GOOD, overrides=[value])
+    assert says in message
+    assert not re.search(r"None|True|dict|tuple|instance|parse|Settings", message)
+
+
+def test_one_window_that_is_too_small_is_one_mistake(tmp_path: Path) -> None:
+    assert refused(tmp_path, GOOD, overrides=["context_tokens=5"]).count("greater than") == 1
 
 
 def test_what_is_valid_is_looked_at_without_a_condition_that_is_none(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,16 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_static_is_the_light_default(tmp_path: Path) -> None:
     assert isinstance(embedder_of("static", folder=tmp_path), StaticEmbedder)
+
+
+def test_the_default_has_no_other_library_tell_its_progress_on_the_terminal() -> None:
+    """Its package has the whole process log at level INFO when it is imported."""
+    code = (
+        "import logging; from tuneloop.embedders import StaticEmbedder; StaticEmbedder().name; "
+        "logging.getLogger('gguf.gguf_writer').info('writing')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stderr == ""
 
 
 def test_a_folder_is_a_local_model_named_by_its_bytes(model: Path) -> None:

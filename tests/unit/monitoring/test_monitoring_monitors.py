@@ -129,6 +129,19 @@ def test_an_answer_is_edited_when_its_edit_says_something_else(value: object, ed
     assert measure(EditRate, rows, said=[(0, "edit", value)]).value == edited
 
 
+def test_no_edit_is_no_good_sign_before_anybody_has_looked() -> None:
+    rows = [interaction()] * 40
+    silent = measure(EditRate, rows)
+    assert (silent.verdict, silent.value) == ("not_enough_data", None)
+    assert "whether one of 40 was to be changed" in silent.message
+    for kind, value in (("rating", 1.0), ("edit", "fine")):
+        looked = measure(EditRate, rows, said=[(3, kind, value)])
+        assert (looked.verdict, looked.value, looked.n) == ("ok", 0, 40)
+    # Somebody looks, and found nothing to change this time: so an alert can end.
+    quiet = measure(EditRate, rows, heard_before=["rating"])
+    assert (quiet.verdict, quiet.value, quiet.n) == ("ok", 0, 40)
+
+
 def test_the_size_of_edits_is_told_and_ratings_are_none() -> None:
     rows = [interaction(response="abcd")] * 40
     said = [(0, "edit", "abcx"), (1, "edit", "xyzw"), (2, "rating", 0.5), (3, "edit", "abcd")]

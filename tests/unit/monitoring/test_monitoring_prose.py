@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,16 @@ import pytest
 from installed_package import install
 from monitoring_data import baseline, interaction, measure
 from tuneloop.errors import ExtensionError
-from tuneloop.intervals import share
+from tuneloop.intervals import pooled_share, share
+from tuneloop.modelfile import MonitorSettings
 from tuneloop.monitoring.monitors import prose, table
 from tuneloop.monitoring.monitors.people import Accuracy
 from tuneloop.monitoring.monitors.prose import (
     Groundedness,
     Repetition,
     Truncation,
-    share_of_parts,
 )
+from tuneloop.monitoring.shift import Baseline
 from tuneloop.table import MONITOR_GROUP
 
 NOTE = (
@@ -84,6 +86,25 @@ def test_a_crossing_that_may_be_chance_is_told_and_alerts_nobody() -> None:
     assert found.value > 0.05
     assert (found.verdict, found.cleared) == ("ok", False)
     assert "the interval includes the limit" in found.message
+
+
+def test_the_list_shows_the_limit_that_the_release_has_set() -> None:
+    released = {
+        "outside_prompt": baseline(0.254),
+        "no_loops": baseline(0.9),
+        "truncated_share": baseline(0.01),
+    }
+    settings = MonitorSettings()
+
+    def shown(name: str, measured: Mapping[str, Baseline]) -> str:
+        monitor = table.chosen([name])[name]
+        assert isinstance(monitor, table.Monitor)
+        return monitor.limit_of(settings, measured.get)
+
+    assert shown("groundedness", released) == "above 30.4% (released with 25.4%)"
+    assert shown("repetition", released) == "above 15.0% (released with 10.0%)"
+    assert shown("truncation", released) == "above 5%"
+    assert shown("groundedness", {}) == "above 5%"
 
 
 def test_what_was_released_is_not_told_as_news() -> None:
@@ -155,17 +176,22 @@ def test_what_the_task_or_an_earlier_turn_says_is_told_too() -> None:
 
 
 def test_parts_of_one_answer_are_no_independent_cases() -> None:
-    together = share_of_parts([(10, 10)] * 4 + [(0, 10)] * 36)
-    apart = share_of_parts([(2, 10), (0, 10)] * 20)
-    assert together is not None
-    assert apart is not None
+    together = pooled_share([10] * 4 + [0] * 36, [10] * 40)
+    apart = pooled_share([2, 0] * 20, [10] * 40)
     assert together.value == apart.value == 0.1
     assert together.n == apart.n == 40
     assert together.high - together.low > 2 * (apart.high - apart.low)
-    assert share_of_parts([]) is None
-    none = share_of_parts([(0, 3)] * 40)
-    assert none is not None
-    assert none.high == share(0, 40).high
+    assert pooled_share([0] * 40, [3] * 40).high == share(0, 40).high
+
+
+def test_a_share_of_parts_is_as_unsure_as_the_cases_that_have_any() -> None:
+    silent = pooled_share([0] * 40, [3] * 10 + [0] * 30)
+    assert (silent.high, silent.n) == (share(0, 10).high, 40)
+    one = pooled_share([1, 0], [3, 0])
+    assert (one.low, one.high, one.n) == (0.0, 1.0, 2)
+    # Fewer than five independent parts are never told as fifty.
+    whole = pooled_share([10] * 2 + [0] * 3, [10] * 5)
+    assert whole.high - whole.low > share(20, 50).high - share(20, 50).low
 
 
 def test_a_label_in_other_words_does_not_make_prose_wrong() -> None:

@@ -277,6 +277,7 @@ def test_a_refused_candidate_is_not_made_again(loop: Played, why: str) -> None:
         loop.difference = -0.2
     first = loop.run_again()
     assert first.refused and "is not deployed" in first.outcome
+    assert "Look at its answers: tuneloop evaluation show 1" in first.outcome
     made = len(bundles.listing(loop.workspace))
     loop.verdict, loop.difference = "passed", 0.1  # to be made again would be to be deployed
     again = loop.run_again()

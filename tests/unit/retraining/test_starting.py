@@ -90,7 +90,7 @@ def test_settings_without_columns_have_the_digest_that_they_had(folder: Path) ->
 @pytest.mark.process
 def test_the_text_says_what_was_found_and_what_to_do(folder: Path) -> None:
     with tuneloop("init", "tables.jsonl", "--base", "./bas", "-f", ".", cwd=folder) as terminal:
-        assert terminal.end() == 0
+        assert terminal.end() == 1, "a script does not go on with what is not there"
     shown = terminal.text
     assert max(map(len, shown.splitlines())) <= 80
     flat = " ".join(shown.split())

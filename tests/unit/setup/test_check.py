@@ -23,7 +23,9 @@ from tuneloop.progress import Silent
 from tuneloop.project import Project
 from tuneloop.retraining import cycles
 from tuneloop.setup import check
+from tuneloop.setup.checks import time
 from tuneloop.setup.finding import Finding
+from tuneloop.setup.look import Look
 from tuneloop.testing.upstream import Reply, ScriptedUpstream
 from web_files import WebFiles, serving
 
@@ -108,7 +110,7 @@ def test_nothing_is_said_against_what_is_right(tmp_path: Path) -> None:
             "start token",
         ),
         *("end token", "tokens", "clock", "window", "row length", "answer", "context"),
-        *("memory", "disk", "time"),
+        *("memory", "disk", "time", "system text"),
     } == {f.what for f in found}
 
 
@@ -146,6 +148,36 @@ def test_answers_that_add_what_no_prompt_has(tmp_path: Path) -> None:
     folder = write(tmp_path, rows=kept, task=task)
     (fine,) = [found for found in looked_over(folder) if found.what == "grounded"]
     assert (fine.verdict, fine.found[:14]) == ("ok", "0.0% (0.0% to ")
+
+
+YES = "Yes, we ship to Norway as well."
+
+
+@pytest.mark.parametrize(
+    ("other", "suspected"),
+    [
+        ("No, we do not ship abroad.", True),
+        ("Yes, we ship to Sweden as well.", True),
+        ("We ship to Norway, of course, and it takes 3 days.", False),
+        ("Gladly: what you order goes to Norway.", False),
+        ("Yes, gladly, also to Norway. We do not charge you for it.", False),
+    ],
+)
+def test_prose_that_answers_one_question_with_other_facts(
+    tmp_path: Path, other: str, suspected: bool
+) -> None:
+    """It is learnt all the same, as both may be right; a person reads the rows that are named."""
+    write_base(tmp_path / "base")
+    asked_twice = [
+        {"prompt": "Do you ship abroad?", "completion": YES},
+        {"prompt": "Hello, do you ship abroad? Thanks!", "completion": other},
+    ]
+    write(tmp_path, rows=[*prose(60), *asked_twice], task={"kind": "prose"})
+    (said,) = [found for found in looked_over(tmp_path) if found.what == "contradictions"]
+    assert said.verdict == ("warning" if suspected else "ok")
+    if suspected:
+        assert said.found.startswith("1 question is answered with other facts")
+        assert f"rows.jsonl, line 61 (“{YES}”) and rows.jsonl, line 62 (“{other}”)" in said.found
 
 
 def test_labels_that_are_declared_as_prose(tmp_path: Path) -> None:
@@ -225,12 +257,36 @@ def test_420_rows_as_init_has_them_are_enough_and_100_are_not(tmp_path: Path) ->
     assert "Add about" in found.remedy
 
 
+def test_gates_on_the_same_cases_are_told_of_together(tmp_path: Path) -> None:
+    """The same is one thing to mend; a gate that asks for less is told by itself."""
+    write_base(tmp_path / "base")
+    gates: dict[str, Any] = {"chrf": "better than base", "no_loops": ">= 0.9"}
+    gates |= {"answered": {"condition": ">= 0.9", "minimum_cases": 5}}
+    few = prose(60)
+    write(tmp_path, rows=few, task={"kind": "prose"}, evaluation={"gates": gates})
+    told = [found for found in looked_over(tmp_path) if found.what == "gate"]
+    assert [found.verdict for found in told] == ["error", "ok"]
+    assert told[0].found.startswith("held-out.chrf and no_loops count ")
+    assert "They cannot pass." in told[0].found and told[0].remedy.startswith("For each: add")
+    assert told[1].found.startswith("held-out.answered gets the 5 held-out cases")
+
+
 def test_no_row_that_can_be_used(tmp_path: Path) -> None:
     write_base(tmp_path / "base")
     write(tmp_path, rows=[{"title": "none of ours"}])
     assert "not one of 1 rows can be used" in the_one(tmp_path, "rows", "error").found
+    assert "data.columns" in the_one(tmp_path, "rows", "error").remedy
     write(tmp_path, data={"sources": ["nowhere.jsonl"]})
     assert "There is no data file" in the_one(tmp_path, "names", "error").found
+
+
+def test_a_mistyped_column_is_said_once_and_not_as_a_fault_of_the_rows(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    rows = [{"mail": row["prompt"], "our_reply": row["completion"]} for row in asked(400)]
+    write(tmp_path, rows=rows, data={"columns": {"prompt": "mial", "answer": "our_reply"}})
+    assert the_one(tmp_path, "names", "error").remedy == "Did you mean 'mail'?"
+    (said,) = [found for found in looked_over(tmp_path) if found.what == "rows"]
+    assert said.verdict == "not looked at" and "names is mended" in said.found
 
 
 # The template with these rows
@@ -259,6 +315,22 @@ def test_two_odd_rows_of_many(tmp_path: Path) -> None:
     assert all("user and assistant have to take turns" in f.found for f in found)
     assert "First in rows.jsonl, line 41." in found[0].found and "line 42." in found[1].found
     assert "They are left out." in found[0].remedy
+
+
+def test_a_template_that_says_who_the_model_is(tmp_path: Path) -> None:
+    """The base's own words stand before rows without a system text; prose may repeat them."""
+    named = "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nI am Base.<|im_end|>\n"
+    write_base(tmp_path / "base", template=f"{named}{{% endif %}}{CHATML}")
+    write(tmp_path, rows=prose(400), task={"kind": "prose"})
+    (said,) = [found for found in looked_over(tmp_path) if found.what == "system text"]
+    assert said.verdict == "warning" and "“I am Base.”" in said.found
+    assert "400 of 400 rows bring none" in said.found and "task.system" in said.remedy
+    write(tmp_path, rows=prose(400), task={"kind": "prose", "system": "You answer for Acme."})
+    (fine,) = [found for found in looked_over(tmp_path) if found.what == "system text"]
+    assert fine.verdict == "ok" and "I am Base" not in fine.found
+    write(tmp_path)  # labels, which say nothing of anybody
+    (told,) = [found for found in looked_over(tmp_path) if found.what == "system text"]
+    assert told.verdict == "ok" and "“I am Base.”" in told.found
 
 
 @pytest.mark.parametrize(
@@ -505,6 +577,43 @@ def test_one_window_for_training_evaluation_and_production(tmp_path: Path) -> No
     assert found.found == "1,024 tokens in training, evaluation and production."
 
 
+def test_a_window_that_the_server_makes_larger(tmp_path: Path) -> None:
+    """llama.cpp gives each request a multiple of 256; training keeps to what was said."""
+    write_base(tmp_path / "base")
+    rows = [*asked(99), {"prompt": "x" * 300 + "?", "completion": "billing"}]
+    settings: dict[str, Any] = {"context_tokens": 300, "endpoint": {"max_tokens": 16}}
+    write(tmp_path, rows=rows, **settings)
+    model_file = tmp_path / "tuneloop.yaml"
+    content = yaml.safe_load(model_file.read_text())
+    del content["endpoint"]["context_tokens"]
+    model_file.write_text(yaml.safe_dump(content))
+    (found,) = [found for found in looked_over(tmp_path) if found.what == "window"]
+    assert found.verdict == "warning" and found.remedy.endswith("context_tokens: 512.")
+    assert "300 tokens in training (context_tokens), 512 where it is served" in found.found
+    assert "1 of 100 rows are between" in found.found and "line 100" in found.found
+    model_file.write_text(yaml.safe_dump({**content, "context_tokens": 400}))
+    (found,) = [found for found in looked_over(tmp_path) if found.what == "window"]
+    assert found.verdict == "ok" and "400 tokens in training" in found.found
+    assert "512 where it is served" in found.found and "no row is between" in found.found
+
+
+def test_rows_that_are_left_out_take_no_time(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    long = [{"prompt": f"{n * 7919} {'x' * 900}?", "completion": LABELS[n % 3]} for n in range(200)]
+
+    def seconds_to_train(rows: list[dict[str, Any]]) -> float:
+        write(tmp_path, rows=rows, training={"max_length": 256})
+        project = Project.open(tmp_path, actor="ada")
+        try:
+            return time.steps(Look(project))[0].seconds or 0.0
+        finally:
+            project.close()
+
+    without = seconds_to_train(asked(400))
+    assert without > 0
+    assert seconds_to_train([*asked(400), *long]) == pytest.approx(without, rel=0.1)
+
+
 def test_what_a_larger_window_costs_is_told_with_what_is_left_out(tmp_path: Path) -> None:
     write_base(tmp_path / "base")
     write(tmp_path, rows=long_rows(600, 900), training={"max_length": 512})
@@ -529,7 +638,10 @@ def test_documents_that_are_too_long_to_be_read_are_not_lost_in_silence(tmp_path
     write_base(tmp_path / "base")
     write(tmp_path, rows=[*asked(400), *long_rows(20_001)[-1:]])
     found = the_one(tmp_path, "rows", "warning")
-    assert found.found.startswith("1 answers are left out") and "20,000" in found.found
+    assert found.found.startswith("1 answer is left out") and "20,000" in found.found
+    assert found.found.endswith("first rows.jsonl, line 401.")
+    (counted,) = [f for f in looked_over(tmp_path) if f.what == "rows" and f.verdict == "ok"]
+    assert "1 × too_long, first rows.jsonl, line 401." in counted.found
     assert "Raise data.max_characters" in found.remedy
     write(tmp_path, rows=[*asked(400), *long_rows(20_001)[-1:]], data={"max_characters": 30_000})
     assert "1 of 401 rows are longer" in told(tmp_path, "row length", "warning").found

@@ -12,7 +12,7 @@ import yaml
 from tiny_base import write_base
 from tuneloop.project import Project
 from tuneloop.setup import check
-from tuneloop.setup.checks.validity import measures
+from tuneloop.setup.checks.validity import bounds, measures
 from tuneloop.setup.finding import Finding
 
 PLACES = ("ankle", "shoulder", "stomach", "throat", "elbow", "forehead", "kidney", "finger")
@@ -34,7 +34,11 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def found(
-    folder: Path, rows: list[tuple[str, str]], gates: dict[str, str], **task: Any
+    folder: Path,
+    rows: list[tuple[str, str]],
+    gates: dict[str, str],
+    look_at: check.Check = measures,
+    **task: Any,
 ) -> list[Finding]:
     write_base(folder / "base")
     (folder / "rows.jsonl").write_text(
@@ -50,7 +54,7 @@ def found(
     (folder / "tuneloop.yaml").write_text(yaml.safe_dump(content))
     project = Project.open(folder, actor="ada")
     try:
-        return check.look_over(project, checks=(("measures", measures),))
+        return check.look_over(project, checks=(("measures", look_at),))
     finally:
         project.close()
 
@@ -60,6 +64,15 @@ def test_measures_that_tell_answers_apart_are_named_with_their_auc(tmp_path: Pat
     assert finding.verdict == "ok"
     for name in ("chrf", "rouge_l", "bleu", "similarity"):
         assert f"{name} 0." in finding.found or f"{name} 1.00" in finding.found
+
+
+def test_a_bound_of_likeness_is_warned_of_and_a_comparison_is_not(tmp_path: Path) -> None:
+    gates = {"rouge_l": "better than base", "answered": ">= 0.9"}
+    assert found(tmp_path / "a", NOTES, gates, bounds) == []
+    (finding,) = found(tmp_path / "b", NOTES, {"chrf": ">= 0.9", **gates}, bounds)
+    assert finding.verdict == "warning" and "The gate chrf asks for >= 0.9" in finding.found
+    assert "{chrf: better than base}" in finding.remedy
+    assert found(tmp_path / "c", NOTES, {"chrf": ">= 0.9"}, bounds, kind="short") == []
 
 
 def test_a_gate_on_a_measure_that_tells_nothing_is_named(tmp_path: Path) -> None:

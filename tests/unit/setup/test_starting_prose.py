@@ -74,6 +74,7 @@ def test_prose_is_compared_with_the_base_by_a_measure_that_tells_rows_apart(tmp_
     assert "better than base" in gates.values()
     assert "accuracy" not in gates and "format" not in gates
     assert not [line for line in worth_a_look(begun) if "evaluation.gates" in line]
+    assert not [line for line in worth_a_look(begun) if line.startswith("rows:")]
 
 
 def test_where_no_measure_tells_rows_apart_no_gate_stands_on_one(tmp_path: Path) -> None:
@@ -82,6 +83,19 @@ def test_where_no_measure_tells_rows_apart_no_gate_stands_on_one(tmp_path: Path)
     assert "better than base" not in {gate.condition for gate in gates.values()}
     assert "answered" in gates
     assert "No measure of likeness" in begun.model_file.path.read_text()
+
+
+def test_what_the_base_says_of_itself_is_told(tmp_path: Path) -> None:
+    begun = started(tmp_path, rows(60, own=True))
+    (line,) = [line for line in worth_a_look(begun) if line.startswith("task.system")]
+    assert "named SmolLM" in line and "say there what the model is for" in line
+    assert "# “You are a helpful AI assistant named SmolLM" in begun.model_file.path.read_text()
+
+
+def test_too_few_rows_for_any_gate_are_told_at_once(tmp_path: Path) -> None:
+    few = started(tmp_path, rows(60, own=True))
+    (line,) = [line for line in worth_a_look(few) if line.startswith("rows:")]
+    assert "with 60 answers no candidate can pass" in line and "200 and more can" in line
 
 
 def test_the_commands_of_the_how_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from tuneloop.datasets.filters.refusal import Refusal
 from tuneloop.datasets.filters.template import Unwritable
 from tuneloop.datasets.filters.thoughts import Thoughts
 from tuneloop.datasets.filters.truncated import Truncated
+from tuneloop.datasets.filters.ungrounded import Ungrounded
 from tuneloop.task.answer_form import pattern_check, schema_check
 
 __all__ = [
@@ -43,6 +44,7 @@ def make_filters(
     disabled: Collection[str] = (),
     thinking: bool = False,
     template: ChatTemplate | None = None,
+    grounded: bool = False,
 ) -> tuple[Filter, ...]:
     """The filters that the settings ask for, in their order; `disabled` holds names.
 
@@ -68,6 +70,8 @@ def make_filters(
         filters.append(FormBroken(name="schema", check=schema_check(output_schema)))
     if output_pattern is not None:
         filters.append(FormBroken(name="pattern", check=pattern_check(output_pattern)))
+    if grounded:
+        filters.append(Ungrounded())
     return tuple(rule for rule in filters if rule.name not in disabled)
 
 

@@ -25,7 +25,7 @@ from tuneloop.deployment.backends.base import (
     answers,
     local_url,
 )
-from tuneloop.deployment.backends.llamacpp_child import on_processors_alone
+from tuneloop.deployment.backends.llamacpp_child import DRY, on_processors_alone
 from tuneloop.deployment.backends.llamacpp_observation import http_poster, observe_server
 from tuneloop.deployment.observation import Observation, Prompt
 from tuneloop.deployment.processes import ChildProcess, free_port
@@ -55,6 +55,8 @@ class LlamaSettings:
     """None: all physical cores but one, at most 16; see `default_threads`."""
     flash_attention: bool = False
     """On a CPU; see docs/decisions/0014. With a GPU llama.cpp decides."""
+    dry: bool = False
+    """Steer away from saying a run of tokens again; see `llamacpp_child`."""
     prompt_cache_mb: int = 512
     """Memory for the prompts of conversations that have no slot just now."""
     startup_timeout_seconds: float = 180.0
@@ -71,6 +73,7 @@ def settings_of(serving: Mapping[str, Any]) -> LlamaSettings:
         threads=serving["threads"],
         # A bundle from before this could be said was evaluated with it.
         flash_attention=serving.get("flash_attention", True),
+        dry=serving.get("dry", False),
     )
 
 
@@ -112,6 +115,7 @@ def command(model: Path, *, served_name: str, port: int, settings: LlamaSettings
     }
     words = [str(word) for pair in flags.items() for word in pair]
     switches = ["--flash-attention"] if settings.flash_attention else []
+    switches += ["--dry"] if settings.dry else []
     return [sys.executable, "-m", _CHILD, *words, *switches, "--until-stdin-closes"]
 
 
@@ -261,6 +265,8 @@ def _foreign_command(
         "--cache-ram": settings.prompt_cache_mb,
         "--reasoning-format": "none",
     }
+    if settings.dry:
+        flags |= {f"--dry-{name.replace('_', '-')}": value for name, value in DRY.items()}
     return [executable, *(str(word) for pair in flags.items() for word in pair), "--jinja"]
 
 
@@ -328,6 +334,8 @@ class LlamaCpp:
             "parallel_requests": endpoint.parallel_requests,
             "threads": endpoint.threads,
             "flash_attention": endpoint.flash_attention,
+            # Left out where it is off, as in bundles from before this could be said.
+            **({"dry": True} if endpoint.dry else {}),
         }
 
     def concurrency(self, serving: Mapping[str, Any]) -> int:

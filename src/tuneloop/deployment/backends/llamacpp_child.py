@@ -20,6 +20,12 @@ from tuneloop.errors import require
 _CONNECTIONS = 128
 """Of all gateway processes together; more wait until one is closed, which may take seconds."""
 
+DRY = {"multiplier": 0.8, "base": 1.75, "allowed_length": 8, "penalty_last_n": 256}
+"""llama.cpp's DRY sampler ("don't repeat yourself"): a token that would go on with a run of eight
+or more that stands in the last 256 loses 0.8 × 1.75 ^ (length - 8) of its logit. Multiplier and
+base are the usual ones; runs of a few tokens are left alone, which any text about one thing has,
+and so is what stands further back, such as the prompt of a longer answer."""
+
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line, read."""
@@ -33,6 +39,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--prompt-cache-mb", type=int, default=512)
     parser.add_argument("--flash-attention", action="store_true", help="on a CPU, too")
+    parser.add_argument("--dry", action="store_true", help="do not say a run of tokens again")
     parser.add_argument("--until-stdin-closes", action="store_true")
     return parser.parse_args(argv)
 
@@ -59,6 +66,9 @@ def parameters(chosen: argparse.Namespace) -> Any:
         # The CPU's flash attention rounds otherwise for a long piece of a prompt than for a short
         # one, so that an answer would depend on what the cache holds: docs/decisions/0014.
         params.flash_attn_type = type(params.flash_attn_type).LLAMA_FLASH_ATTN_TYPE_DISABLED
+    if chosen.dry:
+        for name, value in DRY.items():
+            setattr(params.sampling, f"dry_{name}", value)
     # The model's own template; what it says stays in `content` as it said it.
     params.use_jinja = True
     params.reasoning_format = type(params.reasoning_format).COMMON_REASONING_FORMAT_NONE

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from tuneloop import intervals
 from tuneloop.evaluation.scorers.base import Family, Metric, Score
 from tuneloop.evaluation.suites import Case
 from tuneloop.intervals import Figure
 from tuneloop.modelfile import TaskSettings
-from tuneloop.prose.groundedness import Span, checkable, ungrounded
+from tuneloop.prose.groundedness import Span, checkable, texts_in, ungrounded
 from tuneloop.task.kind import is_prose
 
 NAME = "ungrounded"
@@ -48,7 +46,7 @@ def vouching(case: Case) -> list[str]:
 
 def sources_of(case: Case) -> list[str]:
     """All that the model was given: every text of every message, and the tools."""
-    return [*_texts(case.messages), *_texts(case.tools)]
+    return [*texts_in(case.messages), *texts_in(case.tools)]
 
 
 def pooled(scores: Sequence[Score]) -> Figure:
@@ -56,17 +54,6 @@ def pooled(scores: Sequence[Score]) -> Figure:
     return intervals.pooled_share(
         [score.value * score.weight for score in scores], [score.weight for score in scores]
     )
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        yield from (text for key, part in value.items() if key != "role" for text in _texts(part))
-    elif isinstance(value, list | tuple):
-        yield from (text for part in value for text in _texts(part))
-    elif isinstance(value, int | float):
-        yield json.dumps(value)
 
 
 def _shown(missing: Sequence[Span]) -> str:

@@ -51,6 +51,7 @@ FilterName = Literal[
     "wrong_language",
     "schema",
     "pattern",
+    "ungrounded",
 ]
 
 
@@ -202,6 +203,11 @@ class DataSettings(Section):
         4_000_000, description="Larger rows are quarantined unread."
     )
     language: str | None = Field(None, description="Drop rows in another script or language.")
+    grounded: bool = Field(
+        False,
+        description="Drop rows of prose whose answer states a number, date, name or code that its "
+        "prompt does not have: a model learns from them to make such things up.",
+    )
     redact_personal_data: Literal["off", "report", "redact"] = Field(
         "report", description="What to do with e-mail addresses, phone numbers and the like."
     )
@@ -223,7 +229,14 @@ class DataSettings(Section):
     def _as_before_where_not_used(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what is not used: stored digests of these settings stay."""
         fields: dict[str, Any] = serialise(self)
-        for name in ("columns", "tag_columns", "turns", "least_rating", "drop_thoughts"):
+        for name in (
+            "columns",
+            "tag_columns",
+            "turns",
+            "least_rating",
+            "drop_thoughts",
+            "grounded",
+        ):
             if getattr(self, name) == type(self).model_fields[name].default:
                 fields.pop(name, None)
         return fields

@@ -105,6 +105,11 @@ class EndpointSettings(Section):
         description="On a CPU: reads long prompts faster, and lets the prompt cache decide between "
         "two tokens that are nearly equally likely.",
     )
+    dry: bool = Field(
+        False,
+        description="Steer away from saying a run of eight tokens or more again (llama.cpp's DRY "
+        "sampler): for prose, where small models loop; not for answers in a fixed form.",
+    )
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     max_tokens: Annotated[int, Field(ge=1)] = 256
 

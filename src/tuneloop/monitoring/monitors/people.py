@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from tuneloop.modelfile import TaskSettings
-from tuneloop.monitoring.measurement import Limit, Measurement, against_limit
+from tuneloop.monitoring.measurement import Limit, Measurement, against_limit, measured
 from tuneloop.monitoring.monitors.tally import Subject, Tally
 from tuneloop.monitoring.shift import Margin, assess_shift
 from tuneloop.monitoring.sketches import Counts, Mean, Scores, Share, Sketch
@@ -18,12 +18,15 @@ from tuneloop.prose.changes import edit_share
 from tuneloop.task.answer_form import WRONG, confirms, corrects, edited_text
 from tuneloop.task.kind import is_prose
 
+_SAID_BY_PEOPLE = ("edit", "label", "rating", "escalation")
+
 
 class EditRate(Tally):
     """The share of answers that a person changed, of all answers, looked at or not.
 
     The size of an edit is its Levenshtein distance as a share of the longer text's characters, of
-    prose of its words (see `prose.changes`).
+    prose of its words (see `prose.changes`). Where nobody ever said anything of an answer, that
+    nobody changed one says nothing: then there is no figure.
     """
 
     name = "edit_rate"
@@ -54,6 +57,17 @@ class EditRate(Tally):
         return self.edited, self.sizes
 
     def measure(self, window: Window) -> Measurement:
+        limit = Limit(threshold=self._settings.edit_rate_above, unit="share", side="above")
+        if not self.edited.hits and not self._subject.heard(*_SAID_BY_PEOPLE):
+            return measured(
+                self.name,
+                window,
+                None,
+                verdict="not_enough_data",
+                message="not enough data: nobody has edited, rated, labelled or escalated an "
+                f"answer yet, so nobody knows whether one of {self.edited.n} was to be changed",
+                limit=limit,
+            )
         size = self.sizes.figure
         of = "words" if self._prose else "characters"
         told = f", {size.value:.0%} of the {of} on average" if size else ""
@@ -62,7 +76,7 @@ class EditRate(Tally):
             window,
             self.edited.figure,
             what=f"answers that people changed{told}",
-            limit=Limit(threshold=self._settings.edit_rate_above, unit="share", side="above"),
+            limit=limit,
             minimum=self._settings.minimum_samples,
             detail={
                 "mean_edit_size": size and [size.value, size.low, size.high, size.n],

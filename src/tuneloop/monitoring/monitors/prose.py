@@ -15,7 +15,7 @@ from tuneloop.intervals import Figure
 from tuneloop.modelfile import MonitorSettings
 from tuneloop.monitoring.measurement import Limit, Measurement, against_limit
 from tuneloop.monitoring.monitors.tally import Subject, Tally, quote
-from tuneloop.monitoring.shift import Baseline
+from tuneloop.monitoring.shift import Baseline, Released
 from tuneloop.monitoring.sketches import Examples, Sample, Share, Sketch
 from tuneloop.monitoring.window import Batch, Window
 from tuneloop.prose import groundedness
@@ -43,9 +43,14 @@ class Truncation(Tally):
 
     name = "truncation"
 
+    @staticmethod
+    def at_release(released: Released) -> Baseline | None:
+        """The same share of its release evaluation."""
+        return released("truncated_share")
+
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
-        self._released = subject.released("truncated_share")
+        self._released = self.at_release(subject.released)
         self.cut_off, self.without_reason, self.examples = Share(), Share(), Examples()
 
     def add(self, batch: Batch) -> None:
@@ -119,9 +124,14 @@ class Repetition(SampledAnswers):
 
     name = "repetition"
 
+    @staticmethod
+    def at_release(released: Released) -> Baseline | None:
+        """The same share of its release evaluation."""
+        return _missing(released("no_loops"))
+
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
-        self._released = _missing(subject.released("no_loops"))
+        self._released = self.at_release(subject.released)
 
     def of_sample(self, window: Window, rows: pl.DataFrame | None) -> Measurement:
         answers = [] if rows is None else list(rows.select("id", "response").iter_rows())
@@ -163,9 +173,14 @@ class Groundedness(SampledAnswers):
     name = "groundedness"
     columns = ("id", "messages", "response")
 
+    @staticmethod
+    def at_release(released: Released) -> Baseline | None:
+        """The same share of its release evaluation."""
+        return released("outside_prompt")
+
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
-        self._released = subject.released("outside_prompt")
+        self._released = self.at_release(subject.released)
         self._system = str(subject.task.get("system") or "")
 
     def of_sample(self, window: Window, rows: pl.DataFrame | None) -> Measurement:
@@ -190,7 +205,7 @@ class Groundedness(SampledAnswers):
         return not_above(
             self.name,
             window,
-            share_of_parts(counted),
+            intervals.pooled_share(*zip(*counted, strict=True)) if counted else None,
             what="numbers, dates, names and the like in answers that stand in no message",
             above=self._settings.ungrounded_above,
             released=self._released,
@@ -203,27 +218,6 @@ class Groundedness(SampledAnswers):
                 "sampled_from": self.answers.seen,
             },
         )
-
-
-def share_of_parts(counted: Sequence[tuple[int, int]]) -> Figure | None:
-    """The share of hits among the parts of texts, from (hits, parts > 0) of each; n is the texts.
-
-    A ratio of sums with the linearised variance of clusters (Cochran 1977, "Sampling Techniques",
-    section 6.3), told as Wilson's interval of as many independent parts as would be as noisy (the
-    design effect of Kish 1965, "Survey Sampling"), never more than there are; without variance, of
-    as many as there are texts.
-    """
-    if not counted:
-        return None
-    texts, parts = len(counted), sum(of for _, of in counted)
-    value = sum(hits for hits, _ in counted) / parts
-    independent = float(texts)
-    if texts > 1 and 0 < value < 1:
-        spread = sum((hits - value * of) ** 2 for hits, of in counted) * texts / (texts - 1)
-        independent = min(parts, value * (1 - value) * parts**2 / spread) if spread else texts
-    n = max(1, round(independent))
-    figure = intervals.share(value * n, n)
-    return Figure(value=value, low=figure.low, high=figure.high, n=texts)
 
 
 def not_above(
@@ -239,12 +233,10 @@ def not_above(
 ) -> Measurement:
     """The verdict on a share that shall stay below a limit, and that few cases may cross by chance.
 
-    Where the release evaluation measured more than the limit, people released it all the same:
-    then it is `share_shift` more than that.
+    The limit is that of `share_limit`.
     """
-    threshold, note = above, ""
-    if released is not None and released.value > above:
-        threshold = min(1.0, released.value + settings.share_shift)
+    threshold, note = share_limit(above, released, settings), ""
+    if released is not None and threshold != above:
         note = f" ({100 * released.value:.1f} % when it was released)"
     return against_limit(
         monitor,
@@ -256,6 +248,17 @@ def not_above(
         certain=True,
         detail={**detail, "released": released and [released.value, released.low, released.high]},
     )
+
+
+def share_limit(above: float, released: Baseline | None, settings: MonitorSettings) -> float:
+    """The limit in force of a share that shall not be above one.
+
+    Where the release evaluation measured more than the limit, people released it all the same:
+    then it is `share_shift` more than that.
+    """
+    if released is None or released.value <= above:
+        return above
+    return min(1.0, released.value + settings.share_shift)
 
 
 def _missing(share: Baseline | None) -> Baseline | None:

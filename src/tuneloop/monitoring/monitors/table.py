@@ -16,7 +16,12 @@ from tuneloop.monitoring.monitors.answers import Errors, FormatCompliance, Refus
 from tuneloop.monitoring.monitors.drift import AnswerDrift, EmbeddingDrift
 from tuneloop.monitoring.monitors.people import Accuracy, EditRate, Escalations, JudgeQuality
 from tuneloop.monitoring.monitors.prompts import Novelty
-from tuneloop.monitoring.monitors.prose import Groundedness, Repetition, Truncation
+from tuneloop.monitoring.monitors.prose import (
+    Groundedness,
+    Repetition,
+    Truncation,
+    share_limit,
+)
 from tuneloop.monitoring.monitors.tally import Tally
 from tuneloop.monitoring.monitors.training_answers import AnswerSimilarity, NewPhrases
 from tuneloop.monitoring.monitors.usage import (
@@ -26,6 +31,7 @@ from tuneloop.monitoring.monitors.usage import (
     OutputLength,
     VocabularyDiversity,
 )
+from tuneloop.monitoring.shift import Baseline, Released
 from tuneloop.table import MONITOR_GROUP, Table
 
 Every = Literal["day", "week"]
@@ -51,18 +57,38 @@ class Monitor:
     """When it alerts, for people."""
     applies: Callable[[Mapping[str, Any]], bool] = lambda task: True
     """Whether it says something of a bundle with this task, the task part of its manifest."""
+    limit_after_release: Callable[[MonitorSettings, Released], str | None] = lambda s, released: (
+        None
+    )
+    """The same where what the bundle was released with decides; None: it does not."""
 
     @property
     def name(self) -> str:
         """What measurements and alerts call it."""
         return self.tally.name
 
-    def limit_of(self, settings: MonitorSettings) -> str:
-        """When it alerts; where a package fails to say, why."""
+    def limit_of(self, settings: MonitorSettings, released: Released = lambda metric: None) -> str:
+        """When it alerts on a bundle that was released with these figures; where a package fails to
+        say, why."""
         try:
-            return self.limit(settings)
+            return self.limit_after_release(settings, released) or self.limit(settings)
         except Exception as e:  # noqa: BLE001  a package's code may raise anything
             return failed(self.name, e).message
+
+
+def _above_release(
+    above: Callable[[MonitorSettings], float], at_release: Callable[[Released], Baseline | None]
+) -> Callable[[MonitorSettings, Released], str | None]:
+    """Of a share that was released above its limit: the limit in force, and why it is that."""
+
+    def told(settings: MonitorSettings, released: Released) -> str | None:
+        found = at_release(released)
+        limit = share_limit(above(settings), found, settings)
+        if found is None or limit == above(settings):
+            return None
+        return f"above {limit:.1%} (released with {found.value:.1%})"
+
+    return told
 
 
 _OWN = (
@@ -156,6 +182,7 @@ _OWN = (
         about="answers cut off at max_tokens",
         every="day",
         limit=lambda s: f"above {s.truncated_above:.0%}",
+        limit_after_release=_above_release(lambda s: s.truncated_above, Truncation.at_release),
         applies=_prose,
     ),
     Monitor(
@@ -163,6 +190,7 @@ _OWN = (
         about="answers that say the same words over and over",
         every="day",
         limit=lambda s: f"above {s.loops_above:.0%}",
+        limit_after_release=_above_release(lambda s: s.loops_above, Repetition.at_release),
         applies=_prose,
     ),
     Monitor(
@@ -170,6 +198,7 @@ _OWN = (
         about="facts in answers that stand in no message",
         every="day",
         limit=lambda s: f"above {s.ungrounded_above:.0%}",
+        limit_after_release=_above_release(lambda s: s.ungrounded_above, Groundedness.at_release),
         applies=_prose,
     ),
     Monitor(

@@ -50,6 +50,9 @@ class Subject(Protocol):
     def feedback(self, *kinds: str) -> FeedbackSample:
         """What came back about the window's answers."""
 
+    def heard(self, *kinds: str) -> bool:
+        """Whether any feedback of these kinds ever came about answers of its endpoint."""
+
     def novelty_reference(self) -> NoveltyReference:
         """Its training prompts; raises a `TuneloopError` where there are none to compare with."""
 

@@ -16,14 +16,16 @@ patients. Names are not checked in scripts without capitals, nor in German but b
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from tuneloop.intervals import Figure, pooled_share
 from tuneloop.prose.groundedness.claims import claims
 from tuneloop.prose.groundedness.source import Source
 from tuneloop.prose.groundedness.span import Kind, Span
 
-__all__ = ["Kind", "Span", "checkable", "marked", "rate_of_references", "ungrounded"]
+__all__ = ["Kind", "Span", "checkable", "marked", "rate_of_references", "texts_in", "ungrounded"]
 
 
 def checkable(answer: str) -> tuple[Span, ...]:
@@ -59,3 +61,15 @@ def marked(answer: str, spans: Iterable[Span], *, opening: str = "⟦", closing:
         pieces += [answer[at : span.start], opening, answer[span.start : span.end], closing]
         at = span.end
     return "".join([*pieces, answer[at:]])
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Every text of messages or tools in JSON form, numbers as they are written; not the roles."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from (text for key, part in value.items() if key != "role" for text in texts_in(part))
+    elif isinstance(value, list | tuple):
+        yield from (text for part in value for text in texts_in(part))
+    elif isinstance(value, int | float):
+        yield json.dumps(value)

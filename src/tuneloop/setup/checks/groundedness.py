@@ -39,5 +39,6 @@ def groundedness(look: Look) -> Iterator[Finding]:
     yield warning(
         "grounded",
         f"{said}: what is the same in every answer can be learnt, what changes will be made up.",
-        "Put what they draw on, such as prices, into the prompts, or correct them.",
+        "Put what they draw on, such as prices, into the prompts, or correct them; data.grounded: "
+        "true leaves such rows out.",
     )

@@ -14,7 +14,9 @@ from tuneloop.evaluation.sizes import (
     LIFTS,
     GateSize,
     Requirement,
+    alike,
     held_out_requirements,
+    named,
     requirements_of,
     what_helps,
     what_is_missing,
@@ -42,8 +44,8 @@ def suites(look: Look) -> Iterator[Finding]:
             settings=look.model.evaluation,
             judge=judging.uncalled,
         )
-        for requirement in requirements:
-            yield _finding(look, _of_suite(requirement, suite), exact=True)
+        sizes = [_of_suite(requirement, suite) for requirement in requirements]
+        yield from (_finding(look, together, exact=True) for together in alike(sizes))
 
 
 def cases(look: Look) -> Iterator[Finding]:
@@ -60,8 +62,9 @@ def cases(look: Look) -> Iterator[Finding]:
     splits = look.rows.whole and len(look.kept) <= _SPLIT_ROWS
     # Answers that people approved, which are not among these rows, may make up for it.
     approved = look.latest is not None and bool(look.latest.report["reviewers"])
-    for size in (_split if splits else _by_share)(look, requirements):
-        yield _finding(look, size, exact=splits and not approved)
+    sizes = (_split if splits else _by_share)(look, requirements)
+    for together in alike(sizes):
+        yield _finding(look, together, exact=splits and not approved)
 
 
 def _split(look: Look, requirements: Sequence[Requirement]) -> list[GateSize]:
@@ -110,21 +113,26 @@ def _count(counts: Callable[[Case], bool], look: Look, enough: int) -> int:
     return sum(1 for _ in islice(filter(counts, every_case), enough))
 
 
-def _finding(look: Look, size: GateSize, *, exact: bool) -> Finding:
+def _finding(look: Look, together: Sequence[GateSize], *, exact: bool) -> Finding:
+    """What is to be said of gates that stand on the same cases."""
+    size, several = together[0], len(together) > 1
     share = look.model.data.holdout_share
     if size.enough:
         kind = "" if size.rows is None else "held-out "
-        return ok("gate", f"{size.gate.name} gets the {size.minimum:,} {kind}cases that it needs.")
+        get, need = ("get", "they need") if several else ("gets", "it needs")
+        return ok("gate", f"{named(together)} {get} the {size.minimum:,} {kind}cases that {need}.")
     helps = what_helps(
         size,
         share=None if isinstance(share, str) else share,
         automatic_up_to=LARGEST_SHARE,
     )
     certain = exact and not size.possible
-    said = f"{what_is_missing(size)}." + (" It cannot pass." if certain else "")
+    barred = f" {'They' if several else 'It'} cannot pass." if certain else ""
     lifts = f" {LIFTS}." if size.counted and size.gate.minimum_cases is None else ""
-    remedy = f"{helps[:1].upper()}{helps[1:]}.{lifts}"
-    return (error if certain else warning)("gate", said, remedy)
+    remedy = f"For each: {helps}" if several else f"{helps[:1].upper()}{helps[1:]}"
+    return (error if certain else warning)(
+        "gate", f"{what_is_missing(*together)}.{barred}", f"{remedy}.{lifts}"
+    )
 
 
 def _of_suite(requirement: Requirement, suite: Suite) -> GateSize:

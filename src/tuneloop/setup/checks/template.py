@@ -1,4 +1,5 @@
-"""The chat template with these rows: does it take all of their turns, and every day alike?"""
+"""The chat template with these rows: does it take all of their turns, add none of its own, and
+write the same every day?"""
 
 from __future__ import annotations
 
@@ -10,9 +11,12 @@ from tuneloop.datasets.example import Example
 from tuneloop.setup.finding import Finding, error, ok, warning
 from tuneloop.setup.look import Look
 from tuneloop.setup.written import WrittenRow
+from tuneloop.task.kind import is_prose
 
 _SHOWN_PLACES = 3
 _SHOWN_REASONS = 3
+_SHOWN = 200
+"""Characters of a system text: enough to know it by."""
 _OTHER = "Choose a base whose template takes them, or change the rows."
 
 
@@ -41,6 +45,31 @@ def template(look: Look) -> Iterator[Finding]:
         )
     if not rows.refused:
         yield ok("template", f"It writes all {every:,} {look.rows.which}: {_turns(rows.taken)}.")
+
+
+def system_text(look: Look) -> Iterator[Finding]:
+    """The base puts no words of its own before rows that bring no system text.
+
+    A label does not change with what the model is told that it is; prose may say it.
+    """
+    own = look.base.template.own_system if look.base.template else ""
+    rows = look.written.taken
+    bare = [row.example for row in rows if not row.example.system]
+    if not own or not bare:
+        yield ok("system text", "The template adds none of its own to these rows.")
+        return
+    said = (
+        f"{len(bare):,} of {len(rows):,} {look.rows.which} bring none, so the base's template "
+        f"writes its own before them, in training, evaluation and production: “{_shortened(own)}”."
+    )
+    if not is_prose(look.model.task):
+        yield ok("system text", said)
+        return
+    yield warning(
+        "system text",
+        f"{said} A model may say so of itself.",
+        "Say in task.system what the model is for and whom it speaks for: it takes that place.",
+    )
 
 
 def clock(look: Look) -> Iterator[Finding]:
@@ -76,6 +105,11 @@ def _turns(rows: Sequence[WrittenRow]) -> str:
     tools = sum(bool(example.tools) for example in examples)
     told = f"{with_system:,} with a system text, {several:,} with several turns"
     return told + (f", {tools:,} with tools" if tools else "")
+
+
+def _shortened(text: str) -> str:
+    words = " ".join(text.split())
+    return words if len(words) <= _SHOWN else f"{words[:_SHOWN]}…"
 
 
 def _places(rows: Sequence[Example]) -> str:

@@ -11,6 +11,7 @@ from tuneloop.evaluation.plan import base_cases_of, minimum_of
 from tuneloop.evaluation.suites import load_suite
 from tuneloop.setup import speeds
 from tuneloop.setup.checks.room import computes_on_gpu
+from tuneloop.setup.checks.window import trained
 from tuneloop.setup.estimate import (
     REPEATED_ANSWERS,
     Asked,
@@ -77,14 +78,14 @@ def _work(look: Look) -> Work:
     )
     prompt = fmean(len(row.prompt) for row in tokens) if tokens else 0.0
     answer = fmean(min(len(row.answer), most) for row in tokens) if tokens else 0.0
+    window = trained(look).tokens
+    learnt = [len(row) for row in tokens if len(row) <= window]  # the others are left out
     cases = held_out + _in_suites(look) + REPEATED_ANSWERS
     base_cases = base_cases_of(model.task, settings)
     reader = table.reader_of(_FILE)
     conditions = reader.conditions(model.endpoint, digest="")
     return Work(
-        trained_tokens=sum(map(len, tokens))
-        * (1 - held_out / max(1, len(tokens)))
-        * model.training.epochs,
+        trained_tokens=sum(learnt) * (1 - held_out / max(1, len(tokens))) * model.training.epochs,
         candidate=Asked(cases=cases, prompt_tokens=prompt, answer_tokens=answer),
         base=Asked(
             cases=(held_out if base_cases is None else min(base_cases, held_out))

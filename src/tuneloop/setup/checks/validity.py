@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from tuneloop.evaluation.gates import condition_of
 from tuneloop.evaluation.plan import HELD_OUT, metric_in
+from tuneloop.evaluation.scorers.prose import LIKENESS
 from tuneloop.evaluation.validity import VALID_FROM, Validity, measures_by, of_rows
 from tuneloop.setup.finding import Finding, error, ok, warning
 from tuneloop.setup.look import Look
@@ -45,6 +47,23 @@ def measures(look: Look) -> Iterator[Finding]:
         yield ok("measures", f"{said} No gate stands on it.")
 
 
+def bounds(look: Look) -> Iterator[Finding]:
+    """No bound of likeness can be named beforehand: right answers have many wordings."""
+    if not is_prose(look.model.task):
+        return
+    conditions = look.model.evaluation.gates
+    for key, metric in _gates_on(LIKENESS, look).items():
+        gate = condition_of(key, conditions[key])
+        if not gate.is_relative:
+            yield warning(
+                "gate",
+                f"The gate {key} asks for {gate.condition}, and nobody knows beforehand how like "
+                f"its references a right answer is by {metric}.",
+                f"Compare instead, evaluation.gates: {{{key}: better than base}}, or keep the "
+                "bound where earlier evaluations of this model gave it.",
+            )
+
+
 def _told(found: Mapping[str, Validity]) -> str:
     return ", ".join(
         f"{name} {of.auc.value:.2f} ({of.auc.low:.2f}–{of.auc.high:.2f})"
@@ -58,7 +77,7 @@ def _is_below(measure: Validity) -> bool:
     return measure.auc is not None and measure.auc.high < VALID_FROM
 
 
-def _gates_on(measures: Mapping[str, Validity], look: Look) -> Mapping[str, str]:
+def _gates_on(measures: Mapping[str, object], look: Look) -> Mapping[str, str]:
     """The declared gates on them, as the model file names them → the measure."""
     evaluation = look.model.evaluation
     suites = [HELD_OUT, *(suite.name for suite in evaluation.suites)]

@@ -73,17 +73,24 @@ def longest_row(look: Look) -> int:
 def window(look: Look) -> Iterator[Finding]:
     """Training and serving have one window, or no row for which it makes a difference."""
     learns, takes = trained(look), served(look)
-    if learns.said == takes.said:
-        yield ok("window", f"{takes.said:,} tokens in training, evaluation and production.")
+    if learns.tokens == takes.tokens:
+        yield ok("window", f"{takes.tokens:,} tokens in training, evaluation and production.")
         return
     if all(len(row) > learns.tokens for row in look.tokens):
         return  # There is nothing to train on, which the rows' lengths tell.
     low, high = sorted((learns.tokens, takes.tokens))
     between = [row for row in look.tokens if low < len(row) <= high]
-    said = f"{learns.said:,} tokens in training ({learns.setting}), {takes.said:,} where it is "
-    said += f"served ({takes.setting})"
+    said = _two_windows(learns, takes)
     if not between:
         yield ok("window", f"{said}; no row is between.")
+        return
+    if learns.said == takes.said:
+        yield warning(
+            "window",
+            f"{said}: {len(between):,} of {len(look.tokens):,} {look.rows.which} are between, "
+            f"{_what_happens(between, learns, takes)}, first {between[0].example.place}.",
+            f"Say a multiple of {_STEP}: {said_once(look, takes.tokens)}.",
+        )
         return
     # What was trained before may be all that is asked for.
     yield (error if look.is_first else warning)(
@@ -91,6 +98,18 @@ def window(look: Look) -> Iterator[Finding]:
         f"{said}: {len(between):,} of {len(look.tokens):,} {look.rows.which} are between, "
         f"{_what_happens(between, learns, takes)}, first {between[0].example.place}.",
         f"Say it once: {said_once(look, max(learns.said, takes.said))}.",
+    )
+
+
+def _two_windows(learns: Window, takes: Window) -> str:
+    if learns.said != takes.said:
+        return (
+            f"{learns.said:,} tokens in training ({learns.setting}), {takes.said:,} where it is "
+            f"served ({takes.setting})"
+        )
+    return (
+        f"{learns.tokens:,} tokens in training ({learns.setting}), {takes.tokens:,} where it is "
+        f"served, since llama.cpp gives each request a multiple of {_STEP}"
     )
 
 
