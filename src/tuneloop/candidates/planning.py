@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from tuneloop import serving
 from tuneloop.candidates import trained_on
 from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.embedders import Embedder, embedder_of
+from tuneloop.evaluation import frozen
 from tuneloop.evaluation.judging.metric import NOT_CALIBRATED
 from tuneloop.evaluation.metrics import Metric
 from tuneloop.evaluation.plan import EvaluationPlan, plan_evaluation
@@ -49,6 +51,15 @@ def plan_for(
         control_tokens=project.control_tokens(),
         slots=project.model.endpoint.parallel_requests,
     )
+    since_frozen = frozen.notes(
+        project.workspace,
+        model=project.model.name,
+        suites=project.model.evaluation.suites,
+        folder=project.model_file.folder,
+        task=task,
+        columns=project.model.data.columns,
+    )
+    plan = replace(plan, notes=(*plan.notes, *since_frozen))
     if run is None:
         return plan
     return plan.without(trained_on.known_to_run(project, run, dataset.digest, plan.suites))

@@ -41,6 +41,7 @@ from tuneloop.cli import (
     serving,
     start,
     status,
+    suites,
     traffic,
     triggers,
     worker,
@@ -109,6 +110,7 @@ add_group(app, data.app, name="data", section=_LOOK)
 add_group(app, runs.app, name="runs", section=_LOOK)
 add_group(app, bundles.app, name="bundle", section=_LOOK)
 add_group(app, evaluation.app, name="evaluation", section=_LOOK)
+add_group(app, suites.app, name="suite", section=_LOOK)
 add_group(app, config.app, name="config", section=_LOOK)
 
 

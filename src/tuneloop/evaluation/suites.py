@@ -29,7 +29,7 @@ _PROVENANCE = ("origin", "kind", "review", "reviewer", "edit")
 _CORRECTION = ("origin", "correction")
 PHRASES = ("must_contain", "must_not_contain")
 """Columns of a suite of prose."""
-_MAX_ROW_BYTES = 64_000_000
+MAX_ROW_BYTES = 64_000_000
 """A case is written by hand: more than this is no row, but a file that is damaged."""
 
 
@@ -121,7 +121,8 @@ def make_suite(name: str, kind: str, cases: Iterable[Case]) -> Suite:
     cases = tuple(cases)
     if not cases:
         raise EvaluationError(
-            f"Suite {name!r} has no cases.", remedy="Add cases to it, or remove it."
+            f"Suite {name!r} has no cases.",
+            remedy=f"Add one (tuneloop suite add {name} …), or remove the suite.",
         )
     seen: set[str] = set()
     for case in cases:
@@ -158,6 +159,17 @@ def load_suite(
     rows = _rows(path)
     cases = [_neutral(_case(row, where, task, columns), control_tokens) for row, where in rows]
     return make_suite(name, kind, cases)
+
+
+def case_in(
+    row: Mapping[str, Any], where: str, *, task: TaskSettings, columns: ColumnSettings | None
+) -> Case:
+    """The case that a row of a suite file makes; `where` names the row in errors.
+
+    Raises:
+        EvaluationError: it makes none.
+    """
+    return _case(row, where, task, columns)
 
 
 def held_out_suite(
@@ -255,7 +267,7 @@ def _rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
             remedy=f"Did you mean {near}?" if near else "Check `evaluation.suites`.",
         )
     try:
-        for row in read_rows(path, max_row_bytes=_MAX_ROW_BYTES):
+        for row in read_rows(path, max_row_bytes=MAX_ROW_BYTES):
             where = f"{path.name}, line {row.line}"
             if isinstance(row, BadRow):
                 raise EvaluationError(f"{where}: {row.detail}.")

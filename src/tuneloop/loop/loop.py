@@ -23,6 +23,7 @@ from tuneloop.loop.making import Making
 from tuneloop.loop.people import People
 from tuneloop.loop.releasing import Releasing
 from tuneloop.loop.review import Review
+from tuneloop.loop.suites import Suites
 from tuneloop.loop.triggers import Triggers
 from tuneloop.loop.watching import Watching
 from tuneloop.progress import Progress
@@ -116,6 +117,11 @@ class Loop(Making, Releasing, Watching):
     def audit(self) -> Audit:
         """The audit log."""
         return Audit(self.project)
+
+    @property
+    def suites(self) -> Suites:
+        """The cases that candidates answer: looked at, added to, frozen, compared."""
+        return Suites(self.project)
 
     @property
     def golden(self) -> Golden:
