@@ -19,7 +19,7 @@ from tuneloop.evaluation.suite_diff import same_prompt
 from tuneloop.evaluation.suites import Case, case_in, make_suite
 from tuneloop.modelfile import SuiteSettings, declaring
 from tuneloop.project import Project
-from tuneloop.registry import audit
+from tuneloop.registry import audit, people
 from tuneloop.storage.references import one_named
 
 
@@ -54,8 +54,10 @@ def new(project: Project, name: str, *, kind: str, file: str | None) -> NewSuite
     """Begin a suite: an empty file, if there is none yet, and its entry in the model file.
 
     Raises:
+        NotAllowedError: people are declared, and whoever acts may not change suites.
         UsageError: there is a suite of that name, or name, kind or file cannot be one.
     """
+    _allow(project)
     entry = {"name": name, "kind": kind, "file": file or f"{name}.jsonl"}
     try:
         SuiteSettings.model_validate(entry)
@@ -89,9 +91,11 @@ def add(
     """Add a case to the file of a suite: of a prompt, or of a captured interaction.
 
     Raises:
+        NotAllowedError: people are declared, and whoever acts may not change suites.
         UsageError: it is in the suite already, cannot be a case, or the file takes no line.
         EvaluationError: the file cannot be used.
     """
+    _allow(project)
     settings = suites.declared(project, name)
     if (prompt is None) == (interaction is None):
         raise UsageError(
@@ -126,9 +130,11 @@ def remove(project: Project, name: str, case: str) -> Case:
     """Take a case out of the file of a suite, by its id or the beginning of it.
 
     Raises:
+        NotAllowedError: people are declared, and whoever acts may not change suites.
         UsageError: none, or more than one, is meant; or the file takes no such change.
         EvaluationError: the file cannot be used.
     """
+    _allow(project)
     settings = suites.declared(project, name)
     path = suites.path_of(project, settings)
     rows = suite_file.rows_in(path)
@@ -152,10 +158,12 @@ def freeze(project: Project, name: str) -> tuple[FrozenSuite, bool]:
     """Keep the suite as it is now for good; the version, and whether it is a new one.
 
     Raises:
+        NotAllowedError: people are declared, and whoever acts may not change suites.
         UsageError: the model file names no such suite.
         EvaluationError: its file cannot be used.
         StoreError: the artifact store cannot be written.
     """
+    _allow(project)
     settings = suites.declared(project, name)
     return frozen.freeze(
         project.workspace,
@@ -166,10 +174,15 @@ def freeze(project: Project, name: str) -> tuple[FrozenSuite, bool]:
     )
 
 
+def _allow(project: Project) -> None:
+    people.allow(project.workspace, project.actor, "change suites", model=project.model.name)
+
+
 def _checked(project: Project, settings: SuiteSettings, row: Mapping[str, Any]) -> Case:
     """The case of a row that may be added.
 
     Raises:
+        NotAllowedError: people are declared, and whoever acts may not change suites.
         UsageError: it is in the suite already, or its answer breaks the declared form.
     """
     reading = suites.reading(project)

@@ -87,6 +87,8 @@ def _print(done: Erasure) -> None:
             f"{version.held_out} held out, {version.left_out} left out",
             markup=False,
         )
+    for suite in done.suites:
+        out.print(f"suite {suite.suite} of {suite.model}: case {suite.case}", markup=False)
     for run in done.reached.runs:
         out.print(f"training run {run}", markup=False)
     for bundle in done.reached.bundles:

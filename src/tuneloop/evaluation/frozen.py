@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -54,19 +55,37 @@ class FrozenSuite:
 
 def versions(workspace: Workspace, model: str, suite: str | None = None) -> list[FrozenSuite]:
     """The frozen versions of a suite, or of all suites of a model, the newest first."""
+    return [
+        version
+        for of, version in every(workspace)
+        if of == model and (suite is None or version.suite == suite)
+    ]
+
+
+def every(workspace: Workspace) -> list[tuple[str, FrozenSuite]]:
+    """All frozen versions of a workspace with the model that each is of, the newest first."""
     table = tables.audit_events
     query = (
-        sa.select(table.c.actor, table.c.at, table.c.detail)
-        .where(table.c.model == model, table.c.action == ACTION)
+        sa.select(table.c.model, table.c.actor, table.c.at, table.c.detail)
+        .where(table.c.action == ACTION)
         .order_by(table.c.id.desc())
     )
     with workspace.records.begin() as tx:
-        rows = tx.execute(query).all()
-    return [
-        FrozenSuite(**row.detail, at=row.at, by=row.actor)
-        for row in rows
-        if suite is None or row.detail["suite"] == suite
-    ]
+        return [
+            (row.model, FrozenSuite(**row.detail, at=row.at, by=row.actor))
+            for row in tx.execute(query)
+        ]
+
+
+def rows_of(workspace: Workspace, version: FrozenSuite) -> Iterator[dict[str, Any]]:
+    """The rows of a version as the file had them.
+
+    Raises:
+        StoreError: it is no longer in the store.
+        CorruptArtifactError: the stored bytes have changed.
+    """
+    with (workspace.artifacts.get(version.artifact) / _CASES).open(encoding="utf-8") as cases:
+        yield from map(json.loads, cases)
 
 
 def freeze(

@@ -33,6 +33,7 @@ from tuneloop.lineage.erasure_record import (
     remains,
     to_do,
 )
+from tuneloop.lineage.erasure_suites import reached_suites
 from tuneloop.monitoring import quotations
 from tuneloop.online_evaluation import declared_judge as judges
 from tuneloop.progress import Progress, Silent
@@ -83,6 +84,7 @@ def erase(
     keys |= keys_in_versions
     items += _items_alike(workspace, keys, without={item.id for item in items})
     reached = reach(workspace, [version.digest for version in datasets])
+    suites = reached_suites(workspace, interactions)
     done = Erasure(
         id=f"{workspace.now():%Y%m%d}-{uuid.uuid4().hex[:6]}",
         by=by,
@@ -100,8 +102,9 @@ def erase(
         ),
         datasets=datasets,
         reached=reached,
-        remains=remains(datasets, reached),
-        to_do=to_do(datasets, reached),
+        remains=remains(datasets, reached, suites),
+        to_do=to_do(datasets, reached, suites),
+        suites=suites,
     )
     if not dry_run:
         progress.step("Deleting")

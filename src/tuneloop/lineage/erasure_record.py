@@ -37,6 +37,20 @@ class ReachedVersion:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReachedSuite:
+    """A suite that holds a case of what was erased."""
+
+    model: str
+    suite: str
+    case: str
+    """Its id, which is that of the interaction."""
+    in_file: bool
+    """Whether it was added to the suite's file, and not taken out of it by a command."""
+    frozen: tuple[str, ...]
+    """Labels of the frozen versions that hold it."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Erasure:
     """What was deleted, or would be; what it reached; what remains and what to do."""
 
@@ -57,6 +71,7 @@ class Erasure:
     """What could not be undone, one sentence each."""
     to_do: tuple[str, ...]
     """What people have to do now."""
+    suites: tuple[ReachedSuite, ...] = ()
 
 
 def accounted(done: Erasure) -> dict[str, Any]:
@@ -69,13 +84,28 @@ def accounted(done: Erasure) -> dict[str, Any]:
         "feedback": done.feedback,
         "review_items": done.review_items,
         "approved_rows": len(done.approved_rows),
+        "suites": len(done.suites),
         "datasets": [version.digest for version in done.datasets],
         "bundles": [bundle.id for bundle in done.reached.bundles],
     }
 
 
-def remains(datasets: Collection[ReachedVersion], reached: Reach) -> tuple[str, ...]:
+def remains(
+    datasets: Collection[ReachedVersion],
+    reached: Reach,
+    suites: Collection[ReachedSuite] = (),
+) -> tuple[str, ...]:
     """What cannot be undone."""
+    frozen = (
+        f"These frozen versions of suite {suite.suite} of {suite.model} never change and still "
+        f"hold the case: {', '.join(suite.frozen)}."
+        for suite in suites
+        if suite.frozen
+    )
+    return (*_of_datasets(datasets, reached), *frozen)
+
+
+def _of_datasets(datasets: Collection[ReachedVersion], reached: Reach) -> tuple[str, ...]:
     if not datasets:
         return ()
     labels = ", ".join(version.label for version in datasets)
@@ -93,8 +123,26 @@ def remains(datasets: Collection[ReachedVersion], reached: Reach) -> tuple[str, 
     return tuple(sentences)
 
 
-def to_do(datasets: Collection[ReachedVersion], reached: Reach) -> tuple[str, ...]:
-    """Retrain, replace, then get rid of what remains, in this order."""
+def to_do(
+    datasets: Collection[ReachedVersion],
+    reached: Reach,
+    suites: Collection[ReachedSuite] = (),
+) -> tuple[str, ...]:
+    """Take out of suites, retrain, replace, then get rid of what remains, in this order."""
+    cases = [
+        f"Take the case out of its suite of {suite.model}: tuneloop suite remove {suite.suite} "
+        f"{suite.case}"
+        for suite in suites
+        if suite.in_file
+    ]
+    if any(suite.frozen for suite in suites):
+        cases.append(
+            "Delete the frozen versions named here from the artifacts store, and freeze again."
+        )
+    return (*cases, *_after_datasets(datasets, reached))
+
+
+def _after_datasets(datasets: Collection[ReachedVersion], reached: Reach) -> tuple[str, ...]:
     if not datasets:
         return ()
     steps = [

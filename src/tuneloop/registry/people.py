@@ -23,7 +23,14 @@ from tuneloop.storage.records import record_of
 from tuneloop.workspace import Workspace
 
 Action = Literal[
-    "approve", "deploy", "roll back", "edit data", "review", "erase personal data", "manage people"
+    "approve",
+    "deploy",
+    "roll back",
+    "edit data",
+    "change suites",
+    "review",
+    "erase personal data",
+    "manage people",
 ]
 ROLES: tuple[Role, ...] = get_args(Role)
 EVERY_MODEL = ""
@@ -39,6 +46,7 @@ PERMITTED: Mapping[Action, tuple[Role, ...]] = {
     "deploy": ("engineer", "admin"),
     "roll back": ("engineer", "expert", "admin"),
     "edit data": ("curator", "engineer", "admin"),
+    "change suites": ("curator", "expert", "engineer", "admin"),
     "review": ("expert", "curator", "admin"),
     "erase personal data": ("admin",),
     "manage people": ("admin",),

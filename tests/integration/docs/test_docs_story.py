@@ -177,6 +177,9 @@ def test_the_readme_and_the_guides_are_true(team: Team) -> None:
     assert "do not" in team.read(GUIDES / "automate.md", 1).replace("_", " ")
     share_the_work(team)
     team.run("tuneloop", "down")
+    team.environment.pop("TUNELOOP_SET_EVALUATION__SUITES", None)
+    kept = team.read(GUIDES / "gates.md", 2, ID=first["interaction"])
+    assert "approved by" in kept and "nothing changed, 1 the same" in kept
     team.read(GUIDES / "serve.md", 0)
     assert "Serving at" in team.read(GUIDES / "serve.md", 2)
     # The guide to checks is run in tests/unit/setup/test_check.py.

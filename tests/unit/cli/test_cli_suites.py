@@ -16,7 +16,7 @@ from live_desk import SCHEMA, capture, make_loop, put_live
 from tuneloop import modelfile, review
 from tuneloop.candidates.planning import plan_for
 from tuneloop.cli.main import app
-from tuneloop.errors import EvaluationError, UsageError
+from tuneloop.errors import EvaluationError, NotAllowedError, UsageError
 from tuneloop.evaluation import looks
 from tuneloop.loop import Loop
 from tuneloop.project import Project
@@ -302,3 +302,32 @@ def test_another_process_sees_the_suites_that_were_frozen(loop: Loop) -> None:
     again = Loop(Project.open(Path("tuneloop.yaml"), actor="ben"))
     assert again.suites.versions("golden") == [frozen]
     again.close()
+
+
+def test_an_erasure_names_the_case_of_an_incident_and_what_keeps_it(
+    loop: Loop, incident: str
+) -> None:
+    loop.suites.add("golden", interaction=incident, expected=REFUND)
+    label = loop.suites.freeze("golden").label
+    done = loop.erase("interaction", incident, dry_run=True)
+    (reached,) = done.suites
+    assert (reached.suite, reached.case, reached.in_file) == ("golden", incident, True)
+    assert reached.frozen == (label,) and label in " ".join(done.remains)
+    assert f"tuneloop suite remove golden {incident}" in " ".join(done.to_do)
+
+    loop.suites.remove("golden", incident)
+    (reached,) = loop.erase("interaction", incident).suites
+    assert not reached.in_file and reached.frozen == (label,)
+
+
+def test_who_has_no_role_changes_no_suite(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop.people.add("ann", ["admin"])
+    monkeypatch.setenv("TUNELOOP_ACTOR", "stranger")
+    for arguments in (
+        ("new", "other"),
+        ("add", "golden", "--prompt", "q", "--expected", REFUND),
+        ("remove", "golden", "x"),
+        ("freeze", "golden"),
+    ):
+        assert isinstance(run(*arguments).exception, NotAllowedError)
+    assert told("list")
