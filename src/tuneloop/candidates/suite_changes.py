@@ -73,7 +73,8 @@ def new(project: Project, name: str, *, kind: str, file: str | None) -> NewSuite
     if not path.exists():
         suite_file.begin(path)
     written = _declare(project.model_file.path, entry)
-    _record(project, "suite.new", {**entry, "suite": entry["name"]})
+    detail = {"suite": name, "kind": kind, "file": entry["file"], "declared": written}
+    _record(project, "suite.new", detail)
     return NewSuite(**entry, declared=written, lines=declaring.lines_of(entry))
 
 
@@ -103,19 +104,11 @@ def add(
             remedy=f"tuneloop suite add {name} --prompt TEXT --expected TEXT, or: "
             f"tuneloop suite add {name} --interaction ID",
         )
-    row: dict[str, Any]
-    if interaction is not None:
-        found = incident(project, interaction, expected=expected)
-        row = _chat_row(found.messages, found.expected) | {"id": interaction}
-        row |= {"tools": list(found.tools)} if found.tools else {}
-        about: dict[str, Any] = {
-            "of": found.of,
-            "personal_data": found.personal_data,
-            "redacted": found.redacted,
-        }
-    else:
-        row = _prompt_row(project, str(prompt), expected)
-        about = {"of": "--expected" if expected is not None else ""}
+    row, about = (
+        _of_prompt(project, str(prompt), expected)
+        if interaction is None
+        else _of_interaction(project, interaction, expected)
+    )
     row |= {"tags": _tags(tags)} if tags else {}
     row |= {"must_contain": list(must_contain)} if must_contain else {}
     row |= {"must_not_contain": list(must_not_contain)} if must_not_contain else {}
@@ -229,15 +222,34 @@ def _short(text: str | None) -> str:
     return "nothing" if text is None else repr(text if len(text) <= 60 else f"{text[:59]}…")
 
 
-def _prompt_row(project: Project, prompt: str, expected: str | None) -> dict[str, Any]:
+def _of_prompt(
+    project: Project, prompt: str, expected: str | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A row, and what is to be said of it."""
     columns = project.model.data.columns
     asked, answer = (columns.prompt, columns.answer) if columns else ("prompt", "completion")
-    return {asked: prompt, **({} if expected is None else {answer: expected})}
+    if expected is None:
+        return {asked: prompt}, {"of": ""}
+    return {asked: prompt, answer: expected}, {"of": "--expected"}
 
 
-def _chat_row(messages: Sequence[Any], expected: str) -> dict[str, Any]:
-    turns = [message.as_row() for message in messages]
-    return {"messages": [*turns, {"role": "assistant", "content": expected}]}
+def _of_interaction(
+    project: Project, interaction: str, expected: str | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The same of a captured chat, whose id the row gets."""
+    found = incident(project, interaction, expected=expected)
+    turns = [message.as_row() for message in found.messages]
+    answer = {"role": "assistant", "content": found.expected}
+    row = {
+        "id": interaction,
+        "messages": [*turns, answer],
+        **({"tools": list(found.tools)} if found.tools else {}),
+    }
+    return row, {
+        "of": found.of,
+        "personal_data": found.personal_data,
+        "redacted": found.redacted,
+    }
 
 
 def _declare(path: Path, entry: Mapping[str, str]) -> bool:

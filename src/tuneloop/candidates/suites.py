@@ -85,6 +85,11 @@ def find(project: Project, name: str) -> Suite:
     for suite, _ in of_dataset(project):
         if suite.name == name:
             return suite
+    if name in OF_DATASET:
+        raise UsageError(
+            f"No dataset version brings a suite {name!r} yet.",
+            remedy="Make one with: tuneloop prepare",
+        )
     return loaded(project, declared(project, name))
 
 

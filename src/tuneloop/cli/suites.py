@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.text import Text
 
+from tuneloop.amounts import many
 from tuneloop.cli.terminal import (
     DEFAULT_FILE,
     JsonOption,
@@ -89,11 +90,13 @@ def show(
     frozen = [
         Text(
             f"frozen as {version.label}, {ago(version.at, now)} by {version.by}: "
-            f"{version.cases} cases"
+            f"{many(version.cases, 'case')}"
         )
         for version in versions
     ]
-    page(f"{suite.name}: {len(suite.cases)} cases, {suite.kind}", _case_table(suite), *frozen)
+    page(
+        f"{suite.name}: {many(len(suite.cases), 'case')}, {suite.kind}", _case_table(suite), *frozen
+    )
 
 
 @app.command()
@@ -143,10 +146,11 @@ def add(
         list[str] | None, typer.Option("--tag", help="A slice that it is in.", metavar="K=V")
     ] = None,
     must_contain: Annotated[
-        list[str] | None, typer.Option(help="A phrase that an answer of prose says.")
+        list[str] | None,
+        typer.Option(help="A phrase that an answer of prose says.", metavar="TEXT"),
     ] = None,
     must_not_contain: Annotated[
-        list[str] | None, typer.Option(help="A phrase that it does not say.")
+        list[str] | None, typer.Option(help="A phrase that it does not say.", metavar="TEXT")
     ] = None,
     file: ModelOption = DEFAULT_FILE,
     json_: JsonOption = False,
@@ -218,7 +222,7 @@ def freeze(name: NameArgument, file: ModelOption = DEFAULT_FILE, json_: JsonOpti
         print_json(_version_row(version))
         return
     already = "is" if version.label not in known else "was already"
-    out.print(f"{name} {already} frozen as {version.label}: {version.cases} cases.")
+    out.print(f"{name} {already} frozen as {version.label}: {many(version.cases, 'case')}.")
 
 
 @app.command()

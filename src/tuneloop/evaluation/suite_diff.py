@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tuneloop.amounts import many
 from tuneloop.evaluation.suites import Case, Suite
 from tuneloop.hashing import digest_json
 
@@ -50,12 +51,11 @@ class SuiteDiff:
     def says(self) -> str:
         """The counts in words, e.g. `2 cases added, 12 changed`; empty where nothing differs."""
         counts = {"added": self.added, "removed": self.removed, "changed": self.changed}
-        told = [f"{len(cases)} {word}" for word, cases in counts.items() if cases]
+        told = [(len(cases), word) for word, cases in counts.items() if cases]
         if not told:
             return ""
-        first, *others = told
-        number, word = first.split(" ")
-        return ", ".join([f"{number} case{'' if number == '1' else 's'} {word}", *others])
+        (number, first), *others = told
+        return ", ".join([f"{many(number, 'case')} {first}", *(f"{n} {w}" for n, w in others)])
 
     def as_row(self) -> dict[str, Any]:
         """As a JSON value."""
