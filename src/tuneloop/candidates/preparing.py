@@ -103,8 +103,8 @@ def _notes(made: DatasetVersion) -> list[str]:
 
 
 def _on_gates(held: HeldOut) -> list[str]:
-    """The share that is held out, and the gates that it does not serve."""
-    return [held.why, *(f"warning: {what_is_missing(size)}" for size in held.short)]
+    """The share that is held out, which cases decide, and the gates that have too few of them."""
+    return [held.why, held.cases, *(f"warning: {what_is_missing(size)}" for size in held.short)]
 
 
 def _changes(validation: Mapping[str, Any] | None) -> list[str]:

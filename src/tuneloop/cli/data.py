@@ -172,6 +172,7 @@ def _print_report(version: DatasetVersion, gates: HeldOut) -> None:
     if tags := counts_in(report):
         out.print(tag_table(tags))
     out.print(f"• {gates.why}", markup=False)
+    out.print(f"• {gates.cases}", markup=False)
     for warning in gates.warnings():
         out.print(f"• warning: {warning}", markup=False)
     if gates.lifts:

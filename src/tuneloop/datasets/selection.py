@@ -11,13 +11,13 @@ from tuneloop.datasets.conversations import conversation_keys
 from tuneloop.datasets.duplicates import find_duplicates
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.holdout import Need, choose_share
-from tuneloop.datasets.importing import CHOICE, CORRECTION
 from tuneloop.datasets.labels import class_field, labels_of
 from tuneloop.datasets.leaks import find_leaks, find_quotes
 from tuneloop.datasets.left_out import LeftOut, leave_out
 from tuneloop.datasets.likeness import Likeness, Search, compare
 from tuneloop.datasets.split import Candidate, Side, Split
 from tuneloop.progress import Progress, Silent
+from tuneloop.task import origin
 
 LEAK = "leak"
 """Reason code of a training row that gives a held-out case away."""
@@ -114,7 +114,7 @@ def _leave_out_leaks(selection: Selection, cases: Sequence[Example], search: Sea
 
 def is_approved(example: Example) -> bool:
     """Whether the row comes from the review queue."""
-    return example.tags.get("origin") == CORRECTION
+    return origin.is_approved(example.tags)
 
 
 class _Selecting:
@@ -214,7 +214,7 @@ class _Selecting:
         """The rows that overrule the others: the last choice between contradictory answers, else
         all corrections; where two of these contradict each other, a person must choose again."""
         approved = [row for row in rows if is_approved(self._examples[row])]
-        chosen = [row for row in approved if self._examples[row].tags.get("kind") == CHOICE]
+        chosen = [row for row in approved if self._examples[row].tags.get("kind") == origin.CHOICE]
         return chosen[-1:] or approved
 
     def _leave_out_duplicates(self) -> None:
@@ -288,13 +288,20 @@ class _Selecting:
                 self._result.conversations[self._examples[row].id] = talks[row]
 
     def _labels(self) -> dict[int, str]:
-        """Active row → its class; the split has all classes on both sides where it can."""
+        """Active row → its class; the split has all classes on both sides where it can.
+
+        Rows that decide nothing have none: they must not take the place of a case that does.
+        """
         completions = {row: self._examples[row].completion for row in self._active}
         field = class_field(list(completions.values()), self._rules.label_field)
         self._result.class_field = field
         if field is None:
             return {}
-        return {row: labels_of(text, [field]).get(field, "") for row, text in completions.items()}
+        return {
+            row: labels_of(text, [field]).get(field, "")
+            for row, text in completions.items()
+            if origin.decides(self._examples[row].tags)
+        }
 
     def _conversations(self, rows: Sequence[int]) -> dict[int, str]:
         """Row → key of its conversation. What begins many conversations is told by what the leak

@@ -15,6 +15,7 @@ from tuneloop.datasets.example import Example
 from tuneloop.datasets.labels import label_counts, labels_of
 from tuneloop.datasets.split import Side
 from tuneloop.errors import require
+from tuneloop.task import origin
 from tuneloop.task.answer_form import json_object
 
 MISSING_POINTS = 0.05
@@ -156,7 +157,7 @@ def _tags(example: Example) -> set[str]:
     return {
         key
         for key, value in example.tags.items()
-        if value and key not in ("origin", "kind", "review", "reviewer", "edit")
+        if value and key not in ("origin", "kind", "review", "reviewer", "edit", origin.WEIGHT)
     }
 
 

@@ -27,6 +27,8 @@ def parts(report: Mapping[str, Any]) -> list[RenderableType]:
         renderables.append(_gates(report["gates"]))
     for suite in report["suites"]:
         renderables.append(_figures(suite))
+        if suite.get("remark"):
+            renderables.append(Text(suite["remark"], style="dim"))
         if fields_of(suite, CANDIDATE):
             renderables.append(_Fields(suite))
         renderables += _weak_slices(suite)
@@ -93,7 +95,9 @@ def _gates(gates: Sequence[Mapping[str, Any]]) -> Table:
 
 def _figures(suite: Mapping[str, Any]) -> Table:
     labels = list(suite["figures"])
-    title = f"\nSuite {suite['name']} ({suite['kind']}, {suite['cases']} cases)"
+    # Reports of earlier releases do not have these two.
+    sampled = f", {of} from live traffic" if (of := suite.get("live_samples")) else ""
+    title = f"\nSuite {suite['name']} ({suite['kind']}, {suite['cases']} cases{sampled})"
     table = _table(title, "metric", *labels, "n")
     for metric, mine in suite["figures"]["candidate"].items():
         if is_told_by_field(metric, suite):

@@ -9,7 +9,6 @@ from typing import Any
 import sqlalchemy as sa
 
 from tuneloop.conversation import thoughts
-from tuneloop.datasets.importing import CORRECTION
 from tuneloop.project import Project
 from tuneloop.review.edits import edit_in
 from tuneloop.review.queue import Proposal, ReviewItem, listing, put, storable
@@ -17,6 +16,7 @@ from tuneloop.review.queue import judgements as all_judgements
 from tuneloop.storage import tables
 from tuneloop.storage.captured import chats, feedback, last_said
 from tuneloop.task.answer_form import edited_text
+from tuneloop.task.origin import CORRECTION
 from tuneloop.workspace import Workspace
 
 EDIT = "edit"
