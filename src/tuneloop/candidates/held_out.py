@@ -104,9 +104,16 @@ class HeldOut:
             "declared": "auto" if self.declared is None else self.declared,
             "share": self.share,
             "why": self.why,
-            "deciding_cases": self.deciding,
-            "live_samples": self.live_samples,
-            "regressions": self.regressions,
+            # Of versions without approved answers it stays what it was.
+            **(
+                {
+                    "deciding_cases": self.deciding,
+                    "live_samples": self.live_samples,
+                    "regressions": self.regressions,
+                }
+                if self.live_samples or self.regressions
+                else {}
+            ),
             "gates": [
                 {
                     "gate": size.gate.name,

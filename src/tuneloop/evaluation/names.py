@@ -17,6 +17,11 @@ from tuneloop.modelfile import ColumnSettings, EvaluationSettings, KeyPath, Prob
 from tuneloop.task.kind import is_prose
 
 _GATES: KeyPath = ("evaluation", "gates")
+_OWN = {
+    HELD_OUT: "the dataset's own held-out rows",
+    REGRESSIONS: "the dataset's own held-out rows that were found because something failed",
+}
+"""Suites that no file is called by, and whose they are."""
 _LOWER = ("<=", "<")
 _NEEDS_ABSTAIN = ("abstention_recall", "over_abstention", "abstention_precision", "correct")
 _FIELD = "json_field."
@@ -62,17 +67,11 @@ def _suite_problems(
     folder: Path,
     columns: ColumnSettings | None,
 ) -> Iterator[Problem]:
-    names, own = (
-        suite_names(settings),
-        {
-            HELD_OUT: "the dataset's own held-out rows",
-            REGRESSIONS: "the dataset's own held-out rows that were found because something failed",
-        },
-    )
+    names = suite_names(settings)
     for number, declared in enumerate(settings.suites):
         at: KeyPath = ("evaluation", "suites", number)
-        if declared.name in names[: number + len(own)]:
-            whose = own.get(declared.name, "another")
+        if declared.name in names[: number + len(_OWN)]:
+            whose = _OWN.get(declared.name, "another")
             yield Problem(
                 at=(*at, "name"),
                 message=f"The suite name {declared.name!r} is taken by {whose}.",
