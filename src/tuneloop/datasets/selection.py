@@ -170,6 +170,8 @@ class _Selecting:
         trained on is a correction like any other.
         """
         samples = [row for row, of in enumerate(self._examples) if origin.is_live_sample(of.tags)]
+        if not samples:
+            return frozenset()
         trained = {
             row
             for row in range(len(self._examples), self._first_case)

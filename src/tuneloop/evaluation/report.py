@@ -79,6 +79,16 @@ def is_of_prose(comparison: Mapping[str, Any]) -> bool:
     return any(metric.get("tolerance") for metric in comparison["metrics"])
 
 
+def heading(comparison: Mapping[str, Any]) -> str:
+    """With whom, on which suite, and what came of it."""
+    said = (
+        f"Against {comparison['reference']} on suite {comparison['suite']!r}: "
+        f"{comparison['verdict'].replace('_', ' ')} (margin {comparison['margin']:g})"
+    )
+    # Reports of earlier releases do not say it.
+    return said if comparison.get("decides", True) else f"{said}; it decides nothing"
+
+
 def told_first(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Its metrics without the fields of JSON answers that decide nothing."""
     return [m for m in comparison["metrics"] if m not in fields_compared(comparison)]
@@ -312,6 +322,7 @@ def _comparison(
 
     return {
         **_plain(comparison),
+        "decides": mine.suite.kind != REGRESSIONS,
         "cases": len(theirs.cases),
         "won": len(comparison.won),
         "lost": len(comparison.lost),

@@ -10,7 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from tuneloop.evaluation.repeatability import sentence
-from tuneloop.evaluation.report import CANDIDATE, fields_of, is_of_prose, is_told_by_field
+from tuneloop.evaluation.report import (
+    CANDIDATE,
+    fields_of,
+    heading,
+    is_of_prose,
+    is_told_by_field,
+)
 from tuneloop.evaluation.report_prose import COLOURS, ComparedProse, cut, shown_cases
 from tuneloop.evaluation.report_prose import verdict as _verdict
 
@@ -162,8 +168,7 @@ def _weak_slices(suite: Mapping[str, Any]) -> list[RenderableType]:
 
 def _comparison(comparison: Mapping[str, Any], suite: Mapping[str, Any]) -> RenderableType:
     table = _table(
-        f"\nAgainst {comparison['reference']} on suite {comparison['suite']!r}: "
-        f"{comparison['verdict'].replace('_', ' ')} (margin {comparison['margin']:g})",
+        f"\n{heading(comparison)}",
         "metric",
         "difference",
         "won",
