@@ -21,14 +21,16 @@ from tuneloop.evaluation.sizes import (
     gate_sizes,
     held_out_requirements,
     named,
+    what_decides,
     what_helps,
     what_is_missing,
 )
-from tuneloop.evaluation.suites import Case, case_of
+from tuneloop.evaluation.suites import HELD_OUT, REGRESSIONS, Case, case_of
 from tuneloop.modelfile.sections.data import AUTO, LARGEST_SHARE, SMALLEST_SHARE
 from tuneloop.online_evaluation import declared_judge
 from tuneloop.project import Project
 from tuneloop.setup.checks.suites import need
+from tuneloop.task import origin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,13 @@ class HeldOut:
     chosen: bool
     """The version's share was chosen for the gates, not declared."""
     gates: tuple[GateSize, ...]
+    cases: str
+    """Which of the held-out rows decide, in a sentence."""
+    deciding: int
+    live_samples: int
+    """Of those that decide."""
+    regressions: int
+    """Cases that were found because something had failed; they decide nothing."""
 
     @property
     def short(self) -> tuple[GateSize, ...]:
@@ -102,6 +111,16 @@ class HeldOut:
             "declared": "auto" if self.declared is None else self.declared,
             "share": self.share,
             "why": self.why,
+            # Of versions without approved answers it stays what it was.
+            **(
+                {
+                    "deciding_cases": self.deciding,
+                    "live_samples": self.live_samples,
+                    "regressions": self.regressions,
+                }
+                if self.live_samples or self.regressions
+                else {}
+            ),
             "gates": [
                 {
                     "gate": size.gate.name,
@@ -139,14 +158,22 @@ def held_out(
         EvaluationError: a gate, a metric or a suite file cannot be understood.
     """
     declared = project.model.data.holdout_share
+    plan = plan_for(project, version, judge=judge or (lambda: _uncalled_judge(project)))
+    tags = [
+        case.provenance
+        for suite in plan.suites
+        if suite.kind in (HELD_OUT, REGRESSIONS)
+        for case in suite.cases
+    ]
     return HeldOut(
         declared=None if isinstance(declared, str) else declared,
         share=versions.share_of(version),
         chosen=version.report["recipe"]["data"]["holdout_share"] == AUTO,
-        gates=gate_sizes(
-            plan_for(project, version, judge=judge or (lambda: _uncalled_judge(project))),
-            trained=_trained(project, version),
-        ),
+        gates=gate_sizes(plan, trained=_trained(project, version)),
+        cases=what_decides(tags),
+        deciding=sum(map(origin.decides, tags)),
+        live_samples=sum(map(origin.is_live_sample, tags)),
+        regressions=sum(not origin.decides(of) for of in tags),
     )
 
 

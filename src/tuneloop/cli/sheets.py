@@ -110,7 +110,7 @@ def run_sheet(run: TrainingRun, doing: str | None) -> Sheet:
     if "base" in record:
         sheet.add("base", _base(record["base"]))
     counts = record.get("rows", {})
-    rows = f": {counts['train']} rows, {counts['eval']} held out" if counts else ""
+    rows = f": {counts['train']} rows, {counts['eval']} for the evaluation loss" if counts else ""
     sheet.add("dataset", f"{short(run.dataset)}{rows}")
     sheet.add("left out", _left_out(record.get("left_out_rows", {})))
     sheet.add("settings", _settings(run.hyperparameters))
@@ -118,7 +118,7 @@ def run_sheet(run: TrainingRun, doing: str | None) -> Sheet:
     if run.losses.last is not None:
         sheet.add("losses", run.losses)
     curves = record.get("loss_curves", {})
-    for name, key in (("  training", "train"), ("  held-out", "eval")):
+    for name, key in (("  training", "train"), ("  evaluation", "eval")):
         sheet.add(name, _curve([float(point["loss"]) for point in curves.get(key, ())]))
     if "train_seconds" in record:
         sheet.add(

@@ -10,13 +10,18 @@ from tuneloop.evaluation import gates
 from tuneloop.evaluation.gates import Gate
 from tuneloop.evaluation.judging import metric as judging
 from tuneloop.evaluation.metrics import RUN_METRICS, Metric, metrics_for, unfit_references
-from tuneloop.evaluation.plan import HELD_OUT, metric_in, metrics_in_gates
+from tuneloop.evaluation.plan import metric_in, metrics_in_gates, suite_names
 from tuneloop.evaluation.scorers import accuracy, text
-from tuneloop.evaluation.suites import load_suite
+from tuneloop.evaluation.suites import HELD_OUT, REGRESSIONS, load_suite
 from tuneloop.modelfile import ColumnSettings, EvaluationSettings, KeyPath, Problem, TaskSettings
 from tuneloop.task.kind import is_prose
 
 _GATES: KeyPath = ("evaluation", "gates")
+_OWN = {
+    HELD_OUT: "the dataset's own held-out rows",
+    REGRESSIONS: "the dataset's own held-out rows that were found because something failed",
+}
+"""Suites that no file is called by, and whose they are."""
 _LOWER = ("<=", "<")
 _NEEDS_ABSTAIN = ("abstention_recall", "over_abstention", "abstention_precision", "correct")
 _FIELD = "json_field."
@@ -62,11 +67,11 @@ def _suite_problems(
     folder: Path,
     columns: ColumnSettings | None,
 ) -> Iterator[Problem]:
-    names = [HELD_OUT, *(suite.name for suite in settings.suites)]
+    names = suite_names(settings)
     for number, declared in enumerate(settings.suites):
         at: KeyPath = ("evaluation", "suites", number)
-        if declared.name in names[: number + 1]:
-            whose = "the dataset's own held-out rows" if declared.name == HELD_OUT else "another"
+        if declared.name in names[: number + len(_OWN)]:
+            whose = _OWN.get(declared.name, "another")
             yield Problem(
                 at=(*at, "name"),
                 message=f"The suite name {declared.name!r} is taken by {whose}.",
@@ -88,7 +93,7 @@ def _suite_problems(
 def _gate_problems(
     task: TaskSettings, settings: EvaluationSettings, *, judge: bool
 ) -> Iterator[Problem]:
-    suites = [HELD_OUT, *dict.fromkeys(suite.name for suite in settings.suites)]
+    suites = list(dict.fromkeys(suite_names(settings)))
     try:
         metrics = {metric.name: metric for metric in metrics_for(task, extra=text.NAMES)}
     except ModelFileError as e:

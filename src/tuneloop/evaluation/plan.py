@@ -19,14 +19,11 @@ from tuneloop.evaluation.metrics import RUN_METRICS, Metric, metrics_for, unfit_
 from tuneloop.evaluation.paired import LIKENESS_METRICS
 from tuneloop.evaluation.scorers.prose import similarity_by
 from tuneloop.evaluation.scorers.table import is_on_demand
-from tuneloop.evaluation.suites import Suite, held_out_suite, load_suite
+from tuneloop.evaluation.suites import HELD_OUT, REGRESSIONS, Suite, held_out_suites, load_suite
 from tuneloop.evaluation.targets import Sampling
 from tuneloop.hashing import digest_json
 from tuneloop.modelfile import ColumnSettings, EvaluationSettings, GateSettings, TaskSettings
 from tuneloop.task.kind import is_prose
-
-HELD_OUT = "held-out"
-
 
 _LATENCY = "latency_"
 """How the names of those metrics begin."""
@@ -91,19 +88,32 @@ class EvaluationPlan:
     def without(self, known: Mapping[str, Collection[str]]) -> EvaluationPlan:
         """The plan without cases that the candidate was trained on: suite → ids of its cases.
 
+        Regressions that were all trained on are no suite any more, and no gate stands on them.
+
         Raises:
-            EvaluationError: no case of a suite is left.
+            EvaluationError: no case of another suite is left.
         """
         left_out = {suite.name: set(known.get(suite.name, ())) for suite in self.suites}
         if not any(left_out.values()):
             return self
-        suites = tuple(suite.without(left_out[suite.name]) for suite in self.suites)
+        suites = tuple(
+            suite.without(left_out[suite.name])
+            for suite in self.suites
+            if suite.kind != REGRESSIONS or len(left_out[suite.name]) < len(suite.cases)
+        )
+        kept = {suite.name for suite in suites}
+        asked = tuple(gate for gate in self.gate_lock.gates if gate.suite in kept)
         notes = [
             f"{len(cases)} cases of suite {suite!r} are left out: the candidate was trained on them"
             for suite, cases in left_out.items()
             if cases
         ]
-        changed = replace(self, suites=suites, notes=(*self.notes, *notes))
+        changed = replace(
+            self,
+            suites=suites,
+            gate_lock=replace(self.gate_lock, gates=asked),
+            notes=(*self.notes, *notes),
+        )
         return replace(changed, gate_lock=changed.locked())
 
     def locked(self) -> GateLock:
@@ -141,13 +151,14 @@ def plan_evaluation(
 ) -> EvaluationPlan:
     """Plan from the model file.
 
-    `dataset` is the folder of a dataset version (its `eval.jsonl` becomes the main suite), `folder`
-    is what suite files are relative to, `scorers` names further metrics (`token_f1`,
-    `module:function`, `judge`); a gate on such a metric brings it along by itself. `judge` makes
-    the metric of that name, if something asks for it. `embedder` measures `similarity` instead of
-    the local one. `columns` names prompt and answer in suite files. `control_tokens` are the
-    base's, which are no part of anybody's words. `slots` is how many requests the server works on
-    at a time: so many cases are asked, unless the settings say.
+    `dataset` is the folder of a dataset version (its `eval.jsonl` becomes the main suite and, of
+    rows that were found because something had failed, `regressions`), `folder` is what suite files
+    are relative to, `scorers` names further metrics (`token_f1`, `module:function`, `judge`); a
+    gate on such a metric brings it along by itself. `judge` makes the metric of that name, if
+    something asks for it. `embedder` measures `similarity` instead of the local one. `columns`
+    names prompt and answer in suite files. `control_tokens` are the base's, which are no part of
+    anybody's words. `slots` is how many requests the server works on at a time: so many cases are
+    asked, unless the settings say.
 
     Raises:
         EvaluationError: there is no suite, a file or a gate cannot be understood, or a reference
@@ -155,9 +166,7 @@ def plan_evaluation(
         ModelFileError: the task's schema cannot be used.
     """
     suites = (
-        [held_out_suite(dataset, task=task, name=HELD_OUT, control_tokens=control_tokens)]
-        if dataset
-        else []
+        [*held_out_suites(dataset, task=task, control_tokens=control_tokens)] if dataset else []
     )
     suites += [
         load_suite(
@@ -172,6 +181,7 @@ def plan_evaluation(
     ]
     names = [suite.name for suite in suites]
     _check_names(names)
+    settings, unfounded = _without_unfounded(settings, names)
     return make_plan(
         model=model,
         suites=suites,
@@ -187,7 +197,7 @@ def plan_evaluation(
         minimum_cases=minimum_of(settings),
         concurrency=settings.concurrency or slots,
         base_cases=base_cases_of(task, settings),
-        notes=_notes(suites, task),
+        notes=[*_notes(suites, task), *unfounded],
         prose=is_prose(task),
         unusable=unusable,
     )
@@ -316,6 +326,29 @@ def _terms(
     }
 
 
+def suite_names(settings: EvaluationSettings) -> list[str]:
+    """Names that a gate may begin with: those of a dataset version's suites, then the files'."""
+    return [HELD_OUT, REGRESSIONS, *(suite.name for suite in settings.suites)]
+
+
+def _without_unfounded(
+    settings: EvaluationSettings, names: Sequence[str]
+) -> tuple[EvaluationSettings, list[str]]:
+    """The settings without gates on regressions where there are none, and what to say of these.
+
+    They are declared before the first thing fails, and hold from then on.
+    """
+    left_out = [key for key in settings.gates if key.startswith(f"{REGRESSIONS}.")]
+    if REGRESSIONS in names or not left_out:
+        return settings, []
+    gates = {key: gate for key, gate in settings.gates.items() if key not in left_out}
+    return settings.model_copy(update={"gates": gates}), [
+        f"the gate {key} does not apply yet: no held-out case was found because something had "
+        "failed"
+        for key in left_out
+    ]
+
+
 def _check_names(names: Sequence[str]) -> None:
     if not names:
         raise EvaluationError(
@@ -326,7 +359,8 @@ def _check_names(names: Sequence[str]) -> None:
         if names.count(name) > 1:
             raise EvaluationError(
                 f"Two suites are called {name!r}.",
-                remedy=f"Rename one under `evaluation.suites`; {HELD_OUT!r} is the dataset's own.",
+                remedy=f"Rename one under `evaluation.suites`; {HELD_OUT!r} and {REGRESSIONS!r} "
+                "are the dataset's own.",
             )
 
 

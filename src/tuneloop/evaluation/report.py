@@ -21,7 +21,7 @@ from tuneloop.evaluation.other_facts import NONE, OtherFacts, other_facts
 from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.results import CaseResult, SuiteResult
 from tuneloop.evaluation.scorers import groundedness
-from tuneloop.evaluation.suites import Case
+from tuneloop.evaluation.suites import REGRESSIONS, Case, Suite
 from tuneloop.intervals import Figure
 from tuneloop.prose.groundedness import marked, ungrounded
 
@@ -81,6 +81,16 @@ def is_told_by_field(metric: str, suite: Mapping[str, Any]) -> bool:
 def is_of_prose(comparison: Mapping[str, Any]) -> bool:
     """Whether it has measures with ties; reports of earlier days have none."""
     return any(metric.get("tolerance") for metric in comparison["metrics"])
+
+
+def heading(comparison: Mapping[str, Any]) -> str:
+    """With whom, on which suite, and what came of it."""
+    said = (
+        f"Against {comparison['reference']} on suite {comparison['suite']!r}: "
+        f"{comparison['verdict'].replace('_', ' ')} (margin {comparison['margin']:g})"
+    )
+    # Reports of earlier releases do not say it.
+    return said if comparison.get("decides", True) else f"{said}; it decides nothing"
 
 
 def told_first(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -203,6 +213,8 @@ def _suite(results: Mapping[str, SuiteResult]) -> dict[str, Any]:
         "kind": mine.suite.kind,
         "digest": mine.suite.digest,
         "cases": len(mine.suite.cases),
+        "live_samples": sum(case.is_live_sample for case in mine.suite.cases),
+        "remark": _remark(mine.suite),
         "out_of_scope": sum(case.out_of_scope for case in mine.suite.cases),
         "figures": {label: result.figures for label, result in results.items()},
         "fields": {label: _fields(result) for label, result in results.items()},
@@ -212,6 +224,22 @@ def _suite(results: Mapping[str, SuiteResult]) -> dict[str, Any]:
         "wrong": len(worst),
         "worst": [_case(case, mine.cases[case.id], others) for case in worst[:WORST_CASES]],
     }
+
+
+def _remark(suite: Suite) -> str:
+    """What its figures stand for, where that is not plain."""
+    if suite.kind == REGRESSIONS:
+        return (
+            "These cases were found because an answer was wrong or rows disagreed. Whoever "
+            "answered in production then failed them by construction, so they decide nothing "
+            "but the gates that name them."
+        )
+    if any(case.weight != 1 for case in suite.cases):
+        return (
+            "The samples of live traffic were drawn with unequal chances, so that small kinds of "
+            "request are seen; here each case counts once."
+        )
+    return ""
 
 
 def _fields(result: SuiteResult) -> dict[str, dict[str, Any]]:
@@ -348,6 +376,7 @@ def _comparison(
 
     return {
         **_plain(comparison),
+        "decides": mine.suite.kind != REGRESSIONS,
         "cases": len(theirs.cases),
         "won": len(comparison.won),
         "lost": len(comparison.lost),

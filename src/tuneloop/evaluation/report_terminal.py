@@ -12,7 +12,13 @@ from rich.text import Text
 from tuneloop.evaluation.near_misses import advice
 from tuneloop.evaluation.other_facts import facts_told
 from tuneloop.evaluation.repeatability import sentence
-from tuneloop.evaluation.report import CANDIDATE, fields_of, is_of_prose, is_told_by_field
+from tuneloop.evaluation.report import (
+    CANDIDATE,
+    fields_of,
+    heading,
+    is_of_prose,
+    is_told_by_field,
+)
 from tuneloop.evaluation.report_prose import COLOURS, ComparedProse, cut, shown_cases
 from tuneloop.evaluation.report_prose import verdict as _verdict
 
@@ -31,6 +37,8 @@ def parts(report: Mapping[str, Any]) -> list[RenderableType]:
         renderables.append(_decision(report))
     for suite in report["suites"]:
         renderables.append(_figures(suite))
+        if suite.get("remark"):
+            renderables.append(Text(suite["remark"], style="dim"))
         if fields_of(suite, CANDIDATE):
             renderables.append(_Fields(suite))
         renderables += _weak_slices(suite)
@@ -115,7 +123,9 @@ def _decision(report: Mapping[str, Any]) -> Text:
 
 def _figures(suite: Mapping[str, Any]) -> Table:
     labels = list(suite["figures"])
-    title = f"\nSuite {suite['name']} ({suite['kind']}, {suite['cases']} cases)"
+    # Reports of earlier releases do not have these two.
+    sampled = f", {of} from live traffic" if (of := suite.get("live_samples")) else ""
+    title = f"\nSuite {suite['name']} ({suite['kind']}, {suite['cases']} cases{sampled})"
     table = _table(title, "metric", *labels, "n")
     for metric in suite["figures"][CANDIDATE]:
         if is_told_by_field(metric, suite):
@@ -191,8 +201,7 @@ def _weak_slices(suite: Mapping[str, Any]) -> list[RenderableType]:
 
 def _comparison(comparison: Mapping[str, Any], suite: Mapping[str, Any]) -> RenderableType:
     table = _table(
-        f"\nAgainst {comparison['reference']} on suite {comparison['suite']!r}: "
-        f"{comparison['verdict'].replace('_', ' ')} (margin {comparison['margin']:g})",
+        f"\n{heading(comparison)}",
         "metric",
         "difference",
         "won",

@@ -27,6 +27,7 @@ from tuneloop.monitoring.shift import Baseline
 from tuneloop.monitoring.window import Window
 from tuneloop.registry.bundle import Bundle
 from tuneloop.storage.messages import last_user_text
+from tuneloop.task import origin
 from tuneloop.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -247,7 +248,7 @@ def _cached(workspace: Workspace, kind: str, dataset: str, computed_with: list[A
 
 def _prompts_in(path: Path) -> OwnPrompts:
     """The last user turn of each row of a dataset file; no file, no rows."""
-    rows = _rows_in(path) if path.is_file() else []
+    rows = _own_rows(path)
     texts = [last_user_text(row["messages"]) for row in rows]
     kept = [number for number, text in enumerate(texts) if text.strip()]
     return OwnPrompts(
@@ -258,7 +259,7 @@ def _prompts_in(path: Path) -> OwnPrompts:
 
 def _answers_in(path: Path) -> OwnAnswers:
     """What the user says last in each row, and the answer to it, where there are both."""
-    rows = _rows_in(path) if path.is_file() else []
+    rows = _own_rows(path)
     kept = [
         (prompt, answer, _group(row, path, number))
         for number, row in enumerate(rows)
@@ -271,6 +272,16 @@ def _answers_in(path: Path) -> OwnAnswers:
         ),
         answers=[answer for _, answer, _ in kept],
     )
+
+
+def _own_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a dataset file that traffic is held against; no file, no rows.
+
+    Samples of live traffic are held out and never trained on: with them, what is new in the
+    traffic would be known from the first sample on.
+    """
+    rows = _rows_in(path) if path.is_file() else []
+    return [row for row in rows if not origin.is_live_sample(row.get("tags") or {})]
 
 
 def _rows_in(path: Path) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tuneloop import modelfile
+from tuneloop import modelfile, review
 from tuneloop.candidates import held_out, preparing, trained_on
 from tuneloop.candidates.planning import plan_for
 from tuneloop.datasets import versions
@@ -133,6 +133,81 @@ def test_the_judge_is_not_called_to_count_cases(
     assert size.counted == version.rows_eval >= 50
     with pytest.raises(UsageError, match="NO_SUCH_KEY"):
         held_out.check(loop.project, version)
+
+
+def approve(loop: Loop, kind: review.Kind, count: int, **detail: Any) -> None:
+    """So many answers that a person put right."""
+    model = loop.project.model.name
+    wrong, right = (json.dumps({"intent": intent}) for intent in ("setup", "billing"))
+    proposals = [
+        review.Proposal(
+            kind=kind,
+            key=str(n),
+            messages=[{"role": "user", "content": f"{kind} {n * 104729} {chr(97 + n % 23) * 5}"}],
+            answer=wrong,
+            proposal=right,
+            detail=detail,
+        )
+        for n in range(count)
+    ]
+    review.enqueue(loop.workspace, proposals, model=model, double_share=0)
+    for item in review.listing(loop.workspace, model, kind=kind):
+        review.decide(
+            loop.workspace,
+            model=model,
+            item=item.id,
+            decision="approved",
+            reviewer="ines",
+            final=right,
+        )
+
+
+def test_what_was_put_right_counts_for_no_gate_but_its_own(start: Callable[..., Loop]) -> None:
+    gates = "evaluation.gates={accuracy: '>= 0.9', regressions.accuracy: '>= 0.5'}"
+    loop = start(420, gates)
+    before = preparing.prepare(loop.project)
+    plan = plan_for(loop.project, before)
+    assert [gate.name for gate in plan.gate_lock.gates] == ["held-out.accuracy"]
+    assert any("regressions.accuracy does not apply yet" in note for note in plan.notes)
+    found = held_out.held_out(loop.project, before)
+    assert found.regressions == 0 and "regressions" not in found.cases
+
+    approve(loop, "correction", 150)
+    after = preparing.prepare(start(420, gates).project)
+    found, plan = held_out.held_out(loop.project, after), plan_for(loop.project, after)
+    deciding, regressions = plan.suites
+    assert (deciding.kind, regressions.kind) == ("held-out", "regressions")
+    assert len(deciding.cases) + len(regressions.cases) == after.rows_eval
+    assert found.deciding == len(deciding.cases) and found.regressions == len(regressions.cases)
+    assert regressions.cases and all(not case.decides for case in regressions.cases)
+    sizes = {size.gate.name: size for size in found.gates}
+    assert 50 <= sizes["held-out.accuracy"].counted <= len(deciding.cases)
+    assert sizes["regressions.accuracy"].counted == len(regressions.cases)
+    assert f"{len(regressions.cases)} were found because something failed" in found.cases
+    held_out.check(loop.project, after)
+
+
+def test_corrections_do_not_make_up_for_cases_that_decide(start: Callable[..., Loop]) -> None:
+    """144 rows are too few; 400 corrections held out beside them change nothing."""
+    loop = start(144)
+    approve(loop, "correction", 400)
+    version = preparing.prepare(loop.project)
+    assert version.rows_eval >= 50
+    with pytest.raises(GateError, match=r"held-out\.accuracy counts \d+ held-out cases") as refused:
+        held_out.check(loop.project, version)
+    assert "add about 78 rows that it counts" in refused.value.remedy, "of 132 in scope"
+
+
+def test_a_bundle_that_was_trained_on_every_regression_is_judged_without_them(
+    start: Callable[..., Loop],
+) -> None:
+    loop = start(420, "evaluation.gates={accuracy: '>= 0.9', regressions.accuracy: '>= 0.5'}")
+    approve(loop, "correction", 150)
+    plan = plan_for(loop.project, preparing.prepare(loop.project))
+    known = {"regressions": [case.id for case in plan.suites[1].cases]}
+    asked = plan.without(known)
+    assert [suite.name for suite in asked.suites] == ["held-out"]
+    assert [gate.name for gate in asked.gate_lock.gates] == ["held-out.accuracy"]
 
 
 def bundle(dataset: str, run: str = "made elsewhere") -> Any:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from html import unescape
 from html.parser import HTMLParser
@@ -19,6 +20,7 @@ from tuneloop.evaluation.readable_report import Report
 from tuneloop.evaluation.repeatability import Repeatability
 from tuneloop.evaluation.report import ParityHop, QuantisationRow, make_report
 from tuneloop.evaluation.results import measure
+from tuneloop.evaluation.suites import make_suite
 from tuneloop.evaluation.targets import Answer, Sampling
 from tuneloop.modelfile import TaskSettings
 
@@ -184,6 +186,46 @@ def test_a_refusal_for_size_gives_its_reason_wherever_it_is_read(task: TaskSetti
     for text in (as_text(refused), unescape(refused.as_html())):
         for fact in ("the 40 cases that it counts are too few", "the 20 cases that it counts"):
             assert fact in text
+
+
+def test_it_says_what_the_cases_of_a_suite_stand_for(task: TaskSettings, parts) -> None:
+    report = make(task, parts, minimum_cases=20).as_json()
+    (plain,) = report["suites"]
+    assert plain["remark"] == "" and plain["live_samples"] == 0
+    right = parts.answer_text("refund")
+    drawn = {"origin": "correction", "kind": "sample", "weight": "7.5"}
+    suites = [
+        make_suite("held-out", "held-out", [replace(parts.case("a", right), provenance=drawn)]),
+        make_suite("regressions", "regressions", [parts.case("b", right)]),
+    ]
+    plan = make_plan(
+        model="desk",
+        suites=suites,
+        metrics=metrics_for(task),
+        conditions={"regressions.accuracy": ">= 0.5"},
+        sampling=Sampling(),
+    )
+    answered = {"a": right, "b": right}
+    results = [measure(parts.answers(suite, answered, "c"), plan.metrics) for suite in suites]
+    outcome = gates.apply_gates(
+        plan.gate_lock,
+        figures={result.suite.name: result.figures for result in results},
+        sizes=plan.sizes(),
+    )
+    assert outcome.verdict == "passed", "one case is enough for a gate on regressions"
+    told = Report(
+        make_report(
+            evaluation="e",
+            created_at=datetime(2026, 3, 2, 9, tzinfo=UTC),
+            plan=plan,
+            outcome=outcome,
+            results={"candidate": results},
+        )
+    )
+    for text in (as_text(told, 80), unescape(told.as_html())):
+        words = " ".join(text.split())
+        for fact in ("live traffic", "each case counts once", "failed them by construction"):
+            assert fact in words
 
 
 def test_cases_that_the_reference_was_trained_on_are_told(task: TaskSettings, parts) -> None:

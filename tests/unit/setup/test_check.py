@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 
 from on_terminal import OnTerminal
 from tiny_base import CHATML, SPECIALS, starting_with, write_base, write_json, write_weights
+from tuneloop import review
+from tuneloop.candidates import held_out, preparing
 from tuneloop.cli.main import app
 from tuneloop.errors import CheckError
 from tuneloop.loop import Loop
@@ -244,6 +246,41 @@ def test_a_gate_gets_too_few_cases_of_its_own_metric(tmp_path: Path) -> None:
         "held-out.abstention_recall counts 1 held-out" in found.found and "needs 50" in found.found
     )
     assert "rows that it counts" in found.remedy
+
+
+def test_the_name_of_the_datasets_own_regressions_is_taken(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    (tmp_path / "mine.jsonl").write_text(json.dumps({"prompt": "hi", "completion": "billing"}))
+    suites = [{"name": "regressions", "kind": "golden", "file": "mine.jsonl"}]
+    write(tmp_path, evaluation={"suites": suites})
+    found = the_one(tmp_path, "names", "error")
+    assert "found because something failed" in found.found and "Rename it" in found.remedy
+
+
+def test_it_says_which_held_out_cases_decide(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    write(tmp_path)
+    assert "cases" not in {finding.what for finding in looked_over(tmp_path)}
+    with closing(Project.open(tmp_path, actor="ada")) as project:
+        proposals = [
+            review.Proposal(
+                kind="correction",
+                key=str(n),
+                messages=[{"role": "user", "content": f"{n * 15485863} or {n * 32452843}?"}],
+                answer="returns",
+                proposal="billing",
+            )
+            for n in range(60)
+        ]
+        review.enqueue(project.workspace, proposals, model="desk", double_share=0)
+        for item in review.listing(project.workspace, "desk"):
+            review.decide(
+                project.workspace, model="desk", item=item.id, decision="approved", reviewer="ada"
+            )
+        held = held_out.held_out(project, preparing.prepare(project))
+    assert held.deciding and held.regressions
+    (told,) = (finding.found for finding in looked_over(tmp_path) if finding.what == "cases")
+    assert f"{held.deciding} held-out cases decide; {held.regressions} were found" in told
 
 
 def test_420_rows_as_init_has_them_are_enough_and_100_are_not(tmp_path: Path) -> None:
