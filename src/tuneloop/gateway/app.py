@@ -151,7 +151,8 @@ class Gateway:
             end = await self._relay.answer(exchange, protocol)
             refused = self._capture.keep(exchange)
             await (end.send() if refused is None else end.refuse(refused))
-            self._shadowing.offer(exchange)
+            if refused is None:
+                self._shadowing.offer(exchange)
             if exchange.error is not None:
                 self._failures.note(exchange)
             if self._spans is not None:

@@ -89,7 +89,9 @@ class Exchange:
 
     def fail_over(self, to: Route) -> None:
         """Another bundle takes over before anything was sent."""
-        self.failover_from, self.route = self.route.bundle, to
+        # The copy for a candidate stays due: else it would be asked only what production can do.
+        self.failover_from = self.route.bundle
+        self.route = msgspec.structs.replace(to, shadow=self.route.shadow)
         self.facts = Facts()
 
     def fail(self, status: int, error: str) -> None:
