@@ -78,6 +78,7 @@ class Watched:
     evaluated: Mapping[str, Baseline] = field(default_factory=dict)
     """Metric → what the release evaluation measured."""
     max_tokens: int | None = None
+    patience_ms: float | None = None
     said: Sequence[tuple[int, str, Any]] = ()
     """Feedback: number of the interaction, kind, value."""
     reference: NoveltyReference | None = None

@@ -70,6 +70,7 @@ def run_monitors(
         window=window,
         settings=settings,
         embedder=embedder or embedder_of(settings.embedder, folder=model_file.folder),
+        timeout_seconds=model_file.settings.endpoint.first_token_seconds,
     )
     measurements = measure(watched, table, progress=progress)
     series.store(workspace, measurements, bundle=bundle, endpoint=endpoint, now=now)

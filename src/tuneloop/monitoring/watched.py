@@ -42,6 +42,8 @@ class Watched:
     window: Window
     settings: MonitorSettings
     embedder: Embedder
+    timeout_seconds: float | None = None
+    """The endpoint's longest wait for a first token."""
 
     @property
     def task(self) -> Mapping[str, Any]:
@@ -50,6 +52,14 @@ class Watched:
     @property
     def max_tokens(self) -> int | None:
         return self.bundle.manifest.serving.sampling.get("max_tokens")
+
+    @property
+    def patience_ms(self) -> float | None:
+        """What `latency_p95` alerts above, else the endpoint's own longest wait."""
+        usual = self.baseline("latency_p95")
+        if usual is not None:
+            return self.settings.latency_above_baseline * usual.value
+        return None if self.timeout_seconds is None else self.timeout_seconds * 1_000
 
     def released(self, metric: str) -> Baseline | None:
         scored = self.bundle.manifest.evaluation.scores.get(metric)

@@ -162,6 +162,25 @@ def test_errors_are_the_servers_failures_with_their_reasons() -> None:
     assert "baseline 4.0 %" in usual.message
 
 
+def test_the_servers_own_refusals_and_who_gave_up_on_a_slow_answer_are_failures() -> None:
+    rows = [
+        *[interaction()] * 93,
+        interaction(status=400, error="context_length_exceeded"),
+        interaction(status=413, error="upstream_error"),
+        interaction(status=429, error="upstream_error"),
+        *[interaction(status=499, error="client_left", latency_ms=30_000.0)] * 3,
+        interaction(status=499, error="client_left", latency_ms=400.0),
+    ]
+    found = measure(Errors, rows, patience_ms=500.0)
+    assert (found.value, found.n, found.verdict) == (0.06, 100, "alert")
+    assert found.detail["reasons"] == {
+        "client_left": 3,
+        "upstream_error": 2,
+        "context_length_exceeded": 1,
+    }
+    assert measure(Errors, rows).value == 0.03, "nothing says what is slow"
+
+
 def test_the_drop_of_confidence_is_that_of_the_typical_token_probability() -> None:
     rows = [interaction(mean_logprob=-0.02 - 0.001 * (i % 2)) for i in range(200)]
     # From 0.99 to 0.98: the logarithm has doubled, the probability lost one per cent.

@@ -38,6 +38,10 @@ class Subject(Protocol):
     def max_tokens(self) -> int | None:
         """Where its answers are cut off, in tokens; None: not known."""
 
+    @property
+    def patience_ms(self) -> float | None:
+        """A client that left after a longer wait was failed; None: nothing says how long it is."""
+
     def released(self, metric: str) -> Baseline | None:
         """What its release evaluation measured by this metric, in the main suite."""
 
