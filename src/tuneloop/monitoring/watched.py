@@ -23,6 +23,7 @@ from tuneloop.monitoring.feedback import FeedbackSample, sample_feedback
 from tuneloop.monitoring.novelty import REFERENCE_VERSION, NoveltyReference, novelty_reference
 from tuneloop.monitoring.phrases import REFERENCE_VERSION as PHRASES_REFERENCE_VERSION
 from tuneloop.monitoring.phrases import OwnPhrases, own_phrases
+from tuneloop.monitoring.requests import Requests, requests_of
 from tuneloop.monitoring.shift import Baseline
 from tuneloop.monitoring.window import Window
 from tuneloop.registry.bundle import Bundle
@@ -94,6 +95,15 @@ class Watched:
             high=first.high,
             source=f"its first window with enough data, until {first.window_end:%Y-%m-%d %H:%M}",
         )
+
+    def requests(self) -> Requests:
+        """Until the end of the window.
+
+        Raises:
+            StoreError: the tables cannot be read.
+        """
+        window = self.window
+        return requests_of(self.workspace.traffic, endpoint=window.endpoint, until=window.end)
 
     def feedback(self, *kinds: str) -> FeedbackSample:
         """A bounded sample of what came back about the window's answers.

@@ -45,9 +45,14 @@ _CAME_LATER = (
     ("monitors", "ungrounded_above"),
     ("monitors", "unlike_answers_above"),
     ("monitors", "new_phrases_above"),
+    ("monitors", "silent_below"),
+    ("schedule", "hourly_monitors"),
 )
 """Settings that are younger than cycles that may still wait: section, name."""
-_OTHER_DEFAULT = {("rollout", "guards"): ["errors", "format", "latency", "length"]}
+_OTHER_DEFAULT = {
+    ("rollout", "guards"): ["errors", "format", "latency", "length"],
+    ("alerts", "urgent"): ["errors", "capture_drops"],
+}
 """Section, name → the default of a setting when cycles began that may still wait."""
 
 

@@ -429,7 +429,7 @@ def _references(embedder: LetterEmbedder, training: list[str]) -> dict[str, Any]
     }
 
 
-@pytest.mark.parametrize("monitor", [one.tally for one in table.MONITORS])
+@pytest.mark.parametrize("monitor", [one.tally for one in table.MONITORS if one.tally.reads_window])
 def test_tallies_of_parts_make_the_tally_of_the_whole(monitor) -> None:
     embedder, training = _desk()
     watched = {
@@ -460,7 +460,9 @@ def test_the_table_says_how_often_and_when() -> None:
     assert names == set(table.MONITORS.names())
     weekly = set(table.due("week"))
     assert {"accuracy", "edit_rate", "novelty"} == weekly
-    assert names == weekly | set(table.due("day"))
+    hourly = set(table.due("hour"))
+    assert {"silence", "refused"} == hourly
+    assert names == weekly | hourly | set(table.due("day"))
     limits = {one.name: one.limit(MonitorSettings()) for one in table.MONITORS}
     assert limits["accuracy"] == "below 88%"
     assert limits["latency_p95"] == "above 2 × baseline"

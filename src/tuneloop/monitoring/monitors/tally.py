@@ -13,6 +13,7 @@ from tuneloop.monitoring.feedback import FeedbackSample
 from tuneloop.monitoring.measurement import Measurement
 from tuneloop.monitoring.novelty import NoveltyReference
 from tuneloop.monitoring.phrases import OwnPhrases
+from tuneloop.monitoring.requests import Requests
 from tuneloop.monitoring.shift import Baseline
 from tuneloop.monitoring.sketches import Sketch
 from tuneloop.monitoring.window import Batch, Window
@@ -51,6 +52,9 @@ class Subject(Protocol):
         `matching`: values that the window's detail must have, such as who judged.
         """
 
+    def requests(self) -> Requests:
+        """What came to its endpoint, whichever bundle answered, hour by hour."""
+
     def feedback(self, *kinds: str) -> FeedbackSample:
         """What came back about the window's answers."""
 
@@ -82,6 +86,8 @@ class Tally(ABC):
     name: ClassVar[str]
     reads_vectors: ClassVar[bool] = False
     """Whether it looks at the prompts' embeddings."""
+    reads_window: ClassVar[bool] = True
+    """Whether it takes in the window's interactions."""
 
     def __init__(self, subject: Subject) -> None:
         """Nothing is taken in yet.
