@@ -41,6 +41,7 @@ _JITTER = (-1, 0, 1)
 _WORTH_TELLING = 10.0
 """Requests that a stretch must usually have to be told where nothing is wrong."""
 _DAY = 24
+_WEEKS = range(1, HOURS // WEEK)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,9 +142,6 @@ def stretch(requests: Requests, hours: int) -> Stretch | None:
     spread = squared_variation(counts, away, known=known, hours=min(hours, _DAY))
     variance = (usual + spread * usual**2) * (1 + 1 / fewest)
     return Stretch(hours=hours, seen=seen, usual=usual, variance=variance, weeks=fewest)
-
-
-_WEEKS = range(1, HOURS // WEEK)
 
 
 def squared_variation(counts: Counts, away: Flags, *, known: int, hours: int) -> float:
