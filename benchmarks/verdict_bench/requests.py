@@ -1,7 +1,7 @@
 """Silence and floods over a simulated quarter, looked at every hour by the monitors' own rules.
 
 `declared`: the most that the share of quarters with a false alarm may be; None where something did
-happen, and the share in which it was told within a day is the power.
+happen, and the share in which it was told in time is the power.
 """
 
 from __future__ import annotations
@@ -65,15 +65,20 @@ QUIET = {
 }
 
 
+IN_TIME = {"3 requests an hour": 96, "40 requests an hour": 24, "400 requests an hour": 3}
+"""Hours after which a silence should be told."""
+
+
 def scenarios(runs: int, *, processes: int = 1) -> Iterator[tuple[str, dict[str, Any]]]:
     """Name and `{"declared", "measured": [share, low, high], "n"}` of each."""
     declared = round(silence.FALSE_ALARMS_A_MONTH * MONTHS, 4)
     for seed, (name, usual) in enumerate(QUIET.items()):
         found = _many(partial(false_silence, usual), seed, runs, processes)
         yield f"silence: a quarter of {name}", _told(found, declared)
-    for seed, (name, usual) in enumerate(list(QUIET.items())[:3], start=100):
-        found = _many(partial(told_within_a_day, usual), seed, runs, processes)
-        yield f"silence: nobody asks any more, {name}", _told(found, None)
+    for seed, (name, hours) in enumerate(IN_TIME.items(), start=100):
+        after = _many(partial(hours_of_silence, QUIET[name]), seed, runs, processes)
+        told = [one <= hours for one in after]
+        yield f"silence: told after {hours} h, {name}", _told(told, None)
     declared = round(refused.FALSE_ALARMS_A_MONTH * MONTHS, 4)
     for seed, (name, bursts) in enumerate({"2 % refused": 0.0, "in bursts": 0.2}.items(), 200):
         found = _many(partial(false_flood, bursts), seed, runs, processes)
@@ -91,19 +96,19 @@ def false_silence(usual: Usual, seed: tuple[int, int]) -> bool:
     )
 
 
-def told_within_a_day(usual: Usual, seed: tuple[int, int]) -> bool:
-    """Whether a silence that begins at a random moment is told within a day of the week's work."""
+def hours_of_silence(usual: Usual, seed: tuple[int, int]) -> int:
+    """After how many hours a silence that begins at a random office hour is told."""
     rng = np.random.default_rng(seed)
     counts = usual.hours(HOURS + 2 * WEEK, rng)
     begin = int(rng.integers(WEEK))
     while not _office(HOURS + WEEK)[begin]:
         begin = (begin + 1) % WEEK
     end = counts[begin:]
-    for hour in range(1, _DAY + 1):
+    for hour in range(1, WEEK):
         now = np.concatenate([np.zeros(hour, dtype=np.int64), end])[:HOURS]
         if _silent(replace(_nothing(), captured=now)):
-            return True
-    return False
+            return hour
+    return WEEK
 
 
 def false_flood(bursts: float, seed: tuple[int, int]) -> bool:
