@@ -199,7 +199,7 @@ def outcomes(row: Mapping[str, Any], plan: RolloutPlan, fits: Fits) -> dict[Guar
 
 
 def _outcome(guard: Guard, row: Mapping[str, Any], fits: Fits) -> bool | None:
-    left = row["status"] == CLIENT_LEFT
+    left = bool(row["status"] == CLIENT_LEFT)
     failed = bool(row.get("failover_from")) or captured.is_failure(row["status"], row["error"])
     if guard.name == "aborts":
         return left

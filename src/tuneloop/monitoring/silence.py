@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from tuneloop.intervals import Figure
@@ -147,8 +148,10 @@ def stretch(requests: Requests, hours: int) -> Stretch | None:
 def squared_variation(counts: Counts, away: Flags, *, known: int, hours: int) -> float:
     """By how much stretches of so many hours differ from week to week, beyond a Poisson count.
 
-    The squared coefficient of variation that all places of the week share, by moments: the variance
-    of a negative binomial count of mean m is m + v m². At least `LEAST_SPREAD`.
+    The squared coefficient of variation v that all places of the week share: the variance of a
+    negative binomial count of mean m is m + v m². By moments, then the upper end of its one-sided
+    95 % interval, as if every day were one normal draw (chi-squared): a v that came out too small
+    by luck would call usual traffic a silence. At least `LEAST_SPREAD`.
     """
     import numpy as np
 
@@ -157,7 +160,8 @@ def squared_variation(counts: Counts, away: Flags, *, known: int, hours: int) ->
 
     def by_place(of_hours: npt.NDArray[Any]) -> npt.NDArray[Any]:
         weeks = of_hours[WEEK:].reshape(len(_WEEKS), WEEK)
-        return weeks[:, : places * hours].reshape(shape).sum(axis=2)  # (weeks, places)
+        of_places = weeks[:, : places * hours].reshape(shape)
+        return np.asarray(of_places.sum(axis=2))  # (weeks, places)
 
     sums = by_place(counts)
     usable = by_place(away | (np.arange(HOURS) >= known)) == 0
@@ -170,7 +174,18 @@ def squared_variation(counts: Counts, away: Flags, *, known: int, hours: int) ->
     variance = ((sums - mean) ** 2 * usable).sum(axis=0) / (weeks - 1)
     squares = float((mean**2 - variance / weeks).sum())
     beyond = float((variance - mean).sum())
-    return max(LEAST_SPREAD, beyond / squares) if squares > 0 else math.inf
+    if squares <= 0:
+        return math.inf
+    return max(LEAST_SPREAD, beyond / squares * _upper(int(weeks.max())))
+
+
+@cache
+def _upper(weeks: int) -> float:
+    """The upper end of the interval of a variance from so many weeks, over its estimate."""
+    from scipy.stats import chi2
+
+    freedom = WEEK // _DAY * (weeks - 1)
+    return float(freedom / chi2.ppf(0.05, freedom))
 
 
 def _at_most(seen: int, usual: float, variance: float) -> float:
