@@ -209,6 +209,7 @@ def roll_out(project: Project, bundle: Bundle) -> Rollout:
         project.model.rollout,
         endpoint=name,
         bundle=project.in_production() or "",
+        timeout_seconds=project.model.endpoint.first_token_seconds,
         now=workspace.now(),
     )
     return release.roll_out(

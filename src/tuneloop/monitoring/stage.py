@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -70,9 +70,11 @@ def run_monitors(
         window=window,
         settings=settings,
         embedder=embedder or embedder_of(settings.embedder, folder=model_file.folder),
+        timeout_seconds=model_file.settings.endpoint.first_token_seconds,
     )
     measurements = measure(watched, table, progress=progress)
-    series.store(workspace, measurements, bundle=bundle, endpoint=endpoint, now=now)
+    kept = _kept(workspace, measurements, table, model=bundle.model)
+    series.store(workspace, kept, bundle=bundle, endpoint=endpoint, now=now)
     # A kill before this leaves measurements without their alerts; the next run makes up for it,
     # since alerts follow from the state of the monitor, not from its changes.
     changes = alerts.apply(
@@ -82,6 +84,24 @@ def run_monitors(
         if change is not None:
             progress.note(f"{measurement.monitor}: alert {change}")
     return measurements
+
+
+def _kept(
+    workspace: Workspace,
+    measurements: Sequence[Measurement],
+    table: Mapping[str, Monitor | ExtensionError],
+    *,
+    model: str,
+) -> list[Measurement]:
+    """The measurements that are worth storing: of what looks every hour, the news."""
+    hourly = {
+        name
+        for name, monitor in table.items()
+        if isinstance(monitor, Monitor) and monitor.every == "hour"
+    }
+    looks = [measurement for measurement in measurements if measurement.monitor in hourly]
+    news = series.news(workspace, looks, model=model) if looks else []
+    return [one for one in measurements if one.monitor not in hourly or one in news]
 
 
 def collect_traffic(workspace: Workspace, *, progress: Progress) -> None:
@@ -111,7 +131,8 @@ def measure(
     """
     tallies = _begin(watched, table, progress)
     progress.step(f"Measuring {_days(watched.window)} of {watched.window.endpoint}")
-    _stream(watched, tallies, progress)
+    if any(isinstance(tally, Tally) and tally.reads_window for tally in tallies.values()):
+        _stream(watched, tallies, progress)
     return [_measured(name, watched.window, tally) for name, tally in tallies.items()]
 
 

@@ -23,6 +23,7 @@ from tuneloop.monitoring.feedback import FeedbackSample, any_feedback, sample_fe
 from tuneloop.monitoring.novelty import REFERENCE_VERSION, NoveltyReference, novelty_reference
 from tuneloop.monitoring.phrases import REFERENCE_VERSION as PHRASES_REFERENCE_VERSION
 from tuneloop.monitoring.phrases import OwnPhrases, own_phrases
+from tuneloop.monitoring.requests import Requests, requests_of
 from tuneloop.monitoring.shift import Baseline
 from tuneloop.monitoring.window import Window
 from tuneloop.registry.bundle import Bundle
@@ -43,6 +44,8 @@ class Watched:
     window: Window
     settings: MonitorSettings
     embedder: Embedder
+    timeout_seconds: float | None = None
+    """The endpoint's longest wait for a first token."""
 
     @property
     def task(self) -> Mapping[str, Any]:
@@ -51,6 +54,14 @@ class Watched:
     @property
     def max_tokens(self) -> int | None:
         return self.bundle.manifest.serving.sampling.get("max_tokens")
+
+    @property
+    def patience_ms(self) -> float | None:
+        """What `latency_p95` alerts above, else the endpoint's own longest wait."""
+        usual = self.baseline("latency_p95")
+        if usual is not None:
+            return self.settings.latency_above_baseline * usual.value
+        return None if self.timeout_seconds is None else self.timeout_seconds * 1_000
 
     def released(self, metric: str) -> Baseline | None:
         return released_with(self.bundle, metric)
@@ -81,6 +92,15 @@ class Watched:
             high=first.high,
             source=f"its first window with enough data, until {first.window_end:%Y-%m-%d %H:%M}",
         )
+
+    def requests(self) -> Requests:
+        """Until the end of the window.
+
+        Raises:
+            StoreError: the tables cannot be read.
+        """
+        window = self.window
+        return requests_of(self.workspace.traffic, endpoint=window.endpoint, until=window.end)
 
     def feedback(self, *kinds: str) -> FeedbackSample:
         """A bounded sample of what came back about the window's answers.

@@ -47,8 +47,15 @@ _CAME_LATER = (
     ("monitors", "ungrounded_above"),
     ("monitors", "unlike_answers_above"),
     ("monitors", "new_phrases_above"),
+    ("monitors", "silent_below"),
+    ("schedule", "hourly_monitors"),
 )
 """Settings that are younger than cycles that may still wait: section, name."""
+_OTHER_DEFAULT = {
+    ("rollout", "guards"): ["errors", "format", "latency", "length"],
+    ("alerts", "urgent"): ["errors", "capture_drops"],
+}
+"""Section, name → the default of a setting when cycles began that may still wait."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,11 +210,20 @@ def settings_digest(model: ModelSettings) -> str:
     """
     settings = model.model_dump(mode="json")
     for section, name in _CAME_LATER:
-        if settings[section][name] == type(getattr(model, section)).model_fields[name].default:
+        if settings[section][name] == _default(model, section, name):
             del settings[section][name]
+    for (section, name), before in _OTHER_DEFAULT.items():
+        if settings[section][name] == _default(model, section, name):
+            settings[section][name] = before
     # It has no number of its own any more while it says nothing; it had this one.
     settings["evaluation"]["concurrency"] = settings["evaluation"]["concurrency"] or 4
     return digest_json(settings)
+
+
+def _default(model: ModelSettings, section: str, name: str) -> Any:
+    """The default of a setting, in JSON's types."""
+    default = type(getattr(model, section)).model_fields[name].default
+    return list(default) if isinstance(default, tuple) else default
 
 
 def close_open(

@@ -100,6 +100,7 @@ JOBS: tuple[Job, ...] = (
     Job(name="golden", cadence=lambda s: s.golden, run=_ask_golden, on_deployment=True),
     Job(name="judge", cadence=lambda s: s.judge, run=_judge),
     Job(name="sample", cadence=lambda s: s.sample, run=_sample),
+    Job(name="hourly monitors", cadence=lambda s: s.hourly_monitors, run=partial(_monitor, "hour")),
     Job(name="daily monitors", cadence=lambda s: s.daily_monitors, run=partial(_monitor, "day")),
     Job(name="weekly monitors", cadence=lambda s: s.weekly_monitors, run=partial(_monitor, "week")),
     Job(name="sources", cadence=lambda s: s.sources, run=_look_at_sources),

@@ -134,8 +134,10 @@ class RolloutSettings(Section):
     minimum_samples: Annotated[int, Field(ge=1)] = Field(
         200, description="Conversations of each bundle in each canary step."
     )
-    guards: tuple[Literal["errors", "format", "latency", "length", "edits", "judge"], ...] = Field(
-        ("errors", "format", "latency", "length"),
+    guards: tuple[
+        Literal["errors", "format", "latency", "length", "aborts", "edits", "judge"], ...
+    ] = Field(
+        ("errors", "format", "latency", "length", "aborts"),
         description="What may not get worse; add edits where people correct answers (feedback), "
         "judge where a judge scores them.",
     )

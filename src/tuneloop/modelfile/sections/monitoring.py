@@ -38,7 +38,9 @@ MONITOR_NAMES = (
     "novelty",
     "output_length",
     "refusals",
+    "refused",
     "repetition",
+    "silence",
     "truncation",
     "vocabulary_diversity",
 )
@@ -101,13 +103,19 @@ class MonitorSettings(Section):
     )
     share_shift: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.05,
-        description="How far the share of refusals, escalations or errors may move from its "
-        "baseline; and what is limited in prose, where the release evaluation was above its limit.",
+        description="How far the share of refusals, escalations, errors or requests that the "
+        "gateway refused may move from its baseline; and what is limited in prose, where the "
+        "release evaluation was above its limit.",
     )
     relative_shift: Annotated[float, Field(gt=0)] = Field(
         0.25,
         description="How far output length, vocabulary and tokens may move from their baseline, "
         "as a share of it.",
+    )
+    silent_below: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.20,
+        description="Share of the requests that are usual at a time of the week: with fewer, and "
+        "not by chance, the endpoint has fallen silent.",
     )
     drift_tolerated: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.10,
@@ -164,7 +172,8 @@ class AlertSettings(Section):
     )
     quiet_hours: QuietHours | None = Field(None, description="When messages wait; default: never.")
     urgent: tuple[MonitorName, ...] = Field(
-        ("errors", "capture_drops"), description="Monitors whose messages do not wait for that."
+        ("errors", "capture_drops", "silence"),
+        description="Monitors whose messages do not wait for that.",
     )
     give_up_hours: Annotated[float, Field(gt=0)] = Field(
         72.0, description="A message that no attempt has delivered for so long is given up."

@@ -22,6 +22,7 @@ from tuneloop.monitoring.monitors.prose import (
     Truncation,
     share_limit,
 )
+from tuneloop.monitoring.monitors.requests import Refused, Silence
 from tuneloop.monitoring.monitors.tally import Tally
 from tuneloop.monitoring.monitors.training_answers import AnswerSimilarity, NewPhrases
 from tuneloop.monitoring.monitors.usage import (
@@ -34,7 +35,7 @@ from tuneloop.monitoring.monitors.usage import (
 from tuneloop.monitoring.shift import Baseline, Released
 from tuneloop.table import MONITOR_GROUP, Table
 
-Every = Literal["day", "week"]
+Every = Literal["hour", "day", "week"]
 
 
 def _prose(task: Mapping[str, Any]) -> bool:
@@ -172,6 +173,18 @@ _OWN = (
         limit=lambda s: f"{100 * s.share_shift:g} points above baseline",
     ),
     Monitor(
+        tally=Silence,
+        about="requests of the last hours, against the usual at this time of the week",
+        every="hour",
+        limit=lambda s: f"below {s.silent_below:.0%} of the usual",
+    ),
+    Monitor(
+        tally=Refused,
+        about="requests that the gateway refused",
+        every="hour",
+        limit=lambda s: f"{100 * s.share_shift:g} points above the usual",
+    ),
+    Monitor(
         tally=Cost,
         about="tokens of a request and its answer",
         every="day",
@@ -271,7 +284,7 @@ def _on_task(
 
 
 def due(every: Every, *, task: Mapping[str, Any] | None = None) -> tuple[str, ...]:
-    """Names of the monitors that run daily, or weekly; daily is said why one cannot be used.
+    """Names of the monitors that run hourly, daily or weekly; daily is said why one cannot be used.
 
     Of those that apply to the task, where one is given.
     """

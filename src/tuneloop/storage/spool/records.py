@@ -94,7 +94,23 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", ta
     user: str | None = None
 
 
-Record = Interaction | Shadow | Feedback
+class Account(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="account"):
+    """What a gateway process counted since its last account; no request's content."""
+
+    id: str
+    time: str
+    """When it was written."""
+    process: str
+    """Its name among the gateways on the port."""
+    served: dict[str, int] = {}
+    """Endpoint → requests that were routed, captured or not."""
+    refused: dict[str, int] = {}
+    """Reason code → requests that were refused before they were routed to an endpoint."""
+    stopped: bool = False
+    """Whether the process ended with this because somebody wanted it to."""
+
+
+Record = Interaction | Shadow | Feedback | Account
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Record)
