@@ -35,6 +35,7 @@ _NUMBER_DIGITS = 6
 _CAME_LATER = (
     ("endpoint", "backend"),
     ("endpoint", "server"),
+    ("endpoint", "logprobs_share"),
     ("schedule", "sources"),
     ("triggers", "minimum_new_rows"),
     ("triggers", "minimum_new_share"),
