@@ -211,7 +211,7 @@ class Capture:
                 f"The feedback could not be stored ({reason}); send it again later.",
                 kind="server_error",
             )
-        self._metrics.feedback[feedback.kind] += 1
+        self._metrics.feedback[feedback.kind.partition(":")[0]] += 1
 
     def close(self) -> None:
         """Seal what is open."""

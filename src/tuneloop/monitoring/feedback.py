@@ -48,7 +48,9 @@ class FeedbackSample:
 def sample_feedback(
     traffic: Traffic, window: Window, kinds: Collection[str], *, most: int = MOST
 ) -> FeedbackSample:
-    """The feedback of these kinds that came during the window, the last of each kind counting.
+    """The feedback of these kinds on the window's answers, the last of each kind counting.
+
+    Up to the window's end, and for as long as it waited after that.
 
     Raises:
         StoreError: the table cannot be read.
@@ -56,7 +58,7 @@ def sample_feedback(
     import polars as pl
 
     frame = (
-        captured.feedback(traffic, *kinds, since=window.start, until=window.end)
+        captured.feedback(traffic, *kinds, since=window.start, until=window.said_until)
         .filter(pl.col("endpoint").fill_null(window.endpoint) == window.endpoint)
         .select("interaction", "kind", "value", "time", "id")
     )

@@ -46,6 +46,8 @@ _CAME_LATER = (
     ("monitors", "ungrounded_above"),
     ("monitors", "unlike_answers_above"),
     ("monitors", "new_phrases_above"),
+    ("monitors", "metrics"),
+    ("monitors", "feedback_days"),
 )
 """Settings that are younger than cycles that may still wait: section, name."""
 

@@ -78,6 +78,9 @@ class Tally(ABC):
     name: ClassVar[str]
     reads_vectors: ClassVar[bool] = False
     """Whether it looks at the prompts' embeddings."""
+    waits_for: ClassVar[tuple[str, ...]] = ()
+    """Kinds of feedback that come late: it looks at answers that people had the time to speak of,
+    see `monitoring.late`."""
 
     def __init__(self, subject: Subject) -> None:
         """Nothing is taken in yet.
@@ -87,6 +90,11 @@ class Tally(ABC):
         """
         self._subject = subject
         self._settings = subject.settings
+
+    @classmethod
+    def wait_days(cls, settings: MonitorSettings) -> float | None:
+        """How long it waits for what it waits for; None: as long as people took lately."""
+        return settings.feedback_days
 
     @abstractmethod
     def add(self, batch: Batch) -> None:
