@@ -213,7 +213,7 @@ class Capture:
                 f"The feedback could not be stored ({reason}); send it again later.",
                 kind="server_error",
             )
-        self._metrics.feedback[feedback.kind] += 1
+        self._metrics.feedback[feedback.kind.partition(":")[0]] += 1
 
     def keep_account(self, account: Account) -> str | None:
         """Write what was counted; why not, if it could not be."""

@@ -167,4 +167,5 @@ def _measurement(row: Mapping[str, Any]) -> Measurement:
         message=told["message"],
         limit=Limit(**told["limit"]) if told["limit"] else None,
         detail=told["seen"],
+        bundle=row["bundle"],
     )

@@ -11,9 +11,10 @@ from tuneloop.embedders import Embedder, embedder_of
 from tuneloop.errors import ExtensionError, TuneloopError
 from tuneloop.hashing import canonical_json
 from tuneloop.modelfile import ModelFile
-from tuneloop.monitoring import alerts, series
+from tuneloop.monitoring import alerts, late, series
 from tuneloop.monitoring.embeddings import embed_missing
 from tuneloop.monitoring.measurement import Measurement, not_measured
+from tuneloop.monitoring.monitors import metrics
 from tuneloop.monitoring.monitors.table import Monitor, chosen, failed
 from tuneloop.monitoring.monitors.tally import Tally
 from tuneloop.monitoring.series import history
@@ -64,6 +65,7 @@ def run_monitors(
         start=end - timedelta(days=settings.window_days),
         end=end,
     )
+    table |= metrics.wanted(only, settings, workspace.traffic, window)
     watched = Watched(
         workspace=workspace,
         bundle=bundle,
@@ -129,11 +131,16 @@ def measure(
     Raises:
         StoreError: the interactions cannot be read.
     """
-    tallies = _begin(watched, table, progress)
-    progress.step(f"Measuring {_days(watched.window)} of {watched.window.endpoint}")
-    if any(isinstance(tally, Tally) and tally.reads_window for tally in tallies.values()):
-        _stream(watched, tallies, progress)
-    return [_measured(name, watched.window, tally) for name, tally in tallies.items()]
+    found: dict[str, Measurement] = {}
+    for waiting, part in late.by_window(watched, table):
+        window = waiting.window
+        tallies = _begin(waiting, part, progress)
+        progress.step(f"Measuring {_days(window)} of {window.endpoint}{_waited(window)}")
+        if any(isinstance(tally, Tally) and tally.reads_window for tally in tallies.values()):
+            _stream(waiting, tallies, progress)
+        for name, tally in tallies.items():
+            found[name] = late.told(_measured(name, window, tally), window)
+    return [found[name] for name in table]
 
 
 def _begin(
@@ -218,6 +225,10 @@ def _or_error(name: str, make: Callable[[], _T]) -> _T | TuneloopError:
         return e
     except Exception as e:  # noqa: BLE001  a package's code may raise anything
         return failed(name, e)
+
+
+def _waited(window: Window) -> str:
+    return f" up to {window.end:%Y-%m-%d %H:%M}" if window.waited else ""
 
 
 def _days(window: Window) -> str:

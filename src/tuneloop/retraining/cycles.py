@@ -36,6 +36,7 @@ _CAME_LATER = (
     ("endpoint", "backend"),
     ("endpoint", "server"),
     ("endpoint", "dry"),
+    ("endpoint", "logprobs_share"),
     ("schedule", "sources"),
     ("triggers", "minimum_new_rows"),
     ("triggers", "minimum_new_share"),
@@ -49,6 +50,8 @@ _CAME_LATER = (
     ("monitors", "new_phrases_above"),
     ("monitors", "silent_below"),
     ("schedule", "hourly_monitors"),
+    ("monitors", "metrics"),
+    ("monitors", "feedback_days"),
 )
 """Settings that are younger than cycles that may still wait: section, name."""
 _OTHER_DEFAULT = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from tuneloop import metric_names
 from tuneloop.conversation.thoughts import BEGUN, CLOSINGS, FIRST_MARK, OPENED, WHOLE
 from tuneloop.storage.traffic import Traffic
 
@@ -130,6 +131,18 @@ def feedback(
     import polars as pl
 
     return frame.filter(pl.col("kind").is_in(kinds))
+
+
+def metrics(traffic: Traffic, *, since: datetime, until: datetime) -> pl.LazyFrame:
+    """Rows of the feedback table: a team's own figures, of every name, `since` <= time < `until`.
+
+    Raises:
+        StoreError: the table cannot be read.
+    """
+    frame = traffic.scan("feedback", since=since, until=until)
+    import polars as pl
+
+    return frame.filter(pl.col("kind").str.starts_with(metric_names.PREFIX))
 
 
 def last_said(feedback: pl.LazyFrame) -> pl.LazyFrame:

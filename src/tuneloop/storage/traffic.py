@@ -68,7 +68,7 @@ _COLUMNS: Mapping[Table, Mapping[str, str]] = {
         "time": "Time",
         "interaction": "String",
         "endpoint": "String",
-        "kind": "String",  # edit rating escalation label
+        "kind": "String",  # edit rating escalation label metric:NAME
         "value": "String",  # JSON
         "user": "String",
     },

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from tuneloop.errors import BusyError
+from tuneloop.metric_names import EVERY as EVERY_METRIC
 from tuneloop.modelfile import ScheduleSettings
 from tuneloop.monitoring import alerts
 from tuneloop.monitoring.monitors import table
@@ -36,6 +37,8 @@ class Job:
 
 def _monitor(every: Every, project: Project) -> str:
     due = table.due(every, task=measuring.watched_task(project))
+    if every == "day":
+        due = (*due, EVERY_METRIC)
     measurements = measuring.measure(project, only=due)
     crossed = [
         measurement.monitor for measurement in measurements if measurement.verdict == "alert"

@@ -144,6 +144,7 @@ def test_the_readme_and_the_guides_are_true(team: Team) -> None:
         team.client(message)
     for interaction in team.listed("traffic", at_least=2):
         team.read(GUIDES / "serve.md", 1, ID=interaction["id"])
+        assert '"feedback"' in team.read(GUIDES / "serve.md", 2, ID=interaction["id"])
     queued = team.listed("review", at_least=2)
     first, _ = (item for item in queued if item["kind"] == "correction")
     assert first["proposal"] == '{"intent": "fault", "product": "tarn", "urgency": "normal"}'
@@ -178,7 +179,7 @@ def test_the_readme_and_the_guides_are_true(team: Team) -> None:
     share_the_work(team)
     team.run("tuneloop", "down")
     team.read(GUIDES / "serve.md", 0)
-    assert "Serving at" in team.read(GUIDES / "serve.md", 2)
+    assert "Serving at" in team.read(GUIDES / "serve.md", 3)
     # The guide to checks is run in tests/unit/setup/test_check.py.
     assert team.unread == [("README.md", 0), ("check.md", 0), ("prose.md", 0)]
 

@@ -203,7 +203,9 @@ def test_the_drop_of_confidence_is_that_of_the_typical_token_probability() -> No
     assert found.verdict == "alert"
     assert found.limit is not None
     assert math.isclose(found.limit.threshold, -0.019)
-    assert measure(Confidence, [interaction()] * 200).verdict == "not_enough_data"
+    unknown = measure(Confidence, [interaction()] * 200)
+    assert unknown.verdict == "not_enough_data"
+    assert "none of 200 answers has log-probabilities" in unknown.message
 
 
 def test_a_large_but_uncertain_shift_is_told_and_alerts_nobody() -> None:

@@ -68,6 +68,11 @@ class EndpointSettings(Section):
         True, description="Keep requests and answers; required: serve nothing that is not kept."
     )
     capture_share: Share = Field(1.0, description="Share of the conversations that is kept.")
+    logprobs_share: Share = Field(
+        0.1,
+        description="Share of the kept requests for which the model server is asked for "
+        "log-probabilities, which the monitor confidence needs; clients do not see them.",
+    )
     redact: bool = Field(
         False, description="Replace personal data by its kind before anything is written."
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tuneloop.errors import ExtensionError, UsageError
+from tuneloop.metric_names import EVERY, is_monitor
 from tuneloop.modelfile import MonitorSettings
 from tuneloop.monitoring.monitors.answers import Errors, FormatCompliance, Refusals
 from tuneloop.monitoring.monitors.drift import AnswerDrift, EmbeddingDrift
@@ -247,14 +248,16 @@ def chosen(
 ) -> dict[str, Monitor | ExtensionError]:
     """The monitors of these names, or all; where one that a package adds cannot be used, why.
 
-    Of all only those that apply to the task, where one is given; a named one runs on any.
+    Of all only those that apply to the task, where one is given; a named one runs on any. A team's
+    own figures are named too and are not among them: see `metrics.wanted`.
 
     Raises:
         UsageError: there is none of a name.
         ExtensionError: two packages add the same name.
     """
     known = MONITORS.names()
-    if unknown := sorted(set(only or ()) - set(known)):
+    named = {name for name in only or () if name != EVERY and not is_monitor(name)}
+    if unknown := sorted(named - set(known)):
         raise UsageError(
             f"There is no monitor {', '.join(map(repr, unknown))}.",
             remedy="See them with: tuneloop monitor list",

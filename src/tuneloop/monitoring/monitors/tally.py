@@ -91,6 +91,9 @@ class Tally(ABC):
     """Whether it looks at the prompts' embeddings."""
     reads_window: ClassVar[bool] = True
     """Whether it takes in the window's interactions."""
+    waits_for: ClassVar[tuple[str, ...]] = ()
+    """Kinds of feedback that come late: it looks at answers that people had the time to speak of,
+    see `monitoring.late`."""
 
     def __init__(self, subject: Subject) -> None:
         """Nothing is taken in yet.
@@ -100,6 +103,11 @@ class Tally(ABC):
         """
         self._subject = subject
         self._settings = subject.settings
+
+    @classmethod
+    def wait_days(cls, settings: MonitorSettings) -> float | None:
+        """How long it waits for what it waits for; None: as long as people took lately."""
+        return settings.feedback_days
 
     @abstractmethod
     def add(self, batch: Batch) -> None:

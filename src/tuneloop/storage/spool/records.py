@@ -88,7 +88,7 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", ta
     endpoint: str | None = None
     """As the sender named it; the interaction knows for certain."""
     kind: str
-    """edit, rating, escalation or label."""
+    """edit, rating, escalation, label, or metric:NAME."""
     value: str
     """JSON text."""
     user: str | None = None
