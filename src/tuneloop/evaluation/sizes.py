@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from tuneloop.evaluation import gates
 from tuneloop.evaluation.gates import Gate
 from tuneloop.evaluation.metrics import RUN_METRICS, Metric
-from tuneloop.evaluation.plan import HELD_OUT, EvaluationPlan, metrics_of, minimum_of
+from tuneloop.evaluation.plan import EvaluationPlan, metrics_of, minimum_of
 from tuneloop.evaluation.suites import Case
-from tuneloop.modelfile import EvaluationSettings, TaskSettings
+from tuneloop.modelfile import HELD_OUT, EvaluationSettings, TaskSettings
 
 _LARGEST_SHARE = 0.5
 """Of the rows; the model file allows no larger one."""
@@ -116,7 +116,7 @@ def requirements_of(
     metrics = metrics_of(task, settings, names, judge=judge)
     known = [*(metric.name for metric in metrics), *RUN_METRICS]
     parsed = gates.parse_gates(
-        settings.gates, metrics=dict.fromkeys(names, known), main_suite=HELD_OUT
+        settings.gates_in_force, metrics=dict.fromkeys(names, known), main_suite=HELD_OUT
     )
     # Only held-out suites stand for unseen traffic, of which few cases say little.
     minimum = minimum_of(settings) if kind == "held-out" else 0

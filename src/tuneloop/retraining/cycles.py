@@ -203,6 +203,9 @@ def settings_digest(model: ModelSettings) -> str:
     for section, name in _CAME_LATER:
         if settings[section][name] == type(getattr(model, section)).model_fields[name].default:
             del settings[section][name]
+    # Gates that only a later release adds to those of the file are no other settings of this file.
+    for gate in model.evaluation.added_gates:
+        settings["evaluation"]["gates"].pop(gate, None)
     # It has no number of its own any more while it says nothing; it had this one.
     settings["evaluation"]["concurrency"] = settings["evaluation"]["concurrency"] or 4
     return digest_json(settings)

@@ -217,7 +217,7 @@ def _surely(count: int, *, of: int) -> float:
 def _barred(look: Look, cut: float) -> str:
     """The gate that cannot pass where so many answers are cut off; empty: there is none."""
     names = [HELD_OUT, *(suite.name for suite in look.model.evaluation.suites)]
-    for key, condition in look.model.evaluation.gates.items():
+    for key, condition in look.model.evaluation.gates_in_force.items():
         suite, _, metric = key.partition(".")
         name = metric if suite == HELD_OUT else key
         if (suite in names and suite != HELD_OUT) or not name.startswith(_WHOLE_ANSWERS):

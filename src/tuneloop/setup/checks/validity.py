@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from tuneloop.evaluation.plan import HELD_OUT, metric_in
+from tuneloop.evaluation.plan import metric_in
 from tuneloop.evaluation.validity import VALID_FROM, Validity, measures_by, of_rows
+from tuneloop.modelfile import HELD_OUT
 from tuneloop.setup.finding import Finding, error, ok, warning
 from tuneloop.setup.look import Look
 from tuneloop.task.kind import is_prose
@@ -62,5 +63,7 @@ def _gates_on(measures: Mapping[str, Validity], look: Look) -> Mapping[str, str]
     """The declared gates on them, as the model file names them → the measure."""
     evaluation = look.model.evaluation
     suites = [HELD_OUT, *(suite.name for suite in evaluation.suites)]
-    named = {key: metric_in(key, suites) for key in evaluation.gates}
+    named = {
+        key: metric_in(key, suites) for key in evaluation.without_added(measures).gates_in_force
+    }
     return {key: metric for key, metric in named.items() if metric in measures}
