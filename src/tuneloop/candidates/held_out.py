@@ -14,6 +14,7 @@ from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.errors import GateError
 from tuneloop.evaluation.judging import metric as judging
 from tuneloop.evaluation.metrics import Metric
+from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.sizes import (
     LIFTS,
     GateSize,
@@ -132,15 +133,24 @@ def held_out(
         EvaluationError: a gate, a metric or a suite file cannot be understood.
     """
     declared = project.model.data.holdout_share
+    plan = plan_to_count(project, version, judge=judge)
     return HeldOut(
         declared=None if isinstance(declared, str) else declared,
         share=versions.share_of(version),
         chosen=version.report["recipe"]["data"]["holdout_share"] == AUTO,
-        gates=gate_sizes(
-            plan_for(project, version, judge=judge or (lambda: _uncalled_judge(project))),
-            trained=_trained(project, version),
-        ),
+        gates=gate_sizes(plan, trained=_trained(project, version)),
     )
+
+
+def plan_to_count(
+    project: Project, version: DatasetVersion, *, judge: Callable[[], Metric] | None = None
+) -> EvaluationPlan:
+    """The evaluation that a version calls for; by default its judge cannot be called.
+
+    Raises:
+        EvaluationError: a gate, a metric or a suite file cannot be understood.
+    """
+    return plan_for(project, version, judge=judge or (lambda: _uncalled_judge(project)))
 
 
 def _trained(project: Project, version: DatasetVersion) -> Iterator[Case]:

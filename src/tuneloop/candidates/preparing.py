@@ -14,7 +14,8 @@ from tuneloop.datasets.versions import DatasetVersion, Extras
 from tuneloop.evaluation.sizes import what_is_missing
 from tuneloop.project import Project
 from tuneloop.registry import people
-from tuneloop.setup import check
+from tuneloop.registry.weakness import sentences
+from tuneloop.setup import check, weakened
 from tuneloop.task.kind import is_prose
 
 CORRECTIONS_FILE = "approved.jsonl"
@@ -42,7 +43,8 @@ def prepare(project: Project, *, looked: bool = False) -> DatasetVersion:
         template=project.template(),
         progress=project.progress,
     )
-    for note in [*_notes(made), *_on_gates(held_out.held_out(project, made))]:
+    notes = [*_notes(made), *_on_gates(held_out.held_out(project, made)), *_weaker(project, made)]
+    for note in notes:
         project.progress.note(note)
     new = review.collect_contradictions(
         project.workspace,
@@ -105,6 +107,12 @@ def _notes(made: DatasetVersion) -> list[str]:
 def _on_gates(held: HeldOut) -> list[str]:
     """The share that is held out, and the gates that it does not serve."""
     return [held.why, *(f"warning: {what_is_missing(size)}" for size in held.short)]
+
+
+def _weaker(project: Project, made: DatasetVersion) -> list[str]:
+    """What a candidate will be held to less than others, and default gates that nobody mentions."""
+    found = weakened.of_plan(project, held_out.plan_to_count(project, made))
+    return [f"warning: {one}" for one in sentences(found)] + weakened.added_gates(project)
 
 
 def _changes(validation: Mapping[str, Any] | None) -> list[str]:

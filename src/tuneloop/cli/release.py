@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +19,9 @@ from tuneloop.cli.terminal import (
     print_json,
     table,
 )
+
+if TYPE_CHECKING:
+    from tuneloop.registry.aliases import Move
 
 ReasonOption = Annotated[str, typer.Option("--reason", "-m", help="Why; kept in the history.")]
 
@@ -138,12 +142,18 @@ def history(
     Example: tuneloop history --json
     """
     from tuneloop.hashing import short
+    from tuneloop.registry.weakness import sentences
 
     with finishing(open_loop(file, quiet=True)) as loop:
         moves = loop.history(drills=drills)
+        weaker = {
+            bundle: sentences(loop.weaknesses(bundle))
+            for bundle in {move.to_bundle for move in moves}
+            if bundle
+        }
         now = loop.workspace.now()
     if json_:
-        print_json(moves)
+        print_json([{**vars(move), **_weakened(weaker, move)} for move in moves])
         return
     rows = table("when", "from", "to", "who", "why")
     for move in moves:
@@ -152,6 +162,12 @@ def history(
             short(move.from_bundle) if move.from_bundle else "–",
             short(move.to_bundle) if move.to_bundle else "–",
             move.actor,
-            move.reason,
+            "\n".join([move.reason, *_weakened(weaker, move).get("weakened", ())]),
         )
     page(rows if moves else "Nothing was deployed yet.")
+
+
+def _weakened(weaker: Mapping[str, list[str]], move: Move) -> dict[str, list[str]]:
+    """What the bundle that came was held to less than others; nothing where it was not."""
+    told = weaker.get(move.to_bundle or "", [])
+    return {"weakened": told} if told else {}

@@ -20,6 +20,7 @@ from tuneloop.evaluation.scorers import groundedness
 from tuneloop.evaluation.suites import Case
 from tuneloop.intervals import Figure
 from tuneloop.prose.groundedness import marked, ungrounded
+from tuneloop.registry.weakness import Weakness
 
 FORMAT = 1
 CANDIDATE = "candidate"
@@ -104,6 +105,7 @@ def make_report(
     repeatability: Mapping[str, Any] | None = None,
     quantisations: Sequence[QuantisationRow] = (),
     parity: Sequence[ParityHop] = (),
+    weakened: Sequence[Weakness] = (),
     notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Put a report together; `results` is label (`candidate` first, `production`, `base`) → suites.
@@ -120,6 +122,7 @@ def make_report(
             "subjects": {label: of[0].target for label, of in results.items()},
             "verdict": outcome.verdict,
             "reason": outcome.reason,
+            "weakened": weakened,
             "gate_lock": plan.gate_lock.digest,
             "gates": [_gate(result) for result in outcome.results],
             "plan": _plan(plan),

@@ -21,6 +21,7 @@ from tuneloop.setup.checks.template import clock, template
 from tuneloop.setup.checks.time import time
 from tuneloop.setup.checks.tokens import end_token, start_token, vocabulary
 from tuneloop.setup.checks.validity import measures
+from tuneloop.setup.checks.weaker import default_gates, weaker
 from tuneloop.setup.checks.window import window
 from tuneloop.setup.finding import Finding, UnseenError, error, unseen
 from tuneloop.setup.look import Look
@@ -30,7 +31,12 @@ Check = Callable[[Look], Iterator[Finding]]
 Checks = tuple[tuple[str, Check], ...]
 
 _NAMES: Checks = (("names", every_name),)
-_GATES: Checks = (("suite", suites), ("gate", cases))
+_GATES: Checks = (
+    ("suite", suites),
+    ("gate", cases),
+    ("gate", default_gates),
+    ("weaker", weaker),
+)
 _ROWS: Checks = (("rows", rows), ("kind", kind), ("grounded", groundedness))
 _MEASURES: Checks = (("measures", measures),)
 _BASE: Checks = (
