@@ -141,6 +141,8 @@ def history(
 
     Example: tuneloop history --json
     """
+    from rich.text import Text
+
     from tuneloop.hashing import short
     from tuneloop.registry.weakness import sentences
 
@@ -148,7 +150,7 @@ def history(
         moves = loop.history(drills=drills)
         weaker = {
             bundle: sentences(loop.weaknesses(bundle))
-            for bundle in {move.to_bundle for move in moves}
+            for bundle in dict.fromkeys(move.to_bundle for move in moves)
             if bundle
         }
         now = loop.workspace.now()
@@ -162,9 +164,11 @@ def history(
             short(move.from_bundle) if move.from_bundle else "–",
             short(move.to_bundle) if move.to_bundle else "–",
             move.actor,
-            "\n".join([move.reason, *_weakened(weaker, move).get("weakened", ())]),
+            move.reason,
         )
-    page(rows if moves else "Nothing was deployed yet.")
+    # Whole, below the table: its columns are too narrow for what must not be cut.
+    lines = [f"{short(bundle)}: {sentence}" for bundle, told in weaker.items() for sentence in told]
+    page(rows if moves else "Nothing was deployed yet.", *(Text(line) for line in lines))
 
 
 def _weakened(weaker: Mapping[str, list[str]], move: Move) -> dict[str, list[str]]:

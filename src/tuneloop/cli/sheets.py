@@ -75,7 +75,7 @@ def bundle_sheet(bundle: Bundle) -> Sheet:
         manifest.evaluation,
     )
     sheet = Sheet(f"{bundle.model}, bundle {bundle.short}")
-    sheet.add("weaker", *sentences(weakened(manifest)), style="yellow")
+    sheet.add("warning", *sentences(weakened(manifest)), style="yellow")
     sheet.add("id", bundle.id)
     sheet.add("made", f"{bundle.created_at:%Y-%m-%d %H:%M} UTC")
     sheet.add("base", _base(manifest.base.as_json()))

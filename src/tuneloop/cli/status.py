@@ -58,7 +58,7 @@ def _print(status: Status, now: datetime) -> None:
             f"{short(live.bundle)} ({live.quantisation}) since {live.since:%Y-%m-%d %H:%M}"
             f" ({ago(live.since, now)})",
         )
-        sheet.add("weaker", *live.weakened, style="yellow")
+        sheet.add("warning", *live.weakened, style="yellow")
         sheet.add("trained on", live.dataset)
         sheet.add("evaluated", _scores(live.scores))
         served = f"as model '{status.endpoint}' (model server {live.server})"

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from tuneloop.foreign_text import one_line
+
 Than = Literal["default", "production"]
 
 
@@ -33,7 +35,7 @@ class Weakness:
         """All of it on one line."""
         whose, word = ("production's", "was") if self.than == "production" else _DEFAULT
         stronger = f" ({word} {self.was})" if self.was else ""
-        return f"weaker than {whose}: {self.now}{stronger}: {self.reason or _UNSAID}"
+        return one_line(f"weaker than {whose}: {self.now}{stronger}: {self.reason or _UNSAID}")
 
     @property
     def reason_key(self) -> str:

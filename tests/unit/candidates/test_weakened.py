@@ -16,12 +16,13 @@ import yaml
 from typer.testing import CliRunner
 
 from tiny_desk import write
-from tuneloop.candidates import contents, preparing
+from tuneloop.candidates import contents, held_out, preparing
 from tuneloop.candidates.planning import plan_for
 from tuneloop.cli.main import app
 from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.deployment import endpoints
+from tuneloop.errors import GateError
 from tuneloop.evaluation import record as evaluations
 from tuneloop.evaluation import stage as evaluation
 from tuneloop.evaluation.suites import Messages
@@ -274,3 +275,26 @@ def test_a_default_gate_that_the_file_does_not_mention_holds_and_is_said(desk: D
     report = desk.told("evaluation", "show", "latest")
     assert {gate["metric"] for gate in report["gates"]} == {"accuracy", "format"}
     assert any(note.startswith(said) for note in report["notes"])
+
+
+def test_a_default_likeness_that_says_nothing_here_is_left_out_and_told(desk: Desk) -> None:
+    """A model file of prose from before gates were added would refuse every candidate now."""
+    replies = ({"prompt": f"{n}?", "completion": f"Thank you, we call. {n % 3}"} for n in range(80))
+    rows = "".join(json.dumps(one) + "\n" for one in replies)
+    (desk.folder / "rows.jsonl").write_text(rows)
+    content = yaml.safe_load((desk.folder / "tuneloop.yaml").read_text())
+    content["task"] = {"kind": "prose"}
+    content["evaluation"] = {"gates": {"answered": ">= 0.9"}, "allow_small_suite": True}
+    (desk.folder / "tuneloop.yaml").write_text(yaml.safe_dump(content))
+    version, warned = desk.made()
+    (said,) = [one for one in warned if "chrf is not asked (default better than base)" in one]
+    assert "it says nothing on this data" in said
+    project = desk.project()
+    held_out.check(project, version)
+    project.close()
+    content["evaluation"]["gates"]["chrf"] = "better than base"
+    (desk.folder / "tuneloop.yaml").write_text(yaml.safe_dump(content))
+    project = desk.project()
+    with pytest.raises(GateError, match=r"no verdict can stand on held-out\.chrf"):
+        held_out.check(project, version)
+    project.close()
