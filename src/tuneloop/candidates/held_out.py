@@ -16,6 +16,7 @@ from tuneloop.evaluation.judging import metric as judging
 from tuneloop.evaluation.metrics import Metric
 from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.sizes import (
+    DROPS,
     LIFTS,
     GateSize,
     gate_sizes,
@@ -125,15 +126,21 @@ def needs(project: Project) -> tuple[Need, ...]:
 
 
 def held_out(
-    project: Project, version: DatasetVersion, *, judge: Callable[[], Metric] | None = None
+    project: Project,
+    version: DatasetVersion,
+    *,
+    judge: Callable[[], Metric] | None = None,
+    plan: EvaluationPlan | None = None,
 ) -> HeldOut:
     """Count what every gate of the model file would stand on; `judge` is not called.
+
+    `plan`: that of this version, where it is made already.
 
     Raises:
         EvaluationError: a gate, a metric or a suite file cannot be understood.
     """
     declared = project.model.data.holdout_share
-    plan = plan_to_count(project, version, judge=judge)
+    plan = plan or plan_to_count(project, version, judge=judge)
     return HeldOut(
         declared=None if isinstance(declared, str) else declared,
         share=versions.share_of(version),
@@ -178,7 +185,7 @@ def check(project: Project, version: DatasetVersion) -> None:
     if barred:
         raise GateError(
             f"Nothing was trained, since no verdict can stand on {'; '.join(barred)}.",
-            remedy="Remove the gate, or stand it on a metric that tells something here: "
+            remedy=f"Drop the gate ({DROPS}), or stand it on a metric that tells something here: "
             "`tuneloop check` lists them.",
         )
     held = held_out(project, version, judge=asked)

@@ -11,6 +11,7 @@ from tuneloop.candidates import held_out
 from tuneloop.candidates.held_out import HeldOut
 from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion, Extras
+from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.sizes import what_is_missing
 from tuneloop.project import Project
 from tuneloop.registry import people
@@ -43,8 +44,9 @@ def prepare(project: Project, *, looked: bool = False) -> DatasetVersion:
         template=project.template(),
         progress=project.progress,
     )
-    notes = [*_notes(made), *_on_gates(held_out.held_out(project, made)), *_weaker(project, made)]
-    for note in notes:
+    plan = held_out.plan_to_count(project, made)
+    on_gates = _on_gates(held_out.held_out(project, made, plan=plan))
+    for note in [*_notes(made), *on_gates, *_weaker(project, plan)]:
         project.progress.note(note)
     new = review.collect_contradictions(
         project.workspace,
@@ -109,9 +111,9 @@ def _on_gates(held: HeldOut) -> list[str]:
     return [held.why, *(f"warning: {what_is_missing(size)}" for size in held.short)]
 
 
-def _weaker(project: Project, made: DatasetVersion) -> list[str]:
+def _weaker(project: Project, plan: EvaluationPlan) -> list[str]:
     """What a candidate will be held to less than others, and default gates that nobody mentions."""
-    found = weakened.of_plan(project, held_out.plan_to_count(project, made))
+    found = weakened.of_plan(project, plan)
     return [f"warning: {one}" for one in sentences(found)] + weakened.added_gates(project)
 
 

@@ -176,6 +176,10 @@ LIFTS = (
 """What helps every gate that stands on a few cases, and is to be done knowingly."""
 
 
+DROPS = "condition: null, and the reason"
+"""How the model file says that a gate is not asked; a default gate that is only removed holds."""
+
+
 def what_helps(size: GateSize, *, share: float | None, automatic_up_to: float) -> str:
     """What would let the gate pass, most helpful first; `LIFTS` apart.
 
@@ -198,7 +202,7 @@ def what_helps(size: GateSize, *, share: float | None, automatic_up_to: float) -
         if needed < _LARGEST_SHARE:
             remedies.append(f"set data.holdout_share: {needed:g}")
     if not size.counted:
-        remedies.append("remove the gate")
+        remedies.append(f"drop the gate ({DROPS})")
     elif size.gate.minimum_cases is not None:
         remedies.append("lower its own minimum_cases")
     return ", or ".join(remedies)
