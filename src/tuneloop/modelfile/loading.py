@@ -206,9 +206,9 @@ def _refuse_protected(key: str, source: str, path: Path) -> None:
     if name is None:
         return
     if name == key or key.startswith(f"{name}."):
-        what, remedy = f"{name} stands", f"Change it in {path}."
+        what, remedy = f"{name} is set", f"Change it in {path}."
     else:
-        what = f"a whole section would replace {name}, which stands"
+        what = f"a whole section would replace {name}, which is set"
         remedy = "Set one key of the section, or change the file."
     raise ModelFileError(
         f"{source}: {what} in the model file alone, which is under version control: neither a flag "
