@@ -10,8 +10,8 @@ from tuneloop.conversation.template import TemplateRefusalError
 from tuneloop.deployment.export.disk import in_megabytes
 from tuneloop.errors import TuneloopError
 from tuneloop.evaluation import gates
-from tuneloop.evaluation.plan import HELD_OUT
 from tuneloop.evaluation.suites import Case
+from tuneloop.modelfile import HELD_OUT
 from tuneloop.modelfile.sections.data import LARGEST_SHARE
 from tuneloop.setup.checks.room import cache_bytes, training_plan
 from tuneloop.setup.checks.window import longest_row, rounded_up, said_once, served, trained
