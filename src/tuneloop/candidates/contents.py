@@ -125,4 +125,5 @@ def _evaluation_part(project: Project, done: Evaluation) -> Evaluated:
         comparisons=done.figures["comparisons"],
         production=report.as_json()["subjects"].get("production"),
         repeatability=done.figures.get("repeatability"),
+        weakened=done.figures.get("weakened"),
     )

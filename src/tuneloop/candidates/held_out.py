@@ -14,7 +14,9 @@ from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.errors import GateError
 from tuneloop.evaluation.judging import metric as judging
 from tuneloop.evaluation.metrics import Metric
+from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.sizes import (
+    DROPS,
     LIFTS,
     GateSize,
     alike,
@@ -25,7 +27,8 @@ from tuneloop.evaluation.sizes import (
     what_helps,
     what_is_missing,
 )
-from tuneloop.evaluation.suites import HELD_OUT, REGRESSIONS, Case, case_of
+from tuneloop.evaluation.suites import REGRESSIONS, Case, case_of
+from tuneloop.modelfile import HELD_OUT
 from tuneloop.modelfile.sections.data import AUTO, LARGEST_SHARE, SMALLEST_SHARE
 from tuneloop.online_evaluation import declared_judge
 from tuneloop.project import Project
@@ -150,15 +153,21 @@ def needs(project: Project) -> tuple[Need, ...]:
 
 
 def held_out(
-    project: Project, version: DatasetVersion, *, judge: Callable[[], Metric] | None = None
+    project: Project,
+    version: DatasetVersion,
+    *,
+    judge: Callable[[], Metric] | None = None,
+    plan: EvaluationPlan | None = None,
 ) -> HeldOut:
     """Count what every gate of the model file would stand on; `judge` is not called.
+
+    `plan`: that of this version, where it is made already.
 
     Raises:
         EvaluationError: a gate, a metric or a suite file cannot be understood.
     """
     declared = project.model.data.holdout_share
-    plan = plan_for(project, version, judge=judge or (lambda: _uncalled_judge(project)))
+    plan = plan or plan_to_count(project, version, judge=judge)
     tags = [
         case.provenance
         for suite in plan.suites
@@ -175,6 +184,17 @@ def held_out(
         live_samples=sum(map(origin.is_live_sample, tags)),
         regressions=sum(not origin.decides(of) for of in tags),
     )
+
+
+def plan_to_count(
+    project: Project, version: DatasetVersion, *, judge: Callable[[], Metric] | None = None
+) -> EvaluationPlan:
+    """The evaluation that a version calls for; by default its judge cannot be called.
+
+    Raises:
+        EvaluationError: a gate, a metric or a suite file cannot be understood.
+    """
+    return plan_for(project, version, judge=judge or (lambda: _uncalled_judge(project)))
 
 
 def _trained(project: Project, version: DatasetVersion) -> Iterator[Case]:
@@ -202,7 +222,7 @@ def check(project: Project, version: DatasetVersion) -> None:
     if barred:
         raise GateError(
             f"Nothing was trained, since no verdict can stand on {'; '.join(barred)}.",
-            remedy="Remove the gate, or stand it on a metric that tells something here: "
+            remedy=f"Drop the gate ({DROPS}), or stand it on a metric that tells something here: "
             "`tuneloop check` lists them.",
         )
     held = held_out(project, version, judge=asked)

@@ -12,10 +12,12 @@ from tuneloop.candidates import held_out
 from tuneloop.candidates.held_out import HeldOut
 from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion, Extras
+from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.sizes import alike, what_is_missing
 from tuneloop.project import Project
 from tuneloop.registry import people
-from tuneloop.setup import check
+from tuneloop.registry.weakness import sentences
+from tuneloop.setup import check, weakened
 from tuneloop.task.kind import is_prose
 
 CORRECTIONS_FILE = "approved.jsonl"
@@ -44,7 +46,9 @@ def prepare(project: Project, *, looked: bool = False) -> DatasetVersion:
         template=project.template(),
         progress=project.progress,
     )
-    for note in [*_notes(made), *_on_gates(held_out.held_out(project, made))]:
+    plan = held_out.plan_to_count(project, made)
+    on_gates = _on_gates(held_out.held_out(project, made, plan=plan))
+    for note in [*_notes(made), *on_gates, *_weaker(project, plan)]:
         project.progress.note(note)
     new = review.collect_contradictions(
         project.workspace,
@@ -133,6 +137,12 @@ def _on_gates(held: HeldOut) -> list[str]:
     """The share that is held out, which cases decide, and the gates that have too few of them."""
     short = alike(held.short)
     return [held.why, held.cases, *(f"warning: {what_is_missing(*sizes)}" for sizes in short)]
+
+
+def _weaker(project: Project, plan: EvaluationPlan) -> list[str]:
+    """What a candidate will be held to less than others, and default gates that nobody mentions."""
+    found = weakened.of_plan(project, plan)
+    return [f"warning: {one}" for one in sentences(found)] + weakened.added_gates(project)
 
 
 def _changes(validation: Mapping[str, Any] | None) -> list[str]:

@@ -87,11 +87,13 @@ def list_(
         standings = [
             approvals.granted(workspace, model, subject, kind) for kind in KINDS if subject
         ]
+        weakened = approvals.seen(workspace, subject).weakened if subject else ()
         now = workspace.now()
     if json_:
         print_json(
             {
                 "bundle": subject.id if subject else None,
+                **({"weakened": weakened} if weakened else {}),
                 "standing": standings,
                 "history": entries,
             }
@@ -107,6 +109,8 @@ def list_(
     page(rows if entries else "Nobody has approved or rejected anything.")
     if subject:
         out.print(f"Bundle {subject.short}:")
+        for sentence in weakened:
+            out.print(sentence, style="yellow", markup=False)
         _print(standings)
 
 
@@ -169,11 +173,13 @@ def _decide(
                 "bundle": bundle.id,
                 "event": event,
                 "by": project.actor,
-                "saw": saw,
+                "saw": saw.as_json(),
                 "standing": standing,
             }
         )
         return
+    for sentence in saw.weakened:
+        out.print(sentence, style="yellow", markup=False)
     out.print(
         f"{project.actor} {event} bundle {bundle.short}, having seen: {_told(saw)}", markup=False
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +19,9 @@ from tuneloop.cli.terminal import (
     print_json,
     table,
 )
+
+if TYPE_CHECKING:
+    from tuneloop.registry.aliases import Move
 
 ReasonOption = Annotated[str, typer.Option("--reason", "-m", help="Why; kept in the history.")]
 
@@ -137,13 +141,21 @@ def history(
 
     Example: tuneloop history --json
     """
+    from rich.text import Text
+
     from tuneloop.hashing import short
+    from tuneloop.registry.weakness import sentences
 
     with finishing(open_loop(file, quiet=True)) as loop:
         moves = loop.history(drills=drills)
+        weaker = {
+            bundle: sentences(loop.weaknesses(bundle))
+            for bundle in dict.fromkeys(move.to_bundle for move in moves)
+            if bundle
+        }
         now = loop.workspace.now()
     if json_:
-        print_json(moves)
+        print_json([{**vars(move), **_weakened(weaker, move)} for move in moves])
         return
     rows = table("when", "from", "to", "who", "why")
     for move in moves:
@@ -154,4 +166,12 @@ def history(
             move.actor,
             move.reason,
         )
-    page(rows if moves else "Nothing was deployed yet.")
+    # Whole, below the table: its columns are too narrow for what must not be cut.
+    lines = [f"{short(bundle)}: {sentence}" for bundle, told in weaker.items() for sentence in told]
+    page(rows if moves else "Nothing was deployed yet.", *(Text(line) for line in lines))
+
+
+def _weakened(weaker: Mapping[str, list[str]], move: Move) -> dict[str, list[str]]:
+    """What the bundle that came was held to less than others; nothing where it was not."""
+    told = weaker.get(move.to_bundle or "", [])
+    return {"weakened": told} if told else {}

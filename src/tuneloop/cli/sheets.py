@@ -64,6 +64,8 @@ def bundle_sheet(bundle: Bundle) -> Sheet:
     """What a bundle is: base, data, training, what serves it, what it showed."""
     from tuneloop.deployment.backends.base import proof_sentence
     from tuneloop.evaluation.repeatability import sentence
+    from tuneloop.evaluation.weakening import weakened
+    from tuneloop.registry.weakness import sentences
 
     manifest = bundle.manifest
     data, training, serving, judged = (
@@ -73,6 +75,7 @@ def bundle_sheet(bundle: Bundle) -> Sheet:
         manifest.evaluation,
     )
     sheet = Sheet(f"{bundle.model}, bundle {bundle.short}")
+    sheet.add("warning", *sentences(weakened(manifest)), style="yellow")
     sheet.add("id", bundle.id)
     sheet.add("made", f"{bundle.created_at:%Y-%m-%d %H:%M} UTC")
     sheet.add("base", _base(manifest.base.as_json()))

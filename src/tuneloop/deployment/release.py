@@ -31,6 +31,7 @@ from tuneloop.progress import Progress
 from tuneloop.registry import approvals, people
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
+from tuneloop.registry.weakness import sentences, stored
 from tuneloop.workspace import Workspace
 
 ROLLBACK_WAIT_SECONDS = 5.0
@@ -190,6 +191,8 @@ def admit(
     """
     _refuse_foreign(bundle, model)
     _refuse_ungated(bundle)
+    for weaker in sentences(stored(bundle.manifest.evaluation.weakened)):
+        progress.note(f"warning: {weaker}")
     approvals.require(workspace, model, bundle)
     bundles.verify(workspace, bundle)
     with bundle_server.opened(workspace, bundle) as server:
@@ -198,8 +201,8 @@ def admit(
         answers = asking.texts(target, questions, progress=progress)
     shown = smoke.assess(probes, answers)
     _refuse_unsound(bundle, shown, progress)
-    if weaker := proof_sentence(bundle.manifest.serving):
-        progress.note(weaker)
+    if unproven := proof_sentence(bundle.manifest.serving):
+        progress.note(unproven)
     # Loading and asking took a while: somebody may have rejected it since.
     approvals.require(workspace, model, bundle)
     return shown

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from tuneloop.deployment.rollout_plan import RolloutPlan, Stage
 from tuneloop.errors import BusyError, ConflictError, UsageError
 from tuneloop.registry import audit
+from tuneloop.registry import bundle as bundles
 from tuneloop.storage import tables
 from tuneloop.storage.records import record_of
 from tuneloop.storage.references import LATEST, one_named
@@ -217,7 +218,13 @@ def _event(
         model=rollout.model,
         actor=actor,
         action=f"rollout.{event}",
-        detail={"rollout": rollout.id, "candidate": rollout.candidate, **where, **detail},
+        detail={
+            "rollout": rollout.id,
+            "candidate": rollout.candidate,
+            **where,
+            **detail,
+            **bundles.told_weaknesses(tx, rollout.candidate),
+        },
         now=now,
     )
 

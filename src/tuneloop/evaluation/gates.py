@@ -173,7 +173,7 @@ def condition_of(key: str, declared: str | GateSettings) -> Gate:
     Raises:
         EvaluationError: it cannot be understood.
     """
-    text = declared.condition if isinstance(declared, GateSettings) else str(declared)
+    text = str(declared.condition if isinstance(declared, GateSettings) else declared)
     if match := RELATIVE.fullmatch(text):
         return Gate(suite="", metric=key, comparison=f"{match[1]} than", reference=match[2])
     match = _CONDITION.fullmatch(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -12,8 +13,16 @@ from tuneloop.evaluation.judging import metric as judging
 from tuneloop.evaluation.metrics import RUN_METRICS, Metric, metrics_for, unfit_references
 from tuneloop.evaluation.plan import metric_in, metrics_in_gates, suite_names
 from tuneloop.evaluation.scorers import accuracy, text
-from tuneloop.evaluation.suites import HELD_OUT, REGRESSIONS, load_suite
-from tuneloop.modelfile import ColumnSettings, EvaluationSettings, KeyPath, Problem, TaskSettings
+from tuneloop.evaluation.suites import REGRESSIONS, load_suite
+from tuneloop.modelfile import (
+    HELD_OUT,
+    ColumnSettings,
+    EvaluationSettings,
+    KeyPath,
+    Problem,
+    TaskSettings,
+)
+from tuneloop.modelfile.sections.gates import default_gates
 from tuneloop.task.kind import is_prose
 
 _GATES: KeyPath = ("evaluation", "gates")
@@ -101,6 +110,9 @@ def _gate_problems(
         return
     for key, condition in settings.gates.items():
         at = (*_GATES, key)
+        if condition.condition is None:
+            yield from _drop_problems(key, task)
+            continue
         try:
             _bring_along(key, suites, task, metrics, judge=judge)
             (gate,) = gates.parse_gates(
@@ -120,6 +132,19 @@ def _gate_problems(
             wrong := wrong_direction(gate, higher_is_better=_higher_is_better(gate, metrics))
         ):
             yield Problem(at=at, message=f"The gate {wrong}")
+
+
+def _drop_problems(key: str, task: TaskSettings) -> Iterator[Problem]:
+    """A dropped gate may be one that only production had, so its name may mean nothing here; one
+    that is nearly a default's is a slip."""
+    defaults = default_gates(prose=is_prose(task))
+    near = difflib.get_close_matches(key, defaults, n=1, cutoff=0.75)
+    if near and key not in defaults:
+        yield Problem(
+            at=(*_GATES, key),
+            message="Drops a gate that there is not.",
+            remedy=f"Did you mean {near[0]!r}?",
+        )
 
 
 def _bring_along(

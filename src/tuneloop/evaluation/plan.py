@@ -19,10 +19,16 @@ from tuneloop.evaluation.metrics import RUN_METRICS, Metric, metrics_for, unfit_
 from tuneloop.evaluation.paired import LIKENESS_METRICS
 from tuneloop.evaluation.scorers.prose import similarity_by
 from tuneloop.evaluation.scorers.table import is_on_demand
-from tuneloop.evaluation.suites import HELD_OUT, REGRESSIONS, Suite, held_out_suites, load_suite
+from tuneloop.evaluation.suites import REGRESSIONS, Suite, held_out_suites, load_suite
 from tuneloop.evaluation.targets import Sampling
 from tuneloop.hashing import digest_json
-from tuneloop.modelfile import ColumnSettings, EvaluationSettings, GateSettings, TaskSettings
+from tuneloop.modelfile import (
+    HELD_OUT,
+    ColumnSettings,
+    EvaluationSettings,
+    GateSettings,
+    TaskSettings,
+)
 from tuneloop.task.kind import is_prose
 
 _LATENCY = "latency_"
@@ -189,7 +195,7 @@ def plan_evaluation(
             metric if embedder is None or metric.name != "similarity" else similarity_by(embedder)
             for metric in metrics_of(task, settings, names, scorers=scorers, judge=judge)
         ],
-        conditions=settings.gates,
+        conditions=settings.gates_in_force,
         sampling=sampling,
         system=task.system,
         margin=settings.margin,
@@ -218,7 +224,7 @@ def metrics_of(
         ExtensionError: a package that adds scorers cannot be used.
         ModelFileError: for a schema that cannot be used.
     """
-    extra = [*scorers, *metrics_in_gates(settings.gates, suites)]
+    extra = [*scorers, *metrics_in_gates(settings.gates_in_force, suites)]
     # The judge stands last: the order of the metrics is part of gate locks.
     judged = [name for name in judging.NAMES if name in extra]
     named = [name for name in extra if name not in judging.NAMES]

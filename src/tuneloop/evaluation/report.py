@@ -24,6 +24,7 @@ from tuneloop.evaluation.scorers import groundedness
 from tuneloop.evaluation.suites import REGRESSIONS, Case, Suite
 from tuneloop.intervals import Figure
 from tuneloop.prose.groundedness import marked, ungrounded
+from tuneloop.registry.weakness import Weakness
 
 FORMAT = 1
 CANDIDATE = "candidate"
@@ -120,6 +121,7 @@ def make_report(
     repeatability: Mapping[str, Any] | None = None,
     quantisations: Sequence[QuantisationRow] = (),
     parity: Sequence[ParityHop] = (),
+    weakened: Sequence[Weakness] = (),
     notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Put a report together; `results` is label (`candidate` first, `production`, `base`) → suites.
@@ -138,6 +140,7 @@ def make_report(
             "subjects": {label: of[0].target for label, of in results.items()},
             "verdict": outcome.verdict,
             "reason": outcome.reason,
+            "weakened": weakened,
             "gate_lock": plan.gate_lock.digest,
             "gates": [_gate(result) for result in outcome.results],
             "plan": _plan(plan),

@@ -21,6 +21,7 @@ from tuneloop.evaluation.report import (
 )
 from tuneloop.evaluation.report_prose import COLOURS, ComparedProse, cut, shown_cases
 from tuneloop.evaluation.report_prose import verdict as _verdict
+from tuneloop.registry.weakness import sentences, stored
 
 _SHOWN_WORST = 5
 _SHOWN_SLICES = 12
@@ -78,6 +79,8 @@ def _headline(report: Mapping[str, Any]) -> Text:
     text = Text()
     text.append(report["verdict"].upper(), style=f"bold {COLOURS[report['verdict']]}")
     text.append(f"  {report['model']}, evaluation {report['evaluation']}\n")
+    for weakness in sentences(stored(report.get("weakened"))):
+        text.append(f"{weakness}\n", style="yellow")
     text.append(report["reason"])
     if advised := advice(report["gates"]):
         text.append(f"\n{advised}")

@@ -16,8 +16,8 @@ from tuneloop.evaluation import gates
 from tuneloop.evaluation.gates import Gate
 from tuneloop.evaluation.metrics import RUN_METRICS, Metric
 from tuneloop.evaluation.plan import EvaluationPlan, metrics_of, minimum_of, suite_names
-from tuneloop.evaluation.suites import HELD_OUT, REGRESSIONS, Case
-from tuneloop.modelfile import EvaluationSettings, TaskSettings
+from tuneloop.evaluation.suites import REGRESSIONS, Case
+from tuneloop.modelfile import HELD_OUT, EvaluationSettings, TaskSettings
 from tuneloop.task import origin
 
 _LARGEST_SHARE = 0.5
@@ -117,7 +117,7 @@ def requirements_of(
     metrics = metrics_of(task, settings, names, judge=judge)
     known = [*(metric.name for metric in metrics), *RUN_METRICS]
     parsed = gates.parse_gates(
-        settings.gates, metrics=dict.fromkeys(names, known), main_suite=HELD_OUT
+        settings.gates_in_force, metrics=dict.fromkeys(names, known), main_suite=HELD_OUT
     )
     # Only held-out suites stand for unseen traffic, of which few cases say little.
     minimum = minimum_of(settings) if kind == "held-out" else 0
@@ -211,6 +211,10 @@ LIFTS = (
 """What helps every gate that stands on a few cases, and is to be done knowingly."""
 
 
+DROPS = "condition: null, and the reason"
+"""How the model file says that a gate is not asked; a default gate that is only removed holds."""
+
+
 def what_helps(size: GateSize, *, share: float | None, automatic_up_to: float) -> str:
     """What would let the gate pass, most helpful first; `LIFTS` apart.
 
@@ -235,7 +239,7 @@ def what_helps(size: GateSize, *, share: float | None, automatic_up_to: float) -
         if needed < _LARGEST_SHARE:
             remedies.append(f"set data.holdout_share: {needed:g}")
     if not size.counted:
-        remedies.append("remove the gate")
+        remedies.append(f"drop the gate ({DROPS})")
     elif size.gate.minimum_cases is not None:
         remedies.append("lower its own minimum_cases")
     return ", or ".join(remedies)

@@ -11,7 +11,7 @@ from tuneloop.conversation import Message
 from tuneloop.conversation.control_tokens import neutral, neutral_value
 from tuneloop.errors import DataError, EvaluationError
 from tuneloop.hashing import digest_json, digest_text
-from tuneloop.modelfile import ColumnSettings, TaskSettings
+from tuneloop.modelfile import HELD_OUT, ColumnSettings, TaskSettings
 from tuneloop.nearest import nearest_path
 from tuneloop.prose.phrases import says
 from tuneloop.readers import BadRow, file_of, read_rows
@@ -24,9 +24,6 @@ from tuneloop.task.rows import CaseDraft, FormError, recognise_case
 Kind = Literal["held-out", "regressions", "golden", "edge-case", "safety"]
 Messages = tuple[Mapping[str, Any], ...]
 Tools = tuple[Mapping[str, Any], ...]
-
-HELD_OUT = "held-out"
-"""Name and kind of the suite of a dataset version that decides."""
 REGRESSIONS = "regressions"
 """Name and kind of the one of its held-out rows that were found because something had failed."""
 

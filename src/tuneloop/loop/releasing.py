@@ -19,11 +19,13 @@ from tuneloop.deployment.load import Load
 from tuneloop.deployment.release import Release
 from tuneloop.deployment.rollouts import Rollout
 from tuneloop.errors import UsageError
+from tuneloop.evaluation import weakening
 from tuneloop.loop.held import Held
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.aliases import Move
 from tuneloop.registry.bundle import Bundle, Difference
+from tuneloop.registry.weakness import Weakness
 from tuneloop.status import screen as status
 from tuneloop.status.changed_sources import changed_sources
 from tuneloop.status.screen import Status
@@ -74,6 +76,15 @@ class Releasing(Held):
         """
         moves = aliases.history(self.workspace, self.model.name)
         return [m for m in moves if m.name == "production" and (drills or not m.drill)]
+
+    def weaknesses(self, bundle: Bundle | str = "production") -> tuple[Weakness, ...]:
+        """What a bundle was held to less than by default, or than production was then.
+
+        Raises:
+            UsageError: no bundle, or more than one, is meant.
+        """
+        resolved_bundle = self.bundle(bundle) if isinstance(bundle, str) else bundle
+        return weakening.weakened(resolved_bundle.manifest)
 
     def deploy(self, bundle: Bundle | str = "candidate", *, reason: str) -> Release:
         """Put a bundle into production after verifying and smoke-testing it.

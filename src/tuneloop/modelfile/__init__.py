@@ -22,10 +22,10 @@ from tuneloop.modelfile.sections.deployment import EndpointSettings, ExportSetti
 from tuneloop.modelfile.sections.evaluation import (
     BenchSettings,
     EvaluationSettings,
-    GateSettings,
     JudgeSettings,
     SuiteSettings,
 )
+from tuneloop.modelfile.sections.gates import HELD_OUT, GateSettings
 from tuneloop.modelfile.sections.monitoring import (
     EVENT_KINDS,
     AlertSettings,
@@ -52,6 +52,7 @@ from tuneloop.modelfile.settings import ModelSettings
 __all__ = [
     "EVENT_KINDS",
     "FILE_NAME",
+    "HELD_OUT",
     "AbstainSettings",
     "AlertSettings",
     "ApprovalRule",

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from tuneloop.modelfile.sections.data import LARGEST_SHARE, ColumnSettings, TaskKind
-from tuneloop.modelfile.sections.evaluation import PROSE_GATES
+from tuneloop.modelfile.sections.gates import PROSE_GATES
 
 _USUAL_MINIMUM = 50
 """Cases that a gate takes by default."""
@@ -190,8 +190,11 @@ def _prose_gates(start: Start) -> list[str]:
     for name, gate in PROSE_GATES.items():
         metric = start.likeness if name == _LIKENESS else name
         if metric is None:
+            why = "no likeness tells a row's own answer from another's"
+            lines.append(f'    {name}: {{condition: null, reason: "{why}"}}')
             continue
-        condition = gate.condition if gate.condition[0].isalpha() else f'"{gate.condition}"'
+        condition = str(gate.condition)
+        condition = condition if condition[0].isalpha() else f'"{condition}"'
         lines.append(f"    {f'{metric}: {condition}':<28} # {_PROSE_GATES_SAID[name]}")
     return lines
 

@@ -26,6 +26,7 @@ from tuneloop.registry.standing import (
     one_of,
     standing_of,
 )
+from tuneloop.registry.weakness import sentences, stored
 from tuneloop.storage import tables
 from tuneloop.storage.records import record_of
 from tuneloop.workspace import Workspace
@@ -49,6 +50,7 @@ def seen(workspace: Workspace, bundle: Bundle) -> Seen:
             gates=again.gates,
             verdict=str(again.verdict),
             comparison=again.figures["comparisons"].get("production", {}),
+            weakened=tuple(sentences(stored(again.figures.get("weakened")))),
         )
     made_with = bundle.manifest.evaluation
     return Seen(
@@ -57,6 +59,7 @@ def seen(workspace: Workspace, bundle: Bundle) -> Seen:
         gates=made_with.gates,
         verdict=made_with.verdict,
         comparison=made_with.comparisons.get("production", {}),
+        weakened=tuple(sentences(stored(made_with.weakened))),
     )
 
 
@@ -271,7 +274,7 @@ def _entry(
         person=person,
         roles=tuple(sorted(roles)),
         reason=reason,
-        seen=vars(what),
+        seen=what.as_json(),
         seen_digest=what.digest,
         at=workspace.now(),
     )

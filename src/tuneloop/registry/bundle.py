@@ -14,6 +14,7 @@ from tuneloop.errors import CorruptArtifactError, UsageError
 from tuneloop.hashing import digest_json, short
 from tuneloop.registry import aliases
 from tuneloop.registry.manifest import Manifest
+from tuneloop.registry.weakness import sentences, stored
 from tuneloop.storage import tables
 from tuneloop.storage.records import record_of
 from tuneloop.storage.references import meant_by
@@ -138,6 +139,19 @@ def diff(before: Bundle, after: Bundle) -> list[Difference]:
         for key in sorted(a.keys() | b.keys())
         if a.get(key) != b.get(key)
     ]
+
+
+def told_weaknesses(tx: sa.Connection, bundle: str) -> dict[str, list[str]]:
+    """`weakened`: what a bundle was held to less than others, for an event that is about it.
+
+    Nothing where it was not, so that such events are as they were in earlier releases.
+    """
+    row = tx.execute(
+        sa.select(tables.bundles.c.manifest).where(tables.bundles.c.id == bundle)
+    ).first()
+    evaluated = row.manifest.get("evaluation", {}) if row is not None else {}
+    told = sentences(stored(evaluated.get("weakened")))
+    return {"weakened": told} if told else {}
 
 
 def _flat(value: Any, at: str = "") -> dict[str, Any]:

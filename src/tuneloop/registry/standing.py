@@ -29,11 +29,19 @@ class Seen:
     verdict: str
     comparison: Mapping[str, Any]
     """With production, empty where there was none."""
+    weakened: tuple[str, ...] = ()
+    """What was asked for less than by default or than of production, a sentence each."""
 
     @property
     def digest(self) -> str:
         """Of all that."""
-        return digest_json(vars(self))
+        return digest_json(self.as_json())
+
+    def as_json(self) -> dict[str, Any]:
+        """In JSON form; what is not weakened says nothing of it, as in earlier releases."""
+        fields = dict(vars(self))
+        weakened = fields.pop("weakened")
+        return {**fields, "weakened": list(weakened)} if weakened else fields
 
 
 @dataclass(frozen=True, kw_only=True)

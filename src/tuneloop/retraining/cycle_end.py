@@ -82,9 +82,11 @@ def held_back(
             f"tuneloop approve {bundle.short} --kind {standing.kind}"
             for standing in missing
         )
+        less = approvals.seen(project.workspace, bundle).weakened
+        look = f"What is asked of it is {'; '.join(less)}. " if less else ""
         outcome = (
-            f"Candidate {bundle.short} waits for people. Read its report: {read}. Then approve or "
-            f"reject it ({give})"
+            f"Candidate {bundle.short} waits for people. {look}Read its report: {read}. Then "
+            f"approve or reject it ({give})"
         )
         return wait(cycle, outcome, bundle)
     asked_by = cycles.asked_by(

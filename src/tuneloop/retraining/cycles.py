@@ -218,6 +218,9 @@ def settings_digest(model: ModelSettings) -> str:
     for (section, name), before in _OTHER_DEFAULT.items():
         if settings[section][name] == _default(model, section, name):
             settings[section][name] = before
+    # Gates that only a later release adds to those of the file are no other settings of this file.
+    for gate in model.evaluation.added_gates:
+        settings["evaluation"]["gates"].pop(gate, None)
     # It has no number of its own any more while it says nothing; it had this one.
     settings["evaluation"]["concurrency"] = settings["evaluation"]["concurrency"] or 4
     return digest_json(settings)

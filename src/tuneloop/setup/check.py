@@ -23,6 +23,7 @@ from tuneloop.setup.checks.template import clock, system_text, template
 from tuneloop.setup.checks.time import time
 from tuneloop.setup.checks.tokens import end_token, start_token, vocabulary
 from tuneloop.setup.checks.validity import bounds, measures
+from tuneloop.setup.checks.weaker import default_gates, weaker
 from tuneloop.setup.checks.window import window
 from tuneloop.setup.finding import Finding, UnseenError, error, unseen
 from tuneloop.setup.look import Look
@@ -32,7 +33,13 @@ Check = Callable[[Look], Iterator[Finding]]
 Checks = tuple[tuple[str, Check], ...]
 
 _NAMES: Checks = (("names", every_name),)
-_GATES: Checks = (("suite", suites), ("gate", cases), ("decision", decision))
+_GATES: Checks = (
+    ("suite", suites),
+    ("gate", cases),
+    ("gate", default_gates),
+    ("weaker", weaker),
+    ("decision", decision),
+)
 _ROWS: Checks = (
     ("rows", rows),
     ("kind", kind),

@@ -9,10 +9,13 @@ from typing import Any, Literal
 
 from tuneloop import under_way
 from tuneloop.deployment import endpoints, rollouts, servers
+from tuneloop.evaluation.weakening import weakened
 from tuneloop.hashing import short
 from tuneloop.modelfile import ModelSettings
 from tuneloop.registry import aliases, people
 from tuneloop.registry import bundle as bundles
+from tuneloop.registry.aliases import Alias
+from tuneloop.registry.weakness import sentences
 from tuneloop.retraining import automation, cycles
 from tuneloop.retraining.cycles import Cycle
 from tuneloop.retraining.levels import Reached
@@ -39,6 +42,8 @@ class Live:
     server: str
     """Status of its model server: ready, starting, failed, stopped."""
     base_url: str | None
+    weakened: tuple[str, ...]
+    """What it was held to less than by default or than the bundle before it."""
     answering: tuple[str, ...]
     """Bundles that the endpoint's requests go to; the one in production, and during a rollout the
     candidate. Another one answers until production's model server is ready."""
@@ -56,6 +61,8 @@ class Status:
     candidate: str | None
     candidate_standing: str | None
     """What keeps the candidate from production, or that nothing does."""
+    candidate_weakened: tuple[str, ...]
+    """What the candidate was held to less than by default or than production."""
     gateway_url: str | None
     """Where clients reach the endpoint, while `tuneloop up` runs."""
     alerts: tuple[str, ...]
@@ -113,6 +120,7 @@ def status(
         previous=names["previous"].bundle if "previous" in names else None,
         candidate=names["candidate"].bundle if "candidate" in names else None,
         candidate_standing=_standing(facts.candidate) if facts.candidate else None,
+        candidate_weakened=_weakened(workspace, names),
         gateway_url=gateway_url,
         alerts=tuple(_told(alert, facts.live) for alert in facts.alerts),
         open_reviews=facts.open_reviews + facts.disputed_reviews,
@@ -149,6 +157,13 @@ def _standing(candidate: Candidate) -> str:
     return f"{standing}: {candidate.reason}" if candidate.reason else standing
 
 
+def _weakened(workspace: Workspace, names: Mapping[str, Alias]) -> tuple[str, ...]:
+    if "candidate" not in names:
+        return ()
+    bundle = bundles.find(workspace, names["candidate"].bundle)
+    return tuple(sentences(weakened(bundle.manifest)))
+
+
 def _cycle(facts: Facts, cycle: Cycle | None) -> str | None:
     """How it ended, or what it waits for; true also after what people have done since."""
     last = facts.cycle
@@ -180,6 +195,7 @@ def _live(workspace: Workspace, model: str) -> Live | None:
         scores=manifest.evaluation.scores,
         server=server.status if server else "stopped",
         base_url=server.base_url if server else None,
+        weakened=tuple(sentences(weakened(manifest))),
         answering=tuple(sorted(servers.routed(workspace, endpoint.name))),
     )
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tiny_desk import write
 from tuneloop import modelfile, review
 from tuneloop.candidates import held_out, preparing, trained_on
 from tuneloop.candidates.planning import plan_for
@@ -24,6 +25,7 @@ from tuneloop.setup import starting
 from tuneloop.testing.manifest import manifest_of
 from tuneloop.workspace import Workspace
 
+DROPPED = {key: {"condition": None, "reason": "another test"} for key in ("accuracy", "format")}
 WORDS = ("lamp", "kettle", "ladder", "invoice", "parcel", "museum", "garden", "office", "bridge")
 
 
@@ -36,13 +38,15 @@ def row(n: int) -> dict[str, str]:
 
 @pytest.fixture
 def start(workspace: Workspace, tmp_path: Path) -> Callable[..., Loop]:
-    """A model as `init` leaves it, with so many rows; keywords are settings of the model file."""
+    """A model as `init` leaves it, with so many rows; keywords stand in the file's `evaluation`."""
 
-    def make(rows: int, *overrides: str) -> Loop:
+    def make(rows: int, *overrides: str, **evaluation: Any) -> Loop:
         data = tmp_path / "rows.jsonl"
         data.write_text("".join(json.dumps(row(n)) + "\n" for n in range(rows)))
         file = tmp_path / "tuneloop.yaml"
         starting.write_model_file(data, base="b", name=None, path=file, force=True)
+        if evaluation:
+            write(file, "evaluation", **evaluation)
         model_file = modelfile.load(file, overrides=overrides, environment={})
         return Loop(Project(workspace=workspace, model_file=model_file, actor="ann"))
 
@@ -71,7 +75,7 @@ def test_too_few_rows_are_refused_before_training_with_numbers(start: Callable[.
     assert "and needs 50" in refused.value.message
     assert "add about 78 rows that it counts" in refused.value.remedy, "of 132 in scope"
     assert "allow_small_suite: true" in refused.value.remedy
-    small = start(144, "evaluation.allow_small_suite=true", "evaluation.gates={accuracy: '>= 0.9'}")
+    small = start(144, allow_small_suite=True, gates={"accuracy": ">= 0.9"})
     held_out.check(small.project, version)
 
 
@@ -93,12 +97,12 @@ def test_what_a_model_could_still_give_is_warned_of_and_not_refused(
     """A field that few references have: an answer that invents it counts as well."""
     share = "data.holdout_share=0.2"
     schema = "task.output_schema={type: object, properties: {intent: {}, place: {}}}"
-    loop = start(420, schema, share, "evaluation.gates={json_field.place: '>= 0.9'}")
+    loop = start(420, schema, share, gates={**DROPPED, "json_field.place": ">= 0.9"})
     version = preparing.prepare(loop.project)
     (warning,) = held_out.held_out(loop.project, version).warnings()
     assert "json_field.place counts none of the held-out cases, at most" in warning
     held_out.check(loop.project, version)
-    loop = start(420, schema, share, "evaluation.gates={json_field.place.recall: '>= 0.9'}")
+    loop = start(420, schema, share, gates={**DROPPED, "json_field.place.recall": ">= 0.9"})
     with pytest.raises(GateError, match=r"no candidate could pass: held-out\.json_field\.place\.r"):
         held_out.check(loop.project, version)
 
@@ -125,8 +129,8 @@ def test_the_judge_is_not_called_to_count_cases(
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     loop = start(
         420,
-        "evaluation.gates={judge: '>= 0.9'}",
         "judge={base_url: 'http://127.0.0.1:9/v1', model: m, api_key_env: NO_SUCH_KEY}",
+        gates={**DROPPED, "judge": ">= 0.9"},
     )
     version = preparing.prepare(loop.project)
     (size,) = held_out.held_out(loop.project, version).gates
@@ -228,9 +232,8 @@ def test_a_case_that_a_bundle_was_trained_on_is_known(
     seen = {"prompt": trained[-1].question.upper(), "completion": trained[-1].completion}
     fresh = {"prompt": "where is the nearest shop", "completion": '{"intent": "setup"}'}
     golden.write_text("".join(json.dumps(one) + "\n" for one in (seen, fresh)))
-    loop = start(
-        420, "data.holdout_share=0.2", "evaluation.suites=[{name: golden, file: golden.jsonl}]"
-    )
+    suites = [{"name": "golden", "file": "golden.jsonl"}]
+    loop = start(420, "data.holdout_share=0.2", suites=suites)
     plan = plan_for(loop.project, second)
 
     known = trained_on.known_to_bundle(loop.project, bundle(first.digest), plan.suites)

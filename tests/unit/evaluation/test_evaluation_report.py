@@ -124,6 +124,7 @@ def test_the_json_has_the_keys_that_readers_rely_on(report: Report) -> None:
         "subjects",
         "verdict",
         "reason",
+        "weakened",
         "gate_lock",
         "gates",
         "plan",

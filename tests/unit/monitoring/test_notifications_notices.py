@@ -89,6 +89,18 @@ APPROVAL = {"bundle": ONE, "kind": "deploy", "person": "ines"}
         ),
         (
             "endpoint.move",
+            {
+                "from": None,
+                "to": ONE,
+                "reason": "it passed",
+                "weakened": ["weaker than\nthe default"],
+            },
+            "deployments",
+            f"{SHORT} is in production",
+            "look: weaker than the default\nwhy: it passed\nnext: tuneloop status",
+        ),
+        (
+            "endpoint.move",
             {"from": TWO, "to": ONE, "reason": "slow", "drill": False, "rollback": True},
             "rollbacks",
             f"production was rolled back to {SHORT}, after {SHORT_TWO}",

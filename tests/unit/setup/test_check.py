@@ -285,7 +285,8 @@ def test_it_says_which_held_out_cases_decide(tmp_path: Path) -> None:
 
 def test_420_rows_as_init_has_them_are_enough_and_100_are_not(tmp_path: Path) -> None:
     write_base(tmp_path / "base")
-    gates = {"gates": {"accuracy": ">= 0.9"}}
+    dropped = {"condition": None, "reason": "accuracy says it"}
+    gates = {"gates": {"accuracy": ">= 0.9", "format": dropped}}
     write(tmp_path, rows=asked(420), evaluation=gates)
     assert all(f.verdict == "ok" for f in looked_over(tmp_path))
     write(tmp_path, rows=asked(100), evaluation=gates)
@@ -541,7 +542,7 @@ def test_answers_that_will_be_cut_off(tmp_path: Path) -> None:
     long = {"prompt": "how?", "completion": "a long answer, " * 4}
     long_rows = [{**long, "prompt": f"how {n * 7919}?"} for n in range(50)]
     rows = [*asked(95), *long_rows[:5]]
-    small = {"allow_small_suite": True}
+    small = {"allow_small_suite": True, "reasons": {"allow_small_suite": "a test"}}
     endpoint = {"max_tokens": 20}
     write(tmp_path, rows=rows, endpoint=endpoint, evaluation=small)
     found = the_one(tmp_path, "answer", "warning")
@@ -686,7 +687,8 @@ def test_documents_that_are_too_long_to_be_read_are_not_lost_in_silence(tmp_path
 
 def test_so_many_refused_prompts_that_a_gate_cannot_pass(tmp_path: Path) -> None:
     write_base(tmp_path / "base")
-    gates = {"gates": {"accuracy": ">= 0.96"}, "allow_small_suite": True}
+    reasons = {"allow_small_suite": "a test"}
+    gates = {"gates": {"accuracy": ">= 0.96"}, "allow_small_suite": True, "reasons": reasons}
     rows = [*asked(60), *({**row, "prompt": "x" * 300 + row["prompt"]} for row in asked(40))]
     write(tmp_path, rows=rows, evaluation=gates, endpoint={"context_tokens": 256})
     found = told(tmp_path, "context", "error")

@@ -55,10 +55,11 @@ def notice_of(event: AuditEvent) -> Notice | None:
     if told is None:
         return None
     why = f"why: {one_line(told.why)[:_MOST_CHARACTERS]}" if told.why.strip() else ""
+    less = (f"look: {one_line(weaker)[:_MOST_CHARACTERS]}" for weaker in _weakened(event))
     return Notice(
         kind=told.kind,
         title=one_line(told.title),
-        body="\n".join(filter(None, [why, f"next: {one_line(told.next)}"])),
+        body="\n".join(filter(None, [*less, why, f"next: {one_line(told.next)}"])),
         actor=event.actor,
         at=event.at,
     )
@@ -173,6 +174,12 @@ def _rollout(event: AuditEvent) -> _Told:
     kind, title = titles[what]
     why = "" if what == "start" else _text(event, "reason")
     return _Told(kind=kind, title=title, why=why, next="tuneloop rollout status")
+
+
+def _weakened(event: AuditEvent) -> list[str]:
+    """What the bundle was held to less than others, as the event itself or its approver saw it."""
+    seen = event.detail.get("seen") or {}
+    return [*event.detail.get("weakened", ()), *seen.get("weakened", ())]
 
 
 def _text(event: AuditEvent, key: str) -> str:

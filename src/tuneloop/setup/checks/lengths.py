@@ -11,7 +11,8 @@ from tuneloop.deployment.export.disk import in_megabytes
 from tuneloop.errors import TuneloopError
 from tuneloop.evaluation import gates
 from tuneloop.evaluation.plan import suite_names
-from tuneloop.evaluation.suites import HELD_OUT, Case
+from tuneloop.evaluation.suites import Case
+from tuneloop.modelfile import HELD_OUT
 from tuneloop.modelfile.sections.data import LARGEST_SHARE
 from tuneloop.setup.checks.room import cache_bytes, training_plan
 from tuneloop.setup.checks.window import longest_row, rounded_up, said_once, served, trained
@@ -217,7 +218,7 @@ def _surely(count: int, *, of: int) -> float:
 def _barred(look: Look, cut: float) -> str:
     """The gate that cannot pass where so many answers are cut off; empty: there is none."""
     names = suite_names(look.model.evaluation)
-    for key, condition in look.model.evaluation.gates.items():
+    for key, condition in look.model.evaluation.gates_in_force.items():
         suite, _, metric = key.partition(".")
         name = metric if suite == HELD_OUT else key
         if (suite in names and suite != HELD_OUT) or not name.startswith(_WHOLE_ANSWERS):

@@ -69,7 +69,9 @@ def _servers(model: ModelSettings) -> Iterator[Callable[[], Finding]]:
         yield partial(_server, "server", server, needed=False)
     if judge is not None:
         suites = suite_names(model.evaluation)
-        needed = any(name in JUDGED for name in metrics_in_gates(model.evaluation.gates, suites))
+        needed = any(
+            name in JUDGED for name in metrics_in_gates(model.evaluation.gates_in_force, suites)
+        )
         yield partial(_server, "judge", judge, needed=needed, named=True)
     if isinstance(embedder, EmbeddingEndpoint):
         yield partial(_server, "embedder", embedder, needed=False, named=True)

@@ -53,7 +53,7 @@ def suites(look: Look) -> Iterator[Finding]:
 def cases(look: Look) -> Iterator[Finding]:
     """Every gate on the held-out rows gets the cases that its own metric asks for."""
     task, settings = look.model.task, look.model.evaluation
-    if not settings.gates:
+    if not settings.gates_in_force:
         yield warning(
             "gate",
             "No gate is declared, so no candidate can pass and none is deployed.",

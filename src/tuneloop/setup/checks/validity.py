@@ -51,7 +51,7 @@ def bounds(look: Look) -> Iterator[Finding]:
     """No bound of likeness can be named beforehand: right answers have many wordings."""
     if not is_prose(look.model.task):
         return
-    conditions = look.model.evaluation.gates
+    conditions = look.model.evaluation.gates_in_force
     for key, metric in _gates_on(LIKENESS, look).items():
         gate = condition_of(key, conditions[key])
         if not gate.is_relative:
@@ -81,5 +81,7 @@ def _gates_on(measures: Mapping[str, object], look: Look) -> Mapping[str, str]:
     """The declared gates on them, as the model file names them → the measure."""
     evaluation = look.model.evaluation
     suites = suite_names(evaluation)
-    named = {key: metric_in(key, suites) for key in evaluation.gates}
+    named = {
+        key: metric_in(key, suites) for key in evaluation.without_added(measures).gates_in_force
+    }
     return {key: metric for key, metric in named.items() if metric in measures}
