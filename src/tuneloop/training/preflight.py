@@ -180,7 +180,8 @@ def _tokens(spec: TrainingSpec, limit: int) -> _Tokens:
         train, evaluation = (of_pairs(pairs) for pairs in chosen_pairs)
     else:
         train, evaluation = (of_rows(rows) for rows in _sides(spec, read_rows, lambda row: row))
-    _require_enough(train, spec.config, limit, aside=len(evaluation.rows))
+    aside = len(evaluation.rows) if spec.draws_validation else 0
+    _require_enough(train, spec.config, limit, aside=aside)
     example = tuple(
         ShownToken(text=text, trained=trained)
         for text, trained in rendered_mask(train.rows[0], tokenizer)
