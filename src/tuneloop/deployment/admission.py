@@ -252,14 +252,18 @@ def require(workspace: Workspace, bundle: Bundle) -> None:
         )
 
 
-def require_way_back(workspace: Workspace, bundle: Bundle) -> None:
-    """Refuse to go back to what somebody rejected; whatever else was said of it, it was there.
+def require_way_back(workspace: Workspace, bundle: Bundle, *, drill: bool = False) -> None:
+    """Refuse to go back to what somebody rejected.
+
+    To go back must not wait for an evaluation, and may be to undo a rollback. A `drill` undoes
+    none: it shows no client what was taken from them.
 
     Raises:
-        GateError: it was rejected; says by whom, and what undoes it.
+        GateError: it was rejected, or taken back before a drill; says by whom, and what undoes it.
     """
+    hows: tuple[How, ...] = ("rejected", *LIVE) if drill else ("rejected",)
     for refusal in refusals(workspace, bundle):
-        if refusal.how == "rejected":
+        if refusal.how in hows:
             raise GateError(
                 f"Bundle {bundle.short} may not be gone back to: it {refusal.about(bundle.id)}.",
                 remedy=f"Production is unchanged. {refusal.remedy}",

@@ -209,6 +209,7 @@ class Releasing(Held):
 
         Raises:
             UsageError: nothing is being served, or there is no previous bundle.
+            GateError: that bundle was rejected or rolled back: clients would be answered by it.
             DeploymentError: a switch does not take effect.
         """
         url = up.gateway_url(self.workspace)

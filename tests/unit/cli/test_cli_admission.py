@@ -19,10 +19,12 @@ from typer.testing import CliRunner
 from live_desk import make_loop
 from tuneloop.cli import main as cli
 from tuneloop.deployment import servers
+from tuneloop.deployment.drill import Probing, drill
 from tuneloop.deployment.supervisor import Supervisor
-from tuneloop.errors import TuneloopError
+from tuneloop.errors import GateError, TuneloopError
 from tuneloop.evaluation.record import ANSWERS_FILE
 from tuneloop.loop import Loop
+from tuneloop.progress import Silent
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 from tuneloop.storage import tables
@@ -226,6 +228,14 @@ def test_a_rollout_under_way_goes_no_further_once_its_namesake_is_rejected(desk:
         desk.type("reject", desk.new.short, "-m", "it invents refunds", who="ines")
         said = desk.type("rollout", "promote", code=3)
     assert f"behaves as {desk.new.short}, which was rejected by ines" in said
+
+
+def test_a_drill_shows_no_client_what_was_rolled_back(desk: Desk) -> None:
+    workspace = desk.loop.workspace
+    desk.type("rollback", "-m", "it swears")
+    probing = Probing(url=desk.url, endpoint="desk", messages=[])
+    with pytest.raises(GateError, match="may not be gone back to: it was rolled back by ann"):
+        drill(workspace, probing, model="desk", repeats=1, actor="ann", progress=Silent())
 
 
 def test_what_behaves_as_another_is_named_with_it(desk: Desk) -> None:
