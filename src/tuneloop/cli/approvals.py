@@ -181,6 +181,7 @@ def _decide(
     file: Path,
     json_: bool,
 ) -> None:
+    from tuneloop.deployment import admission
     from tuneloop.registry import approvals
 
     with finishing(open_project(file, quiet=True)) as project:
@@ -196,6 +197,7 @@ def _decide(
             reason=reason,
             saw=saw,
         )
+        refused = admission.refusals(project.workspace, bundle)
     if json_:
         print_json(
             {
@@ -211,6 +213,9 @@ def _decide(
         f"{project.actor} {event} bundle {bundle.short}, having seen: {_told(saw)}", markup=False
     )
     _print([standing])
+    for refusal in refused:
+        if event == "approved" and refusal.how != "rejected":  # That is the standing's to say.
+            out.print(f"But it {refusal.about(bundle.id)}. {refusal.remedy}", markup=False)
 
 
 def _told(saw: Seen) -> str:

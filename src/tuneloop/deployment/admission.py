@@ -12,6 +12,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
 from typing import Literal
 
 import sqlalchemy as sa
@@ -89,12 +92,18 @@ class Past:
 
     def alike(self, bundle: str) -> frozenset[str]:
         """Ids of the bundles that behave as this one, itself among them."""
-        behaviour = self.behaviour(bundle)
-        return frozenset(b for b, of in self.behaviours.items() if of == behaviour) | {bundle}
+        return self._groups.get(self.behaviour(bundle), frozenset({bundle}))
 
     def behaviour(self, bundle: str) -> str:
         """Of a bundle; one that is gone behaves like no other."""
         return self.behaviours.get(bundle, bundle)
+
+    @cached_property
+    def _groups(self) -> Mapping[str, frozenset[str]]:
+        """Behaviour → the bundles that behave so."""
+        by_behaviour = sorted(self.behaviours.items(), key=itemgetter(1))
+        grouped = groupby(by_behaviour, key=itemgetter(1))
+        return {of: frozenset(bundle for bundle, _ in group) for of, group in grouped}
 
 
 def admission(bundle: str, past: Past) -> tuple[Refusal, ...]:
@@ -108,11 +117,13 @@ def namesake(bundle: str, past: Past) -> str:
 
     Of several the one that something is held against, else the oldest.
     """
-    others = [other for other in past.behaviours if other in past.alike(bundle) - {bundle}]
+    others = past.alike(bundle) - {bundle}
+    if not others:
+        return ""
     refused = next((one for one in admission(bundle, past) if one.bundle in others), None)
     if refused is not None:
         return f"{short(refused.bundle)} ({refused.brief})"
-    return short(others[-1]) if others else ""
+    return short([other for other in past.behaviours if other in others][-1])
 
 
 def _verdict(alike: Collection[str], past: Past) -> Iterator[Refusal]:

@@ -154,6 +154,7 @@ def test_after_a_rollback_neither_id_is_deployed_before_it_is_readmitted(desk: D
         assert f"tuneloop readmit {desk.new.short}" in said
         assert desk.live() == desk.old.id
     assert f"behaves as {desk.new.short}, which" in said
+    assert f"But it behaves as {desk.new.short}" in desk.type("approve", desk.again.short)
     assert "Why" in desk.type("readmit", desk.again.short, code=2)
     said = desk.type("readmit", desk.again.short, "-m", "the prompt was to blame")
     assert f"It may be tried again: tuneloop deploy {desk.again.short}" in said
@@ -251,3 +252,9 @@ def test_what_behaves_as_another_is_named_with_it(desk: Desk) -> None:
         desk.again.id: [desk.new.id],
     }
     assert desk.again.short in desk.type("history")
+
+
+def test_status_names_what_production_behaves_as(desk: Desk) -> None:
+    found = json.loads(desk.type("status", "--json"))
+    assert found["live"]["behaves_as"] == desk.again.short
+    assert f"behaves as {desk.again.short}" in " ".join(desk.type("status").split())
