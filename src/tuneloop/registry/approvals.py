@@ -20,6 +20,7 @@ from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 from tuneloop.registry.standing import (
     KINDS,
+    NO_VERDICT,
     Entry,
     Event,
     Kind,
@@ -173,8 +174,7 @@ def withdraw(
     mine = [
         decision
         for decision in history(workspace, bundle=bundle.id)
-        if (decision.kind, decision.person) == (kind, person)
-        and decision.event not in ("requested", "readmitted")
+        if (decision.kind, decision.person) == (kind, person) and decision.event not in NO_VERDICT
     ]
     if not mine or mine[-1].event == "withdrawn":
         others = [it for it in rejections_in(_elsewhere(workspace, bundle)) if it.person == person]

@@ -13,7 +13,7 @@ from tuneloop.modelfile import ApprovalRule, Role
 
 Kind = Literal["evaluation", "deploy"]
 Event = Literal["requested", "approved", "rejected", "withdrawn", "readmitted"]
-_NO_VERDICT: tuple[Event, ...] = ("requested", "readmitted")
+NO_VERDICT: tuple[Event, ...] = ("requested", "readmitted")
 """What says neither yes nor no to a report."""
 KINDS: tuple[Kind, ...] = ("evaluation", "deploy")
 
@@ -133,7 +133,7 @@ def _last_words(entries: Sequence[Entry]) -> list[Entry]:
     last = {
         (entry.bundle, entry.kind, entry.person): entry
         for entry in entries
-        if entry.event not in _NO_VERDICT
+        if entry.event not in NO_VERDICT
     }
     return list(last.values())
 
