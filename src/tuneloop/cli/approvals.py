@@ -64,6 +64,39 @@ def reject(
     _decide(bundle, kind, "rejected", reason, file, json_)
 
 
+def readmit(
+    bundle: BundleArgument = "candidate",
+    reason: Annotated[str, typer.Option("--reason", "-m", help="Why; kept.")] = "",
+    file: ModelOption = DEFAULT_FILE,
+    json_: JsonOption = False,
+) -> None:
+    """Let what was rolled back, or taken back by its rollout, be tried again; nothing is deployed.
+
+    It holds for every bundle that behaves the same. A rejection is withdrawn instead (`tuneloop
+    approvals withdraw`), and a missed gate passed (`tuneloop evaluate`).
+
+    Example: tuneloop readmit candidate -m "the shop had sent the wrong prompt"
+    """
+    from tuneloop.deployment import admission
+
+    with finishing(open_project(file, quiet=True)) as project:
+        named = project.bundle(bundle)
+        undone = admission.readmit(project.workspace, named, actor=project.actor, reason=reason)
+        left = admission.refusals(project.workspace, named)
+    if json_:
+        print_json({"bundle": named.id, "by": project.actor, "undone": undone, "left": left})
+        return
+    for refusal in undone:
+        out.print(f"{named.short} {refusal.about(named.id)}: taken back.", markup=False)
+    for refusal in left:
+        out.print(
+            f"It stays out: it {refusal.about(named.id)}. {refusal.remedy}",
+            markup=False,
+        )
+    if not left:
+        out.print(f"It may be tried again: tuneloop deploy {named.short}", markup=False)
+
+
 @app.command("list")
 def list_(
     file: ModelOption = DEFAULT_FILE,
@@ -152,6 +185,7 @@ def _decide(
     file: Path,
     json_: bool,
 ) -> None:
+    from tuneloop.deployment import admission
     from tuneloop.registry import approvals
 
     with finishing(open_project(file, quiet=True)) as project:
@@ -167,6 +201,7 @@ def _decide(
             reason=reason,
             saw=saw,
         )
+        refused = admission.refusals(project.workspace, bundle)
     if json_:
         print_json(
             {
@@ -184,6 +219,9 @@ def _decide(
         f"{project.actor} {event} bundle {bundle.short}, having seen: {_told(saw)}", markup=False
     )
     _print([standing])
+    for refusal in refused:
+        if event == "approved" and refusal.how != "rejected":  # That is the standing's to say.
+            out.print(f"But it {refusal.about(bundle.id)}. {refusal.remedy}", markup=False)
 
 
 def _told(saw: Seen) -> str:

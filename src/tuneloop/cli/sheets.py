@@ -15,6 +15,7 @@ from tuneloop.hashing import short
 from tuneloop.progress import duration
 
 if TYPE_CHECKING:
+    from tuneloop.deployment.admission import Past
     from tuneloop.registry.bundle import Bundle
     from tuneloop.registry.manifest import Serving, Task
     from tuneloop.training.stage import TrainingRun
@@ -60,8 +61,10 @@ class Sheet:
         yield rows
 
 
-def bundle_sheet(bundle: Bundle) -> Sheet:
-    """What a bundle is: base, data, training, what serves it, what it showed."""
+def bundle_sheet(bundle: Bundle, past: Past) -> Sheet:
+    """What a bundle is: base, data, training, what serves it, what it showed; and what became of
+    it, under this id or another."""
+    from tuneloop.deployment import admission
     from tuneloop.deployment.backends.base import proof_sentence
     from tuneloop.evaluation.repeatability import sentence
     from tuneloop.evaluation.weakening import weakened
@@ -77,6 +80,11 @@ def bundle_sheet(bundle: Bundle) -> Sheet:
     sheet = Sheet(f"{bundle.model}, bundle {bundle.short}")
     sheet.add("warning", *sentences(weakened(manifest)), style="yellow")
     sheet.add("id", bundle.id)
+    sheet.add("behaves as", admission.namesake(bundle.id, past))
+    refused = admission.admission(bundle.id, past)
+    # That it missed its own gates stands below.
+    told = [one.about(bundle.id) for one in refused if one.detail or one.bundle != bundle.id]
+    sheet.add("stays out", *(f"it {reason}" for reason in told), style="yellow")
     sheet.add("made", f"{bundle.created_at:%Y-%m-%d %H:%M} UTC")
     sheet.add("base", _base(manifest.base.as_json()))
     sheet.add(

@@ -21,6 +21,8 @@ from tuneloop.workspace import Workspace
 
 RolloutStatus = Literal["running", "paused", "finished", "rolled_back", "aborted"]
 ACTIVE = ("running", "paused")
+CONTROLLER = "rollout controller"
+"""Who moves a rollout where no person does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +138,18 @@ def listing(workspace: Workspace, model: str) -> list[Rollout]:
     query = sa.select(table).where(table.c.model == model).order_by(table.c.created_at.desc())
     with workspace.records.begin() as tx:
         return [_record(row) for row in tx.execute(query)]
+
+
+def aborted_by(workspace: Workspace, model: str, actor: str) -> frozenset[str]:
+    """Ids of a model's rollouts that somebody aborted."""
+    event = tables.rollout_events
+    query = (
+        sa.select(event.c.rollout)
+        .join(tables.rollouts, tables.rollouts.c.id == event.c.rollout)
+        .where(tables.rollouts.c.model == model, event.c.event == "abort", event.c.actor == actor)
+    )
+    with workspace.records.begin() as tx:
+        return frozenset(tx.execute(query).scalars())
 
 
 def events(workspace: Workspace, rollout: str) -> list[RolloutEvent]:

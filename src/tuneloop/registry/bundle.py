@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from tuneloop.errors import CorruptArtifactError, UsageError
 from tuneloop.hashing import digest_json, short
 from tuneloop.registry import aliases
+from tuneloop.registry.behaviour import behaviour_of
 from tuneloop.registry.manifest import Manifest
 from tuneloop.registry.weakness import sentences, stored
 from tuneloop.storage import tables
@@ -43,6 +44,11 @@ class Bundle:
     def short(self) -> str:
         """What people see."""
         return short(self.id)
+
+    @property
+    def behaviour(self) -> str:
+        """What it shares with every bundle that answers as it does: see `behaviour_of`."""
+        return behaviour_of(self.manifest)
 
 
 def register(workspace: Workspace, manifest: Manifest) -> Bundle:
@@ -106,6 +112,16 @@ def listing(workspace: Workspace, *, model: str | None = None) -> list[Bundle]:
         query = query.where(tables.bundles.c.model == model)
     with workspace.records.begin() as tx:
         return [_checked(row) for row in tx.execute(query)]
+
+
+def alike(workspace: Workspace, bundle: Bundle) -> list[Bundle]:
+    """The other bundles of its model that behave as it does, the newest first."""
+    behaviour = bundle.behaviour
+    return [
+        other
+        for other in listing(workspace, model=bundle.model)
+        if other.id != bundle.id and other.behaviour == behaviour
+    ]
 
 
 def verify(workspace: Workspace, bundle: Bundle) -> dict[str, Path]:

@@ -199,7 +199,7 @@ def test_a_gate_refuses_and_production_stays(desk: Path) -> None:
     assert done["refused"] and "accuracy" in done["outcome"]
     assert production(desk) == before
     refused = tuneloop(desk, "deploy", "candidate", code=3)
-    assert "gates are failed" in refused.stderr
+    assert "missed a gate" in refused.stderr
     made = len(as_json(desk, "bundle", "list"))
     with written(desk / "tuneloop.yaml", "evaluation", gates=strict):
         again = as_json(desk, "run", code=3)

@@ -140,6 +140,15 @@ def test_going_back_and_forth() -> None:
     assert told("rollback", "-m", "and back", **ADA)["bundle"] == live
 
 
+def test_what_a_rollout_took_back_then_stays_out_now() -> None:
+    loop = tuneloop.open("tuneloop.yaml", actor="ada")
+    (refusal,) = loop.refusals("candidate")
+    assert refusal.how == "taken back" and refusal.detail == "(enough)"
+    assert loop.refusals("production") == ()
+    assert loop.refusals("previous") == (), "a rollback that was undone then is undone"
+    loop.close()
+
+
 def test_the_cycle_that_waits_is_taken_up_and_ends() -> None:
     waiting = said()["cycle show latest"]
     told("approve", "candidate", "-m", "I tried it", **INES)

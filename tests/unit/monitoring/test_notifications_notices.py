@@ -74,6 +74,13 @@ APPROVAL = {"bundle": ONE, "kind": "deploy", "person": "ines"}
             "why: it invents refunds\nnext: tuneloop approvals list",
         ),
         (
+            "approval.readmitted",
+            {**APPROVAL, "reason": "the prompt was wrong"},
+            "approvals",
+            f"ines lets bundle {SHORT} be tried again",
+            "why: the prompt was wrong\nnext: tuneloop approvals list",
+        ),
+        (
             "approval.withdrawn",
             {**APPROVAL, "reason": ""},
             "approvals",

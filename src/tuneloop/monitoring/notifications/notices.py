@@ -116,6 +116,8 @@ def _decided(event: AuditEvent) -> _Told:
     title = f"{person} {what} bundle {bundle} ({kind})"
     if what == "withdrawn":
         title = f"the {kind} decision of {person} about bundle {bundle} was withdrawn"
+    elif what == "readmitted":
+        title = f"{person} lets bundle {bundle} be tried again"
     return _Told(
         kind="refusals" if what == "rejected" else "approvals",
         title=title,
@@ -195,6 +197,7 @@ _TELLERS: Mapping[str, Callable[[AuditEvent], _Told | None]] = {
     "approval.approved": _decided,
     "approval.rejected": _decided,
     "approval.withdrawn": _decided,
+    "approval.readmitted": _decided,
     "endpoint.move": _moved,
     "cycle.finish": _ended,
     **{f"rollout.{what}": _rollout for what in ("start", "hold", "roll_back", "abort")},
