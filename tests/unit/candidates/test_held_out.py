@@ -26,6 +26,11 @@ from tuneloop.testing.manifest import manifest_of
 from tuneloop.workspace import Workspace
 
 DROPPED = {key: {"condition": None, "reason": "another test"} for key in ("accuracy", "format")}
+REGRESSION_GATES = {
+    "accuracy": ">= 0.9",
+    "format": DROPPED["format"],
+    "regressions.accuracy": ">= 0.5",
+}
 WORDS = ("lamp", "kettle", "ladder", "invoice", "parcel", "museum", "garden", "office", "bridge")
 
 
@@ -80,13 +85,13 @@ def test_too_few_rows_are_refused_before_training_with_numbers(start: Callable[.
 
 
 def test_gates_that_lack_the_same_are_refused_in_one_breath(start: Callable[..., Loop]) -> None:
-    gates = "evaluation.gates={format: '>= 0.9', error_share: '<= 0.1'}"
-    loop = start(144, gates)
+    gates = {"accuracy": DROPPED["accuracy"], "format": ">= 0.9", "error_share": "<= 0.1"}
+    loop = start(144, gates=gates)
     held = held_out.held_out(loop.project, preparing.prepare(loop.project))
     (warning,) = held.warnings()
     assert "held-out.format and error_share count " in warning
     assert warning.count("add about") == held.remedy().count("add about") == 1
-    loop = start(420, gates)
+    loop = start(420, gates=gates)
     served = held_out.held_out(loop.project, preparing.prepare(loop.project))
     assert "serves format, error_share (" in served.why and " cases each, need 50)" in served.why
 
@@ -167,8 +172,7 @@ def approve(loop: Loop, kind: review.Kind, count: int, **detail: Any) -> None:
 
 
 def test_what_was_put_right_counts_for_no_gate_but_its_own(start: Callable[..., Loop]) -> None:
-    gates = "evaluation.gates={accuracy: '>= 0.9', regressions.accuracy: '>= 0.5'}"
-    loop = start(420, gates)
+    loop = start(420, gates=REGRESSION_GATES)
     before = preparing.prepare(loop.project)
     plan = plan_for(loop.project, before)
     assert [gate.name for gate in plan.gate_lock.gates] == ["held-out.accuracy"]
@@ -177,7 +181,7 @@ def test_what_was_put_right_counts_for_no_gate_but_its_own(start: Callable[..., 
     assert found.regressions == 0 and "regressions" not in found.cases
 
     approve(loop, "correction", 150)
-    after = preparing.prepare(start(420, gates).project)
+    after = preparing.prepare(start(420, gates=REGRESSION_GATES).project)
     found, plan = held_out.held_out(loop.project, after), plan_for(loop.project, after)
     deciding, regressions = plan.suites
     assert (deciding.kind, regressions.kind) == ("held-out", "regressions")
@@ -205,7 +209,7 @@ def test_corrections_do_not_make_up_for_cases_that_decide(start: Callable[..., L
 def test_a_bundle_that_was_trained_on_every_regression_is_judged_without_them(
     start: Callable[..., Loop],
 ) -> None:
-    loop = start(420, "evaluation.gates={accuracy: '>= 0.9', regressions.accuracy: '>= 0.5'}")
+    loop = start(420, gates=REGRESSION_GATES)
     approve(loop, "correction", 150)
     plan = plan_for(loop.project, preparing.prepare(loop.project))
     known = {"regressions": [case.id for case in plan.suites[1].cases]}

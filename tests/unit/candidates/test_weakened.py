@@ -1,6 +1,6 @@
 """What a candidate is held to less than production was is told wherever somebody looks.
 
-Production was evaluated on 120 rows and a golden suite; then the file asks for less, and rows go.
+Production was evaluated on 240 rows and a golden suite; then the file asks for less, and rows go.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Desk:
         """A candidate that passes its gates, as a cycle registers it."""
         project = self.project()
         plan = plan_for(project, version)
-        answers = {str(row(n)["prompt"]): row(n)["completion"] for n in range(200)}
+        answers = {str(row(n)["prompt"]): row(n)["completion"] for n in range(400)}
         target = Knows(identity=identity, sampling=plan.sampling, answers=answers)
         done = evaluation.evaluate(
             project.workspace,
@@ -167,8 +167,8 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     monkeypatch.delenv("TUNELOOP_WORKSPACE", raising=False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     made = Desk(folder=tmp_path)
-    made.rows(range(120))
-    golden = (json.dumps(row(number)) + "\n" for number in range(150, 155))
+    made.rows(range(240))
+    golden = (json.dumps(row(number)) + "\n" for number in range(300, 305))
     (tmp_path / "golden.jsonl").write_text("".join(golden))
     content = {
         "name": "desk",
@@ -237,11 +237,11 @@ def test_rows_that_are_gone_are_told_before_the_training_and_in_the_report(desk:
     )
     project.close()
     asked = {example.question for example in held_out}
-    left = [number for number in range(120) if row(number)["prompt"] not in asked]
-    lines = {n: json.dumps(row(n)) + "\n" for n in range(120)}
-    kept = [*left, *(n for n in range(120) if n not in left)][: 120 - 12]
+    left = [number for number in range(240) if row(number)["prompt"] not in asked]
+    lines = {n: json.dumps(row(n)) + "\n" for n in range(240)}
+    kept = [*left, *(n for n in range(240) if n not in left)][: 240 - 24]
     (desk.folder / "rows.jsonl").write_text("".join(lines[n] for n in sorted(kept)))
-    said = f"weaker than production's: 12 of the {len(asked)} {GONE}"
+    said = f"weaker than production's: 24 of the {len(asked)} {GONE}"
     (found,) = [one for one in desk.checked() if "gone" in one.found]
     assert found.found == f"{said}." and found.verdict == "warning"
     assert found.remedy == "Say why: evaluation.reasons.held-out."
@@ -259,7 +259,7 @@ def test_rows_that_are_gone_are_told_before_the_training_and_in_the_report(desk:
 
 def test_another_system_text_or_answer_makes_no_case_another_one(desk: Desk) -> None:
     write(desk.folder / "tuneloop.yaml", "task", system="Sort it.")
-    other = [{**row(n), "completion": json.dumps({"intent": "human"})} for n in range(120)]
+    other = [{**row(n), "completion": json.dumps({"intent": "human"})} for n in range(240)]
     (desk.folder / "rows.jsonl").write_text("".join(json.dumps(one) + "\n" for one in other))
     _, warned = desk.made()
     assert not [said for said in warned if "gone" in said]
