@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
-from tuneloop.evaluation.comparison import Comparison
+from tuneloop.evaluation.comparison import Comparison, standing
 from tuneloop.evaluation.decision import DecisionRule
 from tuneloop.evaluation.gates import GateOutcome
 from tuneloop.evaluation.looks import Look
@@ -87,6 +88,11 @@ def told_first(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [m for m in comparison["metrics"] if m not in fields_compared(comparison)]
 
 
+def lost_slices(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Its slices that are worse, or seem so; reports of earlier releases have none."""
+    return [one for one in comparison.get("subgroups", ()) if one["verdict"]]
+
+
 def fields_compared(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Those fields: among many one seems worse by chance."""
     return [
@@ -127,6 +133,7 @@ def make_report(
             "subjects": {label: of[0].target for label, of in results.items()},
             "verdict": outcome.verdict,
             "reason": outcome.reason,
+            "warnings": _warnings(comparisons),
             "gate_lock": plan.gate_lock.digest,
             "gates": [_gate(result) for result in outcome.results],
             "plan": _plan(plan),
@@ -150,6 +157,16 @@ def make_report(
         }
     )
     return report
+
+
+def _warnings(comparisons: Sequence[Comparison]) -> list[str]:
+    """What a reader must see before anything else: the gates may pass where a part was lost."""
+    warnings = []
+    for reference, group in groupby(comparisons, key=lambda comparison: comparison.reference):
+        of = list(group)
+        lost = [said for compared in of if compared.decides for said in compared.slices_lost]
+        warnings += [f"against {reference}, {said}" for said in (*lost, *standing(of).warnings)]
+    return warnings
 
 
 def _operating(

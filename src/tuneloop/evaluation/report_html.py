@@ -11,6 +11,7 @@ from tuneloop.evaluation.report import (
     fields_of,
     is_of_prose,
     is_told_by_field,
+    lost_slices,
     told_first,
 )
 
@@ -35,6 +36,7 @@ def page(report: Mapping[str, Any]) -> str:
     environment.filters["figure"] = _figure
     environment.filters["percent"] = lambda value: f"{100 * min(max(value, 0.0), 1.0):.2f}"
     environment.filters["told_first"] = told_first
+    environment.filters["lost_slices"] = lost_slices
     environment.filters["fields_compared"] = fields_compared
     environment.tests["of_prose"] = is_of_prose
     environment.tests["told_by_field_of"] = is_told_by_field

@@ -10,12 +10,19 @@ from rich.table import Table
 from rich.text import Text
 
 from tuneloop.evaluation.repeatability import sentence
-from tuneloop.evaluation.report import CANDIDATE, fields_of, is_of_prose, is_told_by_field
+from tuneloop.evaluation.report import (
+    CANDIDATE,
+    fields_of,
+    is_of_prose,
+    is_told_by_field,
+    lost_slices,
+)
 from tuneloop.evaluation.report_prose import COLOURS, ComparedProse, cut, shown_cases
 from tuneloop.evaluation.report_prose import verdict as _verdict
 
 _SHOWN_WORST = 5
 _SHOWN_SLICES = 12
+_SHOWN_WARNINGS = 3
 _WITH_INTERVALS = 120
 """Columns of a terminal from which on the table of fields has room for intervals."""
 
@@ -38,6 +45,7 @@ def parts(report: Mapping[str, Any]) -> list[RenderableType]:
             renderables += [ComparedProse(compared), *shown_cases(compared)]
         else:
             renderables.append(_comparison(compared, by_name.get(compared["suite"], {})))
+        renderables += _lost_slices(compared)
     if report.get("repeatability"):
         said = sentence(report["repeatability"])
         renderables.append(Text(f"\n{said[0].upper()}{said[1:]}"))
@@ -67,6 +75,9 @@ def _difference(value: Mapping[str, Any]) -> str:
 def _headline(report: Mapping[str, Any]) -> Text:
     text = Text()
     text.append(report["verdict"].upper(), style=f"bold {COLOURS[report['verdict']]}")
+    if warnings := report.get("warnings"):  # reports of earlier releases have none
+        more = f"; {len(warnings) - _SHOWN_WARNINGS} more" if warnings[_SHOWN_WARNINGS:] else ""
+        text.append(f", but look: {'; '.join(warnings[:_SHOWN_WARNINGS])}{more}\n", "bold yellow")
     text.append(f"  {report['model']}, evaluation {report['evaluation']}\n")
     text.append(report["reason"])
     return text
@@ -211,6 +222,29 @@ def _comparison(comparison: Mapping[str, Any], suite: Mapping[str, Any]) -> Rend
     table.caption = Text("\n".join(captions), style="dim") if captions else None
     table.caption_justify = "left"
     return table
+
+
+def _lost_slices(comparison: Mapping[str, Any]) -> list[RenderableType]:
+    """Those that are worse, or seem so; all of them are in the JSON."""
+    lost = lost_slices(comparison)
+    if not lost:
+        return []
+    table = _table(
+        f"\nLost slices, of {len(comparison['subgroups'])} ({comparison['main_metric']}; Holm)",
+        *("slice", "n", "difference", "won", "lost", "p", "of all", "verdict"),
+    )
+    for one in lost[:_SHOWN_SLICES]:
+        table.add_row(
+            Text(one["name"]),
+            str(one["cases"]),
+            f"{one['difference']:+.3f}",
+            str(one["won"]),
+            str(one["lost"]),
+            f"{one['p_value']:.2g}",
+            "-" if one["adjusted"] is None else f"{one['adjusted']:.2g}",
+            _verdict(one["verdict"]),
+        )
+    return [table]
 
 
 def _is_clear(metric: Mapping[str, Any]) -> bool:
