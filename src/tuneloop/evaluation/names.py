@@ -11,7 +11,7 @@ from tuneloop.evaluation.gates import Gate
 from tuneloop.evaluation.judging import metric as judging
 from tuneloop.evaluation.metrics import RUN_METRICS, Metric, metrics_for, unfit_references
 from tuneloop.evaluation.plan import HELD_OUT, metric_in, metrics_in_gates
-from tuneloop.evaluation.scorers import accuracy, text
+from tuneloop.evaluation.scorers import accuracy, classes, text
 from tuneloop.evaluation.suites import load_suite
 from tuneloop.modelfile import ColumnSettings, EvaluationSettings, KeyPath, Problem, TaskSettings
 from tuneloop.task.kind import is_prose
@@ -106,7 +106,7 @@ def _gate_problems(
         except (EvaluationError, ExtensionError) as e:
             yield Problem(at=at, message=e.message, remedy=_needed(key, suites, task) or e.remedy)
             continue
-        if wrong := gates.unpaired([gate], metrics):
+        if wrong := gates.unpaired([gate], metrics.keys() - set(classes.NAMES)):
             yield Problem(
                 at=at, message=f"The gate {wrong}.", remedy=f"Name a bound, {_AS_A_BOUND}"
             )

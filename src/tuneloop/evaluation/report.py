@@ -13,6 +13,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
+from tuneloop.evaluation.baseline import Baseline, baseline_of
 from tuneloop.evaluation.comparison import Comparison, standing
 from tuneloop.evaluation.decision import DecisionRule
 from tuneloop.evaluation.gates import GateOutcome
@@ -124,6 +125,7 @@ def make_report(
     """
     rule = rule or plan.rule
     mine = results[CANDIDATE]
+    constant = baseline_of(mine[0])
     report: dict[str, Any] = _plain(
         {
             "format": FORMAT,
@@ -133,7 +135,7 @@ def make_report(
             "subjects": {label: of[0].target for label, of in results.items()},
             "verdict": outcome.verdict,
             "reason": outcome.reason,
-            "warnings": _warnings(comparisons),
+            "warnings": [*_warnings(comparisons), *_beaten_by(constant)],
             "gate_lock": plan.gate_lock.digest,
             "gates": [_gate(result) for result in outcome.results],
             "plan": _plan(plan),
@@ -153,6 +155,9 @@ def make_report(
             "repeatability": repeatability,
             "quantisations": quantisations,
             "parity": parity,
+            "baseline": None
+            if constant is None
+            else {**asdict(constant), "says": constant.sentence},
             "notes": [*plan.notes, *notes, *_result_notes(mine)],
         }
     )
@@ -167,6 +172,11 @@ def _warnings(comparisons: Sequence[Comparison]) -> list[str]:
         lost = [said for compared in of if compared.decides for said in compared.slices_lost]
         warnings += [f"against {reference}, {said}" for said in (*lost, *standing(of).warnings)]
     return warnings
+
+
+def _beaten_by(constant: Baseline | None) -> list[str]:
+    """A model that is no better than one word is none, whatever its accuracy."""
+    return [] if constant is None or constant.beaten else [constant.sentence]
 
 
 def _operating(
@@ -194,7 +204,7 @@ def _plan(plan: EvaluationPlan) -> dict[str, Any]:
                 "counts": metric.counts,
                 "higher_is_better": metric.higher_is_better,
             }
-            for metric in plan.metrics
+            for metric in plan.measured
         ],
     }
 

@@ -36,6 +36,9 @@ def parts(report: Mapping[str, Any]) -> list[RenderableType]:
         renderables.append(_decision(report))
     for suite in report["suites"]:
         renderables.append(_figures(suite))
+        if suite is report["suites"][0] and report.get("baseline"):
+            said = report["baseline"]["says"]
+            renderables.append(Text(f"{said[0].upper()}{said[1:]}.", style="dim"))
         if fields_of(suite, CANDIDATE):
             renderables.append(_Fields(suite))
         renderables += _weak_slices(suite)

@@ -9,6 +9,7 @@ from tuneloop.errors import CheckError, MissingExtraError, TuneloopError
 from tuneloop.project import Project
 from tuneloop.setup import names
 from tuneloop.setup.checks.base import converter, weights
+from tuneloop.setup.checks.constant import constant
 from tuneloop.setup.checks.decision import decision
 from tuneloop.setup.checks.groundedness import groundedness
 from tuneloop.setup.checks.kind import kind
@@ -31,7 +32,12 @@ Check = Callable[[Look], Iterator[Finding]]
 Checks = tuple[tuple[str, Check], ...]
 
 _NAMES: Checks = (("names", every_name),)
-_GATES: Checks = (("suite", suites), ("gate", cases), ("decision", decision))
+_GATES: Checks = (
+    ("suite", suites),
+    ("gate", cases),
+    ("constant", constant),
+    ("decision", decision),
+)
 _ROWS: Checks = (("rows", rows), ("kind", kind), ("grounded", groundedness))
 _MEASURES: Checks = (("measures", measures),)
 _BASE: Checks = (

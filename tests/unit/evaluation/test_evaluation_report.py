@@ -141,6 +141,7 @@ def test_the_json_has_the_keys_that_readers_rely_on(report: Report) -> None:
         "repeatability",
         "quantisations",
         "parity",
+        "baseline",
         "notes",
     ]
     accuracy = data["suites"][0]["figures"]["candidate"]["accuracy"]

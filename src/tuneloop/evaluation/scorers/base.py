@@ -27,6 +27,10 @@ class Score:
     """of a value: expected and not given, given and different, given and not expected"""
     weight: float = 1.0
     """how many things `value` is the share of, for a metric whose `figure` pools them"""
+    label: str = ""
+    """of a metric over classes: the reference's"""
+    given: str = ""
+    """the answer's; empty: it gives none"""
 
 
 Scorer = Callable[[Case, str], Score | None]
