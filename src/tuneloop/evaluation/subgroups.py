@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -31,12 +31,13 @@ from tuneloop.prose.languages import JSON, TOO_SHORT, language_of
 
 MINIMUM_CASES = 5
 """A slice with fewer that count is not compared: four lost cases are a chance of one in sixteen."""
-WARNED_FROM = 0.2
+WARNED_FROM = 0.1
 """Two-sided p-value, of a slice looked at alone, from which on a large loss is a warning."""
 LANGUAGE = "language"
 """The slice that tuneloop adds, where the rows have none of that name."""
 _NAME_CHARACTERS = 60
 
+Verdict = Literal["worse", "warning", ""]
 Pairs = Mapping[str, tuple[float, float]]
 """Case → scores of candidate and reference."""
 
@@ -59,7 +60,7 @@ class Subgroup:
     """two-sided, that it is no loss; 1 where the candidate did not do worse"""
     adjusted: float | None
     """the same among all slices (Holm); None: too few cases changed sides to ever show a loss"""
-    verdict: Literal["worse", "warning", ""]
+    verdict: Verdict = ""
 
     @property
     def sentence(self) -> str:
@@ -106,27 +107,27 @@ def compare_subgroups(
     for (name, of), loss, adjusted in zip(slices.items(), losses, adjust(losses), strict=True):
         changes = [by_case[case] for case in of]
         won, lost = (sum(is_ahead(s * d, metric.name) for d in changes) for s in (1, -1))
-        difference = math.fsum(changes) / len(of)
-        found.append(
-            Subgroup(
-                name=name,
-                cases=len(of),
-                candidate=math.fsum(pairs[case][0] for case in of) / len(of),
-                reference=math.fsum(pairs[case][1] for case in of) / len(of),
-                difference=difference,
-                won=won,
-                lost=lost,
-                p_value=loss.p_value,
-                adjusted=adjusted,
-                verdict="worse"
-                if is_sure(adjusted) and difference < -margin
-                else "warning"
-                if lost == len(of)
-                or (loss.p_value <= WARNED_FROM and difference < -rule.worse_by and lost > won)
-                else "",
-            )
+        one = Subgroup(
+            name=name,
+            cases=len(of),
+            candidate=math.fsum(pairs[case][0] for case in of) / len(of),
+            reference=math.fsum(pairs[case][1] for case in of) / len(of),
+            difference=math.fsum(changes) / len(of),
+            won=won,
+            lost=lost,
+            p_value=loss.p_value,
+            adjusted=adjusted,
         )
+        found.append(replace(one, verdict=_verdict(one, margin=margin, rule=rule)))
     return sorted(found, key=lambda one: (one.p_value, one.difference)), too_small
+
+
+def _verdict(one: Subgroup, *, margin: float, rule: DecisionRule) -> Verdict:
+    if is_sure(one.adjusted) and one.difference < -margin:
+        return "worse"
+    nothing_left = one.candidate == 0 and one.lost >= MINIMUM_CASES - 1
+    large = one.difference < -rule.worse_by and one.lost > one.won and one.p_value <= WARNED_FROM
+    return "warning" if one.lost == one.cases or nothing_left or large else ""
 
 
 def loss_of(changes: Sequence[float], clusters: Sequence[Hashable]) -> Loss:
