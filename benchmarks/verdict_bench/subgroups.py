@@ -66,7 +66,7 @@ def scenarios() -> Iterator[tuple[str, float, Run]]:
             lambda rng, n=n: _guarded(rng, rule, n) == "worse",
         )
     for n in (50, 100, 500):
-        for truth, said in ((0.0, "a constant answer"), (0.25, "one that knows a quarter of them")):
+        for truth, said in ((0.0, "a constant answer"), (0.5, "one that knows half of the rare")):
             yield (
                 f"imbalance 92:8: {said} passes the gates that init writes, n={n}",
                 0.0 if not truth else rule.level,

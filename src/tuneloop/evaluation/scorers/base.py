@@ -60,6 +60,8 @@ class Metric:
     """a request that got no answer is scored as an empty one instead of counting as 0"""
     figure: Callable[[Sequence[Score]], Figure] | None = None
     """of the scores of all counted cases; None: their mean"""
+    bounds: Callable[[Sequence[Score], float], tuple[float, float]] | None = None
+    """one-sided bounds of its `figure` at a level; None: those of its interval, widened"""
     field: str = ""
     """the field of a JSON answer that it is about, if it is about one"""
     source_digest: str = ""

@@ -7,18 +7,21 @@ their F1 (Sokolova and Lapalme 2009, "A systematic analysis of performance measu
 classification tasks", Information Processing & Management 45). A constant answer has 1 / classes in
 the one and less in the other.
 
-The classes are the labels of the references; what a model says beside them is none. The intervals
-are equal-tailed posteriors: the answers to the cases of one class are drawn from a Dirichlet
-distribution about the counts, each class by itself, so that no draw loses a rare one (Goutte and
-Gaussier 2005, "A probabilistic interpretation of precision, recall and F-score", ECIR; Jeffreys'
-prior on right and wrong, under which a class without a mistake keeps a width).
+The classes are the labels of the references; what a model says beside them is none. Interval and
+bound put together the limits of the single classes, so that a rare one weighs as much as it is
+unsure (MOVER; Zou and Donner 2008, "Construction of confidence limits about effect measures: a
+general approach", Statistics in Medicine 27): Wilson's limits in the interval, Clopper and
+Pearson's in the bound that a gate stands on. F1 is 2 J / (1 + J) of the share J of a class's cases
+in all that have its label or were given it, and rises with it. A mistake stands in two classes
+there, which at most doubles the variance.
 """
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 from tuneloop import intervals
 from tuneloop.errors import EvaluationError
@@ -32,10 +35,8 @@ from tuneloop.task.label import label_field, label_of
 
 BALANCED_ACCURACY, MACRO_F1 = "balanced_accuracy", "macro_f1"
 NAMES = (BALANCED_ACCURACY, MACRO_F1)
-_PRIOR = 0.5
-_DRAWS_AT_ONCE = 100
-_Of = Callable[[Any, Any, Any], Any]
-"""Right answers, cases and answers of each class, (draws, classes) each → a figure of each draw."""
+_Limits = Callable[[int, int], tuple[float, float]]
+"""Cases right and all → between what the share of right ones lies."""
 
 
 def has_labels(task: TaskSettings) -> bool:
@@ -66,57 +67,51 @@ def _score(case: Case, output: str, *, task: TaskSettings) -> Score | None:
     return Score(value=float(right), detail=said, label=label, given=given)
 
 
-def _balanced_accuracy(right: Any, cases: Any, answers: Any) -> Any:
-    return (right / cases).mean(axis=-1)
+def _figure(scores: Sequence[Score], *, name: str) -> Figure:
+    def wilson(right: int, cases: int) -> tuple[float, float]:
+        of = intervals.share(right, cases)
+        return of.low, of.high
+
+    value, low, high = _mean_of_classes(scores, name, wilson)
+    return Figure(value=value, low=low, high=high, n=len(scores))
 
 
-def _macro_f1(right: Any, cases: Any, answers: Any) -> Any:
-    return (2 * right / (cases + answers)).mean(axis=-1)
+def _bounds(scores: Sequence[Score], level: float, *, name: str) -> tuple[float, float]:
+    """One-sided each."""
+
+    def exact(right: int, cases: int) -> tuple[float, float]:
+        low = intervals.lower_bound_of_share(right, cases, level=level)
+        return low, 1 - intervals.lower_bound_of_share(cases - right, cases, level=level)
+
+    _, low, high = _mean_of_classes(scores, name, exact)
+    return low, high
 
 
-def _figure(scores: Sequence[Score], *, of: _Of) -> Figure:
-    """The value on the counts, and its interval from the posterior of each class."""
-    import numpy as np
-
-    classes = {label: i for i, label in enumerate(dict.fromkeys(score.label for score in scores))}
-    k = len(classes)
-    # Which class got which answer how often; the answer k is none of the classes. Two cells of each
-    # class are always there, as the prior lies on them: the right answer, and no class at all.
-    cells = {(i, i): 0.0 for i in range(k)} | {(i, k): 0.0 for i in range(k)}
-    for score in scores:
-        at = (classes[score.label], classes.get(score.given, k))
-        cells[at] = cells.get(at, 0.0) + 1
-    rows, columns = np.array(list(cells)).T  # (cells,) each
-    counts = np.array(list(cells.values()))
-    in_row = np.eye(k)[rows]  # (cells, classes)
-    in_column = np.eye(k + 1)[columns][:, :k]  # the answers that are none stand in no column
-    cases = counts @ in_row  # (classes,)
-
-    def measured(answers: Any) -> Any:
-        """`answers` is (draws, cells)."""
-        return of(answers[:, :k], cases, answers @ in_column)  # the first k cells are right
-
-    rng = np.random.default_rng(intervals.BOOTSTRAP_SEED)
-    prior = np.where((rows == columns) | (columns == k), _PRIOR, 0.0)
-    draws = []
-    for _ in range(intervals.BOOTSTRAP_RESAMPLES // _DRAWS_AT_ONCE):
-        gamma = rng.standard_gamma(counts + prior, (_DRAWS_AT_ONCE, len(counts)))
-        draws.append(measured(gamma / (gamma @ in_row)[:, rows] * cases[rows]))
-    value, drawn = float(measured(counts[None])[0]), np.concatenate(draws)
-    tail = (1 - intervals.CONFIDENCE) / 2
-    low, high = map(float, np.quantile(drawn, [tail, 1 - tail]))
-    # The prior pulls each class towards a half: of many small ones it would move the whole interval
-    # away from what was measured.
-    shift = value - float(drawn.mean())
-    return Figure(
-        value=value,
-        low=max(0.0, min(low, low + shift)),
-        high=min(1.0, max(high, high + shift)),
-        n=len(scores),
-    )
+def _mean_of_classes(
+    scores: Sequence[Score], name: str, limits: _Limits
+) -> tuple[float, float, float]:
+    """The mean over the classes, its lower and its upper limit."""
+    expected = Counter(score.label for score in scores)
+    given = Counter(score.given for score in scores)
+    right = Counter(score.label for score in scores if score.given == score.label)
+    values, below, above = [], [], []
+    for label, cases in expected.items():
+        if name == MACRO_F1:
+            cases += given[label] - right[label]
+        low, high = limits(right[label], cases)
+        value, low, high = (
+            2 * share / (1 + share) if name == MACRO_F1 else share
+            for share in (right[label] / cases, low, high)
+        )
+        values.append(value)
+        below.append((value - low) ** 2)
+        above.append((high - value) ** 2)
+    mean = math.fsum(values) / len(values)
+    twice = 2 if name == MACRO_F1 else 1
+    down, up = (math.sqrt(twice * math.fsum(of)) / len(values) for of in (below, above))
+    return mean, max(0.0, mean - down), min(1.0, mean + up)
 
 
-_OF = {BALANCED_ACCURACY: _balanced_accuracy, MACRO_F1: _macro_f1}
 _ABOUT = {
     BALANCED_ACCURACY: "mean over the labels of the references: share of its cases that get it",
     MACRO_F1: "mean over the labels of the references: F1 of each",
@@ -130,7 +125,8 @@ def _metric(name: str, task: TaskSettings) -> Metric:
         about=_ABOUT[name] + (f"; the label is {field}" if field else ""),
         scorer=partial(_score, task=task),
         empty_without_answer=True,
-        figure=partial(_figure, of=_OF[name]),
+        figure=partial(_figure, name=name),
+        bounds=partial(_bounds, name=name),
     )
 
 
