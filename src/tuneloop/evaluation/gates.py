@@ -300,6 +300,11 @@ def _judge_one(
     return GateResult(gate=gate, verdict=verdict, reason=shown, figure=figure)
 
 
+def is_met(gate: Gate, value: float) -> bool:
+    """Whether a measured value reaches the bar, however sure it is."""
+    return _COMPARE[gate.comparison](value, gate.bound)
+
+
 def reaches(gate: Gate, successes: int, size: SuiteSize, rule: DecisionRule) -> bool:
     """Whether so many of the cases of a suite, of which each passes or fails, pass a gate."""
     n = size.cases

@@ -12,7 +12,7 @@ from tuneloop.evaluation.gates import Gate
 from tuneloop.evaluation.judging import metric as judging
 from tuneloop.evaluation.metrics import RUN_METRICS, Metric, metrics_for, unfit_references
 from tuneloop.evaluation.plan import metric_in, metrics_in_gates, suite_names
-from tuneloop.evaluation.scorers import accuracy, text
+from tuneloop.evaluation.scorers import accuracy, classes, text
 from tuneloop.evaluation.suites import REGRESSIONS, load_suite
 from tuneloop.modelfile import (
     HELD_OUT,
@@ -123,7 +123,7 @@ def _gate_problems(
         except (EvaluationError, ExtensionError) as e:
             yield Problem(at=at, message=e.message, remedy=_needed(key, suites, task) or e.remedy)
             continue
-        if wrong := gates.unpaired([gate], metrics):
+        if wrong := gates.unpaired([gate], metrics.keys() - set(classes.NAMES)):
             yield Problem(
                 at=at, message=f"The gate {wrong}.", remedy=f"Name a bound, {_AS_A_BOUND}"
             )

@@ -17,6 +17,7 @@ from tuneloop.evaluation.gates import Gate, GateLock, SuiteSize
 from tuneloop.evaluation.judging import metric as judging
 from tuneloop.evaluation.metrics import RUN_METRICS, Metric, metrics_for, unfit_references
 from tuneloop.evaluation.paired import LIKENESS_METRICS
+from tuneloop.evaluation.scorers import classes
 from tuneloop.evaluation.scorers.prose import similarity_by
 from tuneloop.evaluation.scorers.table import is_on_demand
 from tuneloop.evaluation.suites import REGRESSIONS, Suite, held_out_suites, load_suite
@@ -58,6 +59,8 @@ class EvaluationPlan:
     """the verdict of a comparison is that of the first of these that both have"""
     guards: tuple[str, ...] = GUARD_METRICS
     """a candidate that is worse in one of these is worse"""
+    told: tuple[Metric, ...] = ()
+    """reported beside the metrics; no part of the lock, since no gate stands on them"""
     unusable: Mapping[str, str] = field(default_factory=dict)
     """metrics that cannot tell right from wrong on this data, and why: no verdict stands on them"""
     concurrency: int = 4
@@ -70,6 +73,11 @@ class EvaluationPlan:
     def main_suite(self) -> Suite:
         """Where unqualified gates look, and what decides comparisons."""
         return self.suites[0]
+
+    @property
+    def measured(self) -> tuple[Metric, ...]:
+        """All that answers are scored by."""
+        return (*self.metrics, *self.told)
 
     @property
     def judges_latency(self) -> bool:
@@ -206,6 +214,7 @@ def plan_evaluation(
         notes=[*_notes(suites, task), *unfounded],
         prose=is_prose(task),
         unusable=unusable,
+        told=classes.metrics_of(task),
     )
 
 
@@ -261,6 +270,7 @@ def make_plan(
     notes: Sequence[str] = (),
     prose: bool = False,
     unusable: Mapping[str, str] | None = None,
+    told: Sequence[Metric] = (),
 ) -> EvaluationPlan:
     """Plan from parts: parse the gates and lock them; `prose`: answers match in no words."""
     unusable = unusable or {}
@@ -268,7 +278,8 @@ def make_plan(
     parsed = gates.parse_gates(
         conditions, metrics={suite.name: known for suite in suites}, main_suite=suites[0].name
     )
-    if wrong := gates.unpaired(parsed, [metric.name for metric in metrics]):
+    names = [metric.name for metric in metrics]
+    if wrong := gates.unpaired(parsed, [name for name in names if name not in classes.NAMES]):
         raise EvaluationError(f"A gate {wrong}.", remedy='Name a bound, such as "<= 0.05".')
     rule = rule_of(decision, margin=margin)
     terms = _terms(suites, metrics, sampling, margin, minimum_cases, base_cases, unusable, rule)
@@ -286,6 +297,7 @@ def make_plan(
         guards=PROSE_GUARD_METRICS if prose else GUARD_METRICS,
         concurrency=concurrency,
         base_cases=base_cases,
+        told=tuple(metric for metric in told if metric.name not in names),
         unusable=unusable,
         notes=tuple(notes),
     )

@@ -10,9 +10,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
-from tuneloop.evaluation.comparison import Comparison
+from tuneloop.evaluation.baseline import Baseline, baseline_of
+from tuneloop.evaluation.comparison import Comparison, standing
 from tuneloop.evaluation.decision import DecisionRule
 from tuneloop.evaluation.gates import GateOutcome
 from tuneloop.evaluation.looks import Look
@@ -99,6 +101,11 @@ def told_first(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [m for m in comparison["metrics"] if m not in fields_compared(comparison)]
 
 
+def lost_slices(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Its slices that are worse, or seem so; reports of earlier releases have none."""
+    return [one for one in comparison.get("subgroups", ()) if one["verdict"]]
+
+
 def fields_compared(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Those fields: among many one seems worse by chance."""
     return [
@@ -131,6 +138,7 @@ def make_report(
     """
     rule = rule or plan.rule
     mine = results[CANDIDATE]
+    constant = baseline_of(mine[0])
     report: dict[str, Any] = _plain(
         {
             "format": FORMAT,
@@ -141,6 +149,7 @@ def make_report(
             "verdict": outcome.verdict,
             "reason": outcome.reason,
             "weakened": weakened,
+            "warnings": [*_warnings(comparisons), *_beaten_by(constant)],
             "gate_lock": plan.gate_lock.digest,
             "gates": [_gate(result) for result in outcome.results],
             "plan": _plan(plan),
@@ -160,10 +169,28 @@ def make_report(
             "repeatability": repeatability,
             "quantisations": quantisations,
             "parity": parity,
+            "baseline": None
+            if constant is None
+            else {**asdict(constant), "says": constant.sentence},
             "notes": [*plan.notes, *notes, *_result_notes(mine)],
         }
     )
     return report
+
+
+def _warnings(comparisons: Sequence[Comparison]) -> list[str]:
+    """What a reader must see before anything else: the gates may pass where a part was lost."""
+    warnings = []
+    for reference, group in groupby(comparisons, key=lambda comparison: comparison.reference):
+        of = list(group)
+        lost = [said for compared in of if compared.decides for said in compared.slices_lost]
+        warnings += [f"against {reference}, {said}" for said in (*lost, *standing(of).warnings)]
+    return warnings
+
+
+def _beaten_by(constant: Baseline | None) -> list[str]:
+    """A model that is no better than one word is none, whatever its accuracy."""
+    return [] if constant is None or constant.beaten else [constant.sentence]
 
 
 def _operating(
@@ -191,7 +218,7 @@ def _plan(plan: EvaluationPlan) -> dict[str, Any]:
                 "counts": metric.counts,
                 "higher_is_better": metric.higher_is_better,
             }
-            for metric in plan.metrics
+            for metric in plan.measured
         ],
     }
 

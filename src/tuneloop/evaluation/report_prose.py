@@ -20,6 +20,7 @@ COLOURS = {
     "worse": "red",
     "refused": "yellow",
     "inconclusive": "yellow",
+    "warning": "yellow",
 }
 """Of verdicts."""
 _WITH_VERDICTS = 100

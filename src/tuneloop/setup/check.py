@@ -9,6 +9,7 @@ from tuneloop.errors import CheckError, MissingExtraError, TuneloopError
 from tuneloop.project import Project
 from tuneloop.setup import names
 from tuneloop.setup.checks.base import converter, weights
+from tuneloop.setup.checks.constant import constant
 from tuneloop.setup.checks.contradictions import contradictions
 from tuneloop.setup.checks.decision import decision
 from tuneloop.setup.checks.groundedness import groundedness
@@ -38,6 +39,7 @@ _GATES: Checks = (
     ("gate", cases),
     ("gate", default_gates),
     ("weaker", weaker),
+    ("constant", constant),
     ("decision", decision),
 )
 _ROWS: Checks = (

@@ -32,7 +32,14 @@ def report(task: TaskSettings, parts) -> Report:
     return make(task, parts, minimum_cases=20)
 
 
-def make(task: TaskSettings, parts, *, minimum_cases: int, known: tuple[str, ...] = ()) -> Report:
+def make(
+    task: TaskSettings,
+    parts,
+    *,
+    minimum_cases: int,
+    known: tuple[str, ...] = (),
+    lost: tuple[str, ...] = (),
+) -> Report:
     right, human = parts.answer_text("refund"), parts.answer_text("human")
     suite = parts.suite(
         [parts.case(f"{i:02}", right, question=f"case {i} {ATTACK}") for i in range(40)]
@@ -54,6 +61,7 @@ def make(task: TaskSettings, parts, *, minimum_cases: int, known: tuple[str, ...
         "00": ATTACK,
         "01": Answer(error=f"http_500: {ATTACK}"),
         "02": parts.answer_text("delivery"),
+        **dict.fromkeys(lost, right),
     }
     mine = measure(parts.answers(suite, bad, "candidate-1"), metrics)
     theirs = measure(parts.answers(suite, good, "production-1"), metrics)
@@ -125,6 +133,7 @@ def test_the_json_has_the_keys_that_readers_rely_on(report: Report) -> None:
         "verdict",
         "reason",
         "weakened",
+        "warnings",
         "gate_lock",
         "gates",
         "plan",
@@ -135,6 +144,7 @@ def test_the_json_has_the_keys_that_readers_rely_on(report: Report) -> None:
         "repeatability",
         "quantisations",
         "parity",
+        "baseline",
         "notes",
     ]
     accuracy = data["suites"][0]["figures"]["candidate"]["accuracy"]
@@ -143,6 +153,28 @@ def test_the_json_has_the_keys_that_readers_rely_on(report: Report) -> None:
     assert data["verdict"] == "passed"
     assert data["comparisons"][0]["lost"] == 3
     assert data["suites"][0]["worst"][0]["output"].startswith("(no answer: http_500")
+
+
+def test_a_slice_that_seems_lost_stands_on_the_first_line_and_in_a_table(
+    task: TaskSettings, parts
+) -> None:
+    lost = make(task, parts, minimum_cases=20, lost=("o01", "o02", "o03", "o04", "o05"))
+    said = "against production, out_of_scope=yes: 5 of 20 cases lost, 0 won"
+    assert as_text(lost).split("\n")[0].startswith(f"PASSED, but look: {said}")
+    page = unescape(lost.as_html())
+    assert f"But look: {said}" in page and "Lost slices" in page
+    (row,) = [one for one in lost.as_json()["comparisons"][0]["subgroups"] if one["verdict"]]
+    assert row["name"] == "out_of_scope=yes" and row["verdict"] == "warning"
+
+
+def test_a_report_from_before_slices_were_compared_is_shown(report: Report) -> None:
+    data = report.as_json()
+    older = {key: value for key, value in data.items() if key != "warnings"}
+    older["comparisons"] = [
+        {key: value for key, value in compared.items() if not key.startswith("subgroups")}
+        for compared in data["comparisons"]
+    ]
+    assert "Lost slices" not in as_text(Report(older)) + Report(older).as_html()
 
 
 def test_a_report_from_before_repeatability_was_measured_is_shown(report: Report) -> None:

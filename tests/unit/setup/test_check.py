@@ -865,3 +865,18 @@ def test_rows_behind_a_url_are_fetched_and_looked_at(tmp_path: Path) -> None:
     assert not [it.found for it in found if it.verdict == "error"]
     assert any("400 answers" in it.found for it in found if it.what == "rows")
     assert web.asked == ["/rows.jsonl"]
+
+
+def test_gates_that_a_constant_answer_passes_are_told(tmp_path: Path) -> None:
+    rows = [
+        {**row, "completion": "billing" if n % 20 else "returns"}
+        for n, row in enumerate(asked(400))
+    ]
+    gates = {"accuracy": ">= 0.90", "format": ">= 0.95"}
+    folder = write(tmp_path, rows=rows, task={"kind": "labels"}, evaluation={"gates": gates})
+    found = the_one(folder, "constant", "warning")
+    assert "95% of the rows have the answer 'billing'" in found.found
+    assert "balanced_accuracy" in found.remedy
+    gates["balanced_accuracy"] = ">= 0.80"
+    write(tmp_path, rows=rows, task={"kind": "labels"}, evaluation={"gates": gates})
+    assert not any(one.what == "constant" for one in looked_over(tmp_path))
