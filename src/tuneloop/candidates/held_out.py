@@ -14,21 +14,26 @@ from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.errors import GateError
 from tuneloop.evaluation.judging import metric as judging
 from tuneloop.evaluation.metrics import Metric
+from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.sizes import (
+    DROPS,
     LIFTS,
     GateSize,
     alike,
     gate_sizes,
     held_out_requirements,
     named,
+    what_decides,
     what_helps,
     what_is_missing,
 )
-from tuneloop.evaluation.suites import Case, case_of
+from tuneloop.evaluation.suites import REGRESSIONS, Case, case_of
+from tuneloop.modelfile import HELD_OUT
 from tuneloop.modelfile.sections.data import AUTO, LARGEST_SHARE, SMALLEST_SHARE
 from tuneloop.online_evaluation import declared_judge
 from tuneloop.project import Project
 from tuneloop.setup.checks.suites import need
+from tuneloop.task import origin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +47,13 @@ class HeldOut:
     chosen: bool
     """The version's share was chosen for the gates, not declared."""
     gates: tuple[GateSize, ...]
+    cases: str
+    """Which of the held-out rows decide, in a sentence."""
+    deciding: int
+    live_samples: int
+    """Of those that decide."""
+    regressions: int
+    """Cases that were found because something had failed; they decide nothing."""
 
     @property
     def short(self) -> tuple[GateSize, ...]:
@@ -102,6 +114,16 @@ class HeldOut:
             "declared": "auto" if self.declared is None else self.declared,
             "share": self.share,
             "why": self.why,
+            # Of versions without approved answers it stays what it was.
+            **(
+                {
+                    "deciding_cases": self.deciding,
+                    "live_samples": self.live_samples,
+                    "regressions": self.regressions,
+                }
+                if self.live_samples or self.regressions
+                else {}
+            ),
             "gates": [
                 {
                     "gate": size.gate.name,
@@ -131,23 +153,48 @@ def needs(project: Project) -> tuple[Need, ...]:
 
 
 def held_out(
-    project: Project, version: DatasetVersion, *, judge: Callable[[], Metric] | None = None
+    project: Project,
+    version: DatasetVersion,
+    *,
+    judge: Callable[[], Metric] | None = None,
+    plan: EvaluationPlan | None = None,
 ) -> HeldOut:
     """Count what every gate of the model file would stand on; `judge` is not called.
+
+    `plan`: that of this version, where it is made already.
 
     Raises:
         EvaluationError: a gate, a metric or a suite file cannot be understood.
     """
     declared = project.model.data.holdout_share
+    plan = plan or plan_to_count(project, version, judge=judge)
+    tags = [
+        case.provenance
+        for suite in plan.suites
+        if suite.kind in (HELD_OUT, REGRESSIONS)
+        for case in suite.cases
+    ]
     return HeldOut(
         declared=None if isinstance(declared, str) else declared,
         share=versions.share_of(version),
         chosen=version.report["recipe"]["data"]["holdout_share"] == AUTO,
-        gates=gate_sizes(
-            plan_for(project, version, judge=judge or (lambda: _uncalled_judge(project))),
-            trained=_trained(project, version),
-        ),
+        gates=gate_sizes(plan, trained=_trained(project, version)),
+        cases=what_decides(tags),
+        deciding=sum(map(origin.decides, tags)),
+        live_samples=sum(map(origin.is_live_sample, tags)),
+        regressions=sum(not origin.decides(of) for of in tags),
     )
+
+
+def plan_to_count(
+    project: Project, version: DatasetVersion, *, judge: Callable[[], Metric] | None = None
+) -> EvaluationPlan:
+    """The evaluation that a version calls for; by default its judge cannot be called.
+
+    Raises:
+        EvaluationError: a gate, a metric or a suite file cannot be understood.
+    """
+    return plan_for(project, version, judge=judge or (lambda: _uncalled_judge(project)))
 
 
 def _trained(project: Project, version: DatasetVersion) -> Iterator[Case]:
@@ -175,7 +222,7 @@ def check(project: Project, version: DatasetVersion) -> None:
     if barred:
         raise GateError(
             f"Nothing was trained, since no verdict can stand on {'; '.join(barred)}.",
-            remedy="Remove the gate, or stand it on a metric that tells something here: "
+            remedy=f"Drop the gate ({DROPS}), or stand it on a metric that tells something here: "
             "`tuneloop check` lists them.",
         )
     held = held_out(project, version, judge=asked)

@@ -36,16 +36,17 @@ def plan_for(
     `run` made what is asked: cases that it was trained on are left out. `system` and `sampling`
     are those of what is asked, `judge` makes the metric of that name; None: the model file's.
     """
-    task = project.model.task
+    task, unusable = project.model.task, _unusable(project, dataset)
     plan = plan_evaluation(
         model=project.model.name,
         task=task if system is None else task.model_copy(update={"system": system}),
-        settings=project.model.evaluation,
+        # One that nobody wrote, and that no verdict could stand on, bars nobody; that is told.
+        settings=project.model.evaluation.without_added(unusable),
         sampling=sampling or serving.sampling_of(project.model),
         dataset=project.workspace.artifacts.get(dataset.digest),
         folder=project.model_file.folder,
         judge=judge or (lambda: declared_judge.metric(project)),
-        unusable=_unusable(project, dataset),
+        unusable=unusable,
         embedder=_embedder(project),
         columns=project.model.data.columns,
         control_tokens=project.control_tokens(),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tuneloop import review
@@ -11,13 +12,16 @@ from tuneloop.candidates import held_out
 from tuneloop.candidates.held_out import HeldOut
 from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion, Extras
+from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.sizes import alike, what_is_missing
 from tuneloop.project import Project
 from tuneloop.registry import people
-from tuneloop.setup import check
+from tuneloop.registry.weakness import sentences
+from tuneloop.setup import check, weakened
 from tuneloop.task.kind import is_prose
 
 CORRECTIONS_FILE = "approved.jsonl"
+SAMPLES_FILE = "samples.jsonl"
 
 
 def prepare(project: Project, *, looked: bool = False) -> DatasetVersion:
@@ -42,7 +46,9 @@ def prepare(project: Project, *, looked: bool = False) -> DatasetVersion:
         template=project.template(),
         progress=project.progress,
     )
-    for note in [*_notes(made), *_on_gates(held_out.held_out(project, made))]:
+    plan = held_out.plan_to_count(project, made)
+    on_gates = _on_gates(held_out.held_out(project, made, plan=plan))
+    for note in [*_notes(made), *on_gates, *_weaker(project, plan)]:
         project.progress.note(note)
     new = review.collect_contradictions(
         project.workspace,
@@ -58,22 +64,47 @@ def prepare(project: Project, *, looked: bool = False) -> DatasetVersion:
 
 
 def _approved(project: Project) -> Extras:
-    """What people have approved, as a file beside the sources."""
-    rows = review.approved_rows(
-        project.workspace, project.model.name, prose=is_prose(project.model.task)
-    )
-    if not rows:
+    """What people have approved, as files beside the sources."""
+    workspace, name, prose = project.workspace, project.model.name, is_prose(project.model.task)
+    learnt = review.approved_rows(workspace, name, prose=prose)
+    sampled = review.sampled_rows(workspace, name, prose=prose)
+    if not (learnt or sampled):
         return Extras()
-    file = project.workspace.folder("work/corrections") / CORRECTIONS_FILE
+    if learnt:
+        project.progress.note(f"{len(learnt)} approved answers go into the dataset")
+    if sampled:
+        project.progress.note(_on_samples(project, len(sampled)))
+    items = tuple(row["tags"]["review"] for row in (*learnt, *sampled))
+    return Extras(
+        corrections=tuple(
+            _file(project, name, rows)
+            for name, rows in ((CORRECTIONS_FILE, learnt), (SAMPLES_FILE, sampled))
+            if rows
+        ),
+        reviewers=review.reviewers_of(project.workspace, project.model.name, items),
+        review_items=items,
+    )
+
+
+def _file(project: Project, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
+    file = project.workspace.folder("work/corrections") / name
     file.write_text(
         "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
     )
-    project.progress.note(f"{len(rows)} approved answers go into the dataset")
-    items = tuple(row["tags"]["review"] for row in rows)
-    return Extras(
-        corrections=(file,),
-        reviewers=review.reviewers_of(project.workspace, project.model.name, items),
-        review_items=items,
+    return file
+
+
+def _on_samples(project: Project, count: int) -> str:
+    """How many live samples there are, and how many say of no answer that it is the right one."""
+    said = f"{count} samples of live traffic are cases, and are not trained on"
+    decided = review.decided(project.workspace, project.model.name, kind="sample")
+    rejected = sum(item.status == "rejected" for item in decided)
+    if not rejected:
+        return said
+    were = "was" if rejected == 1 else "were"
+    return (
+        f"{said}; {rejected} more {were} rejected without a right answer and cannot be cases: "
+        "write it instead (tuneloop review), or what is hard is missing among them"
     )
 
 
@@ -103,9 +134,15 @@ def _notes(made: DatasetVersion) -> list[str]:
 
 
 def _on_gates(held: HeldOut) -> list[str]:
-    """The share that is held out, and the gates that it does not serve."""
+    """The share that is held out, which cases decide, and the gates that have too few of them."""
     short = alike(held.short)
-    return [held.why, *(f"warning: {what_is_missing(*sizes)}" for sizes in short)]
+    return [held.why, held.cases, *(f"warning: {what_is_missing(*sizes)}" for sizes in short)]
+
+
+def _weaker(project: Project, plan: EvaluationPlan) -> list[str]:
+    """What a candidate will be held to less than others, and default gates that nobody mentions."""
+    found = weakened.of_plan(project, plan)
+    return [f"warning: {one}" for one in sentences(found)] + weakened.added_gates(project)
 
 
 def _changes(validation: Mapping[str, Any] | None) -> list[str]:

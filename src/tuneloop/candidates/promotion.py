@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tuneloop.deployment.rollouts import Rollout
+from tuneloop.deployment.admission import LIVE, Past, admission
 from tuneloop.evaluation.comparison import Standing
 from tuneloop.evaluation.decision import points
-from tuneloop.registry.aliases import Move
+from tuneloop.hashing import short
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +39,7 @@ class Settled:
     how: Literal["in production", "being rolled out", "refused", "rolled back"]
     reason: str
     """What became of the one before: "was refused because …"."""
+    remedy: str = "To try it all the same: tuneloop run --force"
 
 
 _GATES_SAID = {"failed": "it missed a gate", "refused": "it could not pass its gates"}
@@ -87,50 +88,34 @@ def _kept_out(rule: Mapping[str, Any]) -> str:
     )
 
 
-def settled(
-    before: JudgedCandidate,
-    *,
-    production: str | None,
-    moves: Sequence[Move],
-    rollouts: Sequence[Rollout] = (),
-) -> Settled | None:
+def settled(before: JudgedCandidate, *, production: str | None, past: Past) -> Settled | None:
     """Whether the matter is closed for a candidate that was made before; None: it may be tried.
 
     A missed gate is final, since the same gates would be asked the same. A comparison holds as long
-    as the same bundle is in production. A rollback is a person's decision; a bundle that merely
-    gave way to a newer one may come back, and a drill decides nothing. A rollout that took it back
-    is as final: live traffic has spoken, or a person. `moves` and `rollouts` are the history, the
-    newest first.
+    as the same bundle is in production. What `admission` says holds until somebody takes it back.
+    All of it is about what the candidate does, whichever bundle it happened to.
     """
-    if before.bundle == production:
-        return Settled(how="in production", reason="is in production")
+    alike = past.alike(before.bundle)
+    if production is not None and production in alike:
+        same = before.bundle == production
+        is_there = "is" if same else f"behaves as {short(production)}, which is"
+        return Settled(how="in production", reason=f"{is_there} in production")
     refused = Settled(how="refused", reason=f"was refused because {before.decision.reason}")
     if before.gates != "passed":
         return refused
-    back = _move_back(before.bundle, moves)
-    if back is not None:
-        return Settled(
-            how="rolled back",
-            reason=f"was rolled back by {back.actor} at {back.at:%Y-%m-%d %H:%M} UTC "
-            f"({back.reason})",
-        )
-    last = next((rollout for rollout in rollouts if rollout.candidate == before.bundle), None)
-    if last is not None and last.active:
-        return Settled(how="being rolled out", reason=f"is being rolled out ({last.id})")
-    if last is not None and last.status in ("rolled_back", "aborted"):
-        return Settled(
-            how="rolled back", reason=f"was taken back by rollout {last.id} ({last.detail})"
-        )
+    kept = {refusal.how: refusal for refusal in admission(before.bundle, past)}
+    for how in LIVE:
+        if how in kept:
+            refusal = kept[how]
+            return Settled(
+                how="rolled back", reason=refusal.about(before.bundle), remedy=refusal.remedy
+            )
+    under_way = next((one for one in past.rollouts if one.candidate in alike and one.active), None)
+    if under_way is not None:
+        return Settled(how="being rolled out", reason=f"is being rolled out ({under_way.id})")
+    if "not passed" in kept:
+        refusal = kept["not passed"]
+        return Settled(how="refused", reason=refusal.about(before.bundle), remedy=refusal.remedy)
     if before.compared_with == production and not before.decision.deploy:
         return refused
-    return None
-
-
-def _move_back(bundle: str, moves: Sequence[Move]) -> Move | None:
-    """The move that took a bundle out of production for one that had been there before it."""
-    of_production = [move for move in moves if move.name == "production" and not move.drill]
-    for at, move in enumerate(of_production):
-        if move.from_bundle == bundle:
-            earlier = {older.to_bundle for older in of_production[at + 1 :]}
-            return move if move.to_bundle in earlier else None
     return None

@@ -13,13 +13,13 @@ from tuneloop.errors import EvaluationError, TuneloopError, UsageError
 from tuneloop.evaluation import frozen, looks
 from tuneloop.evaluation.frozen import FrozenSuite
 from tuneloop.evaluation.suite_diff import SuiteDiff, diff
-from tuneloop.evaluation.suites import Suite, held_out_suite, load_suite
-from tuneloop.modelfile import SuiteSettings
+from tuneloop.evaluation.suites import REGRESSIONS, Suite, held_out_suites, load_suite
+from tuneloop.modelfile import HELD_OUT, SuiteSettings
 from tuneloop.nearest import nearest
 from tuneloop.project import Project
 from tuneloop.storage.references import one_named
 
-OF_DATASET = ("held-out", "regressions")
+OF_DATASET = (HELD_OUT, REGRESSIONS)
 """Names of the suites that a dataset version brings."""
 FILE = "file"
 """What the file as it is now is called, among versions."""
@@ -72,7 +72,7 @@ def of_dataset(project: Project) -> list[tuple[Suite, DatasetVersion]]:
     if not known:
         return []
     folder = project.workspace.artifacts.get(known[0].digest)
-    return [(held_out_suite(folder, task=project.model.task), known[0])]
+    return [(suite, known[0]) for suite in held_out_suites(folder, task=project.model.task)]
 
 
 def find(project: Project, name: str) -> Suite:

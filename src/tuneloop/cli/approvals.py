@@ -64,6 +64,39 @@ def reject(
     _decide(bundle, kind, "rejected", reason, file, json_)
 
 
+def readmit(
+    bundle: BundleArgument = "candidate",
+    reason: Annotated[str, typer.Option("--reason", "-m", help="Why; kept.")] = "",
+    file: ModelOption = DEFAULT_FILE,
+    json_: JsonOption = False,
+) -> None:
+    """Let what was rolled back, or taken back by its rollout, be tried again; nothing is deployed.
+
+    It holds for every bundle that behaves the same. A rejection is withdrawn instead (`tuneloop
+    approvals withdraw`), and a missed gate passed (`tuneloop evaluate`).
+
+    Example: tuneloop readmit candidate -m "the shop had sent the wrong prompt"
+    """
+    from tuneloop.deployment import admission
+
+    with finishing(open_project(file, quiet=True)) as project:
+        named = project.bundle(bundle)
+        undone = admission.readmit(project.workspace, named, actor=project.actor, reason=reason)
+        left = admission.refusals(project.workspace, named)
+    if json_:
+        print_json({"bundle": named.id, "by": project.actor, "undone": undone, "left": left})
+        return
+    for refusal in undone:
+        out.print(f"{named.short} {refusal.about(named.id)}: taken back.", markup=False)
+    for refusal in left:
+        out.print(
+            f"It stays out: it {refusal.about(named.id)}. {refusal.remedy}",
+            markup=False,
+        )
+    if not left:
+        out.print(f"It may be tried again: tuneloop deploy {named.short}", markup=False)
+
+
 @app.command("list")
 def list_(
     file: ModelOption = DEFAULT_FILE,
@@ -87,11 +120,13 @@ def list_(
         standings = [
             approvals.granted(workspace, model, subject, kind) for kind in KINDS if subject
         ]
+        weakened = approvals.seen(workspace, subject).weakened if subject else ()
         now = workspace.now()
     if json_:
         print_json(
             {
                 "bundle": subject.id if subject else None,
+                **({"weakened": weakened} if weakened else {}),
                 "standing": standings,
                 "history": entries,
             }
@@ -107,6 +142,8 @@ def list_(
     page(rows if entries else "Nobody has approved or rejected anything.")
     if subject:
         out.print(f"Bundle {subject.short}:")
+        for sentence in weakened:
+            out.print(sentence, style="yellow", markup=False)
         _print(standings)
 
 
@@ -148,6 +185,7 @@ def _decide(
     file: Path,
     json_: bool,
 ) -> None:
+    from tuneloop.deployment import admission
     from tuneloop.registry import approvals
 
     with finishing(open_project(file, quiet=True)) as project:
@@ -163,21 +201,27 @@ def _decide(
             reason=reason,
             saw=saw,
         )
+        refused = admission.refusals(project.workspace, bundle)
     if json_:
         print_json(
             {
                 "bundle": bundle.id,
                 "event": event,
                 "by": project.actor,
-                "saw": saw,
+                "saw": saw.as_json(),
                 "standing": standing,
             }
         )
         return
+    for sentence in saw.weakened:
+        out.print(sentence, style="yellow", markup=False)
     out.print(
         f"{project.actor} {event} bundle {bundle.short}, having seen: {_told(saw)}", markup=False
     )
     _print([standing])
+    for refusal in refused:
+        if event == "approved" and refusal.how != "rejected":  # That is the standing's to say.
+            out.print(f"But it {refusal.about(bundle.id)}. {refusal.remedy}", markup=False)
 
 
 def _told(saw: Seen) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,6 +61,8 @@ def list_(
         rows.add_row(str(event.id), ago(event.at, now), event.actor, event.action, detail[:200])
     with paged():
         out.print(rows if events else "Nothing has been done yet.")
+        for line in _weakened(events):
+            out.print(line, style="yellow", markup=False)
         for line in _not_listed(counted, shown=len(events), all_=all_):
             out.print(line)
 
@@ -127,6 +129,16 @@ def export(
         with target.open("w", encoding="utf-8") as written:
             written.writelines(pieces)
     out.print(f"The log is written to {target}", markup=False)
+
+
+def _weakened(events: Sequence[AuditEvent]) -> list[str]:
+    """What bundles were held to less than others, whole, and the events that are about them."""
+    about: dict[str, list[str]] = {}
+    for event in events:
+        seen = event.detail.get("seen") or {}
+        for sentence in (*event.detail.get("weakened", ()), *seen.get("weakened", ())):
+            about.setdefault(sentence, []).append(str(event.id))
+    return [f"Event {', '.join(events)}: {sentence}" for sentence, events in about.items()]
 
 
 def _not_listed(counted: Counted, *, shown: int, all_: bool) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,10 @@ from tuneloop.cli.terminal import (
     table,
 )
 
+if TYPE_CHECKING:
+    from tuneloop.deployment.admission import Past
+    from tuneloop.registry.bundle import Bundle
+
 app = typer.Typer(no_args_is_help=True, help="Bundles: list, show, compare, verify.")
 Reference = Annotated[
     str, typer.Argument(help="Id, its beginning, or production|previous|candidate.")
@@ -32,26 +36,31 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
 
     Example: tuneloop bundle list --json
     """
+    from tuneloop.deployment import admission
     from tuneloop.registry import aliases
     from tuneloop.registry import bundle as bundles
 
     with finishing(open_project(file, quiet=True)) as project:
+        past = admission.past_of(project.workspace, project.model.name)
         listed = bundles.listing(project.workspace, model=project.model.name)
         names: dict[str, list[str]] = {}
         for alias in aliases.current(project.workspace, project.model.name).values():
             names.setdefault(alias.bundle, []).append(alias.name)
         now = project.workspace.now()
     if json_:
-        print_json([{**_plain(b), "aliases": names.get(b.id, [])} for b in listed])
+        print_json([{**_plain(b, past), "aliases": names.get(b.id, [])} for b in listed])
         return
-    rows = table("bundle", "alias", "made", "dataset", "gates", optional=("dataset",))
-    for bundle in listed:
+    alike = [admission.namesake(bundle.id, past) for bundle in listed]
+    last = ["behaves as"] if any(alike) else []
+    rows = table("bundle", "alias", "made", "dataset", "gates", *last, optional=("dataset",))
+    for bundle, namesake in zip(listed, alike, strict=True):
         rows.add_row(
             bundle.short,
             ", ".join(sorted(names.get(bundle.id, []))),
             ago(bundle.created_at, now),
             bundle.manifest.dataset.label,
             str(bundle.manifest.evaluation.verdict),
+            *([namesake] if any(alike) else []),
         )
     page(rows if listed else "No bundles yet. Make one with: tuneloop run")
 
@@ -66,14 +75,16 @@ def show(
 
     Example: tuneloop bundle show candidate
     """
+    from tuneloop.deployment import admission
     from tuneloop.registry import bundle as bundles
 
     with finishing(open_project(file, quiet=True)) as project:
         bundle = bundles.find(project.workspace, reference, model=project.model.name)
+        past = admission.past_of(project.workspace, project.model.name)
     if json_:
-        print_json(_plain(bundle))
+        print_json(_plain(bundle, past))
         return
-    page(shown(bundle))
+    page(shown(bundle, past))
 
 
 @app.command()
@@ -125,10 +136,13 @@ def verify(
         out.print(f"Bundle {bundle.short} is intact: {', '.join(sorted(folders))}.")
 
 
-def _plain(bundle: Any) -> dict[str, Any]:
+def _plain(bundle: Bundle, past: Past) -> dict[str, Any]:
+    """What it is; the others that behave the same, where there are any."""
+    others = sorted(past.alike(bundle.id) - {bundle.id})
     return {
         "id": bundle.id,
         "model": bundle.model,
         "created_at": bundle.created_at,
         "manifest": bundle.manifest.as_json(),
+        **({"same_behaviour": others} if others else {}),
     }

@@ -186,6 +186,7 @@ def _remarks(version: DatasetVersion, gates: HeldOut, beyond: BeyondWindow | Non
     if beyond:
         yield beyond.sentence
     yield gates.why
+    yield gates.cases
     yield from (f"warning: {warning}" for warning in gates.warnings())
     if gates.lifts:
         yield gates.lifts

@@ -38,7 +38,7 @@ def evaluate(
     The bundle keeps the scores it was made with; this is a new evaluation with its own gates.
     Exit code 3 when a gate does not pass.
 
-    Example: tuneloop evaluate production --set evaluation.margin=0.05
+    Example: tuneloop evaluate production
     """
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
         done = loop.evaluate_bundle(bundle)

@@ -330,4 +330,6 @@ _LINES: Mapping[str, Callable[[SideStats], str]] = {
 _IF_ANY: Mapping[str, Callable[[SideStats], int]] = {
     "answers that call tools": lambda side: side.calls_tools,
     "answers with a thought": lambda side: side.thinks,
+    "samples of live traffic": lambda side: side.live_samples,
+    "approved corrections": lambda side: side.corrections,
 }

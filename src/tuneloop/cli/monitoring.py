@@ -23,7 +23,9 @@ from tuneloop.cli.terminal import (
 )
 
 if TYPE_CHECKING:
+    from tuneloop.cli.layout import Rows
     from tuneloop.monitoring.measurement import Measurement
+    from tuneloop.registry.aliases import Move
 
 app = typer.Typer(no_args_is_help=True, help="Measure live traffic and look back.")
 
@@ -38,11 +40,13 @@ def list_(
     """Show every monitor: what it watches, how often, when it alerts, what it last saw.
 
     Which of them run follows from `task.kind`; the others say so, and run where they are named.
+    A figure of your own, sent as feedback of the kind `metric`, is `metric:NAME`.
 
     Example: tuneloop monitor list
     """
     from tuneloop.errors import ExtensionError
     from tuneloop.monitoring import series
+    from tuneloop.monitoring.monitors import metrics
     from tuneloop.monitoring.monitors.table import applies, chosen
     from tuneloop.online_evaluation.measuring import watched_release, watched_task
 
@@ -50,7 +54,7 @@ def list_(
         last = series.newest(loop.workspace, model=loop.model.name)
         settings, now = loop.model.monitors, loop.workspace.now()
         task, released = watched_task(loop.project), watched_release(loop.project)
-    monitors = chosen()
+    monitors = chosen() | metrics.known(settings, last)
     if json_:
         print_json(
             [
@@ -128,14 +132,17 @@ def history(
 ) -> None:
     """Show earlier measurements, the newest first.
 
+    The plot says where another bundle went live.
+
     Example: tuneloop monitor history edit_rate
     """
     with finishing(open_loop(file, quiet=True)) as loop:
         measurements = loop.measurements(monitor=monitor, limit=limit)
+        releases = loop.history()
     if json_:
         print_json(measurements)
     elif monitor is not None and any(measurement.value is not None for measurement in measurements):
-        _plot(measurements)
+        _plot(measurements, releases)
     else:
         _print(measurements, with_time=True)
 
@@ -167,12 +174,18 @@ def _print(measurements: Sequence[Measurement], *, with_time: bool = False) -> N
     page(rows, *(Text(f"{m.monitor}: {m.message}") for m in told))
 
 
-def _plot(measurements: Sequence[Measurement]) -> None:
-    """One line a measurement: ● its value, ─ its 95 % interval, │ the limit that it had."""
+def _plot(measurements: Sequence[Measurement], releases: Sequence[Move]) -> None:
+    """One line a measurement: ● its value, ─ its 95 % interval, │ the limit that it had.
+
+    Between them, where another bundle came into production, a line with its name.
+    """
     marks = [mark for measurement in measurements for mark in _marks(measurement)]
     low, high = min(marks), max(marks)
     rows = table("when", "value", f"{low:.3g}".ljust(_PLOT_WIDTH - 8) + f"{high:>8.3g}", "n", "")
+    to_come = list(releases)
     for measurement in measurements:
+        while to_come and to_come[0].at > measurement.time:
+            _mark(rows, to_come.pop(0))
         rows.add_row(
             f"{measurement.time:%Y-%m-%d %H:%M}",
             "–" if measurement.value is None else f"{measurement.value:.3g}",
@@ -181,7 +194,14 @@ def _plot(measurements: Sequence[Measurement]) -> None:
             _verdict(measurement),
         )
     page(rows)
-    out.print("● value   ─ 95 % interval   │ limit", style="dim")
+    out.print("● value   ─ 95 % interval   │ limit   ▲ release", style="dim")
+
+
+def _mark(rows: Rows, release: Move) -> None:
+    from tuneloop.hashing import short
+
+    live = f"{short(release.to_bundle)} goes live" if release.to_bundle else "nothing is live"
+    rows.add_row(f"{release.at:%Y-%m-%d %H:%M}", "", Text(f"▲ {live}", style="bold"))
 
 
 def _line(measurement: Measurement, low: float, high: float) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +20,10 @@ from tuneloop.cli.terminal import (
     table,
 )
 
+if TYPE_CHECKING:
+    from tuneloop.loop import Loop
+    from tuneloop.registry.aliases import Move
+
 ReasonOption = Annotated[str, typer.Option("--reason", "-m", help="Why; kept in the history.")]
 
 
@@ -30,7 +35,10 @@ def deploy(
 ) -> None:
     """Put a bundle into production: verify, smoke-test, then switch the route.
 
-    A bundle whose gates did not pass is refused. Example: tuneloop deploy 3f2a9c -m "new product"
+    A bundle whose newest evaluation did not pass is refused, and so is one that was rejected,
+    rolled back or taken back by its rollout, under whatever id it comes back (see `readmit`).
+
+    Example: tuneloop deploy 3f2a9c -m "new product"
     """
     from tuneloop.deployment import endpoints
 
@@ -72,7 +80,8 @@ def rollback(
     """Go back to the previous bundle, at once; doing it again undoes it.
 
     While a rollout is under way, it ends that: production answers everything again. Says when it
-    took effect: measured until every gateway process has the route.
+    took effect: measured until every gateway process has the route. What was rejected is not gone
+    back to.
 
     Example: tuneloop rollback -m "the new one invents products"
     """
@@ -83,6 +92,7 @@ def rollback(
 
     with finishing(open_loop(file, quiet=json_)) as loop:
         under_way = rollouts.active(loop.workspace, loop.model.name)
+        brought_back = _held_against_previous(loop) if under_way is None else ()
         began = time.monotonic()
         endpoint = loop.roll_back(reason=reason, force=force, expected=from_)
         effect = taking_effect.wait(loop.workspace, endpoint, since=began)
@@ -92,11 +102,30 @@ def rollback(
         return
     out.print(endpoints.describe(endpoint), markup=False)
     out.print(str(effect), markup=False)
+    for told in brought_back:
+        out.print(told, markup=False, style="yellow")
     if under_way is None:
         undo = f"Undo with: tuneloop rollback --from {short(endpoint.bundle or '')}"
         out.print(undo, markup=False)
     else:
-        out.print(f"Rollout {under_way.id} is ended. Begin another: tuneloop rollout start")
+        out.print(
+            f"Rollout {under_way.id} is ended. To try its candidate again: tuneloop readmit "
+            f"{short(under_way.candidate)} -m WHY; then: tuneloop rollout start"
+        )
+
+
+def _held_against_previous(loop: Loop) -> tuple[str, ...]:
+    """What the bundle is known for that a rollback brings back: to undo one is no accident."""
+    from tuneloop.registry import aliases
+
+    previous = aliases.current(loop.workspace, loop.model.name).get("previous")
+    if previous is None:
+        return ()
+    bundle = loop.bundle(previous.bundle)
+    return tuple(
+        f"Mind that {bundle.short} {refusal.about(bundle.id)}."
+        for refusal in loop.refusals(bundle.id)
+    )
 
 
 def drill(
@@ -137,21 +166,41 @@ def history(
 
     Example: tuneloop history --json
     """
+    from rich.text import Text
+
+    from tuneloop.deployment import admission
     from tuneloop.hashing import short
+    from tuneloop.registry.weakness import sentences
 
     with finishing(open_loop(file, quiet=True)) as loop:
         moves = loop.history(drills=drills)
+        weaker = {
+            bundle: sentences(loop.weaknesses(bundle))
+            for bundle in dict.fromkeys(move.to_bundle for move in moves)
+            if bundle
+        }
+        past = admission.past_of(loop.workspace, loop.model.name)
         now = loop.workspace.now()
     if json_:
-        print_json(moves)
+        print_json([{**vars(move), **_weakened(weaker, move)} for move in moves])
         return
-    rows = table("when", "from", "to", "who", "why")
-    for move in moves:
+    alike = [admission.namesake(move.to_bundle or "", past) for move in moves]
+    rows = table("when", "from", "to", "who", "why", *(["to behaves as"] if any(alike) else []))
+    for move, namesake in zip(moves, alike, strict=True):
         rows.add_row(
             f"{move.at:%m-%d %H:%M}, {ago(move.at, now)}",
             short(move.from_bundle) if move.from_bundle else "–",
             short(move.to_bundle) if move.to_bundle else "–",
             move.actor,
             move.reason,
+            *([namesake] if any(alike) else []),
         )
-    page(rows if moves else "Nothing was deployed yet.")
+    # Whole, below the table: its columns are too narrow for what must not be cut.
+    lines = [f"{short(bundle)}: {sentence}" for bundle, told in weaker.items() for sentence in told]
+    page(rows if moves else "Nothing was deployed yet.", *(Text(line) for line in lines))
+
+
+def _weakened(weaker: Mapping[str, list[str]], move: Move) -> dict[str, list[str]]:
+    """What the bundle that came was held to less than others; nothing where it was not."""
+    told = weaker.get(move.to_bundle or "", [])
+    return {"weakened": told} if told else {}

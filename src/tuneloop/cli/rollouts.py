@@ -162,6 +162,8 @@ def abort(
 ) -> None:
     """End the rollout: production answers everything again, within a second.
 
+    Its candidate stays out until somebody readmits it; where it is not to blame, pause instead.
+
     Example: tuneloop rollout abort -m "wrong candidate"
     """
     _steer("abort", file, reason, json_)

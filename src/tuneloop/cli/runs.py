@@ -50,7 +50,7 @@ def train(
 
 @app.command("list")
 def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
-    """List training runs, the newest first: the last step's loss, the best held-out loss.
+    """List training runs, the newest first: the last step's loss, the best evaluation loss.
 
     Example: tuneloop runs list --json
     """
@@ -64,7 +64,7 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
         "status",
         "dataset",
         "last loss",
-        "held-out",
+        "evaluation",
         "tokens/s",
         "started",
         optional=("tokens/s", "dataset"),

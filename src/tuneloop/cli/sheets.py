@@ -15,6 +15,7 @@ from tuneloop.hashing import short
 from tuneloop.progress import duration
 
 if TYPE_CHECKING:
+    from tuneloop.deployment.admission import Past
     from tuneloop.registry.bundle import Bundle
     from tuneloop.registry.manifest import Serving, Task
     from tuneloop.training.stage import TrainingRun
@@ -60,10 +61,14 @@ class Sheet:
         yield rows
 
 
-def bundle_sheet(bundle: Bundle) -> Sheet:
-    """What a bundle is: base, data, training, what serves it, what it showed."""
+def bundle_sheet(bundle: Bundle, past: Past) -> Sheet:
+    """What a bundle is: base, data, training, what serves it, what it showed; and what became of
+    it, under this id or another."""
+    from tuneloop.deployment import admission
     from tuneloop.deployment.backends.base import proof_sentence
     from tuneloop.evaluation.repeatability import sentence
+    from tuneloop.evaluation.weakening import weakened
+    from tuneloop.registry.weakness import sentences
 
     manifest = bundle.manifest
     data, training, serving, judged = (
@@ -73,7 +78,13 @@ def bundle_sheet(bundle: Bundle) -> Sheet:
         manifest.evaluation,
     )
     sheet = Sheet(f"{bundle.model}, bundle {bundle.short}")
+    sheet.add("warning", *sentences(weakened(manifest)), style="yellow")
     sheet.add("id", bundle.id)
+    sheet.add("behaves as", admission.namesake(bundle.id, past))
+    refused = admission.admission(bundle.id, past)
+    # That it missed its own gates stands below.
+    told = [one.about(bundle.id) for one in refused if one.detail or one.bundle != bundle.id]
+    sheet.add("stays out", *(f"it {reason}" for reason in told), style="yellow")
     sheet.add("made", f"{bundle.created_at:%Y-%m-%d %H:%M} UTC")
     sheet.add("base", _base(manifest.base.as_json()))
     sheet.add(
@@ -110,7 +121,7 @@ def run_sheet(run: TrainingRun, doing: str | None) -> Sheet:
     if "base" in record:
         sheet.add("base", _base(record["base"]))
     counts = record.get("rows", {})
-    rows = f": {counts['train']} rows, {counts['eval']} held out" if counts else ""
+    rows = f": {counts['train']} rows, {counts['eval']} for the evaluation loss" if counts else ""
     sheet.add("dataset", f"{short(run.dataset)}{rows}")
     sheet.add("left out", _left_out(record.get("left_out_rows", {})))
     sheet.add("settings", _settings(run.hyperparameters))
@@ -118,7 +129,7 @@ def run_sheet(run: TrainingRun, doing: str | None) -> Sheet:
     if run.losses.last is not None:
         sheet.add("losses", run.losses)
     curves = record.get("loss_curves", {})
-    for name, key in (("  training", "train"), ("  held-out", "eval")):
+    for name, key in (("  training", "train"), ("  evaluation", "eval")):
         sheet.add(name, _curve([float(point["loss"]) for point in curves.get(key, ())]))
     if "train_seconds" in record:
         sheet.add(

@@ -58,6 +58,8 @@ def _print(status: Status, now: datetime) -> None:
             f"{short(live.bundle)} ({live.quantisation}) since {live.since:%Y-%m-%d %H:%M}"
             f" ({ago(live.since, now)})",
         )
+        sheet.add("warning", *live.weakened, style="yellow")
+        sheet.add("  behaves as", live.behaves_as)
         sheet.add("trained on", live.dataset)
         sheet.add("evaluated", _scores(live.scores))
         served = f"as model '{status.endpoint}' (model server {live.server})"
@@ -68,6 +70,8 @@ def _print(status: Status, now: datetime) -> None:
     if status.candidate:
         stands = f" ({status.candidate_standing})" if status.candidate_standing else ""
         sheet.add("candidate", short(status.candidate) + stands)
+        sheet.add("", *status.candidate_weakened, style="yellow")
+        sheet.add("  behaves as", status.candidate_behaves_as)
     sheet.add("rollout", status.rollout)
     sheet.add("alerts", *map(_headline, status.alerts), style="yellow")
     if status.open_reviews or status.approved_corrections:

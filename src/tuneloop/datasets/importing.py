@@ -29,12 +29,9 @@ from tuneloop.readers import BadRow, RawRow, read_as, read_rows
 from tuneloop.readers.rows import excerpt
 from tuneloop.registry import tombstones
 from tuneloop.registry.tombstones import Tombstones
+from tuneloop.task.origin import CORRECTION
 from tuneloop.task.rows import FormError, Turns, recognise, recognise_case
 
-CORRECTION = "correction"
-"""Value of the tag `origin` of a row that a person approved: it wins over an older answer."""
-CHOICE = "contradiction"
-"""Value of the tag `kind` of an approved row that chose between contradictory answers."""
 ERASED = "erased"
 """Reason code of a row that a person asked to erase."""
 _ROWS_TOGETHER = 1_000

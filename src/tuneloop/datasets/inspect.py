@@ -102,6 +102,8 @@ class Inspection:
     """Field → an enumerated value that one row of many has."""
     labels: int
     """Different answers, where they are labels in plain text; else 0."""
+    majority: float
+    """Share of the most frequent label, of a field that is one or of whole answers; 0: no labels"""
     abstain: tuple[str, str] | None
     """Field and value that look like "out of scope"."""
     abstain_rows: int | None
@@ -313,6 +315,7 @@ def _inspection(seen: _Seen, chosen: Chosen | None) -> Inspection:
         broken_json=seen.broken_json if is_json else 0,
         seen_once=seen.outline.seen_once() if is_json else {},
         labels=of_whole_answers,
+        majority=_majority(labels.get(_label_field(abstain, schema), {})),
         abstain=abstain,
         abstain_rows=labels[abstain[0]][abstain[1]] if abstain else None,
         group_field=group_field,
@@ -359,6 +362,19 @@ def _nothing_usable(path: Path, seen: _Seen) -> DataError:
         f"{path} has no usable row{listed}",
         remedy='Expected rows like {"messages": […]} or {"prompt": "…", "completion": "…"}.',
     )
+
+
+def _label_field(abstain: tuple[str, str] | None, schema: Mapping[str, Any] | None) -> str:
+    """The field that tells requests apart, as `task.label` will have it; else the whole answer."""
+    if schema is None:
+        return WHOLE_ANSWER
+    if abstain is not None:
+        return abstain[0]
+    return next((name for name, of in schema.get("properties", {}).items() if "enum" in of), "")
+
+
+def _majority(counts: Mapping[str, int]) -> float:
+    return max(counts.values()) / sum(counts.values()) if counts else 0.0
 
 
 def _abstain(

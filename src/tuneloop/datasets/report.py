@@ -16,6 +16,7 @@ from tuneloop.datasets.selection import LEAK, OUTDATED, Selection
 from tuneloop.datasets.sufficiency import advise
 from tuneloop.datasets.tags import count_tags
 from tuneloop.hashing import digest_json
+from tuneloop.task import origin
 
 _SHOWN = 20
 
@@ -40,7 +41,8 @@ def make_report(
         raise AssertionError("answers in do not equal answers kept plus answers left out")
     labels = label_counts(example.completion for example in kept)
     tags = count_tags(kept)
-    classes = coverage(train, held_out, selection.class_field, selection.holdout_share)
+    deciding = [example for example in held_out if origin.decides(example.tags)]
+    classes = coverage(train, deciding, selection.class_field, selection.holdout_share)
     return {
         "model": model,
         "rows_in": imported.rows,

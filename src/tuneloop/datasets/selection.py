@@ -11,13 +11,13 @@ from tuneloop.datasets.conversations import conversation_keys
 from tuneloop.datasets.duplicates import find_duplicates
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.holdout import Need, choose_share
-from tuneloop.datasets.importing import CHOICE, CORRECTION
 from tuneloop.datasets.labels import class_field, labels_of
 from tuneloop.datasets.leaks import find_leaks, find_quotes
 from tuneloop.datasets.left_out import LeftOut, leave_out
 from tuneloop.datasets.likeness import Likeness, Search, compare
 from tuneloop.datasets.split import Candidate, Side, Split
 from tuneloop.progress import Progress, Silent
+from tuneloop.task import origin
 
 LEAK = "leak"
 """Reason code of a training row that gives a held-out case away."""
@@ -114,7 +114,7 @@ def _leave_out_leaks(selection: Selection, cases: Sequence[Example], search: Sea
 
 def is_approved(example: Example) -> bool:
     """Whether the row comes from the review queue."""
-    return example.tags.get("origin") == CORRECTION
+    return origin.is_approved(example.tags)
 
 
 class _Selecting:
@@ -143,6 +143,7 @@ class _Selecting:
         self.search = self._likeness.search
         """The texts that are alike, for whoever looks at some of these rows again."""
         self._active = dict.fromkeys(range(len(self._examples)))
+        self._drawn = self._find_drawn()
         self._result = Selection()
 
     def run(self) -> Selection:
@@ -160,6 +161,29 @@ class _Selecting:
         for rows in (self._result.train, self._result.eval):
             rows.sort(key=lambda example: example.id)
         return self._result
+
+    def _find_drawn(self) -> frozenset[int]:
+        """Samples of live traffic that are cases: all but those that ask what is trained on.
+
+        Of these the question decides, not the answer, so that what is left is as random as the
+        draw. Nobody could be judged by them, and a right answer in the place of a wrong one that is
+        trained on is a correction like any other.
+        """
+        samples = [row for row, of in enumerate(self._examples) if origin.is_live_sample(of.tags)]
+        if not samples:
+            return frozenset()
+        trained = {
+            row
+            for row in range(len(self._examples), self._first_case)
+            if self._earlier.sides.get(self._rows[row].input_key) == "train"
+            # Earlier releases trained on samples that had been wrong.
+            and self._rows[row].tags.get("kind") != origin.SAMPLE
+        }
+        return frozenset(
+            row
+            for row in samples
+            if trained.isdisjoint(other for other, _ in self._likeness.neighbours(row))
+        )
 
     def _drop(self, row: int, reason: str, detail: str, *related: int) -> None:
         del self._active[row]
@@ -214,13 +238,25 @@ class _Selecting:
         """The rows that overrule the others: the last choice between contradictory answers, else
         all corrections; where two of these contradict each other, a person must choose again."""
         approved = [row for row in rows if is_approved(self._examples[row])]
-        chosen = [row for row in approved if self._examples[row].tags.get("kind") == CHOICE]
+        chosen = [row for row in approved if self._examples[row].tags.get("kind") == origin.CHOICE]
         return chosen[-1:] or approved
 
     def _leave_out_duplicates(self) -> None:
-        """Rows that earlier versions hold stay rather than new ones: versions differ less."""
+        """Rows that earlier versions hold stay rather than new ones: versions differ less.
+
+        A live sample stays rather than a new row or a correction: whether it is a case must not
+        depend on what else came of its question.
+        """
         known = {example.id for example in self._earlier.examples}
-        order = sorted(self._active, key=lambda row: (self._examples[row].id not in known, row))
+
+        def rank(row: int) -> tuple[int, bool, int]:
+            example = self._examples[row]
+            new = example.id not in known
+            if row in self._drawn:
+                return 1, new, row
+            return (2 if new or is_approved(example) else 0), new, row
+
+        order = sorted(self._active, key=rank)
         for duplicate in find_duplicates(self._examples, self._likeness, order):
             kept = self._examples[duplicate.kept].place
             detail = f"the same as {kept}"
@@ -288,13 +324,20 @@ class _Selecting:
                 self._result.conversations[self._examples[row].id] = talks[row]
 
     def _labels(self) -> dict[int, str]:
-        """Active row → its class; the split has all classes on both sides where it can."""
+        """Active row → its class; the split has all classes on both sides where it can.
+
+        Rows that decide nothing have none: they must not take the place of a case that does.
+        """
         completions = {row: self._examples[row].completion for row in self._active}
         field = class_field(list(completions.values()), self._rules.label_field)
         self._result.class_field = field
         if field is None:
             return {}
-        return {row: labels_of(text, [field]).get(field, "") for row, text in completions.items()}
+        return {
+            row: labels_of(text, [field]).get(field, "")
+            for row, text in completions.items()
+            if origin.decides(self._examples[row].tags)
+        }
 
     def _conversations(self, rows: Sequence[int]) -> dict[int, str]:
         """Row → key of its conversation. What begins many conversations is told by what the leak
@@ -313,14 +356,18 @@ class _Selecting:
         labels: Mapping[int, str],
         talks: Mapping[int, str],
     ) -> Candidate:
-        example = self._rows[row]
+        example, drawn = self._rows[row], row in self._drawn
+        side = self._earlier.sides.get(example.input_key)
         return Candidate(
             key=example.input_key,
             cluster=example.group,
             conversation=talks[row],
             label=labels.get(row, ""),
-            side=self._earlier.sides.get(example.input_key),
+            side="eval" if drawn else side,
             # A row that comes back finds the name that its group would have been given anew.
-            group=groups.get(example.input_key, example.group or example.input_key),
+            group=""
+            if drawn and side is None
+            else groups.get(example.input_key, example.group or example.input_key),
             present=row in self._active,
+            drawn=drawn,
         )

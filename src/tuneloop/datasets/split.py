@@ -39,6 +39,8 @@ class Candidate:
     """The group's name there."""
     present: bool = True
     """Whether it is a row to place."""
+    drawn: bool = False
+    """A random sample of live traffic: held out, whatever the share."""
 
     @property
     def clusters(self) -> tuple[tuple[str, str], ...]:
@@ -73,7 +75,11 @@ class Split:
         for rows in _linked(range(len(candidates)), candidates, neighbours):
             group = _group(candidates, rows)
             new = group.held_out is None
-            self._if_new.append(group if new else replace(group, held_out=None))
+            if new:
+                self._if_new.append(group)
+            else:
+                drawn = any(candidates[row].drawn for row in rows)
+                self._if_new.append(replace(group, held_out=True if drawn else None))
             if new or len({candidates[row].side for row in rows} - {None}) < 2:
                 self._groups.append(group)
                 continue
@@ -104,7 +110,8 @@ class Split:
             new = Place(side="eval" if held else "train", group=group.name)
             for row in group.rows:
                 known = self._candidates[row]
-                places[row] = replace(new, group=known.group) if known.side else new
+                named = known.side and known.group
+                places[row] = replace(new, group=known.group) if named else new
         places |= self._kept_apart
         return [places[row] for row in range(len(self._candidates))]
 
@@ -152,7 +159,11 @@ def _linked(
 
 def _name(candidates: Sequence[Candidate], rows: Sequence[int]) -> str:
     """A group's name: the one that it has, else one that depends on its members alone."""
-    known = [candidates[row].group for row in rows if candidates[row].side is not None]
+    known = [
+        candidates[row].group
+        for row in rows
+        if candidates[row].side is not None and candidates[row].group
+    ]
     return min(known or (candidates[row].cluster or candidates[row].key for row in rows))
 
 
@@ -206,7 +217,7 @@ def _keep_apart(
         for cluster in candidate.clusters:
             near += cluster_places[cluster].values()
         if row in old and candidate.side == "eval":
-            placed = Place(side="eval", group=candidate.group)
+            placed = Place(side="eval", group=candidate.group or candidate.key)
         elif row in old:
             links = any(other.side == "eval" for other in near)
             placed = Place(side=None if links else "train", group=candidate.group)

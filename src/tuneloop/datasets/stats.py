@@ -15,6 +15,7 @@ from tuneloop.datasets.looking import SIDES, ShownSide
 from tuneloop.datasets.split import Side
 from tuneloop.datasets.tags import TagCount, count_tags
 from tuneloop.prose.languages import language_of
+from tuneloop.task import origin
 
 Examples = Mapping[ShownSide, Sequence[Example]]
 
@@ -47,6 +48,11 @@ class SideStats:
     """Answers that call tools."""
     thinks: int
     """Answers with a thought before them."""
+    live_samples: int
+    """Answers to samples of live traffic, which are cases and decide."""
+    corrections: int
+    """Approved answers to what was found because something had failed; held out they decide
+    nothing."""
     system_texts: int
     """How many different ones there are, none counting as one."""
     prompt_languages: Mapping[str, float]
@@ -106,6 +112,8 @@ def _side(examples: Sequence[Example]) -> SideStats:
         answer=lengths(len(example.completion) for example in examples),
         calls_tools=sum(example.calls_tools for example in examples),
         thinks=sum(bool(example.reasoning) for example in examples),
+        live_samples=sum(origin.is_live_sample(example.tags) for example in examples),
+        corrections=sum(not origin.decides(example.tags) for example in examples),
         system_texts=len({example.system for example in examples}),
         prompt_languages=_shares(language_of(example.question) for example in examples),
         answer_languages=_shares(map(_answer_language, examples)),

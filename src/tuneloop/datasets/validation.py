@@ -7,7 +7,7 @@ compared as they stand, and rows that are in both make the test careful, not eag
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from tuneloop.datasets.example import Example
 from tuneloop.datasets.labels import label_counts, labels_of
 from tuneloop.datasets.split import Side
 from tuneloop.errors import require
+from tuneloop.task import origin
 from tuneloop.task.answer_form import json_object
 
 MISSING_POINTS = 0.05
@@ -72,15 +73,24 @@ def check_split(
     shares: tuple[float | None, float],
     declared: bool,
     kept: int,
+    drawn: Collection[str] = (),
 ) -> Check:
     """What became of the split; `last` and `now` are input key → side.
 
     `shares` are the shares held out then and now; `declared`: a person chose today's; `kept`: the
-    held-out rows that it would not hold out if they were new.
+    held-out rows that it would not hold out if they were new; `drawn`: samples of live traffic,
+    which are held out whatever the share.
     """
-    moved = sum(last.get(key) == "train" and side == "eval" for key, side in now.items())
+    all_moved = {key for key, side in now.items() if last.get(key) == "train" and side == "eval"}
+    moved = len(all_moved.difference(drawn))
     before, after = shares
-    if moved:
+    if sampled := len(all_moved) - moved:
+        detail = (
+            f"{sampled} samples of live traffic moved from training to the held-out side, where "
+            "they are cases now; what was trained on them is not compared on them"
+            + (f"; so did {moved} other rows, as holdout_share is {after:g} now" if moved else "")
+        )
+    elif moved:
         grown = f"holdout_share is {after:g} now" + (f", was {before:g}" if before else "")
         detail = (
             f"{moved} rows moved from training to the held-out side ({grown}); what was trained "
@@ -156,7 +166,7 @@ def _tags(example: Example) -> set[str]:
     return {
         key
         for key, value in example.tags.items()
-        if value and key not in ("origin", "kind", "review", "reviewer", "edit")
+        if value and key not in ("origin", "kind", "review", "reviewer", "edit", origin.WEIGHT)
     }
 
 

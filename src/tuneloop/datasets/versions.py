@@ -37,6 +37,7 @@ from tuneloop.registry.tombstones import Tombstones
 from tuneloop.storage import tables
 from tuneloop.storage.records import record_of
 from tuneloop.storage.references import LATEST, one_named
+from tuneloop.task import origin
 from tuneloop.task.label import label_field
 from tuneloop.workspace import Workspace
 
@@ -361,6 +362,7 @@ def _validated(
         shares=(share_of(before), selection.holdout_share),
         declared=declared,
         kept=selection.held_out_beyond,
+        drawn={row.input_key for row in selection.eval if origin.is_live_sample(row.tags)},
     )
     return replace(validation, checks=(split, *validation.checks)).as_row()
 

@@ -10,17 +10,18 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Literal
 
-from tuneloop.deployment import endpoints, outcomes, rollouts, servers
+from tuneloop.deployment import admission, endpoints, outcomes, rollouts, servers
+from tuneloop.deployment.admission import Refusal
 from tuneloop.deployment.rollout import StageEvidence, StageVerdict, decide, weigh
 from tuneloop.deployment.rollouts import Rollout
 from tuneloop.errors import GateError, UsageError
-from tuneloop.registry import approvals, people
 from tuneloop.registry import bundle as bundles
+from tuneloop.registry import people
 from tuneloop.storage.ingest import ingest
 from tuneloop.task.answer_form import declared_form
 from tuneloop.workspace import Workspace
 
-ACTOR = "rollout controller"
+ACTOR = rollouts.CONTROLLER
 Steer = Literal["pause", "resume", "promote", "abort"]
 _STATUS_AFTER: dict[Steer, rollouts.RolloutStatus] = {
     "pause": "paused",
@@ -45,8 +46,8 @@ def advance(workspace: Workspace, rollout: Rollout) -> Rollout:
     """
     if rollout.status != "running":
         return rollout
-    if (rejection := approvals.rejection(workspace, rollout.candidate)) is not None:
-        return _end(workspace, rollout, rejection)
+    if (refusal := _refusal(workspace, rollout)) is not None:
+        return _end(workspace, rollout, f"it {refusal.about(rollout.candidate)}")
     if rollout.stage.name == "full":
         return _finish(workspace, rollout)
     evidence = look(workspace, rollout)
@@ -66,7 +67,7 @@ def steer(workspace: Workspace, model: str, command: Steer, *, actor: str, reaso
     Raises:
         NotAllowedError: people are declared, and `actor` may not.
         UsageError: no rollout is under way, or the command does not fit where it is.
-        GateError: it cannot go on, since somebody rejected the candidate.
+        GateError: it cannot go on, since something refuses the candidate by now.
         ConflictError: it was moved meanwhile.
     """
     people.allow(workspace, actor, _TAKES[command], model=model)
@@ -78,10 +79,10 @@ def steer(workspace: Workspace, model: str, command: Steer, *, actor: str, reaso
         )
     if (command, rollout.status) in (("pause", "paused"), ("resume", "running")):
         raise UsageError(f"Rollout {rollout.id} is {rollout.status} already.")
-    rejection = approvals.rejection(workspace, rollout.candidate)
-    if command in ("resume", "promote") and rejection is not None:
+    refusal = _refusal(workspace, rollout)
+    if command in ("resume", "promote") and refusal is not None:
         raise GateError(
-            f"Rollout {rollout.id} cannot go on: {rejection}.",
+            f"Rollout {rollout.id} cannot go on: its candidate {refusal.about(rollout.candidate)}.",
             remedy="End it with: tuneloop rollout abort",
         )
     moved = rollouts.move(
@@ -153,8 +154,16 @@ def _move(
             return rollout
 
 
+def _refusal(workspace: Workspace, rollout: Rollout) -> Refusal | None:
+    """What came up against the candidate since it was let begin; a rejection counts whenever."""
+    candidate = bundles.find(workspace, rollout.candidate)
+    found = admission.refusals(workspace, candidate)
+    news = (one for one in found if one.how == "rejected" or one.at > rollout.created_at)
+    return next(news, None)
+
+
 def _end(workspace: Workspace, rollout: Rollout, reason: str) -> Rollout:
-    """What a person rejected gets no more traffic."""
+    """What is refused gets no more traffic."""
     ended = rollouts.move(workspace, rollout, "abort", actor=ACTOR, reason=reason, status="aborted")
     servers.release_unused(workspace, keep=set())
     servers.publish(workspace)

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from tuneloop.deployment import endpoints, release, rollouts
+from tuneloop.deployment import admission, endpoints, release, rollouts
 from tuneloop.errors import BusyError, DeploymentError, UsageError
 from tuneloop.intervals import order_statistic
 from tuneloop.progress import Progress
 from tuneloop.registry import audit
+from tuneloop.registry import bundle as bundles
 from tuneloop.workspace import Workspace
 
 _QUIET_SECONDS = 1.5
@@ -74,6 +75,7 @@ def drill(
 
     Raises:
         UsageError: there is no previous bundle, or no probe is answered.
+        GateError: the previous bundle was rejected or rolled back: clients would be answered by it.
         DeploymentError: a switch did not take effect; the endpoint is put back.
     """
     before = endpoints.find(workspace, model)
@@ -87,6 +89,7 @@ def drill(
             f"Rollout {rollout.id} of {model} is under way, and going back would end it.",
             remedy="Drill when it is done.",
         )
+    admission.require_way_back(workspace, bundles.find(workspace, before.previous), drill=True)
     seconds = []
     with _Probes(probing) as probes:
         probes.wait_for(lambda: probes.answered_by(str(before.bundle)), "answer a probe")

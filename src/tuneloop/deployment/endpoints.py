@@ -17,6 +17,7 @@ from tuneloop.errors import ConflictError, UsageError
 from tuneloop.hashing import short
 from tuneloop.modelfile import ModelSettings
 from tuneloop.registry import aliases, audit
+from tuneloop.registry import bundle as bundles
 from tuneloop.storage import tables
 from tuneloop.storage.records import record_of
 from tuneloop.workspace import Workspace
@@ -297,6 +298,7 @@ def _apply(tx: sa.Connection, move: Move, before: Endpoint | None, now: datetime
             "reason": move.reason,
             "drill": move.drill,
             "rollback": move.rollback,
+            **bundles.told_weaknesses(tx, move.bundle),
         },
         now=now,
     )

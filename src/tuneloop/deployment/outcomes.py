@@ -16,6 +16,7 @@ from tuneloop.deployment.rollouts import Rollout, RolloutEvent
 from tuneloop.intervals import order_statistic
 from tuneloop.modelfile import RolloutSettings
 from tuneloop.storage import captured
+from tuneloop.storage.spool import CLIENT_LEFT
 from tuneloop.storage.traffic import Traffic
 from tuneloop.task.answer_form import corrects
 
@@ -65,7 +66,9 @@ def observe(
     """Each conversation's first answer in the rollout, in the order in which they began.
 
     Whether an answer was edited counts once people had the declared time to do it, not before:
-    early edits would be all that is seen of young answers. Of the answers that the judge scores,
+    early edits would be all that is seen of young answers. A request that the gateway refused for
+    what the client sent says nothing about a bundle; one that the model server refused, or that its
+    client gave up, does (`outcomes`). Of the answers that the judge scores,
     which a hash of their ids decides, its last verdict counts.
 
     Raises:
@@ -87,12 +90,12 @@ def observe(
     wait = timedelta(minutes=rollout.plan.edit_minutes)
     observations = []
     for row in _first_of_each(traffic, rollout):
-        if 400 <= row["status"] < 500:
-            continue  # what the client did, leaving (499) too, says nothing about a bundle
         if now - row["time"] >= wait:
             row["edited"] = _edited(row, edits.get(row["id"], ()), until=row["time"] + wait)
         if said := judgements.get(row["id"]):
             row["judged_bad"] = not json.loads(said)["passed"]
+        if _clients_own(row):
+            continue
         observation = _observation(row, _at(steps, row["time"]), copies, rollout, fits)
         if observation is not None:
             observations.append(observation)
@@ -100,36 +103,52 @@ def observe(
 
 
 def plan_for(
-    traffic: Traffic, settings: RolloutSettings, *, endpoint: str, bundle: str, now: datetime
+    traffic: Traffic,
+    settings: RolloutSettings,
+    *,
+    endpoint: str,
+    bundle: str,
+    timeout_seconds: float,
+    now: datetime,
 ) -> RolloutPlan:
     """The plan that the model file declares, with limits from production's last week.
 
     An answer is slow above production's 95th percentile, and of odd length a quarter beyond its 1st
     or 99th percentile of tokens: one more value in the declared form may make all answers a little
     longer, which harms nobody. Guards for which production has answered too little are left out.
+    A client that leaves when its answer is slow already was failed; where nothing says what is
+    slow, after the endpoint's own `timeout_seconds`.
     """
     seen = _answers_of(traffic, endpoint, bundle, since=now - _BASELINE, until=now)
-    guards = []
-    for name in settings.guards:
-        if name in ("errors", "format", "edits", "judge"):
-            guards.append(Guard(name=name))
-        elif name == "latency" and len(seen) >= _BASELINE_ANSWERS:
-            guards.append(Guard(name=name, above=order_statistic([a for a, _ in seen], 0.95)))
-        elif name == "length":
-            tokens = [float(t) for _, t in seen if t is not None]
-            if len(tokens) >= _BASELINE_ANSWERS:
-                low, high = order_statistic(tokens, 0.01), order_statistic(tokens, 0.99)
-                guards.append(
-                    Guard(name=name, below=low / _LENGTH_MARGIN, above=high * _LENGTH_MARGIN)
-                )
     return RolloutPlan(
-        guards=tuple(guards),
+        guards=tuple(_guards(settings, seen, timeout_ms=timeout_seconds * 1_000)),
         shadow=ShadowStep(minimum_pairs=settings.shadow_pairs) if settings.shadow else None,
         steps=settings.steps,
         minimum_samples=settings.minimum_samples,
         edit_minutes=settings.edit_minutes,
         maximum_step_hours=settings.maximum_step_hours,
     )
+
+
+def _guards(
+    settings: RolloutSettings, seen: Sequence[tuple[float, int | None]], *, timeout_ms: float
+) -> Iterator[Guard]:
+    """The declared guards, with limits from what production answered."""
+    slow = None
+    if len(seen) >= _BASELINE_ANSWERS:
+        slow = order_statistic([latency for latency, _ in seen], 0.95)
+    for name in settings.guards:
+        if name == "errors":
+            yield Guard(name=name, above=timeout_ms if slow is None else slow)
+        elif name in ("format", "aborts", "edits", "judge"):
+            yield Guard(name=name)
+        elif name == "latency" and slow is not None:
+            yield Guard(name=name, above=slow)
+        elif name == "length":
+            tokens = [float(t) for _, t in seen if t is not None]
+            if len(tokens) >= _BASELINE_ANSWERS:
+                low, high = order_statistic(tokens, 0.01), order_statistic(tokens, 0.99)
+                yield Guard(name=name, below=low / _LENGTH_MARGIN, above=high * _LENGTH_MARGIN)
 
 
 def _answers_of(
@@ -151,31 +170,52 @@ def _observation(
     if step is None or not step.counts:
         return None
     outcome = outcomes(row, rollout.plan, fits)
+    # Whoever answered in its place: a failure is that of the bundle that should have.
+    asked = row["failover_from"] or row["bundle"]
     if rollout.plan.stages[step.step].name == "shadow":
         copy = copies.get(row["id"])
-        if copy is None or row["bundle"] != rollout.production:
+        if copy is None or _clients_own(copy) or asked != rollout.production:
             return None
         candidate = outcomes(copy, rollout.plan, fits)
         return Observation(
             step=step.step, share=step.share, candidate=candidate, production=outcome
         )
-    if rollout.candidate in (row["bundle"], row["failover_from"]):
+    if asked == rollout.candidate:
         return Observation(step=step.step, share=step.share, candidate=outcome)
-    if row["bundle"] == rollout.production:
+    if asked == rollout.production:
         return Observation(step=step.step, share=step.share, production=outcome)
     return None
 
 
 def outcomes(row: Mapping[str, Any], plan: RolloutPlan, fits: Fits) -> dict[GuardName, bool]:
-    """Guard → whether the answer was bad; what could not be measured is absent."""
-    failed = row["error"] is not None or row["status"] >= 500 or bool(row.get("failover_from"))
-    bad: dict[GuardName, bool] = {}
-    for guard in plan.guards:
-        if guard.name == "errors":
-            bad["errors"] = failed
-        elif not failed and (value := _value(guard, row, fits)) is not None:
-            bad[guard.name] = guard.is_bad(value)
-    return bad
+    """Guard → whether the answer was bad; what could not be measured is absent.
+
+    A client that left shows how long it waited, and not how the answer would have ended: beyond the
+    limit that was slow and as good as failed, before it nobody knows. That it left counts either
+    way, as an outcome of its own (`aborts`).
+    """
+    bad = {guard.name: _outcome(guard, row, fits) for guard in plan.guards}
+    return {name: outcome for name, outcome in bad.items() if outcome is not None}
+
+
+def _outcome(guard: Guard, row: Mapping[str, Any], fits: Fits) -> bool | None:
+    left = bool(row["status"] == CLIENT_LEFT)
+    failed = bool(row.get("failover_from")) or captured.is_failure(row["status"], row["error"])
+    if guard.name == "aborts":
+        return left
+    if guard.name == "errors" and (failed or not left):
+        return failed
+    if left and guard.name in ("errors", "latency"):
+        return True if guard.above is not None and row["latency_ms"] > guard.above else None
+    value = None if failed or left else _value(guard, row, fits)
+    return None if value is None else guard.is_bad(value)
+
+
+def _clients_own(row: Mapping[str, Any]) -> bool:
+    """Whether the gateway refused what the client sent, without the word of a model server."""
+    status, error = row["status"], row["error"]
+    refused = 400 <= status < 500 and status != CLIENT_LEFT
+    return refused and not captured.is_failure(status, error)
 
 
 def _value(guard: Guard, row: Mapping[str, Any], fits: Fits) -> float | None:

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 
 from tuneloop.deployment import (
+    admission,
     asking,
     bundle_server,
     endpoints,
@@ -31,6 +32,7 @@ from tuneloop.progress import Progress
 from tuneloop.registry import approvals, people
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
+from tuneloop.registry.weakness import sentences, stored
 from tuneloop.workspace import Workspace
 
 ROLLBACK_WAIT_SECONDS = 5.0
@@ -76,7 +78,7 @@ def deploy(
 
     Raises:
         NotAllowedError: people are declared, and `actor` may not deploy.
-        GateError: its gates did not pass, an approval is missing, or the smoke test fails;
+        GateError: `admission` refuses it, an approval is missing, or the smoke test fails;
             production is unchanged.
         UsageError: it is a bundle of another model.
         CorruptArtifactError: its files are not those of its manifest.
@@ -180,16 +182,19 @@ def admit(
     probes: Sequence[Probe],
     progress: Progress,
 ) -> SmokeResult:
-    """What must hold before a bundle answers any client: gates, approvals, files, a smoke test.
+    """What must hold before a bundle answers any client: nothing refuses what it does, and it has
+    its approvals, its files and a smoke test.
 
     Raises:
-        GateError: its gates did not pass, an approval is missing, or the smoke test fails.
+        GateError: `admission` refuses it, an approval is missing, or the smoke test fails.
         UsageError: it is a bundle of another model.
         CorruptArtifactError: its files are not those of its manifest.
         DeploymentError: its server does not come up.
     """
     _refuse_foreign(bundle, model)
-    _refuse_ungated(bundle)
+    for weaker in sentences(stored(bundle.manifest.evaluation.weakened)):
+        progress.note(f"warning: {weaker}")
+    admission.require(workspace, bundle)
     approvals.require(workspace, model, bundle)
     bundles.verify(workspace, bundle)
     with bundle_server.opened(workspace, bundle) as server:
@@ -198,9 +203,10 @@ def admit(
         answers = asking.texts(target, questions, progress=progress)
     shown = smoke.assess(probes, answers)
     _refuse_unsound(bundle, shown, progress)
-    if weaker := proof_sentence(bundle.manifest.serving):
-        progress.note(weaker)
+    if unproven := proof_sentence(bundle.manifest.serving):
+        progress.note(unproven)
     # Loading and asking took a while: somebody may have rejected it since.
+    admission.require(workspace, bundle)
     approvals.require(workspace, model, bundle)
     return shown
 
@@ -229,6 +235,7 @@ def roll_back(
     Raises:
         NotAllowedError: people are declared, and `actor` is neither engineer nor expert.
         UsageError: there is no previous bundle.
+        GateError: somebody rejected it; nothing changed.
         ConflictError: another bundle than `expected` is in production; nothing changed.
         DeploymentError: its server fails, and `force` is not set; nothing changed.
     """
@@ -239,6 +246,8 @@ def roll_back(
         servers.publish(workspace)
         return _in_production(workspace, model)
     before = endpoints.find(workspace, model)
+    if before is not None and before.previous is not None and not drill:
+        admission.require_way_back(workspace, bundles.find(workspace, before.previous))
     if before is not None and before.previous is not None and up.is_running(workspace):
         servers.want(workspace, before.previous)
         server = bundle_server.settled(
@@ -295,15 +304,6 @@ def _refuse_under_way(workspace: Workspace, model: str) -> None:
         raise BusyError(
             f"Rollout {rollout.id} of {model} is under way ({rollout.stage}).",
             remedy="Let it decide, or end it with: tuneloop rollout abort",
-        )
-
-
-def _refuse_ungated(bundle: Bundle) -> None:
-    verdict = bundle.manifest.evaluation.verdict
-    if verdict != "passed":
-        raise GateError(
-            f"Bundle {bundle.short} may not be deployed: its gates are {verdict or 'not judged'}.",
-            remedy=f"See why with: tuneloop bundle show {bundle.short}",
         )
 
 

@@ -81,8 +81,8 @@ def captured(
 ) -> Captured:
     """The first answer of each conversation that `bundle` gave, the `limit` newest of them.
 
-    As in shadow, only what was answered is asked again: a client that left, or an outage, says
-    nothing about a bundle.
+    Only what was answered is asked again: a client that left, or an outage, says nothing about a
+    bundle. So, unlike in shadow, a failure counts against the candidate alone.
 
     Raises:
         StoreError: the tables cannot be read.

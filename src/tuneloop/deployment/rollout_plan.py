@@ -16,7 +16,7 @@ import msgspec
 from tuneloop.errors import DeploymentError
 from tuneloop.hashing import digest_json
 
-GuardName = Literal["errors", "format", "latency", "length", "edits", "judge"]
+GuardName = Literal["errors", "format", "latency", "length", "aborts", "edits", "judge"]
 StageName = Literal["shadow", "canary", "full"]
 
 _REMEDY = "Correct the rollout's plan and start it again."
@@ -28,13 +28,15 @@ class Guard:
 
     name: GuardName
     above: float | None = None
-    """latency in ms, length in tokens: answers above are bad, e.g. production's p95"""
+    """latency in ms, length in tokens: answers above are bad, e.g. production's p95; errors in ms:
+    a request that its client gave up after a longer wait has failed (None: it says nothing)"""
     below: float | None = None
     """length in tokens: answers below are bad"""
 
     def __post_init__(self) -> None:
         above, below = self.above is not None, self.below is not None
         wanted, fits = {
+            "errors": ("`above` or no limit", not below),
             "latency": ("`above` alone", above and not below),
             "length": ("`above`, `below` or both", above or below),
         }.get(self.name, ("no limit", not above and not below))
@@ -50,8 +52,8 @@ class Guard:
 
     @property
     def in_shadow(self) -> bool:
-        """Whether it can be measured on answers that nobody sees: neither people nor the judge."""
-        return self.name not in ("edits", "judge")
+        """Whether it can be measured on answers that nobody sees, waits for, or scores."""
+        return self.name not in ("aborts", "edits", "judge")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from tuneloop.deployment.rollout_plan import RolloutPlan, Stage
 from tuneloop.errors import BusyError, ConflictError, UsageError
 from tuneloop.registry import audit
+from tuneloop.registry import bundle as bundles
 from tuneloop.storage import tables
 from tuneloop.storage.records import record_of
 from tuneloop.storage.references import LATEST, one_named
@@ -20,6 +21,8 @@ from tuneloop.workspace import Workspace
 
 RolloutStatus = Literal["running", "paused", "finished", "rolled_back", "aborted"]
 ACTIVE = ("running", "paused")
+CONTROLLER = "rollout controller"
+"""Who moves a rollout where no person does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +140,18 @@ def listing(workspace: Workspace, model: str) -> list[Rollout]:
         return [_record(row) for row in tx.execute(query)]
 
 
+def aborted_by(workspace: Workspace, model: str, actor: str) -> frozenset[str]:
+    """Ids of a model's rollouts that somebody aborted."""
+    event = tables.rollout_events
+    query = (
+        sa.select(event.c.rollout)
+        .join(tables.rollouts, tables.rollouts.c.id == event.c.rollout)
+        .where(tables.rollouts.c.model == model, event.c.event == "abort", event.c.actor == actor)
+    )
+    with workspace.records.begin() as tx:
+        return frozenset(tx.execute(query).scalars())
+
+
 def events(workspace: Workspace, rollout: str) -> list[RolloutEvent]:
     """Everything that happened to a rollout, oldest first."""
     table = tables.rollout_events
@@ -217,7 +232,13 @@ def _event(
         model=rollout.model,
         actor=actor,
         action=f"rollout.{event}",
-        detail={"rollout": rollout.id, "candidate": rollout.candidate, **where, **detail},
+        detail={
+            "rollout": rollout.id,
+            "candidate": rollout.candidate,
+            **where,
+            **detail,
+            **bundles.told_weaknesses(tx, rollout.candidate),
+        },
         now=now,
     )
 

@@ -276,6 +276,7 @@ def _rules(recorded: Mapping[str, Any]) -> dict[str, Any]:
             required=settings.capture == "required",
             share=settings.capture_share,
             redact=settings.redact,
+            logprobs_share=settings.logprobs_share,
         ),
         "timeouts": routes.Timeouts(
             first_token=settings.first_token_seconds, total=settings.total_seconds

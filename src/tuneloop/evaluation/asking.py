@@ -130,7 +130,7 @@ def _scored(
     for given in answers:
         _prepare(plan, given, progress)
         known = subject.trained_on.get(given.suite.name, ())
-        results.append(measure(given, plan.metrics, known=known))
+        results.append(measure(given, plan.measured, known=known))
     return results
 
 

@@ -38,12 +38,16 @@ def bounds_of(
     for metric in metrics:
         if metric.name not in result.figures:
             continue
-        scores = {
-            case: of.scores[metric.name].value
+        scored = {
+            case: of.scores[metric.name]
             for case, of in result.cases.items()
             if metric.name in of.scores
         }
-        if metric.figure is not None:
+        scores = {case: score.value for case, score in scored.items()}
+        if metric.bounds is not None:
+            low, high = metric.bounds(list(scored.values()), level)
+            bounds[metric.name] = Bounds(low=low, high=high)
+        elif metric.figure is not None:
             bounds[metric.name] = _widened(result.figures[metric.name], level)
         else:
             of_cases = [clusters[case] for case in scores]

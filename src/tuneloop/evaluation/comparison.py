@@ -28,6 +28,7 @@ from tuneloop.evaluation.paired import (
     paired,
 )
 from tuneloop.evaluation.results import SuiteResult
+from tuneloop.evaluation.subgroups import Subgroup, adjust, compare_subgroups, is_sure, loss_of
 from tuneloop.evaluation.suites import Suite
 from tuneloop.hashing import digest_json
 
@@ -38,7 +39,8 @@ FAILURES = 0.02
 MAIN_METRICS = ("correct", "accuracy")
 """The verdict is that of the first of these that exists."""
 GUARD_METRICS = ("accuracy", "format", "abstention_recall", "over_abstention")
-"""A candidate that is worse in one of these is worse."""
+"""A candidate that is worse in one of these is worse; Holm's correction keeps them from saying so
+of an equal one more often than one of them would."""
 PROSE_GUARD_METRICS = ("answered", "no_loops", "in_language", "ungrounded")
 """The same of a task whose answers are prose."""
 TOLD_METRICS = (*LIKENESS_METRICS, *PROSE_GUARD_METRICS, "length_fit")
@@ -72,11 +74,22 @@ class Comparison:
     """why not"""
     decides: bool = True
     """whether it has a say in the decision; regressions have none"""
+    subgroups: tuple[Subgroup, ...] = ()
+    """the slices of the suite, each compared by itself, the worst first; see `subgroups`"""
+    subgroups_too_small: int = 0
+    """slices that count too few cases to be compared"""
+    warnings: tuple[str, ...] = ()
+    """what seems lost on a slice or a guard, but not for sure"""
 
     @property
     def main(self) -> Paired:
         """The metric that the verdict is about."""
         return next(p for p in self.metrics if p.metric == self.main_metric)
+
+    @property
+    def slices_lost(self) -> tuple[str, ...]:
+        """What is said of each slice that is worse for sure."""
+        return tuple(one.sentence for one in self.subgroups if one.verdict == "worse")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +101,7 @@ class Standing:
     difference: float
     """candidate minus reference on the main metric of the main suite; more is better"""
     warnings: Sequence[str] = ()
-    """suites on which it did worse, but on too few cases to be sure"""
+    """slices, guards and suites on which it did worse, but on too few cases to be sure"""
     accepted: bool | None = None
     """whether it may replace the reference; None: evaluated before there was a declared rate"""
     objection: str = ""
@@ -115,7 +128,11 @@ def standing(comparisons: Sequence[Comparison]) -> Standing:
         verdict=verdict,
         reason=reason,
         difference=main.main.difference.value,
-        warnings=tuple(_on_suite(comparison) for comparison in unsure),
+        warnings=(
+            *main.warnings,
+            *(f"on suite {o.suite!r} {said}" for o in others for said in o.warnings),
+            *(_on_suite(comparison) for comparison in unsure),
+        ),
         accepted=not objection,
         objection=objection,
         rule={
@@ -190,10 +207,25 @@ def compare(
     main = next((p for p in compared if p.metric == main_metric), None)
     if main is None:
         raise _nothing_to_compare(candidate.suite.name, label, left_out)
-    verdict, reason = _overall(main, [p for p in compared if p.decides])
+    guarding = [p for p in compared if p.decides and p is not main]
+    unsure = _may_be_chance(guarding, chosen, pairs, groups)
+    subgroups, too_small = compare_subgroups(
+        candidate.suite,
+        pairs[main.metric],
+        metric=chosen[main.metric],
+        clusters=groups,
+        margin=margin,
+        rule=rule,
+    )
+    lost_slices = [one for one in subgroups if one.verdict == "worse"]
+    verdict, reason = _overall(main, [p for p in guarding if p.metric not in unsure], lost_slices)
     objection = "it is worse" if verdict == "worse" else main.objection
+    warnings = (
+        *(one.sentence for one in subgroups if one.verdict == "warning"),
+        *(unsure[p.metric] for p in guarding if p.metric in unsure),
+    )
     if unfair := _too_many_failures(candidate, reference, label):
-        verdict, reason, objection = "inconclusive", unfair, unfair
+        verdict, reason, objection, warnings = "inconclusive", unfair, unfair, ()
     if left_out:
         reason += (
             f"; {left_out} of {len(candidate.cases)} cases do not count: "
@@ -215,6 +247,9 @@ def compare(
         accepted=not objection,
         objection=objection,
         decides=candidate.suite.kind != REGRESSIONS,
+        subgroups=tuple(subgroups),
+        subgroups_too_small=too_small,
+        warnings=warnings,
     )
 
 
@@ -269,11 +304,39 @@ def _is_told(metric: Metric) -> bool:
     return metric.name in TOLD_METRICS or (bool(metric.field) and metric.figure is None)
 
 
-def _overall(main: Paired, compared: Sequence[Paired]) -> tuple[ComparisonVerdict, str]:
-    worse = [p for p in compared if p.verdict == "worse" and p.metric != main.metric]
-    if worse and main.verdict != "worse":
-        return "worse", "; ".join(f"{p.metric} is {p.reason}" for p in worse)
-    return main.verdict, f"{main.metric} {main.reason}"
+def _overall(
+    main: Paired, guarding: Sequence[Paired], lost_slices: Sequence[Subgroup]
+) -> tuple[ComparisonVerdict, str]:
+    """The main metric's verdict, unless a guard or a slice is worse."""
+    worse = [
+        *(f"{p.metric} is {p.reason}" for p in guarding if p.verdict == "worse"),
+        *(one.sentence for one in lost_slices),
+    ]
+    said = f"{main.metric} {main.reason}"
+    if not worse:
+        return main.verdict, said
+    return "worse", "; ".join([said, *worse] if main.verdict == "worse" else worse)
+
+
+def _may_be_chance(
+    guarding: Sequence[Paired],
+    metrics: Mapping[str, Metric],
+    pairs: Mapping[str, Mapping[str, tuple[float, float]]],
+    groups: Mapping[str, Hashable],
+) -> Mapping[str, str]:
+    """Guard → why it is not called worse, of those that would be if there were no others."""
+    losses = [
+        loss_of(
+            differences(metrics[p.metric], pairs[p.metric].values()),
+            [groups[case] for case in pairs[p.metric]],
+        )
+        for p in guarding
+    ]
+    return {
+        p.metric: f"{p.metric} is {p.reason}, which may be chance among {len(guarding)} guards"
+        for p, adjusted in zip(guarding, adjust(losses), strict=True)
+        if p.verdict == "worse" and not is_sure(adjusted)
+    }
 
 
 def _on_suite(comparison: Comparison) -> str:

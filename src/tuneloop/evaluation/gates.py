@@ -173,7 +173,7 @@ def condition_of(key: str, declared: str | GateSettings) -> Gate:
     Raises:
         EvaluationError: it cannot be understood.
     """
-    text = declared.condition if isinstance(declared, GateSettings) else str(declared)
+    text = str(declared.condition if isinstance(declared, GateSettings) else declared)
     if match := RELATIVE.fullmatch(text):
         return Gate(suite="", metric=key, comparison=f"{match[1]} than", reference=match[2])
     match = _CONDITION.fullmatch(text)
@@ -298,6 +298,11 @@ def _judge_one(
         verdict = "refused"
         shown += f", but {doubt}"
     return GateResult(gate=gate, verdict=verdict, reason=shown, figure=figure)
+
+
+def is_met(gate: Gate, value: float) -> bool:
+    """Whether a measured value reaches the bar, however sure it is."""
+    return _COMPARE[gate.comparison](value, gate.bound)
 
 
 def reaches(gate: Gate, successes: int, size: SuiteSize, rule: DecisionRule) -> bool:

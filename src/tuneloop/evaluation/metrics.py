@@ -12,6 +12,7 @@
 | `over_abstention` | in-scope cases | the model abstained (lower is better) |
 | `abstention_precision` | cases where it abstained | the case was out of scope |
 | `correct` | all cases | in scope: accurate; out of scope: abstained |
+| `balanced_accuracy`, `macro_f1` | cases with a label | every class is right, see `classes` |
 | `exact`, `token_f1`, `normalised_match` | in-scope cases | see `scorers.text` |
 | `chrf`, `rouge_l`, `bleu`, `similarity` | in-scope cases | the reference, see `prose.likeness` |
 | `answered` | in-scope cases | not empty, and no refusal but where the reference refuses |

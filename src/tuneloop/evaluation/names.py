@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -10,13 +11,26 @@ from tuneloop.evaluation import gates
 from tuneloop.evaluation.gates import Gate
 from tuneloop.evaluation.judging import metric as judging
 from tuneloop.evaluation.metrics import RUN_METRICS, Metric, metrics_for, unfit_references
-from tuneloop.evaluation.plan import HELD_OUT, metric_in, metrics_in_gates
-from tuneloop.evaluation.scorers import accuracy, text
-from tuneloop.evaluation.suites import load_suite
-from tuneloop.modelfile import ColumnSettings, EvaluationSettings, KeyPath, Problem, TaskSettings
+from tuneloop.evaluation.plan import metric_in, metrics_in_gates, suite_names
+from tuneloop.evaluation.scorers import accuracy, classes, text
+from tuneloop.evaluation.suites import REGRESSIONS, load_suite
+from tuneloop.modelfile import (
+    HELD_OUT,
+    ColumnSettings,
+    EvaluationSettings,
+    KeyPath,
+    Problem,
+    TaskSettings,
+)
+from tuneloop.modelfile.sections.gates import default_gates
 from tuneloop.task.kind import is_prose
 
 _GATES: KeyPath = ("evaluation", "gates")
+_OWN = {
+    HELD_OUT: "the dataset's own held-out rows",
+    REGRESSIONS: "the dataset's own held-out rows that were found because something failed",
+}
+"""Suites that no file is called by, and whose they are."""
 _LOWER = ("<=", "<")
 _NEEDS_ABSTAIN = ("abstention_recall", "over_abstention", "abstention_precision", "correct")
 _FIELD = "json_field."
@@ -62,11 +76,11 @@ def _suite_problems(
     folder: Path,
     columns: ColumnSettings | None,
 ) -> Iterator[Problem]:
-    names = [HELD_OUT, *(suite.name for suite in settings.suites)]
+    names = suite_names(settings)
     for number, declared in enumerate(settings.suites):
         at: KeyPath = ("evaluation", "suites", number)
-        if declared.name in names[: number + 1]:
-            whose = "the dataset's own held-out rows" if declared.name == HELD_OUT else "another"
+        if declared.name in names[: number + len(_OWN)]:
+            whose = _OWN.get(declared.name, "another")
             yield Problem(
                 at=(*at, "name"),
                 message=f"The suite name {declared.name!r} is taken by {whose}.",
@@ -88,7 +102,7 @@ def _suite_problems(
 def _gate_problems(
     task: TaskSettings, settings: EvaluationSettings, *, judge: bool
 ) -> Iterator[Problem]:
-    suites = [HELD_OUT, *dict.fromkeys(suite.name for suite in settings.suites)]
+    suites = list(dict.fromkeys(suite_names(settings)))
     try:
         metrics = {metric.name: metric for metric in metrics_for(task, extra=text.NAMES)}
     except ModelFileError as e:
@@ -96,6 +110,9 @@ def _gate_problems(
         return
     for key, condition in settings.gates.items():
         at = (*_GATES, key)
+        if condition.condition is None:
+            yield from _drop_problems(key, task)
+            continue
         try:
             _bring_along(key, suites, task, metrics, judge=judge)
             (gate,) = gates.parse_gates(
@@ -106,7 +123,7 @@ def _gate_problems(
         except (EvaluationError, ExtensionError) as e:
             yield Problem(at=at, message=e.message, remedy=_needed(key, suites, task) or e.remedy)
             continue
-        if wrong := gates.unpaired([gate], metrics):
+        if wrong := gates.unpaired([gate], metrics.keys() - set(classes.NAMES)):
             yield Problem(
                 at=at, message=f"The gate {wrong}.", remedy=f"Name a bound, {_AS_A_BOUND}"
             )
@@ -115,6 +132,19 @@ def _gate_problems(
             wrong := wrong_direction(gate, higher_is_better=_higher_is_better(gate, metrics))
         ):
             yield Problem(at=at, message=f"The gate {wrong}")
+
+
+def _drop_problems(key: str, task: TaskSettings) -> Iterator[Problem]:
+    """A dropped gate may be one that only production had, so its name may mean nothing here; one
+    that is nearly a default's is a slip."""
+    defaults = default_gates(prose=is_prose(task))
+    near = difflib.get_close_matches(key, defaults, n=1, cutoff=0.75)
+    if near and key not in defaults:
+        yield Problem(
+            at=(*_GATES, key),
+            message="Drops a gate that there is not.",
+            remedy=f"Did you mean {near[0]!r}?",
+        )
 
 
 def _bring_along(

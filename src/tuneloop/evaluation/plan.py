@@ -17,16 +17,20 @@ from tuneloop.evaluation.gates import Gate, GateLock, SuiteSize
 from tuneloop.evaluation.judging import metric as judging
 from tuneloop.evaluation.metrics import RUN_METRICS, Metric, metrics_for, unfit_references
 from tuneloop.evaluation.paired import LIKENESS_METRICS
+from tuneloop.evaluation.scorers import classes
 from tuneloop.evaluation.scorers.prose import similarity_by
 from tuneloop.evaluation.scorers.table import is_on_demand
-from tuneloop.evaluation.suites import Suite, held_out_suite, load_suite
+from tuneloop.evaluation.suites import REGRESSIONS, Suite, held_out_suites, load_suite
 from tuneloop.evaluation.targets import Sampling
 from tuneloop.hashing import digest_json
-from tuneloop.modelfile import ColumnSettings, EvaluationSettings, GateSettings, TaskSettings
+from tuneloop.modelfile import (
+    HELD_OUT,
+    ColumnSettings,
+    EvaluationSettings,
+    GateSettings,
+    TaskSettings,
+)
 from tuneloop.task.kind import is_prose
-
-HELD_OUT = "held-out"
-
 
 _LATENCY = "latency_"
 """How the names of those metrics begin."""
@@ -55,6 +59,8 @@ class EvaluationPlan:
     """the verdict of a comparison is that of the first of these that both have"""
     guards: tuple[str, ...] = GUARD_METRICS
     """a candidate that is worse in one of these is worse"""
+    told: tuple[Metric, ...] = ()
+    """reported beside the metrics; no part of the lock, since no gate stands on them"""
     unusable: Mapping[str, str] = field(default_factory=dict)
     """metrics that cannot tell right from wrong on this data, and why: no verdict stands on them"""
     concurrency: int = 4
@@ -67,6 +73,11 @@ class EvaluationPlan:
     def main_suite(self) -> Suite:
         """Where unqualified gates look, and what decides comparisons."""
         return self.suites[0]
+
+    @property
+    def measured(self) -> tuple[Metric, ...]:
+        """All that answers are scored by."""
+        return (*self.metrics, *self.told)
 
     @property
     def judges_latency(self) -> bool:
@@ -91,19 +102,32 @@ class EvaluationPlan:
     def without(self, known: Mapping[str, Collection[str]]) -> EvaluationPlan:
         """The plan without cases that the candidate was trained on: suite → ids of its cases.
 
+        Regressions that were all trained on are no suite any more, and no gate stands on them.
+
         Raises:
-            EvaluationError: no case of a suite is left.
+            EvaluationError: no case of another suite is left.
         """
         left_out = {suite.name: set(known.get(suite.name, ())) for suite in self.suites}
         if not any(left_out.values()):
             return self
-        suites = tuple(suite.without(left_out[suite.name]) for suite in self.suites)
+        suites = tuple(
+            suite.without(left_out[suite.name])
+            for suite in self.suites
+            if suite.kind != REGRESSIONS or len(left_out[suite.name]) < len(suite.cases)
+        )
+        kept = {suite.name for suite in suites}
+        asked = tuple(gate for gate in self.gate_lock.gates if gate.suite in kept)
         notes = [
             f"{len(cases)} cases of suite {suite!r} are left out: the candidate was trained on them"
             for suite, cases in left_out.items()
             if cases
         ]
-        changed = replace(self, suites=suites, notes=(*self.notes, *notes))
+        changed = replace(
+            self,
+            suites=suites,
+            gate_lock=replace(self.gate_lock, gates=asked),
+            notes=(*self.notes, *notes),
+        )
         return replace(changed, gate_lock=changed.locked())
 
     def locked(self) -> GateLock:
@@ -141,13 +165,14 @@ def plan_evaluation(
 ) -> EvaluationPlan:
     """Plan from the model file.
 
-    `dataset` is the folder of a dataset version (its `eval.jsonl` becomes the main suite), `folder`
-    is what suite files are relative to, `scorers` names further metrics (`token_f1`,
-    `module:function`, `judge`); a gate on such a metric brings it along by itself. `judge` makes
-    the metric of that name, if something asks for it. `embedder` measures `similarity` instead of
-    the local one. `columns` names prompt and answer in suite files. `control_tokens` are the
-    base's, which are no part of anybody's words. `slots` is how many requests the server works on
-    at a time: so many cases are asked, unless the settings say.
+    `dataset` is the folder of a dataset version (its `eval.jsonl` becomes the main suite and, of
+    rows that were found because something had failed, `regressions`), `folder` is what suite files
+    are relative to, `scorers` names further metrics (`token_f1`, `module:function`, `judge`); a
+    gate on such a metric brings it along by itself. `judge` makes the metric of that name, if
+    something asks for it. `embedder` measures `similarity` instead of the local one. `columns`
+    names prompt and answer in suite files. `control_tokens` are the base's, which are no part of
+    anybody's words. `slots` is how many requests the server works on at a time: so many cases are
+    asked, unless the settings say.
 
     Raises:
         EvaluationError: there is no suite, a file or a gate cannot be understood, or a reference
@@ -155,9 +180,7 @@ def plan_evaluation(
         ModelFileError: the task's schema cannot be used.
     """
     suites = (
-        [held_out_suite(dataset, task=task, name=HELD_OUT, control_tokens=control_tokens)]
-        if dataset
-        else []
+        [*held_out_suites(dataset, task=task, control_tokens=control_tokens)] if dataset else []
     )
     suites += [
         load_suite(
@@ -172,6 +195,7 @@ def plan_evaluation(
     ]
     names = [suite.name for suite in suites]
     _check_names(names)
+    settings, unfounded = _without_unfounded(settings, names)
     return make_plan(
         model=model,
         suites=suites,
@@ -179,7 +203,7 @@ def plan_evaluation(
             metric if embedder is None or metric.name != "similarity" else similarity_by(embedder)
             for metric in metrics_of(task, settings, names, scorers=scorers, judge=judge)
         ],
-        conditions=settings.gates,
+        conditions=settings.gates_in_force,
         sampling=sampling,
         system=task.system,
         margin=settings.margin,
@@ -187,9 +211,10 @@ def plan_evaluation(
         minimum_cases=minimum_of(settings),
         concurrency=settings.concurrency or slots,
         base_cases=base_cases_of(task, settings),
-        notes=_notes(suites, task),
+        notes=[*_notes(suites, task), *unfounded],
         prose=is_prose(task),
         unusable=unusable,
+        told=classes.metrics_of(task),
     )
 
 
@@ -208,7 +233,7 @@ def metrics_of(
         ExtensionError: a package that adds scorers cannot be used.
         ModelFileError: for a schema that cannot be used.
     """
-    extra = [*scorers, *metrics_in_gates(settings.gates, suites)]
+    extra = [*scorers, *metrics_in_gates(settings.gates_in_force, suites)]
     # The judge stands last: the order of the metrics is part of gate locks.
     judged = [name for name in judging.NAMES if name in extra]
     named = [name for name in extra if name not in judging.NAMES]
@@ -245,6 +270,7 @@ def make_plan(
     notes: Sequence[str] = (),
     prose: bool = False,
     unusable: Mapping[str, str] | None = None,
+    told: Sequence[Metric] = (),
 ) -> EvaluationPlan:
     """Plan from parts: parse the gates and lock them; `prose`: answers match in no words."""
     unusable = unusable or {}
@@ -252,7 +278,8 @@ def make_plan(
     parsed = gates.parse_gates(
         conditions, metrics={suite.name: known for suite in suites}, main_suite=suites[0].name
     )
-    if wrong := gates.unpaired(parsed, [metric.name for metric in metrics]):
+    names = [metric.name for metric in metrics]
+    if wrong := gates.unpaired(parsed, [name for name in names if name not in classes.NAMES]):
         raise EvaluationError(f"A gate {wrong}.", remedy='Name a bound, such as "<= 0.05".')
     rule = rule_of(decision, margin=margin)
     terms = _terms(suites, metrics, sampling, margin, minimum_cases, base_cases, unusable, rule)
@@ -270,6 +297,7 @@ def make_plan(
         guards=PROSE_GUARD_METRICS if prose else GUARD_METRICS,
         concurrency=concurrency,
         base_cases=base_cases,
+        told=tuple(metric for metric in told if metric.name not in names),
         unusable=unusable,
         notes=tuple(notes),
     )
@@ -316,6 +344,29 @@ def _terms(
     }
 
 
+def suite_names(settings: EvaluationSettings) -> list[str]:
+    """Names that a gate may begin with: those of a dataset version's suites, then the files'."""
+    return [HELD_OUT, REGRESSIONS, *(suite.name for suite in settings.suites)]
+
+
+def _without_unfounded(
+    settings: EvaluationSettings, names: Sequence[str]
+) -> tuple[EvaluationSettings, list[str]]:
+    """The settings without gates on regressions where there are none, and what to say of these.
+
+    They are declared before the first thing fails, and hold from then on.
+    """
+    left_out = [key for key in settings.gates if key.startswith(f"{REGRESSIONS}.")]
+    if REGRESSIONS in names or not left_out:
+        return settings, []
+    gates = {key: gate for key, gate in settings.gates.items() if key not in left_out}
+    return settings.model_copy(update={"gates": gates}), [
+        f"the gate {key} does not apply yet: no held-out case was found because something had "
+        "failed"
+        for key in left_out
+    ]
+
+
 def _check_names(names: Sequence[str]) -> None:
     if not names:
         raise EvaluationError(
@@ -326,7 +377,8 @@ def _check_names(names: Sequence[str]) -> None:
         if names.count(name) > 1:
             raise EvaluationError(
                 f"Two suites are called {name!r}.",
-                remedy=f"Rename one under `evaluation.suites`; {HELD_OUT!r} is the dataset's own.",
+                remedy=f"Rename one under `evaluation.suites`; {HELD_OUT!r} and {REGRESSIONS!r} "
+                "are the dataset's own.",
             )
 
 

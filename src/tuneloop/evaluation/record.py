@@ -47,7 +47,8 @@ class Evaluation:
     """the report"""
     figures: Mapping[str, Any]
     """`suites`: suite → metric → [value, low, high, n]; `comparisons`: reference → `Standing`;
-    `repeatability`, where it was measured: see `evaluation.repeatability`"""
+    `repeatability`, where it was measured: see `evaluation.repeatability`; `weakened`, where
+    something was asked for less than of others: see `registry.weakness`"""
     created_at: datetime
     finished_at: datetime | None
 

@@ -10,9 +10,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
-from tuneloop.evaluation.comparison import Comparison
+from tuneloop.evaluation.baseline import Baseline, baseline_of
+from tuneloop.evaluation.comparison import Comparison, standing
 from tuneloop.evaluation.decision import DecisionRule
 from tuneloop.evaluation.gates import GateOutcome
 from tuneloop.evaluation.looks import Look
@@ -21,9 +23,10 @@ from tuneloop.evaluation.other_facts import NONE, OtherFacts, other_facts
 from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.results import CaseResult, SuiteResult
 from tuneloop.evaluation.scorers import groundedness
-from tuneloop.evaluation.suites import Case
+from tuneloop.evaluation.suites import REGRESSIONS, Case, Suite
 from tuneloop.intervals import Figure
 from tuneloop.prose.groundedness import marked, ungrounded
+from tuneloop.registry.weakness import Weakness
 
 FORMAT = 1
 CANDIDATE = "candidate"
@@ -83,9 +86,24 @@ def is_of_prose(comparison: Mapping[str, Any]) -> bool:
     return any(metric.get("tolerance") for metric in comparison["metrics"])
 
 
+def heading(comparison: Mapping[str, Any]) -> str:
+    """With whom, on which suite, and what came of it."""
+    said = (
+        f"Against {comparison['reference']} on suite {comparison['suite']!r}: "
+        f"{comparison['verdict'].replace('_', ' ')} (margin {comparison['margin']:g})"
+    )
+    # Reports of earlier releases do not say it.
+    return said if comparison.get("decides", True) else f"{said}; it decides nothing"
+
+
 def told_first(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Its metrics without the fields of JSON answers that decide nothing."""
     return [m for m in comparison["metrics"] if m not in fields_compared(comparison)]
+
+
+def lost_slices(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Its slices that are worse, or seem so; reports of earlier releases have none."""
+    return [one for one in comparison.get("subgroups", ()) if one["verdict"]]
 
 
 def fields_compared(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -110,6 +128,7 @@ def make_report(
     repeatability: Mapping[str, Any] | None = None,
     quantisations: Sequence[QuantisationRow] = (),
     parity: Sequence[ParityHop] = (),
+    weakened: Sequence[Weakness] = (),
     notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Put a report together; `results` is label (`candidate` first, `production`, `base`) → suites.
@@ -119,6 +138,7 @@ def make_report(
     """
     rule = rule or plan.rule
     mine = results[CANDIDATE]
+    constant = baseline_of(mine[0])
     report: dict[str, Any] = _plain(
         {
             "format": FORMAT,
@@ -128,6 +148,8 @@ def make_report(
             "subjects": {label: of[0].target for label, of in results.items()},
             "verdict": outcome.verdict,
             "reason": outcome.reason,
+            "weakened": weakened,
+            "warnings": [*_warnings(comparisons), *_beaten_by(constant)],
             "gate_lock": plan.gate_lock.digest,
             "gates": [_gate(result) for result in outcome.results],
             "plan": _plan(plan),
@@ -147,10 +169,28 @@ def make_report(
             "repeatability": repeatability,
             "quantisations": quantisations,
             "parity": parity,
+            "baseline": None
+            if constant is None
+            else {**asdict(constant), "says": constant.sentence},
             "notes": [*plan.notes, *notes, *_result_notes(mine)],
         }
     )
     return report
+
+
+def _warnings(comparisons: Sequence[Comparison]) -> list[str]:
+    """What a reader must see before anything else: the gates may pass where a part was lost."""
+    warnings = []
+    for reference, group in groupby(comparisons, key=lambda comparison: comparison.reference):
+        of = list(group)
+        lost = [said for compared in of if compared.decides for said in compared.slices_lost]
+        warnings += [f"against {reference}, {said}" for said in (*lost, *standing(of).warnings)]
+    return warnings
+
+
+def _beaten_by(constant: Baseline | None) -> list[str]:
+    """A model that is no better than one word is none, whatever its accuracy."""
+    return [] if constant is None or constant.beaten else [constant.sentence]
 
 
 def _operating(
@@ -178,7 +218,7 @@ def _plan(plan: EvaluationPlan) -> dict[str, Any]:
                 "counts": metric.counts,
                 "higher_is_better": metric.higher_is_better,
             }
-            for metric in plan.metrics
+            for metric in plan.measured
         ],
     }
 
@@ -203,6 +243,8 @@ def _suite(results: Mapping[str, SuiteResult]) -> dict[str, Any]:
         "kind": mine.suite.kind,
         "digest": mine.suite.digest,
         "cases": len(mine.suite.cases),
+        "live_samples": sum(case.is_live_sample for case in mine.suite.cases),
+        "remark": _remark(mine.suite),
         "out_of_scope": sum(case.out_of_scope for case in mine.suite.cases),
         "figures": {label: result.figures for label, result in results.items()},
         "fields": {label: _fields(result) for label, result in results.items()},
@@ -212,6 +254,22 @@ def _suite(results: Mapping[str, SuiteResult]) -> dict[str, Any]:
         "wrong": len(worst),
         "worst": [_case(case, mine.cases[case.id], others) for case in worst[:WORST_CASES]],
     }
+
+
+def _remark(suite: Suite) -> str:
+    """What its figures stand for, where that is not plain."""
+    if suite.kind == REGRESSIONS:
+        return (
+            "These cases were found because an answer was wrong or rows disagreed. Whoever "
+            "answered in production then failed them by construction, so they decide nothing "
+            "but the gates that name them."
+        )
+    if any(case.weight != 1 for case in suite.cases):
+        return (
+            "The samples of live traffic were drawn with unequal chances, so that small kinds of "
+            "request are seen; here each case counts once."
+        )
+    return ""
 
 
 def _fields(result: SuiteResult) -> dict[str, dict[str, Any]]:
@@ -348,6 +406,7 @@ def _comparison(
 
     return {
         **_plain(comparison),
+        "decides": mine.suite.kind != REGRESSIONS,
         "cases": len(theirs.cases),
         "won": len(comparison.won),
         "lost": len(comparison.lost),

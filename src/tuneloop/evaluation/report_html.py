@@ -13,8 +13,10 @@ from tuneloop.evaluation.report import (
     fields_of,
     is_of_prose,
     is_told_by_field,
+    lost_slices,
     told_first,
 )
+from tuneloop.registry.weakness import sentences, stored
 
 _TEMPLATE = "report.html.j2"
 
@@ -37,6 +39,8 @@ def page(report: Mapping[str, Any]) -> str:
     environment.filters["figure"] = _figure
     environment.filters["percent"] = lambda value: f"{100 * min(max(value, 0.0), 1.0):.2f}"
     environment.filters["told_first"] = told_first
+    environment.filters["weaknesses"] = lambda report: sentences(stored(report.get("weakened")))
+    environment.filters["lost_slices"] = lost_slices
     environment.filters["fields_compared"] = fields_compared
     environment.filters["advice"] = advice
     environment.filters["facts_told"] = facts_told

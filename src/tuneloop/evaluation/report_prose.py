@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tuneloop.evaluation.other_facts import facts_told
-from tuneloop.evaluation.report import CANDIDATE, told_first
+from tuneloop.evaluation.report import CANDIDATE, heading, told_first
 
 COLOURS = {
     "passed": "green",
@@ -20,6 +20,7 @@ COLOURS = {
     "worse": "red",
     "refused": "yellow",
     "inconclusive": "yellow",
+    "warning": "yellow",
 }
 """Of verdicts."""
 _WITH_VERDICTS = 100
@@ -43,8 +44,7 @@ class ComparedProse:
         comparison, metrics = self._comparison, told_first(self._comparison)
         wide = options.max_width >= _WITH_VERDICTS
         table = Table(
-            title=f"\nAgainst {comparison['reference']} on suite {comparison['suite']!r}: "
-            f"{comparison['verdict'].replace('_', ' ')} (margin {comparison['margin']:g})",
+            title=f"\n{heading(comparison)}",
             title_justify="left",
             box=None,
             pad_edge=False,

@@ -12,12 +12,21 @@ from rich.text import Text
 from tuneloop.evaluation.near_misses import advice
 from tuneloop.evaluation.other_facts import facts_told
 from tuneloop.evaluation.repeatability import sentence
-from tuneloop.evaluation.report import CANDIDATE, fields_of, is_of_prose, is_told_by_field
+from tuneloop.evaluation.report import (
+    CANDIDATE,
+    fields_of,
+    heading,
+    is_of_prose,
+    is_told_by_field,
+    lost_slices,
+)
 from tuneloop.evaluation.report_prose import COLOURS, ComparedProse, cut, shown_cases
 from tuneloop.evaluation.report_prose import verdict as _verdict
+from tuneloop.registry.weakness import sentences, stored
 
 _SHOWN_WORST = 5
 _SHOWN_SLICES = 12
+_SHOWN_WARNINGS = 3
 _WITH_INTERVALS = 120
 """Columns of a terminal from which on the table of fields has room for intervals."""
 
@@ -30,7 +39,7 @@ def parts(report: Mapping[str, Any]) -> list[RenderableType]:
     if report.get("decision"):  # reports of earlier releases have none
         renderables.append(_decision(report))
     for suite in report["suites"]:
-        renderables.append(_figures(suite))
+        renderables += [_figures(suite), *_remarks(report, suite)]
         if fields_of(suite, CANDIDATE):
             renderables.append(_Fields(suite))
         renderables += _weak_slices(suite)
@@ -40,6 +49,7 @@ def parts(report: Mapping[str, Any]) -> list[RenderableType]:
             renderables += [ComparedProse(compared), *shown_cases(compared)]
         else:
             renderables.append(_comparison(compared, by_name.get(compared["suite"], {})))
+        renderables += _lost_slices(compared)
     if report.get("repeatability"):
         said = sentence(report["repeatability"])
         renderables.append(Text(f"\n{said[0].upper()}{said[1:]}"))
@@ -51,6 +61,15 @@ def parts(report: Mapping[str, Any]) -> list[RenderableType]:
         renderables += _worst(suite)
     renderables += [Text(f"note: {note}", style="dim") for note in report["notes"]]
     return renderables
+
+
+def _remarks(report: Mapping[str, Any], suite: Mapping[str, Any]) -> Iterator[Text]:
+    """What a reader of a suite's figures must know."""
+    if suite.get("remark"):
+        yield Text(suite["remark"], style="dim")
+    if suite is report["suites"][0] and report.get("baseline"):
+        said = report["baseline"]["says"]
+        yield Text(f"{said[0].upper()}{said[1:]}.", style="dim")
 
 
 def figure(value: Mapping[str, Any] | None, metric: str = "") -> str:
@@ -69,7 +88,12 @@ def _difference(value: Mapping[str, Any]) -> str:
 def _headline(report: Mapping[str, Any]) -> Text:
     text = Text()
     text.append(report["verdict"].upper(), style=f"bold {COLOURS[report['verdict']]}")
+    if warnings := report.get("warnings"):  # reports of earlier releases have none
+        more = f"; {len(warnings) - _SHOWN_WARNINGS} more" if warnings[_SHOWN_WARNINGS:] else ""
+        text.append(f", but look: {'; '.join(warnings[:_SHOWN_WARNINGS])}{more}\n", "bold yellow")
     text.append(f"  {report['model']}, evaluation {report['evaluation']}\n")
+    for weakness in sentences(stored(report.get("weakened"))):
+        text.append(f"{weakness}\n", style="yellow")
     text.append(report["reason"])
     if advised := advice(report["gates"]):
         text.append(f"\n{advised}")
@@ -115,7 +139,9 @@ def _decision(report: Mapping[str, Any]) -> Text:
 
 def _figures(suite: Mapping[str, Any]) -> Table:
     labels = list(suite["figures"])
-    title = f"\nSuite {suite['name']} ({suite['kind']}, {suite['cases']} cases)"
+    # Reports of earlier releases do not have these two.
+    sampled = f", {of} from live traffic" if (of := suite.get("live_samples")) else ""
+    title = f"\nSuite {suite['name']} ({suite['kind']}, {suite['cases']} cases{sampled})"
     table = _table(title, "metric", *labels, "n")
     for metric in suite["figures"][CANDIDATE]:
         if is_told_by_field(metric, suite):
@@ -191,8 +217,7 @@ def _weak_slices(suite: Mapping[str, Any]) -> list[RenderableType]:
 
 def _comparison(comparison: Mapping[str, Any], suite: Mapping[str, Any]) -> RenderableType:
     table = _table(
-        f"\nAgainst {comparison['reference']} on suite {comparison['suite']!r}: "
-        f"{comparison['verdict'].replace('_', ' ')} (margin {comparison['margin']:g})",
+        f"\n{heading(comparison)}",
         "metric",
         "difference",
         "won",
@@ -226,6 +251,29 @@ def _comparison(comparison: Mapping[str, Any], suite: Mapping[str, Any]) -> Rend
     table.caption = Text("\n".join(captions), style="dim") if captions else None
     table.caption_justify = "left"
     return table
+
+
+def _lost_slices(comparison: Mapping[str, Any]) -> list[RenderableType]:
+    """Those that are worse, or seem so; all of them are in the JSON."""
+    lost = lost_slices(comparison)
+    if not lost:
+        return []
+    table = _table(
+        f"\nLost slices, of {len(comparison['subgroups'])} ({comparison['main_metric']}; Holm)",
+        *("slice", "n", "difference", "won", "lost", "p", "of all", "verdict"),
+    )
+    for one in lost[:_SHOWN_SLICES]:
+        table.add_row(
+            Text(one["name"]),
+            str(one["cases"]),
+            f"{one['difference']:+.3f}",
+            str(one["won"]),
+            str(one["lost"]),
+            f"{one['p_value']:.2g}",
+            "-" if one["adjusted"] is None else f"{one['adjusted']:.2g}",
+            _verdict(one["verdict"]),
+        )
+    return [table]
 
 
 def _is_clear(metric: Mapping[str, Any]) -> bool:

@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from tuneloop.evaluation import gates
 from tuneloop.evaluation.gates import Gate
 from tuneloop.evaluation.metrics import RUN_METRICS, Metric
-from tuneloop.evaluation.plan import HELD_OUT, EvaluationPlan, metrics_of, minimum_of
-from tuneloop.evaluation.suites import Case
-from tuneloop.modelfile import EvaluationSettings, TaskSettings
+from tuneloop.evaluation.plan import EvaluationPlan, metrics_of, minimum_of, suite_names
+from tuneloop.evaluation.suites import REGRESSIONS, Case
+from tuneloop.modelfile import HELD_OUT, EvaluationSettings, TaskSettings
+from tuneloop.task import origin
 
 _LARGEST_SHARE = 0.5
 """Of the rows; the model file allows no larger one."""
@@ -112,11 +113,11 @@ def requirements_of(
     Raises:
         EvaluationError: a gate or a metric cannot be understood.
     """
-    names = [HELD_OUT, *(suite.name for suite in settings.suites)]
+    names = suite_names(settings)
     metrics = metrics_of(task, settings, names, judge=judge)
     known = [*(metric.name for metric in metrics), *RUN_METRICS]
     parsed = gates.parse_gates(
-        settings.gates, metrics=dict.fromkeys(names, known), main_suite=HELD_OUT
+        settings.gates_in_force, metrics=dict.fromkeys(names, known), main_suite=HELD_OUT
     )
     # Only held-out suites stand for unseen traffic, of which few cases say little.
     minimum = minimum_of(settings) if kind == "held-out" else 0
@@ -152,10 +153,10 @@ def gate_sizes(plan: EvaluationPlan, *, trained: Iterable[Case] = ()) -> tuple[G
 
 
 def _counted(cases: Iterable[Case], wanted: Mapping[int, Requirement]) -> Mapping[int, int]:
-    """How many of the cases each requirement counts."""
+    """How many of the cases each requirement counts, of those that would decide."""
     counts: Counter[int] = Counter()
     if wanted:
-        for case in cases:
+        for case in filter(lambda case: case.decides, cases):
             counts.update(index for index, one in wanted.items() if one.counts(case))
     return counts
 
@@ -187,11 +188,31 @@ def what_is_missing(size: GateSize, *others: GateSize) -> str:
     return f"{named((size, *others))} {counts} {counted} and {needs} {size.minimum}"
 
 
+def what_decides(held_out: Sequence[Mapping[str, str]]) -> str:
+    """Which held-out rows decide and which do not, by their tags, as a part of a sentence."""
+    deciding = [tags for tags in held_out if origin.decides(tags)]
+    samples = sum(map(origin.is_live_sample, deciding))
+    said = f"{len(deciding):,} held-out cases decide"
+    if samples:
+        said += f", {samples:,} of them samples of live traffic"
+    if regressions := len(held_out) - len(deciding):
+        were = "was" if regressions == 1 else "were"
+        said += (
+            f"; {regressions:,} {were} found because something failed: "
+            f"suite {REGRESSIONS!r}, which decides nothing"
+        )
+    return said
+
+
 LIFTS = (
     "A gate may have a minimum_cases of its own, and evaluation.allow_small_suite: true lifts the "
     "general one"
 )
 """What helps every gate that stands on a few cases, and is to be done knowingly."""
+
+
+DROPS = "condition: null, and the reason"
+"""How the model file says that a gate is not asked; a default gate that is only removed holds."""
 
 
 def what_helps(size: GateSize, *, share: float | None, automatic_up_to: float) -> str:
@@ -200,6 +221,8 @@ def what_helps(size: GateSize, *, share: float | None, automatic_up_to: float) -
     `share` is the declared share of rows that is held out, None where it is chosen by itself, at
     most `automatic_up_to`. Numbers of rows are estimates: groups differ in size.
     """
+    if size.gate.suite == REGRESSIONS:
+        return "approve more corrections, of which a share is held out, or remove the gate"
     if size.rows is None:
         more = size.minimum - size.counted
         return f"add {more} {'case' if more == 1 else 'cases'} that it counts to the suite's file"
@@ -216,7 +239,7 @@ def what_helps(size: GateSize, *, share: float | None, automatic_up_to: float) -
         if needed < _LARGEST_SHARE:
             remedies.append(f"set data.holdout_share: {needed:g}")
     if not size.counted:
-        remedies.append("remove the gate")
+        remedies.append(f"drop the gate ({DROPS})")
     elif size.gate.minimum_cases is not None:
         remedies.append("lower its own minimum_cases")
     return ", or ".join(remedies)

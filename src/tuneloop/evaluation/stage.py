@@ -41,6 +41,7 @@ from tuneloop.evaluation.scorers.prose import LIKENESS
 from tuneloop.evaluation.subjects import Subject
 from tuneloop.evaluation.targets import Answer, ChatTarget
 from tuneloop.progress import Progress, Silent
+from tuneloop.registry.weakness import Weakness
 from tuneloop.storage import tables
 from tuneloop.workspace import Workspace
 
@@ -62,13 +63,15 @@ def evaluate(
     quantisations: QuantisationTable | None = None,
     parity: Sequence[ParityHop] = (),
     notes: Sequence[str] = (),
+    weakened: Sequence[Weakness] = (),
     beside: bool = False,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Ask a candidate every case and its references (`production`, `base`) theirs, judge, store.
 
     After a kill or a failure the same call takes up the same evaluation and reuses its answers.
-    Answers of references are kept for later evaluations that ask the same. `known` is what the
+    Answers of references are kept for later evaluations that ask the same. `weakened` is what is
+    asked for less than of others; it stands first in the report. `known` is what the
     candidate answered elsewhere with the same sampling: prompt digest → answer. `beside`: two
     servers fit on this machine, so the last reference is asked while the others are, unless a gate
     judges latency.
@@ -79,6 +82,8 @@ def evaluate(
         ConflictError: the stored gates are not those of the plan.
     """
     progress = progress or Silent()
+    for weakness in weakened:
+        progress.note(f"warning: {weakness.sentence}")
     subjects = {CANDIDATE: Subject(target=target, known=known or {}), **(references or {})}
     _check_sampling(plan, target)
     row = _start(workspace, plan, target)
@@ -128,6 +133,7 @@ def evaluate(
                 repeatability=again.figure.as_json() if again else None,
                 quantisations=quantisations(results[CANDIDATE][0]) if quantisations else (),
                 parity=parity,
+                weakened=weakened,
                 notes=[
                     *notes,
                     *_differences(plan, subjects),
@@ -143,6 +149,8 @@ def evaluate(
     summary = _summary(results[CANDIDATE], comparisons)
     if again is not None:
         summary["repeatability"] = again.figure.as_json()
+    if weakened:
+        summary["weakened"] = [weakness.as_json() for weakness in weakened]
     verdict = outcome.verdict
     _finish(
         workspace, row.id, status="finished", verdict=verdict, artifact=artifact, figures=summary

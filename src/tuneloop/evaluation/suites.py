@@ -11,11 +11,12 @@ from tuneloop.conversation import Message
 from tuneloop.conversation.control_tokens import neutral, neutral_value
 from tuneloop.errors import DataError, EvaluationError
 from tuneloop.hashing import digest_json, digest_text
-from tuneloop.modelfile import ColumnSettings, TaskSettings
+from tuneloop.modelfile import HELD_OUT, ColumnSettings, TaskSettings
 from tuneloop.nearest import nearest_path
 from tuneloop.prose.phrases import says
 from tuneloop.readers import BadRow, file_of, read_rows
 from tuneloop.storage.messages import last_user_text
+from tuneloop.task import origin
 from tuneloop.task.kind import is_prose, kind_of
 from tuneloop.task.label import is_abstention, label_field, label_of
 from tuneloop.task.rows import CaseDraft, FormError, recognise_case
@@ -23,10 +24,11 @@ from tuneloop.task.rows import CaseDraft, FormError, recognise_case
 Kind = Literal["held-out", "regressions", "golden", "edge-case", "safety"]
 Messages = tuple[Mapping[str, Any], ...]
 Tools = tuple[Mapping[str, Any], ...]
+REGRESSIONS = "regressions"
+"""Name and kind of the one of its held-out rows that were found because something had failed."""
 
-_PROVENANCE = ("origin", "kind", "review", "reviewer", "edit")
+_PROVENANCE = ("origin", "kind", "review", "reviewer", "edit", origin.WEIGHT)
 """Tags that an approved correction gets: where the row came from, not what it asks."""
-_CORRECTION = ("origin", "correction")
 PHRASES = ("must_contain", "must_not_contain")
 """Columns of a suite of prose."""
 MAX_ROW_BYTES = 64_000_000
@@ -68,6 +70,21 @@ class Case:
     def question(self) -> str:
         """The last user message: what people read."""
         return last_user_text(self.messages)
+
+    @property
+    def decides(self) -> bool:
+        """Whether nobody chose it for what a model had answered, see `task.origin`."""
+        return origin.decides(self.provenance)
+
+    @property
+    def is_live_sample(self) -> bool:
+        """Whether it was drawn at random from live traffic."""
+        return origin.is_live_sample(self.provenance)
+
+    @property
+    def weight(self) -> float:
+        """Answers of live traffic that a sample stands for; 1 of any other case."""
+        return (origin.weight_of(self.provenance) or 1.0) if self.is_live_sample else 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,19 +189,34 @@ def case_in(
     return _case(row, where, task, columns)
 
 
-def held_out_suite(
-    folder: Path,
-    *,
-    task: TaskSettings,
-    name: str = "held-out",
-    control_tokens: Sequence[str] = (),
-) -> Suite:
-    """The held-out suite of a dataset version: its `eval.jsonl`, whose rows know their group."""
+def held_out_suites(
+    folder: Path, *, task: TaskSettings, control_tokens: Sequence[str] = ()
+) -> tuple[Suite, ...]:
+    """The suites of a dataset version, whose `eval.jsonl` holds rows that know their group.
+
+    The first decides. Cases that were found because something had failed are a suite of their own,
+    which is there only where there are some.
+
+    Raises:
+        EvaluationError: no held-out row decides, or one cannot be used.
+    """
     cases = [
         _neutral(replace(_case(row, where, task), group=_group(row)), control_tokens)
         for row, where in _rows(folder / "eval.jsonl")
     ]
-    return make_suite(name, "held-out", cases)
+    deciding = [case for case in cases if case.decides]
+    regressions = [case for case in cases if not case.decides]
+    if regressions and not deciding:
+        raise EvaluationError(
+            f"All {len(regressions)} held-out rows are there because something failed (approved "
+            "corrections, choices between contradictory answers), and such cases decide nothing.",
+            remedy="Add rows to data.sources, raise data.holdout_share, or review samples of live "
+            "traffic (tuneloop review): rows that nobody chose for a failure decide.",
+        )
+    suites = [make_suite(HELD_OUT, HELD_OUT, deciding)]
+    if regressions:
+        suites.append(make_suite(REGRESSIONS, REGRESSIONS, regressions))
+    return tuple(suites)
 
 
 def _group(row: Mapping[str, Any]) -> str:
@@ -306,7 +338,7 @@ def _case_of_draft(
         raise EvaluationError(f"{where}: expected `tags` to be an object of texts.")
     slices = {str(key): str(value) for key, value in tags.items()}
     provenance = {}
-    if _CORRECTION in slices.items():
+    if origin.is_approved(slices):
         provenance = {name: slices.pop(name) for name in _PROVENANCE if name in slices}
     out_of_scope = slices.get("out_of_scope") == "yes" or (
         expected is not None and is_abstention(expected, task)

@@ -1,15 +1,20 @@
 """Reading what the model server answers, whole or streamed, while it passes to the client.
 
-The endpoint's name takes the place of the server's model name. Everything else stays as it came.
+The endpoint's name takes the place of the server's model name, and log-probabilities that the
+gateway asked for itself are taken out. Everything else stays as it came.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
 
 from tuneloop.gateway.errors import UpstreamError
+
+Hiding = Callable[[bytes], bytes]
+"""The `choices` of an answer, or of an event, as JSON → the same without log-probabilities."""
 
 _DONE = b"[DONE]"
 _MAX_LINE_BYTES = 16 << 20
@@ -26,6 +31,7 @@ class Facts:
         "completion_tokens",
         "finish_reason",
         "has_output",
+        "null_logprobs",
         "prompt_tokens",
     )
 
@@ -35,6 +41,8 @@ class Facts:
         self.completion_tokens: int | None = None
         self.has_output = False
         """Whether the first token has come."""
+        self.null_logprobs = False
+        """Whether a choice said null for its log-probabilities, and did not leave them out."""
         self._text: list[str] = []
         self._tool_calls: dict[int, dict[str, Any]] = {}
         self._logprob_sum = 0.0
@@ -81,7 +89,9 @@ class Facts:
                 self._add_tool_call(call.pop("index", position), call)
         if choice.finish_reason is not None:
             self.finish_reason = choice.finish_reason
-        if choice.logprobs is not None:
+        if choice.logprobs is None:
+            self.null_logprobs = True
+        elif choice.logprobs is not msgspec.UNSET:
             tokens = choice.logprobs.token_logprobs or ()
             values = [token.logprob for token in choice.logprobs.content or ()]
             values += [value for value in tokens if value is not None]
@@ -120,7 +130,7 @@ class _Choice(msgspec.Struct):
     text: str | None = None
     """Of the completions API."""
     finish_reason: str | None = None
-    logprobs: _Logprobs | None = None
+    logprobs: _Logprobs | msgspec.UnsetType | None = msgspec.UNSET
 
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]  # what the traffic table holds
@@ -148,15 +158,17 @@ _encode = msgspec.json.Encoder().encode
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
-def read_completion(body: bytes, endpoint: str, facts: Facts) -> bytes:
-    """The answer for the client; `facts` takes in what it says.
+def read_completion(
+    body: bytes, endpoint: str, facts: Facts, *, hide: Hiding | None = None
+) -> bytes:
+    """The answer for the client; `facts` takes in what it says, also what `hide` takes out.
 
     Raises:
         UpstreamError: 502 when the body is no completion.
     """
     try:
         completion = _chunks.decode(body)
-        renamed = _renamed(body, endpoint)
+        renamed = _renamed(body, endpoint, hide)
     except _UNREADABLE as e:
         raise _garbage("The model server's answer is no completion", e) from e
     facts.add(completion)
@@ -180,12 +192,15 @@ def read_embeddings(body: bytes, endpoint: str, facts: Facts) -> bytes:
 class EventReader:
     """Passes server-sent events on, whole lines at a time, and reads them on the side."""
 
-    def __init__(self, endpoint: str, facts: Facts, *, show_usage: bool) -> None:
+    def __init__(
+        self, endpoint: str, facts: Facts, *, show_usage: bool, hide: Hiding | None = None
+    ) -> None:
         self.done = False
         """Whether the closing event has come; it is held back for `CLOSING`."""
         self._endpoint = endpoint
         self._facts = facts
         self._show_usage = show_usage
+        self._hide = hide
         self._begun: list[bytes] = []
         """Pieces of a line whose end has not come."""
         self._skip_blank = False
@@ -220,7 +235,7 @@ class EventReader:
     def _event(self, payload: bytes) -> bytes:
         try:
             chunk = _chunks.decode(payload)
-            renamed = _renamed(payload, self._endpoint)
+            renamed = _renamed(payload, self._endpoint, self._hide)
         except _UNREADABLE as e:
             raise _garbage("An event of the stream is no completion chunk", e) from e
         self._facts.add(chunk)
@@ -233,9 +248,11 @@ class EventReader:
 CLOSING = b"data: [DONE]\n\n"
 
 
-def _renamed(body: bytes, endpoint: str) -> bytes:
+def _renamed(body: bytes, endpoint: str, hide: Hiding | None = None) -> bytes:
     fields = _fields.decode(body)
     fields["model"] = msgspec.Raw(_encode(endpoint))
+    if hide is not None:
+        fields["choices"] = msgspec.Raw(hide(bytes(fields["choices"])))
     return _encode(fields)
 
 

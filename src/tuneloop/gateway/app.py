@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from tuneloop.gateway import openapi, tracing
+from tuneloop.gateway import accounts, openapi, tracing
 from tuneloop.gateway.access import Caller, Limiter, allowed, identify
 from tuneloop.gateway.breaker import Breaker
 from tuneloop.gateway.capture import Capture, Exchange
@@ -56,6 +56,8 @@ class Gateway:
         self._metrics = Metrics()
         self._capture = Capture(settings.spool, self._metrics, limits=settings.spool_limits)
         self._counts = SharedCounts(self._metrics, settings.run_folder, settings.name)
+        self._accounts = accounts.Accounts(self._metrics, self._capture, settings.name)
+        self._stopped = False
         self._headers: list[tuple[str, str]] = []
         """Of every answer."""
         self._breaker = Breaker()
@@ -74,8 +76,12 @@ class Gateway:
             "/openapi.json": ("GET", self.description),
         }
 
-    def drain(self) -> None:
-        """From now on every answer ends its connection: this process is about to stop."""
+    def drain(self, *, wanted: bool) -> None:
+        """From now on every answer ends its connection: this process is about to stop.
+
+        `wanted`: somebody told it to.
+        """
+        self._stopped = wanted
         self._headers.append(_CLOSE)
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -90,6 +96,7 @@ class Gateway:
                 self._routes.follow(every_seconds=self._settings.routes_check_seconds)
             ),
             loop.create_task(self._leave_counts()),
+            loop.create_task(self._write_accounts()),
         ]
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -97,6 +104,7 @@ class Gateway:
             task.cancel()
         self._sweep.close()
         self._shadowing.close()
+        self._accounts.write(stopped=self._stopped)
         self._capture.close()
         self._routes_seen.leave()
         with suppress(OSError):
@@ -151,7 +159,8 @@ class Gateway:
             end = await self._relay.answer(exchange, protocol)
             refused = self._capture.keep(exchange)
             await (end.send() if refused is None else end.refuse(refused))
-            self._shadowing.offer(exchange)
+            if refused is None:
+                self._shadowing.offer(exchange)
             if exchange.error is not None:
                 self._failures.note(exchange)
             if self._spans is not None:
@@ -218,6 +227,11 @@ class Gateway:
             await asyncio.sleep(_COUNTS_SECONDS)
             with suppress(OSError):  # a full disk: the next second may do
                 self._counts.leave()
+
+    async def _write_accounts(self) -> None:
+        while True:
+            await asyncio.sleep(accounts.EVERY_SECONDS)
+            self._accounts.write()
 
     async def _body(self, scope: Scope, protocol: HTTPProtocol) -> bytes:
         """The request's body, never more of it than the limit, and never longer in coming."""

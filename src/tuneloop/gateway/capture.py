@@ -21,7 +21,7 @@ from tuneloop.gateway.routing import Route, in_share
 from tuneloop.personal_data import redacted, redacted_value
 from tuneloop.registry.routes import CaptureRule
 from tuneloop.storage import spool
-from tuneloop.storage.spool import Feedback, Interaction, Shadow, Spool, SpoolLimits
+from tuneloop.storage.spool import Account, Feedback, Interaction, Shadow, Spool, SpoolLimits
 
 _encode = msgspec.json.Encoder().encode
 _NOT_IN_REQUEST = {"messages", "model", "user"}
@@ -89,7 +89,9 @@ class Exchange:
 
     def fail_over(self, to: Route) -> None:
         """Another bundle takes over before anything was sent."""
-        self.failover_from, self.route = self.route.bundle, to
+        # The copy for a candidate stays due: else it would be asked only what production can do.
+        self.failover_from = self.route.bundle
+        self.route = msgspec.structs.replace(to, shadow=self.route.shadow)
         self.facts = Facts()
 
     def fail(self, status: int, error: str) -> None:
@@ -211,7 +213,11 @@ class Capture:
                 f"The feedback could not be stored ({reason}); send it again later.",
                 kind="server_error",
             )
-        self._metrics.feedback[feedback.kind] += 1
+        self._metrics.feedback[feedback.kind.partition(":")[0]] += 1
+
+    def keep_account(self, account: Account) -> str | None:
+        """Write what was counted; why not, if it could not be."""
+        return self._spool.append(spool.encode(account))
 
     def close(self) -> None:
         """Seal what is open."""

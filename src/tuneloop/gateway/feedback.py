@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from tuneloop import metric_names
 from tuneloop.gateway.access import Caller
 from tuneloop.gateway.errors import ApiError
 from tuneloop.gateway.interaction_ids import is_id, issued_for
@@ -18,11 +19,16 @@ from tuneloop.registry.routes import RouteSnapshot
 from tuneloop.storage import spool
 from tuneloop.storage.spool import Feedback
 
+_MOST = 1e15
+"""Larger numbers are a mistake, and their squares no longer add up."""
+
 
 class _Sent(msgspec.Struct, forbid_unknown_fields=True):
     interaction: str
-    kind: Literal["edit", "rating", "escalation", "label"]
+    kind: Literal["edit", "rating", "escalation", "label", "metric"]
     value: Any = None
+    name: str | None = None
+    """Of a metric."""
     endpoint: str | None = None
     user: str | None = None
 
@@ -31,7 +37,8 @@ def parse_feedback(body: bytes) -> Feedback:
     """Read `{"interaction": id, "kind": ..., "value": ...}`, with `endpoint` and `user` if known.
 
     edit: the corrected answer, text. rating: a number from 0 (bad) to 1 (good). escalation: a
-    reason, text, or nothing. label: any JSON value.
+    reason, text, or nothing. label: any JSON value. metric: a number, true or false, under a
+    `name`.
 
     Raises:
         ApiError: 400 saying what was expected.
@@ -46,13 +53,15 @@ def parse_feedback(body: bytes) -> Feedback:
         )
     if expected := _value_problem(sent.kind, sent.value):
         raise _invalid("value", expected)
+    if expected := _name_problem(sent.kind, sent.name):
+        raise _invalid("name", expected)
     now_ns = time.time_ns()
     return Feedback(
         id=spool.new_id(now_ns),
         time=spool.iso_time(now_ns),
         interaction=sent.interaction,
         endpoint=sent.endpoint,
-        kind=sent.kind,
+        kind=sent.kind if sent.name is None else f"{metric_names.PREFIX}{sent.name}",
         value=msgspec.json.encode(sent.value).decode(),
         user=sent.user,
     )
@@ -94,7 +103,17 @@ def _value_problem(kind: str, value: Any) -> str | None:
         return "a reason as text, or nothing"
     if kind == "label" and value is None:
         return "a label"
+    if kind == "metric" and not (
+        type(value) in (bool, int, float) and -_MOST <= value <= _MOST  # NaN is in no JSON
+    ):
+        return "a number, true or false"
     return None
+
+
+def _name_problem(kind: str, name: str | None) -> str | None:
+    if kind != "metric":
+        return None if name is None else "no name with feedback that is no metric"
+    return None if name is not None and metric_names.is_name(name) else metric_names.EXPECTED
 
 
 def _invalid(field: str, expected: str) -> ApiError:

@@ -12,10 +12,17 @@ from functools import partial
 
 import msgspec
 
-from tuneloop.gateway.answers import CLOSING, EventReader, read_completion, read_embeddings
+from tuneloop.gateway.answers import (
+    CLOSING,
+    EventReader,
+    Hiding,
+    read_completion,
+    read_embeddings,
+)
 from tuneloop.gateway.breaker import Breaker
 from tuneloop.gateway.capture import Exchange
 from tuneloop.gateway.errors import ApiError, UpstreamError, beyond_context, in_openai_form
+from tuneloop.gateway.logprobs import REFUSALS, LogprobAsking
 from tuneloop.gateway.requests import EMBEDDING, upstream_body
 from tuneloop.gateway.routing import Route
 from tuneloop.gateway.rsgi import HTTPProtocol, ProtocolClosed
@@ -63,6 +70,10 @@ class BrokenServerError(UpstreamError):
         return self.status in (500, 501) and in_openai_form(self.answer.body) is not None
 
 
+class LogprobsRefusedError(Exception):
+    """The model server refused a request that asked for log-probabilities on our behalf."""
+
+
 class Relay:
     """Asks model servers for one gateway process."""
 
@@ -70,6 +81,7 @@ class Relay:
         self._upstream = upstream
         self._sweep = sweep
         self._breaker = breaker
+        self._logprobs = LogprobAsking()
 
     async def answer(self, exchange: Exchange, protocol: HTTPProtocol) -> End:
         """Pass on what the model server says; the answer's end is left to the caller."""
@@ -111,8 +123,7 @@ class Relay:
                 503, "upstream_unavailable", "The model server failed a moment ago and is spared."
             )
         try:
-            make = self._stream if exchange.call.streamed else self._whole
-            end = await make(exchange, protocol)
+            end = await self._ask(exchange, protocol)
         except UpstreamError as e:
             if not (isinstance(e, BrokenServerError) and e.is_refusal):
                 self._breaker.failed(bundle)
@@ -121,24 +132,51 @@ class Relay:
             self._breaker.succeeded(bundle)
         return end
 
-    async def _whole(self, exchange: Exchange, protocol: HTTPProtocol) -> End:
-        call, endpoint = exchange.call, exchange.route.endpoint
-        answer = await self._upstream.ask(request_for(exchange.route, exchange))
+    async def _ask(self, exchange: Exchange, protocol: HTTPProtocol) -> End:
+        """For log-probabilities too, on their share; a refusal of those costs the client nothing.
+
+        A server refuses before the first token, so nothing has been sent then.
+        """
+        make = self._stream if exchange.call.streamed else self._whole
+        hide = self._logprobs.hiding(exchange)
+        if hide is None:
+            end = await make(exchange, protocol)
+            if exchange.error is None:
+                self._logprobs.learn(exchange)
+            return end
+        try:
+            return await make(exchange, protocol, hide)
+        except LogprobsRefusedError:
+            pass
+        end = await make(exchange, protocol)
+        if exchange.error is None:
+            self._logprobs.refused(exchange)
+        return end
+
+    async def _whole(
+        self, exchange: Exchange, protocol: HTTPProtocol, hide: Hiding | None = None
+    ) -> End:
+        call, endpoint, facts = exchange.call, exchange.route.endpoint, exchange.facts
+        answer = await self._upstream.ask(request_for(exchange.route, exchange, hide))
         if answer.status != 200:
-            return _refused(exchange, protocol, answer)
-        read = read_embeddings if call.operation is EMBEDDING else read_completion
-        body = read(answer.body, endpoint, exchange.facts)
+            return _refused(exchange, protocol, answer, hide)
+        if call.operation is EMBEDDING:
+            body = read_embeddings(answer.body, endpoint, facts)
+        else:
+            body = read_completion(answer.body, endpoint, facts, hide=hide)
         return _whole_end(protocol, 200, exchange.headers(), body)
 
-    async def _stream(self, exchange: Exchange, protocol: HTTPProtocol) -> End:
+    async def _stream(
+        self, exchange: Exchange, protocol: HTTPProtocol, hide: Hiding | None = None
+    ) -> End:
         call, facts = exchange.call, exchange.facts
-        reader = EventReader(exchange.route.endpoint, facts, show_usage=call.wants_usage)
-        async with self._upstream.stream(request_for(exchange.route, exchange)) as events:
+        reader = EventReader(exchange.route.endpoint, facts, show_usage=call.wants_usage, hide=hide)
+        async with self._upstream.stream(request_for(exchange.route, exchange, hide)) as events:
             # Until the first piece has come another server can take over.
             try:
                 async with asyncio.timeout(exchange.route.rules.timeouts.first_token):
                     if (answer := await events.refusal()) is not None:
-                        return _refused(exchange, protocol, answer)
+                        return _refused(exchange, protocol, answer, hide)
                     first = await events.read()
             except TimeoutError:
                 raise _too_slow() from None
@@ -160,13 +198,13 @@ class Relay:
             return End(partial(transport.send_bytes, CLOSING), send_error)
 
 
-def request_for(route: Route, exchange: Exchange) -> Request:
-    """What the model server of a route is asked."""
+def request_for(route: Route, exchange: Exchange, hide: Hiding | None = None) -> Request:
+    """What the model server of a route is asked: with `hide` for log-probabilities too."""
     call = exchange.call
     return Request(
         target=route.target,
         path=call.operation.path,
-        body=upstream_body(call, route.target),
+        body=upstream_body(call, route.target, logprobs=hide is not None),
         total_seconds=route.rules.timeouts.total,
     )
 
@@ -210,7 +248,11 @@ def _too_slow() -> UpstreamError:
     )
 
 
-def _refused(exchange: Exchange, protocol: HTTPProtocol, answer: Answer) -> End:
+def _refused(
+    exchange: Exchange, protocol: HTTPProtocol, answer: Answer, hide: Hiding | None = None
+) -> End:
+    if hide is not None and answer.status in REFUSALS:
+        raise LogprobsRefusedError
     if answer.status < 400:
         raise UpstreamError(
             502, "upstream_garbage", f"The model server answered with status {answer.status}."

@@ -146,8 +146,11 @@ def parse(operation: Operation, body: bytes, headers: Headers, *, caller: Caller
     )
 
 
-def upstream_body(call: Call, target: Target) -> bytes:
-    """The request for the model server: its model name, the bundle's system text and sampling."""
+def upstream_body(call: Call, target: Target, *, logprobs: bool = False) -> bytes:
+    """The request for the model server: its model name, the bundle's system text and sampling.
+
+    With `logprobs` the server is asked for those of the answer's tokens.
+    """
     fields = dict(call.fields)
     fields["model"] = _raw(target.served_name)
     if not call.operation.sampled:
@@ -162,6 +165,9 @@ def upstream_body(call: Call, target: Target) -> bytes:
     if call.streamed and not call.wants_usage:
         # The capture needs the token counts; the client is not shown the extra event.
         fields["stream_options"] = _raw(_with_usage(fields.get("stream_options")))
+    if logprobs:
+        # Where the second is left out, llama.cpp tells the 20 likeliest of every token.
+        fields |= {"logprobs": _raw(True), "top_logprobs": _raw(1)}
     return _encode(fields)
 
 

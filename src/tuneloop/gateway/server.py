@@ -138,12 +138,12 @@ async def _serve(
 
     def stop() -> None:
         # Clients with an open connection are told with their next answer to make a new one.
-        gateway.drain()
+        gateway.drain(wanted=True)
         loop.call_later(settings.drain_seconds, server.stop)
 
     def abandoned() -> None:
         # Nobody is left to end a process that has requests without an end.
-        gateway.drain()
+        gateway.drain(wanted=False)
         loop.call_soon(server.stop)
         loop.call_later(_ABANDONED_SECONDS, os._exit, 1)
 

@@ -21,6 +21,7 @@ from tuneloop.gateway.requests import CHAT, Call, upstream_body
 from tuneloop.gateway.routing import Route
 from tuneloop.gateway.upstream import Request, Upstream
 from tuneloop.storage import spool
+from tuneloop.storage.captured import is_failure
 from tuneloop.storage.spool import Shadow
 
 _log = logging.getLogger(__name__)
@@ -58,9 +59,16 @@ class Shadowing:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def offer(self, exchange: Exchange) -> None:
-        """Copy an answered chat to its endpoint's candidate, if there is one and room."""
+        """Copy a chat to its endpoint's candidate, if there is one and room.
+
+        What production's server failed is copied too: were only its successes, every failure of an
+        equal candidate would count against it. Nothing is learned where the client left, or was
+        refused by the gateway itself.
+        """
         route, call = exchange.route.shadow, exchange.call
-        if route is None or call.operation is not CHAT or exchange.status != 200:
+        if route is None or call.operation is not CHAT:
+            return
+        if exchange.status != 200 and not is_failure(exchange.status, exchange.error):
             return
         if exchange.not_captured:  # who is not to be captured is not to be copied either
             return

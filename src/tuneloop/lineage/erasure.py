@@ -18,7 +18,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tuneloop.candidates.preparing import CORRECTIONS_FILE
+from tuneloop.candidates.preparing import CORRECTIONS_FILE, SAMPLES_FILE
 from tuneloop.datasets import source_watch, sources, versions
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.versions import DatasetVersion
@@ -137,7 +137,8 @@ def _delete(
                 detail=accounted(done),
                 now=now,
             )
-        (workspace.folder("work/corrections") / CORRECTIONS_FILE).unlink(missing_ok=True)
+        for name in (CORRECTIONS_FILE, SAMPLES_FILE):
+            (workspace.folder("work/corrections") / name).unlink(missing_ok=True)
         # An answer may quote a person, and what a judge said of it too; whoever misses one asks
         # again. So may a copy of a remote file, which is fetched again.
         for folder in (

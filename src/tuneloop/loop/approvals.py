@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from tuneloop.arguments import checked_methods
+from tuneloop.deployment import admission
+from tuneloop.deployment.admission import Refusal
 from tuneloop.loop.part import Part
 from tuneloop.registry import approvals
 from tuneloop.registry.bundle import Bundle
@@ -89,6 +91,22 @@ class Approvals(Part):
             actor=self._project.actor,
             reason=reason or "",
             of=of,
+        )
+
+    def readmit(self, bundle: Bundle | str = "candidate", *, reason: str) -> tuple[Refusal, ...]:
+        """Let what was rolled back, or taken back by its rollout, be tried again.
+
+        It holds for every bundle that behaves the same; gives what is undone by it.
+
+        Raises:
+            NotAllowedError: people are declared, and the actor may not deploy.
+            UsageError: nothing of that kind keeps it out, or it is without a reason.
+        """
+        return admission.readmit(
+            self._project.workspace,
+            self._meant(bundle),
+            actor=self._project.actor,
+            reason=reason,
         )
 
     def standing(

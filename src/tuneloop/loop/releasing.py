@@ -11,7 +11,8 @@ from tuneloop import acting
 from tuneloop.arguments import checked_methods
 from tuneloop.candidates import backtesting, benching, candidate
 from tuneloop.candidates.benching import Bench
-from tuneloop.deployment import controller, drill, endpoints, release, rollouts, up
+from tuneloop.deployment import admission, controller, drill, endpoints, release, rollouts, up
+from tuneloop.deployment.admission import Refusal
 from tuneloop.deployment.backtest import Backtest
 from tuneloop.deployment.drill import DrillReport
 from tuneloop.deployment.endpoints import Endpoint
@@ -19,11 +20,13 @@ from tuneloop.deployment.load import Load
 from tuneloop.deployment.release import Release
 from tuneloop.deployment.rollouts import Rollout
 from tuneloop.errors import UsageError
+from tuneloop.evaluation import weakening
 from tuneloop.loop.held import Held
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.aliases import Move
 from tuneloop.registry.bundle import Bundle, Difference
+from tuneloop.registry.weakness import Weakness
 from tuneloop.status import screen as status
 from tuneloop.status.changed_sources import changed_sources
 from tuneloop.status.screen import Status
@@ -58,6 +61,15 @@ class Releasing(Held):
         """
         return bundles.diff(self.bundle(before), self.bundle(after))
 
+    def refusals(self, reference: str = "candidate") -> tuple[Refusal, ...]:
+        """What keeps a bundle out of production, whichever bundle that behaves the same it was
+        said of; approvals that are still missing are in `loop.approvals.standing`.
+
+        Raises:
+            UsageError: none, or more than one, is meant.
+        """
+        return admission.refusals(self.workspace, self.bundle(reference))
+
     def verify_bundle(self, reference: str = "production") -> dict[str, Path]:
         """Read every byte of a bundle; returns the folders of its artifacts by their names.
 
@@ -75,6 +87,15 @@ class Releasing(Held):
         moves = aliases.history(self.workspace, self.model.name)
         return [m for m in moves if m.name == "production" and (drills or not m.drill)]
 
+    def weaknesses(self, bundle: Bundle | str = "production") -> tuple[Weakness, ...]:
+        """What a bundle was held to less than by default, or than production was then.
+
+        Raises:
+            UsageError: no bundle, or more than one, is meant.
+        """
+        resolved_bundle = self.bundle(bundle) if isinstance(bundle, str) else bundle
+        return weakening.weakened(resolved_bundle.manifest)
+
     def deploy(self, bundle: Bundle | str = "candidate", *, reason: str) -> Release:
         """Put a bundle into production after verifying and smoke-testing it.
 
@@ -82,7 +103,8 @@ class Releasing(Held):
 
         Raises:
             UsageError: no bundle, or more than one, is meant.
-            GateError: its gates did not pass, or the smoke test fails; production is unchanged.
+            GateError: something keeps it out (see `refusals`), an approval is missing, or the smoke
+                test fails; production is unchanged.
         """
         resolved_bundle = self.bundle(bundle) if isinstance(bundle, str) else bundle
         return candidate.deploy(self.project, resolved_bundle, reason=reason)
@@ -91,7 +113,8 @@ class Releasing(Held):
         """Begin to move the endpoint to a bundle step by step: shadow, canary, full.
 
         Raises:
-            GateError: its gates did not pass, or the smoke test fails; production is unchanged.
+            GateError: something keeps it out (see `refusals`), an approval is missing, or the smoke
+                test fails; production is unchanged.
             UsageError: nothing is in production, or nothing is being served.
             BusyError: a rollout is under way.
         """
@@ -117,7 +140,7 @@ class Releasing(Held):
 
         Raises:
             UsageError: no rollout is under way, or the command does not fit where it is.
-            GateError: it cannot go on, since somebody rejected the candidate.
+            GateError: it cannot go on, since something refuses the candidate by now.
             ConflictError: it was moved meanwhile.
         """
         return controller.steer(
@@ -133,6 +156,7 @@ class Releasing(Held):
 
         Raises:
             UsageError: there is no previous bundle.
+            GateError: somebody rejected it; nothing changed.
             ConflictError: another bundle than `expected` is in production; nothing changed.
             DeploymentError: its server fails, and `force` is not set; nothing changed.
         """
@@ -196,6 +220,7 @@ class Releasing(Held):
 
         Raises:
             UsageError: nothing is being served, or there is no previous bundle.
+            GateError: that bundle was rejected or rolled back: clients would be answered by it.
             DeploymentError: a switch does not take effect.
         """
         url = up.gateway_url(self.workspace)

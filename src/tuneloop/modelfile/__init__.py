@@ -22,10 +22,10 @@ from tuneloop.modelfile.sections.deployment import EndpointSettings, ExportSetti
 from tuneloop.modelfile.sections.evaluation import (
     BenchSettings,
     EvaluationSettings,
-    GateSettings,
     JudgeSettings,
     SuiteSettings,
 )
+from tuneloop.modelfile.sections.gates import HELD_OUT, GateSettings
 from tuneloop.modelfile.sections.monitoring import (
     EVENT_KINDS,
     AlertSettings,
@@ -33,6 +33,7 @@ from tuneloop.modelfile.sections.monitoring import (
     EmbeddingEndpoint,
     EventKind,
     GoldenSettings,
+    MetricSettings,
     MonitorSettings,
     QuietHours,
     SampleSettings,
@@ -51,6 +52,7 @@ from tuneloop.modelfile.settings import ModelSettings
 __all__ = [
     "EVENT_KINDS",
     "FILE_NAME",
+    "HELD_OUT",
     "AbstainSettings",
     "AlertSettings",
     "ApprovalRule",
@@ -70,6 +72,7 @@ __all__ = [
     "GoldenSettings",
     "JudgeSettings",
     "KeyPath",
+    "MetricSettings",
     "ModelFile",
     "ModelSettings",
     "MonitorSettings",

@@ -1,7 +1,7 @@
 """Reads `tuneloop.yaml`: positions for messages, an origin for every value.
 
 Layers, the later one wins: default, file, environment (`TUNELOOP_SET_TRAINING__EPOCHS=5`), flag
-(`--set training.epochs=5`).
+(`--set training.epochs=5`). What a candidate is held against, the file alone says: see `protected`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from tuneloop.errors import ModelFileError
 from tuneloop.modelfile.expected import expected, found
+from tuneloop.modelfile.protected import protected_in
 from tuneloop.modelfile.settings import WINDOWS, ModelSettings
 from tuneloop.nearest import nearest, nearest_path
 
@@ -187,6 +188,7 @@ def _read_layers(path: Path, overrides: Sequence[str], environment: Mapping[str,
     raw, lines = _read(path)
     origins: dict[str, Origin] = {key: "file" for key, _ in _leaves(raw)}
     for key, value in _from_environment(environment):
+        _refuse_protected(key, f"environment variable for {key}", path)
         _assign(raw, key, value, source=f"environment variable for {key}")
         origins[key] = "environment"
     for text in overrides:
@@ -195,9 +197,27 @@ def _read_layers(path: Path, overrides: Sequence[str], environment: Mapping[str,
             raise ModelFileError(
                 f"--set {text}: expected KEY=VALUE.", remedy="For example: --set training.epochs=5"
             )
+        _refuse_protected(key.strip(), f"--set {key.strip()}", path)
         _assign(raw, key.strip(), _yaml_value(value), source=f"--set {key.strip()}")
         origins[key.strip()] = "flag"
     return _Layers(path=path, raw=raw, lines=lines, origins=origins)
+
+
+def _refuse_protected(key: str, source: str, path: Path) -> None:
+    """Raises where somebody would change unseen what a candidate is held against."""
+    name = protected_in(key)
+    if name is None:
+        return
+    if name == key or key.startswith(f"{name}."):
+        what, remedy = f"{name} is set", f"Change it in {path}."
+    else:
+        what = f"a whole section would replace {name}, which is set"
+        remedy = "Set one key of the section, or change the file."
+    raise ModelFileError(
+        f"{source}: {what} in the model file alone, which is under version control: neither a flag "
+        "nor the environment changes what a candidate must show and who must agree to it.",
+        remedy=remedy,
+    )
 
 
 def _without(raw: dict[str, Any], wrong: Sequence[KeyPath]) -> dict[str, Any]:

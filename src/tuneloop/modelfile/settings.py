@@ -10,12 +10,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from tuneloop.modelfile.sections.base import Name, Section
 from tuneloop.modelfile.sections.data import DataSettings, TaskSettings
 from tuneloop.modelfile.sections.deployment import EndpointSettings, ExportSettings, RolloutSettings
-from tuneloop.modelfile.sections.evaluation import (
-    PROSE_GATES,
-    BenchSettings,
-    EvaluationSettings,
-    JudgeSettings,
-)
+from tuneloop.modelfile.sections.evaluation import BenchSettings, EvaluationSettings, JudgeSettings
 from tuneloop.modelfile.sections.monitoring import (
     AlertSettings,
     GoldenSettings,
@@ -119,10 +114,8 @@ class ModelSettings(Section):
 
     @model_validator(mode="after")
     def _judged_as_its_kind(self) -> ModelSettings:
-        if self.task.kind == "prose" and "gates" not in self.evaluation.model_fields_set:
-            # Their default, which does not know the task, is a string match.
-            gates = {"gates": dict(PROSE_GATES)}
-            object.__setattr__(self, "evaluation", self.evaluation.model_copy(update=gates))
+        complete = self.evaluation.with_default_gates(prose=self.task.kind == "prose")
+        object.__setattr__(self, "evaluation", complete)
         return self
 
     @property

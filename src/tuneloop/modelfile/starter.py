@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from tuneloop.modelfile.sections.data import LARGEST_SHARE, ColumnSettings, TaskKind
-from tuneloop.modelfile.sections.evaluation import PROSE_GATES
+from tuneloop.modelfile.sections.gates import PROSE_GATES
 
 _USUAL_MINIMUM = 50
 """Cases that a gate takes by default."""
@@ -22,6 +22,8 @@ _LEAST_MAX_TOKENS = 64
 _FEWEST_BYTES_OF_A_TOKEN = 2
 _LIKENESS = "chrf"
 """The measure of likeness in the gates of prose, where it tells anything."""
+_IMBALANCED_FROM = 0.6
+"""Share of the most frequent label from which on a rare one could be given up unseen."""
 _FEWEST_CASES = 3
 """A gate on fewer says nothing."""
 
@@ -50,6 +52,8 @@ class Start:
     """What prose is compared by; None: no measure of likeness tells anything on these rows."""
     abstain_rows: int | None = None
     """Rows with the answer that says "out of scope"; None where they were not counted."""
+    majority: float = 0.0
+    """Share of the rows with the most frequent label; 0: answers are no labels."""
     columns: ColumnSettings | None = None
     """Prompt and answer, where the names of the columns do not tell."""
     rows: int | None = None
@@ -171,9 +175,20 @@ def _gates(start: Start) -> list[str]:
     if start.kind == "prose":
         return _prose_gates(start)
     lines = ["  gates:", '    accuracy: ">= 0.90"', '    format: ">= 0.95"']
+    if start.majority > _IMBALANCED_FROM and _has_labels(start):
+        lines += [
+            f"    # {start.majority:.0%} of the rows have one label: by accuracy alone a model may",
+            "    # pass that says nothing else. This is the mean over the labels, each alike.",
+            '    balanced_accuracy: ">= 0.80"',
+        ]
     if start.abstain is not None:
         lines += _abstention_gate(start.abstain_rows)
     return lines
+
+
+def _has_labels(start: Start) -> bool:
+    """Whether the file says what the labels are: a schema that is only proposed does not."""
+    return start.kind == "labels" or (start.kind == "json" and start.schema_holds)
 
 
 def _prose_gates(start: Start) -> list[str]:
@@ -190,8 +205,11 @@ def _prose_gates(start: Start) -> list[str]:
     for name, gate in PROSE_GATES.items():
         metric = start.likeness if name == _LIKENESS else name
         if metric is None:
+            why = "no likeness tells a row's own answer from another's"
+            lines.append(f'    {name}: {{condition: null, reason: "{why}"}}')
             continue
-        condition = gate.condition if gate.condition[0].isalpha() else f'"{gate.condition}"'
+        condition = str(gate.condition)
+        condition = condition if condition[0].isalpha() else f'"{condition}"'
         lines.append(f"    {f'{metric}: {condition}':<28} # {_PROSE_GATES_SAID[name]}")
     return lines
 

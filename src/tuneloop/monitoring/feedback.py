@@ -48,14 +48,16 @@ class FeedbackSample:
 def sample_feedback(
     traffic: Traffic, window: Window, kinds: Collection[str], *, most: int = MOST
 ) -> FeedbackSample:
-    """The feedback of these kinds that came during the window, the last of each kind counting.
+    """The feedback of these kinds on the window's answers, the last of each kind counting.
+
+    Up to the window's end, and for as long as it waited after that.
 
     Raises:
         StoreError: the table cannot be read.
     """
     import polars as pl
 
-    said = captured.feedback(traffic, *kinds, since=window.start, until=window.end)
+    said = captured.feedback(traffic, *kinds, since=window.start, until=window.said_until)
     frame = _of_endpoint(said, window).select("interaction", "kind", "value", "time", "id")
     share = 1.0
     kept = pl.DataFrame(schema=frame.collect_schema())

@@ -11,7 +11,7 @@ from tuneloop.intervals import Figure
 from tuneloop.monitoring.window import Window
 
 LimitVerdict = Literal["ok", "alert", "not_enough_data", "not_measured"]
-Unit = Literal["share", "ms", "tokens", "words", "nats", "score", "psi"]
+Unit = Literal["share", "ms", "tokens", "words", "nats", "score", "psi", "number"]
 
 HYSTERESIS_SHARE = 0.1
 """How far back from its threshold a value must be before its alert resolves, as a share of the
@@ -69,6 +69,8 @@ class Measurement:
     limit: Limit | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
     """What helps to understand the value; JSON."""
+    bundle: str | None = None
+    """What answered in the window; None where it is about no bundle."""
 
     @property
     def time(self) -> datetime:
@@ -171,6 +173,7 @@ def measured(
         message=message,
         limit=limit,
         detail=detail or {},
+        bundle=window.bundle,
     )
 
 
@@ -193,4 +196,6 @@ def show(value: float, unit: Unit) -> str:
             return f"{value:.3f} nats"
         case "score" | "psi":
             return f"{value:.3f}"
+        case "number":
+            return f"{value:.4g}"
     return f"{value:.1f} {unit}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from tuneloop.hashing import canonical_json
@@ -16,6 +16,8 @@ from tuneloop.workspace import Workspace
 
 if TYPE_CHECKING:
     import polars as pl
+
+_DAY = timedelta(days=1)
 
 
 def store(
@@ -95,6 +97,25 @@ def newest(workspace: Workspace, *, model: str) -> dict[str, Measurement]:
     return {measurement.monitor: measurement for measurement in _measurements(last)}
 
 
+def news(
+    workspace: Workspace, measurements: Sequence[Measurement], *, model: str
+) -> list[Measurement]:
+    """Those of another verdict than the last stored one of their monitor, or a day after it: what
+    looks every hour would bury all else in the history.
+
+    Raises:
+        StoreError: the table cannot be read.
+    """
+    last = newest(workspace, model=model)
+    return [
+        measurement
+        for measurement in measurements
+        if (before := last.get(measurement.monitor)) is None
+        or before.verdict != measurement.verdict
+        or measurement.time - before.time >= _DAY
+    ]
+
+
 def first_good(
     workspace: Workspace,
     *,
@@ -146,4 +167,5 @@ def _measurement(row: Mapping[str, Any]) -> Measurement:
         message=told["message"],
         limit=Limit(**told["limit"]) if told["limit"] else None,
         detail=told["seen"],
+        bundle=row["bundle"],
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -11,9 +11,10 @@ from tuneloop.embedders import Embedder, embedder_of
 from tuneloop.errors import ExtensionError, TuneloopError
 from tuneloop.hashing import canonical_json
 from tuneloop.modelfile import ModelFile
-from tuneloop.monitoring import alerts, series
+from tuneloop.monitoring import alerts, late, series
 from tuneloop.monitoring.embeddings import embed_missing
 from tuneloop.monitoring.measurement import Measurement, not_measured
+from tuneloop.monitoring.monitors import metrics
 from tuneloop.monitoring.monitors.table import Monitor, chosen, failed
 from tuneloop.monitoring.monitors.tally import Tally
 from tuneloop.monitoring.series import history
@@ -64,15 +65,18 @@ def run_monitors(
         start=end - timedelta(days=settings.window_days),
         end=end,
     )
+    table |= metrics.wanted(only, settings, workspace.traffic, window)
     watched = Watched(
         workspace=workspace,
         bundle=bundle,
         window=window,
         settings=settings,
         embedder=embedder or embedder_of(settings.embedder, folder=model_file.folder),
+        timeout_seconds=model_file.settings.endpoint.first_token_seconds,
     )
     measurements = measure(watched, table, progress=progress)
-    series.store(workspace, measurements, bundle=bundle, endpoint=endpoint, now=now)
+    kept = _kept(workspace, measurements, table, model=bundle.model)
+    series.store(workspace, kept, bundle=bundle, endpoint=endpoint, now=now)
     # A kill before this leaves measurements without their alerts; the next run makes up for it,
     # since alerts follow from the state of the monitor, not from its changes.
     changes = alerts.apply(
@@ -82,6 +86,24 @@ def run_monitors(
         if change is not None:
             progress.note(f"{measurement.monitor}: alert {change}")
     return measurements
+
+
+def _kept(
+    workspace: Workspace,
+    measurements: Sequence[Measurement],
+    table: Mapping[str, Monitor | ExtensionError],
+    *,
+    model: str,
+) -> list[Measurement]:
+    """The measurements that are worth storing: of what looks every hour, the news."""
+    hourly = {
+        name
+        for name, monitor in table.items()
+        if isinstance(monitor, Monitor) and monitor.every == "hour"
+    }
+    looks = [measurement for measurement in measurements if measurement.monitor in hourly]
+    news = series.news(workspace, looks, model=model) if looks else []
+    return [one for one in measurements if one.monitor not in hourly or one in news]
 
 
 def collect_traffic(workspace: Workspace, *, progress: Progress) -> None:
@@ -109,10 +131,16 @@ def measure(
     Raises:
         StoreError: the interactions cannot be read.
     """
-    tallies = _begin(watched, table, progress)
-    progress.step(f"Measuring {_days(watched.window)} of {watched.window.endpoint}")
-    _stream(watched, tallies, progress)
-    return [_measured(name, watched.window, tally) for name, tally in tallies.items()]
+    found: dict[str, Measurement] = {}
+    for waiting, part in late.by_window(watched, table):
+        window = waiting.window
+        tallies = _begin(waiting, part, progress)
+        progress.step(f"Measuring {_days(window)} of {window.endpoint}{_waited(window)}")
+        if any(isinstance(tally, Tally) and tally.reads_window for tally in tallies.values()):
+            _stream(waiting, tallies, progress)
+        for name, tally in tallies.items():
+            found[name] = late.told(_measured(name, window, tally), window)
+    return [found[name] for name in table]
 
 
 def _begin(
@@ -197,6 +225,10 @@ def _or_error(name: str, make: Callable[[], _T]) -> _T | TuneloopError:
         return e
     except Exception as e:  # noqa: BLE001  a package's code may raise anything
         return failed(name, e)
+
+
+def _waited(window: Window) -> str:
+    return f" up to {window.end:%Y-%m-%d %H:%M}" if window.waited else ""
 
 
 def _days(window: Window) -> str:

@@ -23,10 +23,12 @@ from tuneloop.monitoring.feedback import FeedbackSample, any_feedback, sample_fe
 from tuneloop.monitoring.novelty import REFERENCE_VERSION, NoveltyReference, novelty_reference
 from tuneloop.monitoring.phrases import REFERENCE_VERSION as PHRASES_REFERENCE_VERSION
 from tuneloop.monitoring.phrases import OwnPhrases, own_phrases
+from tuneloop.monitoring.requests import Requests, requests_of
 from tuneloop.monitoring.shift import Baseline
 from tuneloop.monitoring.window import Window
 from tuneloop.registry.bundle import Bundle
 from tuneloop.storage.messages import last_user_text
+from tuneloop.task import origin
 from tuneloop.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ class Watched:
     window: Window
     settings: MonitorSettings
     embedder: Embedder
+    timeout_seconds: float | None = None
+    """The endpoint's longest wait for a first token."""
 
     @property
     def task(self) -> Mapping[str, Any]:
@@ -50,6 +54,14 @@ class Watched:
     @property
     def max_tokens(self) -> int | None:
         return self.bundle.manifest.serving.sampling.get("max_tokens")
+
+    @property
+    def patience_ms(self) -> float | None:
+        """What `latency_p95` alerts above, else the endpoint's own longest wait."""
+        usual = self.baseline("latency_p95")
+        if usual is not None:
+            return self.settings.latency_above_baseline * usual.value
+        return None if self.timeout_seconds is None else self.timeout_seconds * 1_000
 
     def released(self, metric: str) -> Baseline | None:
         return released_with(self.bundle, metric)
@@ -80,6 +92,15 @@ class Watched:
             high=first.high,
             source=f"its first window with enough data, until {first.window_end:%Y-%m-%d %H:%M}",
         )
+
+    def requests(self) -> Requests:
+        """Until the end of the window.
+
+        Raises:
+            StoreError: the tables cannot be read.
+        """
+        window = self.window
+        return requests_of(self.workspace.traffic, endpoint=window.endpoint, until=window.end)
 
     def feedback(self, *kinds: str) -> FeedbackSample:
         """A bounded sample of what came back about the window's answers.
@@ -247,7 +268,7 @@ def _cached(workspace: Workspace, kind: str, dataset: str, computed_with: list[A
 
 def _prompts_in(path: Path) -> OwnPrompts:
     """The last user turn of each row of a dataset file; no file, no rows."""
-    rows = _rows_in(path) if path.is_file() else []
+    rows = _own_rows(path)
     texts = [last_user_text(row["messages"]) for row in rows]
     kept = [number for number, text in enumerate(texts) if text.strip()]
     return OwnPrompts(
@@ -258,7 +279,7 @@ def _prompts_in(path: Path) -> OwnPrompts:
 
 def _answers_in(path: Path) -> OwnAnswers:
     """What the user says last in each row, and the answer to it, where there are both."""
-    rows = _rows_in(path) if path.is_file() else []
+    rows = _own_rows(path)
     kept = [
         (prompt, answer, _group(row, path, number))
         for number, row in enumerate(rows)
@@ -271,6 +292,16 @@ def _answers_in(path: Path) -> OwnAnswers:
         ),
         answers=[answer for _, answer, _ in kept],
     )
+
+
+def _own_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a dataset file that traffic is held against; no file, no rows.
+
+    Samples of live traffic are held out and never trained on: with them, what is new in the
+    traffic would be known from the first sample on.
+    """
+    rows = _rows_in(path) if path.is_file() else []
+    return [row for row in rows if not origin.is_live_sample(row.get("tags") or {})]
 
 
 def _rows_in(path: Path) -> list[dict[str, Any]]:

@@ -50,6 +50,13 @@ class Window:
     bundle: str
     start: datetime
     end: datetime
+    waited: timedelta = timedelta(0)
+    """How long people had to speak of its last answer."""
+
+    @property
+    def said_until(self) -> datetime:
+        """What people said later than this does not count."""
+        return self.end + self.waited
 
     def interactions(self, traffic: Traffic) -> pl.LazyFrame:
         """The columns that monitors use.

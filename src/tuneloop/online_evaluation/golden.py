@@ -349,7 +349,7 @@ def _bounds(project: Project, bundle: Bundle) -> dict[str, float]:
     """Suite → the pass rate that a gate asks for: one that the bundle was held against, else one
     that the model file declares."""
     row = evaluations.find(project.workspace, bundle.manifest.evaluation.id)
-    declared = dict(project.model.evaluation.gates)
+    declared = project.model.evaluation.gates_in_force
     held = {
         f"{gate['suite']}.{gate['metric']}": gate["condition"]
         for gate in evaluations.read_report(project.workspace, row).as_json()["gates"]

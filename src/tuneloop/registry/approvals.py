@@ -13,19 +13,24 @@ from typing import Literal
 import sqlalchemy as sa
 
 from tuneloop.errors import GateError, UsageError
+from tuneloop.hashing import short
 from tuneloop.modelfile import ApprovalRule, ModelSettings, Role
 from tuneloop.registry import audit, people
+from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 from tuneloop.registry.standing import (
     KINDS,
+    NO_VERDICT,
     Entry,
     Event,
     Kind,
     Seen,
     Standing,
     one_of,
+    rejections_in,
     standing_of,
 )
+from tuneloop.registry.weakness import sentences, stored
 from tuneloop.storage import tables
 from tuneloop.storage.records import record_of
 from tuneloop.workspace import Workspace
@@ -49,6 +54,7 @@ def seen(workspace: Workspace, bundle: Bundle) -> Seen:
             gates=again.gates,
             verdict=str(again.verdict),
             comparison=again.figures["comparisons"].get("production", {}),
+            weakened=tuple(sentences(stored(again.figures.get("weakened")))),
         )
     made_with = bundle.manifest.evaluation
     return Seen(
@@ -57,20 +63,26 @@ def seen(workspace: Workspace, bundle: Bundle) -> Seen:
         gates=made_with.gates,
         verdict=made_with.verdict,
         comparison=made_with.comparisons.get("production", {}),
+        weakened=tuple(sentences(stored(made_with.weakened))),
     )
 
 
 def granted(workspace: Workspace, model: ModelSettings, bundle: Bundle, kind: Kind) -> Standing:
-    """Whether a bundle has the approval of a kind that the model file requires."""
+    """Whether a bundle has the approval of a kind that the model file requires.
+
+    What somebody rejected is rejected under every id that it has.
+    """
     rule, entries = _rule(model, kind), history(workspace, bundle=bundle.id)
+    elsewhere = _elsewhere(workspace, bundle)
     if rule is None:
-        return standing_of(kind, None, entries)
+        return standing_of(kind, None, entries, elsewhere=elsewhere)
     return standing_of(
         kind,
         rule,
         entries,
         seen_digest=seen(workspace, bundle).digest,
         authors=authors(workspace, bundle),
+        elsewhere=elsewhere,
     )
 
 
@@ -86,18 +98,8 @@ def require(workspace: Workspace, model: ModelSettings, bundle: Bundle) -> None:
             raise GateError(
                 f"Bundle {bundle.short} may not be deployed, its {kind} approval is missing: "
                 f"{standing.reason}.",
-                remedy=_remedy(bundle, standing),
+                remedy=_remedy(workspace, bundle, standing),
             )
-
-
-def rejection(workspace: Workspace, bundle: str) -> str | None:
-    """Who rejected a bundle and why; None where nobody did."""
-    entries = history(workspace, bundle=bundle)
-    for kind in KINDS:
-        standing = standing_of(kind, None, entries)
-        if not standing.granted:
-            return standing.reason
-    return None
 
 
 def request(
@@ -175,17 +177,38 @@ def withdraw(
     mine = [
         decision
         for decision in history(workspace, bundle=bundle.id)
-        if (decision.kind, decision.person) == (kind, person) and decision.event != "requested"
+        if (decision.kind, decision.person) == (kind, person) and decision.event not in NO_VERDICT
     ]
     if not mine or mine[-1].event == "withdrawn":
+        others = [it for it in rejections_in(_elsewhere(workspace, bundle)) if it.person == person]
         raise UsageError(
             f"{person} has decided nothing about bundle {bundle.short} that could be withdrawn.",
-            remedy="See the decisions with: tuneloop approvals list",
+            remedy=f"It behaves as a bundle that was rejected: {withdrawal(others[0])}"
+            if others
+            else "See the decisions with: tuneloop approvals list",
         )
     roles = mine[-1].roles
     entry = _entry(workspace, bundle, kind, "withdrawn", person=person, reason=reason, roles=roles)
     _write(workspace, entry, actor=actor)
     return granted(workspace, model, bundle, kind)
+
+
+def readmit(workspace: Workspace, bundle: Bundle, *, actor: str, reason: str) -> Entry:
+    """Take back what live traffic or a rollback said about what a bundle does: it may be tried
+    again. A rejection is for whoever said it to withdraw, a missed gate for another evaluation.
+
+    Raises:
+        NotAllowedError: people are declared, and `actor` may not deploy.
+        UsageError: it is without a reason.
+    """
+    roles = people.allow(workspace, actor, "deploy", model=bundle.model)
+    if not reason.strip():
+        raise UsageError("Why is it readmitted?", remedy="Say it with --reason.")
+    entry = _entry(
+        workspace, bundle, "deploy", "readmitted", person=actor, reason=reason, roles=roles
+    )
+    _write(workspace, entry, actor=actor)
+    return entry
 
 
 def authors(workspace: Workspace, bundle: Bundle) -> frozenset[str]:
@@ -238,11 +261,26 @@ def _refuse_void(
         )
 
 
-def _remedy(bundle: Bundle, standing: Standing) -> str:
+def _elsewhere(workspace: Workspace, bundle: Bundle) -> list[Entry]:
+    """Requests and decisions about the bundles that behave as this one."""
+    others = {other.id for other in bundles.alike(workspace, bundle)}
+    if not others:
+        return []
+    return [entry for entry in history(workspace, model=bundle.model) if entry.bundle in others]
+
+
+def withdrawal(entry: Entry) -> str:
+    """What takes a rejection back."""
+    return f"tuneloop approvals withdraw {short(entry.bundle)} --kind {entry.kind}"
+
+
+def _remedy(workspace: Workspace, bundle: Bundle, standing: Standing) -> str:
     if standing.rejected_by:
+        said = [*history(workspace, bundle=bundle.id), *_elsewhere(workspace, bundle)]
+        first = next(entry for entry in rejections_in(said) if entry.kind == standing.kind)
         return (
             "Production is unchanged. Make a better candidate; or whoever rejected it withdraws "
-            f"that: tuneloop approvals withdraw {bundle.short} --kind {standing.kind}"
+            f"that: {withdrawal(first)}"
         )
     return (
         f"Production is unchanged. Read the report (tuneloop bundle show {bundle.short}), then: "
@@ -271,7 +309,7 @@ def _entry(
         person=person,
         roles=tuple(sorted(roles)),
         reason=reason,
-        seen=vars(what),
+        seen=what.as_json(),
         seen_digest=what.digest,
         at=workspace.now(),
     )

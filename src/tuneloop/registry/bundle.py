@@ -13,7 +13,9 @@ import sqlalchemy as sa
 from tuneloop.errors import CorruptArtifactError, UsageError
 from tuneloop.hashing import digest_json, short
 from tuneloop.registry import aliases
+from tuneloop.registry.behaviour import behaviour_of
 from tuneloop.registry.manifest import Manifest
+from tuneloop.registry.weakness import sentences, stored
 from tuneloop.storage import tables
 from tuneloop.storage.records import record_of
 from tuneloop.storage.references import meant_by
@@ -42,6 +44,11 @@ class Bundle:
     def short(self) -> str:
         """What people see."""
         return short(self.id)
+
+    @property
+    def behaviour(self) -> str:
+        """What it shares with every bundle that answers as it does: see `behaviour_of`."""
+        return behaviour_of(self.manifest)
 
 
 def register(workspace: Workspace, manifest: Manifest) -> Bundle:
@@ -107,6 +114,16 @@ def listing(workspace: Workspace, *, model: str | None = None) -> list[Bundle]:
         return [_checked(row) for row in tx.execute(query)]
 
 
+def alike(workspace: Workspace, bundle: Bundle) -> list[Bundle]:
+    """The other bundles of its model that behave as it does, the newest first."""
+    behaviour = bundle.behaviour
+    return [
+        other
+        for other in listing(workspace, model=bundle.model)
+        if other.id != bundle.id and other.behaviour == behaviour
+    ]
+
+
 def verify(workspace: Workspace, bundle: Bundle) -> dict[str, Path]:
     """Check every byte of a bundle's artifacts; returns name → local folder.
 
@@ -138,6 +155,19 @@ def diff(before: Bundle, after: Bundle) -> list[Difference]:
         for key in sorted(a.keys() | b.keys())
         if a.get(key) != b.get(key)
     ]
+
+
+def told_weaknesses(tx: sa.Connection, bundle: str) -> dict[str, list[str]]:
+    """`weakened`: what a bundle was held to less than others, for an event that is about it.
+
+    Nothing where it was not, so that such events are as they were in earlier releases.
+    """
+    row = tx.execute(
+        sa.select(tables.bundles.c.manifest).where(tables.bundles.c.id == bundle)
+    ).first()
+    evaluated = row.manifest.get("evaluation", {}) if row is not None else {}
+    told = sentences(stored(evaluated.get("weakened")))
+    return {"weakened": told} if told else {}
 
 
 def _flat(value: Any, at: str = "") -> dict[str, Any]:

@@ -161,6 +161,8 @@ class Evaluated(Part):
     """The bundle that was in production then."""
     repeatability: Mapping[str, Any] | None = field(default=None, metadata=_WHERE_THERE_IS_ONE)
     """How many answers were the same when they were asked for again."""
+    weakened: Sequence[Mapping[str, Any]] | None = field(default=None, metadata=_WHERE_THERE_IS_ONE)
+    """Where it was held to less than by default or than production: see `registry.weakness`."""
 
 
 @dataclass(frozen=True, kw_only=True)

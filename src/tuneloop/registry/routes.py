@@ -37,6 +37,8 @@ class CaptureRule(msgspec.Struct, frozen=True, kw_only=True):
     """Of the conversations, whole ones; the others are counted as sampled out."""
     redact: bool = False
     """Replace personal data by its kind before anything is written."""
+    logprobs_share: float = 0.0
+    """Of the captured requests, those whose server is asked for log-probabilities."""
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):

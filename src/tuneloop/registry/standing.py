@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from tuneloop.hashing import digest_json
+from tuneloop.hashing import digest_json, short
 from tuneloop.modelfile import ApprovalRule, Role
 
 Kind = Literal["evaluation", "deploy"]
-Event = Literal["requested", "approved", "rejected", "withdrawn"]
+Event = Literal["requested", "approved", "rejected", "withdrawn", "readmitted"]
+NO_VERDICT: tuple[Event, ...] = ("requested", "readmitted")
+"""What says neither yes nor no to a report."""
 KINDS: tuple[Kind, ...] = ("evaluation", "deploy")
 
 
@@ -29,11 +31,19 @@ class Seen:
     verdict: str
     comparison: Mapping[str, Any]
     """With production, empty where there was none."""
+    weakened: tuple[str, ...] = ()
+    """What was asked for less than by default or than of production, a sentence each."""
 
     @property
     def digest(self) -> str:
         """Of all that."""
-        return digest_json(vars(self))
+        return digest_json(self.as_json())
+
+    def as_json(self) -> dict[str, Any]:
+        """In JSON form; what is not weakened says nothing of it, as in earlier releases."""
+        fields = dict(vars(self))
+        weakened = fields.pop("weakened")
+        return {**fields, "weakened": list(weakened)} if weakened else fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,27 +86,28 @@ def standing_of(
     *,
     seen_digest: str = "",
     authors: frozenset[str] = frozenset(),
+    elsewhere: Sequence[Entry] = (),
 ) -> Standing:
     """A person's last word counts; one rejection outweighs all approvals.
 
     `entries` are the events of one bundle, the oldest first; `seen_digest` is of what there is to
-    see of it now, `authors` are those who made it the candidate.
+    see of it now, `authors` are those who made it the candidate. `elsewhere` are the events of the
+    bundles that behave as it does: their rejections count, their approvals are of other reports.
     """
-    last = {
-        entry.person: entry
-        for entry in entries
-        if entry.kind == kind and entry.event != "requested"
-    }
-    rejections = [entry for entry in last.values() if entry.event == "rejected"]
+    here = [entry for entry in entries if entry.kind == kind]
+    rejections = rejections_in(here)
+    the_same = rejections_in([entry for entry in elsewhere if entry.kind == kind])
     objections, counting = [], []
-    for entry in last.values():
+    for entry in _last_words(here):
         if entry.event == "approved" and rule is not None:
             objection = _objection(entry, rule, seen_digest, authors)
             objections += [objection] if objection else []
             counting += [] if objection else [entry.person]
     missing = max(0, rule.count - len(counting)) if rule is not None else 0
-    if rejections:
-        reason = "; ".join(f"{entry.person} rejected it: {entry.reason}" for entry in rejections)
+    if rejections or the_same:
+        said = [rejected(entry) for entry in rejections]
+        said += [rejected(entry, elsewhere=True) for entry in the_same]
+        reason = "; ".join(said)
     elif rule is None:
         reason = "no approval is required"
     elif missing:
@@ -106,12 +117,33 @@ def standing_of(
         reason = f"approved by {', '.join(sorted(counting))}"
     return Standing(
         kind=kind,
-        granted=not rejections and not missing,
+        granted=not rejections and not the_same and not missing,
         missing=missing,
         approved_by=tuple(sorted(counting)),
-        rejected_by=tuple(sorted(entry.person for entry in rejections)),
+        rejected_by=tuple(sorted({entry.person for entry in (*rejections, *the_same)})),
         reason=reason,
     )
+
+
+def rejections_in(entries: Sequence[Entry]) -> list[Entry]:
+    """The rejections that nobody has taken back; `entries` are the oldest first."""
+    return [entry for entry in _last_words(entries) if entry.event == "rejected"]
+
+
+def rejected(entry: Entry, *, elsewhere: bool = False) -> str:
+    """A rejection in words; `elsewhere`: to somebody who asks about a bundle that is alike."""
+    what = f"{short(entry.bundle)}, which behaves the same" if elsewhere else "it"
+    return f"{entry.person} rejected {what}: {entry.reason}"
+
+
+def _last_words(entries: Sequence[Entry]) -> list[Entry]:
+    """What each person said last about each bundle, of each kind."""
+    last = {
+        (entry.bundle, entry.kind, entry.person): entry
+        for entry in entries
+        if entry.event not in NO_VERDICT
+    }
+    return list(last.values())
 
 
 def _objection(

@@ -22,7 +22,7 @@ from tuneloop.candidates import contents, exporting, held_out, planning, prepari
 from tuneloop.candidates.promotion import Settled, settled
 from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion
-from tuneloop.deployment import rollouts
+from tuneloop.deployment import admission, rollouts
 from tuneloop.errors import (
     BusyError,
     CorruptArtifactError,
@@ -32,7 +32,6 @@ from tuneloop.errors import (
 )
 from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.project import Project
-from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.bundle import Bundle
 from tuneloop.retraining import cycles
@@ -156,8 +155,7 @@ def _run(project: Project, cycle: CycleRecord, *, force: bool, looked: bool = Fa
         closed = settled(
             candidates.verdict_of(before),
             production=project.in_production(),
-            moves=aliases.history(project.workspace, project.model.name),
-            rollouts=rollouts.listing(project.workspace, project.model.name),
+            past=admission.past_of(project.workspace, project.model.name),
         )
         # What this very cycle made before it was interrupted is news all the same.
         ours = cycle.made("evaluate").get("bundle") == before.id
@@ -244,14 +242,18 @@ def _deploy(project: Project, bundle: Bundle, reason: str) -> dict[str, Any]:
 
 
 def _equal_candidate(project: Project, run: TrainingRun, plan: EvaluationPlan) -> Bundle | None:
-    """The newest bundle that was made of this run, with these settings, for these gates."""
+    """The newest bundle that was made of this run, with these settings, for these gates.
+
+    Settings that neither decide what it does nor what is asked of it make no other candidate.
+    """
+    judged_by = contents.deciding(contents.evaluation_settings(project))
     made = (
         bundle
         for bundle in bundles.listing(project.workspace, model=project.model.name)
         if bundle.manifest.training.run == run.id
         and bundle.manifest.task.as_json() == contents.task_part(project)
         and bundle.manifest.serving.settings == contents.serving_settings(project)
-        and bundle.manifest.evaluation.settings == contents.evaluation_settings(project)
+        and contents.deciding(bundle.manifest.evaluation.settings) == judged_by
         and bundle.manifest.evaluation.gates == plan.gate_lock.digest
     )
     return next(made, None)
@@ -264,13 +266,13 @@ def _nothing_new(
         outcome = f"Nothing new: {before.short} {closed.reason}."
     elif closed.how == "in production":
         outcome = (
-            f"Nothing new: {before.short} in production was trained on these rows with these "
-            "settings and held against these gates."
+            f"Nothing new: {before.short}, trained on these rows with these settings and held "
+            f"against these gates, {closed.reason}."
         )
     else:
         outcome = (
             f"Nothing new: candidate {before.short}, made of these rows with these settings, "
-            f"{closed.reason}. {stays(project)} To try it all the same: tuneloop run --force"
+            f"{closed.reason}. {stays(project)} {closed.remedy}"
         )
     refused = closed.how == "refused"
     return finish(

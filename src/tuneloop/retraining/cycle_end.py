@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tuneloop.deployment import rollouts
+from tuneloop.deployment import admission, rollouts
 from tuneloop.deployment.rollouts import Rollout
 from tuneloop.hashing import short
 from tuneloop.project import Project
@@ -57,15 +57,26 @@ def may_go_on(project: Project, cycle: Cycle) -> bool:
     standings = [
         approvals.granted(project.workspace, project.model, bundle, kind) for kind in KINDS
     ]
-    return all(standing.granted for standing in standings) or any(
-        standing.rejected_by for standing in standings
+    if all(standing.granted for standing in standings):
+        return True
+    return any(standing.rejected_by for standing in standings) or bool(
+        admission.refusals(project.workspace, bundle)
     )
 
 
 def held_back(
     project: Project, cycle: CycleRecord, bundle: Bundle, reason: str
 ) -> CycleResult | None:
-    """What keeps an accepted candidate from production: people; None where nothing does."""
+    """What keeps an accepted candidate from production: what became of it under another id, or
+    people; None where nothing does."""
+    refused = admission.refusals(project.workspace, bundle)
+    kept = next((refusal for refusal in refused if refusal.how != "rejected"), None)
+    if kept is not None:
+        outcome = (
+            f"Candidate {bundle.short} is not deployed: it {kept.about(bundle.id)}. "
+            f"{stays(project)} {kept.remedy}"
+        )
+        return finish(cycle, "stopped", outcome, bundle=bundle, refused=True, news="refused")
     standings = [
         approvals.request(project.workspace, project.model, bundle, kind, actor=project.actor)
         for kind in KINDS
@@ -82,9 +93,11 @@ def held_back(
             f"tuneloop approve {bundle.short} --kind {standing.kind}"
             for standing in missing
         )
+        less = approvals.seen(project.workspace, bundle).weakened
+        look = f"What is asked of it is {'; '.join(less)}. " if less else ""
         outcome = (
-            f"Candidate {bundle.short} waits for people. Read its report: {read}. Then approve or "
-            f"reject it ({give})"
+            f"Candidate {bundle.short} waits for people. {look}Read its report: {read}. Then "
+            f"approve or reject it ({give})"
         )
         return wait(cycle, outcome, bundle)
     asked_by = cycles.asked_by(

@@ -36,6 +36,7 @@ _CAME_LATER = (
     ("endpoint", "backend"),
     ("endpoint", "server"),
     ("endpoint", "dry"),
+    ("endpoint", "logprobs_share"),
     ("schedule", "sources"),
     ("triggers", "minimum_new_rows"),
     ("triggers", "minimum_new_share"),
@@ -47,8 +48,17 @@ _CAME_LATER = (
     ("monitors", "ungrounded_above"),
     ("monitors", "unlike_answers_above"),
     ("monitors", "new_phrases_above"),
+    ("monitors", "silent_below"),
+    ("schedule", "hourly_monitors"),
+    ("monitors", "metrics"),
+    ("monitors", "feedback_days"),
 )
 """Settings that are younger than cycles that may still wait: section, name."""
+_OTHER_DEFAULT = {
+    ("rollout", "guards"): ["errors", "format", "latency", "length"],
+    ("alerts", "urgent"): ["errors", "capture_drops"],
+}
+"""Section, name → the default of a setting when cycles began that may still wait."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,11 +213,23 @@ def settings_digest(model: ModelSettings) -> str:
     """
     settings = model.model_dump(mode="json")
     for section, name in _CAME_LATER:
-        if settings[section][name] == type(getattr(model, section)).model_fields[name].default:
+        if settings[section][name] == _default(model, section, name):
             del settings[section][name]
+    for (section, name), before in _OTHER_DEFAULT.items():
+        if settings[section][name] == _default(model, section, name):
+            settings[section][name] = before
+    # Gates that only a later release adds to those of the file are no other settings of this file.
+    for gate in model.evaluation.added_gates:
+        settings["evaluation"]["gates"].pop(gate, None)
     # It has no number of its own any more while it says nothing; it had this one.
     settings["evaluation"]["concurrency"] = settings["evaluation"]["concurrency"] or 4
     return digest_json(settings)
+
+
+def _default(model: ModelSettings, section: str, name: str) -> Any:
+    """The default of a setting, in JSON's types."""
+    default = type(getattr(model, section)).model_fields[name].default
+    return list(default) if isinstance(default, tuple) else default
 
 
 def close_open(

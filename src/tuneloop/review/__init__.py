@@ -11,6 +11,7 @@ from tuneloop.review.corrections import (
     collect,
     collect_corrections,
     reviewers_of,
+    sampled_rows,
 )
 from tuneloop.review.edits import Edits, JudgedAnswer, edit_in, judged_answers
 from tuneloop.review.form import DeclaredForm, declared_form
@@ -51,6 +52,7 @@ __all__ = [
     "listing",
     "pace",
     "reviewers_of",
+    "sampled_rows",
     "stats",
     "undo",
     "waiting",

@@ -9,7 +9,6 @@ from typing import Any
 import sqlalchemy as sa
 
 from tuneloop.conversation import thoughts
-from tuneloop.datasets.importing import CORRECTION
 from tuneloop.project import Project
 from tuneloop.review.edits import edit_in
 from tuneloop.review.queue import Proposal, ReviewItem, listing, put, storable
@@ -17,6 +16,7 @@ from tuneloop.review.queue import judgements as all_judgements
 from tuneloop.storage import tables
 from tuneloop.storage.captured import chats, feedback, last_said
 from tuneloop.task.answer_form import edited_text
+from tuneloop.task.origin import CORRECTION, SAMPLE, WEIGHT
 from tuneloop.workspace import Workspace
 
 EDIT = "edit"
@@ -94,16 +94,30 @@ def _edited(workspace: Workspace, endpoint: str) -> Iterator[Proposal]:
 
 
 def approved_rows(workspace: Workspace, model: str, *, prose: bool = False) -> list[dict[str, Any]]:
-    """What was approved, as rows of a data file, in the order of the decisions.
+    """What was approved to learn from, as rows of a data file, in the order of the decisions.
 
     Where the model had said something else the row is a preference pair (D12), else a conversation.
-    A sample whose answer was right as it stood is no row: the model gives that answer already.
-    Rows of `prose` say in their tag `edit` what was changed: form, wording or facts.
+    Rows of `prose` say in their tag `edit` what was changed: form, wording or facts. Samples are
+    not among them, see `sampled_rows`.
     """
+    return _rows(workspace, model, prose, samples=False)
+
+
+def sampled_rows(workspace: Workspace, model: str, *, prose: bool = False) -> list[dict[str, Any]]:
+    """The samples of live traffic whose right answer people said, in the same form: cases (E12).
+
+    They are there whether the model's answer was right or wrong: to keep what was wrong alone would
+    choose cases by what production answered. Their tag `weight` says how many answers of their week
+    they stand for. A rejected sample has no right answer and is no case.
+    """
+    return _rows(workspace, model, prose, samples=True)
+
+
+def _rows(workspace: Workspace, model: str, prose: bool, *, samples: bool) -> list[dict[str, Any]]:
     items = [
         item
         for item in listing(workspace, model, status="approved")
-        if item.kind != "sample" or item.edited
+        if (item.kind == SAMPLE) == samples
     ]
     return [
         _row(item, prose) for item in sorted(items, key=lambda item: (item.decided_at, item.id))
@@ -118,6 +132,8 @@ def _row(item: ReviewItem, prose: bool) -> dict[str, Any]:
         "review": item.id,
         "reviewer": item.reviewer or "",
     }
+    if item.kind == SAMPLE:
+        tags[WEIGHT] = f"{float(item.detail.get('weight', 1.0)):g}"
     if prose and (edit := edit_in(item)) is not None:
         tags[EDIT] = edit.kind
     if item.edited and item.answer.strip():

@@ -9,6 +9,7 @@ from tuneloop.errors import CheckError, MissingExtraError, TuneloopError
 from tuneloop.project import Project
 from tuneloop.setup import names
 from tuneloop.setup.checks.base import converter, weights
+from tuneloop.setup.checks.constant import constant
 from tuneloop.setup.checks.contradictions import contradictions
 from tuneloop.setup.checks.decision import decision
 from tuneloop.setup.checks.groundedness import groundedness
@@ -23,6 +24,7 @@ from tuneloop.setup.checks.template import clock, system_text, template
 from tuneloop.setup.checks.time import time
 from tuneloop.setup.checks.tokens import end_token, start_token, vocabulary
 from tuneloop.setup.checks.validity import bounds, measures
+from tuneloop.setup.checks.weaker import default_gates, weaker
 from tuneloop.setup.checks.window import window
 from tuneloop.setup.finding import Finding, UnseenError, error, unseen
 from tuneloop.setup.look import Look
@@ -32,7 +34,14 @@ Check = Callable[[Look], Iterator[Finding]]
 Checks = tuple[tuple[str, Check], ...]
 
 _NAMES: Checks = (("names", every_name),)
-_GATES: Checks = (("suite", suites), ("gate", cases), ("decision", decision))
+_GATES: Checks = (
+    ("suite", suites),
+    ("gate", cases),
+    ("gate", default_gates),
+    ("weaker", weaker),
+    ("constant", constant),
+    ("decision", decision),
+)
 _ROWS: Checks = (
     ("rows", rows),
     ("kind", kind),

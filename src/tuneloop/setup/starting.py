@@ -102,6 +102,7 @@ def write_model_file(
             drop_thoughts=seen.thoughts > 0 and not thinks,
             abstain=seen.abstain,
             abstain_rows=seen.abstain_rows,
+            majority=seen.majority,
             rows=seen.usable,
             longest_answer=seen.longest_answer,
             group_field=seen.group_field,

@@ -163,12 +163,19 @@ def _rollout(facts: Facts) -> Iterable[Advice]:
             "or abort it",
             command="tuneloop rollout status",
         )
-    elif _of_candidate(facts, "taken back"):
+    elif _took_back(rollout, facts.candidate):
         yield Advice(
             text=f"Rollout {rollout.id} took candidate {rollout.candidate} back "
             f"({rollout.detail}): see what it saw, and make a better one",
             command=f"tuneloop rollout status {rollout.id}",
         )
+
+
+def _took_back(rollout: LastRollout | None, candidate: Candidate | None) -> bool:
+    """Whether it was this rollout that took the candidate back."""
+    if rollout is None or candidate is None or candidate.standing != "taken back":
+        return False
+    return rollout.candidate == candidate.bundle and not _under_way(rollout)
 
 
 def _cycle(facts: Facts) -> Iterable[Advice]:
@@ -262,6 +269,12 @@ def _candidate(facts: Facts) -> Iterable[Advice]:
         yield Advice(
             text=f"Candidate {candidate.bundle} was refused: {candidate.reason}. Read its report",
             command=read or "tuneloop bundle show candidate",
+        )
+    elif candidate.standing == "taken back" and not _took_back(facts.rollout, candidate):
+        yield Advice(
+            text=f"Candidate {candidate.bundle} {candidate.reason}: make a better one; or, where "
+            "that was not its fault, let it try again",
+            command="tuneloop readmit candidate -m WHY",
         )
     elif candidate.standing == "rejected" and facts.live is None:
         yield Advice(

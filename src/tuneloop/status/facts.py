@@ -9,7 +9,8 @@ CandidateStanding = Literal[
     "waits", "accepted", "outdated", "refused", "rejected", "rolling out", "taken back"
 ]
 """waits: for approvals. accepted: nothing keeps it from production. outdated: it was compared with
-another bundle than the one in production. taken back: by its rollout."""
+another bundle than the one in production. taken back: by its rollout or a rollback, under this id
+or another."""
 Role = Literal["production", "previous", "candidate"]
 
 

@@ -8,11 +8,15 @@ from datetime import datetime
 from typing import Any, Literal
 
 from tuneloop import under_way
-from tuneloop.deployment import endpoints, rollouts, servers
+from tuneloop.deployment import admission, endpoints, rollouts, servers
+from tuneloop.deployment.admission import Past
+from tuneloop.evaluation.weakening import weakened
 from tuneloop.hashing import short
 from tuneloop.modelfile import ModelSettings
 from tuneloop.registry import aliases, people
 from tuneloop.registry import bundle as bundles
+from tuneloop.registry.aliases import Alias
+from tuneloop.registry.weakness import sentences
 from tuneloop.retraining import automation, cycles
 from tuneloop.retraining.cycles import Cycle
 from tuneloop.retraining.levels import Reached
@@ -39,9 +43,13 @@ class Live:
     server: str
     """Status of its model server: ready, starting, failed, stopped."""
     base_url: str | None
+    weakened: tuple[str, ...]
+    """What it was held to less than by default or than the bundle before it."""
     answering: tuple[str, ...]
     """Bundles that the endpoint's requests go to; the one in production, and during a rollout the
     candidate. Another one answers until production's model server is ready."""
+    behaves_as: str
+    """Another bundle that behaves the same, and what is held against that; empty: none does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +64,10 @@ class Status:
     candidate: str | None
     candidate_standing: str | None
     """What keeps the candidate from production, or that nothing does."""
+    candidate_weakened: tuple[str, ...]
+    """What the candidate was held to less than by default or than production."""
+    candidate_behaves_as: str
+    """Another bundle that behaves the same, and what is held against that; empty: none does."""
     gateway_url: str | None
     """Where clients reach the endpoint, while `tuneloop up` runs."""
     alerts: tuple[str, ...]
@@ -92,7 +104,8 @@ def status(
     """Read it all from the records store; `changed_sources` are the data files that are not what
     production was made of."""
     names = aliases.current(workspace, model.name)
-    live, workers = _live(workspace, model.name), tuple(presence.alive(workspace))
+    past = admission.past_of(workspace, model.name)
+    live, workers = _live(workspace, model.name, past), tuple(presence.alive(workspace))
     doing = under_way.seen(under_way.folder(workspace.root, model.name), now=workspace.now())
     facts = situation.gather(
         workspace,
@@ -113,6 +126,10 @@ def status(
         previous=names["previous"].bundle if "previous" in names else None,
         candidate=names["candidate"].bundle if "candidate" in names else None,
         candidate_standing=_standing(facts.candidate) if facts.candidate else None,
+        candidate_weakened=_weakened(workspace, names),
+        candidate_behaves_as=admission.namesake(names["candidate"].bundle, past)
+        if "candidate" in names
+        else "",
         gateway_url=gateway_url,
         alerts=tuple(_told(alert, facts.live) for alert in facts.alerts),
         open_reviews=facts.open_reviews + facts.disputed_reviews,
@@ -149,6 +166,13 @@ def _standing(candidate: Candidate) -> str:
     return f"{standing}: {candidate.reason}" if candidate.reason else standing
 
 
+def _weakened(workspace: Workspace, names: Mapping[str, Alias]) -> tuple[str, ...]:
+    if "candidate" not in names:
+        return ()
+    bundle = bundles.find(workspace, names["candidate"].bundle)
+    return tuple(sentences(weakened(bundle.manifest)))
+
+
 def _cycle(facts: Facts, cycle: Cycle | None) -> str | None:
     """How it ended, or what it waits for; true also after what people have done since."""
     last = facts.cycle
@@ -166,7 +190,7 @@ def _cycle(facts: Facts, cycle: Cycle | None) -> str | None:
     return f"{cycle.status}: {cycle.outcome or cycle.reason}"
 
 
-def _live(workspace: Workspace, model: str) -> Live | None:
+def _live(workspace: Workspace, model: str, past: Past) -> Live | None:
     endpoint = endpoints.find(workspace, model)
     if endpoint is None or endpoint.bundle is None:
         return None
@@ -180,7 +204,9 @@ def _live(workspace: Workspace, model: str) -> Live | None:
         scores=manifest.evaluation.scores,
         server=server.status if server else "stopped",
         base_url=server.base_url if server else None,
+        weakened=tuple(sentences(weakened(manifest))),
         answering=tuple(sorted(servers.routed(workspace, endpoint.name))),
+        behaves_as=admission.namesake(endpoint.bundle, past),
     )
 
 

@@ -11,7 +11,7 @@ from tuneloop import review
 from tuneloop.candidates import preparing
 from tuneloop.candidates.promotion import decide
 from tuneloop.datasets import versions
-from tuneloop.deployment import endpoints, rollouts
+from tuneloop.deployment import admission, endpoints, rollouts
 from tuneloop.deployment.rollouts import Rollout
 from tuneloop.errors import UsageError
 from tuneloop.evaluation.comparison import Standing
@@ -132,14 +132,6 @@ def _candidate(workspace: Workspace, model: ModelSettings, names: Names) -> Cand
 
 def _decided(workspace: Workspace, model: ModelSettings, bundle: Bundle, names: Names) -> Candidate:
     """Without its report. The last word has live traffic, then people, then the evaluation."""
-    last = next(
-        (
-            rollout
-            for rollout in rollouts.listing(workspace, model.name)
-            if rollout.candidate == bundle.id
-        ),
-        None,
-    )
     evaluation, live = bundle.manifest.evaluation, names.get("production")
     compared = evaluation.comparisons.get("production")
     decision = decide(
@@ -147,25 +139,29 @@ def _decided(workspace: Workspace, model: ModelSettings, bundle: Bundle, names: 
         gates_reason=evaluation.reason,
         production=None if compared is None else Standing(**compared),
     )
-    rejection = approvals.rejection(workspace, bundle.id)
     outdated = evaluation.verdict == "passed" and evaluation.production != (
         live.bundle if live else None
     )
-    if last is not None and last.active:
-        return Candidate(bundle=bundle.short, standing="rolling out", reason=last.detail)
-    if last is not None and last.status in ("rolled_back", "aborted"):
-        return Candidate(bundle=bundle.short, standing="taken back", reason=last.detail)
-    if rejection is not None:
-        return Candidate(bundle=bundle.short, standing="rejected", reason=rejection)
+    under_way = rollouts.active(workspace, model.name)
+    if under_way is not None and under_way.candidate == bundle.id:
+        return Candidate(bundle=bundle.short, standing="rolling out", reason=under_way.detail)
+    kept = {refusal.how: refusal for refusal in admission.refusals(workspace, bundle)}
+    for how in admission.LIVE:
+        if how in kept:
+            told = kept[how].about(bundle.id)
+            return Candidate(bundle=bundle.short, standing="taken back", reason=told)
+    needed = [approvals.granted(workspace, model, bundle, kind) for kind in KINDS]
+    missing = [approval for approval in needed if not approval.granted]
+    if "rejected" in kept:
+        told = next((one.reason for one in missing if one.rejected_by), "")
+        return Candidate(bundle=bundle.short, standing="rejected", reason=told)
+    if "not passed" in kept and evaluation.verdict == "passed":
+        told = kept["not passed"].about(bundle.id)
+        return Candidate(bundle=bundle.short, standing="refused", reason=told)
     if outdated:
         return Candidate(bundle=bundle.short, standing="outdated", reason=decision.reason)
     if not decision.deploy:
         return Candidate(bundle=bundle.short, standing="refused", reason=decision.reason)
-    missing = [
-        approval
-        for kind in KINDS
-        if not (approval := approvals.granted(workspace, model, bundle, kind)).granted
-    ]
     if missing:
         return Candidate(
             bundle=bundle.short,

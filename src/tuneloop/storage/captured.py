@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from tuneloop import metric_names
 from tuneloop.conversation.thoughts import BEGUN, CLOSINGS, FIRST_MARK, OPENED, WHOLE
 from tuneloop.storage.traffic import Traffic
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 PROBE_TAG = "probe"
 """A request with a tag of this name, whatever its value, is ours: a smoke test, a golden case. It
 says nothing about production."""
+OF_THE_SERVER = ("upstream_error", "context_length_exceeded")
+"""Error codes of a 4xx with which the model server itself refused a request."""
 
 
 def probe() -> pl.Expr:
@@ -31,6 +34,25 @@ def whole() -> pl.Expr:
     import polars as pl
 
     return (pl.col("status") == 200) & pl.col("error").is_null()
+
+
+def failed() -> pl.Expr:
+    """Whether the model server, or the way to it, failed the request: the rule of `is_failure`."""
+    import polars as pl
+
+    status, error = pl.col("status"), pl.col("error")
+    broken_off = (status == 200) & error.is_not_null()
+    return ((status >= 500) | broken_off | error.is_in(OF_THE_SERVER)).fill_null(value=False)
+
+
+def is_failure(status: int, error: str | None) -> bool:
+    """Whether the model server, or the way to it, failed a request that ended so.
+
+    A 5xx, an answer that broke off, and every 4xx that the model server itself said: a prompt that
+    is too long for it, a field that it does not take, too many requests at a time. Another 4xx is
+    the gateway's own word on what the client sent, and `CLIENT_LEFT` the client's.
+    """
+    return status >= 500 or (status == 200 and error is not None) or error in OF_THE_SERVER
 
 
 def in_text() -> pl.Expr:
@@ -109,6 +131,18 @@ def feedback(
     import polars as pl
 
     return frame.filter(pl.col("kind").is_in(kinds))
+
+
+def metrics(traffic: Traffic, *, since: datetime, until: datetime) -> pl.LazyFrame:
+    """Rows of the feedback table: a team's own figures, of every name, `since` <= time < `until`.
+
+    Raises:
+        StoreError: the table cannot be read.
+    """
+    frame = traffic.scan("feedback", since=since, until=until)
+    import polars as pl
+
+    return frame.filter(pl.col("kind").str.starts_with(metric_names.PREFIX))
 
 
 def last_said(feedback: pl.LazyFrame) -> pl.LazyFrame:

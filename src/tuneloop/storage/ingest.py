@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from tuneloop.errors import BusyError
 from tuneloop.hashing import canonical_json
 from tuneloop.storage.spool import (
+    Account,
     Feedback,
     Interaction,
     Record,
@@ -37,6 +38,7 @@ _TABLES: tuple[tuple[Table, type[Record]], ...] = (
     ("interactions", Interaction),
     ("shadows", Shadow),
     ("feedback", Feedback),
+    ("accounts", Account),
 )
 
 
@@ -139,6 +141,7 @@ def row_of(record: Record) -> dict[str, Any] | None:
         return None
     if any(type(value) is int and abs(value) >= _INT64_END for value in row.values()):
         return None
-    if "tags" in row:
-        row["tags"] = canonical_json(row["tags"])
+    for name in ("tags", "served", "refused"):
+        if name in row:
+            row[name] = canonical_json(row[name])
     return row

@@ -399,7 +399,7 @@ approvals = sa.Table(
     sa.Column("model", sa.String(64), nullable=False),
     _digest("bundle", nullable=False, index=True),
     sa.Column("kind", sa.String(16), nullable=False),  # evaluation deploy
-    sa.Column("event", sa.String(16), nullable=False),  # requested approved rejected withdrawn
+    sa.Column("event", sa.String(16), nullable=False),  # as in registry.standing: requested …
     sa.Column("person", sa.String(200), nullable=False),
     sa.Column("roles", JSON, nullable=False),  # that the person had at that moment
     sa.Column("reason", sa.Text, nullable=False),

@@ -18,7 +18,7 @@ from tuneloop.errors import StoreError, require
 if TYPE_CHECKING:
     import polars as pl
 
-Table = Literal["interactions", "shadows", "feedback", "embeddings", "measurements"]
+Table = Literal["interactions", "shadows", "feedback", "accounts", "embeddings", "measurements"]
 
 _COLUMNS: Mapping[Table, Mapping[str, str]] = {
     "interactions": {
@@ -68,9 +68,17 @@ _COLUMNS: Mapping[Table, Mapping[str, str]] = {
         "time": "Time",
         "interaction": "String",
         "endpoint": "String",
-        "kind": "String",  # edit rating escalation label
+        "kind": "String",  # edit rating escalation label metric:NAME
         "value": "String",  # JSON
         "user": "String",
+    },
+    "accounts": {  # what gateways counted, every few minutes
+        "id": "String",
+        "time": "Time",
+        "process": "String",
+        "served": "String",  # JSON: endpoint → requests
+        "refused": "String",  # JSON: reason → requests
+        "stopped": "Boolean",
     },
     "embeddings": {  # of the prompts; as many rows as interactions, probes aside
         "id": "String",  # of the interaction

@@ -38,6 +38,7 @@ class Reply:
     """Reset the connection after so many pieces; 0 resets it before any byte."""
     tool_calls: tuple[dict[str, Any], ...] = ()
     logprobs: tuple[float, ...] = ()
+    """Of the tokens; in a stream one of each piece."""
     headers: tuple[tuple[str, str], ...] = ()
 
 
@@ -234,10 +235,12 @@ def _events(received: Received, reply: Reply) -> list[bytes]:
     if reply.tool_calls:
         deltas = [{"tool_calls": [{"index": 0, **call}]} for call in reply.tool_calls]
     deltas[0] = {"role": "assistant"} | deltas[0]
-    chunks = [
-        frame | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
-        for delta in deltas
+    choices: list[dict[str, Any]] = [
+        {"index": 0, "delta": delta, "finish_reason": None} for delta in deltas
     ]
+    for choice, logprob in zip(choices, reply.logprobs, strict=False):
+        choice["logprobs"] = _logprobs((logprob,))
+    chunks = [frame | {"choices": [choice]} for choice in choices]
     chunks.append(frame | {"choices": [{"index": 0, "delta": {}, "finish_reason": _finish(reply)}]})
     if (received.body.get("stream_options") or {}).get("include_usage"):
         chunks.append(frame | {"choices": [], "usage": _usage(reply)})

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
+from typing import TypeVar
 
 from tuneloop.errors import TrainingError
 from tuneloop.training import trackers
@@ -32,6 +33,7 @@ from tuneloop.training.precision import (
     measured_gflops,
 )
 from tuneloop.training.rows import (
+    Row,
     TokenisedRows,
     TokenRow,
     chained,
@@ -41,6 +43,9 @@ from tuneloop.training.rows import (
     tokenise,
 )
 from tuneloop.training.spec import TrainingSpec
+from tuneloop.training.validation import draw
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,8 +118,8 @@ def look_before(spec: TrainingSpec, *, checkpoints: Path | None = None) -> Prefl
     notes = [
         *warnings,
         *train.notes(spec.train_file.stem),
-        *evaluation.notes(spec.eval_file.stem if spec.eval_file else "eval"),
-        *_without_evaluation(evaluation, config),
+        *evaluation.notes(spec.eval_file.stem if spec.eval_file else "validation"),
+        *_on_evaluation(evaluation, spec),
         f"Computes in {precision.sentence()}.",
         f"Memory: {plan.sentence()}.",
     ]
@@ -161,18 +166,22 @@ def _tokens(spec: TrainingSpec, limit: int) -> _Tokens:
     stops = end_of_turn_ids(tokenizer, generation)
     rejected: list[tuple[TokenRow, ...]] = []
 
-    def rows_of(file: Path | None) -> TokenisedRows:
-        if spec.config.method != "dpo":
-            rows = [] if file is None else read_rows(file)
-            tokenised = tokenise(rows, tokenizer, max_length=limit, end_of_turn_ids=stops)
-            return replace(tokenised, rows=chained(tokenised.rows))
-        pairs = [] if file is None else read_pairs(file)
+    def of_rows(rows: Sequence[Row]) -> TokenisedRows:
+        tokenised = tokenise(rows, tokenizer, max_length=limit, end_of_turn_ids=stops)
+        return replace(tokenised, rows=chained(tokenised.rows))
+
+    def of_pairs(pairs: Sequence[tuple[Row, Row]]) -> TokenisedRows:
         both = tokenise_pairs(pairs, tokenizer, max_length=limit, end_of_turn_ids=stops)
         rejected.append(both.rejected)
         return both.chosen
 
-    train, evaluation = rows_of(spec.train_file), rows_of(spec.eval_file)
-    _require_enough(train, spec.config, limit)
+    if spec.config.method == "dpo":
+        chosen_pairs = _sides(spec, read_pairs, lambda pair: pair[0])
+        train, evaluation = (of_pairs(pairs) for pairs in chosen_pairs)
+    else:
+        train, evaluation = (of_rows(rows) for rows in _sides(spec, read_rows, lambda row: row))
+    aside = len(evaluation.rows) if spec.draws_validation else 0
+    _require_enough(train, spec.config, limit, aside=aside)
     example = tuple(
         ShownToken(text=text, trained=trained)
         for text, trained in rendered_mask(train.rows[0], tokenizer)
@@ -187,15 +196,33 @@ def _tokens(spec: TrainingSpec, limit: int) -> _Tokens:
     )
 
 
-def _require_enough(train: TokenisedRows, config: TrainingConfig, limit: int) -> None:
-    """Refuse to train on nothing, or on fewer pairs than declared.
+def _sides(
+    spec: TrainingSpec, read: Callable[[Path], list[T]], row_of: Callable[[T], Row]
+) -> tuple[list[T], list[T]]:
+    """What is trained on, and what the evaluation loss is measured on."""
+    rows = read(spec.train_file)
+    if spec.eval_file is not None:
+        return rows, read(spec.eval_file)
+    if not spec.draws_validation:
+        return rows, []
+    drawn = draw([(row_of(row).kept_together, row_of(row).completion) for row in rows])
+    return (
+        [row for at, row in enumerate(rows) if at not in drawn],
+        [row for at, row in enumerate(rows) if at in drawn],
+    )
+
+
+def _require_enough(
+    train: TokenisedRows, config: TrainingConfig, limit: int, *, aside: int
+) -> None:
+    """Refuse to train on nothing, or on fewer pairs than declared; `aside` are for validation.
 
     Raises:
         TrainingError: with the counts.
     """
     count = len(train.too_long)
     if config.method == "dpo":
-        require_pairs(len(train.rows), config.minimum_pairs, too_long=count)
+        require_pairs(len(train.rows) + aside, config.minimum_pairs, too_long=count)
     if not train.rows:
         raise TrainingError(
             f"No row is left to train on: {count} rows, {count} longer than {limit} tokens.",
@@ -228,8 +255,19 @@ def refuse_untrained(rows: Sequence[TokenRow], example: Sequence[ShownToken]) ->
         )
 
 
-def _without_evaluation(evaluation: TokenisedRows, config: TrainingConfig) -> list[str]:
+def _on_evaluation(evaluation: TokenisedRows, spec: TrainingSpec) -> list[str]:
+    """Which rows pick the checkpoint, or that none does."""
     if evaluation.rows:
-        return []
-    early = " and training cannot stop early" if config.early_stopping_patience else ""
+        if not spec.draws_validation:
+            return []
+        return [
+            f"{evaluation.answers} of the rows to train on are set aside for validation: they pick "
+            "the checkpoint, and what is held out does not."
+        ]
+    early = " and training cannot stop early" if spec.config.early_stopping_patience else ""
+    if spec.draws_validation:
+        return [
+            "No rows could be set aside for validation (they are few, or too much alike): the last "
+            f"checkpoint is taken, overfitting goes unnoticed{early}."
+        ]
     return [f"No evaluation rows: overfitting goes unnoticed{early}."]

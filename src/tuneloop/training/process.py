@@ -207,7 +207,7 @@ def _tell(event: dict[str, Any], progress: Progress) -> None:
         )
         progress.update(event["step"], event["total"], detail)
     elif kind == "eval":
-        progress.note(f"{_epoch(event)}: held-out loss {event['eval_loss']:.4f}.")
+        progress.note(f"{_epoch(event)}: evaluation loss {event['eval_loss']:.4f}.")
 
 
 def _epoch(event: dict[str, Any]) -> str:
@@ -251,6 +251,7 @@ def _same_work(previous: Path, spec: TrainingSpec) -> bool:
         and earlier.base == spec.base
         and earlier.start_run == spec.start_run
         and (earlier.train_file, earlier.eval_file) == (spec.train_file, spec.eval_file)
+        and earlier.draws_validation == spec.draws_validation
     )
 
 

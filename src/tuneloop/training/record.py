@@ -14,6 +14,7 @@ from typing import Any
 
 from tuneloop.training.config import TrainingConfig
 from tuneloop.training.spec import TrainingSpec
+from tuneloop.training.validation import OF_TRAINING, RECORDED
 
 _PACKAGES = (
     "tuneloop",
@@ -133,9 +134,11 @@ def losses_of(log_history: Sequence[dict[str, Any]]) -> dict[str, float | None]:
     """The losses that stand for a run, in nats: the same whether it was interrupted or not.
 
     `final_loss` is the mean over the completion tokens of the last optimizer step, before its
-    update (of preference training: the loss of its pairs). `best_eval_loss` is the lowest loss on
-    the held-out rows at the end of an epoch, and `best_eval_step` and `best_eval_epoch` say which:
-    the weights that are kept are those of that step. None where nothing was measured.
+    update (of preference training: the loss of its pairs). `best_eval_loss` is the lowest loss at
+    the end of an epoch on the rows that were set aside for validation (with one pass, where there
+    is nothing to pick, and in records of earlier releases: on the held-out rows), and
+    `best_eval_step` and `best_eval_epoch` say which: the weights that are kept are those of that
+    step. None where nothing was measured.
     """
     curves = loss_curves(log_history)
     best = min(curves["eval"], key=lambda point: point["loss"], default=None)
@@ -155,7 +158,7 @@ class Losses:
     last: float | None
     """of the last optimizer step; None: it did not finish"""
     held_out: float | None
-    """the lowest on the held-out rows; None: there were none"""
+    """the lowest on the rows that it was measured on; None: there were none"""
     epoch: float | None
     """passes over the rows after which that was measured"""
     remark: str = ""
@@ -167,7 +170,7 @@ class Losses:
             return "no loss yet"
         said = f"last loss {self.last:.4f}"
         if self.held_out is not None:
-            said += f", best held-out loss {self.held_out:.4f}"
+            said += f", best evaluation loss {self.held_out:.4f}"
             said += "" if self.epoch is None else f" after epoch {self.epoch:.3g}"
         return f"{said} ({self.remark})" if self.remark else said
 
@@ -195,6 +198,7 @@ def identity(spec: TrainingSpec) -> dict[str, Any]:
         "dataset": spec.dataset_digest,
         "config_digest": spec.config.digest(),
         "seed": spec.config.seed,
+        **({RECORDED: OF_TRAINING} if spec.draws_validation else {}),
         **({"start_run": spec.start_run} if spec.start_run else {}),
     }
 

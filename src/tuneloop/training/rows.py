@@ -22,6 +22,7 @@ from tuneloop.conversation.template import (
     token_ids,
 )
 from tuneloop.errors import DataError, TrainingError
+from tuneloop.hashing import digest_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -43,6 +44,14 @@ class Row:
     """Whether the answer calls tools."""
     reasoning: str = ""
     """What is thought before the answer."""
+    group: str = ""
+    """Rows of one group are alike, of one customer or of one conversation; empty: it does not
+    say."""
+
+    @property
+    def kept_together(self) -> str:
+        """Name of the rows that validation takes together: their group, else their prompt."""
+        return self.group or digest_json([message.as_row() for message in self.messages])
 
     @classmethod
     def of(cls, value: Mapping[str, Any], completion: str) -> Row:
@@ -54,6 +63,7 @@ class Row:
             tools=tuple(value.get("tools", ())),
             calls_tools=value.get("calls_tools", False),
             reasoning=value.get("reasoning", ""),
+            group=value.get("group") or "",
         )
 
 

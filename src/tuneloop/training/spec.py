@@ -27,10 +27,13 @@ class TrainingSpec:
     train_file: Path
     """Rows to train on, in the row format of a dataset version; for DPO its preference pairs."""
     eval_file: Path | None
-    """Rows that the evaluation loss is measured on, never trained."""
+    """Rows that the evaluation loss is measured on, never trained; None: see `draws_validation`."""
     run_folder: Path
     """Where the process works: log, checkpoints and, at the end, `output`."""
     config: TrainingConfig
+    draws_validation: bool = False
+    """Without an `eval_file`: rows of `train_file` are set aside for it, see
+    `training.validation`."""
     start_folder: Path | None = None
     """Adapter that preference training goes on from; None: a new one on the base."""
     start_run: str = ""
@@ -67,6 +70,7 @@ class TrainingSpec:
             "base_folder": str(self.base_folder),
             "train_file": str(self.train_file),
             "eval_file": None if self.eval_file is None else str(self.eval_file),
+            "draws_validation": self.draws_validation,
             "run_folder": str(self.run_folder),
             "start_folder": None if self.start_folder is None else str(self.start_folder),
             "start_run": self.start_run,
@@ -90,6 +94,7 @@ class TrainingSpec:
                 base_folder=Path(value["base_folder"]),
                 train_file=Path(value["train_file"]),
                 eval_file=None if evaluation is None else Path(evaluation),
+                draws_validation=value.get("draws_validation", False),
                 run_folder=Path(value["run_folder"]),
                 start_folder=None if start is None else Path(start),
                 start_run=value.get("start_run", ""),

@@ -29,6 +29,7 @@ from tuneloop.training.process import run_training
 from tuneloop.training.record import Losses, losses, trained_as
 from tuneloop.training.same_rows import files_of, rows_digest
 from tuneloop.training.spec import TrainingSpec
+from tuneloop.training.validation import OF_TRAINING, RECORDED, is_drawn, picked_alike
 from tuneloop.workspace import Workspace
 
 
@@ -61,7 +62,7 @@ class TrainingRun:
 
     @property
     def losses(self) -> Losses:
-        """The last loss and the best held-out one, in nats."""
+        """The last loss and the best evaluation loss, in nats."""
         return losses(self.record)
 
 
@@ -118,6 +119,9 @@ def _train(
 ) -> TrainingRun:
     settings = model.settings
     parts = {"config": config.digest(), "dataset": dataset, "base": base.digest}
+    if is_drawn(config):
+        # A run of an earlier release is another one: the held-out rows picked its checkpoint.
+        parts[RECORDED] = OF_TRAINING
     identity = digest_json(parts if start is None else {**parts, "start": start.artifact})
     run_folder = workspace.folder("work/training") / identity[:16]
     earlier = [run for run in listing(workspace, settings.name) if run.config == identity]
@@ -171,11 +175,14 @@ def _spec(
     start: TrainingRun | None,
     run_folder: Path,
 ) -> TrainingSpec:
-    train_file, evaluation = files_of(workspace.artifacts.get(dataset), config)
+    train_file, held_out = files_of(workspace.artifacts.get(dataset), config)
+    draws = is_drawn(config)
     return TrainingSpec(
         base_folder=base.folder,
         train_file=train_file,
-        eval_file=evaluation if evaluation.is_file() else None,
+        # With one pass nothing is picked, so that the held-out loss may be looked at.
+        eval_file=held_out if held_out.is_file() and not draws else None,
+        draws_validation=draws,
         run_folder=run_folder,
         start_folder=None if start is None else _adapter(workspace, start),
         start_run="" if start is None else start.id,
@@ -317,6 +324,7 @@ def _on_equal_rows(
             run.base == base.digest
             and run.record.get("start_run", "") == start_run
             and trained_as(run.record, config)
+            and picked_alike(run.record, config)
             and _finished(workspace, [run]) is not None
             and workspace.artifacts.exists(run.dataset)
             and digest(run.dataset) == digest(dataset)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from tuneloop.errors import BusyError
+from tuneloop.metric_names import EVERY as EVERY_METRIC
 from tuneloop.modelfile import ScheduleSettings
 from tuneloop.monitoring import alerts
 from tuneloop.monitoring.monitors import table
@@ -36,6 +37,8 @@ class Job:
 
 def _monitor(every: Every, project: Project) -> str:
     due = table.due(every, task=measuring.watched_task(project))
+    if every == "day":
+        due = (*due, EVERY_METRIC)
     measurements = measuring.measure(project, only=due)
     crossed = [
         measurement.monitor for measurement in measurements if measurement.verdict == "alert"
@@ -100,6 +103,7 @@ JOBS: tuple[Job, ...] = (
     Job(name="golden", cadence=lambda s: s.golden, run=_ask_golden, on_deployment=True),
     Job(name="judge", cadence=lambda s: s.judge, run=_judge),
     Job(name="sample", cadence=lambda s: s.sample, run=_sample),
+    Job(name="hourly monitors", cadence=lambda s: s.hourly_monitors, run=partial(_monitor, "hour")),
     Job(name="daily monitors", cadence=lambda s: s.daily_monitors, run=partial(_monitor, "day")),
     Job(name="weekly monitors", cadence=lambda s: s.weekly_monitors, run=partial(_monitor, "week")),
     Job(name="sources", cadence=lambda s: s.sources, run=_look_at_sources),

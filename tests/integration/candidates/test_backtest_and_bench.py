@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 import tuneloop as package
-from tiny_desk import as_json, command, make_desk, tuneloop
+from tiny_desk import as_json, command, make_desk, tuneloop, write
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.manifest import Manifest
@@ -125,9 +125,10 @@ def test_production_against_itself_shows_how_alike_two_runs_are(desk: Desk) -> N
 def test_latency_is_a_gate_in_turns_with_production(desk: Desk) -> None:
     under = ("--set", "bench.rates_per_second=[3, 6]", "--set", "bench.seconds=5")
     # How fast a busy machine is at the moment is not what this test is about.
-    gates = '{"latency_p50_ratio": "<= 100", "error_share": "<= 0"}'
-    few = ("--set", "evaluation.minimum_cases=5")
-    found = as_json(desk.folder, "bench", "--gate", *under, *few, "--set", f"bench.gates={gates}")
+    file = desk.folder / "tuneloop.yaml"
+    write(file, "evaluation", minimum_cases=5)
+    write(file, "bench", gates={"latency_p50_ratio": "<= 100", "error_share": "<= 0"})
+    found = as_json(desk.folder, "bench", "--gate", *under)
     assert (found["bundle"], found["against"]) == (desk.candidate, desk.production)
     assert found["gates"]["verdict"] == "passed" and len(found["gates"]["results"]) == 4
     assert len(found["lock"]) == 64
@@ -139,8 +140,8 @@ def test_latency_is_a_gate_in_turns_with_production(desk: Desk) -> None:
         ratio = load["ratios"]["latency_p50_ratio"]
         assert ratio["value"] == pytest.approx(ours["value"] / theirs["value"])
         assert ratio["low"] <= ratio["value"] <= ratio["high"]
-    strict = ("--set", 'bench.gates={"first_token_p95_ms": "<= 0.1"}', "--against", "none")
-    missed = tuneloop(desk.folder, "bench", "--gate", *under, *few, *strict, code=3)
+    write(file, "bench", gates={"first_token_p95_ms": "<= 0.1"})
+    missed = tuneloop(desk.folder, "bench", "--gate", *under, "--against", "none", code=3)
     assert "failed: 3/s.first_token_p95_ms" in missed.stdout
     assert "Gates failed." in missed.stdout
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tiny_desk import as_json, make_desk, tuneloop
+from tiny_desk import GATES, as_json, make_desk, tuneloop
 from tuneloop.registry import bundle as bundles
 from tuneloop.workspace import Workspace
 
@@ -70,7 +70,7 @@ def test_rows_with_tools_are_trained_evaluated_and_served_with_them(tmp_path: Pa
     settings = yaml.safe_load(desk.read_text())
     del settings["endpoint"]["constrain_output"]
     settings["evaluation"] = {
-        "gates": {"error_share": "<= 0.1"},
+        "gates": GATES,
         "minimum_cases": 3,
         "concurrency": 1,
     }

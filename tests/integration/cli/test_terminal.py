@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from on_terminal import OnTerminal, shell, tuneloop
-from tiny_desk import as_json, command, make_desk
+from tiny_desk import as_json, command, make_desk, written
 from tiny_desk import tuneloop as piped
 
 pytestmark = pytest.mark.timeout(240)
@@ -109,13 +109,16 @@ def wait_until(process: psutil.Process, *states: str) -> bool:
 def test_an_evaluation_is_drawn_on_every_kind_of_terminal(
     desk: Path, columns: int, rows: int, settings: dict[str, str]
 ) -> None:
-    again = "--set=evaluation.margin=0.25"
     shown = {**settings, "PAGER": "cat"}
-    with tuneloop(
-        "evaluate", "production", again, cwd=desk, columns=columns, rows=rows, **shown
-    ) as terminal:
+    with (
+        written(desk / "tuneloop.yaml", "evaluation", margin=0.35),
+        tuneloop(
+            "evaluate", "production", cwd=desk, columns=columns, rows=rows, **shown
+        ) as terminal,
+    ):
         assert terminal.end(120) == 0
     assert "PASSED" in terminal.text
+    assert "weaker than production's: margin 0.35 (was 0.3)" in " ".join(terminal.text.split())
     assert all(len(line) <= columns for line in terminal.screen.splitlines())
     if "NO_COLOR" in settings:
         assert not COLOURS.search(terminal.raw)

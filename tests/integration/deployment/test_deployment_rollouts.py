@@ -29,7 +29,9 @@ from tuneloop.workspace import Workspace
 MODEL = ModelSettings(name="router", base="b", data=DataSettings(sources=("a",)))
 TASK = {"system": "", "output_schema": {"type": "object"}}
 PLAN = RolloutPlan(
-    guards=(Guard(name="errors"), Guard(name="format")), steps=(0.2, 0.5), minimum_samples=20
+    guards=(Guard(name="errors", above=900.0), Guard(name="format")),
+    steps=(0.2, 0.5),
+    minimum_samples=20,
 )
 Answer = Callable[[int], dict[str, Any]]
 GOOD: dict[str, Any] = {"response": "{}"}
@@ -205,6 +207,11 @@ def test_a_sound_candidate_takes_over_step_by_step(desk: Desk) -> None:
     [
         ({"response": "I am afraid I cannot"}, "format"),
         ({"status": 502, "error": "upstream_reset", "response": ""}, "errors"),
+        ({"status": 400, "error": "upstream_error", "response": ""}, "errors"),
+        ({"status": 400, "error": "context_length_exceeded", "response": ""}, "errors"),
+        ({"status": 413, "error": "upstream_error", "response": ""}, "errors"),
+        ({"status": 429, "error": "upstream_error", "response": ""}, "errors"),
+        ({"status": 499, "error": "client_left", "response": "", "latency_ms": 30e3}, "errors"),
     ],
 )
 def test_a_broken_candidate_goes_back_by_itself(
@@ -312,14 +319,16 @@ def test_limits_come_from_productions_last_week(desk: Desk) -> None:
             RolloutSettings(),
             endpoint="router",
             bundle=desk.production.id,
+            timeout_seconds=120.0,
             now=desk.clock(),
         )
 
-    assert [guard.name for guard in plan().guards] == ["errors", "format"]
+    assert [guard.name for guard in plan().guards] == ["errors", "format", "aborts"]
+    assert plan().guards[0].above == 120_000.0, "of the endpoint, while nothing says what is slow"
     desk.traffic(60, candidate=good)
     controller.ingest(desk.workspace.folder("spool"), desk.workspace.traffic)
     guards = {guard.name: guard for guard in plan().guards}
-    assert guards["latency"].above == 50.0
+    assert guards["latency"].above == guards["errors"].above == 50.0
     assert (guards["length"].below, guards["length"].above) == (9.0 / 1.25, 9.0 * 1.25)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tiny_desk import EXAMPLE, ROOT, command, tuneloop
+from tiny_desk import EXAMPLE, GATES, ROOT, command, tuneloop, write
 from tuneloop.cli.main import app
 from tuneloop.deployment.processes import free_port
 from tuneloop.testing.tiny_model import make_tiny_model
@@ -40,8 +40,6 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 def test_the_tutorial_runs_from_top_to_bottom(folder: Path) -> None:
     """On a random model: its gates are replaced by one that such a model can pass."""
     small = {
-        "TUNELOOP_SET_EVALUATION__GATES": "{error_share: '<= 0.1'}",
-        "TUNELOOP_SET_EVALUATION__MINIMUM_CASES": "10",
         "TUNELOOP_SET_EVALUATION__CONCURRENCY": "1",
         "TUNELOOP_SET_TRAINING__EPOCHS": "1",
         "TUNELOOP_SET_TRAINING__LEARNING_RATE": "0.01",
@@ -55,6 +53,8 @@ def test_the_tutorial_runs_from_top_to_bottom(folder: Path) -> None:
     assert len(lines) > 15
     for line in lines:
         tuneloop(folder, *line, **small)
+        if line[0] == "init":
+            write(folder / "tuneloop.yaml", "evaluation", gates=GATES, minimum_cases=10)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

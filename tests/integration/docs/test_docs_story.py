@@ -21,7 +21,7 @@ from unittest.mock import patch
 
 import pytest
 
-from tiny_desk import EXAMPLE, ROOT, as_json
+from tiny_desk import EXAMPLE, GATES, ROOT, as_json, write
 from tuneloop.deployment.processes import free_port
 from tuneloop.testing.judge import judge_script, verdict
 from tuneloop.testing.tiny_model import make_tiny_model
@@ -57,12 +57,7 @@ class Team:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "OMP_NUM_THREADS": "1",
             "TUNELOOP_RECORDS_URL": records_url,
-            # A random model cannot pass a gate on quality, so the gate is that it answers at all.
-            "TUNELOOP_SET_EVALUATION__GATES": "{error_share: '<= 0.1'}",
-            "TUNELOOP_SET_EVALUATION__MINIMUM_CASES": "10",
-            "TUNELOOP_SET_EVALUATION__MARGIN": "0.3",
             "TUNELOOP_SET_EVALUATION__CONCURRENCY": "1",
-            "TUNELOOP_SET_BENCH__GATES": "{error_share: '<= 0.1'}",
             "TUNELOOP_SET_BENCH__RATES_PER_SECOND": "[5]",
             "TUNELOOP_SET_BENCH__SECONDS": "4",
             "TUNELOOP_SET_TRAINING__EPOCHS": "1",
@@ -82,7 +77,17 @@ class Team:
             text = re.sub(rf"\b{name}\b", value, text)
         if (page.name, number) in self.unread:
             self.unread.remove((page.name, number))
-        return self.run("sh", "-euc", self._here(text), keys=keys)
+        here = self._here(text)
+        begun = re.search(r"^tuneloop init .*\n", here, re.MULTILINE)
+        if begun is None:
+            return self.run("sh", "-euc", here, keys=keys)
+        said = self.run("sh", "-euc", here[: begun.end()])
+        # A random model cannot pass a gate on quality, so the gate is that it answers at all; what
+        # a candidate is held against stands in the file alone.
+        file = self.folder / "tuneloop.yaml"
+        write(file, "evaluation", gates=GATES, minimum_cases=10, margin=0.3)
+        write(file, "bench", gates={"error_share": "<= 0.1"})
+        return said + self.run("sh", "-euc", here[begun.end() :], keys=keys)
 
     def client(self, message: str) -> None:
         """Run the README's client with another message."""
@@ -144,6 +149,7 @@ def test_the_readme_and_the_guides_are_true(team: Team) -> None:
         team.client(message)
     for interaction in team.listed("traffic", at_least=2):
         team.read(GUIDES / "serve.md", 1, ID=interaction["id"])
+        assert '"feedback"' in team.read(GUIDES / "serve.md", 2, ID=interaction["id"])
     queued = team.listed("review", at_least=2)
     first, _ = (item for item in queued if item["kind"] == "correction")
     assert first["proposal"] == '{"intent": "fault", "product": "tarn", "urgency": "normal"}'
@@ -177,11 +183,10 @@ def test_the_readme_and_the_guides_are_true(team: Team) -> None:
     assert "do not" in team.read(GUIDES / "automate.md", 1).replace("_", " ")
     share_the_work(team)
     team.run("tuneloop", "down")
-    team.environment.pop("TUNELOOP_SET_EVALUATION__SUITES", None)
     kept = team.read(GUIDES / "gates.md", 2, ID=first["interaction"])
     assert "approved by" in kept and "nothing changed, 1 the same" in kept
     team.read(GUIDES / "serve.md", 0)
-    assert "Serving at" in team.read(GUIDES / "serve.md", 2)
+    assert "Serving at" in team.read(GUIDES / "serve.md", 3)
     # The guide to checks is run in tests/unit/setup/test_check.py.
     assert team.unread == [("README.md", 0), ("check.md", 0), ("prose.md", 0)]
 
@@ -190,11 +195,12 @@ def watch_and_be_told(team: Team) -> None:
     """The guides to monitors, alerts, judge, golden set and samples."""
     assert "novelty" in team.read(GUIDES / "watch.md", 0)
     hook, judged = ScriptedUpstream(), ScriptedUpstream(judge_script(lambda _: verdict(5)))
+    suites = [{"name": "golden", "file": "golden.jsonl"}]
+    write(team.folder / "tuneloop.yaml", "evaluation", suites=suites)
     with hook, judged as judge:
         team.environment |= {
             "TUNELOOP_SET_ALERTS__NOTIFY": f"['json://127.0.0.1:{hook.port}/hook']",
             "TUNELOOP_SET_JUDGE": f"{{base_url: '{judge.base_url}', model: m, share: 1.0}}",
-            "TUNELOOP_SET_EVALUATION__SUITES": "[{name: golden, file: golden.jsonl}]",
             "TUNELOOP_SET_GOLDEN__PASS_RATE_BELOW": "0",  # a random model knows nothing
         }
         team.read(GUIDES / "watch.md", 1)

@@ -265,6 +265,25 @@ def test_copies_for_a_candidate_stay_out_of_the_interactions(
     assert {i.bundle for i in interactions} == {"b1"}
 
 
+def test_what_production_fails_is_copied_too(gateway: RunningGateway, scripted: Scripted) -> None:
+    """Else an equal candidate, which fails as often, would look worse."""
+    failures = iter([Reply(status=429), Reply(status=503)])
+    production = scripted(lambda _: next(failures))
+    before, candidate = scripted(Reply(text="before")), scripted(Reply(text="candidate"))
+    endpoint = Endpoint(arms=(Arm(bundle="b1"),), previous="b0", shadow=Shadow(bundle="c1"))
+    bundles = {"b0": _target(before), "b1": _target(production), "c1": _target(candidate, "c1")}
+    _publish(gateway, RouteSnapshot(version=1, endpoints={"desk": endpoint}, bundles=bundles))
+    client = gateway.client()
+    with pytest.raises(openai.RateLimitError):
+        client.chat.completions.create(**ASK)
+    taken_over = client.chat.completions.create(**ASK)
+    assert taken_over.choices[0].message.content == "before"
+    answered = 'tuneloop_shadows_total{endpoint="desk",outcome="answered"}'
+    wait_for(lambda: gateway.metric(answered) == 2)
+    shadows = [r for r in gateway.records() if isinstance(r, spool.Shadow)]
+    assert {(s.bundle, s.response) for s in shadows} == {("c1", "candidate")}
+
+
 def test_a_candidate_that_hangs_costs_no_client_anything(
     gateway: RunningGateway, scripted: Scripted
 ) -> None:

@@ -20,7 +20,7 @@ from gateway_process import RunningGateway, wait_for
 from tuneloop.gateway import server
 from tuneloop.registry import routes
 from tuneloop.registry.routes import Arm, Endpoint, RouteSnapshot, Target
-from tuneloop.storage.spool import Feedback
+from tuneloop.storage.spool import Account, Feedback
 from tuneloop.testing.upstream import Received, Reply, Script, ScriptedUpstream
 
 Scripted = Callable[[Script | Reply], ScriptedUpstream]
@@ -314,6 +314,27 @@ def test_a_full_disk_stops_the_capture_and_not_the_answers(
     assert gateway.metric('tuneloop_captured_total{endpoint="desk"}') == 1
     dropped = 'tuneloop_dropped_total{endpoint="desk",reason="disk_full"}'
     assert gateway.metric(dropped) == 3
+
+
+def test_a_gateway_that_is_stopped_says_so_and_one_that_is_killed_does_not(
+    gateway: RunningGateway, scripted: Scripted
+) -> None:
+    gateway.route(scripted(Reply()).base_url)
+    wait_for(lambda: gateway.get("/readyz")[0] == 200)
+    gateway.client().chat.completions.create(**ASK)
+    with pytest.raises(openai.NotFoundError):
+        gateway.client().chat.completions.create(**ASK | {"model": "none"})
+    gateway.kill()
+    assert not [record for record in gateway.records() if isinstance(record, Account)]
+    gateway.start()
+    wait_for(lambda: gateway.get("/readyz")[0] == 200)
+    gateway.client().chat.completions.create(**ASK)
+    with pytest.raises(openai.NotFoundError):
+        gateway.client().chat.completions.create(**ASK | {"model": "none"})
+    assert gateway.stop() == 0
+    [account] = [record for record in gateway.records() if isinstance(record, Account)]
+    told = (account.served, account.refused, account.stopped)
+    assert told == ({"desk": 1}, {"model_not_found": 1}, True)
 
 
 def test_feedback_is_kept(gateway: RunningGateway, scripted: Scripted) -> None:

@@ -149,7 +149,8 @@ def test_month_two_opens_alerts_and_a_quiet_day_resolves_them(
 ) -> None:
     _capture(workspace, bundle, FAMILIAR, at=clock.time - timedelta(hours=2), edited=3)
     quiet = _run(workspace, bundle)
-    unseen = {"accuracy", "judge_quality", "confidence"}  # nobody scored, no log-probabilities came
+    # Nobody scored, no log-probabilities came, and two hours of traffic are no usual one.
+    unseen = {"accuracy", "judge_quality", "confidence", "silence", "refused"}
     verdicts = {name: m.verdict for name, m in quiet.items()}
     assert verdicts == {
         name: "not_enough_data" if name in unseen else "ok" for name in MONITOR_NAMES
@@ -185,6 +186,8 @@ def test_month_two_opens_alerts_and_a_quiet_day_resolves_them(
         "refusals": "alert",
         "escalations": "ok",
         "errors": "ok",
+        "silence": "not_enough_data",
+        "refused": "not_enough_data",
         "cost": "alert",
     }
     assert "baseline 0.0 % (its first window" in loud["refusals"].message
@@ -256,11 +259,40 @@ def test_history_is_what_was_measured_the_newest_first(
         second["edit_rate"],
         first["edit_rate"],
     ]
+    hourly = due("hour")  # which said the same as an hour before
     many = len(MONITOR_NAMES)
-    assert len(stage.history(workspace, model="desk")) == 2 * many
-    assert len(stage.history(workspace, model="desk", since=clock.time)) == many
+    assert len(stage.history(workspace, model="desk")) == 2 * many - len(hourly)
+    assert len(stage.history(workspace, model="desk", since=clock.time)) == many - len(hourly)
     assert len(stage.history(workspace, model="desk", limit=3)) == 3
     assert stage.history(workspace, model="other") == []
+
+
+def test_silence_is_told_within_the_hour_and_stored_when_it_is_news(
+    workspace: Workspace, bundle: Bundle, clock
+) -> None:
+    hours = [timedelta(hours=hour, minutes=30) for hour in range(3, 4 * 7 * 24)]
+    common = {"endpoint": "desk", "bundle": bundle.id, "status": 200, "tags": "{}"}
+    rows = [
+        {**common, "id": f"{number:032x}", "time": clock.time - ago}
+        for number, ago in enumerate(hours * 10)
+    ]
+    workspace.traffic.append("interactions", rows)
+    only = due("hour")
+    assert {name: m.verdict for name, m in _run(workspace, bundle, only=only).items()} == {
+        "silence": "alert",
+        "refused": "not_enough_data",
+    }
+    [told] = alerts.listing(workspace, "desk")
+    assert (told.monitor, told.seen) == ("silence", 1)
+    assert told.message.startswith("0 requests in the last 3 hours, usual at this time of the week")
+    clock.advance(hours=1)
+    _run(workspace, bundle, only=only)
+    assert alerts.find(workspace, told.id).seen == 2
+    assert len(stage.history(workspace, model="desk", monitor="silence")) == 1
+    _capture(workspace, bundle, FAMILIAR[:1] * 10, at=clock.time - timedelta(minutes=30))
+    assert _run(workspace, bundle, only=only)["silence"].verdict == "ok"
+    assert alerts.listing(workspace, "desk") == []
+    assert len(stage.history(workspace, model="desk", monitor="silence")) == 2
 
 
 def test_until_looks_at_an_earlier_window(workspace: Workspace, bundle: Bundle, clock) -> None:

@@ -25,7 +25,7 @@ from openai import APIError, OpenAI
 from typer.testing import CliRunner
 
 import tuneloop as package
-from tiny_desk import as_json, command, make_desk, tuneloop
+from tiny_desk import GATES, as_json, command, make_desk, tuneloop, written
 from tuneloop import review
 from tuneloop.cli.main import app
 
@@ -193,13 +193,16 @@ def test_two_cycles_at_once_are_refused(desk: Path) -> None:
 
 def test_a_gate_refuses_and_production_stays(desk: Path) -> None:
     before = production(desk)
-    done = as_json(desk, "run", "--set", 'evaluation.gates={"accuracy": ">= 0.99"}', code=3)
+    strict = {**GATES, "accuracy": ">= 0.99"}
+    with written(desk / "tuneloop.yaml", "evaluation", gates=strict):
+        done = as_json(desk, "run", code=3)
     assert done["refused"] and "accuracy" in done["outcome"]
     assert production(desk) == before
     refused = tuneloop(desk, "deploy", "candidate", code=3)
-    assert "gates are failed" in refused.stderr
+    assert "missed a gate" in refused.stderr
     made = len(as_json(desk, "bundle", "list"))
-    again = as_json(desk, "run", "--set", 'evaluation.gates={"accuracy": ">= 0.99"}', code=3)
+    with written(desk / "tuneloop.yaml", "evaluation", gates=strict):
+        again = as_json(desk, "run", code=3)
     assert again["outcome"].startswith("Nothing new: candidate") and again["refused"]
     assert "was refused because" in again["outcome"] and again["bundle"] == done["bundle"]
     assert len(as_json(desk, "bundle", "list")) == made

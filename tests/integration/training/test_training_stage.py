@@ -98,6 +98,27 @@ def test_a_run_is_stored_recorded_and_recognised(workspace: Workspace, train: Tr
     assert list((workspace.root / "work" / "training").iterdir()) == []
 
 
+@pytest.mark.timeout(300)
+def test_the_checkpoint_is_picked_by_rows_that_are_set_aside(
+    workspace: Workspace, train: Train, tmp_path: Path
+) -> None:
+    """And not by the held-out ones, of which this version has none."""
+    folder = tmp_path / "more"
+    folder.mkdir()
+    write_rows(folder / "train.jsonl", make_rows(60))
+    (folder / "eval.jsonl").write_text("")
+    dataset = workspace.artifacts.put(folder, kind="dataset")
+    listener = Listener()
+    run = train(epochs=2, dataset=dataset, progress=listener)
+    assert run.record["validation"] == "of the rows to train on"
+    assert run.record["rows"]["eval"] >= 5
+    assert run.record["rows"]["train"] + run.record["rows"]["eval"] == 60
+    measured = [point["loss"] for point in run.record["loss_curves"]["eval"]]
+    assert len(measured) == 2 and run.record["best_eval_loss"] == min(measured)
+    assert any("set aside for validation" in note for note in listener.notes)
+    assert train(epochs=2, dataset=dataset).id == run.id, "the same again is recognised"
+
+
 def test_a_failed_run_says_why_and_the_next_one_is_new(workspace: Workspace, train: Train) -> None:
     with pytest.raises(TrainingError, match="No row is left"):
         train(max_length=20)
@@ -164,12 +185,12 @@ def test_equal_rows_under_another_recipe_are_the_same_training(
     assert train(epochs=3, dataset=more).id != first.id, "other rows"
 
 
-def test_held_out_rows_count_where_they_choose_what_is_kept(
+def test_held_out_rows_choose_nothing(
     workspace: Workspace, train: Train, trained: list[int], tmp_path: Path
 ) -> None:
     other = version(workspace, tmp_path / "b", seed=2)
     first, single = train(epochs=3), train(epochs=1)
-    assert train(epochs=3, dataset=other).id != first.id, "another pass may have the lowest loss"
+    assert train(epochs=3, dataset=other).id == first.id, "other rows pick its checkpoint"
     assert train(epochs=1, dataset=other).id == single.id, "one pass leaves no choice"
 
 

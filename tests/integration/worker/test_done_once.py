@@ -6,7 +6,7 @@ The tests tell one story on one workspace. The model is tiny and every step real
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner
 
-from tiny_desk import make_desk
+from tiny_desk import DROPPED, GATES, make_desk, written
 from tuneloop import serving
 from tuneloop.cli.main import app
 from tuneloop.hashing import digest_file
@@ -38,7 +38,7 @@ WORK = (
     "Asking 12",
 )
 """How the steps begin that repeat nothing where nothing of theirs has changed."""
-SUITE = 'evaluation.suites=[{"name": "golden", "file": "golden.jsonl"}]'
+SUITE = {"suites": [{"name": "golden", "file": "golden.jsonl"}]}
 BOTH_FORMS = ('export.quantisations=["q8_0","q4_k_m"]', 'export.parity={"q4_k_m":3}')
 
 
@@ -78,13 +78,17 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield make_desk(tmp_path_factory.mktemp("desk"))
 
 
-def run(desk: Path, *changes: str, **options: Any) -> tuple[CycleResult, Heard]:
+def run(
+    desk: Path, *changes: str, evaluation: Mapping[str, Any] | None = None, **options: Any
+) -> tuple[CycleResult, Heard]:
+    """A cycle with other settings for once; those of the evaluation stand in the file."""
     heard = Heard()
-    loop = Loop.open(desk, overrides=changes, progress=heard)
-    try:
-        return loop.run(**options), heard
-    finally:
-        loop.close()
+    with written(desk, "evaluation", **(evaluation or {})):
+        loop = Loop.open(desk, overrides=changes, progress=heard)
+        try:
+            return loop.run(**options), heard
+        finally:
+            loop.close()
 
 
 def servers_started(desk: Path) -> int:
@@ -127,8 +131,8 @@ def test_how_well_the_answers_repeat_is_in_the_bundle_and_its_report(
 
 def test_a_changed_gate_makes_and_asks_nothing_again(desk: Path) -> None:
     before = servers_started(desk)
-    changed = ('evaluation.gates={"error_share": "<= 0.2"}', "evaluation.margin=0.25")
-    done, heard = run(desk, *changed, reason="another gate")
+    changed = {"gates": {**GATES, "error_share": "<= 0.2"}, "margin": 0.25}
+    done, heard = run(desk, evaluation=changed, reason="another gate")
     assert done.deployed, done.outcome
     assert heard.work == []
     assert servers_started(desk) == before + 1, "the smoke test's alone"
@@ -149,21 +153,22 @@ def test_a_gate_on_latency_counts_only_what_was_asked_alone(desk: Path) -> None:
     """On a machine with two cores, the candidate was asked beside the base until now."""
     with closing(Loop.open(desk)) as loop:
         beside = serving.two_fit(loop.model)
-    gate = 'evaluation.gates={"latency_p95_ms": "<= 60000"}'
-    _, heard = run(desk, gate, reason="a gate on latency")
+    gates = {"accuracy": DROPPED, "format": DROPPED, "latency_p95_ms": "<= 60000"}
+    _, heard = run(desk, evaluation={"gates": gates}, reason="a gate on latency")
     others = ["production", "base"] if beside else ["candidate", "production", "base"]
     assert len(heard.said("45 of them were answered in an earlier run")) == len(others)
     assert "Asking the candidate 45 cases of suite 'held-out'" in heard.steps, (
         "and nobody meanwhile"
     )
-    _, heard = run(desk, gate, "evaluation.margin=0.2", reason="another margin")
+    changed = {"gates": gates, "margin": 0.2}
+    _, heard = run(desk, evaluation=changed, reason="another margin")
     assert len(heard.said("45 of them were answered in an earlier run")) == 3, "alone by now"
 
 
 def test_a_changed_suite_is_asked_what_is_new_in_it(desk: Path) -> None:
     row = {"prompt": "Sing of lighthouses!", "completion": '{"intent": "out_of_scope"}'}
     (desk.parent / "golden.jsonl").write_text(json.dumps(row) + "\n")
-    done, heard = run(desk, SUITE)
+    done, heard = run(desk, evaluation=SUITE)
     assert done.deployed, done.outcome
     # A version of the rows says which suites no row gives away; whether the training on it is
     # another is the training's business. What is made of equal weights is not made again.
@@ -173,7 +178,8 @@ def test_a_changed_suite_is_asked_what_is_new_in_it(desk: Path) -> None:
 
 
 def test_monitors_and_reasons_decide_nothing(desk: Path) -> None:
-    done, heard = run(desk, SUITE, "monitors.minimum_samples=12", reason="another monitor")
+    changed = ("monitors.minimum_samples=12",)
+    done, heard = run(desk, *changed, evaluation=SUITE, reason="another monitor")
     assert done.outcome.startswith("Nothing new")
     assert heard.work == []
 
@@ -199,7 +205,8 @@ def test_another_quantisation_is_made_from_what_is_there(desk: Path) -> None:
 
 def test_going_back_to_the_first_finds_everything(desk: Path) -> None:
     before = servers_started(desk)
-    done, heard = run(desk, *BOTH_FORMS, 'evaluation.gates={"error_share": "<= 0.3"}')
+    gates = {**GATES, "error_share": "<= 0.3"}
+    done, heard = run(desk, *BOTH_FORMS, evaluation={"gates": gates})
     assert done.deployed, done.outcome
     assert heard.work == []
     assert len(heard.said("answered in an earlier run")) == 3

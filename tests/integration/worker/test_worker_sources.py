@@ -19,7 +19,7 @@ from watched_desk import make_desk, row, write
 
 pytestmark = pytest.mark.timeout(240)
 EVERY_SECOND = "* * * * * *"
-NEVER = ("golden", "judge", "sample", "daily_monitors", "weekly_monitors")
+NEVER = ("golden", "judge", "sample", "hourly_monitors", "daily_monitors", "weekly_monitors")
 
 
 def start(folder: Path) -> subprocess.Popen[bytes]:

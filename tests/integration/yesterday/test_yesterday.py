@@ -26,6 +26,9 @@ HERE = Path(__file__).parent
 ADA, INES = {"TUNELOOP_ACTOR": "ada"}, {"TUNELOOP_ACTOR": "ines"}
 NOW = {"seconds_ago", "oldest_days", "median_days"}
 """What is reported of the moment at which one looks."""
+RULES = {"add about 180 rows that it counts": "add about 181 rows that it counts"}
+"""What that version advised → what today's rules do: one of the 30 rows is a correction, and such
+rows decide nothing, however many are held out."""
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +65,15 @@ def lasting(reported: Any) -> Any:
     return reported
 
 
+def by_todays_rules(reported: Any) -> Any:
+    """The report with the advice that is given now."""
+    if isinstance(reported, dict):
+        return {key: by_todays_rules(value) for key, value in reported.items()}
+    if isinstance(reported, list):
+        return list(map(by_todays_rules, reported))
+    return RULES.get(reported, reported) if isinstance(reported, str) else reported
+
+
 def said() -> dict[str, Any]:
     """Command → what that version reported of the workspace."""
     found: dict[str, Any] = json.loads(Path("said.json").read_text())
@@ -74,7 +86,7 @@ def test_every_record_is_reported_as_that_version_did() -> None:
     now = {words: told(*words.split()) for words in before}
     assert [words for words in before if not now[words]] == [], "every kind of record is there"
     for words, reported in before.items():
-        assert lasting(now[words]) == lasting(reported), words
+        assert lasting(now[words]) == by_todays_rules(lasting(reported)), words
 
 
 @pytest.mark.parametrize(
@@ -126,6 +138,15 @@ def test_going_back_and_forth() -> None:
     live, previous = told("status")["live"]["bundle"], told("status")["previous"]
     assert told("rollback", "-m", "there", **ADA)["bundle"] == previous
     assert told("rollback", "-m", "and back", **ADA)["bundle"] == live
+
+
+def test_what_a_rollout_took_back_then_stays_out_now() -> None:
+    loop = tuneloop.open("tuneloop.yaml", actor="ada")
+    (refusal,) = loop.refusals("candidate")
+    assert refusal.how == "taken back" and refusal.detail == "(enough)"
+    assert loop.refusals("production") == ()
+    assert loop.refusals("previous") == (), "a rollback that was undone then is undone"
+    loop.close()
 
 
 def test_the_cycle_that_waits_is_taken_up_and_ends() -> None:

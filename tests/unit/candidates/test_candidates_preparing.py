@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tuneloop import review
-from tuneloop.candidates import preparing
+from tuneloop.candidates import held_out, preparing, trained_on
+from tuneloop.candidates.planning import plan_for
 from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.errors import ConflictError
@@ -19,7 +22,9 @@ from tuneloop.modelfile import DataSettings, EvaluationSettings, ModelFile, Mode
 from tuneloop.modelfile.sections.data import TaskSettings
 from tuneloop.modelfile.sections.evaluation import SuiteSettings
 from tuneloop.modelfile.sections.retraining import ReviewSettings
+from tuneloop.progress import Silent
 from tuneloop.project import Project
+from tuneloop.testing.manifest import manifest_of
 from tuneloop.workspace import Workspace
 
 PLACES = ("garage", "cellar", "attic", "kitchen", "garden", "office", "tower", "bridge", "museum")
@@ -237,7 +242,7 @@ def pair_lines(loop: Loop, version: DatasetVersion) -> list[str]:
 
 
 def test_edits_make_preference_pairs(desk: Callable[..., Loop]) -> None:
-    """Old names and addresses included; what was right as it stood makes none."""
+    """Old names and addresses included; a sample's is on the held-out side, as the sample is."""
     loop = desk(retired_terms={"Tarn": "Skerry"}, redact_personal_data="redact")
     ids = corrected(
         loop,
@@ -280,7 +285,163 @@ def test_edits_make_preference_pairs(desk: Callable[..., Loop]) -> None:
     counts = version.report["preferences"]
     assert counts["train"] + counts["eval"] == 3
     assert counts["left_out"] == {"equal_answers": 1}, "two addresses look the same when redacted"
-    assert "where does the ferry start" not in trained(loop, version)
+    pair_of_sample = json.loads(texts(loop, version)["preferences_eval.jsonl"].splitlines()[-1])
+    held_out = {one.question for one in versions.read_examples(loop.workspace, version, "eval")}
+    assert {"where does the ferry start", "who paints doors"} <= held_out
+    assert "who paints doors" not in texts(loop, version)["preferences.jsonl"]
+    assert pair_of_sample["tags"]["kind"] in ("sample", "correction")
+
+
+class Heard(Silent):
+    """Keeps what is worth reading."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def sampled(loop: Loop, **answers: tuple[str, str, str, float]) -> None:
+    """Decide samples: name → (asked, answered, right, weight)."""
+    proposals = [
+        review.Proposal(
+            kind="sample",
+            key=name,
+            messages=[{"role": "user", "content": asked}],
+            answer=answered,
+            proposal=answered,
+            detail={"weight": weight},
+        )
+        for name, (asked, answered, _, weight) in answers.items()
+    ]
+    review.enqueue(loop.workspace, proposals, model="router", double_share=0.0)
+    right = {asked: right for asked, _, right, _ in answers.values()}
+    for item in items(loop, kind="sample", status="open"):
+        decide(loop, item.id, "approved", final=right[item.question])
+
+
+def sides(loop: Loop, version: DatasetVersion) -> dict[str, str]:
+    """Question → the side that it is on."""
+    return {
+        example.question: side
+        for side in ("train", "eval")
+        for example in versions.read_examples(loop.workspace, version, side)  # type: ignore[arg-type]
+    }
+
+
+def test_samples_of_live_traffic_are_cases_whether_right_or_wrong(
+    desk: Callable[..., Loop], clock: Any
+) -> None:
+    loop = desk()
+    first = preparing.prepare(loop.project)
+    clock.advance(minutes=1)
+    answers = {
+        f"s{n}": (question(100 + n), "as it was", ("as it was", "better")[n % 2], 1.0 + n)
+        for n in range(20)
+    }
+    sampled(loop, **answers)
+    version = preparing.prepare(loop.project)
+    placed, before = sides(loop, version), sides(loop, first)
+    assert {placed[asked] for asked, *_ in answers.values()} == {"eval"}
+    assert {q: placed[q] for q in before} == before, "no other row makes room for them"
+    suite, *others = plan_for(loop.project, version).suites
+    assert [one.name for one in others] == ["golden"]
+    drawn = {case.question: case for case in suite.cases if case.is_live_sample}
+    assert {asked: case.weight for asked, case in drawn.items()} == {
+        asked: weight for asked, _, _, weight in answers.values()
+    }
+    assert {case.expected for case in drawn.values()} == {"as it was", "better"}
+    found = held_out.held_out(loop.project, version)
+    assert (found.live_samples, found.regressions) == (20, 0)
+    assert "20 of them samples of live traffic" in found.cases
+
+
+def test_whether_a_sample_is_a_case_depends_on_its_question_alone(
+    desk: Callable[..., Loop], clock: Any
+) -> None:
+    """What asks what is trained on is none, right or wrong; what asks what is new is one."""
+    loop = desk()
+    first = preparing.prepare(loop.project)
+    clock.advance(minutes=1)
+    learnt = [q for q, side in sides(loop, first).items() if side == "train"][:2]
+    answer_of = trained(loop, first)
+    new = [question(200), question(201)]
+    loop = desk([{"prompt": asked, "completion": "as it was"} for asked in new])
+    sampled(
+        loop,
+        right=(learnt[0], answer_of[learnt[0]], answer_of[learnt[0]], 1.0),
+        wrong=(learnt[1], answer_of[learnt[1]], "another", 1.0),
+        new_right=(new[0], "as it was", "as it was", 1.0),
+        new_wrong=(new[1], "as it was", "another", 1.0),
+    )
+    version = preparing.prepare(loop.project)
+    placed = sides(loop, version)
+    assert [placed[asked] for asked in learnt] == ["train", "train"]
+    assert trained(loop, version)[learnt[1]] == "another", "it is put right where it is learnt"
+    assert [placed[asked] for asked in new] == ["eval", "eval"]
+    suite = plan_for(loop.project, version).main_suite
+    assert {case.question for case in suite.cases if case.is_live_sample} == set(new)
+
+
+def test_a_sample_that_an_earlier_release_trained_on_is_held_out_and_known(
+    desk: Callable[..., Loop], clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = desk()
+    answers = {f"s{n}": (question(100 + n), "raw", "better", 2.0) for n in range(12)}
+    sampled(loop, **answers)
+    rows = [
+        {**row, "tags": {key: tag for key, tag in row["tags"].items() if key != "weight"}}
+        for row in review.sampled_rows(loop.workspace, "router")
+    ]
+    with monkeypatch.context() as earlier:
+        earlier.setattr(review, "approved_rows", lambda *_, **__: rows)
+        earlier.setattr(review, "sampled_rows", lambda *_, **__: [])
+        first = preparing.prepare(loop.project)
+    learnt = {q for q, side in sides(loop, first).items() if side == "train"}
+    moved = learnt & {asked for asked, *_ in answers.values()}
+    assert moved
+    clock.advance(minutes=1)
+    version = preparing.prepare(loop.project)
+    assert {sides(loop, version)[asked] for asked, *_ in answers.values()} == {"eval"}
+    assert version.validation is not None
+    split = next(check for check in version.validation["checks"] if check["name"] == "split")
+    assert f"{len(moved)} samples of live traffic moved" in split["detail"]
+    suites = plan_for(loop.project, version).suites
+    bundle = SimpleNamespace(
+        short="b1",
+        manifest=manifest_of(
+            model="router", dataset={"digest": first.digest}, training={"run": ""}
+        ),
+    )
+    known = trained_on.known_to_bundle(loop.project, bundle, suites)["held-out"]  # type: ignore[arg-type]
+    assert {case.question for case in suites[0].cases if case.id in known} == moved
+
+
+def test_a_sample_that_was_rejected_is_named(desk: Callable[..., Loop]) -> None:
+    """It has no right answer, so it is missing among the cases, and that leans to the easy ones."""
+    loop = desk()
+    sampled(loop, one=(question(100), "raw", "raw", 1.0))
+    review.enqueue(
+        loop.workspace,
+        [
+            review.Proposal(
+                kind="sample",
+                key="bad",
+                messages=[{"role": "user", "content": question(101)}],
+                answer="raw",
+                proposal="raw",
+            )
+        ],
+        model="router",
+        double_share=0.0,
+    )
+    (item,) = items(loop, kind="sample", status="open")
+    decide(loop, item.id, "rejected")
+    heard = Heard()
+    version = preparing.prepare(replace(loop.project, progress=heard))
+    assert question(101) not in trained(loop, version)
+    assert any("1 more was rejected without a right answer" in note for note in heard.notes)
 
 
 def test_no_test_case_is_learned_by_way_of_production(desk: Callable[..., Loop]) -> None:

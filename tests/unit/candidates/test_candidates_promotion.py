@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tuneloop.candidates.promotion import Decision, JudgedCandidate, decide, settled
+from tuneloop.deployment.admission import Past
 from tuneloop.evaluation.comparison import Standing
 from tuneloop.evaluation.paired import ComparisonVerdict
 from tuneloop.registry.aliases import Move
@@ -77,6 +78,11 @@ def moves(*production: str, drill: bool = False) -> list[Move]:
     ]
 
 
+def past(history: list[Move]) -> Past:
+    """What happened to three bundles that behave differently."""
+    return Past(behaviours={name: name for name in ("one", "two", "three")}, moves=history)
+
+
 def verdict(
     *, gates: str = "passed", against: str | None = "one", deploy: bool = True
 ) -> JudgedCandidate:
@@ -85,44 +91,56 @@ def verdict(
 
 
 def test_what_is_in_production_is_settled() -> None:
-    closed = settled(verdict(), production="two", moves=moves("one", "two"))
+    closed = settled(verdict(), production="two", past=past(moves("one", "two")))
     assert closed is not None and closed.how == "in production"
 
 
 @pytest.mark.parametrize("production", ["one", "three", None])
 def test_a_missed_gate_stays_missed_whatever_is_in_production(production: str | None) -> None:
     before = verdict(gates="failed", deploy=False)
-    closed = settled(before, production=production, moves=moves("one"))
+    closed = settled(before, production=production, past=past(moves("one")))
     assert closed is not None and closed.how == "refused"
     assert closed.reason == "was refused because it is worse"
 
 
 def test_a_lost_comparison_holds_as_long_as_the_winner_is_in_production() -> None:
     before = verdict(deploy=False)
-    closed = settled(before, production="one", moves=moves("one"))
+    closed = settled(before, production="one", past=past(moves("one")))
     assert closed is not None and closed.how == "refused"
-    assert settled(before, production="three", moves=moves("one", "three")) is None
+    assert settled(before, production="three", past=past(moves("one", "three"))) is None
 
 
 def test_a_rollback_is_not_undone_by_the_next_cycle() -> None:
-    closed = settled(verdict(), production="one", moves=moves("one", "two", "one"))
+    closed = settled(verdict(), production="one", past=past(moves("one", "two", "one")))
     assert closed is not None and closed.how == "rolled back"
     assert closed.reason == "was rolled back by ann at 2026-03-02 09:05 UTC (two to one)"
-    later = settled(verdict(), production="three", moves=moves("one", "two", "one", "three"))
+    later = settled(verdict(), production="three", past=past(moves("one", "two", "one", "three")))
     assert later is not None and later.how == "rolled back"
 
 
 def test_a_drill_takes_nothing_back() -> None:
     rehearsal = moves("two", "one", "two", drill=True)[:-2]
-    closed = settled(verdict(), production="two", moves=[*rehearsal, *moves("one", "two")])
+    closed = settled(verdict(), production="two", past=past([*rehearsal, *moves("one", "two")]))
     assert closed is not None and closed.how == "in production"
     history = [*moves("two", "three")[:-2], *rehearsal, *moves("one", "two")]
-    assert settled(verdict(), production="three", moves=history) is None
+    assert settled(verdict(), production="three", past=past(history)) is None
 
 
 def test_what_gave_way_to_a_newer_bundle_may_come_back() -> None:
-    assert settled(verdict(), production="three", moves=moves("one", "two", "three")) is None
+    assert settled(verdict(), production="three", past=past(moves("one", "two", "three"))) is None
 
 
 def test_a_candidate_that_passed_and_was_not_deployed_yet_may_be() -> None:
-    assert settled(verdict(), production="one", moves=moves("one")) is None
+    assert settled(verdict(), production="one", past=past(moves("one"))) is None
+
+
+def test_what_behaves_as_what_was_made_before_is_settled_with_it() -> None:
+    """Under a new id, as other gates make it."""
+    again = replace(verdict(), bundle="two again")
+    known = replace(past(moves("one", "two", "one")), behaviours={"two again": "2", "two": "2"})
+    closed = settled(again, production="one", past=known)
+    assert closed is not None and closed.how == "rolled back"
+    assert closed.reason.startswith("behaves as two, which was rolled back by ann")
+    assert "tuneloop readmit two" in closed.remedy
+    live = settled(again, production="two", past=replace(known, moves=moves("one", "two")))
+    assert live is not None and live.reason == "behaves as two, which is in production"

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tuneloop import modelfile
+from tiny_desk import write
+from tuneloop import modelfile, review
 from tuneloop.candidates import held_out, preparing, trained_on
 from tuneloop.candidates.planning import plan_for
 from tuneloop.datasets import versions
@@ -24,6 +25,12 @@ from tuneloop.setup import starting
 from tuneloop.testing.manifest import manifest_of
 from tuneloop.workspace import Workspace
 
+DROPPED = {key: {"condition": None, "reason": "another test"} for key in ("accuracy", "format")}
+REGRESSION_GATES = {
+    "accuracy": ">= 0.9",
+    "format": DROPPED["format"],
+    "regressions.accuracy": ">= 0.5",
+}
 WORDS = ("lamp", "kettle", "ladder", "invoice", "parcel", "museum", "garden", "office", "bridge")
 
 
@@ -36,13 +43,15 @@ def row(n: int) -> dict[str, str]:
 
 @pytest.fixture
 def start(workspace: Workspace, tmp_path: Path) -> Callable[..., Loop]:
-    """A model as `init` leaves it, with so many rows; keywords are settings of the model file."""
+    """A model as `init` leaves it, with so many rows; keywords stand in the file's `evaluation`."""
 
-    def make(rows: int, *overrides: str) -> Loop:
+    def make(rows: int, *overrides: str, **evaluation: Any) -> Loop:
         data = tmp_path / "rows.jsonl"
         data.write_text("".join(json.dumps(row(n)) + "\n" for n in range(rows)))
         file = tmp_path / "tuneloop.yaml"
         starting.write_model_file(data, base="b", name=None, path=file, force=True)
+        if evaluation:
+            write(file, "evaluation", **evaluation)
         model_file = modelfile.load(file, overrides=overrides, environment={})
         return Loop(Project(workspace=workspace, model_file=model_file, actor="ann"))
 
@@ -71,18 +80,18 @@ def test_too_few_rows_are_refused_before_training_with_numbers(start: Callable[.
     assert "and needs 50" in refused.value.message
     assert "add about 78 rows that it counts" in refused.value.remedy, "of 132 in scope"
     assert "allow_small_suite: true" in refused.value.remedy
-    small = start(144, "evaluation.allow_small_suite=true", "evaluation.gates={accuracy: '>= 0.9'}")
+    small = start(144, allow_small_suite=True, gates={"accuracy": ">= 0.9"})
     held_out.check(small.project, version)
 
 
 def test_gates_that_lack_the_same_are_refused_in_one_breath(start: Callable[..., Loop]) -> None:
-    gates = "evaluation.gates={format: '>= 0.9', error_share: '<= 0.1'}"
-    loop = start(144, gates)
+    gates = {"accuracy": DROPPED["accuracy"], "format": ">= 0.9", "error_share": "<= 0.1"}
+    loop = start(144, gates=gates)
     held = held_out.held_out(loop.project, preparing.prepare(loop.project))
     (warning,) = held.warnings()
     assert "held-out.format and error_share count " in warning
     assert warning.count("add about") == held.remedy().count("add about") == 1
-    loop = start(420, gates)
+    loop = start(420, gates=gates)
     served = held_out.held_out(loop.project, preparing.prepare(loop.project))
     assert "serves format, error_share (" in served.why and " cases each, need 50)" in served.why
 
@@ -93,12 +102,12 @@ def test_what_a_model_could_still_give_is_warned_of_and_not_refused(
     """A field that few references have: an answer that invents it counts as well."""
     share = "data.holdout_share=0.2"
     schema = "task.output_schema={type: object, properties: {intent: {}, place: {}}}"
-    loop = start(420, schema, share, "evaluation.gates={json_field.place: '>= 0.9'}")
+    loop = start(420, schema, share, gates={**DROPPED, "json_field.place": ">= 0.9"})
     version = preparing.prepare(loop.project)
     (warning,) = held_out.held_out(loop.project, version).warnings()
     assert "json_field.place counts none of the held-out cases, at most" in warning
     held_out.check(loop.project, version)
-    loop = start(420, schema, share, "evaluation.gates={json_field.place.recall: '>= 0.9'}")
+    loop = start(420, schema, share, gates={**DROPPED, "json_field.place.recall": ">= 0.9"})
     with pytest.raises(GateError, match=r"no candidate could pass: held-out\.json_field\.place\.r"):
         held_out.check(loop.project, version)
 
@@ -125,14 +134,88 @@ def test_the_judge_is_not_called_to_count_cases(
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     loop = start(
         420,
-        "evaluation.gates={judge: '>= 0.9'}",
         "judge={base_url: 'http://127.0.0.1:9/v1', model: m, api_key_env: NO_SUCH_KEY}",
+        gates={**DROPPED, "judge": ">= 0.9"},
     )
     version = preparing.prepare(loop.project)
     (size,) = held_out.held_out(loop.project, version).gates
     assert size.counted == version.rows_eval >= 50
     with pytest.raises(UsageError, match="NO_SUCH_KEY"):
         held_out.check(loop.project, version)
+
+
+def approve(loop: Loop, kind: review.Kind, count: int, **detail: Any) -> None:
+    """So many answers that a person put right."""
+    model = loop.project.model.name
+    wrong, right = (json.dumps({"intent": intent}) for intent in ("setup", "billing"))
+    proposals = [
+        review.Proposal(
+            kind=kind,
+            key=str(n),
+            messages=[{"role": "user", "content": f"{kind} {n * 104729} {chr(97 + n % 23) * 5}"}],
+            answer=wrong,
+            proposal=right,
+            detail=detail,
+        )
+        for n in range(count)
+    ]
+    review.enqueue(loop.workspace, proposals, model=model, double_share=0)
+    for item in review.listing(loop.workspace, model, kind=kind):
+        review.decide(
+            loop.workspace,
+            model=model,
+            item=item.id,
+            decision="approved",
+            reviewer="ines",
+            final=right,
+        )
+
+
+def test_what_was_put_right_counts_for_no_gate_but_its_own(start: Callable[..., Loop]) -> None:
+    loop = start(420, gates=REGRESSION_GATES)
+    before = preparing.prepare(loop.project)
+    plan = plan_for(loop.project, before)
+    assert [gate.name for gate in plan.gate_lock.gates] == ["held-out.accuracy"]
+    assert any("regressions.accuracy does not apply yet" in note for note in plan.notes)
+    found = held_out.held_out(loop.project, before)
+    assert found.regressions == 0 and "regressions" not in found.cases
+
+    approve(loop, "correction", 150)
+    after = preparing.prepare(start(420, gates=REGRESSION_GATES).project)
+    found, plan = held_out.held_out(loop.project, after), plan_for(loop.project, after)
+    deciding, regressions = plan.suites
+    assert (deciding.kind, regressions.kind) == ("held-out", "regressions")
+    assert len(deciding.cases) + len(regressions.cases) == after.rows_eval
+    assert found.deciding == len(deciding.cases) and found.regressions == len(regressions.cases)
+    assert regressions.cases and all(not case.decides for case in regressions.cases)
+    sizes = {size.gate.name: size for size in found.gates}
+    assert 50 <= sizes["held-out.accuracy"].counted <= len(deciding.cases)
+    assert sizes["regressions.accuracy"].counted == len(regressions.cases)
+    assert f"{len(regressions.cases)} were found because something failed" in found.cases
+    held_out.check(loop.project, after)
+
+
+def test_corrections_do_not_make_up_for_cases_that_decide(start: Callable[..., Loop]) -> None:
+    """144 rows are too few; 400 corrections held out beside them change nothing."""
+    loop = start(144)
+    approve(loop, "correction", 400)
+    version = preparing.prepare(loop.project)
+    assert version.rows_eval >= 50
+    with pytest.raises(GateError, match=r"held-out\.accuracy counts \d+ held-out cases") as refused:
+        held_out.check(loop.project, version)
+    assert "add about 78 rows that it counts" in refused.value.remedy, "of 132 in scope"
+
+
+def test_a_bundle_that_was_trained_on_every_regression_is_judged_without_them(
+    start: Callable[..., Loop],
+) -> None:
+    loop = start(420, gates=REGRESSION_GATES)
+    approve(loop, "correction", 150)
+    plan = plan_for(loop.project, preparing.prepare(loop.project))
+    known = {"regressions": [case.id for case in plan.suites[1].cases]}
+    asked = plan.without(known)
+    assert [suite.name for suite in asked.suites] == ["held-out"]
+    assert [gate.name for gate in asked.gate_lock.gates] == ["held-out.accuracy"]
 
 
 def bundle(dataset: str, run: str = "made elsewhere") -> Any:
@@ -153,9 +236,8 @@ def test_a_case_that_a_bundle_was_trained_on_is_known(
     seen = {"prompt": trained[-1].question.upper(), "completion": trained[-1].completion}
     fresh = {"prompt": "where is the nearest shop", "completion": '{"intent": "setup"}'}
     golden.write_text("".join(json.dumps(one) + "\n" for one in (seen, fresh)))
-    loop = start(
-        420, "data.holdout_share=0.2", "evaluation.suites=[{name: golden, file: golden.jsonl}]"
-    )
+    suites = [{"name": "golden", "file": "golden.jsonl"}]
+    loop = start(420, "data.holdout_share=0.2", suites=suites)
     plan = plan_for(loop.project, second)
 
     known = trained_on.known_to_bundle(loop.project, bundle(first.digest), plan.suites)

@@ -11,6 +11,7 @@ import yaml
 
 from cases import case
 from tiny_base import CHATML, SPECIALS, starting_with, write_base
+from tiny_desk import GATES
 from tuneloop.project import Project
 from tuneloop.setup import check
 from tuneloop.setup.finding import Finding
@@ -33,7 +34,7 @@ def found_in(folder: Path, rows: Path, **evaluation: Any) -> list[Finding]:
         "name": "desk",
         "base": "base",
         "data": {"sources": ["train.jsonl"]},
-        "evaluation": {"gates": {"error_share": "<= 0.1"}, "minimum_cases": 2, **evaluation},
+        "evaluation": {"gates": GATES, "minimum_cases": 2, **evaluation},
     }
     (folder / "tuneloop.yaml").write_text(yaml.safe_dump(content))
     project = Project.open(folder, actor="ada")

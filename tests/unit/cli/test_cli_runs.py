@@ -61,12 +61,12 @@ def run(*arguments: str) -> str:
 
 
 @pytest.mark.usefixtures("desk", "wide_terminal")
-def test_runs_are_told_by_their_last_loss_and_their_best_held_out_one() -> None:
+def test_runs_are_told_by_their_last_loss_and_their_best_evaluation_loss() -> None:
     shown = run("list").splitlines()
-    assert "last loss" in shown[0] and "held-out" in shown[0]
+    assert "last loss" in shown[0] and "evaluation" in shown[0]
     new = next(line for line in shown if line.startswith("new")).split()
     assert new[3:5] == ["0.25", "0.5"]
-    assert "last loss 0.2500, best held-out loss 0.5000 after epoch 1" in run("show", "new")
+    assert "last loss 0.2500, best evaluation loss 0.5000 after epoch 1" in run("show", "new")
 
 
 @pytest.mark.usefixtures("desk", "wide_terminal")

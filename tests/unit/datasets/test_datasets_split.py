@@ -208,3 +208,31 @@ def test_whatever_is_linked_nothing_leaks_and_held_out_rows_stay(
             assert found.side == "eval"
         if candidate.side == "train":
             assert found.side in ("train", None)
+
+
+@given(st.integers(1, 12), st.floats(0.05, 0.4))
+def test_what_was_drawn_from_traffic_is_held_out_with_all_that_is_alike(
+    count: int, share: float
+) -> None:
+    """Whatever the share, also where one is looked for, and one drawn row in two is alike to a
+    new one: they are one group of one name."""
+    drawn = [replace(one, side="eval", drawn=True) for one in fresh(count, start=1_000)]
+    candidates = [*fresh(40), *drawn]
+    links = [(row, 40 + row) for row in range(0, count, 2)]
+    places = placed(candidates, links, share)
+    assert {one.side for one in places[40:]} == {"eval"}
+    for new, sample in links:
+        assert places[new] == places[sample]
+    split = Split(candidates, linked(len(candidates), links).__getitem__)
+    assert {*range(40, 40 + count), *(new for new, _ in links)} <= split.held_out_if_new(share)
+
+
+def test_a_row_that_was_trained_on_makes_way_for_a_sample_of_its_conversation() -> None:
+    talk = "talk"
+    candidates = [
+        replace(old("trained", "train"), conversation=talk),
+        Candidate(key="drawn", conversation=talk, side="eval", drawn=True),
+        *fresh(10),
+    ]
+    places = placed(candidates, [])
+    assert (places[0].side, places[1]) == (None, Place(side="eval", group="drawn"))

@@ -116,7 +116,7 @@ def test_an_unapproved_bundle_is_refused_and_production_stays(
 def test_a_rejection_while_it_is_being_loaded_counts(staffed: Workspace, tmp_path: Path) -> None:
     bundle = make_bundle(staffed, tmp_path / "one")
     say(staffed, bundle, "approved")
-    with pytest.raises(GateError, match="ines rejected it"):
+    with pytest.raises(GateError, match=r"was rejected by ines \(I looked\)"):
         deploy(staffed, bundle, while_asked=lambda: say(staffed, bundle, "rejected"))
     assert live(staffed) is None
 
@@ -174,10 +174,10 @@ def test_an_expert_may_stop_a_rollout_and_an_engineer_may_go_on(
 
 def test_what_is_rejected_gets_no_more_traffic(staffed: Workspace, under_way: Bundle) -> None:
     say(staffed, under_way, "rejected")
-    with pytest.raises(GateError, match="ines rejected it"):
+    with pytest.raises(GateError, match="its candidate was rejected by ines"):
         controller.steer(staffed, "router", "promote", actor="erik", reason="go")
     rollout = rollouts.active(staffed, "router")
     assert rollout is not None
     ended = controller.advance(staffed, rollout)
-    assert (ended.status, ended.detail) == ("aborted", "ines rejected it: I looked")
+    assert (ended.status, ended.detail) == ("aborted", "it was rejected by ines (I looked)")
     assert live(staffed) != under_way.id

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tuneloop.deployment import endpoints, release, rollouts, servers, taking_effect, up
+from tuneloop.deployment import admission, endpoints, release, rollouts, servers, taking_effect, up
 from tuneloop.deployment.rollout_plan import Guard, RolloutPlan
 from tuneloop.deployment.smoke import Probe, assess
 from tuneloop.deployment.supervisor import Supervisor
@@ -400,6 +400,7 @@ def test_a_rollback_is_in_effect_when_every_gateway_that_lives_has_the_route(
     has_it.join()
     assert done.seconds is not None and done.seconds >= 0.2
     assert "measured" in str(done)
+    admission.readmit(workspace, new, actor="bob", reason="it was not to blame")
     again = deploy(workspace, new, effect_timeout_seconds=0.1).effect
     assert again.seconds is None, "another route, and nobody has taken it over yet"
 

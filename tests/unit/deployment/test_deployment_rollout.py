@@ -155,7 +155,8 @@ def test_a_plan_that_cannot_be_says_what_was_expected(change: dict[str, Any], sa
         {"name": "latency"},
         {"name": "latency", "above": 900.0, "below": 1.0},
         {"name": "length"},
-        {"name": "errors", "above": 1.0},
+        {"name": "errors", "below": 1.0},
+        {"name": "aborts", "above": 1.0},
     ],
 )
 def test_a_guard_has_the_limits_that_fit_it(fields: dict[str, Any]) -> None:

@@ -119,6 +119,15 @@ def test_a_gate_stands_on_the_cases_of_its_own_metric() -> None:
     assert judge({"abstention_recall": more}, figures, small).verdict == "refused", "declared"
 
 
+def test_two_cases_of_fifty_pass_no_gate_though_the_suite_is_large_enough() -> None:
+    fifty = SuiteSize(cases=50, minimum_cases=50)
+    figures = {"accuracy": intervals.share(50, 50), "abstention_recall": intervals.share(2, 2)}
+    gates_of_both = {"accuracy": ">= 0.90", "abstention_recall": ">= 0.85"}
+    outcome = judge(gates_of_both, figures, fifty)
+    assert outcome.verdict == "refused"
+    assert "the 2 cases that it counts are too few to pass on (at least 50;" in outcome.reason
+
+
 def test_what_fails_does_not_hide_what_only_lacks_cases() -> None:
     outcome = judge(
         {"abstention_recall": ">= 0.6", "format": ">= 0.9"},

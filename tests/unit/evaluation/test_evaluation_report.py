@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from html import unescape
 from html.parser import HTMLParser
@@ -19,6 +20,7 @@ from tuneloop.evaluation.readable_report import Report
 from tuneloop.evaluation.repeatability import Repeatability
 from tuneloop.evaluation.report import ParityHop, QuantisationRow, make_report
 from tuneloop.evaluation.results import measure
+from tuneloop.evaluation.suites import make_suite
 from tuneloop.evaluation.targets import Answer, Sampling
 from tuneloop.modelfile import TaskSettings
 
@@ -30,7 +32,14 @@ def report(task: TaskSettings, parts) -> Report:
     return make(task, parts, minimum_cases=20)
 
 
-def make(task: TaskSettings, parts, *, minimum_cases: int, known: tuple[str, ...] = ()) -> Report:
+def make(
+    task: TaskSettings,
+    parts,
+    *,
+    minimum_cases: int,
+    known: tuple[str, ...] = (),
+    lost: tuple[str, ...] = (),
+) -> Report:
     right, human = parts.answer_text("refund"), parts.answer_text("human")
     suite = parts.suite(
         [parts.case(f"{i:02}", right, question=f"case {i} {ATTACK}") for i in range(40)]
@@ -52,6 +61,7 @@ def make(task: TaskSettings, parts, *, minimum_cases: int, known: tuple[str, ...
         "00": ATTACK,
         "01": Answer(error=f"http_500: {ATTACK}"),
         "02": parts.answer_text("delivery"),
+        **dict.fromkeys(lost, right),
     }
     mine = measure(parts.answers(suite, bad, "candidate-1"), metrics)
     theirs = measure(parts.answers(suite, good, "production-1"), metrics)
@@ -122,6 +132,8 @@ def test_the_json_has_the_keys_that_readers_rely_on(report: Report) -> None:
         "subjects",
         "verdict",
         "reason",
+        "weakened",
+        "warnings",
         "gate_lock",
         "gates",
         "plan",
@@ -132,6 +144,7 @@ def test_the_json_has_the_keys_that_readers_rely_on(report: Report) -> None:
         "repeatability",
         "quantisations",
         "parity",
+        "baseline",
         "notes",
     ]
     accuracy = data["suites"][0]["figures"]["candidate"]["accuracy"]
@@ -140,6 +153,28 @@ def test_the_json_has_the_keys_that_readers_rely_on(report: Report) -> None:
     assert data["verdict"] == "passed"
     assert data["comparisons"][0]["lost"] == 3
     assert data["suites"][0]["worst"][0]["output"].startswith("(no answer: http_500")
+
+
+def test_a_slice_that_seems_lost_stands_on_the_first_line_and_in_a_table(
+    task: TaskSettings, parts
+) -> None:
+    lost = make(task, parts, minimum_cases=20, lost=("o01", "o02", "o03", "o04", "o05"))
+    said = "against production, out_of_scope=yes: 5 of 20 cases lost, 0 won"
+    assert as_text(lost).split("\n")[0].startswith(f"PASSED, but look: {said}")
+    page = unescape(lost.as_html())
+    assert f"But look: {said}" in page and "Lost slices" in page
+    (row,) = [one for one in lost.as_json()["comparisons"][0]["subgroups"] if one["verdict"]]
+    assert row["name"] == "out_of_scope=yes" and row["verdict"] == "warning"
+
+
+def test_a_report_from_before_slices_were_compared_is_shown(report: Report) -> None:
+    data = report.as_json()
+    older = {key: value for key, value in data.items() if key != "warnings"}
+    older["comparisons"] = [
+        {key: value for key, value in compared.items() if not key.startswith("subgroups")}
+        for compared in data["comparisons"]
+    ]
+    assert "Lost slices" not in as_text(Report(older)) + Report(older).as_html()
 
 
 def test_a_report_from_before_repeatability_was_measured_is_shown(report: Report) -> None:
@@ -184,6 +219,46 @@ def test_a_refusal_for_size_gives_its_reason_wherever_it_is_read(task: TaskSetti
     for text in (as_text(refused), unescape(refused.as_html())):
         for fact in ("the 40 cases that it counts are too few", "the 20 cases that it counts"):
             assert fact in text
+
+
+def test_it_says_what_the_cases_of_a_suite_stand_for(task: TaskSettings, parts) -> None:
+    report = make(task, parts, minimum_cases=20).as_json()
+    (plain,) = report["suites"]
+    assert plain["remark"] == "" and plain["live_samples"] == 0
+    right = parts.answer_text("refund")
+    drawn = {"origin": "correction", "kind": "sample", "weight": "7.5"}
+    suites = [
+        make_suite("held-out", "held-out", [replace(parts.case("a", right), provenance=drawn)]),
+        make_suite("regressions", "regressions", [parts.case("b", right)]),
+    ]
+    plan = make_plan(
+        model="desk",
+        suites=suites,
+        metrics=metrics_for(task),
+        conditions={"regressions.accuracy": ">= 0.5"},
+        sampling=Sampling(),
+    )
+    answered = {"a": right, "b": right}
+    results = [measure(parts.answers(suite, answered, "c"), plan.metrics) for suite in suites]
+    outcome = gates.apply_gates(
+        plan.gate_lock,
+        figures={result.suite.name: result.figures for result in results},
+        sizes=plan.sizes(),
+    )
+    assert outcome.verdict == "passed", "one case is enough for a gate on regressions"
+    told = Report(
+        make_report(
+            evaluation="e",
+            created_at=datetime(2026, 3, 2, 9, tzinfo=UTC),
+            plan=plan,
+            outcome=outcome,
+            results={"candidate": results},
+        )
+    )
+    for text in (as_text(told, 80), unescape(told.as_html())):
+        words = " ".join(text.split())
+        for fact in ("live traffic", "each case counts once", "failed them by construction"):
+            assert fact in words
 
 
 def test_cases_that_the_reference_was_trained_on_are_told(task: TaskSettings, parts) -> None:

@@ -192,7 +192,7 @@ def test_what_helps_is_said_in_numbers(
 
 def test_what_would_not_help_is_not_said() -> None:
     none = what_helps(size(0, 0), share=None, automatic_up_to=0.25)
-    assert "remove the gate" in none and "minimum_cases" not in none
+    assert "drop the gate" in none and "minimum_cases" not in none
     own = what_helps(size(12, 48, minimum_cases=20), share=None, automatic_up_to=0.25)
     assert "lower its own minimum_cases" in own
     assert "holdout_share" not in what_helps(size(2, 20), share=0.1, automatic_up_to=0.25)

@@ -7,7 +7,7 @@ import pytest
 from tuneloop.errors import EvaluationError
 from tuneloop.evaluation.metrics import metrics_for
 from tuneloop.evaluation.scorers.base import RIGHT, Score
-from tuneloop.evaluation.suites import as_served, held_out_suite, load_suite
+from tuneloop.evaluation.suites import as_served, held_out_suites, load_suite
 from tuneloop.modelfile import ColumnSettings, TaskSettings
 
 
@@ -36,7 +36,7 @@ def test_dataset_rows_become_cases_with_scope_and_label(tmp_path: Path, task: Ta
         }
 
     write(tmp_path / "eval.jsonl", row("a", "refund"), row("b", "human"))
-    suite = held_out_suite(tmp_path, task=task)
+    (suite,) = held_out_suites(tmp_path, task=task)
     first, second = suite.cases
     assert first.slices == {"month": "1", "out_of_scope": "no", "intent": "refund"}
     assert second.out_of_scope and not first.out_of_scope
@@ -47,9 +47,9 @@ def test_dataset_rows_become_cases_with_scope_and_label(tmp_path: Path, task: Ta
 def test_the_group_of_a_case_is_no_part_of_its_identity(tmp_path: Path, task: TaskSettings) -> None:
     row = {"id": "a", "prompt": "hi", "completion": '{"intent": "refund"}'}
     write(tmp_path / "eval.jsonl", row)
-    before = held_out_suite(tmp_path, task=task)
+    (before,) = held_out_suites(tmp_path, task=task)
     write(tmp_path / "eval.jsonl", {**row, "group": "talk"})
-    assert held_out_suite(tmp_path, task=task).digest == before.digest
+    assert held_out_suites(tmp_path, task=task)[0].digest == before.digest
 
 
 def test_where_a_correction_came_from_is_no_slice(tmp_path: Path, task: TaskSettings) -> None:
@@ -67,6 +67,54 @@ def test_where_a_correction_came_from_is_no_slice(tmp_path: Path, task: TaskSett
     assert first.provenance == corrected
     # A curator's own columns may have the same names.
     assert second.slices["kind"] == "chat" and second.slices["review"] == "stars"
+
+
+def from_review(id: str, kind: str, **more: str) -> dict[str, object]:
+    tags = {"origin": "correction", "kind": kind, "review": id, "reviewer": "ann", **more}
+    return {"id": id, "prompt": id, "completion": '{"intent": "refund"}', "tags": tags}
+
+
+def test_what_was_found_because_something_failed_is_a_suite_of_its_own(
+    tmp_path: Path, task: TaskSettings
+) -> None:
+    plain = {"id": "file", "prompt": "hi", "completion": '{"intent": "refund"}'}
+    write(tmp_path / "eval.jsonl", plain)
+    (alone,) = held_out_suites(tmp_path, task=task)
+    write(
+        tmp_path / "eval.jsonl",
+        from_review("edited", "correction"),
+        plain,
+        from_review("chosen", "contradiction"),
+    )
+    held_out, regressions = held_out_suites(tmp_path, task=task)
+    assert held_out == alone, "the deciding suite and its digest are those of the file's rows"
+    assert (regressions.name, regressions.kind) == ("regressions", "regressions")
+    assert [case.id for case in regressions.cases] == ["edited", "chosen"]
+
+
+def test_a_live_sample_decides_and_one_kept_because_it_was_wrong_does_not(
+    tmp_path: Path, task: TaskSettings
+) -> None:
+    write(
+        tmp_path / "eval.jsonl",
+        from_review("drawn", "sample", weight="12.5"),
+        # Earlier releases kept of a sample only what had been wrong, and no weight.
+        from_review("kept", "sample"),
+        from_review("odd", "sample", weight="many"),
+    )
+    held_out, regressions = held_out_suites(tmp_path, task=task)
+    (drawn,) = held_out.cases
+    assert drawn.is_live_sample and drawn.weight == 12.5 and "weight" not in drawn.slices
+    assert [case.id for case in regressions.cases] == ["kept", "odd"]
+
+
+def test_held_out_rows_that_all_come_from_failures_decide_nothing(
+    tmp_path: Path, task: TaskSettings
+) -> None:
+    write(tmp_path / "eval.jsonl", from_review("a", "correction"), from_review("b", "correction"))
+    with pytest.raises(EvaluationError, match="All 2 held-out rows") as refused:
+        held_out_suites(tmp_path, task=task)
+    assert "data.holdout_share" in refused.value.remedy
 
 
 def test_the_identity_of_a_suite_with_corrections_is_that_of_earlier_versions(

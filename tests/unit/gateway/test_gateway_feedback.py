@@ -32,6 +32,13 @@ def test_good_feedback_is_read(kind: str, value: Any) -> None:
     assert json.loads(feedback.value) == value
 
 
+@pytest.mark.parametrize("value", [True, False, 0, 12.5, -3])
+def test_a_figure_of_a_team_is_read_under_its_name(value: Any) -> None:
+    body = {"interaction": ID, "kind": "metric", "name": "first_contact", "value": value}
+    feedback = parse_feedback(json.dumps(body).encode())
+    assert (feedback.kind, json.loads(feedback.value)) == ("metric:first_contact", value)
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -46,6 +53,13 @@ def test_good_feedback_is_read(kind: str, value: Any) -> None:
         {"interaction": ID, "kind": "rating", "value": "good"},
         {"interaction": ID, "kind": "label"},
         {"interaction": ID, "kind": "rating", "value": 1, "vaule": 1},
+        {"interaction": ID, "kind": "rating", "value": 1, "name": "refund"},
+        {"interaction": ID, "kind": "metric", "value": 1},
+        {"interaction": ID, "kind": "metric", "name": "Refund!", "value": 1},
+        {"interaction": ID, "kind": "metric", "name": "*", "value": 1},
+        {"interaction": ID, "kind": "metric", "name": "refund"},
+        {"interaction": ID, "kind": "metric", "name": "refund", "value": "1"},
+        {"interaction": ID, "kind": "metric", "name": "refund", "value": 10**400},
     ],
 )
 def test_bad_feedback_is_refused(body: dict[str, Any]) -> None:

@@ -138,15 +138,13 @@ def test_an_override_that_is_nested_without_end_is_a_wrong_value(tmp_path: Path)
 
 
 def test_a_value_is_blamed_on_who_gave_the_section_that_it_is_in(tmp_path: Path) -> None:
-    text = GOOD + 'evaluation:\n  gates: {accuracy: ">= 0.9"}\n'
-    message = refused(tmp_path, text, overrides=["evaluation.gates.accuracy=bad"])
-    assert message.startswith("flag: evaluation.gates.accuracy.condition: expected a condition")
-    message = refused(tmp_path, text, overrides=["evaluation={gates: {accuracy: bad}}"])
-    assert message.startswith("flag: evaluation.gates.accuracy.condition: expected a condition")
-    with pytest.raises(ModelFileError, match=r"^environment: evaluation\.gates\.format"):
-        load(
-            write(tmp_path, text), environment={"TUNELOOP_SET_EVALUATION__GATES__FORMAT": "about 1"}
-        )
+    text = GOOD + "export:\n  parity: {f16: 0.1}\n"
+    message = refused(tmp_path, text, overrides=["export.parity.f16=bad"])
+    assert message.startswith("flag: export.parity.f16: expected a number, found 'bad'.")
+    message = refused(tmp_path, text, overrides=["export={parity: {f16: bad}}"])
+    assert message.startswith("flag: export.parity.f16: expected a number, found 'bad'.")
+    with pytest.raises(ModelFileError, match=r"^environment: export\.parity\.q8_0"):
+        load(write(tmp_path, text), environment={"TUNELOOP_SET_EXPORT__PARITY__Q8_0": "about 1"})
 
 
 def test_a_wrong_kind_says_nothing_of_the_gates_that_follow_from_it(tmp_path: Path) -> None:
@@ -168,7 +166,7 @@ def test_a_wrong_kind_says_nothing_of_the_gates_that_follow_from_it(tmp_path: Pa
         ("task.system=null", "looks like something else, found null."),
         ("training.epochs=many", "expected a number, found 'many'."),
         ("training.batch_size=1.5", "expected a whole number, found 1.5."),
-        ("evaluation.allow_small_suite=maybe", "expected true or false, found 'maybe'."),
+        ("rollout.automatic=maybe", "expected true or false, found 'maybe'."),
     ],
 )
 def test_a_mistake_is_told_in_the_words_of_the_file(tmp_path: Path, value: str, says: str) -> None:
@@ -186,7 +184,8 @@ def test_what_is_valid_is_looked_at_without_a_condition_that_is_none(tmp_path: P
     text = GOOD + f"evaluation:\n  gates: {gates}\n"
     found, mistakes = load_what_is_valid(write(tmp_path, text), environment={})
     assert len(mistakes) == 2 and "found '> = 0.9'" in mistakes[0]
-    assert found is not None and found.settings.evaluation.gates.keys() == {"format", "exact"}
+    assert found is not None and found.settings.evaluation.gates["accuracy"].condition == ">= 0.90"
+    assert found.settings.evaluation.gates.keys() == {"accuracy", "format", "exact"}
     for hopeless in (f"5: x\n{GOOD}", GOOD.replace("name: support-router\n", "")):
         found, mistakes = load_what_is_valid(write(tmp_path, hopeless), environment={})
         assert found is None and mistakes

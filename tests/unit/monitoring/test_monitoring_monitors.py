@@ -175,6 +175,25 @@ def test_errors_are_the_servers_failures_with_their_reasons() -> None:
     assert "baseline 4.0 %" in usual.message
 
 
+def test_the_servers_own_refusals_and_who_gave_up_on_a_slow_answer_are_failures() -> None:
+    rows = [
+        *[interaction()] * 93,
+        interaction(status=400, error="context_length_exceeded"),
+        interaction(status=413, error="upstream_error"),
+        interaction(status=429, error="upstream_error"),
+        *[interaction(status=499, error="client_left", latency_ms=30_000.0)] * 3,
+        interaction(status=499, error="client_left", latency_ms=400.0),
+    ]
+    found = measure(Errors, rows, patience_ms=500.0)
+    assert (found.value, found.n, found.verdict) == (0.06, 100, "alert")
+    assert found.detail["reasons"] == {
+        "client_left": 3,
+        "upstream_error": 2,
+        "context_length_exceeded": 1,
+    }
+    assert measure(Errors, rows).value == 0.03, "nothing says what is slow"
+
+
 def test_the_drop_of_confidence_is_that_of_the_typical_token_probability() -> None:
     rows = [interaction(mean_logprob=-0.02 - 0.001 * (i % 2)) for i in range(200)]
     # From 0.99 to 0.98: the logarithm has doubled, the probability lost one per cent.
@@ -184,7 +203,9 @@ def test_the_drop_of_confidence_is_that_of_the_typical_token_probability() -> No
     assert found.verdict == "alert"
     assert found.limit is not None
     assert math.isclose(found.limit.threshold, -0.019)
-    assert measure(Confidence, [interaction()] * 200).verdict == "not_enough_data"
+    unknown = measure(Confidence, [interaction()] * 200)
+    assert unknown.verdict == "not_enough_data"
+    assert "none of 200 answers has log-probabilities" in unknown.message
 
 
 def test_a_large_but_uncertain_shift_is_told_and_alerts_nobody() -> None:
@@ -423,7 +444,7 @@ def _references(embedder: LetterEmbedder, training: list[str]) -> dict[str, Any]
     }
 
 
-@pytest.mark.parametrize("monitor", [one.tally for one in table.MONITORS])
+@pytest.mark.parametrize("monitor", [one.tally for one in table.MONITORS if one.tally.reads_window])
 def test_tallies_of_parts_make_the_tally_of_the_whole(monitor) -> None:
     embedder, training = _desk()
     watched = {
@@ -454,7 +475,9 @@ def test_the_table_says_how_often_and_when() -> None:
     assert names == set(table.MONITORS.names())
     weekly = set(table.due("week"))
     assert {"accuracy", "edit_rate", "novelty"} == weekly
-    assert names == weekly | set(table.due("day"))
+    hourly = set(table.due("hour"))
+    assert {"silence", "refused"} == hourly
+    assert names == weekly | hourly | set(table.due("day"))
     limits = {one.name: one.limit(MonitorSettings()) for one in table.MONITORS}
     assert limits["accuracy"] == "below 88%"
     assert limits["latency_p95"] == "above 2 × baseline"

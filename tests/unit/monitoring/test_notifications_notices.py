@@ -74,6 +74,13 @@ APPROVAL = {"bundle": ONE, "kind": "deploy", "person": "ines"}
             "why: it invents refunds\nnext: tuneloop approvals list",
         ),
         (
+            "approval.readmitted",
+            {**APPROVAL, "reason": "the prompt was wrong"},
+            "approvals",
+            f"ines lets bundle {SHORT} be tried again",
+            "why: the prompt was wrong\nnext: tuneloop approvals list",
+        ),
+        (
             "approval.withdrawn",
             {**APPROVAL, "reason": ""},
             "approvals",
@@ -86,6 +93,18 @@ APPROVAL = {"bundle": ONE, "kind": "deploy", "person": "ines"}
             "deployments",
             f"{SHORT} is in production",
             "why: the gates passed\nnext: tuneloop status",
+        ),
+        (
+            "endpoint.move",
+            {
+                "from": None,
+                "to": ONE,
+                "reason": "it passed",
+                "weakened": ["weaker than\nthe default"],
+            },
+            "deployments",
+            f"{SHORT} is in production",
+            "look: weaker than the default\nwhy: it passed\nnext: tuneloop status",
         ),
         (
             "endpoint.move",

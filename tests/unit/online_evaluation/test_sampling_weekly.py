@@ -94,8 +94,19 @@ def test_what_people_decide_becomes_a_label(loop: Loop, clock) -> None:
         confirms(json.dumps(labels[item.interaction]["value"]), item.answer) for item in items[:3]
     ]
     assert right == [True, False, False]
-    (row,) = review.approved_rows(loop.workspace, "desk")
-    assert row["tags"]["review"] == items[1].id, "a right answer is no row: it is given already"
+    assert review.approved_rows(loop.workspace, "desk") == [], "nothing of it is learnt"
+    cases = {row["tags"]["review"]: row for row in review.sampled_rows(loop.workspace, "desk")}
+    assert cases.keys() == {items[0].id, items[1].id}, "right or wrong, where it is known"
+    assert cases[items[0].id]["messages"][-1]["content"] == answer("refund")
+    assert cases[items[1].id]["chosen"] == answer("delivery")
+    weight = f"{items[0].detail['weight']:g}"
+    assert cases[items[0].id]["tags"] == {
+        "origin": "correction",
+        "kind": "sample",
+        "review": items[0].id,
+        "reviewer": "ines",
+        "weight": weight,
+    }
 
     clock.advance(minutes=1)
     review.undo(loop.workspace, model="desk", item=items[2].id, reviewer="ines")

@@ -121,6 +121,7 @@ def test_golden_probes_do_not_set_a_rollouts_limits(loop: Loop) -> None:
         RolloutSettings(),
         endpoint="desk",
         bundle=LIVE,
+        timeout_seconds=120.0,
         now=loop.workspace.now(),
     )
     guards = {guard.name: guard for guard in plan.guards}
@@ -135,9 +136,10 @@ def test_probes_alone_set_no_limits(loop: Loop) -> None:
         RolloutSettings(),
         endpoint="desk",
         bundle=LIVE,
+        timeout_seconds=120.0,
         now=loop.workspace.now(),
     )
-    assert [guard.name for guard in plan.guards] == ["errors", "format"]
+    assert [guard.name for guard in plan.guards] == ["errors", "format", "aborts"]
 
 
 def test_an_edited_golden_case_is_not_learned_from(loop: Loop) -> None:

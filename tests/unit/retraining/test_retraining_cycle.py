@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from tuneloop import review
 from tuneloop.candidates import candidate as candidates
 from tuneloop.candidates import contents, exporting, held_out, planning, preparing, training
-from tuneloop.deployment import endpoints, rollouts
+from tuneloop.deployment import admission, endpoints, rollouts
 from tuneloop.deployment.rollout_plan import Guard, RolloutPlan
 from tuneloop.errors import ConflictError, DeploymentError, GateError, StoreError
 from tuneloop.modelfile import (
@@ -25,6 +25,7 @@ from tuneloop.modelfile import (
     ApprovalRule,
     ApprovalSettings,
     DataSettings,
+    EvaluationSettings,
     ModelFile,
     ModelSettings,
     RolloutSettings,
@@ -309,6 +310,124 @@ def test_a_rollback_is_not_undone_by_the_next_cycle(loop: Played) -> None:
     assert "was rolled back by ann" in again.outcome and "it swears" in again.outcome
     loop.rows = "rows-3"
     assert loop.run_again().deployed, "new rows are something new"
+
+
+def test_what_changes_no_answer_and_no_gate_makes_no_candidate(loop: Played) -> None:
+    loop.run_again()
+    loop.change(evaluation=EvaluationSettings(concurrency=2))
+    assert loop.run_again().outcome.startswith("Nothing new") and loop.did == ["prepare", "train"]
+    loop.rows = "rows-2"
+    loop.run_again()
+    loop.roll_back_because("it swears")
+    loop.change(evaluation=EvaluationSettings(concurrency=3))
+    again = loop.run_again()
+    assert "was rolled back by ann" in again.outcome and loop.did == ["prepare", "train"]
+    assert len(bundles.listing(loop.workspace)) == 2
+
+
+def rolled_back(loop: Played) -> str:
+    loop.roll_back_because("it swears")
+    return "was rolled back by ann"
+
+
+def rolled_back_and_rejected(loop: Played) -> str:
+    loop.roll_back_because("it swears")
+    (bundle, _) = bundles.listing(loop.workspace)
+    how = {"actor": "bob", "reason": "it swears"}
+    approvals.decide(loop.workspace, loop.model, bundle, "deploy", "rejected", **how)
+    admission.readmit(loop.workspace, bundle, actor="ann", reason="let bob decide")
+    return f"bob rejected {bundle.short}, which behaves the same"
+
+
+def taken_back_by_its_rollout(loop: Played) -> str:
+    (bundle, first) = bundles.listing(loop.workspace)
+    loop.put_into_production(first)
+    admission.readmit(loop.workspace, bundle, actor="ann", reason="let the traffic decide")
+    plan = RolloutPlan(guards=(Guard(name="errors"),), shadow=None, steps=(0.5,))
+    names = {"model": "router", "endpoint": "router", "actor": "ann"}
+    loop.clock.advance(minutes=1)
+    begun = rollouts.start(
+        loop.workspace, candidate=bundle.id, production=first.id, plan=plan, **names
+    )
+    how = {"actor": "controller", "reason": "format got worse"}
+    loop.clock.advance(minutes=1)
+    rollouts.move(loop.workspace, begun, "roll_back", status="rolled_back", **how)
+    return f"was taken back by rollout {begun.id} (format got worse)"
+
+
+@pytest.mark.parametrize(
+    "refuse", [rolled_back, rolled_back_and_rejected, taken_back_by_its_rollout]
+)
+@pytest.mark.parametrize("forced", [False, True])
+def test_the_same_weights_do_not_come_back_under_another_id(
+    loop: Played, refuse: Callable[[Played], str], forced: bool
+) -> None:
+    loop.run_again()
+    first, loop.rows = loop.live(), "rows-2"
+    loop.run_again()
+    refused = bundles.listing(loop.workspace)[0]
+    why = refuse(loop)
+    loop.gates = "gates-2"  # another bundle, then
+    again = loop.run_again(force=forced)
+    assert again.refused and loop.live() == first and "deploy" not in loop.did
+    assert again.bundle is not None and again.bundle != refused.short
+    assert refused.short in again.outcome and why in again.outcome
+    assert not loop.run_again().deployed and loop.live() == first, "nor with the next run"
+
+
+def test_what_was_rolled_back_is_tried_again_once_somebody_readmits_it(loop: Played) -> None:
+    loop.run_again()
+    loop.rows = "rows-2"
+    loop.run_again()
+    second = bundles.listing(loop.workspace)[0]
+    loop.roll_back_because("it swears")
+    assert f"tuneloop readmit {second.short}" in loop.run_again().outcome
+    loop.clock.advance(minutes=1)
+    admission.readmit(loop.workspace, second, actor="ann", reason="the prompt was to blame")
+    assert loop.run_again().deployed and loop.live() == second.id
+
+
+def test_a_cycle_that_waits_ends_where_its_candidate_is_refused_meanwhile(loop: Played) -> None:
+    waiting = waiting_for_approval(loop)
+    (bundle,) = bundles.listing(loop.workspace)
+    assert not may_go_on(loop.project, waiting)
+    with loop.workspace.records.begin() as tx:
+        tx.execute(
+            sa.insert(tables.evaluations).values(
+                id="again",
+                model="router",
+                subject=bundle.id,
+                gates="g",
+                suites="s",
+                status="finished",
+                verdict="failed",
+                figures={"comparisons": {}},
+                created_at=loop.workspace.now(),
+            )
+        )
+    assert may_go_on(loop.project, waiting)
+    go_on(loop.project, waiting.id)
+    after = find(loop.workspace, "router", waiting.id)
+    assert (after.status, loop.live()) == ("stopped", None)
+    assert "missed a gate in its newest evaluation, again" in after.outcome
+    name_candidate(loop, bundle)
+    found = status(loop.workspace, loop.model, gateway_url=None)
+    assert str(found.candidate_standing).startswith("refused: missed a gate in its newest")
+
+
+def test_status_says_what_a_candidate_behaves_as(loop: Played) -> None:
+    loop.run_again()
+    loop.rows = "rows-2"
+    second = loop.run_again()
+    loop.roll_back_because("it swears")
+    loop.gates = "gates-2"
+    loop.run_again()
+    name_candidate(loop, bundles.listing(loop.workspace)[0])
+    found = status(loop.workspace, loop.model, gateway_url=None)
+    said = f"taken back: behaves as {second.bundle}, which was rolled back by ann"
+    assert str(found.candidate_standing).startswith(said)
+    assert "tuneloop readmit candidate -m WHY" in advised(loop)
+    assert "tuneloop deploy" not in advised(loop)
 
 
 def test_a_failed_smoke_test_does_not_make_the_candidate_again(loop: Played) -> None:

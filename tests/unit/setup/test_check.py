@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 
 from on_terminal import OnTerminal
 from tiny_base import CHATML, SPECIALS, starting_with, write_base, write_json, write_weights
+from tuneloop import review
+from tuneloop.candidates import held_out, preparing
 from tuneloop.cli.main import app
 from tuneloop.errors import CheckError
 from tuneloop.loop import Loop
@@ -218,7 +220,8 @@ def test_how_often_the_decision_will_err_on_so_many_cases(tmp_path: Path) -> Non
     write_base(tmp_path / "base")
     small = {"gates": {"accuracy": ">= 0.9"}, "allow_small_suite": True}
     write(tmp_path, rows=asked(20), evaluation=small)
-    found = the_one(tmp_path, "decision", "warning")
+    (found,) = [f for f in looked_over(tmp_path) if f.what == "decision"]
+    assert found.verdict == "warning"
     assert "On 5 cases a candidate as good as production is refused in" in found.found
     assert "label a random sample" in found.remedy
     write(tmp_path, rows=asked(420), evaluation=small)
@@ -246,9 +249,45 @@ def test_a_gate_gets_too_few_cases_of_its_own_metric(tmp_path: Path) -> None:
     assert "rows that it counts" in found.remedy
 
 
+def test_the_name_of_the_datasets_own_regressions_is_taken(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    (tmp_path / "mine.jsonl").write_text(json.dumps({"prompt": "hi", "completion": "billing"}))
+    suites = [{"name": "regressions", "kind": "golden", "file": "mine.jsonl"}]
+    write(tmp_path, evaluation={"suites": suites})
+    found = the_one(tmp_path, "names", "error")
+    assert "found because something failed" in found.found and "Rename it" in found.remedy
+
+
+def test_it_says_which_held_out_cases_decide(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    write(tmp_path)
+    assert "cases" not in {finding.what for finding in looked_over(tmp_path)}
+    with closing(Project.open(tmp_path, actor="ada")) as project:
+        proposals = [
+            review.Proposal(
+                kind="correction",
+                key=str(n),
+                messages=[{"role": "user", "content": f"{n * 15485863} or {n * 32452843}?"}],
+                answer="returns",
+                proposal="billing",
+            )
+            for n in range(60)
+        ]
+        review.enqueue(project.workspace, proposals, model="desk", double_share=0)
+        for item in review.listing(project.workspace, "desk"):
+            review.decide(
+                project.workspace, model="desk", item=item.id, decision="approved", reviewer="ada"
+            )
+        held = held_out.held_out(project, preparing.prepare(project))
+    assert held.deciding and held.regressions
+    (told,) = (finding.found for finding in looked_over(tmp_path) if finding.what == "cases")
+    assert f"{held.deciding} held-out cases decide; {held.regressions} were found" in told
+
+
 def test_420_rows_as_init_has_them_are_enough_and_100_are_not(tmp_path: Path) -> None:
     write_base(tmp_path / "base")
-    gates = {"gates": {"accuracy": ">= 0.9"}}
+    dropped = {"condition": None, "reason": "accuracy says it"}
+    gates = {"gates": {"accuracy": ">= 0.9", "format": dropped}}
     write(tmp_path, rows=asked(420), evaluation=gates)
     assert all(f.verdict == "ok" for f in looked_over(tmp_path))
     write(tmp_path, rows=asked(100), evaluation=gates)
@@ -265,10 +304,11 @@ def test_gates_on_the_same_cases_are_told_of_together(tmp_path: Path) -> None:
     few = prose(60)
     write(tmp_path, rows=few, task={"kind": "prose"}, evaluation={"gates": gates})
     told = [found for found in looked_over(tmp_path) if found.what == "gate"]
-    assert [found.verdict for found in told] == ["error", "ok"]
-    assert told[0].found.startswith("held-out.chrf and no_loops count ")
-    assert "They cannot pass." in told[0].found and told[0].remedy.startswith("For each: add")
-    assert told[1].found.startswith("held-out.answered gets the 5 held-out cases")
+    (wrong,) = [found for found in told if found.verdict == "error"]
+    assert wrong.found.startswith("held-out.chrf, ") and " and " in wrong.found
+    assert "no_loops" in wrong.found and "answered" not in wrong.found
+    assert "They cannot pass." in wrong.found and wrong.remedy.startswith("For each: add")
+    assert any(f.found.startswith("held-out.answered gets the 5 held-out cases") for f in told)
 
 
 def test_no_row_that_can_be_used(tmp_path: Path) -> None:
@@ -504,7 +544,7 @@ def test_answers_that_will_be_cut_off(tmp_path: Path) -> None:
     long = {"prompt": "how?", "completion": "a long answer, " * 4}
     long_rows = [{**long, "prompt": f"how {n * 7919}?"} for n in range(50)]
     rows = [*asked(95), *long_rows[:5]]
-    small = {"allow_small_suite": True}
+    small = {"allow_small_suite": True, "reasons": {"allow_small_suite": "a test"}}
     endpoint = {"max_tokens": 20}
     write(tmp_path, rows=rows, endpoint=endpoint, evaluation=small)
     found = the_one(tmp_path, "answer", "warning")
@@ -649,7 +689,8 @@ def test_documents_that_are_too_long_to_be_read_are_not_lost_in_silence(tmp_path
 
 def test_so_many_refused_prompts_that_a_gate_cannot_pass(tmp_path: Path) -> None:
     write_base(tmp_path / "base")
-    gates = {"gates": {"accuracy": ">= 0.96"}, "allow_small_suite": True}
+    reasons = {"allow_small_suite": "a test"}
+    gates = {"gates": {"accuracy": ">= 0.96"}, "allow_small_suite": True, "reasons": reasons}
     rows = [*asked(60), *({**row, "prompt": "x" * 300 + row["prompt"]} for row in asked(40))]
     write(tmp_path, rows=rows, evaluation=gates, endpoint={"context_tokens": 256})
     found = told(tmp_path, "context", "error")
@@ -824,3 +865,18 @@ def test_rows_behind_a_url_are_fetched_and_looked_at(tmp_path: Path) -> None:
     assert not [it.found for it in found if it.verdict == "error"]
     assert any("400 answers" in it.found for it in found if it.what == "rows")
     assert web.asked == ["/rows.jsonl"]
+
+
+def test_gates_that_a_constant_answer_passes_are_told(tmp_path: Path) -> None:
+    rows = [
+        {**row, "completion": "billing" if n % 20 else "returns"}
+        for n, row in enumerate(asked(400))
+    ]
+    gates = {"accuracy": ">= 0.90", "format": ">= 0.95"}
+    folder = write(tmp_path, rows=rows, task={"kind": "labels"}, evaluation={"gates": gates})
+    found = the_one(folder, "constant", "warning")
+    assert "95% of the rows have the answer 'billing'" in found.found
+    assert "balanced_accuracy" in found.remedy
+    gates["balanced_accuracy"] = ">= 0.80"
+    write(tmp_path, rows=rows, task={"kind": "labels"}, evaluation={"gates": gates})
+    assert not any(one.what == "constant" for one in looked_over(tmp_path))

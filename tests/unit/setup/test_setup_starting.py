@@ -164,3 +164,17 @@ def test_a_file_without_a_usable_row_is_answered_with_reasons_and_lines(tmp_path
         start(tmp_path, rows)
     assert "has no usable row:\n  2 × no_messages, first in line 1: " in caught.value.message
     assert "  1 × unknown_role, first in line 2: " in caught.value.message
+
+
+@pytest.mark.parametrize(("rare", "balanced"), [(4, True), (25, False)])
+def test_rows_of_which_most_have_one_label_are_held_to_every_label(
+    tmp_path: Path, rare: int, balanced: bool
+) -> None:
+    """A constant answer would be right in 92 %: accuracy alone lets it pass."""
+    rows = [
+        {"prompt": f"{n * 7919} and then?", "completion": "refund" if n >= rare else "delivery"}
+        for n in range(50)
+    ]
+    gates = start(tmp_path, rows).model_file.settings.evaluation.gates
+    assert ("balanced_accuracy" in gates) is balanced
+    assert gates["accuracy"].condition == ">= 0.90"

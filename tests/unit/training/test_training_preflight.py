@@ -51,6 +51,23 @@ def test_unusual_settings_and_missing_evaluation_are_told(spec: TrainingSpec) ->
     assert any("overfitting goes unnoticed" in note for note in before.notes)
 
 
+def test_rows_are_set_aside_to_pick_the_checkpoint(spec: TrainingSpec, tmp_path: Path) -> None:
+    rows = write_rows(tmp_path / "train.jsonl", make_rows(80))
+    drawing = replace(spec, train_file=rows, eval_file=None, draws_validation=True)
+    before, again = look_before(drawing), look_before(drawing)
+    measured = {row.id for row in before.evaluation.rows}
+    assert 5 <= before.evaluation.answers <= 8 and before.train.answers >= 72
+    assert measured.isdisjoint(row.id for row in before.train.rows)
+    assert {row.id for row in again.evaluation.rows} == measured
+    assert any("set aside for validation" in note for note in before.notes)
+
+
+def test_few_rows_are_all_trained_on_and_that_is_said(spec: TrainingSpec) -> None:
+    before = look_before(replace(spec, eval_file=None, draws_validation=True))
+    assert before.train.answers == 40 and not before.evaluation.rows
+    assert any("the last checkpoint is taken" in note for note in before.notes)
+
+
 def test_rows_that_are_all_too_long_are_refused(spec: TrainingSpec) -> None:
     config = TrainingConfig(device="cpu", max_length=16)
     with pytest.raises(TrainingError, match="40 rows, 40 longer than 16 tokens"):

@@ -24,17 +24,17 @@ def test_a_run_is_told_by_its_last_step_and_its_best_epoch() -> None:
         "best_eval_epoch": 1.0,
     }
     assert str(losses(losses_of(LOG))) == (
-        "last loss 1.5000, best held-out loss 2.1000 after epoch 1"
+        "last loss 1.5000, best evaluation loss 2.1000 after epoch 1"
     )
 
 
 @pytest.mark.parametrize(
     ("resumed", "said"),
     [
-        (0, "last loss 1.5000, best held-out loss 2.1000 after epoch 1.67"),
+        (0, "last loss 1.5000, best evaluation loss 2.1000 after epoch 1.67"),
         (
             5,
-            "last loss 1.5000, best held-out loss 2.1000 after epoch 1.67 (an earlier version "
+            "last loss 1.5000, best evaluation loss 2.1000 after epoch 1.67 (an earlier version "
             "measured it where the run was interrupted, too)",
         ),
     ],

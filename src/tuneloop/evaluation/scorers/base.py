@@ -27,6 +27,10 @@ class Score:
     """of a value: expected and not given, given and different, given and not expected"""
     weight: float = 1.0
     """how many things `value` is the share of, for a metric whose `figure` pools them"""
+    label: str = ""
+    """of a metric over classes: the reference's"""
+    given: str = ""
+    """the answer's; empty: it gives none"""
 
 
 Scorer = Callable[[Case, str], Score | None]
@@ -56,6 +60,8 @@ class Metric:
     """a request that got no answer is scored as an empty one instead of counting as 0"""
     figure: Callable[[Sequence[Score]], Figure] | None = None
     """of the scores of all counted cases; None: their mean"""
+    bounds: Callable[[Sequence[Score], float], tuple[float, float]] | None = None
+    """one-sided bounds of its `figure` at a level; None: those of its interval, widened"""
     field: str = ""
     """the field of a JSON answer that it is about, if it is about one"""
     source_digest: str = ""

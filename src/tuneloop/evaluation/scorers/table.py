@@ -9,6 +9,7 @@ from tuneloop.errors import EvaluationError
 from tuneloop.evaluation.scorers import (
     abstention,
     accuracy,
+    classes,
     groundedness,
     json_fields,
     judge,
@@ -33,6 +34,7 @@ _OWN = (
     groundedness.FAMILY,
     phrases.FAMILY,
     judge.FAMILY,
+    classes.FAMILY,
     own.FAMILY,
 )
 
@@ -66,7 +68,8 @@ def on_demand(wanted: Wanted) -> Metric:
         return family.metric(wanted)
     extension = _extension(wanted.name)
     if extension is None:
-        known = (*text.NAMES, *judge.NAMES, *(scorer.name for scorer in SCORERS.added()))
+        added = (scorer.name for scorer in SCORERS.added())
+        known = (*text.NAMES, *classes.NAMES, *judge.NAMES, *added)
         raise EvaluationError(
             f"There is no scorer {wanted.name!r}.",
             remedy=f"{did_you_mean(wanted.name, known)} A function of your own is named as "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import time
 from typing import Annotated, Any
@@ -112,6 +113,8 @@ class NameIn:
 
     group: str
     own: tuple[str, ...]
+    also: Callable[[str], bool] | None = None
+    """Whether a name that stands in no table is one."""
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -127,6 +130,8 @@ class NameIn:
 
     def _known(self, name: str) -> str:
         if name in self.own or name in (added := extensions(self.group)):
+            return name
+        if self.also is not None and self.also(name):
             return name
         *most, last = (repr(known) for known in (*self.own, *added))
         raise PydanticKnownError("literal_error", {"expected": f"{', '.join(most)} or {last}"})

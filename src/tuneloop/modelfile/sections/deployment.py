@@ -68,6 +68,11 @@ class EndpointSettings(Section):
         True, description="Keep requests and answers; required: serve nothing that is not kept."
     )
     capture_share: Share = Field(1.0, description="Share of the conversations that is kept.")
+    logprobs_share: Share = Field(
+        0.1,
+        description="Share of the kept requests for which the model server is asked for "
+        "log-probabilities, which the monitor confidence needs; clients do not see them.",
+    )
     redact: bool = Field(
         False, description="Replace personal data by its kind before anything is written."
     )
@@ -134,8 +139,10 @@ class RolloutSettings(Section):
     minimum_samples: Annotated[int, Field(ge=1)] = Field(
         200, description="Conversations of each bundle in each canary step."
     )
-    guards: tuple[Literal["errors", "format", "latency", "length", "edits", "judge"], ...] = Field(
-        ("errors", "format", "latency", "length"),
+    guards: tuple[
+        Literal["errors", "format", "latency", "length", "aborts", "edits", "judge"], ...
+    ] = Field(
+        ("errors", "format", "latency", "length", "aborts"),
         description="What may not get worse; add edits where people correct answers (feedback), "
         "judge where a judge scores them.",
     )

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
-    GetJsonSchemaHandler,
+    PrivateAttr,
     SerializerFunctionWrapHandler,
+    field_validator,
     model_serializer,
-    model_validator,
 )
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
 
-from tuneloop.modelfile.sections.base import (
-    Condition,
-    GateCondition,
-    ModelServer,
-    Name,
-    Section,
-    Share,
-)
+from tuneloop.modelfile.sections.base import Condition, ModelServer, Name, Section, Share
+from tuneloop.modelfile.sections.gates import USUAL_GATES, GateSettings, unmentioned
 
 
 class SuiteSettings(Section):
@@ -33,64 +25,21 @@ class SuiteSettings(Section):
     file: str = Field(description="Path relative to the model file.")
 
 
-class GateSettings(Section):
-    """A gate: a condition, written alone or beside a minimum of the gate's own."""
-
-    condition: GateCondition
-    minimum_cases: Annotated[int, Field(ge=1)] | None = Field(
-        None,
-        description="Fewer cases that the metric counts pass nothing; default: "
-        "evaluation.minimum_cases on the held-out cases, any number on a suite file.",
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _of_a_text(cls, value: Any) -> Any:
-        return value if isinstance(value, Mapping | GateSettings) else {"condition": value}
-
-    @model_serializer(mode="wrap")
-    def _as_written(self, handler: SerializerFunctionWrapHandler) -> Any:
-        """A condition alone stays a text: bundles of earlier releases hold it so."""
-        return self.condition if self.minimum_cases is None else handler(self)
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        """Editors know both forms."""
-        return {"anyOf": [{"type": "string"}, handler.resolve_ref_schema(handler(core_schema))]}
-
-
-PROSE_GATES: Mapping[str, GateSettings] = {
-    metric: GateSettings(condition=condition)
-    for metric, condition in {
-        "chrf": "better than base",
-        "answered": ">= 0.95",
-        "truncated_share": "<= 0.05",
-        "no_loops": ">= 0.95",
-        "in_language": ">= 0.95",
-        "length_fit": ">= 0.90",
-        "ungrounded": "<= 0.05",
-    }.items()
-}
-"""What a model that writes prose must show where the model file does not say. No bar of likeness
-can be named beforehand, so the untuned base is one; the others are what every good model reaches.
-"""
-
-
 class EvaluationSettings(Section):
     """Stage 3: what a candidate must show before it may serve."""
 
     suites: tuple[SuiteSettings, ...] = ()
     gates: dict[str, GateSettings] = Field(
-        default_factory=lambda: {
-            "accuracy": GateSettings(condition=">= 0.90"),
-            "format": GateSettings(condition=">= 0.95"),
-        },
+        default_factory=lambda: dict(USUAL_GATES),
         description='Metric → condition, e.g. accuracy: ">= 0.90", or chrf: better than base '
         "(or: not worse than production), or with a minimum of its own: "
-        '{condition: ">= 0.60", minimum_cases: 10}. The default is that of a task that is not '
-        "prose.",
+        '{condition: ">= 0.60", minimum_cases: 10}. They are added to the default ones, which are '
+        "those of a task that is not prose here; {condition: null, reason: WHY} drops one.",
+    )
+    reasons: dict[str, str] = Field(
+        default_factory=dict,
+        description="Why something else than a gate is weaker than by default or than for "
+        "production: margin, minimum_cases, allow_small_suite, or a suite whose cases are fewer.",
     )
     margin: Share = Field(
         0.02, description="How much worse than production still counts as not worse."
@@ -115,6 +64,49 @@ class EvaluationSettings(Section):
         description="Held-out cases that the untuned base is asked; default: 50 where the task is "
         "prose, which is slow, else all of them.",
     )
+    _added: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def gates_in_force(self) -> dict[str, GateSettings]:
+        """The gates that were not dropped."""
+        return {key: gate for key, gate in self.gates.items() if gate.condition is not None}
+
+    @property
+    def added_gates(self) -> tuple[str, ...]:
+        """Default gates of which a model file with gates of its own says nothing."""
+        return self._added
+
+    def without_added(self, metrics: Collection[str]) -> EvaluationSettings:
+        """The same without those of the added gates that are on one of these metrics."""
+        left_out = set(self._added) & set(metrics)
+        gates = {key: gate for key, gate in self.gates.items() if key not in left_out}
+        return self.model_copy(update={"gates": gates}) if left_out else self
+
+    def with_default_gates(self, *, prose: bool) -> EvaluationSettings:
+        """The same with the default gates beside those that were written."""
+        written = self.gates if "gates" in self.model_fields_set else {}
+        added = unmentioned(written, prose=prose)
+        complete = self.model_copy(update={"gates": {**written, **added}})
+        complete._added = (*self._added, *added) if written else ()
+        return complete
+
+    @field_validator("reasons")
+    @classmethod
+    def _says_something(cls, reasons: dict[str, str]) -> dict[str, str]:
+        for about, reason in reasons.items():
+            if not reason.strip():
+                raise ValueError(f"expected a reason in words for {about}")
+        return reasons
+
+    @model_serializer(mode="wrap")
+    def _without_reasons_that_are_not_there(
+        self, write: SerializerFunctionWrapHandler
+    ) -> dict[str, Any]:
+        """Bundles and digests from before they could be said stay what they were."""
+        fields: dict[str, Any] = write(self)
+        if not self.reasons:
+            fields.pop("reasons", None)
+        return fields
 
 
 class BenchSettings(Section):

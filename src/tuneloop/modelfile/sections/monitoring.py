@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
+from tuneloop import metric_names
 from tuneloop.modelfile.channel_url import ChannelUrl
 from tuneloop.modelfile.sections.base import (
     ClockTime,
@@ -38,12 +41,15 @@ MONITOR_NAMES = (
     "novelty",
     "output_length",
     "refusals",
+    "refused",
     "repetition",
+    "silence",
     "truncation",
     "vocabulary_diversity",
 )
 """What can alert: the monitors' own names, here so that a mistaken one is found in the file."""
-MonitorName = Annotated[str, NameIn(MONITOR_GROUP, MONITOR_NAMES)]
+MonitorName = Annotated[str, NameIn(MONITOR_GROUP, MONITOR_NAMES, also=metric_names.is_monitor)]
+"""Or a team's own figure, `metric:NAME`."""
 
 EventKind = Literal[
     "alerts", "approvals", "refusals", "deployments", "rollbacks", "failures", "reviews"
@@ -54,6 +60,45 @@ EVENT_KINDS: tuple[EventKind, ...] = get_args(EventKind)
 
 class EmbeddingEndpoint(ModelServer):
     """Stage 5: a server that turns prompts into vectors."""
+
+
+def _is_metric_name(name: str) -> str:
+    if not metric_names.is_name(name):
+        raise ValueError(f"expected {metric_names.EXPECTED}")
+    return name
+
+
+_BETTER = {"lower is better": "lower", "higher is better": "higher"}
+
+
+class MetricSettings(Section):
+    """Stage 5: what is known of a team's own figure; which way is good may be written alone."""
+
+    better: Literal["lower", "higher"] | None = Field(
+        None, description="Which way is good; None: a move either way is told."
+    )
+    after_days: Annotated[float, Field(ge=0, le=366)] | None = Field(
+        None, description="As monitors.feedback_days, for this figure."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_text(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value not in _BETTER:
+            raise ValueError(
+                f"expected {' or '.join(map(repr, _BETTER))}, or better and after_days"
+            )
+        return {"better": _BETTER[value]}
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Editors know both forms."""
+        short = {"enum": list(_BETTER), "type": "string"}
+        return {"anyOf": [short, handler.resolve_ref_schema(handler(core_schema))]}
 
 
 class MonitorSettings(Section):
@@ -101,13 +146,19 @@ class MonitorSettings(Section):
     )
     share_shift: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.05,
-        description="How far the share of refusals, escalations or errors may move from its "
-        "baseline; and what is limited in prose, where the release evaluation was above its limit.",
+        description="How far the share of refusals, escalations, errors or requests that the "
+        "gateway refused may move from its baseline; and what is limited in prose, where the "
+        "release evaluation was above its limit.",
     )
     relative_shift: Annotated[float, Field(gt=0)] = Field(
         0.25,
         description="How far output length, vocabulary and tokens may move from their baseline, "
         "as a share of it.",
+    )
+    silent_below: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.20,
+        description="Share of the requests that are usual at a time of the week: with fewer, and "
+        "not by chance, the endpoint has fallen silent.",
     )
     drift_tolerated: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.10,
@@ -116,6 +167,17 @@ class MonitorSettings(Section):
     )
     drift_false_alarms: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.05, description="Share of the windows in which that much changed that may alert anyway."
+    )
+    metrics: dict[Annotated[str, AfterValidator(_is_metric_name)], MetricSettings] = Field(
+        {},
+        description="A team's own figures, sent as feedback of the kind metric: name → lower is "
+        "better, or higher is better. Others are watched too, for moves either way.",
+    )
+    feedback_days: Annotated[float, Field(ge=0, le=366)] | None = Field(
+        None,
+        description="How long people take to say something of an answer: younger answers wait for "
+        "a later window of edit_rate, escalations, accuracy and metrics. None: the time within "
+        "which nine of ten said it, in whole hours, at most window_days.",
     )
     embedder: str | EmbeddingEndpoint = Field(
         "static",
@@ -164,7 +226,8 @@ class AlertSettings(Section):
     )
     quiet_hours: QuietHours | None = Field(None, description="When messages wait; default: never.")
     urgent: tuple[MonitorName, ...] = Field(
-        ("errors", "capture_drops"), description="Monitors whose messages do not wait for that."
+        ("errors", "capture_drops", "silence"),
+        description="Monitors whose messages do not wait for that.",
     )
     give_up_hours: Annotated[float, Field(gt=0)] = Field(
         72.0, description="A message that no attempt has delivered for so long is given up."

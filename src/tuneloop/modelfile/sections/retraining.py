@@ -62,6 +62,9 @@ class ScheduleSettings(Section):
     sixth field is seconds where there is one; or never.
     """
 
+    hourly_monitors: Cadence = Field(
+        "0 * * * *", description="Monitors that look at every hour: whether anybody asks."
+    )
     daily_monitors: Cadence = Field("daily", description="Monitors that look at every day.")
     weekly_monitors: Cadence = Field("weekly", description="Monitors that look at every week.")
     golden: Cadence = Field(

@@ -9,6 +9,7 @@ from tuneloop.monitoring.shift import Margin, assess_shift
 from tuneloop.monitoring.sketches import Counts, Examples, Share, Sketch
 from tuneloop.monitoring.window import Batch, Window
 from tuneloop.refusal import refusal_in
+from tuneloop.storage import captured
 from tuneloop.storage.spool import CLIENT_LEFT
 from tuneloop.task.answer_form import declared_form
 from tuneloop.task.label import is_abstention
@@ -103,23 +104,29 @@ class Refusals(Tally):
 class Errors(Tally):
     """The share of interactions that failed on our side, with each reason counted.
 
-    A request that the client got wrong (4xx) or gave up (499) is not our failure.
+    So did what the model server itself refused (its own 4xx), and a request that its client gave up
+    when it was slow already. What the gateway refuses for what the client sent, and a client that
+    leaves earlier, is not our failure.
     """
 
     name = "errors"
 
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
+        self._patience_ms = subject.patience_ms
         self.failed, self.left, self.reasons = Share(), Share(), Counts()
 
     def add(self, batch: Batch) -> None:
         import polars as pl
 
-        rows, status, error = batch.interactions, pl.col("status"), pl.col("error")
-        failed = rows.filter((status >= 500) | ((status == 200) & error.is_not_null()))
-        reasons = failed["error"].fill_null("unknown").value_counts()
-        self.failed.add(failed.height, rows.height)
-        self.left.add(rows.filter(status == CLIENT_LEFT).height, rows.height)
+        rows, left = batch.interactions, pl.col("status") == CLIENT_LEFT
+        failed = captured.failed()
+        if self._patience_ms is not None:
+            failed |= left & (pl.col("latency_ms") > self._patience_ms)
+        ours = rows.filter(failed)
+        reasons = ours["error"].fill_null("unknown").value_counts()
+        self.failed.add(ours.height, rows.height)
+        self.left.add(rows.filter(left).height, rows.height)
         self.reasons.add(dict(reasons.iter_rows()))
 
     @property
@@ -130,7 +137,11 @@ class Errors(Tally):
         """Against the baseline; without one against a fixed limit: it may fail from the start."""
         baseline = self._subject.baseline(self.name)
         what = "requests that failed"
-        detail = {"reasons": dict(self.reasons.of.most_common()), "clients_left": self.left.hits}
+        detail = {
+            "reasons": dict(self.reasons.of.most_common()),
+            "clients_left": self.left.hits,
+            "patience_ms": self._patience_ms,
+        }
         if baseline is None:
             return against_limit(
                 self.name,

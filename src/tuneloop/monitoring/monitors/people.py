@@ -30,6 +30,7 @@ class EditRate(Tally):
     """
 
     name = "edit_rate"
+    waits_for = ("edit",)
 
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
@@ -89,6 +90,7 @@ class Escalations(Tally):
     """The share of answers that were handed to a person."""
 
     name = "escalations"
+    waits_for = ("escalation",)
 
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
@@ -127,6 +129,7 @@ class Accuracy(Tally):
     """
 
     name = "accuracy"
+    waits_for = ("label", "rating")
 
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tuneloop.errors import ExtensionError, UsageError
+from tuneloop.metric_names import EVERY, is_monitor
 from tuneloop.modelfile import MonitorSettings
 from tuneloop.monitoring.monitors.answers import Errors, FormatCompliance, Refusals
 from tuneloop.monitoring.monitors.drift import AnswerDrift, EmbeddingDrift
@@ -22,6 +23,7 @@ from tuneloop.monitoring.monitors.prose import (
     Truncation,
     share_limit,
 )
+from tuneloop.monitoring.monitors.requests import Refused, Silence
 from tuneloop.monitoring.monitors.tally import Tally
 from tuneloop.monitoring.monitors.training_answers import AnswerSimilarity, NewPhrases
 from tuneloop.monitoring.monitors.usage import (
@@ -34,7 +36,7 @@ from tuneloop.monitoring.monitors.usage import (
 from tuneloop.monitoring.shift import Baseline, Released
 from tuneloop.table import MONITOR_GROUP, Table
 
-Every = Literal["day", "week"]
+Every = Literal["hour", "day", "week"]
 
 
 def _prose(task: Mapping[str, Any]) -> bool:
@@ -172,6 +174,18 @@ _OWN = (
         limit=lambda s: f"{100 * s.share_shift:g} points above baseline",
     ),
     Monitor(
+        tally=Silence,
+        about="requests of the last hours, against the usual at this time of the week",
+        every="hour",
+        limit=lambda s: f"below {s.silent_below:.0%} of the usual",
+    ),
+    Monitor(
+        tally=Refused,
+        about="requests that the gateway refused",
+        every="hour",
+        limit=lambda s: f"{100 * s.share_shift:g} points above the usual",
+    ),
+    Monitor(
         tally=Cost,
         about="tokens of a request and its answer",
         every="day",
@@ -234,14 +248,16 @@ def chosen(
 ) -> dict[str, Monitor | ExtensionError]:
     """The monitors of these names, or all; where one that a package adds cannot be used, why.
 
-    Of all only those that apply to the task, where one is given; a named one runs on any.
+    Of all only those that apply to the task, where one is given; a named one runs on any. A team's
+    own figures are named too and are not among them: see `metrics.wanted`.
 
     Raises:
         UsageError: there is none of a name.
         ExtensionError: two packages add the same name.
     """
     known = MONITORS.names()
-    if unknown := sorted(set(only or ()) - set(known)):
+    named = {name for name in only or () if name != EVERY and not is_monitor(name)}
+    if unknown := sorted(named - set(known)):
         raise UsageError(
             f"There is no monitor {', '.join(map(repr, unknown))}.",
             remedy="See them with: tuneloop monitor list",
@@ -271,7 +287,7 @@ def _on_task(
 
 
 def due(every: Every, *, task: Mapping[str, Any] | None = None) -> tuple[str, ...]:
-    """Names of the monitors that run daily, or weekly; daily is said why one cannot be used.
+    """Names of the monitors that run hourly, daily or weekly; daily is said why one cannot be used.
 
     Of those that apply to the task, where one is given.
     """

@@ -13,6 +13,7 @@ from tuneloop.monitoring.feedback import FeedbackSample
 from tuneloop.monitoring.measurement import Measurement
 from tuneloop.monitoring.novelty import NoveltyReference
 from tuneloop.monitoring.phrases import OwnPhrases
+from tuneloop.monitoring.requests import Requests
 from tuneloop.monitoring.shift import Baseline
 from tuneloop.monitoring.sketches import Sketch
 from tuneloop.monitoring.window import Batch, Window
@@ -38,6 +39,10 @@ class Subject(Protocol):
     def max_tokens(self) -> int | None:
         """Where its answers are cut off, in tokens; None: not known."""
 
+    @property
+    def patience_ms(self) -> float | None:
+        """A client that left after a longer wait was failed; None: nothing says how long it is."""
+
     def released(self, metric: str) -> Baseline | None:
         """What its release evaluation measured by this metric, in the main suite."""
 
@@ -46,6 +51,9 @@ class Subject(Protocol):
 
         `matching`: values that the window's detail must have, such as who judged.
         """
+
+    def requests(self) -> Requests:
+        """What came to its endpoint, whichever bundle answered, hour by hour."""
 
     def feedback(self, *kinds: str) -> FeedbackSample:
         """What came back about the window's answers."""
@@ -81,6 +89,11 @@ class Tally(ABC):
     name: ClassVar[str]
     reads_vectors: ClassVar[bool] = False
     """Whether it looks at the prompts' embeddings."""
+    reads_window: ClassVar[bool] = True
+    """Whether it takes in the window's interactions."""
+    waits_for: ClassVar[tuple[str, ...]] = ()
+    """Kinds of feedback that come late: it looks at answers that people had the time to speak of,
+    see `monitoring.late`."""
 
     def __init__(self, subject: Subject) -> None:
         """Nothing is taken in yet.
@@ -90,6 +103,11 @@ class Tally(ABC):
         """
         self._subject = subject
         self._settings = subject.settings
+
+    @classmethod
+    def wait_days(cls, settings: MonitorSettings) -> float | None:
+        """How long it waits for what it waits for; None: as long as people took lately."""
+        return settings.feedback_days
 
     @abstractmethod
     def add(self, batch: Batch) -> None:

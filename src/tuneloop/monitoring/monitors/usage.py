@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from tuneloop.monitoring.measurement import Measurement
+from tuneloop.monitoring.measurement import Measurement, measured
 from tuneloop.monitoring.monitors.tally import Subject, Tally
 from tuneloop.monitoring.shift import Margin, assess_shift
-from tuneloop.monitoring.sketches import LogHistogram, Mean, Sketch, Vocabulary
+from tuneloop.monitoring.sketches import LogHistogram, Mean, Share, Sketch, Vocabulary
 from tuneloop.monitoring.window import Batch, Window
 
 
@@ -54,16 +54,24 @@ class Confidence(Tally):
 
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
-        self.logprobs = Mean()
+        self.logprobs, self.known = Mean(), Share()
 
     def add(self, batch: Batch) -> None:
-        self.logprobs.add(batch.answers["mean_logprob"].drop_nulls().to_numpy())
+        values = batch.answers["mean_logprob"].drop_nulls().to_numpy()
+        self.logprobs.add(values)
+        self.known.add(len(values), batch.answers.height)
 
     @property
     def parts(self) -> tuple[Sketch, ...]:
-        return (self.logprobs,)
+        return self.logprobs, self.known
 
     def measure(self, window: Window) -> Measurement:
+        if not self.known.hits and self.known.n >= self._settings.minimum_samples:
+            message = (
+                f"not enough data: none of {self.known.n} answers has log-probabilities; the model "
+                "server gives none, or endpoint.logprobs_share is 0"
+            )
+            return measured(self.name, window, None, verdict="not_enough_data", message=message)
         return assess_shift(
             self.name,
             window,

@@ -55,10 +55,11 @@ def notice_of(event: AuditEvent) -> Notice | None:
     if told is None:
         return None
     why = f"why: {one_line(told.why)[:_MOST_CHARACTERS]}" if told.why.strip() else ""
+    less = (f"look: {one_line(weaker)[:_MOST_CHARACTERS]}" for weaker in _weakened(event))
     return Notice(
         kind=told.kind,
         title=one_line(told.title),
-        body="\n".join(filter(None, [why, f"next: {one_line(told.next)}"])),
+        body="\n".join(filter(None, [*less, why, f"next: {one_line(told.next)}"])),
         actor=event.actor,
         at=event.at,
     )
@@ -115,6 +116,8 @@ def _decided(event: AuditEvent) -> _Told:
     title = f"{person} {what} bundle {bundle} ({kind})"
     if what == "withdrawn":
         title = f"the {kind} decision of {person} about bundle {bundle} was withdrawn"
+    elif what == "readmitted":
+        title = f"{person} lets bundle {bundle} be tried again"
     return _Told(
         kind="refusals" if what == "rejected" else "approvals",
         title=title,
@@ -175,6 +178,12 @@ def _rollout(event: AuditEvent) -> _Told:
     return _Told(kind=kind, title=title, why=why, next="tuneloop rollout status")
 
 
+def _weakened(event: AuditEvent) -> list[str]:
+    """What the bundle was held to less than others, as the event itself or its approver saw it."""
+    seen = event.detail.get("seen") or {}
+    return [*event.detail.get("weakened", ()), *seen.get("weakened", ())]
+
+
 def _text(event: AuditEvent, key: str) -> str:
     return str(event.detail.get(key) or "")
 
@@ -188,6 +197,7 @@ _TELLERS: Mapping[str, Callable[[AuditEvent], _Told | None]] = {
     "approval.approved": _decided,
     "approval.rejected": _decided,
     "approval.withdrawn": _decided,
+    "approval.readmitted": _decided,
     "endpoint.move": _moved,
     "cycle.finish": _ended,
     **{f"rollout.{what}": _rollout for what in ("start", "hold", "roll_back", "abort")},

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tuneloop.evaluation import looks
 from tuneloop.evaluation.decision import rule_of
 from tuneloop.evaluation.operating import operating, operating_on_means
-from tuneloop.evaluation.plan import HELD_OUT
+from tuneloop.modelfile import HELD_OUT
 from tuneloop.modelfile.sections.data import LARGEST_SHARE
 from tuneloop.setup.finding import Finding, ok, warning
 from tuneloop.setup.look import Look

@@ -10,8 +10,9 @@ from tuneloop.conversation.template import TemplateRefusalError
 from tuneloop.deployment.export.disk import in_megabytes
 from tuneloop.errors import TuneloopError
 from tuneloop.evaluation import gates
-from tuneloop.evaluation.plan import HELD_OUT
+from tuneloop.evaluation.plan import suite_names
 from tuneloop.evaluation.suites import Case
+from tuneloop.modelfile import HELD_OUT
 from tuneloop.modelfile.sections.data import LARGEST_SHARE
 from tuneloop.setup.checks.room import cache_bytes, training_plan
 from tuneloop.setup.checks.window import longest_row, rounded_up, said_once, served, trained
@@ -216,8 +217,8 @@ def _surely(count: int, *, of: int) -> float:
 
 def _barred(look: Look, cut: float) -> str:
     """The gate that cannot pass where so many answers are cut off; empty: there is none."""
-    names = [HELD_OUT, *(suite.name for suite in look.model.evaluation.suites)]
-    for key, condition in look.model.evaluation.gates.items():
+    names = suite_names(look.model.evaluation)
+    for key, condition in look.model.evaluation.gates_in_force.items():
         suite, _, metric = key.partition(".")
         name = metric if suite == HELD_OUT else key
         if (suite in names and suite != HELD_OUT) or not name.startswith(_WHOLE_ANSWERS):

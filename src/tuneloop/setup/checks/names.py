@@ -21,8 +21,9 @@ def every_name(look: Look) -> Iterator[Finding]:
             yield unseen("names", place, problem.remedy)
     if not problems:
         settings = look.model
+        gates, suites = settings.evaluation.gates_in_force, settings.evaluation.suites
         yield ok(
             "names",
-            f"Gates: {len(settings.evaluation.gates)}; suites: {len(settings.evaluation.suites)}; "
+            f"Gates: {len(gates)}; suites: {len(suites)}; "
             f"all that {model_file.path.name} names is known.",
         )

@@ -15,7 +15,7 @@ from tuneloop.deployment.backends import table
 from tuneloop.deployment.backends.base import get, listed
 from tuneloop.errors import TuneloopError
 from tuneloop.evaluation.judging.metric import NAMES as JUDGED
-from tuneloop.evaluation.plan import HELD_OUT, metrics_in_gates
+from tuneloop.evaluation.plan import metrics_in_gates, suite_names
 from tuneloop.modelfile import EmbeddingEndpoint, ModelSettings
 from tuneloop.modelfile.sections.base import ModelServer
 from tuneloop.setup.finding import Finding, error, ok, warning
@@ -68,8 +68,10 @@ def _servers(model: ModelSettings) -> Iterator[Callable[[], Finding]]:
     if server is not None and table.find(model.endpoint.backend).loads is None:
         yield partial(_server, "server", server, needed=False)
     if judge is not None:
-        suites = [HELD_OUT, *(suite.name for suite in model.evaluation.suites)]
-        needed = any(name in JUDGED for name in metrics_in_gates(model.evaluation.gates, suites))
+        suites = suite_names(model.evaluation)
+        needed = any(
+            name in JUDGED for name in metrics_in_gates(model.evaluation.gates_in_force, suites)
+        )
         yield partial(_server, "judge", judge, needed=needed, named=True)
     if isinstance(embedder, EmbeddingEndpoint):
         yield partial(_server, "embedder", embedder, needed=False, named=True)

@@ -18,6 +18,7 @@ from tuneloop.evaluation.sizes import (
     held_out_requirements,
     named,
     requirements_of,
+    what_decides,
     what_helps,
     what_is_missing,
 )
@@ -26,6 +27,7 @@ from tuneloop.modelfile import TaskSettings
 from tuneloop.modelfile.sections.data import LARGEST_SHARE
 from tuneloop.setup.finding import Finding, error, ok, warning
 from tuneloop.setup.look import Look
+from tuneloop.task import origin
 
 _SPLIT_ROWS = 1_000
 """So many rows are split as `prepare` will; of more it is told what a share of them gives."""
@@ -51,13 +53,14 @@ def suites(look: Look) -> Iterator[Finding]:
 def cases(look: Look) -> Iterator[Finding]:
     """Every gate on the held-out rows gets the cases that its own metric asks for."""
     task, settings = look.model.task, look.model.evaluation
-    if not settings.gates:
+    if not settings.gates_in_force:
         yield warning(
             "gate",
             "No gate is declared, so no candidate can pass and none is deployed.",
             'Declare what it must show, such as evaluation.gates: {accuracy: ">= 0.9"}.',
         )
         return
+    yield from _deciding(look)
     requirements = held_out_requirements(task, settings, judge=judging.uncalled)
     splits = look.rows.whole and len(look.kept) <= _SPLIT_ROWS
     # Answers that people approved, which are not among these rows, may make up for it.
@@ -65,6 +68,24 @@ def cases(look: Look) -> Iterator[Finding]:
     sizes = (_split if splits else _by_share)(look, requirements)
     for together in alike(sizes):
         yield _finding(look, together, exact=splits and not approved)
+
+
+def _deciding(look: Look) -> Iterator[Finding]:
+    """Which held-out rows of the last version decide, where people approved some of them."""
+    tags = [
+        row.tags for row in look.earlier.examples if look.earlier.sides[row.input_key] == "eval"
+    ]
+    told = what_decides(tags)
+    if look.latest is None or not any(map(origin.is_approved, tags)):
+        return
+    if any(map(origin.decides, tags)):
+        yield ok("cases", f"Of {look.latest.label}, {told}.")
+    else:
+        yield warning(
+            "cases",
+            f"Of {look.latest.label}, {told}: nothing could be decided on it.",
+            "Add rows to data.sources, or review samples of live traffic (tuneloop review).",
+        )
 
 
 def _split(look: Look, requirements: Sequence[Requirement]) -> list[GateSize]:
@@ -109,7 +130,8 @@ def _by_share(look: Look, requirements: Sequence[Requirement]) -> list[GateSize]
 
 
 def _count(counts: Callable[[Case], bool], look: Look, enough: int) -> int:
-    every_case = (case_of(row.as_row(), task=look.model.task) for row in look.kept)
+    deciding = (row for row in look.kept if origin.decides(row.tags))
+    every_case = (case_of(row.as_row(), task=look.model.task) for row in deciding)
     return sum(1 for _ in islice(filter(counts, every_case), enough))
 
 
@@ -155,13 +177,17 @@ def _size(requirement: Requirement, *, held_out: int, at_most: int, rows: int) -
 
 
 def _cases(examples: Sequence[Example], task: TaskSettings) -> list[Case]:
-    return [case_of(example.as_row(), task=task) for example in examples]
+    """Those that decide, where they are held out."""
+    deciding = (example for example in examples if origin.decides(example.tags))
+    return [case_of(example.as_row(), task=task) for example in deciding]
 
 
 def need(requirement: Requirement, task: TaskSettings) -> Need:
-    """A requirement as the split hears it, which knows no gates."""
+    """A requirement as the split hears it, which knows no gates: only cases that decide count."""
 
     def counts(example: Example) -> bool:
-        return requirement.counts(case_of(example.as_row(), task=task))
+        return origin.decides(example.tags) and requirement.counts(
+            case_of(example.as_row(), task=task)
+        )
 
     return Need(gate=requirement.gate.name, minimum=requirement.minimum, counts=counts)

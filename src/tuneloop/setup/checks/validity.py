@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from tuneloop.evaluation.gates import condition_of
-from tuneloop.evaluation.plan import HELD_OUT, metric_in
+from tuneloop.evaluation.plan import metric_in, suite_names
 from tuneloop.evaluation.scorers.prose import LIKENESS
 from tuneloop.evaluation.validity import VALID_FROM, Validity, measures_by, of_rows
 from tuneloop.setup.finding import Finding, error, ok, warning
@@ -51,7 +51,7 @@ def bounds(look: Look) -> Iterator[Finding]:
     """No bound of likeness can be named beforehand: right answers have many wordings."""
     if not is_prose(look.model.task):
         return
-    conditions = look.model.evaluation.gates
+    conditions = look.model.evaluation.gates_in_force
     for key, metric in _gates_on(LIKENESS, look).items():
         gate = condition_of(key, conditions[key])
         if not gate.is_relative:
@@ -80,6 +80,8 @@ def _is_below(measure: Validity) -> bool:
 def _gates_on(measures: Mapping[str, object], look: Look) -> Mapping[str, str]:
     """The declared gates on them, as the model file names them → the measure."""
     evaluation = look.model.evaluation
-    suites = [HELD_OUT, *(suite.name for suite in evaluation.suites)]
-    named = {key: metric_in(key, suites) for key in evaluation.gates}
+    suites = suite_names(evaluation)
+    named = {
+        key: metric_in(key, suites) for key in evaluation.without_added(measures).gates_in_force
+    }
     return {key: metric for key, metric in named.items() if metric in measures}

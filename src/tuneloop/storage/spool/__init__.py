@@ -14,6 +14,7 @@ a torn last line off and seals it.
 
 from tuneloop.storage.spool.records import (
     CLIENT_LEFT,
+    Account,
     Feedback,
     Interaction,
     Record,
@@ -34,6 +35,7 @@ from tuneloop.storage.spool.writer import DropReason, Spool, SpoolLimits
 
 __all__ = [
     "CLIENT_LEFT",
+    "Account",
     "DropReason",
     "Feedback",
     "Interaction",

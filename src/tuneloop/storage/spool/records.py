@@ -88,13 +88,29 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", ta
     endpoint: str | None = None
     """As the sender named it; the interaction knows for certain."""
     kind: str
-    """edit, rating, escalation or label."""
+    """edit, rating, escalation, label, or metric:NAME."""
     value: str
     """JSON text."""
     user: str | None = None
 
 
-Record = Interaction | Shadow | Feedback
+class Account(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="account"):
+    """What a gateway process counted since its last account; no request's content."""
+
+    id: str
+    time: str
+    """When it was written."""
+    process: str
+    """Its name among the gateways on the port."""
+    served: dict[str, int] = {}
+    """Endpoint → requests that were routed, captured or not."""
+    refused: dict[str, int] = {}
+    """Reason code → requests that were refused before they were routed to an endpoint."""
+    stopped: bool = False
+    """Whether the process ended with this because somebody wanted it to."""
+
+
+Record = Interaction | Shadow | Feedback | Account
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Record)

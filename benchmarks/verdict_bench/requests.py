@@ -1,0 +1,194 @@
+"""Silence and floods over a simulated quarter, looked at every hour by the monitors' own rules.
+
+`declared`: the most that the share of quarters with a false alarm may be; None where something did
+happen, and the share in which it was told in time is the power.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuneloop import intervals
+from tuneloop.modelfile import MonitorSettings
+from tuneloop.monitoring import refused, silence
+from tuneloop.monitoring.requests import HOURS, WEEK, Requests
+
+Counts = NDArray[np.int64]
+SETTINGS = MonitorSettings()
+QUARTER = 13 * WEEK
+MONTHS = 3
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
+_DAY = 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usual:
+    """Requests of an endpoint while nothing is wrong."""
+
+    per_hour: float
+    """in office hours (weekdays, 8 to 18)"""
+    at_night: float = 0.05
+    """of that, in the other hours"""
+    spread: float = 0.1
+    """squared coefficient of variation of days (gamma)"""
+    weekly_spread: float = 0.0
+    """the same of weeks"""
+    growth: float = 0.0
+    """of a week"""
+
+    def hours(self, n: int, rng: np.random.Generator) -> Counts:
+        """(n,) the newest hour first."""
+        ago = np.arange(n)
+        days = _gamma(rng, self.spread, n // _DAY + 1)[ago // _DAY]
+        weeks = _gamma(rng, self.weekly_spread, n // WEEK + 1)[ago // WEEK]
+        grown = (1 + self.growth) ** (-ago / WEEK)
+        usual = np.where(_office(n), self.per_hour, self.per_hour * self.at_night)
+        return rng.poisson(usual * days * weeks * grown)
+
+
+QUIET = {
+    "3 requests an hour": Usual(per_hour=3),
+    "40 requests an hour": Usual(per_hour=40),
+    "400 requests an hour": Usual(per_hour=400),
+    "40 an hour, day and night, days very different": Usual(per_hour=40, at_night=1, spread=0.5),
+    "40 an hour, weeks different too": Usual(per_hour=40, weekly_spread=0.2),
+    "40 an hour, 5 % fewer every week": Usual(per_hour=40, growth=-0.05),
+}
+
+
+IN_TIME = {"3 requests an hour": 96, "40 requests an hour": 24, "400 requests an hour": 3}
+"""Hours after which a silence should be told."""
+
+
+def scenarios(runs: int, *, processes: int = 1) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name and `{"declared", "measured": [share, low, high], "n"}` of each."""
+    declared = round(silence.FALSE_ALARMS_A_MONTH * MONTHS, 4)
+    for seed, (name, usual) in enumerate(QUIET.items()):
+        found = _many(partial(false_silence, usual), seed, runs, processes)
+        yield f"silence: a quarter of {name}", _told(found, declared)
+    for seed, (name, hours) in enumerate(IN_TIME.items(), start=100):
+        after = _many(partial(hours_of_silence, QUIET[name]), seed, runs, processes)
+        told = [one <= hours for one in after]
+        yield f"silence: told after {hours} h, {name}", _told(told, None)
+    declared = round(refused.FALSE_ALARMS_A_MONTH * MONTHS, 4)
+    for seed, (name, bursts) in enumerate({"2 % refused": 0.0, "in bursts": 0.2}.items(), 200):
+        found = _many(partial(false_flood, bursts), seed, runs, processes)
+        yield f"refused: a quarter with {name}", _told(found, declared)
+    found = _many(flood_told, 300, runs, processes)
+    yield "refused: one in three, within an hour", _told(found, None)
+
+
+def false_silence(usual: Usual, seed: tuple[int, int]) -> bool:
+    """Whether one quarter had an alarm."""
+    counts = usual.hours(HOURS + QUARTER, np.random.default_rng(seed))
+    hours = (counts[back : back + HOURS] for back in range(QUARTER))
+    return any(_silent(replace(_nothing(), captured=now)) for now in hours if _may_be_silent(now))
+
+
+def _may_be_silent(counts: Counts) -> bool:
+    """Whether the last hour is below the limit or usually empty: else no stretch is silent, and
+    the look that would say so takes a hundred times as long."""
+    same = [counts[shift + WEEK : HOURS : WEEK][:4].mean() for shift in (-1, 0, 1)]
+    return bool(counts[0] < SETTINGS.silent_below * min(same) or min(same) <= 0)
+
+
+def hours_of_silence(usual: Usual, seed: tuple[int, int]) -> int:
+    """After how many hours a silence that begins at a random office hour is told."""
+    rng = np.random.default_rng(seed)
+    counts = usual.hours(HOURS + 2 * WEEK, rng)
+    begin = int(rng.integers(WEEK))
+    while not _office(HOURS + WEEK)[begin]:
+        begin = (begin + 1) % WEEK
+    end = counts[begin:]
+    for hour in range(1, WEEK):
+        now = np.concatenate([np.zeros(hour, dtype=np.int64), end])[:HOURS]
+        if _silent(replace(_nothing(), captured=now)):
+            return hour
+    return WEEK
+
+
+def false_flood(bursts: float, seed: tuple[int, int]) -> bool:
+    """Whether one quarter had an alarm; `bursts`: correlation of the refusals of an hour."""
+    rng = np.random.default_rng(seed)
+    asked, bad = _refusals(HOURS + QUARTER, bursts, rng)
+    return any(
+        _flooded(asked[back : back + HOURS], bad[back : back + HOURS]) for back in range(QUARTER)
+    )
+
+
+def flood_told(seed: tuple[int, int]) -> bool:
+    """Whether an hour in which a third is refused is told at its end."""
+    rng = np.random.default_rng(seed)
+    asked, bad = _refusals(HOURS, 0.0, rng)
+    bad[0] = rng.binomial(asked[0], 1 / 3)
+    return _flooded(asked, bad)
+
+
+def _refusals(n: int, bursts: float, rng: np.random.Generator) -> tuple[Counts, Counts]:
+    asked = 100 + rng.poisson(100, size=n)
+    shares = np.full(n, 0.02)
+    if bursts:
+        size = (1 - bursts) / bursts
+        shares = rng.beta(0.02 * size, 0.98 * size, size=n)
+    return asked, rng.binomial(asked, shares)
+
+
+def _silent(requests: Requests) -> bool:
+    found = silence.look(requests, below=SETTINGS.silent_below)
+    return found is not None and found.silent
+
+
+def _flooded(asked: Counts, bad: Counts) -> bool:
+    requests = replace(_nothing(), accepted=asked - bad, refused=bad)
+    margin, fewest = SETTINGS.share_shift, SETTINGS.minimum_samples
+    found = refused.look(requests, margin=margin, fewest=fewest)
+    return found is not None and found.flooded
+
+
+@cache
+def _nothing() -> Requests:
+    nothing = np.zeros(HOURS, dtype=np.int64)
+    return Requests(
+        until=NOON,
+        captured=nothing,
+        served=nothing,
+        away=nothing.astype(np.bool_),
+        accepted=nothing,
+        refused=nothing,
+        reasons=tuple(Counter[str]() for _ in range(_DAY)),
+        last_account=None,
+        stopped_at=None,
+    )
+
+
+@cache
+def _office(n: int) -> NDArray[np.bool_]:
+    moments = [NOON - timedelta(hours=ago + 1) for ago in range(n)]
+    return np.array([8 <= at.hour < 18 and at.weekday() < 5 for at in moments])
+
+
+def _gamma(rng: np.random.Generator, spread: float, n: int) -> NDArray[np.float64]:
+    return rng.gamma(1 / spread, spread, size=n) if spread else np.ones(n)
+
+
+def _many(one: Any, seed: int, runs: int, processes: int) -> list[bool]:
+    seeds = [(seed, run) for run in range(runs)]
+    if processes == 1:
+        return [one(each) for each in seeds]
+    with ProcessPoolExecutor(processes) as pool:
+        return list(pool.map(one, seeds, chunksize=4))
+
+
+def _told(found: list[bool], declared: float | None) -> dict[str, Any]:
+    figure = intervals.share(sum(found), len(found))
+    measured = [round(value, 4) for value in figure.as_list()[:3]]
+    return {"declared": declared, "measured": measured, "n": len(found)}
