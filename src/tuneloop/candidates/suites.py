@@ -49,30 +49,9 @@ class SuiteState:
 
 def listing(project: Project) -> list[SuiteState]:
     """Every suite: those of the newest dataset version, then those of the model file."""
-    states = []
-    for suite, version in of_dataset(project):
-        states.append(
-            SuiteState(
-                name=suite.name,
-                kind=suite.kind,
-                source=f"dataset {version.label}",
-                cases=len(suite.cases),
-                digest=suite.digest,
-                looks=_looks(project, suite.name),
-                frozen=version.label,
-                frozen_at=version.created_at,
-            )
-        )
-    return [*states, *(_state(project, one) for one in project.model.evaluation.suites)]
-
-
-def of_dataset(project: Project) -> list[tuple[Suite, DatasetVersion]]:
-    """The suites that the newest dataset version brings."""
-    known = datasets.list_versions(project.workspace, project.model.name)
-    if not known:
-        return []
-    folder = project.workspace.artifacts.get(known[0].digest)
-    return [(suite, known[0]) for suite in held_out_suites(folder, task=project.model.task)]
+    files = [_state(project, one) for one in project.model.evaluation.suites]
+    version = _newest(project)
+    return files if version is None else [*_states_of(project, version), *files]
 
 
 def find(project: Project, name: str) -> Suite:
@@ -80,17 +59,18 @@ def find(project: Project, name: str) -> Suite:
 
     Raises:
         UsageError: there is no such suite.
-        EvaluationError: its file cannot be used.
+        EvaluationError: its file, or the dataset version, cannot be used.
     """
-    for suite, _ in of_dataset(project):
+    if name not in OF_DATASET:
+        return loaded(project, declared(project, name))
+    version = _newest(project)
+    for suite in () if version is None else _of_dataset(project, version):
         if suite.name == name:
             return suite
-    if name in OF_DATASET:
-        raise UsageError(
-            f"No dataset version brings a suite {name!r} yet.",
-            remedy="Make one with: tuneloop prepare",
-        )
-    return loaded(project, declared(project, name))
+    raise UsageError(
+        f"No dataset version brings a suite {name!r} yet.",
+        remedy="Make one with: tuneloop prepare",
+    )
 
 
 def declared(project: Project, name: str) -> SuiteSettings:
@@ -151,6 +131,43 @@ def _version(project: Project, name: str, reference: str) -> tuple[Suite, str]:
         remedy=f"List them with: tuneloop suite show {name}; {FILE!r} is the file as it is now",
     )
     return frozen.read(project.workspace, version, **reading(project)), version.label
+
+
+def _newest(project: Project) -> DatasetVersion | None:
+    return next(iter(datasets.list_versions(project.workspace, project.model.name)), None)
+
+
+def _of_dataset(project: Project, version: DatasetVersion) -> tuple[Suite, ...]:
+    folder = project.workspace.artifacts.get(version.digest)
+    return held_out_suites(folder, task=project.model.task)
+
+
+def _states_of(project: Project, version: DatasetVersion) -> list[SuiteState]:
+    state = SuiteState(
+        name=HELD_OUT,
+        kind=HELD_OUT,
+        source=f"dataset {version.label}",
+        cases=0,
+        digest="",
+        looks=_looks(project, HELD_OUT),
+        frozen=version.label,
+        frozen_at=version.created_at,
+    )
+    try:
+        suites = _of_dataset(project, version)
+    except EvaluationError as e:
+        return [replace(state, problem=e.message)]
+    return [
+        replace(
+            state,
+            name=suite.name,
+            kind=suite.kind,
+            cases=len(suite.cases),
+            digest=suite.digest,
+            looks=_looks(project, suite.name),
+        )
+        for suite in suites
+    ]
 
 
 def _state(project: Project, settings: SuiteSettings) -> SuiteState:

@@ -83,6 +83,12 @@ def test_a_taken_name_begins_no_suite(loop: Loop, name: str) -> None:
     assert "already" in refused("new", name).message
 
 
+def test_what_no_dataset_version_has_brought_yet(loop: Loop) -> None:
+    error = refused("show", "held-out")
+    assert "No dataset version" in error.message and "tuneloop prepare" in error.remedy
+    assert [state["name"] for state in told("list")] == ["golden"]
+
+
 def test_a_name_that_is_none_is_told_with_the_rule(loop: Loop) -> None:
     assert "lower-case letters" in refused("new", "My Suite").message
 
@@ -223,11 +229,13 @@ def say(loop: Loop, interaction: str, kind: str, value: Any) -> None:
     loop.workspace.traffic.append("feedback", [row])
 
 
-def judged(loop: Loop, interaction: str, decision: Any, proposal: str) -> None:
+def judged(
+    loop: Loop, interaction: str, decision: Any, proposal: str, *, asked: str = "Refund me"
+) -> None:
     proposed = Proposal(
         kind="correction",
         key=interaction,
-        messages=[{"role": "user", "content": "Refund me"}],
+        messages=[{"role": "user", "content": asked}],
         answer=DELIVERY,
         proposal=proposal,
         interaction=interaction,
@@ -331,3 +339,20 @@ def test_who_has_no_role_changes_no_suite(loop: Loop, monkeypatch: pytest.Monkey
     ):
         assert isinstance(run(*arguments).exception, NotAllowedError)
     assert told("list")
+
+
+def test_cases_that_were_found_because_something_failed_are_listed_apart(
+    tmp_path: Path, desk_workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    workspace = Workspace.open(desk_workspace)
+    desk = Loop(make_desk(workspace, tmp_path))
+    for number in range(30):
+        judged(desk, f"{number}", "approved", REFUND, asked=f"Give {number * 7919} back {number}")
+    version = desk.prepare()
+    held_out, regressions = told("list")
+    assert [held_out["name"], regressions["kind"]] == ["held-out", "regressions"]
+    assert held_out["cases"] + regressions["cases"] == version.rows_eval
+    shown = told("show", "regressions")
+    assert len(shown["cases"]) == regressions["cases"] and shown["versions"] == []
+    workspace.records.close()
