@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -356,3 +358,15 @@ def test_cases_that_were_found_because_something_failed_are_listed_apart(
     shown = told("show", "regressions")
     assert len(shown["cases"]) == regressions["cases"] and shown["versions"] == []
     workspace.records.close()
+
+
+def test_the_guide_to_an_incident_is_true(loop: Loop, incident: str) -> None:
+    judged(loop, incident, "approved", REFUND)
+    guide = (Path(__file__).parents[3] / "docs/how-to/gates.md").read_text()
+    (block,) = re.findall(r"```sh\n(tuneloop suite new .*?)```", guide, re.DOTALL)
+    said = ""
+    for line in block.splitlines():
+        done = run(*shlex.split(line.replace("ID", incident))[2:])
+        assert done.exit_code == 0, done.output
+        said += done.stdout
+    assert "approved by ann" in said and "nothing changed, 1 the same" in said
