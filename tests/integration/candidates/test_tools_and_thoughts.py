@@ -71,7 +71,7 @@ def test_rows_with_tools_are_trained_evaluated_and_served_with_them(tmp_path: Pa
     del settings["endpoint"]["constrain_output"]
     settings["evaluation"] = {
         "gates": GATES,
-        "minimum_cases": 3,
+        "allow_small_suite": True,
         "concurrency": 1,
     }
     desk.write_text(yaml.safe_dump({**settings, "task": {}, "data": {"sources": ["rows.jsonl"]}}))

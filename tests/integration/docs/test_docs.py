@@ -54,7 +54,7 @@ def test_the_tutorial_runs_from_top_to_bottom(folder: Path) -> None:
     for line in lines:
         tuneloop(folder, *line, **small)
         if line[0] == "init":
-            write(folder / "tuneloop.yaml", "evaluation", gates=GATES, minimum_cases=10)
+            write(folder / "tuneloop.yaml", "evaluation", gates=GATES, allow_small_suite=True)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
