@@ -39,15 +39,19 @@ def bounds_of(
         if metric.name not in result.figures:
             continue
         scores = {
-            case: of.scores[metric.name].value
+            case: of.scores[metric.name]
             for case, of in result.cases.items()
             if metric.name in of.scores
         }
-        if metric.figure is not None:
+        values, of_cases = [s.value for s in scores.values()], [clusters[case] for case in scores]
+        if metric.figure_at is not None:
+            effect = cautious_design_effect(values, of_cases)
+            wide = metric.figure_at(list(scores.values()), effect, 1 - 2 * level)
+            bounds[metric.name] = Bounds(low=wide.low, high=wide.high)
+        elif metric.figure is not None:
             bounds[metric.name] = _widened(result.figures[metric.name], level)
         else:
-            of_cases = [clusters[case] for case in scores]
-            bounds[metric.name] = _of_scores(list(scores.values()), of_cases, level)
+            bounds[metric.name] = _of_scores(values, of_cases, level)
     return bounds
 
 

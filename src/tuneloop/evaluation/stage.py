@@ -113,7 +113,7 @@ def evaluate(
             figures={result.suite.name: result.figures for result in results[CANDIDATE]},
             sizes=plan.sizes(),
             comparisons=comparisons,
-            unusable=plan.unusable,
+            unusable={**_objections(plan), **plan.unusable},
             rule=rule,
             bounds={
                 result.suite.name: bounds_of(result, plan.metrics, level=rule.level)
@@ -238,8 +238,16 @@ def _remarks(plan: EvaluationPlan, main: SuiteResult) -> list[str]:
         note
         for metric in plan.metrics
         if metric.remarks is not None and metric.name in main.figures
-        for note in metric.remarks(main.figures[metric.name])
+        for note in metric.remarks(
+            [of.scores[metric.name] for of in main.cases.values() if metric.name in of.scores]
+        )
     ]
+
+
+def _objections(plan: EvaluationPlan) -> dict[str, str]:
+    """Metrics on which no verdict may stand, as the answers showed, and why."""
+    of = {m.name: m.objection() for m in plan.metrics if m.objection is not None}
+    return {name: objection for name, objection in of.items() if objection}
 
 
 def _differences(plan: EvaluationPlan, subjects: Mapping[str, Subject]) -> list[str]:
