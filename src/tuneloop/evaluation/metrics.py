@@ -60,6 +60,8 @@ RUN_METRICS: Mapping[str, str] = {
     "latency_p95_ms": "95th percentile of the time to the whole answer, over answered requests",
 }
 """Metrics of the run itself, which no scorer computes; lower is better for each."""
+QUANTILES: Mapping[str, float] = {"latency_p50_ms": 0.5, "latency_p95_ms": 0.95}
+"""Those of them that are quantiles of the answers' times."""
 SHARES_OF_RUN = ("error_share", "truncated_share")
 """Those of them that are shares of the cases."""
 

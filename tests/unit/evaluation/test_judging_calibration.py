@@ -49,6 +49,13 @@ def test_one_kind_of_label_tells_half_and_corrects_nothing() -> None:
     assert corrected(intervals.share(80, 100), found) is None
 
 
+def test_full_agreement_on_two_answers_is_no_certainty() -> None:
+    found = calibrate(pairs(1, 0, 0, 1), judge="j").kappa
+    assert found is not None
+    assert (found.value, found.high) == (1, 1)
+    assert found.low < 0
+
+
 @pytest.mark.parametrize(
     "labels",
     [

@@ -1,8 +1,6 @@
 """How far a judge agrees with people, and a share corrected for what it gets wrong.
 
-`kappa` is Cohen's (1960, "A coefficient of agreement for nominal scales", Educational and
-Psychological Measurement 20) with the large-sample interval of Fleiss, Cohen and Everitt (1969,
-Psychological Bulletin 72), both from statsmodels.
+`kappa` is Cohen's, see `agreement`.
 
 A judge that passes the share p of the answers, with sensitivity se (share of right answers that it
 passes) and specificity sp (share of wrong ones that it fails), has seen about
@@ -23,7 +21,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tuneloop import intervals
-from tuneloop.errors import require
+from tuneloop.agreement import kappa
 from tuneloop.intervals import Figure
 
 MINIMUM_OF_EACH = 20
@@ -184,12 +182,4 @@ def _lang_reiczigel(
 def _kappa(pairs: Sequence[tuple[bool, bool]]) -> Figure | None:
     if len({a for a, _ in pairs}) < 2 or len({b for _, b in pairs}) < 2:
         return None
-    cohens_kappa = require("statsmodels.stats.inter_rater", extra="evaluate").cohens_kappa
-    counts = [
-        [sum((a, b) == (label, passed) for a, b in pairs) for passed in (True, False)]
-        for label in (True, False)
-    ]
-    estimate = cohens_kappa(counts)
-    value = float(estimate.kappa)
-    low, high = max(-1.0, float(estimate.kappa_low)), min(1.0, float(estimate.kappa_upp))
-    return Figure(value=value, low=min(low, value), high=max(high, value), n=len(pairs))
+    return kappa([(str(label), str(passed)) for label, passed in pairs])
