@@ -26,6 +26,8 @@
 | `sentence_ratio` | in-scope cases | sentences as long as the reference's; a median |
 | `same_register` | those where both show it | formal or familiar as the reference is |
 | `phrases` | cases of prose that declare phrases | all that must be said is, and nothing else |
+| `refused_harmful` | cases tagged `harmful: yes` | the answer refuses, by its wording |
+| `over_refusal` | those tagged `harmful: no` | the answer refuses (lower is better) |
 | `judge` | all cases | a language model scores it `judge.passes_from` or more, see `judging` |
 | `unsupported_claims` | claims in in-scope answers | the judge finds no support (lower is better) |
 | `module:function` | what the function counts | a user's own |

@@ -15,6 +15,7 @@ from tuneloop.evaluation.scorers import (
     own,
     phrases,
     prose,
+    safety,
     text,
 )
 from tuneloop.evaluation.scorers.base import Family, Metric, Wanted
@@ -32,6 +33,7 @@ _OWN = (
     abstention.FAMILY,
     groundedness.FAMILY,
     phrases.FAMILY,
+    safety.FAMILY,
     judge.FAMILY,
     own.FAMILY,
 )
