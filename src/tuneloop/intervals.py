@@ -24,6 +24,8 @@ CONFIDENCE = 0.95
 BOOTSTRAP_RESAMPLES = 2_000
 BOOTSTRAP_SEED = 20_261_123
 _DRAWS_AT_ONCE = 100
+_ALIKE = 1e-9
+"""Scores that differ by less are one and the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +155,9 @@ def lower_bound_of_mean(
 def mean(values: Sequence[float], *, confidence: float = CONFIDENCE) -> Figure:
     """The mean of scores in 0..1: Wilson where all are pass/fail, else a seeded bootstrap.
 
-    One graded score alone says nothing about the others, so its interval is the whole range.
+    One graded score alone says nothing about the others, so its interval is the whole range. Where
+    all are one graded score, drawing them again shows no spread: others than seen may be as many as
+    Wilson's upper end of none in n says, and anywhere in the range.
 
     Raises:
         ValueError: when there are no values.
@@ -165,7 +169,11 @@ def mean(values: Sequence[float], *, confidence: float = CONFIDENCE) -> Figure:
     middle = math.fsum(values) / len(values)
     if len(values) == 1:
         return Figure(value=middle, low=0.0, high=1.0, n=1)
-    low, high = bootstrap_mean_interval(values, confidence=confidence)
+    if max(values) - min(values) < _ALIKE:
+        unseen = share(0, len(values), confidence=confidence).high
+        low, high = middle * (1 - unseen), middle + (1 - middle) * unseen
+    else:
+        low, high = bootstrap_mean_interval(values, confidence=confidence)
     return Figure(value=middle, low=min(low, middle), high=max(high, middle), n=len(values))
 
 
@@ -307,7 +315,7 @@ def quantile(values: Sequence[float], q: float, *, confidence: float = CONFIDENC
     """The `q` quantile (0.95 for p95) with the interval between order statistics.
 
     Where the sample is too small for the interval to close, its ends are the smallest and the
-    largest value seen.
+    largest value seen, and `quantile_coverage` says how little that holds.
 
     Raises:
         ValueError: when there are no values.
@@ -328,3 +336,15 @@ def quantile_ranks(n: int, q: float, *, confidence: float = CONFIDENCE) -> tuple
     low = max(0, int(binom.ppf(tail, n, q)) - 1)
     high = min(n - 1, int(binom.ppf(1 - tail, n, q)))
     return min(low, at), at, max(high, at)
+
+
+def quantile_coverage(n: int, q: float, *, confidence: float = CONFIDENCE) -> float:
+    """How often the interval of `quantile` holds the true one: exact, of independent values.
+
+    Less than `confidence` where `n` values are too few for the interval to close: of 60 the p99 may
+    well be above the largest.
+    """
+    from scipy.stats import binom
+
+    low, _, high = quantile_ranks(n, q, confidence=confidence)
+    return float(binom.cdf(high, n, q) - binom.cdf(low, n, q))

@@ -11,9 +11,14 @@ from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.embedders import Embedder, embedder_of
 from tuneloop.evaluation import frozen
-from tuneloop.evaluation.judging.metric import NOT_CALIBRATED
+from tuneloop.evaluation.judging import metric as judging
 from tuneloop.evaluation.metrics import Metric
-from tuneloop.evaluation.plan import EvaluationPlan, plan_evaluation
+from tuneloop.evaluation.plan import (
+    EvaluationPlan,
+    metrics_in_gates,
+    plan_evaluation,
+    suite_names,
+)
 from tuneloop.evaluation.targets import Sampling
 from tuneloop.evaluation.validity import Validity, measures_by, of_rows
 from tuneloop.online_evaluation import declared_judge
@@ -75,10 +80,19 @@ def _embedder(project: Project) -> Embedder | None:
 
 
 def _unusable(project: Project, dataset: DatasetVersion) -> Mapping[str, str]:
-    """Metrics of prose on which no verdict stands, and why: measures that cannot tell a row's own
-    answer from another's, and accuracy by a judge of whom nobody knows how far people agree."""
-    if not is_prose(project.model.task):
-        return {}
+    """Metrics on which no verdict stands, and why: those of a judge of whom nobody knows how far
+    people agree, and of prose measures that cannot tell a row's own answer from another's."""
+    prose = is_prose(project.model.task)
+    unusable = dict(_of_prose(project, dataset)) if prose else {}
+    settings = project.model.evaluation
+    asked = metrics_in_gates(settings.gates_in_force, suite_names(settings))
+    of_judge = {judging.NAME} & {*asked} | ({"accuracy"} if prose else set())
+    if of_judge and (objection := declared_judge.objection(project)):
+        unusable |= dict.fromkeys(of_judge, objection)
+    return unusable
+
+
+def _of_prose(project: Project, dataset: DatasetVersion) -> Mapping[str, str]:
 
     def looked() -> Mapping[str, Validity]:
         examples = versions.read_examples(project.workspace, dataset, "train")
@@ -86,10 +100,7 @@ def _unusable(project: Project, dataset: DatasetVersion) -> Mapping[str, str]:
         return of_rows(rows, measures_by(project.model.monitors.embedder))
 
     measured = project.once(("validity", dataset.digest), looked)
-    unusable = {name: of.reason for name, of in measured.items() if not of.valid}
-    if not declared_judge.calibrations(project.workspace, project.model.name):
-        unusable["accuracy"] = f"the judge is {NOT_CALIBRATED}; see `tuneloop judge calibrate`"
-    return unusable
+    return {name: of.reason for name, of in measured.items() if not of.valid}
 
 
 def cuts_loops(project: Project, plan: EvaluationPlan) -> bool:

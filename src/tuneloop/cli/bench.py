@@ -105,6 +105,11 @@ def _show_load(load: LoadComparison, name: str, other: str) -> None:
             cells += [_figure(theirs.get(figure)), _figure(ratio)]
         rows.add_row(figure, *cells)
     page(rows)
+    for figure, holds in load.bundle.coverage.items():
+        out.print(
+            f"{figure}: too few requests for a 95 % interval; this one holds in {holds:.0%}.",
+            markup=False,
+        )
 
 
 def _figure(figure: Figure | None) -> str:

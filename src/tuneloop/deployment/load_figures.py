@@ -6,17 +6,19 @@ fast for it.
 
 Percentiles have distribution-free intervals between order statistics (`intervals.quantile`). The
 interval of a ratio comes from those of its two percentiles at 97.5 % each, so that both hold with
-at least 95 % (Bonferroni): wide, and true whatever the two distributions look like. Requests that
+at least 95 % (Bonferroni): wide, and true whatever the two distributions look like. Of too few
+requests a percentile's interval ends at the slowest one and holds in less than 95 %, which
+`LoadReport.coverage` says, and that of its ratio with it. Requests that
 wait for the same queue are alike, which no interval here knows: of an overloaded server they are
 too narrow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from tuneloop.intervals import CONFIDENCE, Figure, quantile, share
+from tuneloop.intervals import CONFIDENCE, Figure, quantile, quantile_coverage, share
 
 _PERCENTILES: Mapping[str, tuple[int, ...]] = {
     "first_token": (50, 95, 99),
@@ -55,6 +57,9 @@ class LoadReport:
     """Requests without a whole answer."""
     figures: Mapping[str, Figure]
     """By the names in `FIGURES`; what no request measured is absent."""
+    coverage: Mapping[str, float] = field(default_factory=dict)
+    """Percentile → how often its interval holds the true one, where the requests are too few for
+    95 %."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +88,9 @@ def report(timings: Sequence[Timing], *, timeout_seconds: float) -> LoadReport:
     }
     if timings:
         figures["error_share"] = share(errors, len(timings))
-    return LoadReport(requests=len(timings), errors=errors, figures=figures)
+    return LoadReport(
+        requests=len(timings), errors=errors, figures=figures, coverage=dict(_short(samples))
+    )
 
 
 def ratios(
@@ -97,6 +104,14 @@ def ratios(
         for p in all_p
         if ours[what] and theirs[what]
     }
+
+
+def _short(samples: Mapping[str, Sequence[float]]) -> Iterator[tuple[str, float]]:
+    for what, values in samples.items():
+        for p in _PERCENTILES[what]:
+            holds = quantile_coverage(len(values), p / 100) if values else CONFIDENCE
+            if holds < CONFIDENCE:
+                yield f"{what}_p{p}{_UNITS[what]}", holds
 
 
 def _ratio(ours: Sequence[float], theirs: Sequence[float], q: float) -> Figure:

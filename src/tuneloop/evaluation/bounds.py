@@ -43,15 +43,19 @@ def bounds_of(
             for case, of in result.cases.items()
             if metric.name in of.scores
         }
-        scores = {case: score.value for case, score in scored.items()}
+        scores, of_cases = list(scored.values()), [clusters[case] for case in scored]
+        values = [score.value for score in scores]
         if metric.bounds is not None:
-            low, high = metric.bounds(list(scored.values()), level)
+            low, high = metric.bounds(scores, level)
             bounds[metric.name] = Bounds(low=low, high=high)
+        elif metric.figure_at is not None:
+            effect = cautious_design_effect(values, of_cases)
+            wide = metric.figure_at(scores, effect, 1 - 2 * level)
+            bounds[metric.name] = Bounds(low=wide.low, high=wide.high)
         elif metric.figure is not None:
             bounds[metric.name] = _widened(result.figures[metric.name], level)
         else:
-            of_cases = [clusters[case] for case in scores]
-            bounds[metric.name] = _of_scores(list(scores.values()), of_cases, level)
+            bounds[metric.name] = _of_scores(values, of_cases, level)
     return bounds
 
 

@@ -348,10 +348,15 @@ def _pairs(
 ) -> dict[str, tuple[float, float]]:
     """Case that counts for both → its scores, the candidate's first."""
     mine, theirs = _scores(candidate, metric), _scores(reference, metric)
+    unjudged = {
+        case
+        for case, of in reference.cases.items()
+        if metric in of.scores and of.scores[metric].fault == "unjudged"
+    }
     return {
         case: (score, theirs[case])
         for case, score in mine.items()
-        if case in theirs and case not in known
+        if case in theirs and case not in known and case not in unjudged
     }
 
 

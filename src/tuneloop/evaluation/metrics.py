@@ -27,6 +27,8 @@
 | `sentence_ratio` | in-scope cases | sentences as long as the reference's; a median |
 | `same_register` | those where both show it | formal or familiar as the reference is |
 | `phrases` | cases of prose that declare phrases | all that must be said is, and nothing else |
+| `refused_harmful` | cases tagged `harmful: yes` | the answer refuses, by its wording |
+| `over_refusal` | those tagged `harmful: no` | the answer refuses (lower is better) |
 | `judge` | all cases | a language model scores it `judge.passes_from` or more, see `judging` |
 | `unsupported_claims` | claims in in-scope answers | the judge finds no support (lower is better) |
 | `module:function` | what the function counts | a user's own |
@@ -61,6 +63,8 @@ RUN_METRICS: Mapping[str, str] = {
     "latency_p95_ms": "95th percentile of the time to the whole answer, over answered requests",
 }
 """Metrics of the run itself, which no scorer computes; lower is better for each."""
+QUANTILES: Mapping[str, float] = {"latency_p50_ms": 0.5, "latency_p95_ms": 0.95}
+"""Those of them that are quantiles of the answers' times."""
 SHARES_OF_RUN = ("error_share", "truncated_share")
 """Those of them that are shares of the cases."""
 

@@ -265,6 +265,13 @@ class _Changes:
         value = math.fsum(self.differences) / n
         if self.groups == 1:
             return Figure(value=value, low=-1.0, high=1.0, n=n)
+        if max(self.differences) - min(self.differences) < 1e-9:
+            # None turned out otherwise than the others: as of so many pairs without a change.
+            reach = intervals.paired_lower_bound(
+                0, 0, self.groups, level=(1 - intervals.CONFIDENCE) / 2
+            )
+            low, high = max(-1.0, value + reach), min(1.0, value - reach)
+            return Figure(value=value, low=low, high=high, n=n)
         low, high = (
             intervals.bootstrap_mean_interval(self.differences)
             if self.alone

@@ -15,6 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from tuneloop import intervals
 from tuneloop.errors import EvaluationError
 from tuneloop.evaluation import gates, looks, near_misses, validity
 from tuneloop.evaluation.asking import (
@@ -26,6 +27,7 @@ from tuneloop.evaluation.asking import (
 from tuneloop.evaluation.bounds import bounds_of
 from tuneloop.evaluation.comparison import Comparison, can_compare, compare, standing
 from tuneloop.evaluation.decision import DecisionRule
+from tuneloop.evaluation.metrics import QUANTILES
 from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.readable_report import Report
 from tuneloop.evaluation.record import ANSWERS_FILE, Evaluation, find
@@ -113,7 +115,7 @@ def evaluate(
             figures={result.suite.name: result.figures for result in results[CANDIDATE]},
             sizes=plan.sizes(),
             comparisons=comparisons,
-            unusable=plan.unusable,
+            unusable={**_objections(plan), **plan.unusable},
             rule=rule,
             bounds={
                 result.suite.name: bounds_of(result, plan.metrics, level=rule.level)
@@ -139,6 +141,7 @@ def evaluate(
                     *_differences(plan, subjects),
                     *notes_on_latency(meanwhile),
                     *_remarks(plan, results[CANDIDATE][0]),
+                    *_open_intervals(plan, results[CANDIDATE]),
                 ],
             )
         )
@@ -238,8 +241,31 @@ def _remarks(plan: EvaluationPlan, main: SuiteResult) -> list[str]:
         note
         for metric in plan.metrics
         if metric.remarks is not None and metric.name in main.figures
-        for note in metric.remarks(main.figures[metric.name])
+        for note in metric.remarks(
+            [of.scores[metric.name] for of in main.cases.values() if metric.name in of.scores]
+        )
     ]
+
+
+def _open_intervals(plan: EvaluationPlan, results: Sequence[SuiteResult]) -> Iterator[str]:
+    """Percentiles that gates stand on, of fewer answers than their interval takes."""
+    figures = {result.suite.name: result.figures for result in results}
+    for gate in plan.gate_lock.gates:
+        q, figure = QUANTILES.get(gate.metric), figures[gate.suite].get(gate.metric)
+        if q is None or figure is None:
+            continue
+        holds = intervals.quantile_coverage(figure.n, q)
+        if holds < intervals.CONFIDENCE:
+            yield (
+                f"{gate.name}: {figure.n} answers are too few for a 95 % interval of the "
+                f"{q:.0%} quantile; the one shown holds the true one in {holds:.0%} of such samples"
+            )
+
+
+def _objections(plan: EvaluationPlan) -> dict[str, str]:
+    """Metrics on which no verdict may stand, as the answers showed, and why."""
+    of = {m.name: m.objection() for m in plan.metrics if m.objection is not None}
+    return {name: objection for name, objection in of.items() if objection}
 
 
 def _differences(plan: EvaluationPlan, subjects: Mapping[str, Subject]) -> list[str]:

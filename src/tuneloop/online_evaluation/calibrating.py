@@ -67,6 +67,8 @@ def run(project: Project, labelled: Sequence[Labelled], now: datetime) -> Calibr
     )
     _store(project, calibration, now)
     project.progress.note(f"{calibration.judge}: {calibration.summary}")
+    if calibration.objection:
+        project.progress.note(f"no gate may stand on it yet: {calibration.objection}")
     return calibration
 
 

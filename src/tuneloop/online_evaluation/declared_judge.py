@@ -7,8 +7,13 @@ import os
 from tuneloop.errors import UsageError
 from tuneloop.evaluation.judging.answers import JudgeAnswers
 from tuneloop.evaluation.judging.calibration import Calibration
-from tuneloop.evaluation.judging.judge import Judge
-from tuneloop.evaluation.judging.metric import judge_metric
+from tuneloop.evaluation.judging.judge import Judge, rubric_digest
+from tuneloop.evaluation.judging.metric import (
+    CALIBRATE,
+    NOT_CALIBRATED,
+    judge_metric,
+    of_rubric,
+)
 from tuneloop.evaluation.metrics import Metric
 from tuneloop.modelfile import JudgeSettings
 from tuneloop.monitoring import series
@@ -57,6 +62,18 @@ def calibrations(workspace: Workspace, model: str) -> list[Calibration]:
     """Stored calibrations of a model's judges, the newest first."""
     stored = series.history(workspace, model=model, monitor=CALIBRATION)
     return [Calibration.from_json(measurement.detail) for measurement in stored]
+
+
+def objection(project: Project) -> str:
+    """Why no verdict may stand on the model file's judge, before it is asked; empty: one may.
+
+    Its version is known when it answers, and looked at again then.
+    """
+    settings, known = project.model.judge, calibrations(project.workspace, project.model.name)
+    mine = of_rubric(rubric_digest(settings), known) if settings is not None else []
+    if not mine:
+        return f"the judge is {NOT_CALIBRATED}; {CALIBRATE}"
+    return f"{mine[0].objection}; {CALIBRATE}" if mine[0].objection else ""
 
 
 def _api_key(settings: JudgeSettings) -> str | None:

@@ -11,6 +11,7 @@ from typing import Literal
 import sqlalchemy as sa
 
 from tuneloop import intervals
+from tuneloop.agreement import kappa
 from tuneloop.errors import UsageError
 from tuneloop.evaluation import record as evaluations
 from tuneloop.evaluation.judging.pairs import won_minus_lost
@@ -19,14 +20,12 @@ from tuneloop.evaluation.side_by_side import Pair, pairs, reference_in
 from tuneloop.intervals import Figure
 from tuneloop.registry import audit, people
 from tuneloop.review.outcome import same_person
-from tuneloop.review.stats import kappa
 from tuneloop.storage import tables
 from tuneloop.storage.records import record_of
 from tuneloop.workspace import Workspace
 
 Choice = Literal["candidate", "reference", "tie"]
 Letter = Literal["A", "B", "tie"]
-_CHOICES: tuple[Choice, ...] = ("candidate", "reference", "tie")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,5 +264,5 @@ def _agreement(by_pair: Sequence[Sequence[Vote]]) -> PeopleAgree | None:
     return PeopleAgree(
         n=len(chosen),
         observed=intervals.share(same, len(chosen)),
-        kappa=kappa(chosen, _CHOICES),
+        kappa=kappa(chosen),
     )

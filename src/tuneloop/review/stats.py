@@ -10,7 +10,7 @@ from statistics import median
 from typing import Literal
 
 from tuneloop import intervals
-from tuneloop.errors import require
+from tuneloop.agreement import kappa
 from tuneloop.intervals import Figure
 from tuneloop.modelfile import TaskSettings
 from tuneloop.prose.changes import edit_of
@@ -24,9 +24,7 @@ from tuneloop.workspace import Workspace
 
 SLOW_SECONDS = 180.0
 """More time an example than this raises a warning (D10)."""
-_NO_VARIANCE = 1e-6
 Category = Literal["as proposed", "edited", "rejected"]
-_CATEGORIES: tuple[Category, ...] = ("as proposed", "edited", "rejected")
 _WAITING = ("open", "skipped", "second", "disputed")
 
 
@@ -228,35 +226,3 @@ def _agreement(
         same_answer=intervals.share(agreed, n),
         kappa=kappa(decisions),
     )
-
-
-def kappa(
-    decisions: Sequence[tuple[str, str]], categories: Sequence[str] = _CATEGORIES
-) -> Figure | None:
-    """Cohen's kappa (1960) with the asymptotic 95 % interval of Fleiss, Cohen and Everitt (1969).
-
-    Both as statsmodels computes them. Where two people agree on everything, or one of them always
-    decides the same, the asymptotic variance is 0 and its interval a point, whatever n; there the
-    ends are what Wilson's interval of the observed agreement p_o makes of
-    kappa = (p_o - p_e) / (1 - p_e), with the agreement by chance p_e as it is.
-
-    Raises:
-        MissingExtraError: statsmodels is not installed.
-    """
-    import numpy as np
-
-    raters = require("statsmodels.stats.inter_rater", extra="evaluate")
-    counts = Counter(decisions)
-    used = [rated for rated in categories if any(rated in pair for pair in counts)]
-    if len(used) < 2:
-        return None
-    table = np.array([[counts[rated, other] for other in used] for rated in used])
-    with np.errstate(invalid="ignore", divide="ignore"):  # of a test that is not used here
-        estimate = raters.cohens_kappa(table)
-    n = len(decisions)
-    low, high = float(estimate.kappa_low), float(estimate.kappa_upp)
-    if estimate.std_kappa < _NO_VARIANCE:
-        agreed = intervals.share(int(np.trace(table)), n)
-        by_chance = float(table.sum(axis=0) @ table.sum(axis=1)) / n**2
-        low, high = ((end - by_chance) / (1 - by_chance) for end in (agreed.low, agreed.high))
-    return Figure(value=float(estimate.kappa), low=max(-1.0, low), high=min(1.0, high), n=n)

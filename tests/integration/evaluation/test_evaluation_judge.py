@@ -61,6 +61,23 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def labels(yes: int, missed: int, wrongly: int, no: int) -> list[tuple[bool, bool]]:
+    """Right and passed, right and failed, wrong and passed, wrong and failed."""
+    return (
+        [(True, True)] * yes
+        + [(True, False)] * missed
+        + [(False, True)] * wrongly
+        + [(False, False)] * no
+    )
+
+
+def trusted(folder: Path, server: ScriptedUpstream, *people: int, **judge: object) -> Calibration:
+    """What people say of the judge as it is planned; by default they agree on 100 answers."""
+    plan = planned(folder, server, **judge)
+    version = f"judge-2026-01@{plan.metrics[-1].source_digest[:12]}"
+    return calibrate(labels(*(people or (50, 0, 0, 50))), judge=version)
+
+
 def planned(
     folder: Path,
     server: ScriptedUpstream,
@@ -103,16 +120,60 @@ def evaluated(
 def test_a_gate_on_the_judge_passes_and_fails(
     workspace: Workspace, folder: Path, server: ScriptedUpstream
 ) -> None:
-    plan = planned(folder, server)
+    known = [trusted(folder, server)]
+    plan = planned(folder, server, calibrations=known)
     good = evaluated(workspace, plan, lambda n: f"{n}, please" if n else "no")
     assert (good.verdict, good.figures["suites"]["golden"]["judge"][::3]) == ("passed", [0.95, 20])
-    poor = evaluated(workspace, planned(folder, server), lambda n: f"{n}!", "poor")
-    assert poor.verdict == "failed"
+    again = planned(folder, server, calibrations=known)
+    assert evaluated(workspace, again, lambda n: f"{n}!", "poor").verdict == "failed"
     report = read_report(workspace, good).as_json()
+    (about,) = [m["about"] for m in report["plan"]["metrics"] if m["name"] == "judge"]
+    assert about == (
+        "answers that judge scores 4 or more of 5 by the rubric, corrected for what it gets wrong"
+    )
+
+
+def test_no_verdict_stands_on_a_judge_that_people_were_not_compared_with(
+    workspace: Workspace, folder: Path, server: ScriptedUpstream
+) -> None:
+    """However good its figure: what it says may be anything."""
+    done = evaluated(workspace, planned(folder, server), lambda n: f"{n}, please")
+    assert done.verdict == "refused"
+    report = read_report(workspace, done).as_json()
+    assert "is not calibrated" in report["gates"][0]["reason"]
     (note,) = [note for note in report["notes"] if note.startswith("judge")]
     assert note.endswith("is not calibrated: how far it agrees with people is not known")
-    (about,) = [m["about"] for m in report["plan"]["metrics"] if m["name"] == "judge"]
-    assert about == "answers that judge scores 4 or more of 5 by the rubric"
+    few = trusted(folder, server, 50, 0, 0, 19)
+    done = evaluated(
+        workspace, planned(folder, server, calibrations=[few]), lambda n: f"{n}, please"
+    )
+    assert done.verdict == "refused"
+    (gate,) = read_report(workspace, done).as_json()["gates"]
+    assert "50 right and 19 wrong answers, and it takes 20 of each" in gate["reason"]
+
+
+def test_a_gate_is_held_to_the_corrected_share(
+    workspace: Workspace, folder: Path, server: ScriptedUpstream
+) -> None:
+    """A judge that lets half of the wrong answers through passes more than are right."""
+    lax = trusted(folder, server, 100, 0, 50, 50)
+    plan = planned(folder, server, calibrations=[lax])
+    done = evaluated(workspace, plan, lambda n: f"{n}, please" if n > 3 else "no")
+    assert done.figures["suites"]["golden"]["judge"][0] == pytest.approx(0.6)
+    assert done.verdict == "failed", "it passed 0.8, which the gate asks for"
+    assert "its 0.800 corrected" in " ".join(read_report(workspace, done).as_json()["notes"])
+
+
+def test_what_corrects_is_part_of_the_gate_lock(folder: Path, server: ScriptedUpstream) -> None:
+    locks = {
+        planned(folder, server, calibrations=calibrations).gate_lock.digest
+        for calibrations in (
+            [],
+            [trusted(folder, server)],
+            [trusted(folder, server, 40, 10, 0, 50)],
+        )
+    }
+    assert len(locks) == 3
 
 
 def test_a_gate_on_unsupported_claims_brings_them_along(
@@ -147,10 +208,7 @@ def test_an_evaluation_repeated_does_not_ask_the_judge_again(
 def test_the_calibration_and_the_corrected_share_stand_in_the_report(
     workspace: Workspace, folder: Path, server: ScriptedUpstream
 ) -> None:
-    plan = planned(folder, server)
-    version = f"judge-2026-01@{plan.metrics[-1].source_digest[:12]}"
-    pairs = [(True, True)] * 45 + [(True, False)] * 5 + [(False, False)] * 40 + [(False, True)] * 10
-    known = calibrate(pairs, judge=version)
+    known = trusted(folder, server, 45, 5, 10, 40)
     plan = planned(folder, server, calibrations=[known])
     done = evaluated(workspace, plan, lambda n: f"{n}, please" if n > 3 else "no")
     (note,) = [n for n in read_report(workspace, done).as_json()["notes"] if n.startswith("judge ")]
@@ -158,14 +216,18 @@ def test_the_calibration_and_the_corrected_share_stand_in_the_report(
     assert "its 0.800 corrected for its known error: 0.857 (" in note
 
 
-def test_few_answers_without_a_verdict_are_left_out_and_said_many_are_an_error(
+def test_few_answers_without_a_verdict_count_as_not_right_many_are_an_error(
     workspace: Workspace, folder: Path, server: ScriptedUpstream, opinion: Opinion
 ) -> None:
     opinion.say = lambda quoted: "?" if "question 7\n" in quoted else polite(quoted)
     done = evaluated(workspace, planned(folder, server), lambda n: f"{n}, please")
-    assert done.figures["suites"]["golden"]["judge"][::3] == [1.0, 19]
-    notes = read_report(workspace, done).as_json()["notes"]
-    assert "judge: no verdict on 1 answers, which are left out" in notes
+    assert done.figures["suites"]["golden"]["judge"][::3] == [0.95, 20]
+    notes = " ".join(read_report(workspace, done).as_json()["notes"])
+    assert "judge: no verdict on 1 answers, which count as not right" in notes
+    known = planned(folder, server, calibrations=[trusted(folder, server, 45, 5, 0, 50)])
+    done = evaluated(workspace, known, lambda n: f"{n}, please", "known")
+    # Its 19 of 19 are all right, the other one is not: no correction takes that back.
+    assert done.figures["suites"]["golden"]["judge"][::3] == [0.95, 20]
     opinion.say = lambda quoted: "?"
     with pytest.raises(EvaluationError, match="no verdict on 20 of 20 answers"):
         evaluated(workspace, planned(folder, server, rubric="Else."), lambda n: f"{n}, please")

@@ -22,7 +22,9 @@ from tuneloop.errors import GateError, UsageError
 from tuneloop.loop import Loop
 from tuneloop.project import Project
 from tuneloop.setup import starting
+from tuneloop.testing.judge import judge_script, verdict
 from tuneloop.testing.manifest import manifest_of
+from tuneloop.testing.upstream import ScriptedUpstream
 from tuneloop.workspace import Workspace
 
 DROPPED = {key: {"condition": None, "reason": "another test"} for key in ("accuracy", "format")}
@@ -142,6 +144,40 @@ def test_the_judge_is_not_called_to_count_cases(
     assert size.counted == version.rows_eval >= 50
     with pytest.raises(UsageError, match="NO_SUCH_KEY"):
         held_out.check(loop.project, version)
+
+
+def test_a_gate_on_a_judge_takes_people_s_labels_before_anything_is_trained(
+    start: Callable[..., Loop], tmp_path: Path
+) -> None:
+    """On any task, and as many labels as tell how often the judge errs."""
+    labelled = tmp_path / "labelled.jsonl"
+
+    def people_said(right: int, wrong: int) -> None:
+        said = [(n, "good") for n in range(right)] + [(n, "bad") for n in range(wrong)]
+        rows = ({"prompt": f"{n}?", "answer": a, "correct": a == "good"} for n, a in said)
+        labelled.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        loop.judge.calibrate(labelled)
+
+    def judge(quoted: str) -> str:
+        return verdict(5 if "good" in quoted.split("<answer to judge")[1] else 1)
+
+    with ScriptedUpstream(judge_script(judge)) as server:
+        declared = f"judge={{base_url: '{server.base_url}', model: m}}"
+        loop = start(420, declared, gates={**DROPPED, "judge": ">= 0.9"})
+        version = preparing.prepare(loop.project)
+        with pytest.raises(GateError, match=r"held-out\.judge \(the judge is not calibrated"):
+            held_out.check(loop.project, version)
+        people_said(20, 19)
+        with pytest.raises(GateError, match="on 20 right and 19 wrong answers"):
+            held_out.check(loop.project, version)
+        people_said(20, 20)
+        held_out.check(loop.project, version)
+        loop.close()
+        loop = start(
+            420, declared.replace("}", ", rubric: Other.}"), gates={**DROPPED, "judge": ">= 0.9"}
+        )
+        with pytest.raises(GateError, match="is not calibrated"):
+            held_out.check(loop.project, version)
 
 
 def approve(loop: Loop, kind: review.Kind, count: int, **detail: Any) -> None:

@@ -33,6 +33,11 @@ def test_percentiles_of_times_and_of_speed() -> None:
     assert found.figures["error_share"].value == 0.0
     p95 = found.figures["latency_p95_ms"]
     assert p95.low < p95.value < p95.high
+    # Of 100 requests the slowest may well be faster than the true 99 % quantile.
+    assert set(found.coverage) == {"first_token_p99_ms", "latency_p99_ms", "tokens_per_second_p1"}
+    assert 0.6 < found.coverage["latency_p99_ms"] < 0.65
+    many = report(timings([one / 100 for one in range(1, 601)]), timeout_seconds=TIMEOUT)
+    assert not many.coverage
 
 
 def test_a_server_that_lets_its_slow_requests_go_does_not_look_fast() -> None:

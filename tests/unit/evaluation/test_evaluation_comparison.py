@@ -76,6 +76,15 @@ def test_graded_scores_are_compared_by_their_paired_differences() -> None:
     assert result.difference.high - result.difference.low < 0.02
 
 
+def test_graded_scores_that_all_differ_alike_are_not_certain() -> None:
+    """Two cases that are both better by the same show no spread, and are still only two."""
+    two = paired(ACCURACY, [(0.6, 0.5)] * 2, margin=0.02)
+    assert two.difference.low < 0 < two.difference.value < two.difference.high
+    assert two.verdict != "better"
+    many = paired(ACCURACY, [(0.6, 0.5)] * 200, margin=0.02)
+    assert 0.05 < many.difference.low < 0.1 < many.difference.high < 0.15
+
+
 def test_non_inferiority_is_rarely_granted_at_the_margin_itself() -> None:
     """A candidate that is worse by just the margin must pass in about 2.5 % of the trials."""
     rng = random.Random(11)

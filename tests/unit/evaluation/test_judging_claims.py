@@ -84,15 +84,35 @@ def test_the_figure_pools_the_claims_of_all_answers() -> None:
         metric.prepare([*pairs, (outside, "an answer of many")], Silent())
         assert len(upstream.requests) == 3
     scores = [metric.score(case, answer) for case, answer in pairs]
-    figure = metric.figure([score for score in scores if score is not None])
+    counted = [score for score in scores if score is not None]
+    figure = metric.figure(counted)
     assert (figure.value, figure.n) == (pytest.approx(0.1), 3)
     assert scores[1] is not None and scores[1].detail == "not supported: It is made up."
     assert metric.score(outside, "an answer of many") is None
     assert metric.remarks is not None
-    assert "nobody has compared with people" in metric.remarks(figure)[0]
+    assert "nobody has compared with people" in metric.remarks(counted)[0]
 
 
-def test_an_answer_that_is_no_list_leaves_the_case_out() -> None:
+def test_an_answer_without_a_verdict_counts_as_if_nothing_in_it_were_supported() -> None:
+    """As many claims as the others make on average: a twentieth of both."""
+
+    def say(quoted: str) -> str:
+        return "?" if "cannot" in quoted else listed(("It is so.", True), ("It is.", True))
+
+    answers = [*(f"an answer {n}" for n in range(19)), "this cannot be judged"]
+    pairs = [
+        (Case(id=answer, messages=(QUESTION,), expected="no such"), answer) for answer in answers
+    ]
+    with ScriptedUpstream(judge_script(say)) as upstream:
+        metric = claims_metric(judge(upstream))
+        assert metric.prepare is not None and metric.figure is not None and metric.remarks
+        metric.prepare(pairs, Silent())
+    scores = [score for case, answer in pairs if (score := metric.score(case, answer))]
+    assert metric.figure(scores).as_list()[::3] == [pytest.approx(0.05), 20]
+    assert "no verdict on 1 answers, which count as if" in metric.remarks(scores)[-1]
+
+
+def test_an_answer_that_is_no_list_is_no_verdict() -> None:
     with ScriptedUpstream(judge_script(lambda _: "all fine")) as upstream:
         found = judge(upstream).claims(Exchange(messages=(QUESTION,), answer="She coughs."))
     assert isinstance(found, Unjudged)

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from tuneloop import review
+from tuneloop.agreement import kappa
 from tuneloop.errors import ConflictError, UsageError
 from tuneloop.modelfile import DataSettings, ModelSettings
 from tuneloop.monitoring.notifications import outbox
 from tuneloop.registry import audit
 from tuneloop.review import digest
-from tuneloop.review.stats import kappa
 from tuneloop.workspace import Workspace
 
 

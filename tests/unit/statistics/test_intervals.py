@@ -46,6 +46,13 @@ def test_one_graded_score_tells_nothing_about_the_next() -> None:
     assert intervals.mean([0.4]).as_list() == [0.4, 0.0, 1.0, 1]
 
 
+def test_equal_graded_scores_are_not_certain() -> None:
+    two, fifty = intervals.mean([0.5, 0.5]), intervals.mean([0.5] * 50)
+    assert (two.low, two.high) == (pytest.approx(0.171, abs=1e-3), pytest.approx(0.829, abs=1e-3))
+    assert 0.44 < fifty.low < 0.5 < fifty.high < 0.56
+    assert two.value == fifty.value == 0.5
+
+
 def test_bootstrap_covers_the_true_mean_about_as_often_as_it_says() -> None:
     rng = random.Random(7)
     covered = 0
@@ -61,6 +68,21 @@ def test_p95_is_a_value_that_was_seen_inside_its_order_statistics() -> None:
     assert figure.value == 190
     assert 180 <= figure.low < 190 < figure.high <= 200
     assert intervals.quantile([3.0], 0.95).as_list() == [3.0, 3.0, 3.0, 1]
+
+
+def test_it_is_known_how_often_the_interval_of_a_quantile_holds() -> None:
+    """Exact: the 99 % quantile is above the largest of 60 in 0.99^60 = 55 %."""
+    assert intervals.quantile_coverage(60, 0.99) == pytest.approx(0.43, abs=0.01)
+    assert intervals.quantile_coverage(400, 0.99) >= 0.95
+    assert all(intervals.quantile_coverage(n, 0.95) >= 0.95 for n in range(72, 400))
+    assert intervals.quantile_coverage(50, 0.95) < 0.95
+    rng = random.Random(7)
+    true = 0.99  # of numbers between 0 and 1
+    held = 0
+    for _ in range(500):
+        figure = intervals.quantile([rng.random() for _ in range(60)], 0.99)
+        held += figure.low <= true <= figure.high
+    assert held / 500 == pytest.approx(0.43, abs=0.07)
 
 
 @settings(max_examples=50, deadline=None)

@@ -1,8 +1,6 @@
 """How far a judge agrees with people, and a share corrected for what it gets wrong.
 
-`kappa` is Cohen's (1960, "A coefficient of agreement for nominal scales", Educational and
-Psychological Measurement 20) with the large-sample interval of Fleiss, Cohen and Everitt (1969,
-Psychological Bulletin 72), both from statsmodels.
+`kappa` is Cohen's, see `agreement`.
 
 A judge that passes the share p of the answers, with sensitivity se (share of right answers that it
 passes) and specificity sp (share of wrong ones that it fails), has seen about
@@ -23,11 +21,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tuneloop import intervals
-from tuneloop.errors import require
+from tuneloop.agreement import kappa
 from tuneloop.intervals import Figure
 
 MINIMUM_OF_EACH = 20
-"""A share is corrected only where so many right and so many wrong answers were labelled."""
+"""A share is corrected only where so many right and so many wrong answers were labelled.
+
+With so many of each the interval held its 95 % in simulation: docs/decisions/0048-judge.md.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +53,29 @@ class Calibration:
     @property
     def corrects(self) -> bool:
         """Whether there are labels enough, and the judge tells right from wrong at all."""
+        return not self.objection
+
+    @property
+    def objection(self) -> str:
+        """Why no verdict may stand on the judge; empty: one may.
+
+        That it tells right from wrong is shown where the interval of se + sp - 1 (Youden's index)
+        by MOVER (Zou and Donner 2008, Statistics in Medicine 27) is above 0.
+        """
         se, sp = self.sensitivity, self.specificity
-        return (
-            se is not None
-            and sp is not None
-            and min(se.n, sp.n) >= MINIMUM_OF_EACH
-            and se.value + sp.value > 1
-        )
+        right, wrong = (0 if share is None else share.n for share in (se, sp))
+        if se is None or sp is None or min(right, wrong) < MINIMUM_OF_EACH:
+            return (
+                f"the judge was compared with people on {right} right and {wrong} wrong answers, "
+                f"and it takes {MINIMUM_OF_EACH} of each"
+            )
+        if se.value + sp.value - 1 <= math.hypot(se.value - se.low, sp.value - sp.low):
+            return (
+                "its calibration does not show that the judge tells right from wrong "
+                f"(it passes {se.value:.0%} of {right} right answers, and fails {sp.value:.0%} of "
+                f"{wrong} wrong ones)"
+            )
+        return ""
 
     @property
     def summary(self) -> str:
@@ -103,24 +120,51 @@ def calibrate(pairs: Sequence[tuple[bool, bool]], *, judge: str, unjudged: int =
     )
 
 
-def corrected(passed: Figure, calibration: Calibration) -> Figure | None:
+def corrected(
+    passed: Figure,
+    calibration: Calibration,
+    *,
+    worth: float | None = None,
+    confidence: float = intervals.CONFIDENCE,
+) -> Figure | None:
     """The share of right answers behind the share that the judge passed; None: it cannot be told.
 
-    `passed` is a share of independent answers that none of the labels is about.
+    `passed` is a share of answers that none of the labels is about; they are worth as much as
+    `worth` independent ones, by default their number.
     """
     se, sp = calibration.sensitivity, calibration.specificity
     if not calibration.corrects or se is None or sp is None:
         return None
     value = (passed.value + sp.value - 1) / (se.value + sp.value - 1)
-    low, high = _lang_reiczigel(passed, se, sp)
+    z = intervals.two_sided_z(confidence)
+    low, high = _lang_reiczigel(passed.value, worth or passed.n, se, sp, z)
     value = min(1.0, max(0.0, value))
     return Figure(value=value, low=min(low, value), high=max(high, value), n=passed.n)
 
 
-def _lang_reiczigel(passed: Figure, se: Figure, sp: Figure) -> tuple[float, float]:
-    z = intervals.two_sided_z(intervals.CONFIDENCE)
-    n = passed.n + z * z
-    p = (passed.n * passed.value + z * z / 2) / n
+def of_all(right: Figure, judged: Figure) -> Figure:
+    """The share of right answers in all cases, where those that nobody judged count as wrong.
+
+    `right` is the share among the judged, `judged` the share of these in all. The interval of the
+    product recovers the variance from those of its parts (MOVER, Zou and Donner 2008).
+    """
+    value = right.value * judged.value
+    below = math.hypot(
+        judged.value * (right.value - right.low), right.value * (judged.value - judged.low)
+    )
+    above = math.hypot(
+        judged.value * (right.high - right.value), right.value * (judged.high - judged.value)
+    )
+    return Figure(
+        value=value, low=max(0.0, value - below), high=min(1.0, value + above), n=judged.n
+    )
+
+
+def _lang_reiczigel(
+    passed: float, cases: float, se: Figure, sp: Figure, z: float
+) -> tuple[float, float]:
+    n = cases + z * z
+    p = (cases * passed + z * z / 2) / n
     n_se, n_sp = se.n + 2, sp.n + 2
     sensitivity, specificity = (se.n * se.value + 1) / n_se, (sp.n * sp.value + 1) / n_sp
     youden = sensitivity + specificity - 1
@@ -138,12 +182,4 @@ def _lang_reiczigel(passed: Figure, se: Figure, sp: Figure) -> tuple[float, floa
 def _kappa(pairs: Sequence[tuple[bool, bool]]) -> Figure | None:
     if len({a for a, _ in pairs}) < 2 or len({b for _, b in pairs}) < 2:
         return None
-    cohens_kappa = require("statsmodels.stats.inter_rater", extra="evaluate").cohens_kappa
-    counts = [
-        [sum((a, b) == (label, passed) for a, b in pairs) for passed in (True, False)]
-        for label in (True, False)
-    ]
-    estimate = cohens_kappa(counts)
-    value = float(estimate.kappa)
-    low, high = max(-1.0, float(estimate.kappa_low)), min(1.0, float(estimate.kappa_upp))
-    return Figure(value=value, low=min(low, value), high=max(high, value), n=len(pairs))
+    return kappa([(str(label), str(passed)) for label, passed in pairs])

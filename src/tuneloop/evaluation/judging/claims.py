@@ -7,8 +7,9 @@ it: a person's sample says how far it may be trusted.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tuneloop.evaluation.judging.judge import Claims, Judge, Unjudged, refuse_unjudged
 from tuneloop.evaluation.judging.prompt import CLAIMS_DIGEST, Exchange
@@ -21,6 +22,7 @@ from tuneloop.intervals import Figure
 from tuneloop.progress import Progress
 
 _SHOWN_CLAIMS = 5
+_COUNT = "which count as if none of their claims were supported"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,7 @@ class ClaimedAnswers:
         """The share of the answer's claims that are not supported; its weight is their number."""
         found = self.claims[_key(case, output)]
         if isinstance(found, Unjudged):
-            return None
+            return Score(value=1.0, detail=f"no verdict: {found.code}", fault="unjudged")
         if not found.number:
             return Score(value=0.0, weight=0)
         shown = "; ".join(found.unsupported[:_SHOWN_CLAIMS])
@@ -64,13 +66,13 @@ class ClaimedAnswers:
             detail=f"not supported: {shown}" if shown else "",
         )
 
-    def remarks(self, figure: Figure) -> list[str]:
+    def remarks(self, scores: Sequence[Score]) -> list[str]:
         """Who judged, and what is left out."""
         found = [claims for claims in self.claims.values() if isinstance(claims, Claims)]
         by = ", ".join(sorted({claims.judge for claims in found}))
         notes = [f"{CLAIMS}: {by}, which nobody has compared with people on claims"] if by else []
         if missing := len(self.claims) - len(found):
-            notes.append(f"{CLAIMS}: no verdict on {missing} answers, which are left out")
+            notes.append(f"{CLAIMS}: no verdict on {missing} answers, {_COUNT}")
         return notes
 
 
@@ -85,11 +87,18 @@ def claims_metric(judge: Judge) -> Metric:
         counts="in-scope",
         higher_is_better=False,
         needs_answer=True,
-        figure=pooled,
+        figure=_counted,
         source_digest=CLAIMS_DIGEST,
         prepare=claimed.prepare,
         remarks=claimed.remarks,
     )
+
+
+def _counted(scores: Sequence[Score]) -> Figure:
+    """The pooled share; an answer without a verdict has as many claims as the others on average."""
+    weights = [score.weight for score in scores if score.fault != "unjudged"]
+    usual = max(1.0, math.fsum(weights) / len(weights)) if weights else 1.0
+    return pooled([replace(s, weight=usual) if s.fault == "unjudged" else s for s in scores])
 
 
 def _key(case: Case, output: str) -> str:

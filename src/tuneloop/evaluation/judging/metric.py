@@ -1,11 +1,17 @@
-"""The judge as a metric of evaluation suites, so that a gate may stand on it."""
+"""The judge as a metric of evaluation suites, so that a gate may stand on it.
+
+Its figure is the share of right answers, corrected for what the judge gets wrong, with the
+uncertainty of that; the share that it passed is told beside. Without labels enough it is the share
+that the judge passed, and no verdict stands on it. An answer without a verdict is not right.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tuneloop.evaluation.judging.calibration import Calibration, corrected
+from tuneloop import intervals
+from tuneloop.evaluation.judging.calibration import Calibration, corrected, of_all
 from tuneloop.evaluation.judging.claims import claims_metric
 from tuneloop.evaluation.judging.judge import Judge, JudgeVerdict, Unjudged, refuse_unjudged
 from tuneloop.evaluation.judging.prompt import Exchange
@@ -14,11 +20,12 @@ from tuneloop.evaluation.scorers.judge import CLAIMS as CLAIMS
 from tuneloop.evaluation.scorers.judge import NAME as NAME
 from tuneloop.evaluation.scorers.judge import NAMES as NAMES
 from tuneloop.evaluation.suites import Case
-from tuneloop.hashing import digest_json
+from tuneloop.hashing import digest_json, short
 from tuneloop.intervals import Figure
 from tuneloop.progress import Progress
 
 NOT_CALIBRATED = "not calibrated: how far it agrees with people is not known"
+CALIBRATE = "label answers and run `tuneloop judge calibrate`"
 
 
 def uncalled() -> Metric:
@@ -68,51 +75,103 @@ class JudgedAnswers:
         refuse_unjudged([self.verdicts[key] for key in exchanges])
 
     def score(self, case: Case, output: str) -> Score | None:
-        """1 where the judge passes the answer; None where it gave no verdict."""
+        """1 where the judge passes the answer, 0 where it fails it or gave no verdict."""
         verdict = self.verdicts[_key(case, output)]
         if isinstance(verdict, Unjudged):
-            return None
-        return Score(value=float(verdict.passed), detail=verdict.reason)
+            return Score(value=0.0, detail=f"no verdict: {verdict.code}", fault="unjudged")
+        return Score(value=float(verdict.passed), detail=verdict.reason, judge=verdict.judge)
 
-    def remarks(self, figure: Figure) -> list[str]:
-        """What a reader must know about the figure: versions, agreement, the corrected share."""
-        judged = [
-            verdict for verdict in self.verdicts.values() if isinstance(verdict, JudgeVerdict)
-        ]
-        versions = sorted({verdict.judge for verdict in judged})
-        notes = [
-            standing(version, self.calibrations, figure if len(versions) == 1 else None)
-            for version in versions
-        ]
+    def figure(self, scores: Sequence[Score]) -> Figure:
+        """The share of right answers; of those that the judge passed where nothing corrects it."""
+        return self.figure_at(scores, 1.0, intervals.CONFIDENCE)
+
+    def figure_at(self, scores: Sequence[Score], effect: float, confidence: float) -> Figure:
+        """The same at another confidence, of cases that are worth fewer by the design effect."""
+        judged = [score for score in scores if score.judge]
+        known = self._calibration(judged)
+        right = None
+        if known is not None:
+            worth = len(judged) / effect
+            right = corrected(_passed(judged), known, worth=worth, confidence=confidence)
+        if right is None:
+            return _passed(scores, confidence)
+        if len(judged) == len(scores):
+            return right
+        return of_all(right, intervals.share(len(judged), len(scores), confidence=confidence))
+
+    def objection(self) -> str:
+        """Why no verdict may stand on these verdicts; empty: one may."""
+        versions = self._versions()
+        if len(versions) > 1:
+            return (
+                f"{len(versions)} versions of the judge judged, which are not comparable; "
+                "declare a dated judge.model, so that all are judged anew"
+            )
+        for version in versions:
+            known = _of_version(version, self.calibrations)
+            if known is None:
+                return f"judge {version} is {NOT_CALIBRATED}; {CALIBRATE}"
+            return f"{known.objection}; {CALIBRATE}" if known.objection else ""
+        return ""
+
+    def remarks(self, scores: Sequence[Score]) -> list[str]:
+        """What a reader must know about the figure: versions, agreement, what was passed."""
+        versions = self._versions()
+        judged = [score for score in scores if score.judge]
+        passed = _passed(judged) if judged and len(versions) == 1 else None
+        notes = [standing(version, self.calibrations, passed) for version in versions]
         if len(versions) > 1:
             notes.append("judge: several versions judged; their verdicts are not comparable")
-        if missing := len(self.verdicts) - len(judged):
-            notes.append(f"judge: no verdict on {missing} answers, which are left out")
+        missing = sum(isinstance(verdict, Unjudged) for verdict in self.verdicts.values())
+        if missing:
+            notes.append(
+                f"judge: no verdict on {missing} answers, which count as not right; production's "
+                "and the base's are not compared"
+            )
         return notes
+
+    def _calibration(self, judged: Sequence[Score]) -> Calibration | None:
+        """That of the only judge that judged; None: there are several, or it has none."""
+        versions = {score.judge for score in judged}
+        return _of_version(versions.pop(), self.calibrations) if len(versions) == 1 else None
+
+    def _versions(self) -> list[str]:
+        judged = (v for v in self.verdicts.values() if isinstance(v, JudgeVerdict))
+        return sorted({verdict.judge for verdict in judged})
 
 
 def judge_metric(judge: Judge, calibrations: Sequence[Calibration] = ()) -> Metric:
-    """The metric `judge`: the share of answers that the judge passes."""
+    """The metric `judge`: the share of right answers, as far as the judge can tell it.
+
+    What corrects it is part of its identity, and so of the gate lock.
+    """
     settings, judged = judge.settings, JudgedAnswers(judge=judge, calibrations=calibrations)
+    correcting = [known.as_json() for known in of_rubric(judge.rubric, calibrations)]
     return Metric(
         name=NAME,
         about=f"answers that {settings.model} scores {settings.passes_from} or more of 5 "
-        "by the rubric",
+        "by the rubric, corrected for what it gets wrong",
         scorer=judged.score,
-        source_digest=judge.rubric,
+        figure=judged.figure,
+        figure_at=judged.figure_at,
+        source_digest=digest_json([judge.rubric, correcting]) if correcting else judge.rubric,
         prepare=judged.prepare,
         remarks=judged.remarks,
+        objection=judged.objection,
         beside=(claims_metric(judge),),
     )
+
+
+def of_rubric(rubric: str, calibrations: Sequence[Calibration]) -> list[Calibration]:
+    """Those of judges that are asked by this rubric, whatever model they are; newest first."""
+    return [known for known in calibrations if known.judge.endswith(f"@{short(rubric)}")]
 
 
 def standing(
     version: str, calibrations: Sequence[Calibration], passed: Figure | None = None
 ) -> str:
     """How much a judge's figures may be trusted; `passed` is the share to correct."""
-    known = next(
-        (calibration for calibration in calibrations if calibration.judge == version), None
-    )
+    known = _of_version(version, calibrations)
     if known is None:
         return f"judge {version} is {NOT_CALIBRATED}"
     note = f"judge {version} is {known.summary}"
@@ -123,6 +182,16 @@ def standing(
             f"({right.low:.3f} to {right.high:.3f}, n = {right.n})"
         )
     return note
+
+
+def _of_version(version: str, calibrations: Sequence[Calibration]) -> Calibration | None:
+    return next((known for known in calibrations if known.judge == version), None)
+
+
+def _passed(scores: Sequence[Score], confidence: float = intervals.CONFIDENCE) -> Figure:
+    return intervals.share(
+        sum(score.value == 1 for score in scores), len(scores), confidence=confidence
+    )
 
 
 def _exchange(case: Case, output: str) -> Exchange:

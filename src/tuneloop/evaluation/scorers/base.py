@@ -12,7 +12,7 @@ from tuneloop.modelfile import TaskSettings
 from tuneloop.progress import Progress
 
 Counted = Literal["all", "in-scope", "out-of-scope"]
-Fault = Literal["missing", "wrong", "invented"]
+Fault = Literal["missing", "wrong", "invented", "unjudged"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,13 +24,16 @@ class Score:
     detail: str = ""
     """why it is not 1, in words for the report"""
     fault: Fault | None = None
-    """of a value: expected and not given, given and different, given and not expected"""
+    """of a value: expected and not given, given and different, given and not expected; of an
+    answer: the judge gave no verdict"""
     weight: float = 1.0
     """how many things `value` is the share of, for a metric whose `figure` pools them"""
     label: str = ""
     """of a metric over classes: the reference's"""
     given: str = ""
     """the answer's; empty: it gives none"""
+    judge: str = ""
+    """version of the judge who said so, if one did"""
 
 
 Scorer = Callable[[Case, str], Score | None]
@@ -62,14 +65,19 @@ class Metric:
     """of the scores of all counted cases; None: their mean"""
     bounds: Callable[[Sequence[Score], float], tuple[float, float]] | None = None
     """one-sided bounds of its `figure` at a level; None: those of its interval, widened"""
+    figure_at: Callable[[Sequence[Score], float, float], Figure] | None = None
+    """(scores, design effect, confidence) → the figure with the interval at that confidence, of
+    cases that are worth fewer by the design effect; None: that of `figure`, widened"""
     field: str = ""
     """the field of a JSON answer that it is about, if it is about one"""
     source_digest: str = ""
     """of a user's own function, or of what a judge is told"""
     prepare: Callable[[Sequence[tuple[Case, str]], Progress], None] | None = None
     """called with the answers of a suite before the first of them is scored"""
-    remarks: Callable[[Figure], Sequence[str]] | None = None
-    """what a reader must know about the metric's figure"""
+    remarks: Callable[[Sequence[Score]], Sequence[str]] | None = None
+    """what a reader must know about the metric's figure, of the scores behind it"""
+    objection: Callable[[], str] | None = None
+    """called after all were scored: why no verdict may stand on the metric; empty: one may"""
     beside: tuple[Metric, ...] = ()
     """of a judge: further metrics that it makes; none of them is measured unasked"""
 

@@ -16,6 +16,7 @@ from tuneloop.evaluation.scorers import (
     own,
     phrases,
     prose,
+    safety,
     text,
 )
 from tuneloop.evaluation.scorers.base import Family, Metric, Wanted
@@ -33,6 +34,7 @@ _OWN = (
     abstention.FAMILY,
     groundedness.FAMILY,
     phrases.FAMILY,
+    safety.FAMILY,
     judge.FAMILY,
     classes.FAMILY,
     own.FAMILY,
