@@ -88,6 +88,8 @@ class Watched:
     at_release: Sequence[tuple[str, str]] = ()
     """Prompts and answers of its release evaluation."""
     embedder: Embedder | None = None
+    weights: Mapping[int, float] = field(default_factory=dict)
+    """Number of an interaction of the weekly sample, and for how many it stands."""
     asked: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
     """Baselines that were asked for."""
 
@@ -95,6 +97,14 @@ class Watched:
         """The one given."""
         self.asked.append((monitor, matching))
         return self.before
+
+    def accepted_baseline(self, monitor: str) -> Baseline | None:
+        """Nobody called anything normal."""
+        return None
+
+    def sample_weights(self) -> Mapping[str, float]:
+        """Those given."""
+        return {f"{number:032x}": weight for number, weight in self.weights.items()}
 
     def released(self, metric: str) -> Baseline | None:
         """The one given."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -15,6 +16,7 @@ from tuneloop.monitoring import alerts, series
 from tuneloop.monitoring.embeddings import embed_missing
 from tuneloop.monitoring.measurement import Measurement, not_measured
 from tuneloop.monitoring.monitors.table import Monitor, chosen, failed
+from tuneloop.monitoring.monitors.table import levels as levels_of
 from tuneloop.monitoring.monitors.tally import Tally
 from tuneloop.monitoring.series import history
 from tuneloop.monitoring.watched import Watched
@@ -71,7 +73,8 @@ def run_monitors(
         settings=settings,
         embedder=embedder or embedder_of(settings.embedder, folder=model_file.folder),
     )
-    measurements = measure(watched, table, progress=progress)
+    levels = levels_of(model_file.settings, bundle.manifest.task.as_json())
+    measurements = measure(watched, table, levels=levels, progress=progress)
     series.store(workspace, measurements, bundle=bundle, endpoint=endpoint, now=now)
     # A kill before this leaves measurements without their alerts; the next run makes up for it,
     # since alerts follow from the state of the monitor, not from its changes.
@@ -99,10 +102,15 @@ def collect_traffic(workspace: Workspace, *, progress: Progress) -> None:
 
 
 def measure(
-    watched: Watched, table: Mapping[str, Monitor | ExtensionError], *, progress: Progress
+    watched: Watched,
+    table: Mapping[str, Monitor | ExtensionError],
+    *,
+    levels: Mapping[str, float] | None = None,
+    progress: Progress,
 ) -> list[Measurement]:
     """Let the window pass by these monitors, a batch at a time; nothing is stored but embeddings.
 
+    `levels`: monitor → with what chance it may alert for nothing; default: the window's own.
     What a monitor lacks, such as a package or the dataset, silences that monitor alone, and so
     does an error in the code of one that a package adds.
 
@@ -112,7 +120,14 @@ def measure(
     tallies = _begin(watched, table, progress)
     progress.step(f"Measuring {_days(watched.window)} of {watched.window.endpoint}")
     _stream(watched, tallies, progress)
-    return [_measured(name, watched.window, tally) for name, tally in tallies.items()]
+    return [
+        _measured(name, _looked_at(watched.window, name, levels or {}), tally)
+        for name, tally in tallies.items()
+    ]
+
+
+def _looked_at(window: Window, monitor: str, levels: Mapping[str, float]) -> Window:
+    return replace(window, level=levels.get(monitor, window.level))
 
 
 def _begin(

@@ -50,6 +50,9 @@ class Window:
     bundle: str
     start: datetime
     end: datetime
+    level: float = 0.025
+    """With what chance, 0..0.5, a monitor that looks at it may alert for nothing; by default that
+    of an end of the 95 % interval. See `false_alarms`."""
 
     def interactions(self, traffic: Traffic) -> pl.LazyFrame:
         """The columns that monitors use.

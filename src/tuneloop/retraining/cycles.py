@@ -45,6 +45,7 @@ _CAME_LATER = (
     ("monitors", "ungrounded_above"),
     ("monitors", "unlike_answers_above"),
     ("monitors", "new_phrases_above"),
+    ("monitors", "false_alarms_per_month"),
 )
 """Settings that are younger than cycles that may still wait: section, name."""
 

@@ -1,7 +1,8 @@
 """Every monitor: what it watches, how often, and when it speaks up.
 
 A window below the minimum sample alerts nobody. Intervals are 95 % and take interactions for
-independent. Which monitors run follows from what the task's answers are.
+independent. Which monitors run follows from what the task's answers are, and from how many there
+are how sure one must be to alert.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tuneloop.errors import ExtensionError, UsageError
-from tuneloop.modelfile import MonitorSettings
+from tuneloop.modelfile import ModelSettings, MonitorSettings
+from tuneloop.monitoring import false_alarms
 from tuneloop.monitoring.monitors.answers import Errors, FormatCompliance, Refusals
 from tuneloop.monitoring.monitors.drift import AnswerDrift, EmbeddingDrift
 from tuneloop.monitoring.monitors.people import Accuracy, EditRate, Escalations, JudgeQuality
@@ -222,6 +224,23 @@ def chosen(
         return usable
     on_task = {name: _on_task(monitor, task) for name, monitor in usable.items()}
     return {name: monitor for name, monitor in on_task.items() if monitor is not None}
+
+
+def levels(model: ModelSettings, task: Mapping[str, Any]) -> dict[str, float]:
+    """The chance with which one look of each monitor may alert for nothing.
+
+    Those that apply to the task share the declared rate, whichever of them are run; one that does
+    not apply, and is run by name, is as sure as they are.
+    """
+    rate, running = model.monitors.false_alarms_per_month, len(chosen(task=task))
+    found = {}
+    for name, monitor in chosen().items():
+        every = monitor.every if isinstance(monitor, Monitor) else "day"
+        schedule = model.schedule
+        cadence = schedule.daily_monitors if every == "day" else schedule.weekly_monitors
+        looks = false_alarms.looks_a_month(every, cadence)
+        found[name] = false_alarms.level(rate, monitors=running, looks=looks)
+    return found
 
 
 def applies(monitor: Monitor | ExtensionError, task: Mapping[str, Any]) -> bool:
