@@ -44,12 +44,19 @@ def bounds(figure: Figure, level: float, *, unit: str) -> tuple[float, float]:
 
 def exact_share(value: float, n: float, level: float) -> tuple[float, float]:
     """Clopper and Pearson's bounds of a share of `n` > 0 independent cases, whole or not."""
-    from scipy.stats import beta
+    from scipy.special import betaincinv
 
     hits = min(n, max(0.0, value * n))
-    low = 0.0 if hits <= 0 else float(beta.ppf(level, hits, n - hits + 1))
-    high = 1.0 if hits >= n else float(beta.isf(level, hits + 1, n - hits))
+    low = 0.0 if hits <= 0 else float(betaincinv(hits, n - hits + 1, level))
+    high = 1.0 if hits >= n else 1 - float(betaincinv(n - hits, hits + 1, level))
     return min(low, value), max(high, value)
+
+
+def student(level: float, degrees: int) -> float:
+    """The quantile of Student's t that is passed with the chance `level`."""
+    from scipy.special import stdtrit
+
+    return -float(stdtrit(degrees, level))
 
 
 def effective_cases(figure: Figure) -> float:
@@ -69,10 +76,8 @@ def effective_cases(figure: Figure) -> float:
 
 def _student(figure: Figure, level: float) -> tuple[float, float]:
     """Each side of the 95 % interval, as much longer as Student's quantiles are."""
-    from scipy.stats import t
-
     degrees = max(1, figure.n - 1)
-    longer = float(t.isf(level, degrees) / t.isf((1 - intervals.CONFIDENCE) / 2, degrees))
+    longer = student(level, degrees) / student((1 - intervals.CONFIDENCE) / 2, degrees)
     return (
         figure.value - longer * (figure.value - figure.low),
         figure.value + longer * (figure.high - figure.value),

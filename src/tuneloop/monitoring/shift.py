@@ -66,7 +66,7 @@ class Baseline:
         figures = [_figure_of(window) for window in self.candidates]
         if not figures:
             return self
-        for count in range(1, len(figures) + 1):
+        for count in range(min(SPREAD_FROM, len(figures)), len(figures) + 1):
             found = pool(figures[:count], unit=unit)
             half = (found.figure.high - found.figure.low) / 2
             settled = count >= SPREAD_FROM and half <= NARROW * margin.width(found.figure.value)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from tuneloop import intervals
 from tuneloop.intervals import Figure
-from tuneloop.monitoring.bounds import Estimate
+from tuneloop.monitoring.bounds import Estimate, student
 from tuneloop.sameness import words
 from tuneloop.sameness.segmenting import SPACED_WORD, UNSPACED
 
@@ -91,10 +91,8 @@ class Mean(Sketch):
         """The mean with Student's interval; None below two values, which have no spread."""
         if self.n < 2:
             return None
-        from scipy.stats import t
-
         error = math.sqrt(self.squares / (self.n - 1) / self.n)
-        half = float(t.ppf(0.5 + intervals.CONFIDENCE / 2, self.n - 1)) * error
+        half = student((1 - intervals.CONFIDENCE) / 2, self.n - 1) * error
         return Figure(value=self.mean, low=self.mean - half, high=self.mean + half, n=self.n)
 
 
@@ -266,7 +264,6 @@ class Vocabulary(Sketch):
     def figure(self) -> Figure | None:
         """Words, with the jackknife's interval; None where no two answers share a word."""
         import numpy as np
-        from scipy.stats import t
 
         counts, squares = self.counts.sum(axis=0), self.squares.sum()
         whole = _effective_words(counts, squares)
@@ -280,7 +277,7 @@ class Vocabulary(Sketch):
         error = math.sqrt((self.GROUPS - 1) / self.GROUPS * float(((known - whole) ** 2).sum()))
 
         def at_level(level: float) -> tuple[float, float]:
-            half = float(t.isf(level, self.GROUPS - 1)) * error
+            half = student(level, self.GROUPS - 1) * error
             return whole - half, whole + half
 
         low, high = at_level((1 - intervals.CONFIDENCE) / 2)
