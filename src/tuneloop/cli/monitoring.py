@@ -165,7 +165,9 @@ def _accepted_told(one: Accepted) -> str:
 @app.command()
 def accept(
     monitor: Annotated[str, typer.Argument(help="Its name, from `tuneloop monitor list`.")],
-    reason: Annotated[str, typer.Option(help="Why this is normal now; kept for good.")] = "",
+    reason: Annotated[
+        str, typer.Option(help="Why it is normal now, or why no more; kept in the audit log.")
+    ],
     file: ModelOption = DEFAULT_FILE,
     undo: Annotated[
         bool, typer.Option("--undo", help="Take back what was called normal last.")

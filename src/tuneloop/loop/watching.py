@@ -73,8 +73,8 @@ class Watching(Held):
         `reason` goes into the audit log. An alert of it resolves when it is measured next.
 
         Raises:
-            UsageError: there is no reason, no such monitor, no window that could be normal, or the
-                monitor's limit is fixed; or nothing is in production.
+            UsageError: there is no such monitor, no window that could be normal, or the monitor's
+                limit is fixed; or nothing is in production.
         """
         bundle = self.project.bundle("production")
         return acceptance.accept(
@@ -86,7 +86,7 @@ class Watching(Held):
             reason=reason,
         )
 
-    def undo_accept(self, monitor: str, *, reason: str = "") -> Accepted:
+    def undo_accept(self, monitor: str, *, reason: str) -> Accepted:
         """Take back what was called normal last; what stood before it stands again.
 
         Raises:

@@ -52,13 +52,8 @@ def accept(
     """Call a window normal; the baseline begins with it, and the audit log keeps why.
 
     Raises:
-        UsageError: no reason is given, or its monitor has no baseline or too little data.
+        UsageError: its monitor has no baseline, or the window too little data.
     """
-    if not reason.strip():
-        raise UsageError(
-            "A window is called normal for a reason, and none was given.",
-            remedy=f"Say why: tuneloop monitor accept {measurement.monitor} --reason …",
-        )
     value, low, high = measurement.value, measurement.low, measurement.high
     judged = measurement.verdict in ("ok", "alert")
     if not judged or value is None or low is None or high is None:
