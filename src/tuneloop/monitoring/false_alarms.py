@@ -22,7 +22,7 @@ from tuneloop.intervals import CONFIDENCE
 DAYS_A_MONTH = 365.25 / 12
 LEAST_SURE = (1 - CONFIDENCE) / 2
 """No alert is opened inside the 95 % interval, whatever rate is declared."""
-_MEANT = {"day": DAYS_A_MONTH, "week": DAYS_A_MONTH / 7}
+_MEANT = {"hour": DAYS_A_MONTH * 24, "day": DAYS_A_MONTH, "week": DAYS_A_MONTH / 7}
 """Looks a month of a monitor that no schedule runs: as often as it is meant to look."""
 _WORDS = {
     "daily": DAYS_A_MONTH,
@@ -44,7 +44,7 @@ def level(rate: float, *, monitors: int, looks: float) -> float:
 
 @cache
 def looks_a_month(every: str, cadence: str) -> float:
-    """How often a monitor that is meant to look `every` day or week is run in a month.
+    """How often a monitor that is meant to look `every` hour, day or week is run in a month.
 
     `cadence`: of its schedule, a word or a crontab line. Looks by hand are not counted: one at the
     same traffic says what the last one said.

@@ -28,11 +28,14 @@ class Pool:
 def pool(figures: Sequence[Figure], *, unit: str) -> Pool:
     """Each window by its number of cases; at least one.
 
+    `unit`: what they are; a share below 0, as Cliff's delta may be, is none of cases.
+
     Shares have Wilson's interval at the sum of their effective cases, other figures that of a
     weighted mean of independent ones, each side by itself (MOVER: Zou and Donner 2008).
     """
+    of_cases = unit in SHARES and all(one.low >= 0 and one.high <= 1 for one in figures)
     return Pool(
-        figure=_shares(figures) if unit in SHARES else _means(figures),
+        figure=_shares(figures) if of_cases else _means(figures),
         spread=_spread(figures),
         windows=len(figures),
     )

@@ -27,8 +27,9 @@ from tuneloop.monitoring.window import Window
 
 NARROW = 0.5
 """A baseline is known well enough when half its 95 % interval is at most so much of the margin."""
-SMALL, OUTGROWN = 100, 10
-"""A baseline of fewer cases gives way to the first window that has so many times as many."""
+SMALL, OUTGROWN = 100, 1.5
+"""A baseline of fewer cases gives way to a window that shares no traffic with it, that differs and
+that has so many times as many."""
 _WINDOWS = "{windows}"
 
 
@@ -88,14 +89,12 @@ class Baseline:
             source=f"{self.source.replace(_WINDOWS, told, 1)}, until {until:%Y-%m-%d %H:%M}",
         )
 
-    def outgrown(self, figure: Figure) -> bool:
-        """Whether a window tells so much more that it is the better baseline of the two.
-
-        A few test messages before the start say little about what will be usual.
-        """
+    @property
+    def small(self) -> bool:
+        """Whether it says little about what is usual, however sure it is: it may be of a few test
+        messages before the start."""
         known = self.until is None or self.settled or self.accepted
-        n = self.n or SMALL
-        return not known and n < SMALL and figure.n >= OUTGROWN * n
+        return not known and (self.n or SMALL) < SMALL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,42 +164,56 @@ def assess_shift(
     """
     if figure is None or figure.n < minimum:
         return not_enough_data(monitor, window, figure, minimum=minimum, detail=detail)
-    pooled = None if baseline is None else baseline.pooled(margin, unit)
-    if pooled is None or pooled.outgrown(figure):
-        return _becomes_baseline(monitor, window, figure, what, unit, pooled, detail)
-    limit = margin.limit(figure.value, pooled.value, unit)
-    message = (
-        f"{what}: {tell(figure, unit)}, baseline {show(pooled.value, unit)} "
-        f"({pooled.source}), {limit.relation(figure.value)} {show(limit.threshold, unit)}"
+    known = None if baseline is None else baseline.pooled(margin, unit)
+    found = "moved" if known is None else _standing(figure, known, window, margin, unit)
+    if known is None or found == "outgrown":
+        return _becomes_baseline(monitor, window, figure, what, unit, known, detail)
+    limit, moved = (
+        margin.limit(figure.value, known.value, unit),
+        difference(figure, known, unit=unit),
     )
-    moved, crossed, evident = (
-        difference(figure, pooled, unit=unit),
-        limit.crossed(figure.value),
-        False,
-    )
-    if crossed:
-        level = window.level / 2 if margin.side == "either" else window.level
-        surely = difference(figure, pooled, unit=unit, level=level)
-        evident = surely.low > 0 if limit.side == "above" else surely.high < 0
-        if not evident:
-            message += f"; the difference may be chance{chance_told(window.level)}"
+    note = ""
+    if found == "chance":
+        note = f"; the difference may be chance{chance_told(window.level)}"
+    elif found == "too small":
+        note = f"; the baseline is too small to alert on it (n = {known.n})"
     return measured(
         monitor,
         window,
         figure,
-        verdict="alert" if evident else "ok",
-        message=message,
+        verdict="alert" if found == "moved" else "ok",
+        message=f"{what}: {tell(figure, unit)}, baseline {show(known.value, unit)} "
+        f"({known.source}), {limit.relation(figure.value)} {show(limit.threshold, unit)}{note}",
         limit=limit,
         detail={
             **(detail or {}),
-            "baseline": [pooled.value, pooled.low, pooled.high],
-            "baseline_source": pooled.source,
-            "baseline_windows": pooled.windows if pooled.until else None,
-            "baseline_settled": pooled.settled,
-            "baseline_spread": pooled.spread,
+            "baseline": [known.value, known.low, known.high],
+            "baseline_source": known.source,
+            "baseline_windows": known.windows if known.until else None,
+            "baseline_settled": known.settled,
+            "baseline_spread": known.spread,
             "difference": [moved.value, moved.low, moved.high],
         },
     )
+
+
+def _standing(
+    figure: Figure, baseline: Baseline, window: Window, margin: Margin, unit: Unit
+) -> Literal["within", "chance", "too small", "outgrown", "moved"]:
+    """How a window stands to its baseline; the last one is an alert."""
+    limit = margin.limit(figure.value, baseline.value, unit)
+    if not limit.crossed(figure.value):
+        return "within"
+    level = window.level / 2 if margin.side == "either" else window.level
+    surely = difference(figure, baseline, unit=unit, level=level)
+    if not (surely.low > 0 if limit.side == "above" else surely.high < 0):
+        return "chance"
+    if baseline.small and baseline.until is not None:
+        if window.start < baseline.until:
+            return "too small"
+        if figure.n >= OUTGROWN * (baseline.n or SMALL):
+            return "outgrown"
+    return "moved"
 
 
 _MANY = 1_000_000
@@ -218,7 +231,7 @@ def _becomes_baseline(
 ) -> Measurement:
     why = "the first window with enough data"
     if outgrown is not None:
-        why = f"so much more than all before it (n = {outgrown.n}) that it takes their place"
+        why = f"it differs from what little there was before (n = {outgrown.n}) and takes its place"
     return measured(
         monitor,
         window,

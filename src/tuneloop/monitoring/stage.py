@@ -127,7 +127,8 @@ def measure(
 
 
 def _looked_at(window: Window, monitor: str, levels: Mapping[str, float]) -> Window:
-    return replace(window, level=levels.get(monitor, window.level))
+    """As sure as this monitor must be; one that has no level, as sure as the surest."""
+    return replace(window, level=levels.get(monitor, min(levels.values(), default=window.level)))
 
 
 def _begin(

@@ -92,8 +92,14 @@ def test_a_few_test_messages_give_way_to_the_traffic_itself() -> None:
     rng = np.random.default_rng(1)
     tests = [(30, 40)]
     found = weeks(*tests, *[(int(rng.binomial(2_000, 0.1)), 2_000) for _ in range(31)])
-    assert "takes their place" in found[1].message
+    assert "takes its place" in found[1].message
     assert {one.verdict for one in found} == {"ok"}
+    # Nor does a window alert that holds the test messages too.
+    day_after = judge(intervals.share(60, 300), found[:1], window(END + DAY))
+    assert day_after.verdict == "ok"
+    assert "too small to alert on it (n = 40)" in day_after.message
+    # A window of about as many requests is no better a baseline: it is a change.
+    assert weeks((3, 40), (36, 45))[-1].verdict == "alert"
 
 
 def test_windows_that_share_traffic_count_once_and_none_with_the_one_that_is_judged() -> None:

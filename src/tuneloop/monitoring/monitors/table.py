@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tuneloop.errors import ExtensionError, UsageError
-from tuneloop.modelfile import ModelSettings, MonitorSettings
+from tuneloop.modelfile import ModelSettings, MonitorSettings, ScheduleSettings
 from tuneloop.monitoring import false_alarms
 from tuneloop.monitoring.monitors.answers import Errors, FormatCompliance, Refusals
 from tuneloop.monitoring.monitors.drift import AnswerDrift, EmbeddingDrift
@@ -226,21 +226,33 @@ def chosen(
     return {name: monitor for name, monitor in on_task.items() if monitor is not None}
 
 
-def levels(model: ModelSettings, task: Mapping[str, Any]) -> dict[str, float]:
+def levels(
+    model: ModelSettings,
+    task: Mapping[str, Any],
+    others: Mapping[str, Monitor | ExtensionError] | None = None,
+) -> dict[str, float]:
     """The chance with which one look of each monitor may alert for nothing.
 
-    Those that apply to the task share the declared rate, whichever of them are run; one that does
-    not apply, and is run by name, is as sure as they are.
+    Those that apply to the task, and `others` that are in no table, share the declared rate,
+    whichever of them are run; one that does not apply, and is run by name, is as sure as they are.
     """
-    rate, running = model.monitors.false_alarms_per_month, len(chosen(task=task))
-    found = {}
-    for name, monitor in chosen().items():
-        every = monitor.every if isinstance(monitor, Monitor) else "day"
-        schedule = model.schedule
-        cadence = schedule.daily_monitors if every == "day" else schedule.weekly_monitors
-        looks = false_alarms.looks_a_month(every, cadence)
-        found[name] = false_alarms.level(rate, monitors=running, looks=looks)
-    return found
+    own, more = chosen(), others or {}
+    rate, running = model.monitors.false_alarms_per_month, {*chosen(task=task), *more}
+    return {
+        name: false_alarms.level(
+            rate, monitors=len(running), looks=_looks_a_month(monitor, model.schedule)
+        )
+        for name, monitor in {**own, **more}.items()
+    }
+
+
+def _looks_a_month(monitor: Monitor | ExtensionError, schedule: ScheduleSettings) -> float:
+    match every := monitor.every if isinstance(monitor, Monitor) else "day":
+        case "day":
+            cadence = schedule.daily_monitors
+        case "week":
+            cadence = schedule.weekly_monitors
+    return false_alarms.looks_a_month(every, cadence)
 
 
 def applies(monitor: Monitor | ExtensionError, task: Mapping[str, Any]) -> bool:
