@@ -179,7 +179,7 @@ def accept(
     For what changed on purpose, and for a baseline of too few or unusual requests. Its alert
     resolves when it is measured next. Another bundle in production begins a baseline of its own.
 
-    Example: tuneloop monitor accept output_length --reason "longer answers were asked for"
+    Example: tuneloop monitor accept output_length --reason "asked for"
     """
     with finishing(open_loop(file, quiet=True)) as loop:
         if undo:
