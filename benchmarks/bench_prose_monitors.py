@@ -44,12 +44,12 @@ import polars as pl
 
 from tuneloop.embedders import StaticEmbedder
 from tuneloop.intervals import share
-from tuneloop.modelfile import MonitorSettings
+from tuneloop.modelfile import ModelSettings, MonitorSettings
 from tuneloop.monitoring.answers_by_topic import AnswersByTopic, OwnAnswers, answers_by_topic
 from tuneloop.monitoring.drift.reference import DriftReference, OwnPrompts, drift_reference
 from tuneloop.monitoring.feedback import FeedbackSample
 from tuneloop.monitoring.monitors.prose import Groundedness
-from tuneloop.monitoring.monitors.table import Monitor, chosen
+from tuneloop.monitoring.monitors.table import Monitor, chosen, levels
 from tuneloop.monitoring.novelty import NoveltyReference, novelty_reference
 from tuneloop.monitoring.phrases import OwnPhrases, own_phrases
 from tuneloop.monitoring.shift import Baseline
@@ -62,8 +62,15 @@ RESULTS = HERE / "results" / "prose_monitors.json"
 ORIGINALS = 1_201
 TRAINING, RELEASE = 600, 100
 END = datetime(2026, 11, 23, tzinfo=UTC)
-WINDOW = Window(endpoint="notes", bundle="b" * 64, start=END - timedelta(days=7), end=END)
 TASK = {"kind": "prose"}
+WINDOW = Window(
+    endpoint="notes",
+    bundle="b" * 64,
+    start=END - timedelta(days=7),
+    end=END,
+    level=levels(ModelSettings(name="notes", base="b", data={"sources": ["a"]}), TASK)["errors"],
+)
+"""A daily one, at the level that the declared rate of false alarms comes to."""
 BOILERPLATE = " This summary was written automatically and does not replace medical advice."
 MAX_TOKENS = 256
 PEOPLE = {"accuracy", "edit_rate", "judge_quality", "escalations"}
@@ -126,6 +133,14 @@ class Subject:
     def baseline(self, monitor: str, **_: object) -> Baseline | None:
         """The first unchanged window."""
         return self.first.get(monitor)
+
+    def accepted_baseline(self, _: str) -> Baseline | None:
+        """Nobody called anything normal."""
+        return None
+
+    def sample_weights(self) -> Mapping[str, float]:
+        """Nobody looked at anything."""
+        return {}
 
     def feedback(self, *_: str) -> FeedbackSample:
         """Nobody said anything."""

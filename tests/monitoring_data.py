@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -111,6 +111,8 @@ class Watched:
     at_release: Sequence[tuple[str, str]] = ()
     """Prompts and answers of its release evaluation."""
     embedder: Embedder | None = None
+    weights: Mapping[int, float] = field(default_factory=dict)
+    """Number of an interaction of the weekly sample, and for how many it stands."""
     asked: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
     """Baselines that were asked for."""
 
@@ -118,6 +120,14 @@ class Watched:
         """The one given."""
         self.asked.append((monitor, matching))
         return self.before
+
+    def accepted_baseline(self, monitor: str) -> Baseline | None:
+        """Nobody called anything normal."""
+        return None
+
+    def sample_weights(self) -> Mapping[str, float]:
+        """Those given."""
+        return {f"{number:032x}": weight for number, weight in self.weights.items()}
 
     def released(self, metric: str) -> Baseline | None:
         """The one given."""
@@ -182,6 +192,7 @@ def measure(
     *,
     embedder: Embedder | None = None,
     parts: int = 1,
+    level: float = WINDOW.level,
     **watched: Any,
 ) -> Measurement:
     """What a monitor says of these interactions, seen by `parts` tallies that are then merged."""
@@ -195,7 +206,7 @@ def measure(
         tally.add(Batch(whole.gather_every(parts, number)))
     for other in tallies[1:]:
         tallies[0].merge(other)
-    return tallies[0].measure(WINDOW)
+    return tallies[0].measure(replace(WINDOW, level=level))
 
 
 def baseline(value: float, low: float | None = None, high: float | None = None) -> Baseline:

@@ -18,14 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuneloop import intervals
-from tuneloop.modelfile import MonitorSettings
+from tuneloop.modelfile import DataSettings, ModelSettings
 from tuneloop.monitoring import refused, silence
+from tuneloop.monitoring.monitors.table import levels
 from tuneloop.monitoring.requests import HOURS, WEEK, Requests
 
 Counts = NDArray[np.int64]
-SETTINGS = MonitorSettings()
+MODEL = ModelSettings(name="desk", base="tiny", data=DataSettings(sources=("a.jsonl",)))
+SETTINGS = MODEL.monitors
+LEVEL = levels(MODEL, {})["silence"]
+"""Of one look; `refused` has the same."""
 QUARTER = 13 * WEEK
-MONTHS = 3
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 _DAY = 24
 
@@ -71,7 +74,7 @@ IN_TIME = {"3 requests an hour": 96, "40 requests an hour": 24, "400 requests an
 
 def scenarios(runs: int, *, processes: int = 1) -> Iterator[tuple[str, dict[str, Any]]]:
     """Name and `{"declared", "measured": [share, low, high], "n"}` of each."""
-    declared = round(silence.FALSE_ALARMS_A_MONTH * MONTHS, 4)
+    declared = round(LEVEL * QUARTER, 4)
     for seed, (name, usual) in enumerate(QUIET.items()):
         found = _many(partial(false_silence, usual), seed, runs, processes)
         yield f"silence: a quarter of {name}", _told(found, declared)
@@ -79,7 +82,6 @@ def scenarios(runs: int, *, processes: int = 1) -> Iterator[tuple[str, dict[str,
         after = _many(partial(hours_of_silence, QUIET[name]), seed, runs, processes)
         told = [one <= hours for one in after]
         yield f"silence: told after {hours} h, {name}", _told(told, None)
-    declared = round(refused.FALSE_ALARMS_A_MONTH * MONTHS, 4)
     for seed, (name, bursts) in enumerate({"2 % refused": 0.0, "in bursts": 0.2}.items(), 200):
         found = _many(partial(false_flood, bursts), seed, runs, processes)
         yield f"refused: a quarter with {name}", _told(found, declared)
@@ -143,14 +145,14 @@ def _refusals(n: int, bursts: float, rng: np.random.Generator) -> tuple[Counts, 
 
 
 def _silent(requests: Requests) -> bool:
-    found = silence.look(requests, below=SETTINGS.silent_below)
+    found = silence.look(requests, below=SETTINGS.silent_below, level=LEVEL)
     return found is not None and found.silent
 
 
 def _flooded(asked: Counts, bad: Counts) -> bool:
     requests = replace(_nothing(), accepted=asked - bad, refused=bad)
     margin, fewest = SETTINGS.share_shift, SETTINGS.minimum_samples
-    found = refused.look(requests, margin=margin, fewest=fewest)
+    found = refused.look(requests, margin=margin, fewest=fewest, level=LEVEL)
     return found is not None and found.flooded
 
 

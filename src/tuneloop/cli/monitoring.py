@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
@@ -23,8 +23,17 @@ from tuneloop.cli.terminal import (
 )
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from rich.console import RenderableType
+
     from tuneloop.cli.layout import Rows
+    from tuneloop.errors import ExtensionError
+    from tuneloop.modelfile import MonitorSettings
+    from tuneloop.monitoring.acceptance import Accepted
     from tuneloop.monitoring.measurement import Measurement
+    from tuneloop.monitoring.monitors.table import Monitor
+    from tuneloop.monitoring.shift import Released
     from tuneloop.registry.aliases import Move
 
 app = typer.Typer(no_args_is_help=True, help="Measure live traffic and look back.")
@@ -41,37 +50,80 @@ def list_(
 
     Which of them run follows from `task.kind`; the others say so, and run where they are named.
     A figure of your own, sent as feedback of the kind `metric`, is `metric:NAME`.
+    Below: how often all of them together alert for nothing, and what people called normal.
 
     Example: tuneloop monitor list
     """
-    from tuneloop.errors import ExtensionError
-    from tuneloop.monitoring import series
+    from tuneloop.monitoring import acceptance, series
     from tuneloop.monitoring.monitors import metrics
-    from tuneloop.monitoring.monitors.table import applies, chosen
+    from tuneloop.monitoring.monitors.table import chosen, levels
     from tuneloop.online_evaluation.measuring import watched_release, watched_task
 
     with finishing(open_loop(file, overrides, quiet=True)) as loop:
         last = series.newest(loop.workspace, model=loop.model.name)
-        settings, now = loop.model.monitors, loop.workspace.now()
+        model, now = loop.model, loop.workspace.now()
         task, released = watched_task(loop.project), watched_release(loop.project)
-    monitors = chosen() | metrics.known(settings, last)
+        own_figures = metrics.counted(loop.workspace, model)
+        accepted = {}
+        if loop.project.in_production() is not None:
+            accepted = acceptance.standing(
+                loop.workspace, loop.project.bundle("production"), model.endpoint_name
+            )
+    monitors = chosen() | metrics.known(model.monitors, last)
     if json_:
+        sure = levels(model, task, own_figures)
         print_json(
             [
-                {"monitor": name, "error": monitor.message}
-                if isinstance(monitor, ExtensionError)
-                else {
-                    "monitor": name,
-                    "about": monitor.about,
-                    "every": monitor.every,
-                    "limit": monitor.limit_of(settings, released),
-                    "applies": applies(monitor, task),
+                _as_json(name, monitor, model.monitors, task, released)
+                | {
+                    "false_alarm_chance": sure.get(name),
                     "last": last.get(name),
+                    "accepted": accepted.get(name),
                 }
                 for name, monitor in monitors.items()
             ]
         )
         return
+    counted = len({*chosen(task=task), *own_figures})
+    page(
+        _listed(monitors, model.monitors, task, released, last, now),
+        Text(_rate_told(model.monitors.false_alarms_per_month, counted)),
+        *(Text(_accepted_told(one)) for one in accepted.values()),
+    )
+
+
+def _as_json(
+    name: str,
+    monitor: Monitor | ExtensionError,
+    settings: MonitorSettings,
+    task: Mapping[str, Any],
+    released: Released,
+) -> dict[str, Any]:
+    from tuneloop.errors import ExtensionError
+    from tuneloop.monitoring.monitors.table import applies
+
+    if isinstance(monitor, ExtensionError):
+        return {"monitor": name, "error": monitor.message}
+    return {
+        "monitor": name,
+        "about": monitor.about,
+        "every": monitor.every,
+        "limit": monitor.limit_of(settings, released),
+        "applies": applies(monitor, task),
+    }
+
+
+def _listed(
+    monitors: Mapping[str, Monitor | ExtensionError],
+    settings: MonitorSettings,
+    task: Mapping[str, Any],
+    released: Released,
+    last: Mapping[str, Measurement],
+    now: datetime,
+) -> RenderableType:
+    from tuneloop.errors import ExtensionError
+    from tuneloop.monitoring.monitors.table import applies
+
     rows = table(
         "monitor",
         "what",
@@ -97,7 +149,59 @@ def list_(
             _not_seen(applies(monitor, task)) if seen is None else _verdict(seen),
             "" if seen is None else ago(seen.time, now),
         )
-    page(rows)
+    return rows
+
+
+def _rate_told(rate: float, monitors: int) -> str:
+    """How often all monitors together alert for nothing, for people."""
+    months = 1 / rate
+    often = f"one false alarm in {months:.3g} months"
+    if months < 1.5:
+        often = f"{rate:.3g} false alarm{'s' if rate >= 1.5 else ''} a month"
+    return (
+        f"At most about {often} over all {monitors} monitors together "
+        "(monitors.false_alarms_per_month)."
+    )
+
+
+def _accepted_told(one: Accepted) -> str:
+    return (
+        f"{one.monitor}: {one.actor} called {one.value:.3g} normal on {one.at:%Y-%m-%d} "
+        f"(window until {one.window_end:%Y-%m-%d %H:%M}): {one.reason}"
+    )
+
+
+@app.command()
+def accept(
+    monitor: Annotated[str, typer.Argument(help="Its name, from `tuneloop monitor list`.")],
+    reason: Annotated[
+        str, typer.Option(help="Why it is normal now, or why no more; kept in the audit log.")
+    ],
+    file: ModelOption = DEFAULT_FILE,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Take back what was called normal last.")
+    ] = False,
+    json_: JsonOption = False,
+) -> None:
+    """Call the last window of a monitor normal: its baseline is made anew from it on.
+
+    For what changed on purpose, and for a baseline of too few or unusual requests. Its alert
+    resolves when it is measured next. Another bundle in production begins a baseline of its own.
+
+    Example: tuneloop monitor accept output_length --reason "asked for"
+    """
+    with finishing(open_loop(file, quiet=True)) as loop:
+        if undo:
+            done = loop.undo_accept(monitor, reason=reason)
+        else:
+            done = loop.accept(monitor, reason=reason)
+    if json_:
+        print_json(done)
+    elif undo:
+        out.print(Text(f"Taken back: {_accepted_told(done)}"))
+    else:
+        out.print(Text(f"{_accepted_told(done)}"))
+        out.print("Its alert, if there is one, resolves with: tuneloop monitor run")
 
 
 @app.command()
@@ -139,10 +243,14 @@ def history(
     with finishing(open_loop(file, quiet=True)) as loop:
         measurements = loop.measurements(monitor=monitor, limit=limit)
         releases = loop.history()
+        accepted = [one for one in loop.accepted() if one.monitor == monitor]
     if json_:
         print_json(measurements)
     elif monitor is not None and any(measurement.value is not None for measurement in measurements):
         _plot(measurements, releases)
+        for one in accepted:
+            taken_back = f", taken back by {one.withdrawn_by}" if one.withdrawn_by else ""
+            out.print(Text(f"{_accepted_told(one)}{taken_back}"))
     else:
         _print(measurements, with_time=True)
 

@@ -8,11 +8,13 @@ from typing import Any, Literal
 
 from tuneloop import review
 from tuneloop.arguments import checked_methods
+from tuneloop.errors import UsageError
 from tuneloop.lineage import erasure, retention, tracing
 from tuneloop.lineage.erasure_record import Erasure
 from tuneloop.loop.held import Held
-from tuneloop.monitoring import alerts
+from tuneloop.monitoring import acceptance, alerts, series
 from tuneloop.monitoring import stage as monitoring
+from tuneloop.monitoring.acceptance import Accepted
 from tuneloop.monitoring.alerts import Alert, AlertEvent
 from tuneloop.monitoring.measurement import Measurement
 from tuneloop.monitoring.monitors import table
@@ -64,6 +66,54 @@ class Watching(Held):
         if monitor is not None and not measurements:
             table.chosen([monitor])
         return measurements
+
+    def accept(self, monitor: str, *, reason: str) -> Accepted:
+        """Call the last window of a monitor normal: its baseline is made anew from it on.
+
+        `reason` goes into the audit log. An alert of it resolves when it is measured next.
+
+        Raises:
+            UsageError: there is no such monitor, no window that could be normal, or the monitor's
+                limit is fixed; or nothing is in production.
+        """
+        bundle = self.project.bundle("production")
+        return acceptance.accept(
+            self.workspace,
+            self._last_of(monitor, bundle.id),
+            bundle=bundle,
+            endpoint=self.model.endpoint_name,
+            actor=self.actor,
+            reason=reason,
+        )
+
+    def undo_accept(self, monitor: str, *, reason: str) -> Accepted:
+        """Take back what was called normal last; what stood before it stands again.
+
+        Raises:
+            UsageError: nothing was called normal, or nothing is in production.
+        """
+        return acceptance.undo(
+            self.workspace,
+            monitor,
+            bundle=self.project.bundle("production"),
+            endpoint=self.model.endpoint_name,
+            actor=self.actor,
+            reason=reason,
+        )
+
+    def accepted(self) -> list[Accepted]:
+        """All that was called normal, taken back or not, the newest first."""
+        return acceptance.listing(self.workspace, self.model.name)
+
+    def _last_of(self, monitor: str, bundle: str) -> Measurement:
+        table.chosen([monitor])
+        last = series.newest(self.workspace, model=self.model.name, bundle=bundle).get(monitor)
+        if last is None:
+            raise UsageError(
+                f"The monitor {monitor!r} has not measured the bundle in production yet.",
+                remedy=f"Measure it first: tuneloop monitor run --only {monitor}",
+            )
+        return last
 
     def alerts(self, *, all_: bool = False) -> list[Alert]:
         """Alerts that are not resolved, or all, the newest first."""

@@ -24,6 +24,7 @@ from tuneloop.embedders import Embedder
 from tuneloop.errors import DataError
 from tuneloop.intervals import CONFIDENCE, Figure, two_sided_z
 from tuneloop.monitoring import reference_folder
+from tuneloop.monitoring.bounds import Estimate
 from tuneloop.monitoring.drift.reference import DriftReference, OwnPrompts
 
 if TYPE_CHECKING:
@@ -116,9 +117,25 @@ class Farther:
 
     def figure(self, z: float = two_sided_z(CONFIDENCE)) -> Figure:
         """With the interval of so many standard errors."""
-        half = z * self.error
-        low, high = max(-1.0, self.value - half), min(1.0, self.value + half)
+
+        low, high = self._within(z)
         return Figure(value=self.value, low=low, high=high, n=self.n)
+
+    @property
+    def estimate(self) -> Estimate:
+        """The same, with bounds at any level."""
+        low, high = self._within(two_sided_z(CONFIDENCE))
+        return Estimate(
+            value=self.value,
+            low=low,
+            high=high,
+            n=self.n,
+            at=lambda level: self._within(two_sided_z(1 - 2 * level)),
+        )
+
+    def _within(self, z: float) -> tuple[float, float]:
+        half = z * self.error
+        return max(-1.0, self.value - half), min(1.0, self.value + half)
 
 
 def farther(

@@ -13,15 +13,20 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
+
 from tuneloop.monitoring.window import BATCH_ROWS, Window
-from tuneloop.storage import captured
+from tuneloop.storage import captured, tables
 from tuneloop.storage.traffic import Traffic
+from tuneloop.workspace import Workspace
 
 if TYPE_CHECKING:
     import polars as pl
 
 MOST = 20_000
 """Interactions whose feedback is kept; their share is known to 0.7 points or better."""
+SAMPLE = "sample"
+"""The kind of the review items of weekly samples, see `online_evaluation.sampling`."""
 _HASHES = 2**64
 
 
@@ -69,6 +74,20 @@ def sample_feedback(
                 break
             share /= 2
     return FeedbackSample(rows=kept.select("interaction", "kind", "value"), share=share)
+
+
+def sample_weights(workspace: Workspace, model: str) -> dict[str, float]:
+    """Interaction → answers of its slice that it stands for, of a model's weekly samples.
+
+    An answer that was drawn in two weeks, which a repaired clock can bring about, has the last.
+    """
+    table = tables.review_items
+    query = sa.select(table.c.interaction, table.c.detail).where(
+        table.c.model == model, table.c.kind == SAMPLE, table.c.interaction.is_not(None)
+    )
+    with workspace.records.begin() as tx:
+        rows = tx.execute(query).all()
+    return {row.interaction: float(row.detail.get("weight", 1.0)) for row in rows}
 
 
 def any_feedback(traffic: Traffic, window: Window, kinds: Collection[str]) -> bool:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from tuneloop.intervals import Figure
+from tuneloop.monitoring.bounds import bounds
 from tuneloop.monitoring.window import Window
 
 LimitVerdict = Literal["ok", "alert", "not_enough_data", "not_measured"]
@@ -93,14 +94,15 @@ def against_limit(
     what: str,
     limit: Limit,
     minimum: int,
-    certain: bool = False,
+    sampled: bool = True,
     detail: Mapping[str, Any] | None = None,
 ) -> Measurement:
     """The verdict on a figure against a limit: below `minimum` cases it is never an alert.
 
-    `what` names the figure in the message, such as "answers in the declared form". `certain`: nor
-    is it where the interval includes the limit, for a limit so low that few cases cross it by
-    chance.
+    It alerts when the bound of the figure at the window's level is beyond the limit; a crossing
+    that may be chance is told and alerts nobody. `what` names the figure in the message, such as
+    "answers in the declared form". `sampled`: whether other cases could have come; where the same
+    ones are asked again and again there is no chance in which they are, and the point decides.
     """
     if figure is None or figure.n < minimum:
         return not_enough_data(monitor, window, figure, minimum=minimum, limit=limit, detail=detail)
@@ -108,18 +110,28 @@ def against_limit(
         f"{what}: {tell(figure, limit.unit)}, {limit.relation(figure.value)} "
         f"{show(limit.threshold, limit.unit)}"
     )
-    unsure = figure.low <= limit.threshold <= figure.high
-    if unsure:
+    evident = limit.crossed(figure.value)
+    if evident and sampled:
+        low, high = bounds(figure, window.level, unit=limit.unit)
+        evident = limit.crossed(low if limit.side == "above" else high)
+        if not evident:
+            message += f"; it may be chance{chance_told(window.level)}"
+    elif figure.low <= limit.threshold <= figure.high:
         message += "; the interval includes the limit, so more data may change this"
     return measured(
         monitor,
         window,
         figure,
-        verdict="alert" if limit.crossed(figure.value) and not (certain and unsure) else "ok",
+        verdict="alert" if evident else "ok",
         message=message,
         limit=limit,
         detail=detail,
     )
+
+
+def chance_told(level: float) -> str:
+    """Why a crossing alerts nobody, for people."""
+    return f", which alerts nobody (it happens in more than 1 of {1 / level:,.0f} windows)"
 
 
 def not_enough_data(

@@ -26,9 +26,6 @@ STRETCHES = (1, 24)
 """Hours that are looked at together."""
 FEWEST_DAYS = 3
 """With requests, before the last one, that it takes to know what is usual."""
-FALSE_ALARMS_A_MONTH = 0.01
-LOOKS_A_MONTH = 731
-"""One an hour."""
 _DAY = 24
 
 
@@ -80,20 +77,20 @@ class Refused:
     """the stretch that is flooded; else the last day, or the last hour where that is all"""
 
 
-def look(requests: Requests, *, margin: float, fewest: int) -> Refused | None:
+def look(requests: Requests, *, margin: float, fewest: int, level: float) -> Refused | None:
     """Flooded where at least `fewest` requests were refused, a share that is more than `margin`
     above the usual one, by more than chance; None: not enough is known.
 
-    The chance of a false alarm is at most `FALSE_ALARMS_A_MONTH` in a month of hourly looks.
+    The chance of a false alarm is at most `level`, 0..1, see `false_alarms`.
     """
-    level = FALSE_ALARMS_A_MONTH / LOOKS_A_MONTH / len(STRETCHES)
+    of_each = level / len(STRETCHES)
     found = [one for hours in STRETCHES if (one := stretch(requests, hours)) is not None]
     known = [one for one in found if one.requests >= fewest]
     if not known:
         return None
     for one in known:
         beyond = one.refused / one.requests > one.usual + margin
-        if beyond and one.refused >= fewest and one.chance <= level:
+        if beyond and one.refused >= fewest and one.chance <= of_each:
             return Refused(flooded=True, told=one)
     return Refused(flooded=False, told=known[-1])
 

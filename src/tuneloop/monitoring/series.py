@@ -84,15 +84,20 @@ def history(
     return _measurements(frame if limit is None else frame.head(limit))
 
 
-def newest(workspace: Workspace, *, model: str) -> dict[str, Measurement]:
-    """The last measurement of each monitor of a model.
+def newest(
+    workspace: Workspace, *, model: str, bundle: str | None = None, since: datetime | None = None
+) -> dict[str, Measurement]:
+    """The last measurement of each monitor of a model, or of one of its bundles; `since` is when
+    they were taken.
 
     Raises:
         StoreError: the table cannot be read.
     """
     import polars as pl
 
-    frame = workspace.traffic.scan("measurements").filter(pl.col("model") == model)
+    frame = workspace.traffic.scan("measurements", since=since).filter(pl.col("model") == model)
+    if bundle is not None:
+        frame = frame.filter(pl.col("bundle") == bundle)
     last = frame.sort("id").group_by("monitor").last()
     return {measurement.monitor: measurement for measurement in _measurements(last)}
 
@@ -116,7 +121,7 @@ def news(
     ]
 
 
-def first_good(
+def judged_before(
     workspace: Workspace,
     *,
     monitor: str,
@@ -124,29 +129,30 @@ def first_good(
     endpoint: str,
     before: datetime,
     matching: Mapping[str, object],
-) -> Measurement | None:
-    """The earliest window with enough data and no alert; `matching` values are in its detail.
+) -> list[Measurement]:
+    """Windows with a value and a verdict that end earlier, the oldest first.
+
+    `matching` values are in their detail.
 
     Raises:
         StoreError: the table cannot be read.
     """
     import polars as pl
 
-    good = _measurements(
+    judged = _measurements(
         workspace.traffic.scan("measurements")
         .filter(
             pl.col("bundle") == bundle.id,
             pl.col("endpoint") == endpoint,
             pl.col("monitor") == monitor,
-            pl.col("verdict") == "ok",
+            pl.col("verdict").is_in(["ok", "alert"]),
             pl.col("window_end") < before,
+            pl.col("value").is_not_null() & pl.col("low").is_not_null(),
+            pl.col("high").is_not_null(),
         )
         .sort("window_end", "id")
     )
-    return next(
-        (measurement for measurement in good if matching.items() <= measurement.detail.items()),
-        None,
-    )
+    return [one for one in judged if matching.items() <= one.detail.items()]
 
 
 def _measurements(frame: pl.LazyFrame) -> list[Measurement]:

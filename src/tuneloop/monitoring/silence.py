@@ -34,9 +34,6 @@ FEWEST_WEEKS = 2
 """Earlier weeks that it takes: of one alone nobody can tell how much weeks differ."""
 LEAST_SPREAD = 0.05
 """The squared coefficient of variation that traffic has at least, whatever few weeks showed."""
-FALSE_ALARMS_A_MONTH = 0.01
-LOOKS_A_MONTH = 731
-"""One an hour."""
 _JITTER = (-1, 0, 1)
 """Hours by which the usual may be early or late: clocks change, and people are not on time."""
 _WORTH_TELLING = 10.0
@@ -97,21 +94,21 @@ class Silence:
     """the longest silent stretch; else the shortest in which some requests are usual"""
 
 
-def look(requests: Requests, *, below: float) -> Silence | None:
+def look(requests: Requests, *, below: float, level: float) -> Silence | None:
     """Silent where fewer than the share `below` of the usual came, in the last hour and in each
     longer stretch up to one in which so few cannot be chance; None: not enough is known.
 
-    The chance of a false alarm is at most `FALSE_ALARMS_A_MONTH` in a month of hourly looks.
+    The chance of a false alarm is at most `level`, 0..1, see `false_alarms`.
     """
-    level = FALSE_ALARMS_A_MONTH / LOOKS_A_MONTH / len(STRETCHES)
+    of_each = level / len(STRETCHES)
     stretches = [found for hours in STRETCHES if (found := stretch(requests, hours)) is not None]
-    if not any(one.chance_of_none <= level for one in stretches):
+    if not any(one.chance_of_none <= of_each for one in stretches):
         return None
     silent = None
     for one in stretches:
         if one.share >= below:
             break
-        if one.chance <= level:
+        if one.chance <= of_each:
             silent = one
     if silent is not None:
         return Silence(silent=True, told=silent)

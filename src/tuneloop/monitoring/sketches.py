@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from tuneloop import intervals
 from tuneloop.intervals import Figure
+from tuneloop.monitoring.bounds import Estimate, student
 from tuneloop.sameness import words
 from tuneloop.sameness.segmenting import SPACED_WORD, UNSPACED
 
@@ -90,10 +91,8 @@ class Mean(Sketch):
         """The mean with Student's interval; None below two values, which have no spread."""
         if self.n < 2:
             return None
-        from scipy.stats import t
-
         error = math.sqrt(self.squares / (self.n - 1) / self.n)
-        half = float(t.ppf(0.5 + intervals.CONFIDENCE / 2, self.n - 1)) * error
+        half = student((1 - intervals.CONFIDENCE) / 2, self.n - 1) * error
         return Figure(value=self.mean, low=self.mean - half, high=self.mean + half, n=self.n)
 
 
@@ -122,6 +121,41 @@ class Scores(Sketch):
         rather than too narrow.
         """
         return intervals.share(self.total, self.n) if self.n else None
+
+
+@dataclass(kw_only=True)
+class WeightedScores(Sketch):
+    """The mean of scores in 0..1 that stand for unequally many cases each."""
+
+    n: int = 0
+    weight: float = 0.0
+    squares: float = 0.0
+    """Of the weights."""
+    total: float = 0.0
+    """Scores times their weights."""
+
+    def add(self, score: float, weight: float) -> None:
+        """Take in a score that stands for `weight` > 0 cases."""
+        self.n += 1
+        self.weight += weight
+        self.squares += weight**2
+        self.total += score * weight
+
+    def merge(self, other: Self) -> None:
+        self.n += other.n
+        self.weight += other.weight
+        self.squares += other.squares
+        self.total += other.total
+
+    @property
+    def effective(self) -> float:
+        """Equally weighted scores that would be as sure (Kish 1965, "Survey Sampling", 11.7)."""
+        return self.weight**2 / self.squares if self.squares else 0.0
+
+    @property
+    def mean(self) -> float:
+        """Of all cases that they stand for (Hájek 1971)."""
+        return self.total / self.weight if self.weight else 0.0
 
 
 class LogHistogram(Sketch):
@@ -171,8 +205,12 @@ class LogHistogram(Sketch):
             bucket = int(np.searchsorted(until, rank, side="right"))
             return float(self.totals[bucket] / self.counts[bucket])
 
+        def at_level(level: float) -> tuple[float, float]:
+            first, _, last = intervals.quantile_ranks(n, q, confidence=1 - 2 * level)
+            return ranked(first), ranked(last)
+
         low, at, high = intervals.quantile_ranks(n, q)
-        return Figure(value=ranked(at), low=ranked(low), high=ranked(high), n=n)
+        return Estimate(value=ranked(at), low=ranked(low), high=ranked(high), n=n, at=at_level)
 
 
 class Vocabulary(Sketch):
@@ -226,7 +264,6 @@ class Vocabulary(Sketch):
     def figure(self) -> Figure | None:
         """Words, with the jackknife's interval; None where no two answers share a word."""
         import numpy as np
-        from scipy.stats import t
 
         counts, squares = self.counts.sum(axis=0), self.squares.sum()
         whole = _effective_words(counts, squares)
@@ -238,9 +275,14 @@ class Vocabulary(Sketch):
         if whole is None or len(known) < self.GROUPS:
             return None
         error = math.sqrt((self.GROUPS - 1) / self.GROUPS * float(((known - whole) ** 2).sum()))
-        half = float(t.ppf(0.5 + intervals.CONFIDENCE / 2, self.GROUPS - 1)) * error
+
+        def at_level(level: float) -> tuple[float, float]:
+            half = student(level, self.GROUPS - 1) * error
+            return whole - half, whole + half
+
+        low, high = at_level((1 - intervals.CONFIDENCE) / 2)
         n = int(self.answers.sum())
-        return Figure(value=whole, low=whole - half, high=whole + half, n=n)
+        return Estimate(value=whole, low=low, high=high, n=n, at=at_level)
 
 
 def _words_of(responses: pl.Series) -> pl.Series:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -10,12 +11,14 @@ from typing import TypeVar
 from tuneloop.embedders import Embedder, embedder_of
 from tuneloop.errors import ExtensionError, TuneloopError
 from tuneloop.hashing import canonical_json
+from tuneloop.metric_names import is_monitor
 from tuneloop.modelfile import ModelFile
 from tuneloop.monitoring import alerts, late, series
 from tuneloop.monitoring.embeddings import embed_missing
 from tuneloop.monitoring.measurement import Measurement, not_measured
 from tuneloop.monitoring.monitors import metrics
 from tuneloop.monitoring.monitors.table import Monitor, chosen, failed
+from tuneloop.monitoring.monitors.table import levels as levels_of
 from tuneloop.monitoring.monitors.tally import Tally
 from tuneloop.monitoring.series import history
 from tuneloop.monitoring.watched import Watched
@@ -74,7 +77,13 @@ def run_monitors(
         embedder=embedder or embedder_of(settings.embedder, folder=model_file.folder),
         timeout_seconds=model_file.settings.endpoint.first_token_seconds,
     )
-    measurements = measure(watched, table, progress=progress)
+    others = {name: one for name, one in table.items() if is_monitor(name)}
+    levels = levels_of(
+        model_file.settings,
+        bundle.manifest.task.as_json(),
+        metrics.counted(workspace, model_file.settings) | others,
+    )
+    measurements = measure(watched, table, levels=levels, progress=progress)
     kept = _kept(workspace, measurements, table, model=bundle.model)
     series.store(workspace, kept, bundle=bundle, endpoint=endpoint, now=now)
     # A kill before this leaves measurements without their alerts; the next run makes up for it,
@@ -121,10 +130,15 @@ def collect_traffic(workspace: Workspace, *, progress: Progress) -> None:
 
 
 def measure(
-    watched: Watched, table: Mapping[str, Monitor | ExtensionError], *, progress: Progress
+    watched: Watched,
+    table: Mapping[str, Monitor | ExtensionError],
+    *,
+    levels: Mapping[str, float] | None = None,
+    progress: Progress,
 ) -> list[Measurement]:
     """Let the window pass by these monitors, a batch at a time; nothing is stored but embeddings.
 
+    `levels`: monitor → with what chance it may alert for nothing; default: the window's own.
     What a monitor lacks, such as a package or the dataset, silences that monitor alone, and so
     does an error in the code of one that a package adds.
 
@@ -139,8 +153,14 @@ def measure(
         if any(isinstance(tally, Tally) and tally.reads_window for tally in tallies.values()):
             _stream(waiting, tallies, progress)
         for name, tally in tallies.items():
-            found[name] = late.told(_measured(name, window, tally), window)
+            measured = _measured(name, _looked_at(window, name, levels or {}), tally)
+            found[name] = late.told(measured, window)
     return [found[name] for name in table]
+
+
+def _looked_at(window: Window, monitor: str, levels: Mapping[str, float]) -> Window:
+    """As sure as this monitor must be; one that has no level, as sure as the surest."""
+    return replace(window, level=levels.get(monitor, min(levels.values(), default=window.level)))
 
 
 def _begin(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +14,26 @@ from tuneloop.embedders import Embedder
 from tuneloop.errors import StoreError
 from tuneloop.hashing import digest_json, short
 from tuneloop.modelfile import MonitorSettings
-from tuneloop.monitoring import series
+from tuneloop.monitoring import acceptance, series
+from tuneloop.monitoring.acceptance import Accepted
 from tuneloop.monitoring.answers_by_topic import REFERENCE_VERSION as ANSWERS_REFERENCE_VERSION
 from tuneloop.monitoring.answers_by_topic import AnswersByTopic, OwnAnswers, answers_by_topic
 from tuneloop.monitoring.drift.reference import REFERENCE_VERSION as DRIFT_REFERENCE_VERSION
 from tuneloop.monitoring.drift.reference import DriftReference, OwnPrompts, drift_reference
 from tuneloop.monitoring.drift.verdict import Of
-from tuneloop.monitoring.feedback import FeedbackSample, any_feedback, sample_feedback
+from tuneloop.monitoring.feedback import (
+    FeedbackSample,
+    any_feedback,
+    sample_feedback,
+    sample_weights,
+)
+from tuneloop.monitoring.measurement import Measurement
 from tuneloop.monitoring.novelty import REFERENCE_VERSION, NoveltyReference, novelty_reference
 from tuneloop.monitoring.phrases import REFERENCE_VERSION as PHRASES_REFERENCE_VERSION
 from tuneloop.monitoring.phrases import OwnPhrases, own_phrases
+from tuneloop.monitoring.reference import Season, reference
 from tuneloop.monitoring.requests import Requests, requests_of
-from tuneloop.monitoring.shift import Baseline
+from tuneloop.monitoring.shift import Baseline, latency_margin
 from tuneloop.monitoring.window import Window
 from tuneloop.registry.bundle import Bundle
 from tuneloop.storage.messages import last_user_text
@@ -58,25 +67,27 @@ class Watched:
     @property
     def patience_ms(self) -> float | None:
         """What `latency_p95` alerts above, else the endpoint's own longest wait."""
-        usual = self.baseline("latency_p95")
+        usual, margin = self.baseline("latency_p95"), latency_margin(self.settings)
         if usual is not None:
-            return self.settings.latency_above_baseline * usual.value
+            value = usual.pooled(margin, "ms").value
+            return margin.limit(value, value, "ms").threshold
         return None if self.timeout_seconds is None else self.timeout_seconds * 1_000
 
     def released(self, metric: str) -> Baseline | None:
         return released_with(self.bundle, metric)
 
     def baseline(self, monitor: str, **matching: object) -> Baseline | None:
-        """Its release evaluation's figure, else its first window with enough data.
+        """What a person called normal, else its release evaluation's, else its first windows'.
 
         Raises:
             StoreError: the measurements cannot be read.
         """
+        accepted = self._accepted.get(monitor)
         evaluated = self.bundle.manifest.evaluation.latency_p95_ms
-        if monitor == "latency_p95" and evaluated is not None:
+        if monitor == "latency_p95" and evaluated is not None and accepted is None:
             p95 = float(evaluated)
             return Baseline(value=p95, low=p95, high=p95, source="its evaluation")
-        first = series.first_good(
+        history = series.judged_before(
             self.workspace,
             monitor=monitor,
             bundle=self.bundle,
@@ -84,14 +95,23 @@ class Watched:
             before=self.window.end,
             matching=matching,
         )
-        if first is None or first.value is None or first.low is None or first.high is None:
-            return None
-        return Baseline(
-            value=first.value,
-            low=first.low,
-            high=first.high,
-            source=f"its first window with enough data, until {first.window_end:%Y-%m-%d %H:%M}",
-        )
+        return baseline_of(history, self.window, accepted)
+
+    def accepted_baseline(self, monitor: str) -> Baseline | None:
+        """What a person called normal.
+
+        Raises:
+            StoreError: the measurements cannot be read.
+        """
+        return self.baseline(monitor) if monitor in self._accepted else None
+
+    @cached_property
+    def _accepted(self) -> Mapping[str, Accepted]:
+        return acceptance.standing(self.workspace, self.bundle, self.window.endpoint)
+
+    def sample_weights(self) -> Mapping[str, float]:
+        """Interaction → answers that it stands for, of the weekly samples that people look at."""
+        return sample_weights(self.workspace, self.bundle.model)
 
     def requests(self) -> Requests:
         """Until the end of the window.
@@ -175,6 +195,40 @@ def released_with(bundle: Bundle, metric: str) -> Baseline | None:
         return None
     value, low, high, *_ = scored
     return Baseline(value=value, low=low, high=high, source="its evaluation")
+
+
+def baseline_of(
+    history: Sequence[Measurement], window: Window, accepted: Accepted | None = None
+) -> Baseline | None:
+    """What the earlier windows of a monitor say is usual for this one; None without any.
+
+    `history`: as in `reference`. A window that a person called normal goes first.
+    """
+    windows, season = reference(
+        history, window, accepted=None if accepted is None else accepted.window_end
+    )
+    if not windows:
+        return None
+    first = windows[0]
+    assert first.value is not None and first.low is not None and first.high is not None
+    source = _SOURCES[season]
+    if accepted is not None:
+        source = f"{source} from what {accepted.actor} called normal on {accepted.at:%Y-%m-%d}"
+    return Baseline(
+        value=first.value,
+        low=first.low,
+        high=first.high,
+        source=source,
+        candidates=windows,
+        accepted=accepted is not None,
+    )
+
+
+_SOURCES: Mapping[Season | None, str] = {
+    None: "its first {windows} with enough data",
+    "week": "its first {windows} at this time of the week",
+    "day": "its first {windows} at this time of the day",
+}
 
 
 def reference_of(workspace: Workspace, dataset: str, embedder: Embedder) -> NoveltyReference:

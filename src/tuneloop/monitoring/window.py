@@ -52,6 +52,9 @@ class Window:
     end: datetime
     waited: timedelta = timedelta(0)
     """How long people had to speak of its last answer."""
+    level: float = 0.025
+    """With what chance, 0..0.5, a monitor that looks at it may alert for nothing; by default that
+    of an end of the 95 % interval. See `false_alarms`."""
 
     @property
     def said_until(self) -> datetime:

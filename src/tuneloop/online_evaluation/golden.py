@@ -127,6 +127,7 @@ def golden_measurement(
         what="golden cases passed",
         limit=limit,
         minimum=settings.minimum_cases,
+        sampled=False,
         detail={
             "bundle": window.bundle,
             "rollout": mixed_by,

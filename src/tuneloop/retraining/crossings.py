@@ -1,10 +1,10 @@
 """When a crossing is evidence, and when evidence lasts: pure rules.
 
-A monitor alerts on a point that crosses its limit; a retraining needs more than that. Its figure is
-evidence when the whole 95 % interval is on the bad side (for drift: when the calibrated verdict is
-an alert), and it lasts when that is so in several windows in a row that hold mostly different
-traffic. A seven-day window that is measured daily shares six days with the one before: seven
-crossings in seven days are hardly more than one.
+A monitor alerts on one window, so it must be surer of that one than a retraining, which needs
+several. Its figure is evidence when the whole 95 % interval is on the bad side (for drift: when the
+calibrated verdict is an alert), and it lasts when that is so in several windows in a row that hold
+mostly different traffic. A seven-day window that is measured daily shares six days with the one
+before: seven crossings in seven days are hardly more than one.
 """
 
 from __future__ import annotations

@@ -52,6 +52,7 @@ _CAME_LATER = (
     ("schedule", "hourly_monitors"),
     ("monitors", "metrics"),
     ("monitors", "feedback_days"),
+    ("monitors", "false_alarms_per_month"),
 )
 """Settings that are younger than cycles that may still wait: section, name."""
 _OTHER_DEFAULT = {

@@ -144,7 +144,8 @@ def _finding(
 def _without_evidence(
     rule: str, name: str, latest: Measurement, settings: TriggerSettings
 ) -> Finding:
-    crossed = latest.verdict == "alert"
+    # A crossing that may be chance alerts nobody, and is no evidence yet either.
+    crossed = latest.verdict == "alert" or _beyond(latest)
     told = _told(name, latest)
     if not crossed:
         side = f", {_relation(latest)}" if latest.limit else ""
@@ -233,6 +234,11 @@ def _of_new_words(window: Measurement, limit: Limit) -> Measurement:
 def _new_words(window: Measurement) -> list[str]:
     """The most frequent first."""
     return [str(new["word"]) for new in window.detail.get("new_words", ())]
+
+
+def _beyond(measurement: Measurement) -> bool:
+    limit, value = measurement.limit, measurement.value
+    return limit is not None and value is not None and limit.crossed(value)
 
 
 def _is_alert(measurement: Measurement) -> bool:

@@ -270,6 +270,26 @@ alert_events = sa.Table(
     sa.Column("queued_at", UtcTime(), index=True),  # deliveries made of it, if it needs any
 )
 
+accepted_windows = sa.Table(
+    "accepted_windows",  # of a monitor, that a person called normal: its baseline begins there
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("model", sa.String(64), nullable=False, index=True),
+    _digest("bundle", nullable=False),
+    sa.Column("endpoint", sa.String(64), nullable=False),
+    sa.Column("monitor", sa.String(64), nullable=False),
+    _time("window_end"),
+    sa.Column("value", sa.Float, nullable=False),
+    sa.Column("low", sa.Float, nullable=False),
+    sa.Column("high", sa.Float, nullable=False),
+    sa.Column("n", sa.Integer, nullable=False),
+    sa.Column("actor", sa.String(200), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    _time("at"),
+    sa.Column("withdrawn_by", sa.String(200)),
+    _time("withdrawn_at", nullable=True),
+)
+
 notices = sa.Table(
     "notices",  # what people are told of besides alerts
     metadata,

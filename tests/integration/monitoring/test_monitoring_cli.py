@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from alert_data import END, measured
+from live_desk import make_loop, put_live
 from tuneloop.cli.main import app
 from tuneloop.cli.monitoring import _line
 from tuneloop.monitoring import series
@@ -50,6 +52,10 @@ def test_the_list_has_every_monitor_with_its_limit_and_last_value(model_file: Pa
     assert (novelty["last"]["value"], novelty["last"]["verdict"]) == (0.25, "alert")
     assert next(one for one in listed if one["monitor"] == "errors")["last"] is None
     shown = _run("list", "-f", str(model_file))
+    assert "one false alarm in 10 months over all 16 monitors together" in shown
+    looks = {"hour": 365.25 * 2, "day": 365.25 / 12, "week": 365.25 / 12 / 7}
+    rate = sum(one["false_alarm_chance"] * looks[one["every"]] for one in listed if one["applies"])
+    assert rate == pytest.approx(0.1)
     assert "not measured yet" in shown
     assert "above 30%" in shown
 
@@ -67,6 +73,28 @@ def test_history_plots_one_monitor_the_newest_first(model_file: Path) -> None:
     assert [one["value"] for one in found] == [0.25, 0.12, 0.1]
     assert json.loads(_run("history", "errors", "-f", str(model_file), "--json")) == []
     assert "No measurements yet" in _run("history", "errors", "-f", str(model_file))
+
+
+@pytest.mark.usefixtures("wide_terminal")
+def test_what_a_person_called_normal_is_shown_with_the_reason(tmp_path: Path) -> None:
+    loop = make_loop(Workspace.open(tmp_path / "desk" / ".tuneloop"), tmp_path / "desk")
+    bundle, now = put_live(loop), loop.workspace.now()
+    usual = replace(measured(30, monitor="refusals"), detail={"becomes_baseline": True})
+    series.store(loop.workspace, [usual], bundle=bundle, endpoint="desk", now=now)
+    loop.workspace.records.close()
+    where = ("-f", str(tmp_path / "desk" / "tuneloop.yaml"))
+    _run("accept", "refusals", "--reason", "[b] orders are refused since May", *where)
+    for shown in (_run("list", *where), _run("history", "refusals", *where)):
+        assert "called 0.3 normal on" in shown
+        assert "[b] orders are refused since May" in shown
+    listed = json.loads(_run("list", *where, "--json"))
+    accepted = {one["monitor"]: one["accepted"] for one in listed}
+    assert accepted["refusals"]["reason"] == "[b] orders are refused since May"
+    assert accepted["errors"] is None
+    undone = _run("accept", "refusals", "--undo", "--reason", "no", *where, "--json")
+    assert json.loads(undone)["monitor"] == "refusals"
+    assert "called 0.3 normal" not in _run("list", *where)
+    assert "taken back by" in _run("history", "refusals", *where)
 
 
 def test_a_plot_of_equal_values_is_drawn() -> None:

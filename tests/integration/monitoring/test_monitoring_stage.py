@@ -477,7 +477,7 @@ def test_a_judges_baseline_is_its_own_first_window(
     assert "becomes_baseline" in judged("b", 0.5).detail
     assert judged("a", 0.88).verdict == "ok"
     assert judged("b", 0.1).verdict == "alert"
-    assert judged("a", 0.6).verdict == "alert"
+    assert judged("a", 0.3).verdict == "alert"
 
 
 def test_measurements_of_an_earlier_version_are_still_read(

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from monitoring_data import END, baseline, interaction, measure
+from monitoring_data import END, START, baseline, interaction, measure
+from tuneloop import intervals
 from tuneloop.errors import UsageError
-from tuneloop.modelfile import MetricSettings, MonitorSettings
+from tuneloop.intervals import Figure
+from tuneloop.modelfile import DataSettings, MetricSettings, ModelSettings, MonitorSettings
+from tuneloop.monitoring.measurement import Measurement
 from tuneloop.monitoring.monitors import metrics
-from tuneloop.monitoring.monitors.table import chosen
+from tuneloop.monitoring.monitors.table import chosen, levels
 from tuneloop.monitoring.window import Window
 from tuneloop.workspace import Workspace
 
@@ -55,6 +60,33 @@ def test_of_a_rare_thing_a_small_rise_matters() -> None:
     before = baseline(0.01, 0.005, 0.02)
     assert measured([True] * 20 + [False] * 370, before=before).verdict == "alert"
     assert measured([True] * 4 + [False] * 386, before=before).verdict == "ok"
+
+
+def test_what_must_not_move_is_measured_by_all_windows_of_the_baseline() -> None:
+    weeks = [
+        earlier(value=hits / 50, figure=intervals.share(hits, 50), week=week)
+        for week, hits in enumerate((1, 5, 6))
+    ]
+    before = replace(baseline(0.02, 0.0, 0.1), candidates=weeks)
+    found = measured([True] * 8 + [False] * 92, before=before)
+    assert found.detail["baseline_windows"] == 3
+    # 12 of 150, and a quarter of it; of the first window alone the limit would be 2.5 %.
+    assert found.limit.threshold == pytest.approx(0.08 * 1.25, rel=0.01)
+
+
+def earlier(value: float, figure: Figure, week: int) -> Measurement:
+    end = START - timedelta(days=7 * (3 - week))
+    return Measurement(
+        monitor="metric:refund",
+        window_start=end - timedelta(days=7),
+        window_end=end,
+        value=value,
+        low=figure.low,
+        high=figure.high,
+        n=figure.n,
+        verdict="ok",
+        message="",
+    )
 
 
 def test_a_move_within_chance_is_none() -> None:
@@ -112,6 +144,34 @@ def test_a_client_that_makes_up_names_gets_no_monitor_for_each(workspace: Worksp
     window = Window(endpoint="desk", bundle="b1", start=END - timedelta(days=7), end=END)
     found = metrics.reported(workspace.traffic, window)
     assert len(found) == metrics.MOST_UNDECLARED
+
+
+def test_figures_of_your_own_share_the_declared_rate_while_they_are_measured(
+    workspace: Workspace,
+) -> None:
+    settings = MonitorSettings(metrics={"refund": "lower is better"})
+    sources = DataSettings(sources=("a.jsonl",))
+    model = ModelSettings(name="desk", base="tiny", data=sources, monitors=settings)
+
+    def looked(name: str, days_ago: int) -> None:
+        at = workspace.now() - timedelta(days=days_ago)
+        told = json.dumps({"message": "", "limit": None, "seen": {}})
+        row = {"id": f"{name}{days_ago}", "time": at, "model": "desk", "monitor": f"metric:{name}"}
+        end = {"window_start": at - timedelta(days=7), "window_end": at}
+        row |= end | {"verdict": "ok", "n": 30, "detail": told, "bundle": "b"}
+        workspace.traffic.append("measurements", [row])
+
+    looked("refund", 40)
+    looked("given_up", 40)
+    looked("sale", 3)
+    own = metrics.counted(workspace, model)
+    assert list(own) == ["metric:refund", "metric:sale"]
+    alone, together, monitors = levels(model, {}), levels(model, {}, own), len(chosen(task={}))
+    assert together["errors"] == pytest.approx(alone["errors"] * monitors / (monitors + 2))
+    assert together["metric:sale"] == together["errors"]
+    for number in range(metrics.MOST_UNDECLARED + 5):
+        looked(f"n{number}", 1)
+    assert len(metrics.counted(workspace, model)) == metrics.MOST_UNDECLARED + 1
 
 
 def test_a_name_that_no_figure_can_have_is_an_unknown_monitor() -> None:

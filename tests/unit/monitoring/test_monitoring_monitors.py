@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import random
@@ -57,9 +58,9 @@ def test_format_counts_what_a_client_program_could_not_read() -> None:
 
 
 def test_format_alerts_below_93_per_cent() -> None:
-    rows = [interaction(response="yes")] * 92 + [interaction(response="maybe")] * 8
+    rows = [interaction(response="yes")] * 80 + [interaction(response="maybe")] * 20
     found = measure(FormatCompliance, rows, task={"output_pattern": "yes|no"})
-    assert (found.verdict, found.value) == ("alert", 0.92)
+    assert (found.verdict, found.value) == ("alert", 0.8)
 
 
 def test_format_of_a_task_without_a_form_is_that_answers_are_not_empty() -> None:
@@ -160,34 +161,34 @@ def test_the_size_of_edits_of_prose_is_a_share_of_its_words() -> None:
 
 def test_errors_are_the_servers_failures_with_their_reasons() -> None:
     rows = [
-        *[interaction()] * 90,
-        *[interaction(status=502, error="upstream_unreachable")] * 5,
+        *[interaction()] * 82,
+        *[interaction(status=502, error="upstream_unreachable")] * 13,
         interaction(status=200, error="upstream_broke_off"),
         interaction(status=400, error="invalid_value"),
         *[interaction(status=499, error="client_left")] * 3,
     ]
     found = measure(Errors, rows)
-    assert (found.value, found.n, found.verdict) == (0.06, 100, "alert")
-    assert found.detail["reasons"] == {"upstream_unreachable": 5, "upstream_broke_off": 1}
+    assert (found.value, found.n, found.verdict) == (0.14, 100, "alert")
+    assert found.detail["reasons"] == {"upstream_unreachable": 13, "upstream_broke_off": 1}
     assert found.detail["clients_left"] == 3
-    usual = measure(Errors, rows, before=baseline(0.04, 0.03, 0.05))
+    usual = measure(Errors, rows, before=baseline(0.1, 0.09, 0.11))
     assert usual.verdict == "ok"
-    assert "baseline 4.0 %" in usual.message
+    assert "baseline 10.0 %" in usual.message
 
 
 def test_the_servers_own_refusals_and_who_gave_up_on_a_slow_answer_are_failures() -> None:
     rows = [
-        *[interaction()] * 93,
+        *[interaction()] * 83,
         interaction(status=400, error="context_length_exceeded"),
         interaction(status=413, error="upstream_error"),
         interaction(status=429, error="upstream_error"),
-        *[interaction(status=499, error="client_left", latency_ms=30_000.0)] * 3,
+        *[interaction(status=499, error="client_left", latency_ms=30_000.0)] * 13,
         interaction(status=499, error="client_left", latency_ms=400.0),
     ]
     found = measure(Errors, rows, patience_ms=500.0)
-    assert (found.value, found.n, found.verdict) == (0.06, 100, "alert")
+    assert (found.value, found.n, found.verdict) == (0.16, 100, "alert")
     assert found.detail["reasons"] == {
-        "client_left": 3,
+        "client_left": 13,
         "upstream_error": 2,
         "context_length_exceeded": 1,
     }
@@ -298,7 +299,7 @@ def test_escalations_alert_when_they_become_more() -> None:
 
 def test_accuracy_takes_a_persons_word_before_the_judges() -> None:
     rows = [interaction(response='{"intent": "fault"}')] * 100
-    judged = [(n, "judgement", {"score": 0.9, "judge": "j"}) for n in range(40)]
+    judged = [(n, "judgement", {"score": 0.5, "judge": "j"}) for n in range(40)]
     labelled = [
         (0, "label", {"intent": "billing"}),
         (1, "label", '{"intent":"fault"}'),
@@ -310,11 +311,27 @@ def test_accuracy_takes_a_persons_word_before_the_judges() -> None:
     found = measure(Accuracy, rows, said=[*judged, *labelled])
     assert found.n == 40
     assert found.value is not None
-    assert math.isclose(found.value, (0 + 1 + 1 + 0.5 + 36 * 0.9) / 40)
+    assert math.isclose(found.value, (0 + 1 + 1 + 0.5 + 36 * 0.5) / 40)
     assert found.detail["by"] == {"label": 3, "rating": 1, "judgement": 36}
     assert found.verdict == "alert"
     fewer = measure(Accuracy, rows, said=judged[:29])
     assert fewer.verdict == "not_enough_data"
+
+
+def test_an_answer_of_the_weekly_sample_counts_as_often_as_it_occurs() -> None:
+    """Rare kinds are always looked at, and always wrong here; the usual one is right."""
+    rows = [interaction(response="fault")] * 60
+    said = [(n, "label", "fault" if n < 31 else "billing") for n in range(60)]
+    weights = {n: 30.0 if n < 31 else 1.0 for n in range(60)}
+    unweighted = measure(Accuracy, rows, said=said)
+    assert unweighted.value == pytest.approx(31 / 60)
+    found = measure(Accuracy, rows, said=said, weights=weights)
+    assert found.value == pytest.approx(930 / 959)
+    assert (found.n, found.detail["of_the_sample"], found.verdict) == (32, 60, "ok")
+    rated = [(n, "rating", 0.0) for n in range(60, 92)]
+    both = measure(Accuracy, rows + [interaction()] * 32, said=[*said, *rated], weights=weights)
+    # Those that somebody chose to rate count beside it as many as they are.
+    assert both.value == pytest.approx(930 / 959 / 2, abs=0.01)
 
 
 def test_judge_quality_compares_a_judge_with_itself() -> None:
@@ -382,11 +399,11 @@ def test_novelty_finds_a_renamed_product_inside_familiar_sentences() -> None:
 def test_novelty_finds_new_requests_without_any_repeated_new_word() -> None:
     embedder, training = _desk()
     reference = novelty_reference(training, [], embedder)
-    far = ["zzz www", "xxx www", "qqq ppp", "vvv uuu", "jjj qqq", "zzz qqq", "ooo ppp", "hhh xxx"]
+    far = [f"{a}{b}{a} {b}{a}{b}" for a, b in itertools.combinations("zwxqpv", 2)]
     rows = [interaction(p) for p in [*training[:27], *far]]
     found = measure(Novelty, rows, reference=reference, embedder=embedder)
-    assert (found.detail["far"], found.detail["with_new_words"]) == (8, 0)
-    assert (found.value, found.verdict) == (8 / 35, "alert")
+    assert (found.detail["far"], found.detail["with_new_words"]) == (15, 0)
+    assert (found.value, found.verdict) == (15 / 42, "alert")
     assert len(found.detail["examples"]) == 5
 
 

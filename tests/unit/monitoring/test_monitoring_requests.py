@@ -12,9 +12,11 @@ import numpy.typing as npt
 import pytest
 
 from monitoring_data import hours, measure
+from tuneloop.modelfile import DataSettings, ModelSettings
 from tuneloop.monitoring import refused, silence
 from tuneloop.monitoring.measurement import Measurement
 from tuneloop.monitoring.monitors.requests import Refused, Silence
+from tuneloop.monitoring.monitors.table import levels
 from tuneloop.monitoring.requests import HOURS, WEEK, Requests, requests_of
 from tuneloop.storage.ingest import ingest
 from tuneloop.storage.spool import Account, Interaction, Spool, encode, iso_time, new_id
@@ -24,6 +26,8 @@ Counts = npt.NDArray[np.int64]
 NOW = datetime(2026, 11, 25, 15, tzinfo=UTC)
 """A Wednesday, in the afternoon."""
 BELOW = 0.2
+MODEL = ModelSettings(name="desk", base="tiny", data=DataSettings(sources=("a.jsonl",)))
+LEVEL = levels(MODEL, {})["silence"]
 
 
 def office(per_hour: float, *, end: datetime = NOW, seed: int = 1, n: int = HOURS) -> Counts:
@@ -48,7 +52,7 @@ def then_nothing(counts: Counts, last_hours: int) -> Counts:
 
 
 def silence_in(counts: Counts, **known: Any) -> Measurement:
-    return measure(Silence, [], hours=hours(captured=counts, **known))
+    return measure(Silence, [], level=LEVEL, hours=hours(captured=counts, **known))
 
 
 # Silence
@@ -62,6 +66,15 @@ def test_the_busier_an_endpoint_is_the_sooner_its_silence_is_told(
     assert (found.verdict, found.value) == ("alert", 0.0)
     assert found.message.startswith("0 requests in the last ")
     assert silence_in(office(per_hour)).verdict != "alert"
+
+
+def test_how_sure_a_look_must_be_is_told_by_its_window() -> None:
+    silent, refusing = hours(captured=then_nothing(office(40), 3)), flood(1, 60)
+    for monitor, seen in ((Silence, silent), (Refused, refusing)):
+        found = measure(monitor, [], level=LEVEL, hours=seen)
+        assert found.verdict == "alert"
+        # One of several lengths of time: each has a part of the level only.
+        assert measure(monitor, [], level=found.detail["chance"], hours=seen).verdict != "alert"
 
 
 def test_far_fewer_than_usual_is_silence_too_and_half_of_them_is_not() -> None:
@@ -124,7 +137,7 @@ def test_it_says_whether_a_gateway_runs() -> None:
 def test_usual_traffic_alerts_at_no_hour_of_two_weeks(per_hour: float) -> None:
     past = office(per_hour, seed=7, n=HOURS + 2 * WEEK)
     for back in range(2 * WEEK):
-        found = silence.look(hours(captured=past[back : back + HOURS]), below=BELOW)
+        found = silence.look(hours(captured=past[back : back + HOURS]), below=BELOW, level=LEVEL)
         assert found is None or not found.silent, back
 
 
@@ -144,11 +157,11 @@ def flood(last_hours: int, refusals: int, *, a_day_before: int = 5, **known: Any
 
 
 def test_a_rise_of_refused_requests_is_an_alert_with_its_reasons() -> None:
-    found = measure(Refused, [], hours=flood(1, 60))
+    found = measure(Refused, [], level=LEVEL, hours=flood(1, 60))
     assert (found.verdict, found.n) == ("alert", 160)
     assert found.value == 60 / 160
     assert "invalid_api_key 60" in found.message
-    assert measure(Refused, [], hours=flood(24, 10)).verdict == "alert"
+    assert measure(Refused, [], level=LEVEL, hours=flood(24, 10)).verdict == "alert"
 
 
 @pytest.mark.parametrize(
@@ -157,13 +170,13 @@ def test_a_rise_of_refused_requests_is_an_alert_with_its_reasons() -> None:
     ids=["none", "a few", "below the margin", "as bursts always were"],
 )
 def test_a_few_and_what_was_always_refused_alert_nobody(usual: Requests) -> None:
-    assert measure(Refused, [], hours=usual).verdict == "ok"
+    assert measure(Refused, [], level=LEVEL, hours=usual).verdict == "ok"
 
 
 def test_who_tries_a_new_gateway_out_alerts_nobody() -> None:
     new = flood(24, 50)
     new.accepted[30:] = new.refused[30:] = 0
-    assert measure(Refused, [], hours=new).verdict == "not_enough_data"
+    assert measure(Refused, [], level=LEVEL, hours=new).verdict == "not_enough_data"
 
 
 def test_the_correlation_is_that_of_the_counts() -> None:
@@ -248,4 +261,4 @@ def test_a_stop_is_known_while_it_lasts_and_after_it(tmp_path: Path) -> None:
 def test_a_table_of_an_earlier_version_has_no_accounts(tmp_path: Path) -> None:
     found = read(tmp_path, [asked(NOW - timedelta(minutes=5))])
     assert (found.last_account, found.refused.sum()) == (None, 0)
-    assert measure(Refused, [], hours=found).verdict == "not_enough_data"
+    assert measure(Refused, [], level=LEVEL, hours=found).verdict == "not_enough_data"

@@ -108,6 +108,11 @@ class MonitorSettings(Section):
     minimum_samples: Annotated[int, Field(ge=1)] = Field(
         30, description="Fewer interactions than this alert nobody."
     )
+    false_alarms_per_month: Annotated[float, Field(gt=0, le=30)] = Field(
+        0.1,
+        description="Alerts a month for nothing, over all monitors together: how sure each look "
+        "must be follows from it.",
+    )
     accuracy_below: Share = Field(
         0.88, description="Mean score of the answers that people or a judge scored."
     )

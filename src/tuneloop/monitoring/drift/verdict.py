@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from tuneloop.intervals import two_sided_z
 from tuneloop.monitoring.drift.calibration import SIZES
 from tuneloop.monitoring.drift.reference import DriftReference
 from tuneloop.monitoring.drift.sketch import DriftSketch
@@ -44,6 +45,8 @@ class Effect:
     """What a window of so many effective rows must pass."""
     effective_rows: float
     """Independent rows that would be as noisy as these, which come in days."""
+    evident: bool = True
+    """Whether it is more than nothing at the level of an alert."""
 
     @property
     def passed(self) -> bool:
@@ -88,10 +91,13 @@ def verdict(
     *,
     minimum_rows: int = MINIMUM_ROWS,
     of: Of = "prompts",
+    level: float | None = None,
 ) -> DriftVerdict:
     """Drift when one of two effects passes the threshold that was calibrated for it.
 
     A window needs `minimum_rows` rows, counted as independent ones. `of`: what its texts are.
+    `level`: the chance of an alert while nothing changed, of which each effect gets half; an effect
+    must then also be more than nothing at that level. None: the threshold alone decides.
     """
     whole = sketch.whole()
     definition = (
@@ -112,9 +118,14 @@ def verdict(
             definition=definition,
             message=f"not enough data: {whole.n} of the {minimum_rows} {of} that it takes",
         )
-    topics, unfamiliar = topics_effect(sketch, reference), unfamiliar_effect(sketch, reference)
+    z = two_sided_z(1 - level) if level is not None else None
+    topics, unfamiliar = (
+        topics_effect(sketch, reference, z),
+        unfamiliar_effect(sketch, reference, z),
+    )
     effective = min(topics.effective_rows, unfamiliar.effective_rows)
-    state: State = "drift" if topics.passed or unfamiliar.passed else "no_drift"
+    passed = [effect for effect in (topics, unfamiliar) if effect.passed and effect.evident]
+    state: State = "drift" if passed else "no_drift"
     if effective < max(minimum_rows, SIZES[0]):
         state = "not_enough_data"
     return DriftVerdict(
@@ -131,8 +142,13 @@ def verdict(
     )
 
 
-def topics_effect(sketch: DriftSketch, reference: DriftReference) -> Effect:
-    """How far the mix of topics moved, as a share of the traffic that changed its topic."""
+def topics_effect(
+    sketch: DriftSketch, reference: DriftReference, evident_z: float | None = None
+) -> Effect:
+    """How far the mix of topics moved, as a share of the traffic that changed its topic.
+
+    It is evident from `evident_z` standard errors on.
+    """
     topics = reference.topics
     whole = sketch.whole()
     mean = whole.total / whole.n
@@ -150,11 +166,17 @@ def topics_effect(sketch: DriftSketch, reference: DriftReference) -> Effect:
         high=topics.as_share(squared + _Z * error),
         threshold=_threshold(reference, "topics", rows),
         effective_rows=rows,
+        evident=evident_z is None or squared > evident_z * error,
     )
 
 
-def unfamiliar_effect(sketch: DriftSketch, reference: DriftReference) -> Effect:
-    """How much less familiar prompts are than the bundle's own, as Cliff's delta."""
+def unfamiliar_effect(
+    sketch: DriftSketch, reference: DriftReference, evident_z: float | None = None
+) -> Effect:
+    """How much less familiar prompts are than the bundle's own, as Cliff's delta.
+
+    It is evident from `evident_z` standard errors on.
+    """
     known = reference.familiarity
     whole = sketch.whole()
     scores = known.scores
@@ -167,13 +189,15 @@ def unfamiliar_effect(sketch: DriftSketch, reference: DriftReference) -> Effect:
     ]
     noise_of_days = _noise_of_days([apart**2 for apart in days])
     rows = whole.n / max(1.0, noise_of_days / variance) if variance > 0 else float(whole.n)
-    half = _Z * known.error(whole.bins, rows)
+    error = known.error(whole.bins, rows)
+    half = _Z * error
     return Effect(
         value=max(0.0, value),
         low=max(0.0, value - half),
         high=max(0.0, min(1.0, value + half)),
         threshold=_threshold(reference, "unfamiliar", rows),
         effective_rows=rows,
+        evident=evident_z is None or value > evident_z * error,
     )
 
 
@@ -239,7 +263,9 @@ def _message(
 
 def _tell(effect: Effect) -> str:
     side = "above" if effect.passed else "within"
+    chance = ", but it may be chance" if effect.passed and not effect.evident else ""
     return (
         f"{100 * effect.value:.0f} % of the traffic (95 % interval {100 * effect.low:.0f} to "
         f"{100 * effect.high:.0f} %), {side} the {100 * effect.threshold:.0f} % that may change"
+        f"{chance}"
     )

@@ -134,15 +134,20 @@ class Errors(Tally):
         return self.failed, self.left, self.reasons
 
     def measure(self, window: Window) -> Measurement:
-        """Against the baseline; without one against a fixed limit: it may fail from the start."""
+        """Against the baseline; until that is known well, against a fixed limit.
+
+        It may fail from the start, and then what is usual is no excuse; unless a person says so.
+        """
+        margin = Margin(distance=self._settings.share_shift, side="above")
         baseline = self._subject.baseline(self.name)
+        known = None if baseline is None else baseline.pooled(margin, "share")
         what = "requests that failed"
         detail = {
             "reasons": dict(self.reasons.of.most_common()),
             "clients_left": self.left.hits,
             "patience_ms": self._patience_ms,
         }
-        if baseline is None:
+        if known is None or not (known.settled or known.accepted):
             return against_limit(
                 self.name,
                 window,
@@ -150,7 +155,7 @@ class Errors(Tally):
                 what=what,
                 limit=Limit(threshold=_FIRST_ERRORS_ABOVE, unit="share", side="above"),
                 minimum=self._settings.minimum_samples,
-                detail=detail,
+                detail={**detail, "becomes_baseline": known is None},
             )
         return assess_shift(
             self.name,
@@ -158,8 +163,8 @@ class Errors(Tally):
             self.failed.figure,
             what=what,
             unit="share",
-            baseline=baseline,
-            margin=Margin(distance=self._settings.share_shift, side="above"),
+            baseline=known,
+            margin=margin,
             minimum=self._settings.minimum_samples,
             detail=detail,
         )

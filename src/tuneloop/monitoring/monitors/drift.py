@@ -77,7 +77,12 @@ class EmbeddingDrift(Tally):
         return (self.sketch,)
 
     def measure(self, window: Window) -> Measurement:
-        drift = verdict(self.sketch, self._reference, minimum_rows=self._settings.minimum_samples)
+        drift = verdict(
+            self.sketch,
+            self._reference,
+            minimum_rows=self._settings.minimum_samples,
+            level=window.level,
+        )
         causes = attribute(self.sketch, self._reference)
         return _measurement(self.name, window, drift, causes)
 
@@ -113,7 +118,9 @@ class AnswerDrift(Tally):
         if rows is not None:
             self._sum_up(rows, said, asked)
         prompts = verdict(asked, self._of_prompts, minimum_rows=minimum)
-        drift = verdict(said, self._reference, minimum_rows=minimum, of="answers")
+        drift = verdict(
+            said, self._reference, minimum_rows=minimum, of="answers", level=window.level
+        )
         if drift.state == "drift":
             drift = self._beyond_release(drift)
         causes = attribute(said, self._reference)

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from tuneloop.metric_names import EVERY, PREFIX, is_monitor
-from tuneloop.modelfile import MetricSettings, MonitorSettings
+from tuneloop.modelfile import MetricSettings, ModelSettings, MonitorSettings
+from tuneloop.monitoring import series
+from tuneloop.monitoring.false_alarms import DAYS_A_MONTH
 from tuneloop.monitoring.measurement import Measurement, Unit
 from tuneloop.monitoring.monitors.table import Monitor
 from tuneloop.monitoring.monitors.tally import Subject, Tally
-from tuneloop.monitoring.shift import Baseline, Margin, assess_shift
+from tuneloop.monitoring.shift import Margin, assess_shift
 from tuneloop.monitoring.sketches import Mean, Share, Sketch
 from tuneloop.monitoring.window import Batch, Window
 from tuneloop.storage import captured
 from tuneloop.storage.traffic import Traffic
+from tuneloop.workspace import Workspace
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,7 +72,6 @@ class Metric(Tally):
         is_share = self.yes.n == self.values.n
         figure = self.yes.figure if is_share else self.values.figure
         unit: Unit = "share" if is_share else "number"
-        baseline = self._subject.baseline(self.name)
         among = f", reported on {self.reported.hits} of {self.reported.n} answers"
         if is_share and 0 < self.yes.hits == self.yes.n < self.reported.n:
             among += " and never 0: where it did not happen, report that too"
@@ -78,8 +81,8 @@ class Metric(Tally):
             figure,
             what=f"{self.name.removeprefix(PREFIX)}{among}",
             unit=unit,
-            baseline=baseline,
-            margin=self._margin(baseline, is_share),
+            baseline=self._subject.baseline(self.name),
+            margin=self._margin(is_share),
             minimum=self._settings.minimum_samples,
             detail={
                 "kind": "share" if is_share else "mean",
@@ -88,13 +91,21 @@ class Metric(Tally):
             },
         )
 
-    def _margin(self, baseline: Baseline | None, is_share: bool) -> Margin:
-        value = baseline.value if baseline is not None else 0.0
-        distance = self._settings.relative_shift * abs(value)
+    def _margin(self, is_share: bool) -> Margin:
+        side, distance = _BAD_SIDE[self.rule.better], self._settings.relative_shift
         if is_share:
-            rarer = self._settings.relative_shift * max(0.0, min(value, 1 - value))
-            distance = min(self._settings.share_shift, rarer)
-        return Margin(distance=distance, side=_BAD_SIDE[self.rule.better])
+            return _OfTheRarer(distance=distance, side=side, most=self._settings.share_shift)
+        return Margin(distance=distance, relative=True, side=side)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OfTheRarer(Margin):
+    """Of a share: so much of the rarer outcome of the baseline, and at most `most`."""
+
+    most: float
+
+    def width(self, baseline: float) -> float:
+        return min(self.most, self.distance * max(0.0, min(baseline, 1 - baseline)))
 
 
 def monitor_of(name: str, told: MetricSettings) -> Monitor:
@@ -118,6 +129,24 @@ def known(settings: MonitorSettings, measured: Iterable[str]) -> dict[str, Monit
     """Those that are declared, and those among the names of monitors that measured something."""
     others = {name.removeprefix(PREFIX) for name in measured if is_monitor(name)}
     return _monitors(settings, settings.metrics.keys() | others)
+
+
+def counted(workspace: Workspace, model: ModelSettings) -> dict[str, Monitor]:
+    """Those that share the declared rate of false alarms, which is that of a month: what is
+    declared, and of what else was measured in the last month as many as a run measures.
+
+    Raises:
+        StoreError: the measurements cannot be read.
+    """
+    since = workspace.now() - timedelta(days=DAYS_A_MONTH)
+    lately = series.newest(workspace, model=model.name, since=since)
+    undeclared = [
+        (measurement.time, name)
+        for name, measurement in lately.items()
+        if is_monitor(name) and name.removeprefix(PREFIX) not in model.monitors.metrics
+    ]
+    last = sorted(undeclared, reverse=True)[:MOST_UNDECLARED]
+    return known(model.monitors, [name for _, name in last])
 
 
 def wanted(

@@ -8,11 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from tuneloop import intervals
+from tuneloop.intervals import Figure
 from tuneloop.modelfile import TaskSettings
 from tuneloop.monitoring.measurement import Limit, Measurement, against_limit, measured
 from tuneloop.monitoring.monitors.tally import Subject, Tally
 from tuneloop.monitoring.shift import Margin, assess_shift
-from tuneloop.monitoring.sketches import Counts, Mean, Scores, Share, Sketch
+from tuneloop.monitoring.sketches import Counts, Mean, Scores, Share, Sketch, WeightedScores
 from tuneloop.monitoring.window import Batch, Window
 from tuneloop.prose.changes import edit_share
 from tuneloop.task.answer_form import WRONG, confirms, corrects, edited_text
@@ -124,8 +126,12 @@ class Accuracy(Tally):
 
     A label is the right answer: 1 where the answer says the same. In prose other words may be right
     too, so a label in other words decides nothing there and is counted apart. A rating is the score
-    itself. A judgement is 1 where it passed the answer, else 0. They are as good a sample of all
-    answers as their choice was.
+    itself. A judgement is 1 where it passed the answer, else 0.
+
+    An answer of the weekly sample stands for as many as it was drawn for, so that a rare kind of
+    answer that is always looked at counts no more than it occurs (Hájek 1971). The sample counts
+    for as many answers as it is worth (Kish 1965) beside those that somebody chose to score, each
+    of which is one; these are as good a sample of all answers as their choice was.
     """
 
     name = "accuracy"
@@ -135,7 +141,9 @@ class Accuracy(Tally):
         super().__init__(subject)
         self._feedback = subject.feedback("label", "rating", "judgement")
         self._prose = subject.task.get("kind") == "prose"
-        self.scores, self.kinds, self.undecided = Scores(), Counts(), Share()
+        self._weights = subject.sample_weights()
+        self.scores, self.sampled = Scores(), WeightedScores()
+        self.kinds, self.undecided = Counts(), Share()
 
     def add(self, batch: Batch) -> None:
         by_answer: dict[str, dict[str, float]] = defaultdict(dict)
@@ -145,14 +153,28 @@ class Accuracy(Tally):
                 self.undecided.add(1, 1)
             elif score is not None:
                 by_answer[identity][kind] = score
-        for of in by_answer.values():
+        for identity, of in by_answer.items():
             kind = next(kind for kind in ("label", "rating", "judgement") if kind in of)
-            self.scores.add(of[kind])
+            if identity in self._weights:
+                self.sampled.add(of[kind], self._weights[identity])
+            else:
+                self.scores.add(of[kind])
             self.kinds.add({kind: 1})
 
     @property
     def parts(self) -> tuple[Sketch, ...]:
-        return self.scores, self.kinds, self.undecided
+        return self.scores, self.sampled, self.kinds, self.undecided
+
+    @property
+    def figure(self) -> Figure | None:
+        """Wilson's interval at the effective number of scores; None without any."""
+        drawn = self.sampled.effective
+        cases = drawn + self.scores.n
+        if not cases:
+            return None
+        value = (drawn * self.sampled.mean + self.scores.total) / cases
+        n = max(1, int(cases))
+        return intervals.share(value * n, n)
 
     def measure(self, window: Window) -> Measurement:
         undecided = {"labels_in_other_words": self.undecided.n} if self._prose else {}
@@ -160,12 +182,14 @@ class Accuracy(Tally):
         return against_limit(
             self.name,
             window,
-            self.scores.figure,
+            self.figure,
             what=f"score of the answers that were scored{f' ({by})' if by else ''}",
             limit=Limit(threshold=self._settings.accuracy_below, unit="share", side="below"),
             minimum=self._settings.minimum_samples,
             detail={
                 "by": dict(self.kinds.of),
+                "of_the_sample": self.sampled.n,
+                "worth": round(self.sampled.effective, 1),
                 "sampled_share": self._feedback.share,
                 **undecided,
             },

@@ -231,7 +231,7 @@ def not_above(
     settings: MonitorSettings,
     detail: Mapping[str, Any],
 ) -> Measurement:
-    """The verdict on a share that shall stay below a limit, and that few cases may cross by chance.
+    """The verdict on a share that shall stay below a limit.
 
     The limit is that of `share_limit`.
     """
@@ -245,7 +245,6 @@ def not_above(
         what=f"{what}{note}",
         limit=Limit(threshold=threshold, unit="share", side="above"),
         minimum=settings.minimum_samples,
-        certain=True,
         detail={**detail, "released": released and [released.value, released.low, released.high]},
     )
 

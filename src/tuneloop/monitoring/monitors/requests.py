@@ -60,7 +60,7 @@ class Silence(OfRequests):
 
     def _judged(self, requests: Requests, window: Window) -> Measurement:
         limit = Limit(threshold=self._settings.silent_below, unit="share", side="below")
-        found = silence.look(requests, below=limit.threshold)
+        found = silence.look(requests, below=limit.threshold, level=window.level)
         if found is None:
             return dataclasses.replace(
                 not_enough_data(self.name, window, None, minimum=1, limit=limit),
@@ -100,7 +100,7 @@ class Refused(OfRequests):
 
     def _judged(self, requests: Requests, window: Window) -> Measurement:
         margin, minimum = self._settings.share_shift, self._settings.minimum_samples
-        found = refused.look(requests, margin=margin, fewest=minimum)
+        found = refused.look(requests, margin=margin, fewest=minimum, level=window.level)
         if found is None:
             return dataclasses.replace(
                 not_enough_data(self.name, window, None, minimum=minimum),

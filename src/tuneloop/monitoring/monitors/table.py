@@ -1,7 +1,8 @@
 """Every monitor: what it watches, how often, and when it speaks up.
 
 A window below the minimum sample alerts nobody. Intervals are 95 % and take interactions for
-independent. Which monitors run follows from what the task's answers are.
+independent. Which monitors run follows from what the task's answers are, and from how many there
+are how sure one must be to alert.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Any, Literal
 
 from tuneloop.errors import ExtensionError, UsageError
 from tuneloop.metric_names import EVERY, is_monitor
-from tuneloop.modelfile import MonitorSettings
+from tuneloop.modelfile import ModelSettings, MonitorSettings, ScheduleSettings
+from tuneloop.monitoring import false_alarms
 from tuneloop.monitoring.monitors.answers import Errors, FormatCompliance, Refusals
 from tuneloop.monitoring.monitors.drift import AnswerDrift, EmbeddingDrift
 from tuneloop.monitoring.monitors.people import Accuracy, EditRate, Escalations, JudgeQuality
@@ -267,6 +269,37 @@ def chosen(
         return usable
     on_task = {name: _on_task(monitor, task) for name, monitor in usable.items()}
     return {name: monitor for name, monitor in on_task.items() if monitor is not None}
+
+
+def levels(
+    model: ModelSettings,
+    task: Mapping[str, Any],
+    others: Mapping[str, Monitor | ExtensionError] | None = None,
+) -> dict[str, float]:
+    """The chance with which one look of each monitor may alert for nothing.
+
+    Those that apply to the task, and `others` that are in no table, share the declared rate,
+    whichever of them are run; one that does not apply, and is run by name, is as sure as they are.
+    """
+    own, more = chosen(), others or {}
+    rate, running = model.monitors.false_alarms_per_month, {*chosen(task=task), *more}
+    return {
+        name: false_alarms.level(
+            rate, monitors=len(running), looks=_looks_a_month(monitor, model.schedule)
+        )
+        for name, monitor in {**own, **more}.items()
+    }
+
+
+def _looks_a_month(monitor: Monitor | ExtensionError, schedule: ScheduleSettings) -> float:
+    match every := monitor.every if isinstance(monitor, Monitor) else "day":
+        case "hour":
+            cadence = schedule.hourly_monitors
+        case "day":
+            cadence = schedule.daily_monitors
+        case "week":
+            cadence = schedule.weekly_monitors
+    return false_alarms.looks_a_month(every, cadence)
 
 
 def applies(monitor: Monitor | ExtensionError, task: Mapping[str, Any]) -> bool:

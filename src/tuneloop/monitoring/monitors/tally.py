@@ -47,10 +47,16 @@ class Subject(Protocol):
         """What its release evaluation measured by this metric, in the main suite."""
 
     def baseline(self, monitor: str, **matching: object) -> Baseline | None:
-        """What its release evaluation measured, else its first window with enough data.
+        """What a person called normal, else its release evaluation, else its first windows.
 
         `matching`: values that the window's detail must have, such as who judged.
         """
+
+    def accepted_baseline(self, monitor: str) -> Baseline | None:
+        """What a person called normal of a monitor that has a baseline of its own otherwise."""
+
+    def sample_weights(self) -> Mapping[str, float]:
+        """Interaction → answers that it stands for, of the weekly samples that people look at."""
 
     def requests(self) -> Requests:
         """What came to its endpoint, whichever bundle answered, hour by hour."""

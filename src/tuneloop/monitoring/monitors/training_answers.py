@@ -54,8 +54,9 @@ class AnswerSimilarity(Tally):
     """How much farther answers are from the training answers to prompts like theirs than own ones.
 
     Told as a share of the answers, see `answers_by_topic`. Topics that moved are named; one of them
-    alerts by itself where all of its interval is beyond the limit. Where the release evaluation was
-    farther or nearer for certain, it is what windows are compared with.
+    alerts by itself where all of its interval is beyond the limit. All answers and the topics get
+    half of the chance of a false alarm each. Where the release evaluation was farther or nearer for
+    certain, it is what windows are compared with; before it goes what a person called normal.
     """
 
     name = "answer_similarity"
@@ -83,18 +84,20 @@ class AnswerSimilarity(Tally):
             vectors = self._subject.embed(rows["response"].to_list())
             similarities, topics = reference.compare(prompts, vectors)
             whole, of_topics = farther(similarities, topics, reference)
-            figure = None if whole is None else whole.figure()
-            moved = self._moved(rows, topics, similarities, of_topics)
+            figure = None if whole is None else whole.estimate
+            moved = self._moved(rows, topics, similarities, of_topics, window.level / 2)
         named = ", ".join(topic.told for topic in moved[:_NAMED])
         limit = self._settings.unlike_answers_above
         found = assess_shift(
             self.name,
-            window,
+            dataclasses.replace(window, level=window.level / 2),
             figure,
             what="answers less like the training answers of their topic than its own are"
             + (f" (topics that moved: {named})" if named else ""),
             unit="share",
-            baseline=self._at_release() or _AS_ITS_OWN,
+            baseline=self._subject.accepted_baseline(self.name)
+            or self._at_release()
+            or _AS_ITS_OWN,
             margin=Margin(distance=limit, side="above"),
             minimum=self._settings.minimum_samples,
             detail={
@@ -129,14 +132,18 @@ class AnswerSimilarity(Tally):
         topics: Integers,
         similarities: Floats,
         of_topics: Mapping[int, Farther],
+        level: float,
     ) -> list[MovedTopic]:
-        """Topics whose answers are farther for certain, those with the most of them first."""
+        """Topics whose answers are farther for certain, those with the most of them first.
+
+        `level`: the chance that one of them seems farther beyond its interval.
+        """
         import numpy as np
 
         if not of_topics:
             return []
         # Many topics are looked at, and one of them always moved most (Bonferroni).
-        z = intervals.two_sided_z(1 - (1 - intervals.CONFIDENCE) / len(of_topics))
+        z = intervals.two_sided_z(1 - 2 * level / len(of_topics))
         moved = []
         for topic, found in of_topics.items():
             if (figure := found.figure(z)).low <= 0:

@@ -6,7 +6,7 @@ import math
 
 from tuneloop.monitoring.measurement import Measurement, measured
 from tuneloop.monitoring.monitors.tally import Subject, Tally
-from tuneloop.monitoring.shift import Margin, assess_shift
+from tuneloop.monitoring.shift import Margin, assess_shift, latency_margin
 from tuneloop.monitoring.sketches import LogHistogram, Mean, Share, Sketch, Vocabulary
 from tuneloop.monitoring.window import Batch, Window
 
@@ -35,9 +35,7 @@ class LatencyP95(Tally):
             what="p95 latency",
             unit="ms",
             baseline=self._subject.baseline(self.name),
-            margin=Margin(
-                distance=self._settings.latency_above_baseline - 1, relative=True, side="above"
-            ),
+            margin=latency_margin(self._settings),
             minimum=self._settings.minimum_samples,
         )
 
