@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from tuneloop.errors import ConflictError, MissingExtraError, StoreError
 
-HEAD = "0015"
+HEAD = "0012"
 """The last of the migrations: what the code expects."""
 _ALEMBIC = sa.table("alembic_version", sa.column("version_num"))
 _MIGRATIONS = Path(__file__).parent / "migrations"
