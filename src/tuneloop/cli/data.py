@@ -142,7 +142,8 @@ def _as_json(
         "report": dict(version.report),
         "validation": version.validation,
         "held_out": gates.as_row(),
-        "beyond_window": beyond.as_row() if beyond else None,
+        # Only where there are such rows: a version of an earlier release is shown as it was.
+        **({"beyond_window": beyond.as_row()} if beyond else {}),
     }
 
 
