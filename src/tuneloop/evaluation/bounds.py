@@ -45,10 +45,7 @@ def bounds_of(
         }
         scores, of_cases = list(scored.values()), [clusters[case] for case in scored]
         values = [score.value for score in scores]
-        if metric.bounds is not None:
-            low, high = metric.bounds(scores, level)
-            bounds[metric.name] = Bounds(low=low, high=high)
-        elif metric.figure_at is not None:
+        if metric.figure_at is not None:
             effect = cautious_design_effect(values, of_cases)
             wide = metric.figure_at(scores, effect, 1 - 2 * level)
             bounds[metric.name] = Bounds(low=wide.low, high=wide.high)

@@ -63,8 +63,6 @@ class Metric:
     """a request that got no answer is scored as an empty one instead of counting as 0"""
     figure: Callable[[Sequence[Score]], Figure] | None = None
     """of the scores of all counted cases; None: their mean"""
-    bounds: Callable[[Sequence[Score], float], tuple[float, float]] | None = None
-    """one-sided bounds of its `figure` at a level; None: those of its interval, widened"""
     figure_at: Callable[[Sequence[Score], float, float], Figure] | None = None
     """(scores, design effect, confidence) → the figure with the interval at that confidence, of
     cases that are worth fewer by the design effect; None: that of `figure`, widened"""

@@ -76,15 +76,17 @@ def _figure(scores: Sequence[Score], *, name: str) -> Figure:
     return Figure(value=value, low=low, high=high, n=len(scores))
 
 
-def _bounds(scores: Sequence[Score], level: float, *, name: str) -> tuple[float, float]:
-    """One-sided each."""
+def _figure_at(scores: Sequence[Score], effect: float, confidence: float, *, name: str) -> Figure:
+    """What a gate is held to: exact limits, of cases that are worth fewer by the design effect."""
+    level = (1 - confidence) / 2
 
     def exact(right: int, cases: int) -> tuple[float, float]:
-        low = intervals.lower_bound_of_share(right, cases, level=level)
-        return low, 1 - intervals.lower_bound_of_share(cases - right, cases, level=level)
+        worth, wrong = right / effect, (cases - right) / effect
+        low = intervals.lower_bound_of_share(worth, worth + wrong, level=level)
+        return low, 1 - intervals.lower_bound_of_share(wrong, worth + wrong, level=level)
 
-    _, low, high = _mean_of_classes(scores, name, exact)
-    return low, high
+    value, low, high = _mean_of_classes(scores, name, exact)
+    return Figure(value=value, low=low, high=high, n=len(scores))
 
 
 def _mean_of_classes(
@@ -126,7 +128,7 @@ def _metric(name: str, task: TaskSettings) -> Metric:
         scorer=partial(_score, task=task),
         empty_without_answer=True,
         figure=partial(_figure, name=name),
-        bounds=partial(_bounds, name=name),
+        figure_at=partial(_figure_at, name=name),
     )
 
 
