@@ -147,12 +147,13 @@ def test_the_judge_is_not_called_to_count_cases(
 
 
 def test_a_gate_on_a_judge_takes_people_s_labels_before_anything_is_trained(
-    start: Callable[..., Loop], tmp_path: Path
+    start: Callable[..., Loop], clock: Any, tmp_path: Path
 ) -> None:
     """On any task, and as many labels as tell how often the judge errs."""
     labelled = tmp_path / "labelled.jsonl"
 
     def people_said(right: int, wrong: int) -> None:
+        clock.advance(minutes=1)  # the newest counts
         said = [(n, "good") for n in range(right)] + [(n, "bad") for n in range(wrong)]
         rows = ({"prompt": f"{n}?", "answer": a, "correct": a == "good"} for n, a in said)
         labelled.write_text("".join(json.dumps(row) + "\n" for row in rows))
