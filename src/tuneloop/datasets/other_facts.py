@@ -21,12 +21,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 from tuneloop.datasets.contradictions import core_words
 from tuneloop.datasets.example import Example
 from tuneloop.prose.changes import SENTENCE_ENDS
-from tuneloop.prose.groundedness import ungrounded
+from tuneloop.prose.groundedness.claims import Claim, claims
+from tuneloop.prose.groundedness.source import Source
 from tuneloop.prose.negations import negations
 from tuneloop.sameness import forgiving, words
 
@@ -45,9 +48,10 @@ def answered_with_other_facts(examples: Sequence[Example]) -> Iterator[tuple[Exa
             questions[example.system, _words(example.input_text)].append(example)
     for answered in questions.values():
         distinct = list({example.gist: example for example in reversed(answered)}.values())[::-1]
-        for one, other in combinations(distinct[:_MOST_ANSWERS], 2):
-            if states_other_facts(one.completion, other.completion, asked=one.input_text):
-                yield one, other
+        answers = [_Answer(example=example) for example in distinct[:_MOST_ANSWERS]]
+        for one, other in combinations(answers, 2):
+            if one.states_other_facts_than(other):
+                yield one.example, other.example
                 break
 
 
@@ -56,20 +60,43 @@ def _words(asked: str) -> tuple[str, ...]:
     return tuple(word.lower() for word in core if any(map(str.isalnum, word))) or core
 
 
-def states_other_facts(one: str, other: str, *, asked: str) -> bool:
-    """Whether two answers to what was asked may contradict each other; see the module."""
-    return _is_turned_round(_first_sentence(one), _first_sentence(other)) or bool(
-        ungrounded(one, [other, asked]) and ungrounded(other, [one, asked])
-    )
+@dataclass(frozen=True, kw_only=True)
+class _Answer:
+    """An answer, read once: it is compared with every other one to its question."""
 
+    example: Example
 
-def _is_turned_round(one: str, other: str) -> bool:
-    if bool(negations(one)) == bool(negations(other)):
-        return False
-    of_one, of_other = set(words(forgiving(one))), set(words(forgiving(other)))
-    shorter = min(len(of_one), len(of_other))
-    return shorter == 1 or len(of_one & of_other) >= _ALIKE * shorter
+    def states_other_facts_than(self, other: _Answer) -> bool:
+        """Whether the two may contradict each other; see the module."""
+        return self._is_turned_round(other) or (self._adds_to(other) and other._adds_to(self))
 
+    def _is_turned_round(self, other: _Answer) -> bool:
+        if self._negates == other._negates:
+            return False
+        shorter = min(len(self._first_words), len(other._first_words))
+        return shorter == 1 or len(self._first_words & other._first_words) >= _ALIKE * shorter
 
-def _first_sentence(text: str) -> str:
-    return next((part for part in SENTENCE_ENDS.split(text) if part.strip()), "")
+    def _adds_to(self, other: _Answer) -> bool:
+        return any(not fact.holds(other._known) for fact in self._facts)
+
+    @cached_property
+    def _first(self) -> str:
+        sentences = SENTENCE_ENDS.split(self.example.completion)
+        return next((sentence for sentence in sentences if sentence.strip()), "")
+
+    @cached_property
+    def _negates(self) -> bool:
+        return bool(negations(self._first))
+
+    @cached_property
+    def _first_words(self) -> set[str]:
+        return set(words(forgiving(self._first)))
+
+    @cached_property
+    def _facts(self) -> tuple[Claim, ...]:
+        return tuple(claims(self.example.completion))
+
+    @cached_property
+    def _known(self) -> Source:
+        """What it says, and what was asked."""
+        return Source([self.example.completion, self.example.input_text])

@@ -21,6 +21,8 @@ _RULES = (
     "task",
 )
 """Rooms and files whose code decides which rows come out, and how they read."""
+_GROUNDED_RULES = ("prose/groundedness",)
+"""The same where `data.grounded` asks for them; elsewhere they only tell."""
 _NOT_RULES = (
     "datasets/arrivals.py",
     "datasets/columns.py",
@@ -29,6 +31,7 @@ _NOT_RULES = (
     "datasets/inspect.py",
     "datasets/looking.py",
     "datasets/names.py",
+    "datasets/other_facts.py",
     "datasets/readers.py",
     "datasets/recipe.py",
     "datasets/remote.py",
@@ -57,23 +60,28 @@ def recipe(
     }
     if template is not None:  # It decides which rows can be written.
         parts["chat_template"] = digest_text(template.text)
+    if data.grounded:
+        parts["grounded_code"] = code_digest(_GROUNDED_RULES)
     return {"digest": digest_json(parts), **parts}
 
 
 @cache
-def code_digest() -> str:
+def code_digest(rooms: tuple[str, ...] = _RULES) -> str:
     """Identity of the rules' code; comments, docstrings and layout do not count."""
     package = Path(__file__).parent.parent
     return digest_json(
-        {name: digest_text(_syntax((package / name).read_text("utf-8"))) for name in rules(package)}
+        {
+            name: digest_text(_syntax((package / name).read_text("utf-8")))
+            for name in rules(package, rooms)
+        }
     )
 
 
-def rules(package: Path) -> list[str]:
+def rules(package: Path, rooms: tuple[str, ...] = _RULES) -> list[str]:
     """The files whose code decides about rows, relative to the package, in order."""
     files = [
         path
-        for rule in _RULES
+        for rule in rooms
         for path in ([package / rule] if rule.endswith(".py") else (package / rule).rglob("*.py"))
     ]
     names = sorted(path.relative_to(package).as_posix() for path in files)

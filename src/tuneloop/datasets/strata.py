@@ -96,12 +96,17 @@ class _Sorting:
         self._hold_out_share("classes of one group", alone, alone)
 
     def give_each_class_both_sides(self) -> None:
-        """The large classes come first, which lose the least of their rows to train on."""
+        """The large classes come first, which lose the least of their rows to train on.
+
+        What a smaller one gave away may be what a larger one could not do without: they are gone
+        through again until none is mended. Each move leaves one class fewer on one side alone.
+        """
         labels = {label for label, members in self._members.items() if len(members) > 1} - {_ALL}
         most = max(self._share, self._earlier) + _EXTRA_SHARE
         limit = math.ceil(most * len(self._members[_ALL]))
-        for label in sorted(labels, key=lambda label: (-len(self._members[label]), label)):
-            self._mend(label, may_hold_out=self._held[_ALL] < limit)
+        in_turn = sorted(labels, key=lambda label: (-len(self._members[label]), label))
+        while sum(self._mend(label, may_hold_out=self._held[_ALL] < limit) for label in in_turn):
+            pass
         self._mend(_ALL, may_hold_out=True)
 
     def _hold_out_share(self, label: str, members: Sequence[int], own: Iterable[int]) -> None:
@@ -119,19 +124,22 @@ class _Sorting:
                 self._move(index)
                 missing -= 1
 
-    def _mend(self, label: str, *, may_hold_out: bool) -> None:
-        """Give a class that is all on one side a group on the other."""
+    def _mend(self, label: str, *, may_hold_out: bool) -> bool:
+        """Give a class that is all on one side a group on the other; whether it got one."""
         members = self._members[label]
         if len(members) < 2:
-            return
+            return False
         if self._held[label] == 0 and may_hold_out:
             spare = [i for i in members if self._may_go(i) and self._others_stay(i)]
             if spare:
                 self._move(min(spare, key=self._takes_a_class_away))
+                return True
         elif self._held[label] == len(members):
             spare = [i for i in members if not self._groups[i].held_out and self._others_stay(i)]
             if spare:
                 self._move(spare[-1])
+                return True
+        return False
 
     def _may_go(self, index: int) -> bool:
         """Whether a group that is not held out may be."""

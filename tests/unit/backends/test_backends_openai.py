@@ -261,6 +261,8 @@ def test_a_model_file_that_asks_a_backend_for_what_it_has_not_is_told(tmp_path: 
     assert mistyped.startswith("endpoint.backend:") and "Did you mean 'llama.cpp'?" in mistyped
     (nowhere,) = said("{backend: openai}")
     assert "needs to know where the server is" in nowhere
+    (unheard,) = said("{backend: openai, dry: true, server: " + server + "}")
+    assert unheard.startswith("endpoint.dry: openai samples as") and "Remove" in unheard
     (in_vain,) = said("{server: " + server + "}")
     assert in_vain.startswith("endpoint.server:") and "endpoint.backend: openai" in in_vain
     with pytest.raises(ModelFileError, match="expected a name such as"):

@@ -12,9 +12,10 @@ from tuneloop.conversation import Message
 from tuneloop.conversation.template import ChatTemplate
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.filters import first_objection, make_filters
-from tuneloop.datasets.recipe import _NOT_RULES, rules
+from tuneloop.datasets.recipe import _NOT_RULES, recipe, rules
 from tuneloop.datasets.retired_terms import RetiredTerms
 from tuneloop.errors import ModelFileError
+from tuneloop.modelfile import DataSettings, TaskSettings
 from tuneloop.modelfile.sections.data import FilterName
 from tuneloop.personal_data import redacted
 
@@ -192,10 +193,17 @@ def test_retired_terms_keep_the_case_and_the_word() -> None:
     assert RetiredTerms({}).renamed("as it is") == ("as it is", {})
 
 
+def test_the_rules_of_facts_decide_about_rows_where_they_are_asked_for() -> None:
+    kept = recipe(DataSettings(sources=("a.jsonl",)), TaskSettings())
+    grounded = recipe(DataSettings(sources=("a.jsonl",), grounded=True), TaskSettings())
+    assert "grounded_code" not in kept and grounded["grounded_code"] not in (kept["code"], "")
+
+
 def test_the_recipe_names_all_code_that_decides_about_rows() -> None:
     named = rules(Path(tuneloop.__file__).parent)
     for file in ("readers/quoting.py", "task/rows/tags.py", "refusal/detector.py",
                  "personal_data.py", "sameness/forms.py", "datasets/split.py"):  # fmt: skip
         assert file in named
-    assert not {"datasets/stats.py", "datasets/tags.py", "datasets/remote.py"} & set(named)
+    assert not {"datasets/stats.py", "datasets/tags.py", "datasets/remote.py",
+                "datasets/other_facts.py"} & set(named)  # fmt: skip
     assert all((Path(tuneloop.__file__).parent / file).is_file() for file in _NOT_RULES)

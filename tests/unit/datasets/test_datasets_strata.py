@@ -120,6 +120,12 @@ def test_the_order_of_groups_decides_nothing(
 @given(LABELS, PAST, SHARES, SHARES)
 @settings(max_examples=300)
 @example([["a", "b"], ["a", "c"], ["b", "c"]], [None] * 25, 0.1, 0.1)  # cannot all be on both sides
+@example(  # what one class gave away was what another one had waited for
+    [[]] * 6 + [["e"], ["a", "c"], ["c", "e"], ["a", "f"], ["c"], ["a", "f"]],
+    [None] * 10 + [True] + [None] * 14,
+    0.4,
+    0.1,
+)
 def test_whatever_groups_hold_none_goes_back_and_who_can_be_on_both_sides_is(
     labels: list[list[str]], past: list[bool | None], share: float, earlier: float
 ) -> None:

@@ -116,7 +116,13 @@ class OpenAICompatible:
         return "unknown"
 
     def problems(self, endpoint: EndpointSettings) -> Iterator[Problem]:
-        """Where is it?"""
+        """Where is it, and who samples?"""
+        if endpoint.dry:
+            yield Problem(
+                at=("endpoint", "dry"),
+                message=f"{self.name} samples as whoever runs the server has set it up.",
+                remedy="Remove endpoint.dry, and set the sampler there if it has one.",
+            )
         if endpoint.server is None:
             yield Problem(
                 at=("endpoint", "backend"),
