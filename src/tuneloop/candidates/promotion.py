@@ -95,14 +95,15 @@ def settled(before: JudgedCandidate, *, production: str | None, past: Past) -> S
     as the same bundle is in production. What `admission` says holds until somebody takes it back.
     All of it is about what the candidate does, whichever bundle it happened to.
     """
-    alike = past.alike(before.bundle)
-    if production is not None and production in alike:
-        same = before.bundle == production
-        is_there = "is" if same else f"behaves as {short(production)}, which is"
-        return Settled(how="in production", reason=f"{is_there} in production")
+    if before.bundle == production:
+        return Settled(how="in production", reason="is in production")
     refused = Settled(how="refused", reason=f"was refused because {before.decision.reason}")
     if before.gates != "passed":
         return refused
+    alike = past.alike(before.bundle)
+    if production is not None and production in alike:
+        reason = f"behaves as {short(production)}, which is in production"
+        return Settled(how="in production", reason=reason)
     kept = {refusal.how: refusal for refusal in admission(before.bundle, past)}
     for how in LIVE:
         if how in kept:

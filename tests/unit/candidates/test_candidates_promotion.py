@@ -144,3 +144,6 @@ def test_what_behaves_as_what_was_made_before_is_settled_with_it() -> None:
     assert "tuneloop readmit two" in closed.remedy
     live = settled(again, production="two", past=replace(known, moves=moves("one", "two")))
     assert live is not None and live.reason == "behaves as two, which is in production"
+    missed = replace(again, gates="failed", decision=Decision(deploy=False, reason="it is worse"))
+    closed = settled(missed, production="two", past=replace(known, moves=moves("one", "two")))
+    assert closed is not None and closed.how == "refused", "stricter gates are told, live or not"
