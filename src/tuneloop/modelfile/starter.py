@@ -8,7 +8,13 @@ from typing import Any
 
 import yaml
 
-from tuneloop.modelfile.sections.data import LARGEST_SHARE, ColumnSettings, TaskKind
+from tuneloop.amounts import many
+from tuneloop.modelfile.sections.data import (
+    LARGEST_SHARE,
+    SMALLEST_SHARE,
+    ColumnSettings,
+    TaskKind,
+)
 from tuneloop.modelfile.sections.gates import PROSE_GATES
 
 _USUAL_MINIMUM = 50
@@ -20,10 +26,14 @@ _FEW_ROWS = 1_000
 _USUAL_MAX_TOKENS = 256
 _LEAST_MAX_TOKENS = 64
 _FEWEST_BYTES_OF_A_TOKEN = 2
+_UNGROUNDED = "ungrounded"
 _LIKENESS = "chrf"
 """The measure of likeness in the gates of prose, where it tells anything."""
 _IMBALANCED_FROM = 0.6
 """Share of the most frequent label from which on a rare one could be given up unseen."""
+_FEWEST_STATING = 22
+"""Cases that state facts, without which 5 % cannot be told from 10 %: the bound at a level of 10 %
+of none among them lies higher (Clopper and Pearson; see decision `balanced`)."""
 _FEWEST_CASES = 3
 """A gate on fewer says nothing."""
 
@@ -50,6 +60,8 @@ class Start:
     """What the answers are; None where nobody looked."""
     likeness: str | None = _LIKENESS
     """What prose is compared by; None: no measure of likeness tells anything on these rows."""
+    stating: float | None = None
+    """Share of the answers that state a number, date or name; None where nobody looked."""
     abstain_rows: int | None = None
     """Rows with the answer that says "out of scope"; None where they were not counted."""
     majority: float = 0.0
@@ -208,10 +220,30 @@ def _prose_gates(start: Start) -> list[str]:
             why = "no likeness tells a row's own answer from another's"
             lines.append(f'    {name}: {{condition: null, reason: "{why}"}}')
             continue
+        if name == _UNGROUNDED and (few := _stating(start)) < _FEWEST_STATING:
+            lines += _groundedness_gate(few)
+            continue
         condition = str(gate.condition)
         condition = condition if condition[0].isalpha() else f'"{condition}"'
         lines.append(f"    {f'{metric}: {condition}':<28} # {_PROSE_GATES_SAID[name]}")
     return lines
+
+
+def _stating(start: Start) -> float:
+    """Held-out answers that will state facts, as many as there are in the usual share."""
+    if start.stating is None or start.rows is None:
+        return math.inf
+    held_out = max(start.rows * SMALLEST_SHARE, min(_USUAL_MINIMUM, start.rows * LARGEST_SHARE))
+    return start.stating * held_out
+
+
+def _groundedness_gate(cases: float) -> list[str]:
+    """A bar of 5 % needs more facts than some answers state: there the base is the bar."""
+    why = f"about {many(round(cases), 'held-out answer')} with a number, date or name: few for 5 %"
+    return [
+        "    # Numbers, dates, names that neither prompt nor reference has.",
+        f'    {_UNGROUNDED}: {{condition: not worse than base, reason: "{why}"}}',
+    ]
 
 
 def _abstention_gate(rows: int | None) -> list[str]:

@@ -22,6 +22,7 @@ from tuneloop.modelfile.sections.data import LARGEST_SHARE
 from tuneloop.modelfile.starter import Start, render
 from tuneloop.nearest import nearest_path
 from tuneloop.progress import Progress, Silent
+from tuneloop.prose.groundedness import checkable
 from tuneloop.readers import file_of, read_as
 from tuneloop.registry.base_model import base_spec
 from tuneloop.registry.base_template import find_template, own_system
@@ -94,6 +95,7 @@ def write_model_file(
             sources=(os.path.relpath(data, path.parent),),
             kind=seen.kind,
             likeness=_likeness(seen),
+            stating=_stating(seen),
             system=seen.system,
             base_system=_quoted(base_system),
             output_schema=seen.output_schema,
@@ -125,6 +127,13 @@ def _likeness(seen: Inspection) -> str | None:
     if seen.kind != "prose":
         return None
     return next((name for name, of in of_rows(seen.sample).items() if of.valid), None)
+
+
+def _stating(seen: Inspection) -> float | None:
+    """Share of the answers in prose that state something which can be looked up."""
+    if seen.kind != "prose":
+        return None
+    return sum(bool(checkable(answer)) for _, answer in seen.sample) / len(seen.sample)
 
 
 def _thinks(seen: Inspection, spec: str) -> bool:

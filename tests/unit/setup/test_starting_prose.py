@@ -85,6 +85,23 @@ def test_where_no_measure_tells_rows_apart_no_gate_stands_on_one(tmp_path: Path)
     assert "No measure of likeness" in begun.model_file.path.read_text()
 
 
+def test_a_share_of_facts_is_a_gate_where_enough_answers_state_some(tmp_path: Path) -> None:
+    gates = started(tmp_path, rows(300, own=True)).model_file.settings.evaluation.gates
+    assert gates["ungrounded"].condition == "<= 0.05"
+
+
+def test_few_facts_are_held_against_the_base(tmp_path: Path) -> None:
+    """No candidate could show that it makes up fewer than 5 % of what hardly any answer states."""
+    made = rows(300, own=True)
+    for row in made[20:]:
+        row["completion"] = re.sub(r" \(\d+\)", "", row["completion"])
+    begun = started(tmp_path, made)
+    gate = begun.model_file.settings.evaluation.gates["ungrounded"]
+    assert gate.condition == "not worse than base"
+    assert gate.reason is not None and gate.reason.startswith("about 3 held-out answers")
+    assert not [line for line in worth_a_look(begun) if "evaluation.gates" in line]
+
+
 def test_what_the_base_says_of_itself_is_told(tmp_path: Path) -> None:
     begun = started(tmp_path, rows(60, own=True))
     (line,) = [line for line in worth_a_look(begun) if line.startswith("task.system")]
