@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 import tuneloop as package
-from tiny_desk import as_json, command, make_desk, tuneloop, write
+from tiny_desk import as_json, command, make_desk, tuneloop, written
 from tuneloop.registry import aliases
 from tuneloop.registry import bundle as bundles
 from tuneloop.registry.manifest import Manifest
@@ -126,9 +126,10 @@ def test_latency_is_a_gate_in_turns_with_production(desk: Desk) -> None:
     under = ("--set", "bench.rates_per_second=[3, 6]", "--set", "bench.seconds=5")
     # How fast a busy machine is at the moment is not what this test is about.
     file = desk.folder / "tuneloop.yaml"
-    write(file, "evaluation", minimum_cases=5)
-    write(file, "bench", gates={"latency_p50_ratio": "<= 100", "error_share": "<= 0"})
-    found = as_json(desk.folder, "bench", "--gate", *under)
+    lenient = {"latency_p50_ratio": "<= 100", "error_share": "<= 0"}
+    few = written(file, "evaluation", minimum_cases=5)
+    with few, written(file, "bench", gates=lenient):
+        found = as_json(desk.folder, "bench", "--gate", *under)
     assert (found["bundle"], found["against"]) == (desk.candidate, desk.production)
     assert found["gates"]["verdict"] == "passed" and len(found["gates"]["results"]) == 4
     assert len(found["lock"]) == 64
@@ -140,8 +141,9 @@ def test_latency_is_a_gate_in_turns_with_production(desk: Desk) -> None:
         ratio = load["ratios"]["latency_p50_ratio"]
         assert ratio["value"] == pytest.approx(ours["value"] / theirs["value"])
         assert ratio["low"] <= ratio["value"] <= ratio["high"]
-    write(file, "bench", gates={"first_token_p95_ms": "<= 0.1"})
-    missed = tuneloop(desk.folder, "bench", "--gate", *under, "--against", "none", code=3)
+    few = written(file, "evaluation", minimum_cases=5)
+    with few, written(file, "bench", gates={"first_token_p95_ms": "<= 0.1"}):
+        missed = tuneloop(desk.folder, "bench", "--gate", *under, "--against", "none", code=3)
     assert "failed: 3/s.first_token_p95_ms" in missed.stdout
     assert "Gates failed." in missed.stdout
 
