@@ -202,8 +202,8 @@ def test_an_edit_rate_at_the_limit_of_little_traffic_never_retrains(desk: Desk) 
     noisy = [one for one in desk.decisions if one.because == "noise"]
     assert noisy
     assert all("not evidence yet" in one.reason or "not lasting" in one.reason for one in noisy)
-    # A rate at its limit crosses it again and again; hysteresis keeps that to a few alerts.
-    assert 1 <= desk.opened() <= 4
+    # A rate at its limit crosses it again and again, by chance: alerts stand on evidence.
+    assert desk.opened() <= 1
 
 
 @pytest.mark.timeout(300)
