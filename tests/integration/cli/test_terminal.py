@@ -75,7 +75,7 @@ def test_a_training_tells_how_far_it_is_rests_and_is_interrupted(desk: Path) -> 
 def test_what_trains_rests_with_ctrl_z_and_goes_on(desk: Path) -> None:
     with shell(cwd=desk) as terminal:
         terminal.press(f"{shlex.join(command('train', *LONG_TRAINING))}\r")
-        terminal.wait_for(" of 4,000", seconds=120)
+        terminal.wait_for(" of 3,600", seconds=120)
         (us,) = psutil.Process(terminal.pid).children()
         (child,) = us.children()
         terminal.press(CTRL_Z)
@@ -87,7 +87,7 @@ def test_what_trains_rests_with_ctrl_z_and_goes_on(desk: Path) -> None:
         assert wait_until(child, psutil.STATUS_RUNNING, psutil.STATUS_SLEEPING)
         done = len(terminal.text)
         terminal.watch(2.0)
-        assert " of 4,000" in terminal.text[done:]
+        assert " of 3,600" in terminal.text[done:]
         terminal.interrupt()
         terminal.wait_for("goes on from there")
         terminal.press("exit\r")

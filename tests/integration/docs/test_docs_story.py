@@ -167,7 +167,10 @@ def test_the_readme_and_the_guides_are_true(team: Team) -> None:
     assert (team.folder / "report.html").is_file()
     assert "Gates passed" in team.read(GUIDES / "gates.md", 1, candidate="previous")
     assert "was asked 2 of 2 chats" in team.read(GUIDES / "rollout.md", 1, candidate="previous")
+    # The README went back from it, and to abort a rollout takes it back once more.
+    team.read(GUIDES / "rollout.md", 4, candidate="previous")
     assert "shadow" in team.read(GUIDES / "rollout.md", 0, candidate="previous")
+    team.run("tuneloop", "readmit", "previous", "-m", "it was right")
     assert "0 of" in team.read(GUIDES / "rollout.md", 2)
     with patch.dict(os.environ, team.environment):
         live = as_json(team.folder, "status")["live"]["bundle"]
@@ -187,8 +190,9 @@ def test_the_readme_and_the_guides_are_true(team: Team) -> None:
     assert "approved by" in kept and "nothing changed, 1 the same" in kept
     team.read(GUIDES / "serve.md", 0)
     assert "Serving at" in team.read(GUIDES / "serve.md", 3)
-    # The guide to checks is run in tests/unit/setup/test_check.py.
-    assert team.unread == [("README.md", 0), ("check.md", 0), ("prose.md", 0)]
+    # The guide to checks is run in tests/unit/setup/test_check.py, prose in test_starting_prose.py,
+    # what takes a window of traffic in tests/integration/monitoring/test_monitoring_cli.py.
+    assert team.unread == [("README.md", 0), ("check.md", 0), ("prose.md", 0), ("watch.md", 1)]
 
 
 def watch_and_be_told(team: Team) -> None:
@@ -203,7 +207,7 @@ def watch_and_be_told(team: Team) -> None:
             "TUNELOOP_SET_JUDGE": f"{{base_url: '{judge.base_url}', model: m, share: 1.0}}",
             "TUNELOOP_SET_GOLDEN__PASS_RATE_BELOW": "0",  # a random model knows nothing
         }
-        team.read(GUIDES / "watch.md", 1)
+        team.read(GUIDES / "watch.md", 2)
         assert [one.path for one in hook.requests] == ["/hook"]
         assert "not calibrated" in team.read(GUIDES / "judge.md", 0)
         team.read(GUIDES / "judge.md", 1)
