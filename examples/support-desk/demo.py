@@ -37,6 +37,8 @@ MODEL_FILE = FOLDER / "tuneloop.yaml"
 ENDPOINT = "support-router"
 CLIENTS = 4
 PATIENCE_SECONDS = 600
+REFUSED = 3
+"""Exit code of what a gate keeps out."""
 WAITS = 4
 """Exit code of `tuneloop run` when the candidate waits for an approval."""
 
@@ -66,7 +68,7 @@ class Exchange:
 
 
 def main(*, quick: bool = False) -> None:
-    """Month one, month two, and a rehearsal of the way back; `quick` ends after month one."""
+    """Month one, month two, what is refused, and a rehearsal of the way back; `quick` ends after month one."""
     began = time.monotonic()
     with chapter("Set up", "A fresh workspace with month one's data, which has the usual faults."):
         set_up()
@@ -176,6 +178,13 @@ def live() -> None:
         tuneloop("cycle", "show", "latest")
         after = ask("Where do I read what my Skerry battery did last night?")
         console.print(f"before: {before.answer}\nafter:  {after.answer}", markup=False)
+    with chapter(
+        "A worse one stays out",
+        "Ada is in a hurry and trains for a tenth of an epoch. The gates are missed, the command "
+        "ends with exit code 3, and so does whoever wants to deploy it all the same.",
+    ):
+        tuneloop("run", "--set", "training.epochs=0.1", "-m", "in a hurry", code=REFUSED)
+        tuneloop("deploy", "candidate", code=REFUSED)
     with chapter(
         "Rehearse the way back", "A route change; the previous bundle is still loaded. And back."
     ):

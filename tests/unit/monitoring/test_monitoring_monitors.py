@@ -297,6 +297,13 @@ def test_escalations_alert_when_they_become_more() -> None:
     assert measure(Escalations, rows, said=said, before=baseline(0.5)).verdict == "ok"
 
 
+def test_no_escalation_says_nothing_where_nobody_ever_says_anything() -> None:
+    silent = measure(Escalations, [interaction()] * 80)
+    assert silent.verdict == "not_enough_data" and "nobody knows" in silent.message
+    heard = measure(Escalations, [interaction()] * 80, heard_before=["edit"])
+    assert (heard.value, heard.verdict) == (0.0, "ok")
+
+
 def test_accuracy_takes_a_persons_word_before_the_judges() -> None:
     rows = [interaction(response='{"intent": "fault"}')] * 100
     judged = [(n, "judgement", {"score": 0.5, "judge": "j"}) for n in range(40)]

@@ -62,15 +62,7 @@ class EditRate(Tally):
     def measure(self, window: Window) -> Measurement:
         limit = Limit(threshold=self._settings.edit_rate_above, unit="share", side="above")
         if not self.edited.hits and not self._subject.heard(*_SAID_BY_PEOPLE):
-            return measured(
-                self.name,
-                window,
-                None,
-                verdict="not_enough_data",
-                message="not enough data: nobody has edited, rated, labelled or escalated an "
-                f"answer yet, so nobody knows whether one of {self.edited.n} was to be changed",
-                limit=limit,
-            )
+            return _unheard(self.name, window, self.edited.n, "was to be changed", limit)
         size = self.sizes.figure
         of = "words" if self._prose else "characters"
         told = f", {size.value:.0%} of the {of} on average" if size else ""
@@ -89,7 +81,7 @@ class EditRate(Tally):
 
 
 class Escalations(Tally):
-    """The share of answers that were handed to a person."""
+    """The share of answers that were handed to a person, as far as people say so at all."""
 
     name = "escalations"
     waits_for = ("escalation",)
@@ -108,6 +100,8 @@ class Escalations(Tally):
         return (self.escalated,)
 
     def measure(self, window: Window) -> Measurement:
+        if not self.escalated.hits and not self._subject.heard(*_SAID_BY_PEOPLE):
+            return _unheard(self.name, window, self.escalated.n, "was handed to a person")
         return assess_shift(
             self.name,
             window,
@@ -119,6 +113,21 @@ class Escalations(Tally):
             minimum=self._settings.minimum_samples,
             detail={"sampled_share": self._feedback.share},
         )
+
+
+def _unheard(
+    name: str, window: Window, answers: int, what: str, limit: Limit | None = None
+) -> Measurement:
+    """Where nobody ever said anything of an answer, silence says nothing of these."""
+    return measured(
+        name,
+        window,
+        None,
+        verdict="not_enough_data",
+        message="not enough data: nobody has edited, rated, labelled or escalated an answer yet, "
+        f"so nobody knows whether one of {answers} {what}",
+        limit=limit,
+    )
 
 
 class Accuracy(Tally):
