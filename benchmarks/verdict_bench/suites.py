@@ -38,6 +38,16 @@ class Truth:
     failures: tuple[float, float] = (0.0, 0.0)
     """shares of requests without an answer: candidate, production"""
 
+    @property
+    def gains(self) -> float:
+        """Share of the cases that the candidate alone gets right."""
+        return max(0.0, (self.disagreement - self.worse) / 2)
+
+    @property
+    def losses(self) -> float:
+        """Share of the cases that production alone gets right."""
+        return self.gains + self.worse
+
 
 @cache
 def suite_of(n: int, cluster_size: int = 1, kind: str = "held-out") -> Suite:
@@ -47,7 +57,7 @@ def suite_of(n: int, cluster_size: int = 1, kind: str = "held-out") -> Suite:
             id=str(i),
             messages=({"role": "user", "content": str(i)},),
             expected="x",
-            group=str(i // cluster_size) if cluster_size > 1 else "",
+            group=str(i // cluster_size),
         )
         for i in range(n)
     ]
@@ -57,8 +67,7 @@ def suite_of(n: int, cluster_size: int = 1, kind: str = "held-out") -> Suite:
 def drawn(rng: np.random.Generator, suite: Suite, truth: Truth) -> tuple[SuiteResult, SuiteResult]:
     """What candidate and production get right on the cases of one suite."""
     n = len(suite.cases)
-    up = max(0.0, (truth.disagreement - truth.worse) / 2)
-    down = up + truth.worse
+    up, down = truth.gains, truth.losses
     both = truth.production - down
     at = _uniform(rng, n, truth)
     # (n,) the candidate alone, production alone, both, neither
@@ -96,6 +105,11 @@ def _result(suite: Suite, right: NDArray[np.bool_], failed: NDArray[np.bool_]) -
         errors=_errors(int(failed.sum())),
         cut_off=0,
     )
+
+
+def right_in(result: SuiteResult) -> NDArray[np.bool_]:
+    """(cases,) those that are right."""
+    return np.array([of.scores["accuracy"].value == 1 for of in result.cases.values()])
 
 
 def result_of(suite: Suite, right: NDArray[np.bool_]) -> SuiteResult:
