@@ -14,7 +14,7 @@ from tuneloop.evaluation.decision import CLAIM_RATE
 from tuneloop.evaluation.operating import let_through
 from tuneloop.evaluation.results import SuiteResult
 from verdict_bench.rules import BALANCED, LENIENT, MARGIN, PEERS, STRICT, Ours, Results, Rule
-from verdict_bench.scenario import Random, Run, Scenario, exact
+from verdict_bench.scenario import Random, Run, Scenario, enough
 from verdict_bench.suites import DISAGREEMENT, Truth, drawn, result_of, right_in, suite_of
 
 SIZES = (50, 120, 500)
@@ -39,8 +39,13 @@ class World:
 
     @property
     def plain(self) -> bool:
-        """Whether the operating characteristics are those of such cases."""
+        """Whether there is nothing about it but its cases."""
         return self == World(n=self.n)
+
+    @property
+    def decides_as_plain(self) -> bool:
+        """Whether what decides is the same: corrections do not."""
+        return replace(self, name="", corrections=False).plain
 
     def called(self, what: str) -> str:
         """The name of what may happen in it."""
@@ -91,35 +96,32 @@ def decisions(rule: Rule, world: World) -> Iterator[Scenario]:
         def deployed(rng: Random, worse: float = worse) -> bool:
             return rule.deploys(world.drawn(rng, worse))
 
-        said = _said(worse)
-        declared = _declared(rule, world, worse) if isinstance(rule, Ours) else None
-        kind = (
-            "peers" if not isinstance(rule, Ours) else "ours" if declared is not None else "power"
-        )
-        if worse <= 0 and world.plain:
-            name, run = f"{said} is refused", lambda rng, of=deployed: not of(rng)
-            declared = None if declared is None else 1 - declared
+        def refused(rng: Random, worse: float = worse) -> bool:
+            return not rule.deploys(world.drawn(rng, worse))
+
+        errs_by_refusing = worse <= 0 and world.plain
+        said = f"{_said(worse)} is {'refused' if errs_by_refusing else 'deployed'}"
+        run = refused if errs_by_refusing else deployed
+        name = f"{rule.name}: {world.called(said)}"
+        if isinstance(rule, Ours):
+            yield _declared(Scenario(name=name, run=run, kind="power"), rule, world, worse)
         else:
-            name, run = f"{said} is deployed", deployed
-        yield Scenario(
-            name=f"{rule.name}: {world.called(name)}",
-            run=run,
-            declared=declared,
-            kind=kind,
-            times=exact(declared)
-            if isinstance(rule, Ours) and worse <= rule.rule.worse_by
-            else 1.0,
-        )
+            yield Scenario(name=name, run=run, kind="peers")
 
 
-def _declared(rule: Ours, world: World, worse: float) -> float | None:
-    """What the operating characteristics say beforehand; beyond what is tolerated the rate."""
+def _declared(one: Scenario, rule: Ours, world: World, worse: float) -> Scenario:
+    """With what the operating characteristics say beforehand; beyond what is tolerated the rate."""
     decision = rule.rule
+    expected = let_through(
+        decision, n=world.n, margin=MARGIN, worse=worse, disagreement=DISAGREEMENT
+    )
     if worse >= decision.worse_by:
-        return decision.level
+        times = enough(expected, decision.level) if world.decides_as_plain else None
+        return replace(one, kind="ours", declared=decision.level, times=times)
     if not world.plain:
-        return None
-    return let_through(decision, n=world.n, margin=MARGIN, worse=worse, disagreement=DISAGREEMENT)
+        return one
+    declared = 1 - expected if worse <= 0 else expected
+    return replace(one, kind="ours", declared=declared, times=enough(declared, declared))
 
 
 def claims(world: World, rule: Rule = BALANCED) -> Iterator[Scenario]:

@@ -13,7 +13,7 @@ from tuneloop.evaluation.gates import Gate, SuiteSize
 from tuneloop.evaluation.operating import gate_passes
 from verdict_bench.comparisons import SIZES
 from verdict_bench.rules import BALANCED, LENIENT, POINT, STRICT, Ours
-from verdict_bench.scenario import Random, Run, Scenario, exact
+from verdict_bench.scenario import Random, Run, Scenario, enough
 from verdict_bench.suites import ACCURACY, Truth, drawn, suite_of
 
 BAR = Gate(suite="held-out", metric="accuracy", comparison=">=", bound=0.90)
@@ -60,7 +60,7 @@ def _refused(rule: Ours, n: int, truth: float) -> Scenario:
         name=f"{rule.name}: {_said(Truth(production=truth), 1)} is refused, n={n}",
         run=lambda rng: not one(rng, 1),
         declared=declared,
-        times=exact(declared),
+        times=enough(declared, declared),
     )
 
 

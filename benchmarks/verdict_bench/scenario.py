@@ -25,12 +25,11 @@ TOLERANCE = 0.01
 _USUAL_RUNS = 2_000
 
 
-def exact(declared: float | None) -> float:
-    """Times the runs where the declared rate is the one that is expected: three standard errors of
-    `_USUAL_RUNS` times as many are at most the tolerance."""
-    if declared is None:
-        return 1.0
-    return max(1.0, declared * (1 - declared) * (3 / TOLERANCE) ** 2 / _USUAL_RUNS)
+def enough(expected: float, declared: float) -> float:
+    """Times the runs where the rate that is expected is close to the declared one: so many that
+    three standard errors do not lead beyond the tolerance."""
+    room = declared + TOLERANCE - expected
+    return max(1.0, expected * (1 - expected) * (3 / room) ** 2 / _USUAL_RUNS)
 
 
 def share(found: Sequence[float]) -> Figure:
@@ -59,15 +58,16 @@ class Scenario:
     """how often it happens at most; None: nothing is promised, and it is shown beside"""
     kind: Kind = "ours"
     """`ours`: an error of a declared rate; `power`: what is wanted; `peers`: others' rules"""
-    times: float = 1.0
-    """so many times the runs that are asked for: more where the declared rate is the one expected
-    and chance alone would exceed it, fewer where a run takes long"""
+    times: float | None = None
+    """so many times the runs that are asked for: more where chance alone would exceed the declared
+    rate, fewer where a run takes long; None: all, and half where nothing is declared"""
     figure: Callable[[Sequence[float]], Figure] = share
     """what is made of all runs"""
 
     def runs(self, asked: int) -> int:
         """How many there are; two at least."""
-        return max(2, round(asked * self.times))
+        times = self.times or (0.5 if self.declared is None else 1.0)
+        return max(2, round(asked * times))
 
     def found(self, first: int, last: int) -> list[float]:
         """What the runs from `first` up to `last` came to; each has a seed of its own, so that it

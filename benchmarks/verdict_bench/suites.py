@@ -19,7 +19,6 @@ from tuneloop.intervals import share
 DISAGREEMENT = 0.10
 """Share of the cases on which an equal candidate and production differ."""
 ACCURACY = Metric(name="accuracy", about="", scorer=lambda case, output: None)
-_SCORES = {True: Score(value=1.0), False: Score(value=0.0)}
 _ANSWERED, _FAILED = Answer(text="x"), Answer(text="", error="timeout")
 
 
@@ -91,9 +90,9 @@ def _uniform(rng: np.random.Generator, n: int, truth: Truth) -> NDArray[np.float
 
 
 def _result(suite: Suite, right: NDArray[np.bool_], failed: NDArray[np.bool_]) -> SuiteResult:
+    ways = np.where(failed, 2, right).tolist()
     cases = {
-        case.id: _case_result(case.id, bool(r and not f), bool(f))
-        for case, r, f in zip(suite.cases, right, failed, strict=True)
+        case.id: _case_results(case.id)[way] for case, way in zip(suite.cases, ways, strict=True)
     }
     passed = int((right & ~failed).sum())
     return SuiteResult(
@@ -122,6 +121,10 @@ def _errors(failed: int) -> Mapping[str, int]:
 
 
 @cache
-def _case_result(case: str, right: bool, failed: bool) -> CaseResult:
-    answer = _FAILED if failed else _ANSWERED
-    return CaseResult(case=case, answer=answer, scores={"accuracy": _SCORES[right]})
+def _case_results(case: str) -> tuple[CaseResult, CaseResult, CaseResult]:
+    """Wrong, right, and not answered."""
+    wrong, right, failed = (
+        CaseResult(case=case, answer=answer, scores={"accuracy": Score(value=value)})
+        for answer, value in ((_ANSWERED, 0.0), (_ANSWERED, 1.0), (_FAILED, 0.0))
+    )
+    return wrong, right, failed
