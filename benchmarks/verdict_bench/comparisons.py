@@ -21,6 +21,12 @@ SIZES = (50, 120, 500)
 WORSE = (0.0, 0.02, 0.05, 0.10, -0.05)
 """Share of the cases by which the candidate is worse; below 0: better."""
 LOOKS = (2, 5, 10)
+CLUSTERS = (
+    ("clusters of 10, ICC 0", 0.0, True),
+    ("clusters of 10 with rates of their own, ICC 0.3", 0.3, False),
+    ("clusters of 10 that repeat each other, ICC 0.3", 0.3, True),
+)
+"""Name, correlation, and whether cases copy each other, see `Truth`."""
 _FAILED_BY_CONSTRUCTION = Truth(worse=-0.7, production=0.0, disagreement=0.7)
 
 
@@ -65,9 +71,8 @@ def worlds(n: int) -> Iterator[World]:
     """All that candidates are compared in, at one number of cases."""
     yield World(n=n)
     yield World(name="corrections", n=n, corrections=True)
-    for correlation in (0.0, 0.3):
-        clustered = Truth(cluster_size=10, correlation=correlation)
-        name = f"clusters of 10, ICC {correlation:g}"
+    for name, correlation, copies in CLUSTERS:
+        clustered = Truth(cluster_size=10, correlation=correlation, copies=copies)
         yield World(name=name, n=n, usual=clustered)
     for name, failures in (
         ("5% of production's requests fail", (0.0, 0.05)),

@@ -5,20 +5,19 @@ The bounds and the verdict are the product's; a peer's gate is a point against a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from tuneloop.evaluation import gates
 from tuneloop.evaluation.bounds import bounds_of
 from tuneloop.evaluation.gates import Gate, SuiteSize
 from tuneloop.evaluation.operating import gate_passes
-from verdict_bench.comparisons import SIZES
+from verdict_bench.comparisons import CLUSTERS, LOOKS, SIZES
 from verdict_bench.rules import BALANCED, LENIENT, POINT, STRICT, Ours
-from verdict_bench.scenario import Random, Run, Scenario, enough
+from verdict_bench.scenario import Random, Scenario, enough
 from verdict_bench.suites import ACCURACY, Truth, drawn, suite_of
 
 BAR = Gate(suite="held-out", metric="accuracy", comparison=">=", bound=0.90)
 BEYOND = 0.95
-LOOKS = (2, 5, 10)
 _LOCK = gates.lock([BAR], terms={})
 _MINIMUM = 50
 
@@ -34,19 +33,22 @@ def scenarios() -> Iterator[Scenario]:
                 yield _refused(rule, n, truth)
         for many in LOOKS:
             yield _passes(BALANCED, n, Truth(production=0.85), BALANCED.rule.rate, many)
-        for correlation in (0.0, 0.3):
-            clustered = Truth(production=0.85, cluster_size=10, correlation=correlation)
-            yield _passes(BALANCED, n, clustered, BALANCED.rule.level)
+        for name, correlation, copies in CLUSTERS:
+            clustered = Truth(
+                production=0.85, cluster_size=10, correlation=correlation, copies=copies
+            )
+            yield _passes(BALANCED, n, clustered, BALANCED.rule.level, name=name)
+            yield _passes_a_point(n, clustered, name=name)
         for truth, many in ((0.85, 1), (0.80, 1), *((0.85, many) for many in LOOKS)):
             yield _passes_a_point(n, Truth(production=truth), many)
-        clustered = Truth(production=0.85, cluster_size=10, correlation=0.3)
-        yield _passes_a_point(n, clustered, 1)
 
 
-def _passes(rule: Ours, n: int, truth: Truth, declared: float, many: int = 1) -> Scenario:
+def _passes(
+    rule: Ours, n: int, truth: Truth, declared: float, many: int = 1, name: str = ""
+) -> Scenario:
     one = _outcome(rule, n, truth)
     return Scenario(
-        name=f"{rule.name}: {_said(truth, many)} passes, n={n}",
+        name=f"{rule.name}: {_said(truth, many, name)} passes, n={n}",
         run=lambda rng: any(one(rng, look) for look in range(1, many + 1)),
         declared=declared,
     )
@@ -57,26 +59,28 @@ def _refused(rule: Ours, n: int, truth: float) -> Scenario:
     size = SuiteSize(cases=n, minimum_cases=_MINIMUM)
     declared = 1 - gate_passes(BAR, rule.rule, size, truth=truth)
     return Scenario(
-        name=f"{rule.name}: {_said(Truth(production=truth), 1)} is refused, n={n}",
+        name=f"{rule.name}: {_said(Truth(production=truth))} is refused, n={n}",
         run=lambda rng: not one(rng, 1),
         declared=declared,
         times=enough(declared, declared),
     )
 
 
-def _passes_a_point(n: int, truth: Truth, many: int) -> Scenario:
+def _passes_a_point(n: int, truth: Truth, many: int = 1, name: str = "") -> Scenario:
     suite = suite_of(n, truth.cluster_size)
 
     def passes(rng: Random) -> bool:
         result, _ = drawn(rng, suite, truth)
         return result.figures["accuracy"].value >= BAR.bound
 
-    run: Run = lambda rng: any(passes(rng) for _ in range(many))  # noqa: E731
-    name = f"{POINT.name}: {_said(truth, many)} passes, n={n}"
-    return Scenario(name=name, run=run, kind="peers")
+    return Scenario(
+        name=f"{POINT.name}: {_said(truth, many, name)} passes, n={n}",
+        run=lambda rng: any(passes(rng) for _ in range(many)),
+        kind="peers",
+    )
 
 
-def _outcome(rule: Ours, n: int, truth: Truth):  # type: ignore[no-untyped-def]
+def _outcome(rule: Ours, n: int, truth: Truth) -> Callable[[Random, int], bool]:
     """Whether one look passes the bar."""
     suite, size = suite_of(n, truth.cluster_size), SuiteSize(cases=n, minimum_cases=_MINIMUM)
 
@@ -95,10 +99,7 @@ def _outcome(rule: Ours, n: int, truth: Truth):  # type: ignore[no-untyped-def]
     return passes
 
 
-def _said(truth: Truth, many: int) -> str:
-    what = f"gate >= {BAR.bound:g}"
-    if truth.cluster_size > 1:
-        what += f", clusters of {truth.cluster_size}, ICC {truth.correlation:g}"
-    if many > 1:
-        what += f", best of {many}"
+def _said(truth: Truth, many: int = 1, name: str = "") -> str:
+    again = f"best of {many}" if many > 1 else ""
+    what = ", ".join(filter(None, (f"gate >= {BAR.bound:g}", name, again)))
     return f"{what}: a model of {truth.production:.2f}"

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parents[3] / "benchmarks"
@@ -64,7 +65,7 @@ def test_runs_do_not_depend_on_how_they_are_divided(scenarios: Mapping[str, Any]
         "balanced: 10% worse is deployed, n=500",
         "balanced: 5% better is refused, n=500",
         "balanced: corrections: equal is called better, n=50",
-        "balanced: clusters of 10, ICC 0.3: equal is called better, n=120",
+        "balanced: clusters of 10 that repeat each other, ICC 0.3: equal is called better, n=120",
         "balanced: 5% of production's requests fail: 5% worse is called better, n=120",
         "balanced: subgroups: 20 of 120 cases, all lost: it is deployed",
         "strict: gate >= 0.9: a model of 0.85 passes, n=120",
@@ -93,6 +94,19 @@ def test_peers_err_on_the_same_scenarios(scenarios: Mapping[str, Any]) -> None:
     assert happened(scenarios["z test: 5% worse is deployed, n=50"], 12) > 0.7
     assert happened(scenarios["McNemar: 10 looks: one 5% worse is deployed, n=120"], 12) > 0.9
     assert happened(scenarios["point: rollout: 20 % refused with 400: sent back"], 4) == 0
+
+
+@pytest.mark.parametrize("copies", [True, False])
+def test_clusters_have_the_correlation_that_they_are_said_to_have(
+    bench: dict[str, Any], copies: bool
+) -> None:
+    suites = sys.modules["verdict_bench.suites"]
+    truth = suites.Truth(production=0.8, cluster_size=10, correlation=0.3, copies=copies)
+    _, result = suites.drawn(np.random.default_rng(1), suites.suite_of(20_000, 10), truth)
+    right = suites.right_in(result).reshape(-1, 10).astype(float)  # (clusters, cases)
+    assert abs(right.mean() - 0.8) < 0.02
+    between = np.cov(right[:, 0], right[:, 5])
+    assert abs(between[0, 1] / between[0, 0] - 0.3) < 0.08
 
 
 def test_more_runs_where_chance_alone_would_exceed_the_declared_rate(
