@@ -32,6 +32,7 @@ WORSE: Mapping[str, tuple[RolloutPlan, Endings]] = {
     "20 % give up after the limit": (PLAN, {"gave_up": 0.20}),
     "20 % leave before the limit": (PLAN, {"left_early": 0.20}),
     "20 % refused with 400": (PLAN, {"refused_400": 0.20}),
+    "20 % refused with 413": (PLAN, {"refused_413": 0.20}),
     "20 % too long for its window": (PLAN, {"too_long": 0.20}),
     "5 % give up after the limit": (PLAN, {"gave_up": 0.05}),
     "5 % refused with 429": (PLAN, {"refused_429": 0.05}),

@@ -102,7 +102,7 @@ def paired_score_z(won: Any, lost: Any, n: Any, difference: float) -> Any:
     return np.where(variance > 1e-12, z, np.where(gap > 0, np.inf, -np.inf))
 
 
-@lru_cache(maxsize=10_000)  # of few cases few counts differ, and it is searched for
+@lru_cache(maxsize=10_000)  # it is a search, and cases come out in few ways
 def paired_lower_bound(
     won: float, lost: float, n: float, *, level: float, groups: int | None = None
 ) -> float:
