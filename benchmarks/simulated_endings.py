@@ -7,7 +7,8 @@ does it, without its stores.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -59,6 +60,7 @@ LOOK_EVERY = 50
 """conversations"""
 PER_HOUR = 600
 _NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
+CANDIDATE, PRODUCTION = "new", "old"
 _BEFORE = "before"
 """The bundle that stands in for production."""
 
@@ -113,6 +115,21 @@ def simulate(
     return _Rolling(plan, production, candidate, rng).ending()
 
 
+def canary_rows(
+    plan: RolloutPlan, production: Endings, candidate: Endings, rng: np.random.Generator
+) -> Iterator[Sequence[Row]]:
+    """Everything that was answered up to each look at which the candidate has the plan's minimum of
+    samples, where nobody stops the canary."""
+    rolling = _Rolling(plan, production, candidate, rng)
+    rows: list[Row] = []
+    for stage in plan.stages[:-1]:
+        if stage.name == "canary":
+            for _ in range(math.ceil(plan.minimum_samples / stage.share / LOOK_EVERY)):
+                rows += rolling.asked(stage).tables["interactions"]
+                if sum(row["bundle"] == CANDIDATE for row in rows) >= plan.minimum_samples:
+                    yield rows
+
+
 class _Rolling:
     """One rollout under way."""
 
@@ -120,7 +137,7 @@ class _Rolling:
         self, plan: RolloutPlan, production: Endings, candidate: Endings, rng: np.random.Generator
     ) -> None:
         self._plan, self._rng = plan, rng
-        self._endings = {"old": production, "new": candidate}
+        self._endings = {PRODUCTION: production, CANDIDATE: candidate}
         self._asked = 0
         self._now = _NOON
         self._observations: list[Observation] = []
@@ -148,23 +165,28 @@ class _Rolling:
             if verdict.action != "hold" or verdict.needs_person:
                 return verdict
 
-    def _look(self, stage: Stage) -> list[Observation]:
+    def asked(self, stage: Stage) -> _Rows:
+        """What is asked between two looks, and how it ends."""
         rows = _Rows()
         for _ in range(LOOK_EVERY):
             self._asked += 1
             self._now += timedelta(milliseconds=100)
             mine = stage.name == "canary" and self._rng.random() < stage.share
-            asked = self._row("new" if mine else "old")
+            asked = self._row(CANDIDATE if mine else PRODUCTION)
             rows.tables["interactions"].append(asked)
             copied = asked["error"] not in ("client_left", "invalid_value")
             if stage.name == "shadow" and copied:
-                rows.tables["shadows"].append(self._row("new") | {"interaction": asked["id"]})
+                rows.tables["shadows"].append(self._row(CANDIDATE) | {"interaction": asked["id"]})
+        return rows
+
+    def _look(self, stage: Stage) -> list[Observation]:
+        rows = self.asked(stage)
         rollout = Rollout(
             id="r",
             model="desk",
             endpoint="desk",
-            candidate="new",
-            production="old",
+            candidate=CANDIDATE,
+            production=PRODUCTION,
             plan=self._plan,
             stage=stage,
             status="running",
@@ -187,7 +209,7 @@ class _Rolling:
             if drawn < share:
                 row |= ENDINGS[name]
                 if name == "failed_over":
-                    stands_in = {"old": _BEFORE, "new": "old"}[bundle]
+                    stands_in = {PRODUCTION: _BEFORE, CANDIDATE: PRODUCTION}[bundle]
                     row |= {"bundle": stands_in, "failover_from": bundle}
                 break
             drawn -= share

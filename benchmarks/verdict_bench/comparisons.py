@@ -1,211 +1,210 @@
-"""Candidates against production, and against a bar: how often the decision errs, with known truth.
+"""Candidates against production: how often the decision errs, with known truth.
 
-Everything after the draw is the product's: `compare`, `standing`, `apply_gates`, `decide`.
+Everything after the draw is the product's, see `rules`; peers decide on the same scenarios.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tuneloop.candidates.promotion import decide
-from tuneloop.evaluation import gates
-from tuneloop.evaluation.bounds import bounds_of
-from tuneloop.evaluation.comparison import Standing, compare, standing
-from tuneloop.evaluation.decision import CLAIM_RATE, DecisionRule, rule_of
-from tuneloop.evaluation.gates import Gate, SuiteSize
+from tuneloop.evaluation.decision import CLAIM_RATE
 from tuneloop.evaluation.operating import let_through
 from tuneloop.evaluation.results import SuiteResult
-from tuneloop.intervals import share
-from verdict_bench.suites import ACCURACY, DISAGREEMENT, Truth, drawn, result_of, suite_of
+from verdict_bench.rules import BALANCED, LENIENT, MARGIN, PEERS, STRICT, Ours, Results, Rule
+from verdict_bench.scenario import Random, Run, Scenario, enough
+from verdict_bench.suites import DISAGREEMENT, Truth, drawn, result_of, right_in, suite_of
 
-MARGIN = 0.02
 SIZES = (50, 120, 500)
-WORSE = (0.0, 0.02, 0.05, 0.10)
-LOOKS = 10
-BAR = Gate(suite="held-out", metric="accuracy", comparison=">=", bound=0.90)
-Run = Callable[[np.random.Generator], bool]
+WORSE = (0.0, 0.02, 0.05, 0.10, -0.05)
+"""Share of the cases by which the candidate is worse; below 0: better."""
+LOOKS = (2, 5, 10)
+CLUSTERS = (
+    ("clusters of 10, ICC 0", 0.0, True),
+    ("clusters of 10 with rates of their own, ICC 0.3", 0.3, False),
+    ("clusters of 10 that repeat each other, ICC 0.3", 0.3, True),
+)
+"""Name, correlation, and whether cases copy each other, see `Truth`."""
+_FAILED_BY_CONSTRUCTION = Truth(worse=-0.7, production=0.0, disagreement=0.7)
 
 
-def compared(
-    candidate: SuiteResult, production: SuiteResult, rule: DecisionRule, *rest: SuiteResult
-) -> Standing:
-    """How a candidate stands; `rest` are further suites, candidate and production in turn."""
-    results = [candidate, production, *rest]
-    return standing(
-        [
-            compare(mine, theirs, label="production", metrics=[ACCURACY], margin=MARGIN, rule=rule)
-            for mine, theirs in zip(results[::2], results[1::2], strict=True)
-        ]
-    )
+_USUAL = Truth()
 
 
-def is_deployed(stands: Standing) -> bool:
-    """What the loop does with it, its gates having passed."""
-    return decide(gates="passed", gates_reason="", production=stands).deploy
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """Where a candidate and production answer the same cases."""
+
+    name: str = ""
+    n: int
+    usual: Truth = _USUAL
+    corrections: bool = False
+    """a fifth as many cases more, that were found because production failed them"""
+
+    @property
+    def plain(self) -> bool:
+        """Whether there is nothing about it but its cases."""
+        return self == World(n=self.n)
+
+    @property
+    def decides_as_plain(self) -> bool:
+        """Whether what decides is the same: corrections do not."""
+        return replace(self, name="", corrections=False).plain
+
+    def called(self, what: str) -> str:
+        """The name of what may happen in it."""
+        return f"{self.name}: {what}, n={self.n}" if self.name else f"{what}, n={self.n}"
+
+    def drawn(self, rng: Random, worse: float) -> Results:
+        """What both answer, where the candidate is worse by so much."""
+        suite = suite_of(self.n, self.usual.cluster_size)
+        results = drawn(rng, suite, replace(self.usual, worse=worse))
+        if not self.corrections:
+            return results
+        failed = suite_of(self.n // 5, kind="regressions")
+        return (*results, *drawn(rng, failed, _FAILED_BY_CONSTRUCTION))
 
 
-def measured(run: Run, *, runs: int, seed: int) -> list[float]:
-    """The share of the runs in which it happened, with its interval: value, low, high."""
-    rng = np.random.default_rng(seed)
-    happened = sum(run(rng) for _ in range(runs))
-    figure = share(happened, runs)
-    return [round(figure.value, 4), round(figure.low, 4), round(figure.high, 4)]
+def worlds(n: int) -> Iterator[World]:
+    """All that candidates are compared in, at one number of cases."""
+    yield World(n=n)
+    yield World(name="corrections", n=n, corrections=True)
+    for name, correlation, copies in CLUSTERS:
+        clustered = Truth(cluster_size=10, correlation=correlation, copies=copies)
+        yield World(name=name, n=n, usual=clustered)
+    for name, failures in (
+        ("5% of production's requests fail", (0.0, 0.05)),
+        ("5% of the candidate's requests fail", (0.05, 0.0)),
+    ):
+        yield World(name=name, n=n, usual=Truth(failures=failures))
 
 
-def scenarios() -> Iterator[tuple[str, float, Run]]:
-    """Name, declared rate (at most), one run that errs or not."""
-    balanced = rule_of("balanced", margin=MARGIN)
-    for name in ("strict", "balanced", "lenient"):
-        rule = rule_of(name, margin=MARGIN)
-        for n in SIZES:
-            for worse in WORSE:
-                yield _let_through(name, rule, n, worse)
-            yield _refused(name, rule, n)
+def scenarios() -> Iterator[Scenario]:
+    """Every world under the rule that is the default, the plain one under all; peers beside."""
     for n in SIZES:
-        yield f"equal is called better, n={n}", CLAIM_RATE / 4, _better(balanced, n, Truth())
-        yield from _corrections(balanced, n)
-        yield from _clusters(balanced, n)
-        yield from _failures(balanced, n)
-    for n in SIZES:
-        yield from _many_looks(balanced, n)
-        yield from _gates(balanced, n)
+        for world in worlds(n):
+            for rule in (STRICT, BALANCED, LENIENT) if world.plain else (BALANCED,):
+                yield from decisions(rule, world)
+            yield from claims(world)
+            for peer in PEERS.values():
+                yield from decisions(peer, world)
+                yield from claims(world, peer)
+        yield from looks(n)
 
 
-def _declared(rule: DecisionRule, n: int, worse: float) -> float:
-    """What the operating characteristics say beforehand; beyond what is tolerated the rate."""
-    if worse >= rule.worse_by:
-        return rule.level
-    return let_through(rule, n=n, margin=MARGIN, worse=worse, disagreement=DISAGREEMENT)
+def decisions(rule: Rule, world: World) -> Iterator[Scenario]:
+    """How often each candidate is deployed that should not be, or refused though it should."""
+    for worse in WORSE:
+
+        def deployed(rng: Random, worse: float = worse) -> bool:
+            return rule.deploys(world.drawn(rng, worse))
+
+        def refused(rng: Random, worse: float = worse) -> bool:
+            return not rule.deploys(world.drawn(rng, worse))
+
+        errs_by_refusing = worse <= 0 and world.plain
+        said = f"{_said(worse)} is {'refused' if errs_by_refusing else 'deployed'}"
+        run = refused if errs_by_refusing else deployed
+        name = f"{rule.name}: {world.called(said)}"
+        if isinstance(rule, Ours):
+            yield _declared(Scenario(name=name, run=run, kind="power"), rule, world, worse)
+        else:
+            yield Scenario(name=name, run=run, kind="peers")
 
 
-def _deployed(rule: DecisionRule, n: int, truth: Truth) -> Run:
-    suite = suite_of(n, truth.cluster_size)
-    return lambda rng: is_deployed(compared(*drawn(rng, suite, truth), rule))
-
-
-def _better(rule: DecisionRule, n: int, truth: Truth) -> Run:
-    suite = suite_of(n, truth.cluster_size)
-    return lambda rng: compared(*drawn(rng, suite, truth), rule).verdict == "better"
-
-
-def _let_through(name: str, rule: DecisionRule, n: int, worse: float) -> tuple[str, float, Run]:
-    said = "equal" if not worse else f"{worse:.0%} worse"
-    run = _deployed(rule, n, Truth(worse=worse))
-    return f"{name}: {said} is deployed, n={n}", _declared(rule, n, worse), run
-
-
-def _refused(name: str, rule: DecisionRule, n: int) -> tuple[str, float, Run]:
-    passes = _deployed(rule, n, Truth())
-    declared = 1 - _declared(rule, n, 0.0)
-    return f"{name}: equal is refused, n={n}", declared, lambda rng: not passes(rng)
-
-
-def _corrections(rule: DecisionRule, n: int) -> Iterator[tuple[str, float, Run]]:
-    """A fifth as many cases that were found because production failed them."""
-    suite, failed = suite_of(n), suite_of(n // 5, kind="regressions")
-    by_construction = Truth(worse=-0.7, production=0.0, disagreement=0.7)
-
-    def stands(worse: float, rng: np.random.Generator) -> Standing:
-        main = drawn(rng, suite, Truth(worse=worse))
-        return compared(*main, rule, *drawn(rng, failed, by_construction))
-
-    yield (
-        f"corrections: equal is called better, n={n}",
-        CLAIM_RATE / 4,
-        lambda rng: stands(0.0, rng).verdict == "better",
+def _declared(one: Scenario, rule: Ours, world: World, worse: float) -> Scenario:
+    """With what the operating characteristics say beforehand; beyond what is tolerated the rate."""
+    decision = rule.rule
+    expected = let_through(
+        decision, n=world.n, margin=MARGIN, worse=worse, disagreement=DISAGREEMENT
     )
-    yield (
-        f"corrections: 5% worse is deployed, n={n}",
-        rule.level,
-        lambda rng: is_deployed(stands(0.05, rng)),
-    )
+    if worse >= decision.worse_by:
+        times = enough(expected, decision.level) if world.decides_as_plain else None
+        return replace(one, kind="ours", declared=decision.level, times=times)
+    if not world.plain:
+        return one
+    declared = 1 - expected if worse <= 0 else expected
+    return replace(one, kind="ours", declared=declared, times=enough(declared, declared))
 
 
-def _clusters(rule: DecisionRule, n: int) -> Iterator[tuple[str, float, Run]]:
-    for correlation in (0.0, 0.3):
-        for worse, declared in ((0.05, rule.level), (0.10, rule.level)):
-            truth = Truth(worse=worse, cluster_size=10, correlation=correlation)
-            name = f"clusters of 10, ICC {correlation:g}: {worse:.0%} worse is deployed, n={n}"
-            yield name, declared, _deployed(rule, n, truth)
-        truth = Truth(cluster_size=10, correlation=correlation)
-        name = f"clusters of 10, ICC {correlation:g}: equal is called better, n={n}"
-        yield name, CLAIM_RATE / 4, _better(rule, n, truth)
+def claims(world: World, rule: Rule = BALANCED) -> Iterator[Scenario]:
+    """How often it is called better, or worse, where it is not."""
+    ours = isinstance(rule, Ours)
+    truths = [(0.0, "better", CLAIM_RATE / 4)]
+    if world.usual.failures[1]:
+        truths.append((0.05, "better", CLAIM_RATE / 4))
+    if not any(world.usual.failures):
+        truths.append((0.0, "worse", CLAIM_RATE / 2))
+    for worse, verdict, declared in truths:
+
+        def called(rng: Random, worse: float = worse, verdict: str = verdict) -> bool:
+            return rule.verdict(world.drawn(rng, worse)) == verdict
+
+        yield Scenario(
+            name=f"{rule.name}: {world.called(f'{_said(worse)} is called {verdict}')}",
+            run=called,
+            declared=declared if ours else None,
+            kind="ours" if ours else "peers",
+        )
+    if ours and not any(world.usual.failures):
+        yield Scenario(
+            name=f"{rule.name}: {world.called(f'{_said(-0.05)} is called better')}",
+            run=lambda rng: rule.verdict(world.drawn(rng, -0.05)) == "better",
+            kind="power",
+        )
 
 
-def _failures(rule: DecisionRule, n: int) -> Iterator[tuple[str, float, Run]]:
-    candidate, production = Truth(failures=(0.05, 0.0)), Truth(worse=0.05, failures=(0.0, 0.05))
-    yield (
-        f"5% of production's requests fail: 5% worse is deployed, n={n}",
-        rule.level,
-        _deployed(rule, n, production),
-    )
-    yield (
-        f"5% of production's requests fail: 5% worse is called better, n={n}",
-        CLAIM_RATE / 4,
-        _better(rule, n, production),
-    )
-    yield (
-        f"5% of the candidate's requests fail: it is deployed, n={n}",
-        rule.level,
-        _deployed(rule, n, candidate),
-    )
+def looks(n: int) -> Iterator[Scenario]:
+    """Candidates one after the other on the same cases, until one is deployed."""
+    rules: list[Rule] = [BALANCED, *PEERS.values()]
+    for many in LOOKS:
+        for rule in [STRICT, LENIENT, *rules] if many == LOOKS[-1] else rules:
+            decision = rule.rule if isinstance(rule, Ours) else BALANCED.rule
+            worse, kind = decision.worse_by, "ours" if isinstance(rule, Ours) else "peers"
+            yield Scenario(
+                name=f"{rule.name}: {many} looks: one {_said(worse)} is deployed, n={n}",
+                run=_any_of(rule, n, many, worse, deployed=True),
+                declared=rule.rule.rate if isinstance(rule, Ours) else None,
+                kind=kind,
+            )
+    for rule in rules:
+        many = LOOKS[-1]
+        yield Scenario(
+            name=f"{rule.name}: {many} looks: an equal one is called better, n={n}",
+            run=_any_of(rule, n, many, 0.0, deployed=False),
+            declared=CLAIM_RATE / 2 if isinstance(rule, Ours) else None,
+            kind="ours" if isinstance(rule, Ours) else "peers",
+        )
 
 
-def _many_looks(rule: DecisionRule, n: int) -> Iterator[tuple[str, float, Run]]:
-    """Ten candidates one after the other on the same cases, until one is deployed."""
+def _any_of(rule: Rule, n: int, many: int, worse: float, *, deployed: bool) -> Run:
+    """Whether one of so many candidates is deployed, or else called better."""
     suite = suite_of(n)
 
-    def any_of(rng: np.random.Generator) -> bool:
-        _, production = drawn(rng, suite, Truth(worse=0.05))
-        for look in range(1, LOOKS + 1):
-            candidate = _against(rng, production)
-            if is_deployed(compared(candidate, production, rule.at(look))):
+    def happened(rng: Random) -> bool:
+        _, production = drawn(rng, suite, Truth())
+        for look in range(1, many + 1):
+            at, results = rule.at(look), (_against(rng, production, worse), production)
+            if at.deploys(results) if deployed else at.verdict(results) == "better":
                 return True
         return False
 
-    yield f"{LOOKS} looks: one of ten that are 5% worse is deployed, n={n}", rule.rate, any_of
+    return happened
 
 
-def _against(rng: np.random.Generator, production: SuiteResult) -> SuiteResult:
-    """Another candidate that is 5 points worse, on cases where production's answers are known."""
-    truth = Truth(worse=0.05)
-    up = (truth.disagreement - truth.worse) / 2
-    down = up + truth.worse
-    right = np.array([of.scores["accuracy"].value == 1 for of in production.cases.values()])
+def _against(rng: Random, production: SuiteResult, worse: float) -> SuiteResult:
+    """Another candidate, on cases where production's answers are known."""
+    truth = Truth(worse=worse)
+    up, down = truth.gains, truth.losses
+    right = right_in(production)
     loses, gains = down / truth.production, up / (1 - truth.production)
     at = rng.random(len(right))
     return result_of(production.suite, np.where(right, at >= loses, at < gains))
 
 
-def _gates(rule: DecisionRule, n: int) -> Iterator[tuple[str, float, Run]]:
-    suite, size = suite_of(n), SuiteSize(cases=n, minimum_cases=50)
-    lock = gates.lock([BAR], terms={})
-
-    def passes(rng: np.random.Generator, truth: float, look: int = 1) -> bool:
-        at = rule.at(look)
-        result, _ = drawn(rng, suite, Truth(production=truth))
-        outcome = gates.apply_gates(
-            lock,
-            figures={"held-out": result.figures},
-            sizes={"held-out": size},
-            rule=at,
-            bounds={"held-out": bounds_of(result, [ACCURACY], level=at.level)},
-        )
-        return outcome.verdict == "passed"
-
-    for truth in (BAR.bound - rule.gate_slack, BAR.bound - 0.10):
-        yield (
-            f"gate >= {BAR.bound:g}: a model of {truth:.2f} passes, n={n}",
-            rule.level,
-            lambda rng, truth=truth: passes(rng, truth),
-        )
-    for truth, looks in ((BAR.bound - rule.gate_slack, 5), (BAR.bound - rule.gate_slack, LOOKS)):
-        yield (
-            f"gate >= {BAR.bound:g}, best of {looks}: a model of {truth:.2f} passes, n={n}",
-            rule.rate,
-            lambda rng, truth=truth, looks=looks: any(
-                passes(rng, truth, look) for look in range(1, looks + 1)
-            ),
-        )
+def _said(worse: float) -> str:
+    if not worse:
+        return "equal"
+    return f"{abs(worse):.0%} {'worse' if worse > 0 else 'better'}"

@@ -1,27 +1,25 @@
 """Silence and floods over a simulated quarter, looked at every hour by the monitors' own rules.
 
-`declared`: the most that the share of quarters with a false alarm may be; None where something did
-happen, and the share in which it was told in time is the power.
+The declared rate is that of quarters with a false alarm. Where something did happen, the share in
+which it was told in time is the power.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import cache, partial
-from typing import Any
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tuneloop import intervals
 from tuneloop.modelfile import DataSettings, ModelSettings
 from tuneloop.monitoring import refused, silence
 from tuneloop.monitoring.monitors.table import levels
 from tuneloop.monitoring.requests import HOURS, WEEK, Requests
+from verdict_bench.scenario import Random, Scenario
 
 Counts = NDArray[np.int64]
 MODEL = ModelSettings(name="desk", base="tiny", data=DataSettings(sources=("a.jsonl",)))
@@ -48,7 +46,7 @@ class Usual:
     growth: float = 0.0
     """of a week"""
 
-    def hours(self, n: int, rng: np.random.Generator) -> Counts:
+    def hours(self, n: int, rng: Random) -> Counts:
         """(n,) the newest hour first."""
         ago = np.arange(n)
         days = _gamma(rng, self.spread, n // _DAY + 1)[ago // _DAY]
@@ -72,28 +70,55 @@ IN_TIME = {"3 requests an hour": 96, "40 requests an hour": 24, "400 requests an
 """Hours after which a silence should be told."""
 
 
-def scenarios(runs: int, *, processes: int = 1) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Name and `{"declared", "measured": [share, low, high], "n"}` of each."""
-    declared = round(LEVEL * QUARTER, 4)
-    for seed, (name, usual) in enumerate(QUIET.items()):
-        found = _many(partial(false_silence, usual), seed, runs, processes)
-        yield f"silence: a quarter of {name}", _told(found, declared)
-    for seed, (name, hours) in enumerate(IN_TIME.items(), start=100):
-        after = _many(partial(hours_of_silence, QUIET[name]), seed, runs, processes)
-        told = [one <= hours for one in after]
-        yield f"silence: told after {hours} h, {name}", _told(told, None)
-    for seed, (name, bursts) in enumerate({"2 % refused": 0.0, "in bursts": 0.2}.items(), 200):
-        found = _many(partial(false_flood, bursts), seed, runs, processes)
-        yield f"refused: a quarter with {name}", _told(found, declared)
-    found = _many(flood_told, 300, runs, processes)
-    yield "refused: one in three, within an hour", _told(found, None)
+_FEW = 0.2
+"""Times the runs: a quarter of looks takes a third of a second, and more where nights are empty."""
 
 
-def false_silence(usual: Usual, seed: tuple[int, int]) -> bool:
-    """Whether one quarter had an alarm."""
-    counts = usual.hours(HOURS + QUARTER, np.random.default_rng(seed))
-    hours = (counts[back : back + HOURS] for back in range(QUARTER))
-    return any(_silent(replace(_nothing(), captured=now)) for now in hours if _may_be_silent(now))
+def scenarios() -> Iterator[Scenario]:
+    """Quarters in which nothing happens, and hours in which something does."""
+    declared = LEVEL * QUARTER
+    for name, usual in QUIET.items():
+        yield Scenario(
+            name=f"silence: a quarter of {name}",
+            run=lambda rng, usual=usual: silences(usual, rng) > 0,
+            declared=declared,
+            times=_FEW,
+        )
+    for name, hours in IN_TIME.items():
+        yield Scenario(
+            name=f"silence: told after {hours} h, {name}",
+            run=lambda rng, name=name, hours=hours: hours_of_silence(QUIET[name], rng) <= hours,
+            kind="power",
+            times=_FEW,
+        )
+    for name, bursts in {"2 % refused": 0.0, "2 % refused, in bursts": 0.2}.items():
+        yield Scenario(
+            name=f"refused: a quarter with {name}",
+            run=lambda rng, bursts=bursts: floods(bursts, rng) > 0,
+            declared=declared,
+            times=_FEW,
+        )
+    yield Scenario(
+        name="refused: one in three, told within an hour", run=flood_told, kind="power", times=_FEW
+    )
+
+
+def silences(usual: Usual, rng: Random) -> int:
+    """Alerts of one quarter."""
+    counts = usual.hours(HOURS + QUARTER, rng)
+    hours = (counts[back : back + HOURS] for back in reversed(range(QUARTER)))
+    return _opened(
+        _may_be_silent(now) and _silent(replace(_nothing(), captured=now)) for now in hours
+    )
+
+
+def _opened(alerting: Iterable[bool]) -> int:
+    """Alerts of looks in their order: one that goes on is the same."""
+    found, before = 0, False
+    for alerts in alerting:
+        found += alerts and not before
+        before = alerts
+    return found
 
 
 def _may_be_silent(counts: Counts) -> bool:
@@ -103,9 +128,8 @@ def _may_be_silent(counts: Counts) -> bool:
     return bool(counts[0] < SETTINGS.silent_below * min(same) or min(same) <= 0)
 
 
-def hours_of_silence(usual: Usual, seed: tuple[int, int]) -> int:
+def hours_of_silence(usual: Usual, rng: Random) -> int:
     """After how many hours a silence that begins at a random office hour is told."""
-    rng = np.random.default_rng(seed)
     counts = usual.hours(HOURS + 2 * WEEK, rng)
     begin = int(rng.integers(WEEK))
     while not _office(HOURS + WEEK)[begin]:
@@ -118,24 +142,23 @@ def hours_of_silence(usual: Usual, seed: tuple[int, int]) -> int:
     return WEEK
 
 
-def false_flood(bursts: float, seed: tuple[int, int]) -> bool:
-    """Whether one quarter had an alarm; `bursts`: correlation of the refusals of an hour."""
-    rng = np.random.default_rng(seed)
+def floods(bursts: float, rng: Random) -> int:
+    """Alerts of one quarter; `bursts`: correlation of the refusals of an hour."""
     asked, bad = _refusals(HOURS + QUARTER, bursts, rng)
-    return any(
-        _flooded(asked[back : back + HOURS], bad[back : back + HOURS]) for back in range(QUARTER)
+    return _opened(
+        _flooded(asked[back : back + HOURS], bad[back : back + HOURS])
+        for back in reversed(range(QUARTER))
     )
 
 
-def flood_told(seed: tuple[int, int]) -> bool:
+def flood_told(rng: Random) -> bool:
     """Whether an hour in which a third is refused is told at its end."""
-    rng = np.random.default_rng(seed)
     asked, bad = _refusals(HOURS, 0.0, rng)
     bad[0] = rng.binomial(asked[0], 1 / 3)
     return _flooded(asked, bad)
 
 
-def _refusals(n: int, bursts: float, rng: np.random.Generator) -> tuple[Counts, Counts]:
+def _refusals(n: int, bursts: float, rng: Random) -> tuple[Counts, Counts]:
     asked = 100 + rng.poisson(100, size=n)
     shares = np.full(n, 0.02)
     if bursts:
@@ -178,19 +201,5 @@ def _office(n: int) -> NDArray[np.bool_]:
     return np.array([8 <= at.hour < 18 and at.weekday() < 5 for at in moments])
 
 
-def _gamma(rng: np.random.Generator, spread: float, n: int) -> NDArray[np.float64]:
+def _gamma(rng: Random, spread: float, n: int) -> NDArray[np.float64]:
     return rng.gamma(1 / spread, spread, size=n) if spread else np.ones(n)
-
-
-def _many(one: Any, seed: int, runs: int, processes: int) -> list[bool]:
-    seeds = [(seed, run) for run in range(runs)]
-    if processes == 1:
-        return [one(each) for each in seeds]
-    with ProcessPoolExecutor(processes) as pool:
-        return list(pool.map(one, seeds, chunksize=4))
-
-
-def _told(found: list[bool], declared: float | None) -> dict[str, Any]:
-    figure = intervals.share(sum(found), len(found))
-    measured = [round(value, 4) for value in figure.as_list()[:3]]
-    return {"declared": declared, "measured": measured, "n": len(found)}

@@ -10,15 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 
-import numpy as np
 import yaml
-from numpy.typing import NDArray
 
 from tuneloop.evaluation import gates
 from tuneloop.evaluation.baseline import baseline_of
 from tuneloop.evaluation.bounds import bounds_of
 from tuneloop.evaluation.comparison import Standing, compare
-from tuneloop.evaluation.decision import CLAIM_RATE, DecisionRule, rule_of
+from tuneloop.evaluation.decision import CLAIM_RATE, DecisionRule
 from tuneloop.evaluation.metrics import Metric
 from tuneloop.evaluation.plan import EvaluationPlan, make_plan, metrics_of
 from tuneloop.evaluation.results import CaseResult, SuiteResult, measure
@@ -28,8 +26,10 @@ from tuneloop.evaluation.suites import Case, Suite, make_suite
 from tuneloop.evaluation.targets import Answer, Sampling
 from tuneloop.modelfile import EvaluationSettings, GateSettings, TaskSettings
 from tuneloop.modelfile.starter import Start, render
-from verdict_bench.comparisons import MARGIN, Run, compared, is_deployed
-from verdict_bench.suites import DISAGREEMENT, Truth, drawn, result_of, suite_of
+from verdict_bench.gates import BAR
+from verdict_bench.rules import BALANCED, MARGIN, PEERS, Results, is_deployed
+from verdict_bench.scenario import Random, Scenario
+from verdict_bench.suites import DISAGREEMENT, Truth, drawn, result_of, right_in, suite_of
 
 SLICES = 10
 GUARDS = ("accuracy", "format", "abstention_recall", "over_abstention")
@@ -40,69 +40,93 @@ LABELS = TaskSettings(kind="labels")
 _COMMON, _RARE = "refund", "delivery"
 
 
-def scenarios() -> Iterator[tuple[str, float, Run]]:
-    """Name, declared rate (at most), one run that errs or not."""
-    rule = rule_of("balanced", margin=MARGIN)
+def scenarios() -> Iterator[Scenario]:
+    """Lost slices, slices and guards of an equal candidate, and rare labels; peers beside."""
     for n in (120, 500):
-        for lost in (5, 20):
-            yield (
-                f"subgroups: {lost} of {n} cases, all lost: neither refused nor warned of",
-                0.0,
-                lambda rng, lost=lost, n=n: _is_silent(_with_lost(rng, rule, n, lost)),
-            )
-        yield (
-            f"subgroups: 20 of {n} cases, all lost: it is deployed",
-            0.0,
-            lambda rng, n=n: is_deployed(_with_lost(rng, rule, n, 20)),
-        )
-        yield (
-            f"subgroups: equal is refused for one of {SLICES} slices, n={n}",
-            CLAIM_RATE / 2,
-            lambda rng, n=n: "among all slices" in _equal(rng, rule, n).reason,
-        )
-        yield (
-            f"guards: equal is called worse for one of {len(GUARDS)}, n={n}",
-            CLAIM_RATE / 2,
-            lambda rng, n=n: _guarded(rng, rule, n) == "worse",
-        )
+        yield from _lost_slices(n)
+        yield from _equal_slices(n)
     for n in (50, 100, 500):
-        for truth, said in ((0.0, "a constant answer"), (0.5, "one that knows half of the rare")):
-            yield (
-                f"imbalance 92:8: {said} passes the gates that init writes, n={n}",
-                0.0 if not truth else rule.level,
-                lambda rng, n=n, truth=truth: _passes(rng, rule, n, truth),
-            )
-        yield (
-            f"imbalance 92:8: a constant answer is said to beat the most frequent label, n={n}",
-            CLAIM_RATE / 2,
-            lambda rng, n=n: _beats(rng, n),
-        )
+        yield from _rare_labels(n)
 
 
-def powers() -> Iterator[tuple[str, Run]]:
-    """What is printed beside, with nothing declared: how often a loss is seen, and how."""
-    rule = rule_of("balanced", margin=MARGIN)
-    for n in (120, 500):
-        for lost in (5, 20):
-            yield (
-                f"subgroups: {lost} of {n} cases, all lost: called worse",
-                lambda rng, lost=lost, n=n: (
-                    f"rare: {lost} of {lost} cases" in _with_lost(rng, rule, n, lost).reason
-                ),
-            )
-        yield (
-            f"subgroups: equal, warned of one of {SLICES} slices, n={n}",
-            lambda rng, n=n: bool(_equal(rng, rule, n).warnings),
+def _lost_slices(n: int) -> Iterator[Scenario]:
+    for lost in (5, 20):
+        what = f"subgroups: {lost} of {n} cases, all lost"
+        yield Scenario(
+            name=f"balanced: {what}: neither refused nor warned of",
+            run=lambda rng, lost=lost: _is_silent(_with_lost(rng, n, lost)),
+            declared=0.0,
         )
-        yield (
-            f"subgroups: half of 20 of {n} cases lost: refused or warned of",
-            lambda rng, n=n: not _is_silent(_with_lost(rng, rule, n, 20, 0.5)),
+        yield Scenario(
+            name=f"balanced: {what}: called worse",
+            run=lambda rng, lost=lost: (
+                f"rare: {lost} of {lost} cases" in _with_lost(rng, n, lost).reason
+            ),
+            kind="power",
         )
-    for n in (50, 100, 500):
-        yield (
-            f"imbalance 92:8: a model right in 0.97 of each label passes, n={n}",
-            lambda rng, n=n: _passes(rng, rule, n, 0.97, 0.97),
+    yield Scenario(
+        name=f"balanced: {what}: it is deployed",
+        run=lambda rng: is_deployed(_with_lost(rng, n, 20)),
+        declared=0.0,
+    )
+    for peer in PEERS.values():
+        yield Scenario(
+            name=f"{peer.name}: {what}: it is deployed",
+            run=lambda rng, peer=peer: peer.deploys(_lost(rng, n, 20)),
+            kind="peers",
         )
+    yield Scenario(
+        name=f"balanced: subgroups: half of 20 of {n} cases lost: refused or warned of",
+        run=lambda rng: not _is_silent(_with_lost(rng, n, 20, 0.5)),
+        kind="power",
+    )
+
+
+def _equal_slices(n: int) -> Iterator[Scenario]:
+    yield Scenario(
+        name=f"balanced: subgroups: equal is refused for one of {SLICES} slices, n={n}",
+        run=lambda rng: "among all slices" in _equal(rng, n).reason,
+        declared=CLAIM_RATE / 2,
+    )
+    yield Scenario(
+        name=f"balanced: subgroups: equal, warned of one of {SLICES} slices, n={n}",
+        run=lambda rng: bool(_equal(rng, n).warnings),
+        kind="power",
+    )
+    yield Scenario(
+        name=f"balanced: guards: equal is called worse for one of {len(GUARDS)}, n={n}",
+        run=lambda rng: _guarded(rng, n) == "worse",
+        declared=CLAIM_RATE / 2,
+    )
+
+
+def _rare_labels(n: int) -> Iterator[Scenario]:
+    rule = BALANCED.rule
+    for truth, said, declared in (
+        (0.0, "a constant answer", 0.0),
+        (0.5, "one that knows half of the rare", rule.level),
+    ):
+        name = f"imbalance 92:8: {said} passes the gates that init writes, n={n}"
+        yield Scenario(
+            name=f"balanced: {name}",
+            run=lambda rng, truth=truth: _passes(rng, rule, n, truth),
+            declared=declared,
+        )
+        yield Scenario(
+            name=f"point: {name}",
+            run=lambda rng, truth=truth: _reaches(_answered(rng, _plan(n), truth)),
+            kind="peers",
+        )
+    yield Scenario(
+        name=f"balanced: imbalance 92:8: a constant answer beats the most frequent label, n={n}",
+        run=lambda rng: _beats(rng, n),
+        declared=CLAIM_RATE / 2,
+    )
+    yield Scenario(
+        name=f"balanced: imbalance 92:8: a model right in 0.97 of each label passes, n={n}",
+        run=lambda rng: _passes(rng, rule, n, 0.97, 0.97),
+        kind="power",
+    )
 
 
 @cache
@@ -113,6 +137,7 @@ def _sliced(n: int, rare: int = 0) -> Suite:
             id=str(i),
             messages=({"role": "user", "content": str(i)},),
             expected="x",
+            group=str(i),
             slices={"part": "rare" if i < rare else str(i % SLICES)},
         )
         for i in range(n)
@@ -120,11 +145,11 @@ def _sliced(n: int, rare: int = 0) -> Suite:
     return make_suite("held-out", "held-out", cases)
 
 
-def _equal(rng: np.random.Generator, rule: DecisionRule, n: int) -> Standing:
-    return compared(*drawn(rng, _sliced(n), Truth()), rule)
+def _equal(rng: Random, n: int) -> Standing:
+    return BALANCED.standing(drawn(rng, _sliced(n), Truth()))
 
 
-def _guarded(rng: np.random.Generator, rule: DecisionRule, n: int) -> str:
+def _guarded(rng: Random, n: int) -> str:
     """An equal candidate by its guards alone: by the main metric no case changed sides."""
     suite, names = suite_of(n), ("correct", *GUARDS)
     sides = [
@@ -150,26 +175,30 @@ def _guarded(rng: np.random.Generator, rule: DecisionRule, n: int) -> str:
     )
     metrics = [Metric(name=name, about="", scorer=lambda case, output: None) for name in names]
     against = compare(
-        candidate, production, label="production", metrics=metrics, margin=MARGIN, rule=rule
+        candidate,
+        production,
+        label="production",
+        metrics=metrics,
+        margin=MARGIN,
+        rule=BALANCED.rule,
     )
     return against.verdict
 
 
-def _with_lost(
-    rng: np.random.Generator, rule: DecisionRule, n: int, lost: int, share: float = 1.0
-) -> Standing:
+def _with_lost(rng: Random, n: int, lost: int, share: float = 1.0) -> Standing:
+    return BALANCED.standing(_lost(rng, n, lost, share))
+
+
+def _lost(rng: Random, n: int, lost: int, share: float = 1.0) -> Results:
     """Production knows the rare part, the candidate lost it and gained elsewhere."""
     suite = _sliced(n, lost)
     candidate, production = (
-        _right(result) for result in drawn(rng, suite, Truth(worse=-WON_ELSEWHERE, production=0.85))
+        right_in(result)
+        for result in drawn(rng, suite, Truth(worse=-WON_ELSEWHERE, production=0.85))
     )
     production[:lost] = True
     candidate[:lost] = rng.random(lost) >= share
-    return compared(result_of(suite, candidate), result_of(suite, production), rule)
-
-
-def _right(result: SuiteResult) -> NDArray[np.bool_]:
-    return np.array([of.scores["accuracy"].value == 1 for of in result.cases.values()])
+    return result_of(suite, candidate), result_of(suite, production)
 
 
 def _is_silent(stands: Standing) -> bool:
@@ -186,6 +215,7 @@ def _labelled(n: int) -> Suite:
             id=str(i),
             messages=({"role": "user", "content": str(i)},),
             expected=_RARE if i < rare else _COMMON,
+            group=str(i),
         )
         for i in range(n)
     ]
@@ -222,9 +252,7 @@ def _plan(n: int) -> EvaluationPlan:
     )
 
 
-def _answered(
-    rng: np.random.Generator, plan: EvaluationPlan, rare: float, common: float = 1.0
-) -> SuiteResult:
+def _answered(rng: Random, plan: EvaluationPlan, rare: float, common: float = 1.0) -> SuiteResult:
     """A model that gets those shares of the labels, and says the other one else."""
     suite = plan.main_suite
     of: Mapping[str | None, float] = {_RARE: rare, _COMMON: common}
@@ -242,9 +270,7 @@ def _answered(
     return measure(given, plan.measured)
 
 
-def _passes(
-    rng: np.random.Generator, rule: DecisionRule, n: int, rare: float, common: float = 1.0
-) -> bool:
+def _passes(rng: Random, rule: DecisionRule, n: int, rare: float, common: float = 1.0) -> bool:
     plan = _plan(n)
     result = _answered(rng, plan, rare, common)
     outcome = gates.apply_gates(
@@ -257,6 +283,11 @@ def _passes(
     return outcome.verdict == "passed"
 
 
-def _beats(rng: np.random.Generator, n: int) -> bool:
+def _reaches(result: SuiteResult) -> bool:
+    """A threshold on accuracy, as peers have it."""
+    return result.figures["accuracy"].value >= BAR.bound
+
+
+def _beats(rng: Random, n: int) -> bool:
     constant = baseline_of(_answered(rng, _plan(n), 0.0))
     return constant is not None and constant.beaten

@@ -19,7 +19,8 @@ from tuneloop.intervals import share
 DISAGREEMENT = 0.10
 """Share of the cases on which an equal candidate and production differ."""
 ACCURACY = Metric(name="accuracy", about="", scorer=lambda case, output: None)
-_SCORES = {True: Score(value=1.0), False: Score(value=0.0)}
+_ALONE, _PRODUCTION, _BOTH, _NEITHER = range(4)
+"""Who gets a case right: the candidate alone, production alone, both, neither."""
 _ANSWERED, _FAILED = Answer(text="x"), Answer(text="", error="timeout")
 
 
@@ -34,9 +35,22 @@ class Truth:
     disagreement: float = DISAGREEMENT
     cluster_size: int = 1
     correlation: float = 0.0
-    """of two cases of one cluster (ICC), in which of the two models wins"""
+    """of two cases of one cluster (ICC), in which of the two models is right"""
+    copies: bool = True
+    """a cluster is alike because its cases repeat each other, all or none; False: because it has
+    rates of its own, each case for itself (Dirichlet; of one model alone beta-binomial)"""
     failures: tuple[float, float] = (0.0, 0.0)
     """shares of requests without an answer: candidate, production"""
+
+    @property
+    def gains(self) -> float:
+        """Share of the cases that the candidate alone gets right."""
+        return max(0.0, (self.disagreement - self.worse) / 2)
+
+    @property
+    def losses(self) -> float:
+        """Share of the cases that production alone gets right."""
+        return self.gains + self.worse
 
 
 @cache
@@ -47,7 +61,7 @@ def suite_of(n: int, cluster_size: int = 1, kind: str = "held-out") -> Suite:
             id=str(i),
             messages=({"role": "user", "content": str(i)},),
             expected="x",
-            group=str(i // cluster_size) if cluster_size > 1 else "",
+            group=str(i // cluster_size),
         )
         for i in range(n)
     ]
@@ -57,13 +71,9 @@ def suite_of(n: int, cluster_size: int = 1, kind: str = "held-out") -> Suite:
 def drawn(rng: np.random.Generator, suite: Suite, truth: Truth) -> tuple[SuiteResult, SuiteResult]:
     """What candidate and production get right on the cases of one suite."""
     n = len(suite.cases)
-    up = max(0.0, (truth.disagreement - truth.worse) / 2)
-    down = up + truth.worse
-    both = truth.production - down
-    at = _uniform(rng, n, truth)
-    # (n,) the candidate alone, production alone, both, neither
-    candidate = (at < up) | ((at >= up + down) & (at < up + down + both))
-    production = (at >= up) & (at < up + down + both)
+    way = _ways(rng, n, truth)
+    candidate, production = (way == _ALONE) | (way == _BOTH), way != _ALONE
+    production &= way != _NEITHER
     results = [
         _result(suite, right, rng.random(n) < failing)
         for right, failing in zip((candidate, production), truth.failures, strict=True)
@@ -71,20 +81,29 @@ def drawn(rng: np.random.Generator, suite: Suite, truth: Truth) -> tuple[SuiteRe
     return results[0], results[1]
 
 
-def _uniform(rng: np.random.Generator, n: int, truth: Truth) -> NDArray[np.float64]:
-    """(n,) uniform numbers; in a cluster some of them are one and the same, so that any two cases
-    have the correlation: each case copies its cluster's number with chance sqrt(ICC)."""
-    alone = rng.random(n)
-    if truth.cluster_size == 1:
-        return alone
-    of_cluster = rng.random(-(-n // truth.cluster_size)).repeat(truth.cluster_size)[:n]
-    return np.where(rng.random(n) < np.sqrt(truth.correlation), of_cluster, alone)
+def _ways(rng: np.random.Generator, n: int, truth: Truth) -> NDArray[np.int64]:
+    """(n,) who is right."""
+    both = truth.production - truth.losses
+    shares = np.array([truth.gains, truth.losses, both, 1 - truth.gains - truth.losses - both])
+    at, many = rng.random(n), -(-n // truth.cluster_size)
+    if truth.cluster_size == 1 or not truth.correlation:
+        limits = shares.cumsum()
+    elif truth.copies:
+        # Two cases have the correlation where each copies its cluster with chance sqrt(ICC).
+        of_cluster = rng.random(many).repeat(truth.cluster_size)[:n]
+        at = np.where(rng.random(n) < np.sqrt(truth.correlation), of_cluster, at)
+        limits = shares.cumsum()
+    else:
+        size = (1 - truth.correlation) / truth.correlation
+        of_clusters = rng.dirichlet(np.maximum(shares * size, 1e-9), size=many)  # (clusters, 4)
+        limits = of_clusters.cumsum(axis=1).repeat(truth.cluster_size, axis=0)[:n]
+    return (at[:, None] >= limits[..., :_NEITHER]).sum(axis=1)  # type: ignore[no-any-return]
 
 
 def _result(suite: Suite, right: NDArray[np.bool_], failed: NDArray[np.bool_]) -> SuiteResult:
+    ways = np.where(failed, 2, right).tolist()
     cases = {
-        case.id: _case_result(case.id, bool(r and not f), bool(f))
-        for case, r, f in zip(suite.cases, right, failed, strict=True)
+        case.id: _case_results(case.id)[way] for case, way in zip(suite.cases, ways, strict=True)
     }
     passed = int((right & ~failed).sum())
     return SuiteResult(
@@ -98,6 +117,11 @@ def _result(suite: Suite, right: NDArray[np.bool_], failed: NDArray[np.bool_]) -
     )
 
 
+def right_in(result: SuiteResult) -> NDArray[np.bool_]:
+    """(cases,) those that are right."""
+    return np.array([of.scores["accuracy"].value == 1 for of in result.cases.values()])
+
+
 def result_of(suite: Suite, right: NDArray[np.bool_]) -> SuiteResult:
     """A result in which every request was answered, and these cases are right."""
     return _result(suite, right, np.zeros(len(right), dtype=bool))
@@ -108,6 +132,10 @@ def _errors(failed: int) -> Mapping[str, int]:
 
 
 @cache
-def _case_result(case: str, right: bool, failed: bool) -> CaseResult:
-    answer = _FAILED if failed else _ANSWERED
-    return CaseResult(case=case, answer=answer, scores={"accuracy": _SCORES[right]})
+def _case_results(case: str) -> tuple[CaseResult, CaseResult, CaseResult]:
+    """Wrong, right, and not answered."""
+    wrong, right, failed = (
+        CaseResult(case=case, answer=answer, scores={"accuracy": Score(value=value)})
+        for answer, value in ((_ANSWERED, 0.0), (_ANSWERED, 1.0), (_FAILED, 0.0))
+    )
+    return wrong, right, failed

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Any
 
@@ -101,6 +102,7 @@ def paired_score_z(won: Any, lost: Any, n: Any, difference: float) -> Any:
     return np.where(variance > 1e-12, z, np.where(gap > 0, np.inf, -np.inf))
 
 
+@lru_cache(maxsize=10_000)  # it is a search, and cases come out in few ways
 def paired_lower_bound(
     won: float, lost: float, n: float, *, level: float, groups: int | None = None
 ) -> float:

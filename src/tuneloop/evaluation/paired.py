@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Literal
 
@@ -184,6 +185,7 @@ def conclude(
     )
 
 
+@lru_cache(maxsize=10_000)
 def mcnemar_exact(won: int, lost: int) -> float:
     """Two-sided p-value of McNemar's exact test, from the cases that changed sides."""
     if won + lost == 0:

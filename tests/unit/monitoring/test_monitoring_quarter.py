@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-import runpy
+import sys
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[3] / "benchmarks" / "verdict_bench" / "monitors.py"
+BENCHMARKS = Path(__file__).resolve().parents[3] / "benchmarks"
 EASY = "embedding_drift"
 """Is left out here: its references take seconds to calibrate."""
 
 
 @pytest.fixture(scope="module")
 def bench() -> dict[str, Any]:
-    return runpy.run_path(str(SCRIPT), run_name="imported")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
+        monitors, quarter = (
+            import_module(f"verdict_bench.{name}") for name in ("monitors", "quarter")
+        )
+    return vars(quarter) | vars(monitors)
 
 
 def _alarms(bench: dict[str, Any], quarters: int, *, peers: bool = False) -> int:
-    world = bench["UNCHANGED"]["at every limit, 30 a day"]
-    names = [name for name in bench["_monitors"]() if name != EASY]
+    worlds = bench["UNCHANGED"]["at every limit, 30 a day"]
+    names = [name for name in bench["label_monitors"]() if name != EASY]
     return sum(
         len(
             bench["opened"](
-                bench["Watch"](np.random.default_rng(seed), only=names, peers=peers).looks(
-                    lambda _: world
-                )
+                bench["Watch"](np.random.default_rng(seed), only=names, peers=peers).looks(worlds)
             )
         )
         for seed in range(quarters)
