@@ -47,6 +47,18 @@ def talks(rng: np.random.Generator, turns: int, effect: float) -> tuple[list, li
     return [(0.3 + float(d), 0.3) for d in differences], of.tolist()
 
 
+def test_a_decision_takes_cases_of_one_cluster_to_be_alike_even_where_it_is_not_seen() -> None:
+    of = [number // 10 for number in range(120)]
+    one_wrong = [0.0] + [1.0] * 119
+    assert clusters.design_effect(one_wrong, of) < 1.1, "one wrong answer shows no likeness"
+    assert clusters.cautious_design_effect(one_wrong, of) == pytest.approx(1 + 9 * 0.17)
+    assert clusters.cautious_design_effect([1.0] * 120, of) == pytest.approx(1 + 9 * 0.17)
+    assert clusters.cautious_design_effect(one_wrong, list(range(120))) == 1.0
+    seldom = [0, 0, *range(1, 119)]
+    both = clusters.cautious_design_effect(one_wrong, seldom)
+    assert 1 < both < 1.2, "hardly any belong together"
+
+
 def test_the_interval_holds_the_true_effect_as_often_as_it_says() -> None:
     rng = np.random.default_rng(7)
     held = 0
