@@ -68,7 +68,7 @@ class Exchange:
 
 
 def main(*, quick: bool = False) -> None:
-    """Month one, month two, what is refused, and a rehearsal of the way back; `quick` ends after month one."""
+    """Month one, month two, a refusal, and a rehearsal of the way back; `quick`: month one."""
     began = time.monotonic()
     with chapter("Set up", "A fresh workspace with month one's data, which has the usual faults."):
         set_up()

@@ -66,8 +66,9 @@ def cautious_design_effect(values: Sequence[float], clusters: Sequence[Hashable]
 
     The spread between few clusters is itself uncertain; a variance with m - 1 degrees of freedom
     has the relative standard error sqrt(2 / (m - 1)). Where few cases differ it is mostly not
-    seen, and where none does never, so a correlation of `LEAST_CORRELATION` is taken for granted (1 + (size - 1) × that,
-    Kish 1965, "Survey Sampling"; of unequal clusters the size that a case meets on average).
+    seen, and where none does never, so a correlation of `LEAST_CORRELATION` is taken for granted
+    (1 + (size - 1) × that, Kish 1965, "Survey Sampling"; of unequal clusters the size that a case
+    meets on average).
     Without the first a bad candidate passed 17 %, without the second 12 % instead of 10 % of the
     times on 12 clusters of ten with a correlation of 0.3 (docs/decisions/0040-decision.md).
     """
