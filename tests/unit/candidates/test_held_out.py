@@ -70,7 +70,30 @@ def test_what_init_writes_can_pass(start: Callable[..., Loop], rows: int) -> Non
     sizes = {size.gate.metric: size for size in found.gates}
     assert sizes["accuracy"].counted >= 50 and sizes["accuracy"].minimum == 50
     assert 3 <= sizes["abstention_recall"].minimum <= sizes["abstention_recall"].counted < 50
-    assert f"holdout_share {found.share:g}, the smallest of 0.1 to 0.25" in found.why
+    assert "holdout_share 0.25, the largest of 0.1 to 0.25, for the decision (" in found.why
+    assert f"({found.deciding} cases, wants 200). It serves accuracy" in found.why
+
+
+def test_the_decision_has_its_cases_where_there_are_rows(start: Callable[..., Loop]) -> None:
+    """As many as it takes that an equal candidate is let through in four of five, and no more."""
+    loop = start(1_200)
+    found = held_out.held_out(loop.project, preparing.prepare(loop.project))
+    assert found.share is not None and 0.1 < found.share < 0.25
+    assert found.deciding >= found.wanted == 200
+    assert f"and the decision ({found.deciding} cases, wants 200)" in found.why
+    assert found.as_row()["cases_wanted_by_the_decision"] == 200
+
+
+@pytest.mark.parametrize(
+    "evaluation", [{"decision": "strict"}, {"allow_small_suite": True}], ids=str
+)
+def test_no_row_is_held_out_for_a_decision_that_it_does_not_help(
+    start: Callable[..., Loop], evaluation: dict[str, Any]
+) -> None:
+    """On 100 cases `strict` refuses 96 % of equal candidates, on 50 it is 98 %."""
+    loop = start(600, gates={"accuracy": ">= 0.5"}, **evaluation)
+    found = held_out.held_out(loop.project, preparing.prepare(loop.project))
+    assert found.share == 0.1 and "the smallest of 0.1 to 0.25" in found.why
 
 
 def test_too_few_rows_are_refused_before_training_with_numbers(start: Callable[..., Loop]) -> None:
