@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -132,7 +132,12 @@ def operating_of(paired: Paired, rule: DecisionRule, *, margin: float) -> Operat
         spread = width / intervals.two_sided_z(intervals.CONFIDENCE) * math.sqrt(n)
         return operating_on_means(rule, cases=n, margin=margin, spread=spread)
     seen = (paired.won + paired.lost + 2) / (paired.difference.n + 4)
-    return operating(rule, cases=n, margin=margin, disagreement=seen)
+    # A judge sees less of every difference; what its labels leave open is not counted here.
+    shrunk = replace(rule, worse_by=rule.worse_by * paired.youden)
+    passes = _of_shares(shrunk, margin * paired.youden, seen)
+    return _characteristics(
+        rule, n, seen, lambda cases, worse: passes(cases, worse * paired.youden)
+    )
 
 
 def _characteristics(

@@ -233,12 +233,15 @@ def test_few_answers_without_a_verdict_count_as_not_right_many_are_an_error(
         evaluated(workspace, planned(folder, server, rubric="Else."), lambda n: f"{n}, please")
 
 
-def test_production_is_compared_by_the_judge_on_the_same_cases(
-    workspace: Workspace, folder: Path, server: ScriptedUpstream
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_production_is_compared_by_a_judge_that_people_were_compared_with(
+    workspace: Workspace, folder: Path, server: ScriptedUpstream, calibrated: bool
 ) -> None:
+    """Of another one it is shown how they differ, and it decides nothing."""
     rows = [{"prompt": f"question {number}", "completion": f"{number}"} for number in range(CASES)]
     (folder / "golden.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    plan = planned(folder, server)
+    known = [trusted(folder, server)] if calibrated else []
+    plan = planned(folder, server, calibrations=known)
 
     def polite_one(request: Received) -> Reply:
         return Reply(text=request.body["messages"][-1]["content"].split()[1] + " please")
@@ -258,8 +261,15 @@ def test_production_is_compared_by_the_judge_on_the_same_cases(
             references={"production": Subject(target=targets[1])},
         )
     standing = done.figures["comparisons"]["production"]
-    assert standing["verdict"] == "worse"
-    assert standing["reason"].startswith("judge is worse by -1.000")
+    (compared,) = read_report(workspace, done).as_json()["comparisons"]
+    (by_judge,) = [one for one in compared["metrics"] if one["metric"] == "judge"]
+    assert by_judge["difference"]["value"] == -1.0
+    if calibrated:
+        assert standing["verdict"] == "worse"
+        assert standing["reason"].startswith("judge is worse by -1.000")
+    else:
+        assert standing["verdict"] != "worse"
+        assert "which decides nothing: judge judge-2026-01@" in by_judge["reason"]
 
 
 def test_a_gate_on_a_judge_that_nobody_declared_is_refused_before_anything_is_asked(

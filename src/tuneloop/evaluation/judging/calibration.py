@@ -22,6 +22,7 @@ from typing import Any
 
 from tuneloop import intervals
 from tuneloop.agreement import kappa
+from tuneloop.evaluation.discernment import Discernment
 from tuneloop.intervals import Figure
 
 MINIMUM_OF_EACH = 20
@@ -76,6 +77,14 @@ class Calibration:
                 f"{wrong} wrong ones)"
             )
         return ""
+
+    @property
+    def discernment(self) -> Discernment | None:
+        """What differences are corrected by; None: no verdict may stand on the judge."""
+        se, sp = self.sensitivity, self.specificity
+        if not self.corrects or se is None or sp is None:
+            return None
+        return Discernment(sensitivity=se, specificity=sp)
 
     @property
     def summary(self) -> str:

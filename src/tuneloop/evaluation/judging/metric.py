@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tuneloop import intervals
+from tuneloop.evaluation.discernment import Discernment
 from tuneloop.evaluation.judging.calibration import Calibration, corrected, of_all
 from tuneloop.evaluation.judging.claims import claims_metric
 from tuneloop.evaluation.judging.judge import Judge, JudgeVerdict, Unjudged, refuse_unjudged
@@ -114,6 +115,12 @@ class JudgedAnswers:
             return f"{known.objection}; {CALIBRATE}" if known.objection else ""
         return ""
 
+    def discernment(self) -> Discernment | None:
+        """What a difference of these verdicts is corrected by; None: nothing corrects it."""
+        versions = self._versions()
+        known = _of_version(versions[0], self.calibrations) if len(versions) == 1 else None
+        return known and known.discernment
+
     def remarks(self, scores: Sequence[Score]) -> list[str]:
         """What a reader must know about the figure: versions, agreement, what was passed."""
         versions = self._versions()
@@ -158,6 +165,7 @@ def judge_metric(judge: Judge, calibrations: Sequence[Calibration] = ()) -> Metr
         prepare=judged.prepare,
         remarks=judged.remarks,
         objection=judged.objection,
+        discerns=judged.discernment,
         beside=(claims_metric(judge),),
     )
 
