@@ -263,4 +263,4 @@ def _lifts(sizes: Sequence[GateSize]) -> str:
 def _uncalled_judge(project: Project) -> Metric:
     if project.model.judge is None:
         return declared_judge.metric(project)  # which says what to declare
-    return judging.uncalled()
+    return judging.uncalled(project.model.judge)

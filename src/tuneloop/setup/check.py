@@ -13,6 +13,7 @@ from tuneloop.setup.checks.constant import constant
 from tuneloop.setup.checks.contradictions import contradictions
 from tuneloop.setup.checks.decision import decision
 from tuneloop.setup.checks.groundedness import groundedness
+from tuneloop.setup.checks.judge import judge
 from tuneloop.setup.checks.kind import kind
 from tuneloop.setup.checks.lengths import answer_length, case_length, context, row_length
 from tuneloop.setup.checks.names import every_name
@@ -38,6 +39,7 @@ _GATES: Checks = (
     ("suite", suites),
     ("gate", cases),
     ("gate", default_gates),
+    ("judge", judge),
     ("weaker", weaker),
     ("constant", constant),
     ("decision", decision),

@@ -22,6 +22,8 @@ from tuneloop.errors import GateError, UsageError
 from tuneloop.loop import Loop
 from tuneloop.project import Project
 from tuneloop.setup import starting
+from tuneloop.setup.checks.judge import judge as judge_check
+from tuneloop.setup.look import Look
 from tuneloop.testing.judge import judge_script, verdict
 from tuneloop.testing.manifest import manifest_of
 from tuneloop.testing.upstream import ScriptedUpstream
@@ -202,6 +204,47 @@ def test_a_gate_on_a_judge_takes_people_s_labels_before_anything_is_trained(
         )
         with pytest.raises(GateError, match="is not calibrated"):
             held_out.check(loop.project, version)
+
+
+@pytest.mark.parametrize("metric", ["judge.tone", "unsupported_claims"])
+def test_a_gate_on_tone_or_claims_takes_labels_of_its_own(
+    start: Callable[..., Loop], tmp_path: Path, metric: str
+) -> None:
+    """That people agree with the judge on what is right says nothing of either."""
+    (tmp_path / "tone.md").write_text("Kind, and never in a hurry.\n")
+    rows = [
+        {"prompt": f"{n}?", "answer": "good" if n % 2 else "bad", "correct": bool(n % 2)}
+        for n in range(40)
+    ]
+    (tmp_path / "labelled.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def judge(quoted: str) -> str:
+        good = "good" in quoted.split("<answer to ")[1]
+        if "<answer to check" in quoted:
+            return json.dumps({"claims": [{"claim": "so", "supported": good}]})
+        return verdict(5 if good else 1)
+
+    with ScriptedUpstream(judge_script(judge)) as server:
+        bar = "<= 0.1" if metric == "unsupported_claims" else ">= 0.9"
+        rubrics = "rubrics: {tone: tone.md}"
+        loop = start(
+            420,
+            f"judge={{base_url: '{server.base_url}', model: m, {rubrics}}}",
+            gates={**DROPPED, metric: bar},
+        )
+        version = preparing.prepare(loop.project)
+        loop.judge.calibrate(tmp_path / "labelled.jsonl")
+        with pytest.raises(GateError, match=f"calibrate --metric {metric}"):
+            held_out.check(loop.project, version)
+        (told,) = judge_check(Look(loop.project))
+        assert told.verdict == "error" and f"The gate {metric} is refused" in told.found
+        found = loop.judge.calibrate(tmp_path / "labelled.jsonl", metric=metric)
+        assert (found.of, found.n, found.corrects) == (metric, 40, True)
+        held_out.check(loop.project, version)
+        (told,) = judge_check(Look(loop.project))
+        assert told.verdict == "ok" and "agrees with people on 100 %" in told.found
+        with pytest.raises(UsageError, match="say whether an answer is right"):
+            loop.judge.calibrate(metric=metric)
 
 
 def approve(loop: Loop, kind: review.Kind, count: int, **detail: Any) -> None:

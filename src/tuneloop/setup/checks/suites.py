@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 
 from tuneloop.datasets.example import Example
@@ -46,7 +47,7 @@ def suites(look: Look) -> Iterator[Finding]:
             suite.kind,
             task=task,
             settings=look.model.evaluation,
-            judge=judging.uncalled,
+            judge=partial(judging.uncalled, look.model.judge),
         )
         sizes = [_of_suite(requirement, suite) for requirement in requirements]
         yield from (_finding(look, together, exact=True) for together in alike(sizes))
@@ -63,7 +64,9 @@ def cases(look: Look) -> Iterator[Finding]:
         )
         return
     yield from _deciding(look)
-    requirements = held_out_requirements(task, settings, judge=judging.uncalled)
+    requirements = held_out_requirements(
+        task, settings, judge=partial(judging.uncalled, look.model.judge)
+    )
     splits = look.rows.whole and len(look.kept) <= _SPLIT_ROWS
     # Answers that people approved, which are not among these rows, may make up for it.
     approved = look.latest is not None and bool(look.latest.report["reviewers"])
