@@ -9,11 +9,11 @@ from tuneloop.errors import CheckError, MissingExtraError, TuneloopError
 from tuneloop.project import Project
 from tuneloop.setup import names
 from tuneloop.setup.checks.base import converter, weights
+from tuneloop.setup.checks.calibration import calibration
 from tuneloop.setup.checks.constant import constant
 from tuneloop.setup.checks.contradictions import contradictions
 from tuneloop.setup.checks.decision import decision
 from tuneloop.setup.checks.groundedness import groundedness
-from tuneloop.setup.checks.judge import judge
 from tuneloop.setup.checks.kind import kind
 from tuneloop.setup.checks.lengths import answer_length, case_length, context, row_length
 from tuneloop.setup.checks.names import every_name
@@ -39,7 +39,7 @@ _GATES: Checks = (
     ("suite", suites),
     ("gate", cases),
     ("gate", default_gates),
-    ("judge", judge),
+    ("calibration", calibration),
     ("weaker", weaker),
     ("constant", constant),
     ("decision", decision),

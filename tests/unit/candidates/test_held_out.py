@@ -22,7 +22,7 @@ from tuneloop.errors import GateError, UsageError
 from tuneloop.loop import Loop
 from tuneloop.project import Project
 from tuneloop.setup import starting
-from tuneloop.setup.checks.judge import judge as judge_check
+from tuneloop.setup.checks.calibration import calibration
 from tuneloop.setup.look import Look
 from tuneloop.testing.judge import judge_script, verdict
 from tuneloop.testing.manifest import manifest_of
@@ -236,12 +236,12 @@ def test_a_gate_on_tone_or_claims_takes_labels_of_its_own(
         loop.judge.calibrate(tmp_path / "labelled.jsonl")
         with pytest.raises(GateError, match=f"calibrate --metric {metric}"):
             held_out.check(loop.project, version)
-        (told,) = judge_check(Look(loop.project))
+        (told,) = calibration(Look(loop.project))
         assert told.verdict == "error" and f"The gate {metric} is refused" in told.found
         found = loop.judge.calibrate(tmp_path / "labelled.jsonl", metric=metric)
         assert (found.of, found.n, found.corrects) == (metric, 40, True)
         held_out.check(loop.project, version)
-        (told,) = judge_check(Look(loop.project))
+        (told,) = calibration(Look(loop.project))
         assert told.verdict == "ok" and "agrees with people on 100 %" in told.found
         with pytest.raises(UsageError, match="say whether an answer is right"):
             loop.judge.calibrate(metric=metric)

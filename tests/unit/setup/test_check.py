@@ -739,7 +739,12 @@ def test_a_judge_that_does_not_answer(tmp_path: Path) -> None:
     found = the_one(write(tmp_path, judge=judge), "judge", "warning")
     assert "does not answer" in found.found
     gates = {"gates": {"judge": ">= 0.8"}}
-    found = the_one(write(tmp_path, judge=judge, evaluation=gates), "judge", "error")
+    found_all = looked_over(write(tmp_path, judge=judge, evaluation=gates))
+    silent, unlabelled = sorted(
+        (f for f in found_all if f.verdict == "error"), key=lambda f: f.what, reverse=True
+    )
+    assert silent.what == "judge" and "does not answer" in silent.found
+    assert unlabelled.what == "calibration" and "is not calibrated" in unlabelled.found
 
 
 def test_a_judge_that_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The judge: may a verdict stand on what it says?"""
+"""Calibration: may a verdict stand on what the judge says?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tuneloop.setup.look import Look
 from tuneloop.task.kind import is_prose
 
 
-def judge(look: Look) -> Iterator[Finding]:
+def calibration(look: Look) -> Iterator[Finding]:
     """Each gate on a judge's word has the labels of people that it takes."""
     if look.model.judge is None:  # which is said by others
         return
@@ -27,9 +27,9 @@ def judge(look: Look) -> Iterator[Finding]:
         known = judged.newest(look.project, metric)
         if known is None or known.objection:
             yield error(
-                "judge",
+                "calibration",
                 f"The gate {key} is refused: {judged.objection(look.project, metric)}.",
                 "Until then let it stand on what needs no judge.",
             )
         else:
-            yield ok("judge", f"The gate {key} stands on a judge that is {known.summary}.")
+            yield ok("calibration", f"The gate {key} stands on a judge that is {known.summary}.")
