@@ -229,6 +229,13 @@ def test_how_often_the_decision_will_err_on_so_many_cases(tmp_path: Path) -> Non
     write(tmp_path, rows=asked(420), evaluation=small)
     told = next(f for f in looked_over(tmp_path) if f.what == "decision")
     assert told.verdict == "ok" and "takes about 200 cases" in told.found
+    for rows, said in (
+        (420, "25% of 420 rows, the most that it takes."),
+        (1_000, "20% of 1,000 rows for that."),
+    ):
+        write(tmp_path, rows=asked(rows))
+        told = next(f for f in looked_over(tmp_path) if f.what == "decision")
+        assert f"auto holds out {said}" in told.found
 
 
 def test_a_gate_gets_too_few_cases_of_its_own_metric(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from tuneloop.evaluation import looks
 from tuneloop.evaluation.decision import rule_of
 from tuneloop.evaluation.operating import HARDLY_EVER, operating, operating_on_means
 from tuneloop.modelfile import HELD_OUT
-from tuneloop.modelfile.sections.data import AUTO
+from tuneloop.modelfile.sections.data import AUTO, LARGEST_SHARE
 from tuneloop.setup.checks.suites import decision_needs, share_of
 from tuneloop.setup.finding import Finding, ok, warning
 from tuneloop.setup.look import Look
@@ -44,5 +44,7 @@ def _chosen(look: Look, share: float) -> str:
     if look.model.data.holdout_share != AUTO or look.latest is not None or not wanted:
         return ""
     rows = len(look.kept)
-    few = " at most" if share * rows < wanted else ""
-    return f" holdout_share auto takes{few} {share:.0%} of {rows:,} rows; it wants {wanted}."
+    said = f" holdout_share auto holds out {share:.0%} of {rows:,} rows"
+    if share * rows >= wanted:
+        return f"{said} for that."
+    return f"{said}, the most that it takes." if share == LARGEST_SHARE else f"{said}."
