@@ -48,7 +48,9 @@ def problems(model_file: ModelFile) -> list[Problem]:
 
 def _rubric_problems(model_file: ModelFile) -> Iterator[Problem]:
     judge = model_file.settings.judge
-    for name in judge.rubrics if judge else ():
+    if judge is None:
+        return
+    for name in judge.rubrics:
         try:
             by_rubric(judge, name, folder=model_file.folder)
         except ModelFileError as e:

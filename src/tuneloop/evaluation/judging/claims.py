@@ -98,7 +98,7 @@ class ClaimedAnswers:
     def discernment(self) -> Discernment | None:
         """What a difference of these shares is corrected by; None: nothing corrects it."""
         known = standing.of_versions(self._versions(), self.calibrations)
-        return known and known.discernment
+        return known.discernment if known is not None else None
 
     def remarks(self, scores: Sequence[Score]) -> list[str]:
         """Who judged, how far it is known to agree with people, and what is left out."""

@@ -23,7 +23,7 @@ from tuneloop.evaluation.scorers.judge import CLAIMS as CLAIMS
 from tuneloop.evaluation.scorers.judge import NAME as NAME
 from tuneloop.evaluation.scorers.judge import NAMES as NAMES
 from tuneloop.evaluation.scorers.judge import is_judged as is_judged
-from tuneloop.evaluation.scorers.judge import of_rubric as metric_of_rubric
+from tuneloop.evaluation.scorers.judge import metric_of_rubric as metric_of_rubric
 from tuneloop.evaluation.suites import Case
 from tuneloop.hashing import digest_json
 from tuneloop.intervals import Figure
@@ -109,7 +109,7 @@ class JudgedAnswers:
     def discernment(self) -> Discernment | None:
         """What a difference of these verdicts is corrected by; None: nothing corrects it."""
         known = standing.of_versions(self._versions(), self.calibrations)
-        return known and known.discernment
+        return known.discernment if known is not None else None
 
     def remarks(self, scores: Sequence[Score]) -> list[str]:
         """What a reader must know about the figure: versions, agreement, what was passed."""

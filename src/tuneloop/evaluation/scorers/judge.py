@@ -17,7 +17,7 @@ def is_judged(name: str) -> bool:
     return name in NAMES or name.startswith(_RUBRIC)
 
 
-def of_rubric(rubric: str) -> str:
+def metric_of_rubric(rubric: str) -> str:
     """The metric of a rubric of the team's own, e.g. `judge.tone`."""
     return f"{_RUBRIC}{rubric}"
 
