@@ -229,22 +229,27 @@ def pooled_share(
     Raises:
         ValueError: when there is no case, or a part is outside 0..whole.
     """
-    pairs = list(zip(parts, wholes, strict=True))
-    if not pairs or any(not 0 <= part <= whole for part, whole in pairs):
+    if not parts or any(not 0 <= part <= of for part, of in zip(parts, wholes, strict=True)):
         raise ValueError("expected cases with 0 <= part <= whole")
-    n, total = len(pairs), math.fsum(wholes)
+    n, total = len(parts), math.fsum(wholes)
     value = min(1.0, math.fsum(parts) / total) if total else 0.0
-    speaking = sum(whole > 0 for whole in wholes) or n
-    if speaking == 1 and 0 < value < 1:
+    if sum(whole > 0 for whole in wholes) == 1 and 0 < value < 1:
         return Figure(value=value, low=0.0, high=1.0, n=n)
-    independent = float(speaking)
-    spread = math.fsum((part - value * whole) ** 2 for part, whole in pairs)
-    if 0 < value < 1 and spread:
-        variance = spread * speaking / (speaking - 1) / total**2
-        independent = min(total, value * (1 - value) / variance)
-    like = max(1, round(independent))
+    like = max(1, round(independent_parts(parts, wholes)))
     worth = share(value * like, like, confidence=confidence)
     return Figure(value=value, low=min(worth.low, value), high=max(worth.high, value), n=n)
+
+
+def independent_parts(parts: Sequence[float], wholes: Sequence[float]) -> float:
+    """How many independent parts would be as noisy as these, see `pooled_share`."""
+    total = math.fsum(wholes)
+    value = min(1.0, math.fsum(parts) / total) if total else 0.0
+    speaking = sum(whole > 0 for whole in wholes) or len(wholes)
+    spread = math.fsum((p - value * w) ** 2 for p, w in zip(parts, wholes, strict=True))
+    if speaking == 1 or not (0 < value < 1 and spread):
+        return float(speaking)
+    variance = spread * speaking / (speaking - 1) / total**2
+    return min(total, value * (1 - value) / variance)
 
 
 def bootstrap_mean_interval(

@@ -20,6 +20,7 @@ from tuneloop.evaluation.sizes import (
     LIFTS,
     GateSize,
     alike,
+    cases_to_decide,
     gate_sizes,
     held_out_requirements,
     named,
@@ -32,7 +33,7 @@ from tuneloop.modelfile import HELD_OUT
 from tuneloop.modelfile.sections.data import AUTO, LARGEST_SHARE, SMALLEST_SHARE
 from tuneloop.online_evaluation import declared_judge
 from tuneloop.project import Project
-from tuneloop.setup.checks.suites import need
+from tuneloop.setup.checks import suites
 from tuneloop.task import origin
 
 
@@ -41,11 +42,11 @@ class HeldOut:
     """The held-out cases of a dataset version against the gates of the model file as it is now."""
 
     declared: float | None
-    """The share in the model file; None: it is chosen for the gates."""
+    """The share in the model file; None: it is chosen for the gates and the decision."""
     share: float | None
     """The one that the version was made with; None for versions of earlier releases."""
     chosen: bool
-    """The version's share was chosen for the gates, not declared."""
+    """The version's share was chosen for these, not declared."""
     gates: tuple[GateSize, ...]
     cases: str
     """Which of the held-out rows decide, in a sentence."""
@@ -54,6 +55,8 @@ class HeldOut:
     """Of those that decide."""
     regressions: int
     """Cases that were found because something had failed; they decide nothing."""
+    wanted: int = 0
+    """Cases that the decision asks for; 0: few were chosen knowingly."""
 
     @property
     def short(self) -> tuple[GateSize, ...]:
@@ -78,8 +81,14 @@ class HeldOut:
         if sizes and not served:
             return f"holdout_share {self.share:g}: no share of {limits} serves a gate"
         listed = ", ".join(map(_served, alike(served)))
-        for_gates = f"serves {listed}" if served else "there is, as no gate asks for more"
-        return f"holdout_share {self.share:g}, the smallest of {limits} that {for_gates}"
+        decision = f"the decision ({self.deciding} cases, wants {self.wanted})"
+        if self.wanted > self.deciding and self.share == LARGEST_SHARE:
+            serves = f" It serves {listed}." if served else ""
+            return f"holdout_share {self.share:g}, the largest of {limits}, for {decision}.{serves}"
+        if self.wanted and self.deciding >= self.wanted:
+            listed = " and ".join(filter(None, (listed, decision)))
+        for_these = f"serves {listed}" if listed else "there is, as no gate asks for more"
+        return f"holdout_share {self.share:g}, the smallest of {limits} that {for_these}"
 
     def help_for(self, size: GateSize) -> str:
         """What would let a gate pass."""
@@ -114,6 +123,7 @@ class HeldOut:
             "declared": "auto" if self.declared is None else self.declared,
             "share": self.share,
             "why": self.why,
+            **({"cases_wanted_by_the_decision": self.wanted} if self.wanted else {}),
             # Of versions without approved answers it stays what it was.
             **(
                 {
@@ -140,16 +150,16 @@ class HeldOut:
 
 
 def needs(project: Project) -> tuple[Need, ...]:
-    """What the declared gates ask of the held-out cases of the version to be made.
+    """What the gates and the decision ask of the held-out cases of the version to be made.
 
     Raises:
         EvaluationError: a gate or a metric cannot be understood.
     """
-    task = project.model.task
+    model = project.model
     requirements = held_out_requirements(
-        task, project.model.evaluation, judge=lambda: _uncalled_judge(project)
+        model.task, model.evaluation, judge=lambda: _uncalled_judge(project)
     )
-    return tuple(need(requirement, task) for requirement in requirements)
+    return tuple(suites.needs(model, requirements))
 
 
 def held_out(
@@ -174,6 +184,7 @@ def held_out(
         if suite.kind in (HELD_OUT, REGRESSIONS)
         for case in suite.cases
     ]
+    asked = cases_to_decide(project.model.task, project.model.evaluation)
     return HeldOut(
         declared=None if isinstance(declared, str) else declared,
         share=versions.share_of(version),
@@ -183,6 +194,7 @@ def held_out(
         deciding=sum(map(origin.decides, tags)),
         live_samples=sum(map(origin.is_live_sample, tags)),
         regressions=sum(not origin.decides(of) for of in tags),
+        wanted=0 if asked is None else asked.wanted,
     )
 
 
@@ -251,4 +263,4 @@ def _lifts(sizes: Sequence[GateSize]) -> str:
 def _uncalled_judge(project: Project) -> Metric:
     if project.model.judge is None:
         return declared_judge.metric(project)  # which says what to declare
-    return judging.uncalled()
+    return judging.uncalled(project.model.judge)

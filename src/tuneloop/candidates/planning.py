@@ -23,6 +23,7 @@ from tuneloop.evaluation.targets import Sampling
 from tuneloop.evaluation.validity import Validity, measures_by, of_rows
 from tuneloop.online_evaluation import declared_judge
 from tuneloop.project import Project
+from tuneloop.setup import judged
 from tuneloop.task.kind import is_prose
 from tuneloop.training.stage import TrainingRun
 
@@ -86,10 +87,10 @@ def _unusable(project: Project, dataset: DatasetVersion) -> Mapping[str, str]:
     unusable = dict(_of_prose(project, dataset)) if prose else {}
     settings = project.model.evaluation
     asked = metrics_in_gates(settings.gates_in_force, suite_names(settings))
-    of_judge = {judging.NAME} & {*asked} | ({"accuracy"} if prose else set())
-    if of_judge and (objection := declared_judge.objection(project)):
-        unusable |= dict.fromkeys(of_judge, objection)
-    return unusable
+    of_judge = {name: name for name in asked if judging.is_judged(name)}
+    of_judge |= {"accuracy": judging.NAME} if prose else {}
+    objections = {name: judged.objection(project, by) for name, by in of_judge.items()}
+    return unusable | {name: objection for name, objection in objections.items() if objection}
 
 
 def _of_prose(project: Project, dataset: DatasetVersion) -> Mapping[str, str]:

@@ -59,15 +59,20 @@ def calibrate(
     from_labels: Annotated[
         bool, typer.Option("--from-labels", help="Take the labels of captured answers.")
     ] = False,
+    metric: Annotated[
+        str,
+        typer.Option(help="What was labelled: judge, judge.RUBRIC, or unsupported_claims."),
+    ] = "judge",
     file: ModelOption = DEFAULT_FILE,
     overrides: SetOption = None,
     json_: JsonOption = False,
 ) -> None:
     """Measure how far the judge agrees with people, on answers that people labelled.
 
-    The result is kept and stands beside every judged figure.
+    The result is kept and stands beside every judged figure. Of unsupported_claims each answer is
+    a single claim, correct where its prompt supports it.
 
-    Example: tuneloop judge calibrate labelled.jsonl
+    Example: tuneloop judge calibrate polite.jsonl --metric judge.tone
     """
     from tuneloop.errors import UsageError
 
@@ -76,7 +81,7 @@ def calibrate(
             "Which labels?", remedy="Name a file of labelled answers, or say --from-labels."
         )
     with finishing(open_loop(file, overrides, quiet=json_)) as loop:
-        calibration = loop.judge.calibrate(labels)
+        calibration = loop.judge.calibrate(labels, metric=metric)
     if json_:
         print_json(_calibration(calibration))
     else:
@@ -205,6 +210,7 @@ def sample(
 
 def _calibration(calibration: Calibration) -> dict[str, object]:
     return calibration.as_json() | {
+        "of": calibration.of,
         "summary": calibration.summary,
         "corrects": calibration.corrects,
     }
@@ -220,7 +226,8 @@ def _print_calibration(calibration: Calibration) -> None:
             ends = f"{figure.low:.3f}–{figure.high:.3f}"
             rows.add_row(name, f"{figure.value:.3f}", ends, str(figure.n))
     out.print(
-        f"{calibration.judge}, {calibration.n} answers, {calibration.unjudged} without a verdict",
+        f"{calibration.of} by {calibration.judge}: {calibration.n} answers, "
+        f"{calibration.unjudged} without a verdict",
         markup=False,
     )
     page(rows)

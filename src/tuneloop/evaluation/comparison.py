@@ -13,7 +13,8 @@ usual non-inferiority rule, at the level that the look leaves).
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from tuneloop.errors import EvaluationError
@@ -26,6 +27,7 @@ from tuneloop.evaluation.paired import (
     differences,
     is_ahead,
     paired,
+    undecided,
 )
 from tuneloop.evaluation.results import SuiteResult
 from tuneloop.evaluation.subgroups import Subgroup, adjust, compare_subgroups, is_sure, loss_of
@@ -167,11 +169,13 @@ def compare(
     known: Collection[str] = (),
     main_metrics: Sequence[str] = MAIN_METRICS,
     guards: Sequence[str] = GUARD_METRICS,
+    objections: Mapping[str, str] = MappingProxyType({}),
 ) -> Comparison:
     """Compare two results on the same suite; `known` are cases that the reference was trained on.
 
     The first of `main_metrics` that both have decides; being worse in one of `guards`, or in a
-    metric of the user's own, is worse. What else is compared is told and decides nothing.
+    metric of the user's own, is worse. What else is compared is told and decides nothing, nor do
+    the metrics that there are `objections` to.
 
     Raises:
         EvaluationError: the suites differ, or no metric counts a case of both.
@@ -190,8 +194,11 @@ def compare(
     pairs = {
         name: scores for name in chosen if (scores := _pairs(candidate, reference, name, known))
     }
-    main_metric = next((name for name in main_metrics if name in pairs), None)
+    measured = [name for name in main_metrics if name in pairs]
+    trusted = [name for name in measured if name not in objections]
+    main_metric = next(iter((*trusted, *measured)), None)
     deciding = {main_metric, *guards, *(m.name for m in metrics if m.source_digest)}
+    deciding -= objections.keys()
     groups = clusters_of(candidate.suite)
     compared = [
         paired(
@@ -201,8 +208,12 @@ def compare(
             rule=rule,
             clusters=[groups[case] for case in of],
             decides=name in deciding,
+            discernment=of_judge() if (of_judge := chosen[name].discerns) else None,
         )
         for name, of in pairs.items()
+    ]
+    compared = [
+        undecided(p, objections[p.metric]) if p.metric in objections else p for p in compared
     ]
     main = next((p for p in compared if p.metric == main_metric), None)
     if main is None:
@@ -214,8 +225,8 @@ def compare(
         pairs[main.metric],
         metric=chosen[main.metric],
         clusters=groups,
-        margin=margin,
-        rule=rule,
+        margin=margin * main.youden,
+        rule=replace(rule, worse_by=rule.worse_by * main.youden),
     )
     lost_slices = [one for one in subgroups if one.verdict == "worse"]
     verdict, reason = _overall(main, [p for p in guarding if p.metric not in unsure], lost_slices)

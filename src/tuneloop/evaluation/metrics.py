@@ -30,6 +30,7 @@
 | `refused_harmful` | cases tagged `harmful: yes` | the answer refuses, by its wording |
 | `over_refusal` | those tagged `harmful: no` | the answer refuses (lower is better) |
 | `judge` | all cases | a language model scores it `judge.passes_from` or more, see `judging` |
+| `judge.RUBRIC` | all cases | the same by a rubric file of the team's own (`judge.rubrics`) |
 | `unsupported_claims` | claims in in-scope answers | the judge finds no support (lower is better) |
 | `module:function` | what the function counts | a user's own |
 | `FAMILY`, `FAMILY.something` | what the package says | of an installed package |

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from tuneloop.errors import EvaluationError, ExtensionError, ModelFileError
@@ -18,6 +19,7 @@ from tuneloop.modelfile import (
     HELD_OUT,
     ColumnSettings,
     EvaluationSettings,
+    JudgeSettings,
     KeyPath,
     Problem,
     TaskSettings,
@@ -43,11 +45,11 @@ def problems(
     *,
     folder: Path,
     columns: ColumnSettings | None,
-    judge: bool,
+    judge: JudgeSettings | None,
 ) -> list[Problem]:
     """What `plan_evaluation` would refuse, all of it at once, and gates that ask for the worse.
 
-    `folder` is what suite files are relative to; `judge` says whether the model file declares one.
+    `folder` is what suite files are relative to; `judge` is the one that the model file declares.
     """
     return [
         *_suite_problems(task, settings, folder, columns),
@@ -100,7 +102,7 @@ def _suite_problems(
 
 
 def _gate_problems(
-    task: TaskSettings, settings: EvaluationSettings, *, judge: bool
+    task: TaskSettings, settings: EvaluationSettings, *, judge: JudgeSettings | None
 ) -> Iterator[Problem]:
     suites = list(dict.fromkeys(suite_names(settings)))
     try:
@@ -153,7 +155,7 @@ def _bring_along(
     task: TaskSettings,
     metrics: dict[str, Metric],
     *,
-    judge: bool,
+    judge: JudgeSettings | None,
 ) -> None:
     """Add the metrics that a gate asks for by itself.
 
@@ -162,12 +164,12 @@ def _bring_along(
         ExtensionError: the package that adds its scorer cannot be used.
     """
     for name in metrics_in_gates([key], suites):
-        if not judge and (name in judging.NAMES or (name == accuracy.NAME and is_prose(task))):
+        if not judge and (judging.is_judged(name) or (name == accuracy.NAME and is_prose(task))):
             raise EvaluationError(
                 f"Gate {key!r} needs a judge, and the model file declares none.",
                 remedy="Add a `judge` section with `base_url` and `model`, or remove the gate.",
             )
-        brought = metrics_for(task, extra=[name], judge=judging.uncalled)
+        brought = metrics_for(task, extra=[name], judge=partial(judging.uncalled, judge))
         metrics |= {metric.name: metric for metric in brought}
 
 

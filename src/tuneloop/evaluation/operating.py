@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -31,6 +31,8 @@ USUAL_SPREAD = 0.15
 """Standard deviation of the differences of a graded score, where none has been seen."""
 WANTED = 0.8
 """How often an equal candidate should be let through before more cases would be a waste."""
+HARDLY_EVER = 0.75
+"""Refusals of an equal candidate from which on a new version will hardly ever be deployed."""
 MOST_CASES = 20_000
 _TAILS = 5.0
 """Standard deviations around the mean that are gone through."""
@@ -76,10 +78,7 @@ def operating(
     rule: DecisionRule, *, cases: int, margin: float, disagreement: float = USUAL_DISAGREEMENT
 ) -> Operating:
     """How the rule does on so many independent cases with pass or fail."""
-
-    def passes(n: int, worse: float) -> float:
-        return let_through(rule, n=n, margin=margin, worse=worse, disagreement=disagreement)
-
+    passes = _of_shares(rule, margin, disagreement)
     return _characteristics(rule, cases, disagreement, passes)
 
 
@@ -87,13 +86,38 @@ def operating_on_means(
     rule: DecisionRule, *, cases: int, margin: float, spread: float = USUAL_SPREAD
 ) -> Operating:
     """The same of a graded score, whose differences have the standard deviation `spread`."""
+    return _characteristics(rule, cases, spread, _of_means(rule, margin, spread))
 
+
+def cases_for(rule: DecisionRule, *, passing: float, margin: float, graded: bool) -> int | None:
+    """The fewest cases on which an equal candidate is let through so often; None: more than can be.
+
+    `graded`: by a score, not by pass or fail; either differs as much as is usual.
+    """
+    passes = (
+        _of_means(rule, margin, USUAL_SPREAD)
+        if graded
+        else _of_shares(rule, margin, USUAL_DISAGREEMENT)
+    )
+    return _fewest(lambda n: passes(n, 0.0) >= passing)
+
+
+def _of_shares(
+    rule: DecisionRule, margin: float, disagreement: float
+) -> Callable[[int, float], float]:
+    def passes(n: int, worse: float) -> float:
+        return let_through(rule, n=n, margin=margin, worse=worse, disagreement=disagreement)
+
+    return passes
+
+
+def _of_means(rule: DecisionRule, margin: float, spread: float) -> Callable[[int, float], float]:
     def passes(n: int, worse: float) -> float:
         error = max(spread, 1e-6) / math.sqrt(n)
         asked = max(-margin, -rule.worse_by + _z(rule.level) * error)
         return 1 - NormalDist(mu=-worse, sigma=error).cdf(asked)
 
-    return _characteristics(rule, cases, spread, passes)
+    return passes
 
 
 def operating_of(paired: Paired, rule: DecisionRule, *, margin: float) -> Operating:
@@ -108,7 +132,12 @@ def operating_of(paired: Paired, rule: DecisionRule, *, margin: float) -> Operat
         spread = width / intervals.two_sided_z(intervals.CONFIDENCE) * math.sqrt(n)
         return operating_on_means(rule, cases=n, margin=margin, spread=spread)
     seen = (paired.won + paired.lost + 2) / (paired.difference.n + 4)
-    return operating(rule, cases=n, margin=margin, disagreement=seen)
+    # A judge sees less of every difference; what its labels leave open is not counted here.
+    shrunk = replace(rule, worse_by=rule.worse_by * paired.youden)
+    passes = _of_shares(shrunk, margin * paired.youden, seen)
+    return _characteristics(
+        rule, n, seen, lambda cases, worse: passes(cases, worse * paired.youden)
+    )
 
 
 def _characteristics(

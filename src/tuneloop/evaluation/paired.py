@@ -25,6 +25,7 @@ from typing import Literal
 from tuneloop import intervals
 from tuneloop.evaluation import clusters as clustered
 from tuneloop.evaluation.decision import CLAIM_RATE, DecisionRule, points, rule_of
+from tuneloop.evaluation.discernment import Discernment
 from tuneloop.evaluation.metrics import Metric
 from tuneloop.intervals import CONFIDENCE, Figure
 
@@ -68,6 +69,8 @@ class Paired:
     warning: str = ""
     decides: bool = True
     """whether it has a say in the verdict of the comparison; fields of JSON answers have none"""
+    youden: float = 1.0
+    """of a judge: what it sees of a difference, by which `difference` and bounds are corrected"""
     bound: float = -1.0
     """one-sided lower bound of the difference at the level of the rule, which decides"""
     accepted: bool = False
@@ -89,11 +92,13 @@ def paired(
     rule: DecisionRule | None = None,
     clusters: Sequence[Hashable] | None = None,
     decides: bool = True,
+    discernment: Discernment | None = None,
 ) -> Paired:
     """Judge one metric on (candidate, reference) scores of the same cases.
 
     `clusters` names the group of each pair; those of one group are not independent. Without a
-    `rule` nothing is decided, and claims stand on the 95 % interval.
+    `rule` nothing is decided, and claims stand on the 95 % interval. `discernment` is that of the
+    judge whose passes and failures the scores are: what is said is said of the right answers.
     """
     rule = rule or rule_of("strict", margin=margin).at(0)
     n = len(pairs)
@@ -107,6 +112,14 @@ def paired(
     claimed = changes.lower_bound(rule.claim_level / 2, graded=graded)
     bound = changes.lower_bound(rule.level, graded=graded)
     detectable = minimum_detectable_difference(changes.sums(), n)
+    mine, theirs = (math.fsum(of) / n for of in zip(*pairs, strict=True))
+    if discernment is not None:
+        seen = difference.value
+        claimed = discernment.lower_bound(seen, claimed, level=rule.claim_level / 2)
+        bound = discernment.lower_bound(seen, bound, level=rule.level)
+        difference = discernment.difference(difference)
+        detectable = min(1.0, detectable / discernment.youden)
+        mine, theirs = (_corrected(metric, discernment, of) for of in (mine, theirs))
     verdict, reason = conclude(
         difference, p_value=p_value, margin=margin, lower=claimed, level=rule.claim_level
     )
@@ -116,8 +129,8 @@ def paired(
         verdict=verdict,
         reason=reason,
         difference=difference,
-        candidate=math.fsum(a for a, _ in pairs) / n,
-        reference=math.fsum(b for _, b in pairs) / n,
+        candidate=mine,
+        reference=theirs,
         p_value=p_value,
         won=won,
         lost=lost,
@@ -127,9 +140,31 @@ def paired(
         detectable=detectable,
         warning=_size_warning(n, detectable, margin) if verdict == "inconclusive" else "",
         decides=decides,
+        youden=1.0 if discernment is None else discernment.youden,
         bound=bound,
         accepted=not objection,
         objection=objection,
+    )
+
+
+def _corrected(metric: Metric, discernment: Discernment, seen: float) -> float:
+    """A share of what the judge passed, or of what it did not."""
+    if metric.higher_is_better:
+        return discernment.share(seen)
+    return 1 - discernment.share(1 - seen)
+
+
+def undecided(compared: Paired, why: str) -> Paired:
+    """The same where it may be told, and decides nothing."""
+    shown = _shown(compared.difference)
+    return replace(
+        compared,
+        verdict="inconclusive",
+        reason=f"differs by {shown}, which decides nothing: {why}",
+        warning="",
+        decides=False,
+        accepted=False,
+        objection=why,
     )
 
 
@@ -168,10 +203,7 @@ def conclude(
     it is worse stands on the 95 % interval: nobody is harmed by a second look at a suite there.
     """
     lower = difference.low if lower is None else lower
-    shown = (
-        f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f}, "
-        f"n = {difference.n})"
-    )
+    shown = _shown(difference)
     if difference.value > 0 and (p_value < level if p_value is not None else lower > 0):
         return "better", f"better by {shown}"
     if lower > -margin:
@@ -182,6 +214,13 @@ def conclude(
     return (
         "inconclusive",
         f"differs by {shown}: it may be worse by more than the margin of {margin:g}",
+    )
+
+
+def _shown(difference: Figure) -> str:
+    return (
+        f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f}, "
+        f"n = {difference.n})"
     )
 
 

@@ -236,8 +236,9 @@ def metrics_of(
     extra = [*scorers, *metrics_in_gates(settings.gates_in_force, suites)]
     # The judge stands last: the order of the metrics is part of gate locks.
     judged = [name for name in judging.NAMES if name in extra]
-    named = [name for name in extra if name not in judging.NAMES]
-    return metrics_for(task, extra=[*named, *judged], judge=judge)
+    judged += [name for name in extra if judging.is_judged(name) and name not in judged]
+    named = [name for name in extra if not judging.is_judged(name)]
+    return metrics_for(task, extra=[*named, *dict.fromkeys(judged)], judge=judge)
 
 
 BASE_CASES_OF_PROSE = 50

@@ -13,17 +13,24 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tuneloop.evaluation import gates
+from tuneloop.evaluation.decision import rule_of
 from tuneloop.evaluation.gates import Gate
 from tuneloop.evaluation.metrics import RUN_METRICS, Metric
+from tuneloop.evaluation.operating import HARDLY_EVER, WANTED, cases_for
 from tuneloop.evaluation.plan import EvaluationPlan, metrics_of, minimum_of, suite_names
 from tuneloop.evaluation.suites import REGRESSIONS, Case
 from tuneloop.modelfile import HELD_OUT, EvaluationSettings, TaskSettings
 from tuneloop.task import origin
+from tuneloop.task.kind import is_prose
 
 _LARGEST_SHARE = 0.5
 """Of the rows; the model file allows no larger one."""
 _SLACK = 1.05
 """A share holds out groups, not rows: on average what it says, now and then a little less."""
+
+MOST_TO_DECIDE = 500
+"""Cases that the decision asks for at most: every evaluation answers them, and `strict` alone would
+have more of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +129,33 @@ def requirements_of(
     # Only held-out suites stand for unseen traffic, of which few cases say little.
     minimum = minimum_of(settings) if kind == "held-out" else 0
     return tuple(_requirement(gate, metrics, minimum) for gate in parsed if gate.suite == suite)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CasesToDecide:
+    """What the decision against production asks of the held-out cases."""
+
+    wanted: int
+    """on so many an equal candidate is let through as often as `operating.WANTED` at the first
+    look; or as many as are asked for at most"""
+    useful_from: int
+    """fewer are no use: hardly any candidate passes, for gates take more, or for the decision"""
+
+
+def cases_to_decide(task: TaskSettings, settings: EvaluationSettings) -> CasesToDecide | None:
+    """What the decision asks for; None: few cases were chosen knowingly."""
+    minimum = minimum_of(settings)
+    if not minimum:
+        return None
+    rule = rule_of(settings.decision, margin=settings.margin).at(1)
+    wanted, useful = (
+        cases_for(rule, passing=passing, margin=settings.margin, graded=is_prose(task))
+        or MOST_TO_DECIDE
+        for passing in (WANTED, 1 - HARDLY_EVER)
+    )
+    return CasesToDecide(
+        wanted=min(wanted, MOST_TO_DECIDE), useful_from=min(max(useful, minimum), MOST_TO_DECIDE)
+    )
 
 
 def gate_sizes(plan: EvaluationPlan, *, trained: Iterable[Case] = ()) -> tuple[GateSize, ...]:

@@ -109,13 +109,14 @@ def evaluate(
             progress=progress,
         )
         gates.check_lock(plan.locked(), find(workspace, row.id).gates)
-        comparisons = _comparisons(plan, rule, subjects, results)
+        objections = _objections(plan)
+        comparisons = _comparisons(plan, rule, subjects, results, objections)
         outcome = gates.apply_gates(
             plan.gate_lock,
             figures={result.suite.name: result.figures for result in results[CANDIDATE]},
             sizes=plan.sizes(),
             comparisons=comparisons,
-            unusable={**_objections(plan), **plan.unusable},
+            unusable={**objections, **plan.unusable},
             rule=rule,
             bounds={
                 result.suite.name: bounds_of(result, plan.metrics, level=rule.level)
@@ -279,8 +280,12 @@ def _comparisons(
     rule: DecisionRule,
     subjects: Mapping[str, Subject],
     results: Mapping[str, Sequence[SuiteResult]],
+    objections: Mapping[str, str],
 ) -> list[Comparison]:
-    """Against each reference: on the main suite, then on every other that it answered too."""
+    """Against each reference: on the main suite, then on every other that it answered too.
+
+    `objections` are metrics that decide nothing, and why.
+    """
     comparisons = []
     for label, of in results.items():
         if label == CANDIDATE:
@@ -300,6 +305,7 @@ def _comparisons(
                         known=known,
                         main_metrics=plan.main_metrics,
                         guards=plan.guards,
+                        objections=objections,
                     )
                 )
     return comparisons

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from tuneloop.arguments import checked_methods
+from tuneloop.errors import UsageError
+from tuneloop.evaluation.judging import metric as judging_metric
 from tuneloop.evaluation.judging.calibration import Calibration
 from tuneloop.evaluation.record import Evaluation
 from tuneloop.intervals import Figure
@@ -13,6 +15,7 @@ from tuneloop.loop.part import Part
 from tuneloop.online_evaluation import calibrating, declared_judge, judged, judging, sampling
 from tuneloop.online_evaluation.judged import Judged, JudgedPairs
 from tuneloop.online_evaluation.judging import JudgingRun
+from tuneloop.setup import judged as known_judge
 
 
 @checked_methods
@@ -34,29 +37,41 @@ class Judge(Part):
             raise declared_judge.not_declared()
         return done
 
-    def calibrate(self, labels: Path | str | None = None) -> Calibration:
+    def calibrate(
+        self, labels: Path | str | None = None, *, metric: str = judging_metric.NAME
+    ) -> Calibration:
         """Measure how far the judge agrees with people, on answers that people labelled.
 
         `labels` is a JSON Lines file with `prompt` or `messages`, `answer`, and `correct`, true or
         false; by default the labels of captured answers are taken. The result is kept, and stands
-        beside every judged figure.
+        beside every judged figure. `metric` is what the labels are about: `judge`, a rubric of your
+        own such as `judge.tone`, or `unsupported_claims`, of which each answer is a single claim
+        and `correct` says whether the prompt supports it.
 
         Raises:
-            UsageError: no judge is declared, or nothing is labelled.
+            UsageError: no judge is declared, it has no such metric, or nothing is labelled;
+                captured answers are labelled for `judge` alone.
+            ModelFileError: the rubric's file cannot be used.
             DataError: the file cannot be used.
             EvaluationError: the judge does not answer, gives no verdict, or changed meanwhile.
         """
         now = self._project.workspace.now()
         if labels is not None:
             labelled = calibrating.labelled_in(Path(labels))
+        elif metric != judging_metric.NAME:
+            raise UsageError(
+                f"Labels of captured answers say whether an answer is right, not what {metric} "
+                "asks.",
+                remedy="Name a file of labelled answers.",
+            )
         else:
             sampling.record_labels(self._project, now)
             labelled = calibrating.labelled_in_traffic(self._project, now)
-        return calibrating.run(self._project, labelled, now)
+        return calibrating.run(self._project, labelled, now, metric=metric)
 
     def calibrations(self) -> list[Calibration]:
         """What `calibrate` measured so far, the newest first."""
-        return declared_judge.calibrations(self._project.workspace, self._project.model.name)
+        return known_judge.calibrations(self._project.workspace, self._project.model.name)
 
     def show(self) -> list[Judged]:
         """What was said of the answers of the last 7 days, by bundle and judge."""

@@ -14,15 +14,17 @@ from pathlib import Path
 
 from tuneloop.errors import DataError, EvaluationError, UsageError
 from tuneloop.evaluation.judging.calibration import Calibration, calibrate
-from tuneloop.evaluation.judging.judge import JudgeVerdict, Unjudged
+from tuneloop.evaluation.judging.judge import Claims, JudgeVerdict, Unjudged
+from tuneloop.evaluation.judging.metric import CLAIMS, NAME
 from tuneloop.evaluation.judging.prompt import Exchange
 from tuneloop.monitoring import series
 from tuneloop.monitoring.measurement import Measurement
-from tuneloop.online_evaluation.declared_judge import CALIBRATION, declared_judge
+from tuneloop.online_evaluation.declared_judge import declared_judge
 from tuneloop.online_evaluation.exchanges import exchange_of, system_texts, whole_answers
 from tuneloop.project import Project
 from tuneloop.registry.bundle import Bundle
 from tuneloop.registry.manifest import Manifest
+from tuneloop.setup.judged import CALIBRATION
 from tuneloop.storage.captured import feedback, last_said
 from tuneloop.task.answer_form import confirms
 from tuneloop.task.rows import ANSWER_COLUMNS, FormError, recognise_case
@@ -30,6 +32,7 @@ from tuneloop.task.rows import ANSWER_COLUMNS, FormError, recognise_case
 LABELS = 500
 """The newest labels that `--from-labels` takes."""
 _LABEL_AGE = timedelta(days=365)
+_Said = JudgeVerdict | Claims | Unjudged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,30 +43,42 @@ class Labelled:
     right: bool
 
 
-def run(project: Project, labelled: Sequence[Labelled], now: datetime) -> Calibration:
+def run(
+    project: Project, labelled: Sequence[Labelled], now: datetime, *, metric: str = NAME
+) -> Calibration:
     """Ask the judge about answers that people judged, and store how far they agree.
 
+    `metric` is what they judged: of `unsupported_claims` each answer is a claim, and right where
+    its prompt supports it.
+
     Raises:
-        UsageError: no judge is declared, or nothing is labelled.
+        UsageError: no judge is declared, it has no such metric, or nothing is labelled.
+        ModelFileError: the rubric's file cannot be used.
         EvaluationError: the judge does not answer, gives no verdict at all, or changed meanwhile.
     """
-    judge = declared_judge(project, remember=True)
+    judge = declared_judge(project, remember=True, metric=metric)
     if not labelled:
         raise UsageError(
             "There is no labelled answer to calibrate the judge on.",
             remedy="Decide some samples (tuneloop review), or name a file of labelled answers.",
         )
     project.progress.step(f"Asking {judge.settings.model} about {len(labelled)} labelled answers")
-    said = judge.score_all([example.exchange for example in labelled], project.progress)
+    exchanges = [example.exchange for example in labelled]
+    said: Sequence[_Said] = (
+        judge.claims_of_all(exchanges, project.progress)
+        if metric == CLAIMS
+        else judge.score_all(exchanges, project.progress)
+    )
     judged = [
-        (example.right, verdict)
+        (example.right, passed, verdict.judge)
         for example, verdict in zip(labelled, said, strict=True)
-        if isinstance(verdict, JudgeVerdict)
+        if not isinstance(verdict, Unjudged) and (passed := _passed(verdict)) is not None
     ]
     calibration = calibrate(
-        [(right, verdict.passed) for right, verdict in judged],
-        judge=_one_version(judged, said),
+        [(right, passed) for right, passed, _ in judged],
+        judge=_one_version([version for *_, version in judged], said),
         unjudged=len(said) - len(judged),
+        of=metric,
     )
     _store(project, calibration, now)
     project.progress.note(f"{calibration.judge}: {calibration.summary}")
@@ -117,10 +132,15 @@ def labelled_in_traffic(project: Project, now: datetime) -> list[Labelled]:
     ]
 
 
-def _one_version(
-    judged: Sequence[tuple[bool, JudgeVerdict]], said: Sequence[JudgeVerdict | Unjudged]
-) -> str:
-    versions = sorted({verdict.judge for _, verdict in judged})
+def _passed(verdict: JudgeVerdict | Claims) -> bool | None:
+    """Whether the judge passes an answer, or finds all of a claim supported; None: it saw none."""
+    if isinstance(verdict, JudgeVerdict):
+        return verdict.passed
+    return not verdict.unsupported if verdict.number else None
+
+
+def _one_version(judged: Sequence[str], said: Sequence[_Said]) -> str:
+    versions = sorted(set(judged))
     if len(versions) == 1:
         return versions[0]
     if versions:

@@ -1,4 +1,4 @@
-"""The judge that a model file declares, and what is known of it."""
+"""The judge that a model file declares, to be asked."""
 
 from __future__ import annotations
 
@@ -6,35 +6,31 @@ import os
 
 from tuneloop.errors import UsageError
 from tuneloop.evaluation.judging.answers import JudgeAnswers
-from tuneloop.evaluation.judging.calibration import Calibration
-from tuneloop.evaluation.judging.judge import Judge, rubric_digest
-from tuneloop.evaluation.judging.metric import (
-    CALIBRATE,
-    NOT_CALIBRATED,
-    judge_metric,
-    of_rubric,
-)
+from tuneloop.evaluation.judging.judge import Judge
+from tuneloop.evaluation.judging.metric import NAME, judge_metric, metric_of_rubric
 from tuneloop.evaluation.metrics import Metric
 from tuneloop.modelfile import JudgeSettings
-from tuneloop.monitoring import series
 from tuneloop.project import Project
-from tuneloop.workspace import Workspace
+from tuneloop.setup import judged
 
-CALIBRATION = "judge_calibration"
-"""The name that calibrations are stored under, as measurements."""
 ANSWERS_FOLDER = "cache/judge"
 """In the workspace: what judges answered."""
 
 
-def declared_judge(project: Project, *, remember: bool = False) -> Judge:
+def declared_judge(project: Project, *, remember: bool = False, metric: str = NAME) -> Judge:
     """The model file's judge; with `remember` it keeps its answers for evaluations to come.
 
+    `metric`: the one that it is asked for, by the rubric of that metric.
+
     Raises:
-        UsageError: none is declared, or its API key is not in the environment.
+        UsageError: none is declared, it has no such rubric, or its API key is not in the
+            environment.
+        ModelFileError: the rubric's file cannot be used.
     """
     settings = project.model.judge
     if settings is None:
         raise not_declared()
+    settings = judged.asked_for(settings, metric, folder=project.model_file.folder)
     answers = project.workspace.root / ANSWERS_FOLDER / f"{project.model.name}.jsonl"
     known = JudgeAnswers(answers) if remember else None
     return Judge(settings, api_key=_api_key(settings), known=known)
@@ -49,31 +45,19 @@ def not_declared() -> UsageError:
 
 
 def metric(project: Project) -> Metric:
-    """The metric `judge` of evaluations.
+    """The metric `judge` of evaluations, with those beside it.
 
     Raises:
         UsageError: no judge is declared, or its API key is not in the environment.
+        ModelFileError: a rubric's file cannot be used.
     """
-    known = calibrations(project.workspace, project.model.name)
-    return judge_metric(declared_judge(project, remember=True), known)
-
-
-def calibrations(workspace: Workspace, model: str) -> list[Calibration]:
-    """Stored calibrations of a model's judges, the newest first."""
-    stored = series.history(workspace, model=model, monitor=CALIBRATION)
-    return [Calibration.from_json(measurement.detail) for measurement in stored]
-
-
-def objection(project: Project) -> str:
-    """Why no verdict may stand on the model file's judge, before it is asked; empty: one may.
-
-    Its version is known when it answers, and looked at again then.
-    """
-    settings, known = project.model.judge, calibrations(project.workspace, project.model.name)
-    mine = of_rubric(rubric_digest(settings), known) if settings is not None else []
-    if not mine:
-        return f"the judge is {NOT_CALIBRATED}; {CALIBRATE}"
-    return f"{mine[0].objection}; {CALIBRATE}" if mine[0].objection else ""
+    known = judged.calibrations(project.workspace, project.model.name)
+    judge = declared_judge(project, remember=True)
+    rubrics = {
+        name: declared_judge(project, remember=True, metric=metric_of_rubric(name))
+        for name in judge.settings.rubrics
+    }
+    return judge_metric(judge, known, rubrics=rubrics)
 
 
 def _api_key(settings: JudgeSettings) -> str | None:

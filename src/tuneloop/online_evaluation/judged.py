@@ -11,16 +11,17 @@ from tuneloop import intervals
 from tuneloop.errors import UsageError
 from tuneloop.evaluation import record as evaluations
 from tuneloop.evaluation.judging.calibration import Calibration, corrected
-from tuneloop.evaluation.judging.metric import standing
 from tuneloop.evaluation.judging.pairs import Preferences, prefer_all, summary
 from tuneloop.evaluation.judging.prompt import Exchange
+from tuneloop.evaluation.judging.standing import standing
 from tuneloop.evaluation.record import Evaluation
 from tuneloop.evaluation.side_by_side import Pair, pairs, reference_in
 from tuneloop.intervals import Figure
-from tuneloop.online_evaluation.declared_judge import calibrations, declared_judge
+from tuneloop.online_evaluation.declared_judge import declared_judge
 from tuneloop.online_evaluation.exchanges import whole_answers
 from tuneloop.online_evaluation.judging import KIND
 from tuneloop.project import Project
+from tuneloop.setup.judged import calibrations
 from tuneloop.storage.captured import feedback
 
 _WEEK = timedelta(days=7)

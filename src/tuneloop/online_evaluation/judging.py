@@ -16,12 +16,13 @@ from typing import Any
 
 from tuneloop.datasets.split import hash_share
 from tuneloop.evaluation.judging.judge import Judge, JudgeVerdict, Unjudged
-from tuneloop.evaluation.judging.metric import standing
 from tuneloop.evaluation.judging.prompt import Exchange
+from tuneloop.evaluation.judging.standing import standing
 from tuneloop.hashing import canonical_json, short
-from tuneloop.online_evaluation.declared_judge import calibrations, declared_judge
+from tuneloop.online_evaluation.declared_judge import declared_judge
 from tuneloop.online_evaluation.exchanges import exchange_of, system_texts, whole_answers
 from tuneloop.project import Project
+from tuneloop.setup.judged import calibrations
 from tuneloop.storage.captured import feedback
 from tuneloop.storage.ingest import moving
 from tuneloop.storage.spool import new_id

@@ -9,6 +9,7 @@ from tuneloop.errors import CheckError, MissingExtraError, TuneloopError
 from tuneloop.project import Project
 from tuneloop.setup import names
 from tuneloop.setup.checks.base import converter, weights
+from tuneloop.setup.checks.calibration import calibration
 from tuneloop.setup.checks.constant import constant
 from tuneloop.setup.checks.contradictions import contradictions
 from tuneloop.setup.checks.decision import decision
@@ -38,6 +39,7 @@ _GATES: Checks = (
     ("suite", suites),
     ("gate", cases),
     ("gate", default_gates),
+    ("calibration", calibration),
     ("weaker", weaker),
     ("constant", constant),
     ("decision", decision),

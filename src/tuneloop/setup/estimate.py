@@ -147,13 +147,6 @@ def a_second(tokens: float, where: str) -> Measured:
     return Measured(value=tokens, origin=f"{shown} tokens/s, {where}")
 
 
-def held_out_of(rows: int, share: float | None, *, minimum: int) -> int:
-    """How many of the rows the split holds out; `share` None: a tenth, more where gates want it."""
-    if share is not None:
-        return round(rows * share)
-    return round(min(max(rows / 10, minimum), rows / 4))
-
-
 def _at(speed: Measured | None, step: Step, amount: float) -> Expected:
     if speed is None or speed.value <= 0:
         return _unknown(step)

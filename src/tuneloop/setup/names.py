@@ -18,6 +18,7 @@ from tuneloop.errors import (
 )
 from tuneloop.evaluation import gates
 from tuneloop.evaluation import names as evaluation_names
+from tuneloop.evaluation.judging.rubrics import by_rubric
 from tuneloop.modelfile import BenchSettings, ModelFile, ModelSettings, Problem
 from tuneloop.progress import Progress
 from tuneloop.project import Project
@@ -35,13 +36,25 @@ def problems(model_file: ModelFile) -> list[Problem]:
             settings.evaluation,
             folder=model_file.folder,
             columns=settings.data.columns,
-            judge=settings.judge is not None,
+            judge=settings.judge,
         ),
+        *_rubric_problems(model_file),
         *_bench_problems(settings.bench),
         *_backend_problems(settings),
         *_embedder_problems(model_file),
     ]
     return sorted(every_problem, key=lambda problem: model_file.line(problem.at))
+
+
+def _rubric_problems(model_file: ModelFile) -> Iterator[Problem]:
+    judge = model_file.settings.judge
+    if judge is None:
+        return
+    for name in judge.rubrics:
+        try:
+            by_rubric(judge, name, folder=model_file.folder)
+        except ModelFileError as e:
+            yield Problem(at=("judge", "rubrics", name), message=e.message, remedy=e.remedy)
 
 
 def require(

@@ -13,11 +13,13 @@ from tuneloop.evaluation.judging.answers import JudgeAnswers
 from tuneloop.evaluation.judging.calibration import Calibration, calibrate
 from tuneloop.evaluation.judging.judge import Judge
 from tuneloop.evaluation.judging.metric import judge_metric
+from tuneloop.evaluation.judging.prompt import CLAIMS_DIGEST
 from tuneloop.evaluation.plan import EvaluationPlan, plan_evaluation
 from tuneloop.evaluation.record import Evaluation, read_report
 from tuneloop.evaluation.stage import evaluate
 from tuneloop.evaluation.subjects import Subject
 from tuneloop.evaluation.targets import OpenAITarget, Sampling
+from tuneloop.hashing import short
 from tuneloop.modelfile import EvaluationSettings, JudgeSettings, SuiteSettings, TaskSettings
 from tuneloop.testing.judge import judge_script, verdict
 from tuneloop.testing.upstream import Received, Reply, ScriptedUpstream
@@ -185,11 +187,69 @@ def test_a_gate_on_unsupported_claims_brings_them_along(
         return json.dumps({"claims": said})
 
     opinion.say = claims
-    plan = planned(folder, server, gates={"golden.unsupported_claims": "<= 0.05"})
-    done = evaluated(workspace, plan, lambda n: f"{n}, please" if n else "no")
-    measured = done.figures["suites"]["golden"]["unsupported_claims"]
-    assert (done.verdict, measured[::3]) == ("passed", [0.05, 20])
+    version = f"judge-2026-01@{short(CLAIMS_DIGEST)}"
+    known = calibrate(labels(50, 0, 0, 50), judge=version, of="unsupported_claims")
+    for calibrations, verdict_ in (([known], "passed"), ([], "refused")):
+        plan = planned(
+            folder,
+            server,
+            gates={"golden.unsupported_claims": "<= 0.05"},
+            calibrations=calibrations,
+        )
+        done = evaluated(workspace, plan, lambda n: f"{n}, please" if n else "no")
+        measured = done.figures["suites"]["golden"]["unsupported_claims"]
+        assert (done.verdict, measured[::3]) == (verdict_, [pytest.approx(0.05), 20])
     assert len(server.requests) == CASES, "the rubric was not asked for"
+    (gate,) = read_report(workspace, done).as_json()["gates"]
+    assert "is not calibrated" in gate["reason"] and "unsupported_claims" in gate["reason"]
+
+
+def test_a_rubric_of_the_team_is_a_metric_of_its_own(
+    workspace: Workspace, folder: Path, server: ScriptedUpstream, opinion: Opinion
+) -> None:
+    """Tone is judged by its own words and its own labels, whatever the other rubric says."""
+    asked: list[str] = []
+
+    def script(request: Received) -> Reply:
+        system = request.body["messages"][0]["content"]
+        asked.append(system)
+        score = 5 if "Be kind" in system else 1
+        return judge_script(lambda quoted: verdict(score))(request)
+
+    def plan(gates: dict[str, str], *calibrations: Calibration) -> EvaluationPlan:
+        settings = JudgeSettings(base_url=kind.base_url, model="judge", retries=0)
+        tone = settings.model_copy(update={"rubric": "Be kind."})
+        return plan_evaluation(
+            model="desk",
+            task=TaskSettings(),
+            settings=EvaluationSettings(
+                suites=(SuiteSettings(name="golden", file="golden.jsonl"),), gates=gates
+            ),
+            sampling=SAMPLING,
+            dataset=None,
+            folder=folder,
+            judge=lambda: judge_metric(
+                Judge(settings), calibrations, rubrics={"tone": Judge(tone)}
+            ),
+        )
+
+    with ScriptedUpstream(script) as kind:
+        gates = {"golden.judge.tone": ">= 0.8"}
+        tone = plan(gates).metrics[-1]
+        known = calibrate(
+            labels(50, 0, 0, 50), judge=f"judge-2026-01@{tone.source_digest[:12]}", of=tone.name
+        )
+        done = evaluated(workspace, plan(gates, known), lambda n: str(n))
+        assert (tone.name, done.verdict) == ("judge.tone", "passed")
+        assert done.figures["suites"]["golden"]["judge.tone"][::3] == [1.0, CASES]
+        assert all("Be kind." in system for system in asked), "the other rubric was not asked for"
+        other = evaluated(workspace, plan({"golden.judge": ">= 0.8"}, known), str, "other")
+        assert other.verdict == "refused"
+        (gate,) = read_report(workspace, other).as_json()["gates"]
+        assert "is not calibrated" in gate["reason"], "labels of tone say nothing of the rest"
+        with pytest.raises(EvaluationError, match="the judge has no rubric 'ton'") as refused:
+            plan({"golden.judge.ton": ">= 0.8"})
+        assert "judge.tone" in refused.value.remedy
 
 
 def test_an_evaluation_repeated_does_not_ask_the_judge_again(
@@ -233,12 +293,15 @@ def test_few_answers_without_a_verdict_count_as_not_right_many_are_an_error(
         evaluated(workspace, planned(folder, server, rubric="Else."), lambda n: f"{n}, please")
 
 
-def test_production_is_compared_by_the_judge_on_the_same_cases(
-    workspace: Workspace, folder: Path, server: ScriptedUpstream
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_production_is_compared_by_a_judge_that_people_were_compared_with(
+    workspace: Workspace, folder: Path, server: ScriptedUpstream, calibrated: bool
 ) -> None:
+    """Of another one it is shown how they differ, and it decides nothing."""
     rows = [{"prompt": f"question {number}", "completion": f"{number}"} for number in range(CASES)]
     (folder / "golden.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    plan = planned(folder, server)
+    known = [trusted(folder, server)] if calibrated else []
+    plan = planned(folder, server, calibrations=known)
 
     def polite_one(request: Received) -> Reply:
         return Reply(text=request.body["messages"][-1]["content"].split()[1] + " please")
@@ -258,8 +321,15 @@ def test_production_is_compared_by_the_judge_on_the_same_cases(
             references={"production": Subject(target=targets[1])},
         )
     standing = done.figures["comparisons"]["production"]
-    assert standing["verdict"] == "worse"
-    assert standing["reason"].startswith("judge is worse by -1.000")
+    (compared,) = read_report(workspace, done).as_json()["comparisons"]
+    (by_judge,) = [one for one in compared["metrics"] if one["metric"] == "judge"]
+    assert by_judge["difference"]["value"] == -1.0
+    if calibrated:
+        assert standing["verdict"] == "worse"
+        assert standing["reason"].startswith("judge is worse by -1.000")
+    else:
+        assert standing["verdict"] != "worse"
+        assert "which decides nothing: judge judge-2026-01@" in by_judge["reason"]
 
 
 def test_a_gate_on_a_judge_that_nobody_declared_is_refused_before_anything_is_asked(

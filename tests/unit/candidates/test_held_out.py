@@ -22,6 +22,8 @@ from tuneloop.errors import GateError, UsageError
 from tuneloop.loop import Loop
 from tuneloop.project import Project
 from tuneloop.setup import starting
+from tuneloop.setup.checks.calibration import calibration
+from tuneloop.setup.look import Look
 from tuneloop.testing.judge import judge_script, verdict
 from tuneloop.testing.manifest import manifest_of
 from tuneloop.testing.upstream import ScriptedUpstream
@@ -70,7 +72,30 @@ def test_what_init_writes_can_pass(start: Callable[..., Loop], rows: int) -> Non
     sizes = {size.gate.metric: size for size in found.gates}
     assert sizes["accuracy"].counted >= 50 and sizes["accuracy"].minimum == 50
     assert 3 <= sizes["abstention_recall"].minimum <= sizes["abstention_recall"].counted < 50
-    assert f"holdout_share {found.share:g}, the smallest of 0.1 to 0.25" in found.why
+    assert "holdout_share 0.25, the largest of 0.1 to 0.25, for the decision (" in found.why
+    assert f"({found.deciding} cases, wants 200). It serves accuracy" in found.why
+
+
+def test_the_decision_has_its_cases_where_there_are_rows(start: Callable[..., Loop]) -> None:
+    """As many as it takes that an equal candidate is let through in four of five, and no more."""
+    loop = start(1_200)
+    found = held_out.held_out(loop.project, preparing.prepare(loop.project))
+    assert found.share is not None and 0.1 < found.share < 0.25
+    assert found.deciding >= found.wanted == 200
+    assert f"and the decision ({found.deciding} cases, wants 200)" in found.why
+    assert found.as_row()["cases_wanted_by_the_decision"] == 200
+
+
+@pytest.mark.parametrize(
+    "evaluation", [{"decision": "strict"}, {"allow_small_suite": True}], ids=str
+)
+def test_no_row_is_held_out_for_a_decision_that_it_does_not_help(
+    start: Callable[..., Loop], evaluation: dict[str, Any]
+) -> None:
+    """On 100 cases `strict` refuses 96 % of equal candidates, on 50 it is 98 %."""
+    loop = start(600, gates={"accuracy": ">= 0.5"}, **evaluation)
+    found = held_out.held_out(loop.project, preparing.prepare(loop.project))
+    assert found.share == 0.1 and "the smallest of 0.1 to 0.25" in found.why
 
 
 def test_too_few_rows_are_refused_before_training_with_numbers(start: Callable[..., Loop]) -> None:
@@ -179,6 +204,47 @@ def test_a_gate_on_a_judge_takes_people_s_labels_before_anything_is_trained(
         )
         with pytest.raises(GateError, match="is not calibrated"):
             held_out.check(loop.project, version)
+
+
+@pytest.mark.parametrize("metric", ["judge.tone", "unsupported_claims"])
+def test_a_gate_on_tone_or_claims_takes_labels_of_its_own(
+    start: Callable[..., Loop], tmp_path: Path, metric: str
+) -> None:
+    """That people agree with the judge on what is right says nothing of either."""
+    (tmp_path / "tone.md").write_text("Kind, and never in a hurry.\n")
+    rows = [
+        {"prompt": f"{n}?", "answer": "good" if n % 2 else "bad", "correct": bool(n % 2)}
+        for n in range(40)
+    ]
+    (tmp_path / "labelled.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def judge(quoted: str) -> str:
+        good = "good" in quoted.split("<answer to ")[1]
+        if "<answer to check" in quoted:
+            return json.dumps({"claims": [{"claim": "so", "supported": good}]})
+        return verdict(5 if good else 1)
+
+    with ScriptedUpstream(judge_script(judge)) as server:
+        bar = "<= 0.1" if metric == "unsupported_claims" else ">= 0.9"
+        rubrics = "rubrics: {tone: tone.md}"
+        loop = start(
+            420,
+            f"judge={{base_url: '{server.base_url}', model: m, {rubrics}}}",
+            gates={**DROPPED, metric: bar},
+        )
+        version = preparing.prepare(loop.project)
+        loop.judge.calibrate(tmp_path / "labelled.jsonl")
+        with pytest.raises(GateError, match=f"calibrate --metric {metric}"):
+            held_out.check(loop.project, version)
+        (told,) = calibration(Look(loop.project))
+        assert told.verdict == "error" and f"The gate {metric} is refused" in told.found
+        found = loop.judge.calibrate(tmp_path / "labelled.jsonl", metric=metric)
+        assert (found.of, found.n, found.corrects) == (metric, 40, True)
+        held_out.check(loop.project, version)
+        (told,) = calibration(Look(loop.project))
+        assert told.verdict == "ok" and "agrees with people on 100 %" in told.found
+        with pytest.raises(UsageError, match="say whether an answer is right"):
+            loop.judge.calibrate(metric=metric)
 
 
 def approve(loop: Loop, kind: review.Kind, count: int, **detail: Any) -> None:

@@ -25,6 +25,8 @@ from tuneloop.workspace import Workspace
 
 
 def opinion(quoted: str) -> str:
+    if "<answer to check" in quoted:
+        return json.dumps({"claims": [{"claim": "It is good.", "supported": "good" in quoted}]})
     if "<first answer" in quoted:
         first, second = quoted.index("<first answer"), quoted.index("<second answer")
         return verdict("first" if "good" in quoted[first:second] else "second", key="better")
@@ -89,6 +91,18 @@ def test_judge_run_show_and_calibrate(loop: Loop, tmp_path: Path) -> None:
     assert len(shown["calibrations"]) == 2
     text = run("judge", "show").stdout
     assert "calibrated: agrees with people on 96 %" in " ".join(text.split())
+
+
+def test_claims_are_calibrated_by_labels_of_their_own(loop: Loop, tmp_path: Path) -> None:
+    rows = [{"prompt": "q", "answer": f"good {n}", "correct": n > 4} for n in range(25)]
+    (tmp_path / "claims.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = told("judge", "calibrate", "claims.jsonl", "--metric", "unsupported_claims")
+    assert (found["of"], found["n"], found["corrects"]) == ("unsupported_claims", 25, False)
+    assert found["sensitivity"]["value"] == 1.0
+    shown = run("judge", "calibrate", "claims.jsonl", "--metric", "unsupported_claims").stdout
+    assert "unsupported_claims by judge-2026-01@" in shown
+    wrong = run("judge", "calibrate", "claims.jsonl", "--metric", "judge.tone").exception
+    assert isinstance(wrong, UsageError) and "no metric 'judge.tone'" in wrong.message
 
 
 def test_calibrate_wants_to_know_which_labels(loop: Loop) -> None:

@@ -184,7 +184,7 @@ def test_a_larger_share_holds_out_more_for_good_and_says_how_many(
 
 def needs(minimum: int, start: str = "") -> tuple[Need, ...]:
     """A gate that counts the rows whose message begins so."""
-    return (Need(gate="g", minimum=minimum, counts=lambda one: one.question.startswith(start)),)
+    return (Need(of="g", minimum=minimum, counts=lambda one: one.question.startswith(start)),)
 
 
 @pytest.mark.parametrize("count", [400, 420])

@@ -113,7 +113,7 @@ def test_a_broken_package_is_named_where_the_model_file_is_checked(
 ) -> None:
     add_length(tmp_path, monkeypatch, module=module)
     settings = EvaluationSettings.model_validate({"gates": {"length": ">= 0.5"}})
-    found = names.problems(TaskSettings(), settings, folder=tmp_path, columns=None, judge=False)
+    found = names.problems(TaskSettings(), settings, folder=tmp_path, columns=None, judge=None)
     assert [told.at for told in found] == [("evaluation", "gates", "length")]
     assert "acme 1.2" in found[0].message and problem in found[0].message
     with pytest.raises(ExtensionError):

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from tuneloop.evaluation.judging.answers import JudgeAnswers
+from tuneloop.evaluation.judging.calibration import calibrate
 from tuneloop.evaluation.judging.claims import claims_metric
 from tuneloop.evaluation.judging.judge import Claims, Judge, Unjudged
-from tuneloop.evaluation.judging.prompt import Exchange
+from tuneloop.evaluation.judging.prompt import CLAIMS_DIGEST, Exchange
 from tuneloop.evaluation.judging.verdict import NoVerdictError, read_claims
 from tuneloop.evaluation.suites import Case
+from tuneloop.hashing import short
 from tuneloop.modelfile import JudgeSettings
 from tuneloop.progress import Silent
 from tuneloop.testing.judge import judge_script
@@ -90,7 +92,40 @@ def test_the_figure_pools_the_claims_of_all_answers() -> None:
     assert scores[1] is not None and scores[1].detail == "not supported: It is made up."
     assert metric.score(outside, "an answer of many") is None
     assert metric.remarks is not None
-    assert "nobody has compared with people" in metric.remarks(counted)[0]
+    assert "is not calibrated" in metric.remarks(counted)[0]
+    assert metric.objection is not None
+    assert "tuneloop judge calibrate --metric unsupported_claims" in metric.objection()
+
+
+def test_the_figure_is_corrected_by_what_people_said_of_claims() -> None:
+    """A judge that misses half of what is made up found a tenth: a fifth is."""
+
+    def say(quoted: str) -> str:
+        flagged = quoted.split("an answer ")[1].startswith("0\n")
+        return listed(*((f"claim {n}", not flagged) for n in range(2)))
+
+    pairs = [
+        (Case(id=str(n), messages=(QUESTION,), expected="no such"), f"an answer {n % 10}\n")
+        for n in range(100)
+    ]
+    labels = [(True, True)] * 100 + [(False, n < 50) for n in range(100)]
+    known = calibrate(
+        labels, judge=f"judge-2026-01@{short(CLAIMS_DIGEST)}", of="unsupported_claims"
+    )
+    with ScriptedUpstream(judge_script(say)) as upstream:
+        plain, metric = claims_metric(judge(upstream)), claims_metric(judge(upstream), [known])
+        figures = []
+        for one in (plain, metric):
+            assert one.prepare and one.figure
+            one.prepare(pairs, Silent())
+            scores = [score for case, answer in pairs if (score := one.score(case, answer))]
+            figures.append(one.figure(scores))
+    assert [round(figure.value, 3) for figure in figures] == [0.1, 0.2]
+    assert figures[1].low < 0.2 < figures[1].high
+    assert figures[1].high - figures[1].low > figures[0].high - figures[0].low
+    assert metric.objection is not None and metric.objection() == ""
+    assert metric.discerns is not None and metric.discerns() is not None
+    assert metric.source_digest != plain.source_digest, "what corrects is another gate lock"
 
 
 def test_an_answer_without_a_verdict_counts_as_if_nothing_in_it_were_supported() -> None:

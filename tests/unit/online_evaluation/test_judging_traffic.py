@@ -13,8 +13,9 @@ from tuneloop.errors import BusyError, DataError, EvaluationError, UsageError
 from tuneloop.evaluation.judging.judge import rubric_digest
 from tuneloop.loop import Loop
 from tuneloop.online_evaluation import calibrating, judged, judging
-from tuneloop.online_evaluation.declared_judge import calibrations, declared_judge
+from tuneloop.online_evaluation.declared_judge import declared_judge
 from tuneloop.online_evaluation.judging import JudgingRun
+from tuneloop.setup.judged import calibrations
 from tuneloop.testing.judge import judge_script, verdict
 from tuneloop.testing.upstream import Received, Reply, ScriptedUpstream
 from tuneloop.workspace import Workspace

@@ -32,6 +32,8 @@ from tuneloop.testing.upstream import Reply, ScriptedUpstream
 from web_files import WebFiles, serving
 
 LONG = "is it this one or is it that one? " * 20
+QUARTER = {"holdout_share": 0.25}
+"""Of a hundred rows enough that the decision is no coin."""
 LABELS = ("billing", "delivery", "returns")
 STRICT = (
     "{% for m in messages %}"
@@ -222,11 +224,18 @@ def test_how_often_the_decision_will_err_on_so_many_cases(tmp_path: Path) -> Non
     write(tmp_path, rows=asked(20), evaluation=small)
     (found,) = [f for f in looked_over(tmp_path) if f.what == "decision"]
     assert found.verdict == "warning"
-    assert "On 5 cases a candidate as good as production is refused in" in found.found
+    assert "On 2 cases a candidate as good as production is refused in" in found.found
     assert "label a random sample" in found.remedy
     write(tmp_path, rows=asked(420), evaluation=small)
     told = next(f for f in looked_over(tmp_path) if f.what == "decision")
     assert told.verdict == "ok" and "takes about 200 cases" in told.found
+    for rows, said in (
+        (420, "25% of 420 rows, the most that it takes."),
+        (1_000, "20% of 1,000 rows for that."),
+    ):
+        write(tmp_path, rows=asked(rows))
+        told = next(f for f in looked_over(tmp_path) if f.what == "decision")
+        assert f"auto holds out {said}" in told.found
 
 
 def test_a_gate_gets_too_few_cases_of_its_own_metric(tmp_path: Path) -> None:
@@ -529,7 +538,7 @@ def test_weights_that_transformers_does_not_find(tmp_path: Path) -> None:
 def test_rows_that_are_too_long_to_be_trained(tmp_path: Path) -> None:
     write_base(tmp_path / "base")
     rows = [*asked(99), {"prompt": "x" * 300 + "?", "completion": "billing"}]
-    write(tmp_path, rows=rows, training={"max_length": 200})
+    write(tmp_path, rows=rows, training={"max_length": 200}, data=QUARTER)
     found = the_one(tmp_path, "row length", "warning")
     assert "1 of 100 rows are longer than training.max_length, 200" in found.found
     assert "rows.jsonl, line 100" in found.found
@@ -546,14 +555,16 @@ def test_answers_that_will_be_cut_off(tmp_path: Path) -> None:
     rows = [*asked(95), *long_rows[:5]]
     small = {"allow_small_suite": True, "reasons": {"allow_small_suite": "a test"}}
     endpoint = {"max_tokens": 20}
-    write(tmp_path, rows=rows, endpoint=endpoint, evaluation=small)
+    write(tmp_path, rows=rows, endpoint=endpoint, evaluation=small, data=QUARTER)
     found = the_one(tmp_path, "answer", "warning")
     assert "5 of 100 answers are longer than endpoint.max_tokens, 20" in found.found
     assert found.remedy == "Set endpoint.max_tokens to 60 or more."
     gates = {"gates": {"accuracy": ">= 0.96"}, **small}
-    write(tmp_path, rows=rows, endpoint=endpoint, evaluation=gates)
+    write(tmp_path, rows=rows, endpoint=endpoint, evaluation=gates, data=QUARTER)
     the_one(tmp_path, "answer", "warning")  # all five may be on the side that is trained
-    write(tmp_path, rows=[*asked(95), *long_rows], endpoint=endpoint, evaluation=gates)
+    write(
+        tmp_path, rows=[*asked(95), *long_rows], endpoint=endpoint, evaluation=gates, data=QUARTER
+    )
     found = the_one(tmp_path, "answer", "error")
     assert "The gate accuracy (>= 0.96) cannot pass." in found.found
 
@@ -561,7 +572,8 @@ def test_answers_that_will_be_cut_off(tmp_path: Path) -> None:
 def test_prompts_that_the_server_refuses(tmp_path: Path) -> None:
     write_base(tmp_path / "base")
     rows = [*asked(99), {"prompt": "x" * 300 + "?", "completion": "billing"}]
-    write(tmp_path, rows=rows, endpoint={"context_tokens": 256, "max_tokens": 16})
+    endpoint = {"context_tokens": 256, "max_tokens": 16}
+    write(tmp_path, rows=rows, endpoint=endpoint, data=QUARTER)
     found = the_one(tmp_path, "context", "warning")
     assert "1 of 100 prompts do not fit" in found.found and "line 100" in found.found
     write(tmp_path, rows=rows, endpoint={"context_tokens": 257, "max_tokens": 16})
@@ -734,7 +746,12 @@ def test_a_judge_that_does_not_answer(tmp_path: Path) -> None:
     found = the_one(write(tmp_path, judge=judge), "judge", "warning")
     assert "does not answer" in found.found
     gates = {"gates": {"judge": ">= 0.8"}}
-    found = the_one(write(tmp_path, judge=judge, evaluation=gates), "judge", "error")
+    found_all = looked_over(write(tmp_path, judge=judge, evaluation=gates))
+    silent, unlabelled = sorted(
+        (f for f in found_all if f.verdict == "error"), key=lambda f: f.what, reverse=True
+    )
+    assert silent.what == "judge" and "does not answer" in silent.found
+    assert unlabelled.what == "calibration" and "is not calibrated" in unlabelled.found
 
 
 def test_a_judge_that_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

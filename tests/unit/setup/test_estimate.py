@@ -23,7 +23,6 @@ from tuneloop.setup.estimate import (
     Work,
     elsewhere,
     expected,
-    held_out_of,
     sentence,
     total,
 )
@@ -88,14 +87,6 @@ def test_a_larger_model_takes_longer_where_nothing_was_measured_here() -> None:
     for of_large, of_small in zip(slow, quick, strict=True):
         assert of_large.seconds == pytest.approx(10 * (of_small.seconds or 0))
         assert "measured on another machine" in of_large.origin
-
-
-@pytest.mark.parametrize(
-    ("rows", "share", "held_out"),
-    [(400, None, 50), (100, None, 25), (2_000, None, 200), (400, 0.2, 80)],
-)
-def test_what_is_held_out_as_the_split_will(rows: int, share: float | None, held_out: int) -> None:
-    assert held_out_of(rows, share, minimum=50) == held_out
 
 
 @pytest.fixture

@@ -125,6 +125,20 @@ def test_a_gate_on_abstention_needs_one_declared(folder: Path) -> None:
     assert "abstention_recall needs `task.abstain`" in found
 
 
+def test_a_rubric_is_a_file_that_is_there(folder: Path) -> None:
+    judge: dict[str, Any] = {"base_url": "http://127.0.0.1:1/v1", "model": "j"}
+    judge["rubrics"] = {"tone": "tone.md"}
+    said = told(folder, judge=judge)
+    assert any("The rubric tone.md cannot be read" in line for line in said)
+    (folder / "tone.md").write_text(" \n")
+    assert any("The rubric tone.md says nothing" in line for line in told(folder, judge=judge))
+    (folder / "tone.md").write_text("Kind, and never in a hurry.")
+    gates = {"gates": {"judge.tone": ">= 0.9"}}
+    assert told(folder, judge=judge, evaluation=gates) == []
+    (wrong,) = told(folder, judge=judge, evaluation={"gates": {"judge.tune": ">= 0.9"}})
+    assert "the judge has no rubric 'tune'" in wrong and "judge.tone" in wrong
+
+
 def test_accuracy_of_prose_is_what_a_judge_says_and_never_a_match(folder: Path) -> None:
     prose = {"output_schema": None, "abstain": None, "kind": "prose"}
     said = the_one(folder, task=prose, evaluation={"gates": {"accuracy": ">= 0.9"}})

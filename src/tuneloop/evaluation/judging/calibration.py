@@ -22,6 +22,8 @@ from typing import Any
 
 from tuneloop import intervals
 from tuneloop.agreement import kappa
+from tuneloop.evaluation.discernment import Discernment
+from tuneloop.evaluation.scorers.judge import NAME
 from tuneloop.intervals import Figure
 
 MINIMUM_OF_EACH = 20
@@ -29,6 +31,7 @@ MINIMUM_OF_EACH = 20
 
 With so many of each the interval held its 95 % in simulation: docs/decisions/0048-judge.md.
 """
+_DIGITS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,8 @@ class Calibration:
     """share of the right answers that the judge passes; None without right answers"""
     specificity: Figure | None
     """share of the wrong answers that the judge fails; None without wrong answers"""
+    of: str = NAME
+    """the metric; of `unsupported_claims` its answers are single claims, right where supported"""
 
     @property
     def corrects(self) -> bool:
@@ -78,6 +83,14 @@ class Calibration:
         return ""
 
     @property
+    def discernment(self) -> Discernment | None:
+        """What differences are corrected by; None: no verdict may stand on the judge."""
+        se, sp = self.sensitivity, self.specificity
+        if not self.corrects or se is None or sp is None:
+            return None
+        return Discernment(sensitivity=se, specificity=sp)
+
+    @property
     def summary(self) -> str:
         """For people, beside a judged figure."""
         kappa = "no kappa: only one kind of label or verdict"
@@ -91,7 +104,10 @@ class Calibration:
 
     def as_json(self) -> dict[str, Any]:
         """A JSON value that `from_json` reads."""
-        return asdict(self)
+        fields = asdict(self)
+        if self.of == NAME:  # as it was before there were others: gate locks stand on it
+            del fields["of"]
+        return fields
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Calibration:
@@ -101,7 +117,9 @@ class Calibration:
         return cls(**{**value, **read})
 
 
-def calibrate(pairs: Sequence[tuple[bool, bool]], *, judge: str, unjudged: int = 0) -> Calibration:
+def calibrate(
+    pairs: Sequence[tuple[bool, bool]], *, judge: str, unjudged: int = 0, of: str = NAME
+) -> Calibration:
     """Compare (right according to a person, passed by the judge) of the same answers.
 
     Raises:
@@ -111,6 +129,7 @@ def calibrate(pairs: Sequence[tuple[bool, bool]], *, judge: str, unjudged: int =
     wrong = [not passed for label, passed in pairs if not label]
     return Calibration(
         judge=judge,
+        of=of,
         n=len(pairs),
         unjudged=unjudged,
         agreement=intervals.share(sum(a == b for a, b in pairs), len(pairs)),
@@ -138,7 +157,8 @@ def corrected(
     value = (passed.value + sp.value - 1) / (se.value + sp.value - 1)
     z = intervals.two_sided_z(confidence)
     low, high = _lang_reiczigel(passed.value, worth or passed.n, se, sp, z)
-    value = min(1.0, max(0.0, value))
+    # What is measured at a bar must not miss it by the rounding of a float.
+    value = min(1.0, max(0.0, round(value, _DIGITS)))
     return Figure(value=value, low=min(low, value), high=max(high, value), n=passed.n)
 
 
@@ -158,6 +178,12 @@ def of_all(right: Figure, judged: Figure) -> Figure:
     return Figure(
         value=value, low=max(0.0, value - below), high=min(1.0, value + above), n=judged.n
     )
+
+
+def rest(share: Figure) -> Figure:
+    """The share of the others."""
+    value, low, high = (round(1 - of, _DIGITS) for of in (share.value, share.high, share.low))
+    return Figure(value=value, low=low, high=high, n=share.n)
 
 
 def _lang_reiczigel(

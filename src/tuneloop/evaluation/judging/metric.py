@@ -7,10 +7,13 @@ that the judge passed, and no verdict stands on it. An answer without a verdict 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from tuneloop import intervals
+from tuneloop.evaluation.discernment import Discernment
+from tuneloop.evaluation.judging import standing
 from tuneloop.evaluation.judging.calibration import Calibration, corrected, of_all
 from tuneloop.evaluation.judging.claims import claims_metric
 from tuneloop.evaluation.judging.judge import Judge, JudgeVerdict, Unjudged, refuse_unjudged
@@ -19,16 +22,16 @@ from tuneloop.evaluation.scorers.base import Metric, Score
 from tuneloop.evaluation.scorers.judge import CLAIMS as CLAIMS
 from tuneloop.evaluation.scorers.judge import NAME as NAME
 from tuneloop.evaluation.scorers.judge import NAMES as NAMES
+from tuneloop.evaluation.scorers.judge import is_judged as is_judged
+from tuneloop.evaluation.scorers.judge import metric_of_rubric as metric_of_rubric
 from tuneloop.evaluation.suites import Case
-from tuneloop.hashing import digest_json, short
+from tuneloop.hashing import digest_json
 from tuneloop.intervals import Figure
+from tuneloop.modelfile import JudgeSettings
 from tuneloop.progress import Progress
 
-NOT_CALIBRATED = "not calibrated: how far it agrees with people is not known"
-CALIBRATE = "label answers and run `tuneloop judge calibrate`"
 
-
-def uncalled() -> Metric:
+def uncalled(settings: JudgeSettings | None = None) -> Metric:
     """The metric where nothing is judged: the judge's API key may be on another machine.
 
     It may count any case, as a judge's verdicts may.
@@ -41,13 +44,12 @@ def uncalled() -> Metric:
         higher_is_better=False,
         source_digest=CLAIMS,
     )
-    return Metric(
-        name=NAME,
-        about="",
-        scorer=lambda case, output: None,
-        source_digest=NAME,
-        beside=(claims,),
+    rubrics = map(metric_of_rubric, settings.rubrics if settings else ())
+    judge, *others = (
+        Metric(name=name, about="", scorer=lambda case, output: None, source_digest=name)
+        for name in (NAME, *rubrics)
     )
+    return replace(judge, beside=(claims, *others))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,7 @@ class JudgedAnswers:
     """The judge's verdicts on the answers of one evaluation; the metric `judge` reads them."""
 
     judge: Judge
+    metric: str = NAME
     calibrations: Sequence[Calibration] = ()
     """the newest first"""
     verdicts: dict[str, JudgeVerdict | Unjudged] = field(default_factory=dict)
@@ -88,7 +91,7 @@ class JudgedAnswers:
     def figure_at(self, scores: Sequence[Score], effect: float, confidence: float) -> Figure:
         """The same at another confidence, of cases that are worth fewer by the design effect."""
         judged = [score for score in scores if score.judge]
-        known = self._calibration(judged)
+        known = standing.of_versions(sorted({score.judge for score in judged}), self.calibrations)
         right = None
         if known is not None:
             worth = len(judged) / effect
@@ -101,91 +104,80 @@ class JudgedAnswers:
 
     def objection(self) -> str:
         """Why no verdict may stand on these verdicts; empty: one may."""
-        versions = self._versions()
-        if len(versions) > 1:
-            return (
-                f"{len(versions)} versions of the judge judged, which are not comparable; "
-                "declare a dated judge.model, so that all are judged anew"
-            )
-        for version in versions:
-            known = _of_version(version, self.calibrations)
-            if known is None:
-                return f"judge {version} is {NOT_CALIBRATED}; {CALIBRATE}"
-            return f"{known.objection}; {CALIBRATE}" if known.objection else ""
-        return ""
+        return standing.objection(self._versions(), self.calibrations, metric=self.metric)
+
+    def discernment(self) -> Discernment | None:
+        """What a difference of these verdicts is corrected by; None: nothing corrects it."""
+        known = standing.of_versions(self._versions(), self.calibrations)
+        return known.discernment if known is not None else None
 
     def remarks(self, scores: Sequence[Score]) -> list[str]:
         """What a reader must know about the figure: versions, agreement, what was passed."""
         versions = self._versions()
         judged = [score for score in scores if score.judge]
         passed = _passed(judged) if judged and len(versions) == 1 else None
-        notes = [standing(version, self.calibrations, passed) for version in versions]
+        about = "" if self.metric == NAME else f"{self.metric}: "
+        notes = [
+            f"{about}{standing.standing(version, self.calibrations, passed)}"
+            for version in versions
+        ]
         if len(versions) > 1:
-            notes.append("judge: several versions judged; their verdicts are not comparable")
+            notes.append(
+                f"{self.metric}: several versions judged; their verdicts are not comparable"
+            )
         missing = sum(isinstance(verdict, Unjudged) for verdict in self.verdicts.values())
         if missing:
             notes.append(
-                f"judge: no verdict on {missing} answers, which count as not right; production's "
-                "and the base's are not compared"
+                f"{self.metric}: no verdict on {missing} answers, which count as not right; "
+                "production's and the base's are not compared"
             )
         return notes
-
-    def _calibration(self, judged: Sequence[Score]) -> Calibration | None:
-        """That of the only judge that judged; None: there are several, or it has none."""
-        versions = {score.judge for score in judged}
-        return _of_version(versions.pop(), self.calibrations) if len(versions) == 1 else None
 
     def _versions(self) -> list[str]:
         judged = (v for v in self.verdicts.values() if isinstance(v, JudgeVerdict))
         return sorted({verdict.judge for verdict in judged})
 
 
-def judge_metric(judge: Judge, calibrations: Sequence[Calibration] = ()) -> Metric:
+def judge_metric(
+    judge: Judge,
+    calibrations: Sequence[Calibration] = (),
+    *,
+    rubrics: Mapping[str, Judge] = MappingProxyType({}),
+) -> Metric:
     """The metric `judge`: the share of right answers, as far as the judge can tell it.
 
-    What corrects it is part of its identity, and so of the gate lock.
+    Beside it are `unsupported_claims` and, of each of the team's `rubrics`, `judge.NAME` by the
+    judge that is asked by it. `calibrations` are of all of them. What corrects a metric is part of
+    its identity, and so of the gate lock.
     """
-    settings, judged = judge.settings, JudgedAnswers(judge=judge, calibrations=calibrations)
-    correcting = [known.as_json() for known in of_rubric(judge.rubric, calibrations)]
-    return Metric(
-        name=NAME,
-        about=f"answers that {settings.model} scores {settings.passes_from} or more of 5 "
-        "by the rubric, corrected for what it gets wrong",
-        scorer=judged.score,
-        figure=judged.figure,
-        figure_at=judged.figure_at,
-        source_digest=digest_json([judge.rubric, correcting]) if correcting else judge.rubric,
-        prepare=judged.prepare,
-        remarks=judged.remarks,
-        objection=judged.objection,
-        beside=(claims_metric(judge),),
+    others = (
+        _by_rubric(metric_of_rubric(name), of, calibrations, rubric=f"the rubric {name!r}")
+        for name, of in rubrics.items()
+    )
+    return replace(
+        _by_rubric(NAME, judge, calibrations, rubric="the rubric"),
+        beside=(claims_metric(judge, calibrations), *others),
     )
 
 
-def of_rubric(rubric: str, calibrations: Sequence[Calibration]) -> list[Calibration]:
-    """Those of judges that are asked by this rubric, whatever model they are; newest first."""
-    return [known for known in calibrations if known.judge.endswith(f"@{short(rubric)}")]
-
-
-def standing(
-    version: str, calibrations: Sequence[Calibration], passed: Figure | None = None
-) -> str:
-    """How much a judge's figures may be trusted; `passed` is the share to correct."""
-    known = _of_version(version, calibrations)
-    if known is None:
-        return f"judge {version} is {NOT_CALIBRATED}"
-    note = f"judge {version} is {known.summary}"
-    right = passed and corrected(passed, known)
-    if passed is not None and right is not None:
-        note += (
-            f"; its {passed.value:.3f} corrected for its known error: {right.value:.3f} "
-            f"({right.low:.3f} to {right.high:.3f}, n = {right.n})"
-        )
-    return note
-
-
-def _of_version(version: str, calibrations: Sequence[Calibration]) -> Calibration | None:
-    return next((known for known in calibrations if known.judge == version), None)
+def _by_rubric(
+    name: str, judge: Judge, calibrations: Sequence[Calibration], *, rubric: str
+) -> Metric:
+    settings = judge.settings
+    judged = JudgedAnswers(judge=judge, metric=name, calibrations=calibrations)
+    return Metric(
+        name=name,
+        about=f"answers that {settings.model} scores {settings.passes_from} or more of 5 "
+        f"by {rubric}, corrected for what it gets wrong",
+        scorer=judged.score,
+        figure=judged.figure,
+        figure_at=judged.figure_at,
+        source_digest=standing.identity(judge.rubric, calibrations),
+        prepare=judged.prepare,
+        remarks=judged.remarks,
+        objection=judged.objection,
+        discerns=judged.discernment,
+    )
 
 
 def _passed(scores: Sequence[Score], confidence: float = intervals.CONFIDENCE) -> Figure:

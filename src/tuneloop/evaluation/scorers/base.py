@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from tuneloop.evaluation.discernment import Discernment
 from tuneloop.evaluation.suites import Case
 from tuneloop.intervals import Figure
 from tuneloop.modelfile import TaskSettings
@@ -76,6 +77,9 @@ class Metric:
     """what a reader must know about the metric's figure, of the scores behind it"""
     objection: Callable[[], str] | None = None
     """called after all were scored: why no verdict may stand on the metric; empty: one may"""
+    discerns: Callable[[], Discernment | None] | None = None
+    """of a judge, called after all were scored: what its differences are corrected by; None: it is
+    not known"""
     beside: tuple[Metric, ...] = ()
     """of a judge: further metrics that it makes; none of them is measured unasked"""
 

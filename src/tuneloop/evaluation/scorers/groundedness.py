@@ -49,10 +49,12 @@ def sources_of(case: Case) -> list[str]:
     return [*texts_in(case.messages), *texts_in(case.tools)]
 
 
-def pooled(scores: Sequence[Score]) -> Figure:
+def pooled(scores: Sequence[Score], confidence: float = intervals.CONFIDENCE) -> Figure:
     """The share of all answers' spans together, with cases drawn again as wholes."""
     return intervals.pooled_share(
-        [score.value * score.weight for score in scores], [score.weight for score in scores]
+        [score.value * score.weight for score in scores],
+        [score.weight for score in scores],
+        confidence=confidence,
     )
 
 

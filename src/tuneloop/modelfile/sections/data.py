@@ -184,7 +184,8 @@ class DataSettings(Section):
     holdout_share: HoldoutShare = Field(
         "auto",
         description="Share of the groups that is held out for evaluation. auto: the smallest from "
-        "0.1 to 0.25 that gives every gate the cases that it asks for. A larger one moves rows "
+        "0.1 to 0.25 that gives every gate the cases that it asks for, and the decision against "
+        "production as many as it needs to be fair, as far as that goes. A larger one moves rows "
         "from training to the held-out side; a smaller one moves none back.",
     )
     group_field: str | None = Field(

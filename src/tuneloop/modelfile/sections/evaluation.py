@@ -124,6 +124,9 @@ class BenchSettings(Section):
     )
 
 
+RubricName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+
+
 class JudgeSettings(ModelServer):
     """Stages 3 and 5: a language model that scores answers by a rubric."""
 
@@ -131,6 +134,11 @@ class JudgeSettings(ModelServer):
         "The answer does what was asked, is right as far as the conversation and the reference "
         "answer tell, adds nothing that is not asked for, and has the form that was asked for.",
         description="What a good answer is, in words.",
+    )
+    rubrics: dict[RubricName, str] = Field(
+        default_factory=dict,
+        description="Further rubrics, such as {tone: tone.md}: name → text file, relative to the "
+        "model file. Each is the metric judge.NAME, which a gate may stand on.",
     )
     passes_from: Annotated[int, Field(ge=2, le=5)] = Field(
         4, description="Score of 1 to 5 from which on an answer counts as right."
@@ -148,3 +156,11 @@ class JudgeSettings(ModelServer):
     )
     max_tokens: Annotated[int, Field(ge=16)] = Field(400, description="Of one verdict.")
     concurrency: Annotated[int, Field(ge=1)] = Field(2, description="Requests at a time.")
+
+    @model_serializer(mode="wrap")
+    def _as_before_without_rubrics(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Stored digests of judges that have one rubric stay."""
+        fields: dict[str, Any] = write(self)
+        if not self.rubrics:
+            fields.pop("rubrics", None)
+        return fields

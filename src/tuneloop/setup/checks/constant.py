@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from statistics import fmean
 
 from tuneloop.evaluation.gates import is_met
@@ -31,7 +32,9 @@ def constant(look: Look) -> Iterator[Finding]:
     cases = [case_of(row.as_row(), task=task) for row in kept]
     answers = Counter(case.expected for case in cases if case.expected is not None)
     ((answer, rows),) = answers.most_common(1)
-    requirements = held_out_requirements(task, look.model.evaluation, judge=judging.uncalled)
+    requirements = held_out_requirements(
+        task, look.model.evaluation, judge=partial(judging.uncalled, look.model.judge)
+    )
     if all(one.metric is None for one in requirements):  # no gate is about answers
         return
     if not all(_is_met(one, cases, answer) for one in requirements):

@@ -6,21 +6,18 @@ from collections.abc import Iterator
 
 from tuneloop.evaluation import looks
 from tuneloop.evaluation.decision import rule_of
-from tuneloop.evaluation.operating import operating, operating_on_means
+from tuneloop.evaluation.operating import HARDLY_EVER, operating, operating_on_means
 from tuneloop.modelfile import HELD_OUT
-from tuneloop.modelfile.sections.data import LARGEST_SHARE
+from tuneloop.modelfile.sections.data import AUTO, LARGEST_SHARE
+from tuneloop.setup.checks.suites import decision_needs, share_of
 from tuneloop.setup.finding import Finding, ok, warning
 from tuneloop.setup.look import Look
 from tuneloop.task.kind import is_prose
 
-_HARDLY_EVER = 0.75
-"""Refusals of an equal candidate from which on a new version will hardly ever be deployed."""
-
 
 def decision(look: Look) -> Iterator[Finding]:
     """How often an equal candidate will be refused, and a worse one let through."""
-    settings, share = look.model.evaluation, look.model.data.holdout_share
-    share = LARGEST_SHARE if isinstance(share, str) else share
+    settings, share = look.model.evaluation, share_of(look.model, rows=len(look.kept))
     cases = int(share * len(look.kept)) if look.latest is None else look.latest.rows_eval
     if cases < 1:
         return
@@ -29,8 +26,8 @@ def decision(look: Look) -> Iterator[Finding]:
     of = operating_on_means if is_prose(look.model.task) else operating
     errs = of(rule, cases=cases, margin=settings.margin)
     again = f" It will be look {taken + 1} at them." if taken else ""
-    said = f"{settings.decision}: {errs.sentence}{again}"
-    if errs.equal_refused <= _HARDLY_EVER:
+    said = f"{settings.decision}: {errs.sentence}{again}{_chosen(look, share)}"
+    if errs.equal_refused <= HARDLY_EVER:
         yield ok("decision", said)
     else:
         yield warning(
@@ -39,3 +36,15 @@ def decision(look: Look) -> Iterator[Finding]:
             "Add rows, or let people label a random sample of the live traffic; "
             "evaluation.decision: lenient tolerates more.",
         )
+
+
+def _chosen(look: Look, share: float) -> str:
+    """Why so many are held out, where that is left to tuneloop."""
+    wanted = max((need.minimum for need in decision_needs(look.model)), default=0)
+    if look.model.data.holdout_share != AUTO or look.latest is not None or not wanted:
+        return ""
+    rows = len(look.kept)
+    said = f" holdout_share auto holds out {share:.0%} of {rows:,} rows"
+    if share * rows >= wanted:
+        return f"{said} for that."
+    return f"{said}, the most that it takes." if share == LARGEST_SHARE else f"{said}."

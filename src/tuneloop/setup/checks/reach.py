@@ -14,7 +14,7 @@ from tuneloop.deployment import up
 from tuneloop.deployment.backends import table
 from tuneloop.deployment.backends.base import get, listed
 from tuneloop.errors import TuneloopError
-from tuneloop.evaluation.judging.metric import NAMES as JUDGED
+from tuneloop.evaluation.judging.metric import is_judged
 from tuneloop.evaluation.plan import metrics_in_gates, suite_names
 from tuneloop.modelfile import EmbeddingEndpoint, ModelSettings
 from tuneloop.modelfile.sections.base import ModelServer
@@ -69,9 +69,7 @@ def _servers(model: ModelSettings) -> Iterator[Callable[[], Finding]]:
         yield partial(_server, "server", server, needed=False)
     if judge is not None:
         suites = suite_names(model.evaluation)
-        needed = any(
-            name in JUDGED for name in metrics_in_gates(model.evaluation.gates_in_force, suites)
-        )
+        needed = any(map(is_judged, metrics_in_gates(model.evaluation.gates_in_force, suites)))
         yield partial(_server, "judge", judge, needed=needed, named=True)
     if isinstance(embedder, EmbeddingEndpoint):
         yield partial(_server, "embedder", embedder, needed=False, named=True)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 
 from tuneloop.datasets.example import Example
-from tuneloop.datasets.holdout import Need
+from tuneloop.datasets.holdout import Need, likely_share
 from tuneloop.datasets.selection import Rules, select
 from tuneloop.evaluation.judging import metric as judging
+from tuneloop.evaluation.plan import minimum_of
 from tuneloop.evaluation.sizes import (
     LIFTS,
     GateSize,
     Requirement,
     alike,
+    cases_to_decide,
     held_out_requirements,
     named,
     requirements_of,
@@ -23,7 +26,7 @@ from tuneloop.evaluation.sizes import (
     what_is_missing,
 )
 from tuneloop.evaluation.suites import Case, Suite, case_of
-from tuneloop.modelfile import TaskSettings
+from tuneloop.modelfile import ModelSettings, TaskSettings
 from tuneloop.modelfile.sections.data import LARGEST_SHARE
 from tuneloop.setup.finding import Finding, error, ok, warning
 from tuneloop.setup.look import Look
@@ -44,7 +47,7 @@ def suites(look: Look) -> Iterator[Finding]:
             suite.kind,
             task=task,
             settings=look.model.evaluation,
-            judge=judging.uncalled,
+            judge=partial(judging.uncalled, look.model.judge),
         )
         sizes = [_of_suite(requirement, suite) for requirement in requirements]
         yield from (_finding(look, together, exact=True) for together in alike(sizes))
@@ -61,7 +64,9 @@ def cases(look: Look) -> Iterator[Finding]:
         )
         return
     yield from _deciding(look)
-    requirements = held_out_requirements(task, settings, judge=judging.uncalled)
+    requirements = held_out_requirements(
+        task, settings, judge=partial(judging.uncalled, look.model.judge)
+    )
     splits = look.rows.whole and len(look.kept) <= _SPLIT_ROWS
     # Answers that people approved, which are not among these rows, may make up for it.
     approved = look.latest is not None and bool(look.latest.report["reviewers"])
@@ -97,7 +102,7 @@ def _split(look: Look, requirements: Sequence[Requirement]) -> list[GateSize]:
             similarity=data.near_duplicate_similarity,
             holdout_share=data.holdout_share,
             allow_contradictions=data.allow_contradictions,
-            needs=[need(requirement, task) for requirement in requirements],
+            needs=needs(look.model, requirements),
         ),
         earlier=look.earlier,
         cases=[],
@@ -182,12 +187,42 @@ def _cases(examples: Sequence[Example], task: TaskSettings) -> list[Case]:
     return [case_of(example.as_row(), task=task) for example in deciding]
 
 
-def need(requirement: Requirement, task: TaskSettings) -> Need:
-    """A requirement as the split hears it, which knows no gates: only cases that decide count."""
+def needs(model: ModelSettings, requirements: Sequence[Requirement]) -> list[Need]:
+    """What gates and the decision ask of the held-out rows, as the split hears it."""
+    of_gates = [_need(requirement, model.task) for requirement in requirements]
+    return [*of_gates, *decision_needs(model)]
+
+
+def decision_needs(model: ModelSettings) -> list[Need]:
+    """What the decision asks for: nothing where few cases were chosen knowingly."""
+    asked = cases_to_decide(model.task, model.evaluation)
+    if asked is None:
+        return []
+    return [
+        Need(
+            of="the decision",
+            minimum=asked.wanted,
+            counts=lambda example: origin.decides(example.tags),
+            useful_from=asked.useful_from,
+        )
+    ]
+
+
+def share_of(model: ModelSettings, *, rows: int) -> float:
+    """The share that is declared, or about the one that is chosen of so many rows."""
+    declared = model.data.holdout_share
+    if not isinstance(declared, str):
+        return declared
+    asked = Need(of="gates", minimum=minimum_of(model.evaluation), counts=lambda example: True)
+    return likely_share(rows, [asked, *decision_needs(model)])
+
+
+def _need(requirement: Requirement, task: TaskSettings) -> Need:
+    """A gate's requirement: only cases that decide count."""
 
     def counts(example: Example) -> bool:
         return origin.decides(example.tags) and requirement.counts(
             case_of(example.as_row(), task=task)
         )
 
-    return Need(gate=requirement.gate.name, minimum=requirement.minimum, counts=counts)
+    return Need(of=requirement.gate.name, minimum=requirement.minimum, counts=counts)

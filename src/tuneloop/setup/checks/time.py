@@ -7,10 +7,11 @@ from statistics import fmean
 
 from tuneloop.deployment.backends import table
 from tuneloop.errors import TuneloopError
-from tuneloop.evaluation.plan import base_cases_of, minimum_of
+from tuneloop.evaluation.plan import base_cases_of
 from tuneloop.evaluation.suites import load_suite
 from tuneloop.setup import speeds
 from tuneloop.setup.checks.room import computes_on_gpu
+from tuneloop.setup.checks.suites import share_of
 from tuneloop.setup.checks.window import trained
 from tuneloop.setup.estimate import (
     REPEATED_ANSWERS,
@@ -20,7 +21,6 @@ from tuneloop.setup.estimate import (
     Work,
     elsewhere,
     expected,
-    held_out_of,
     sentence,
 )
 from tuneloop.setup.finding import Finding, UnseenError, ok
@@ -72,10 +72,7 @@ def _speeds(look: Look) -> Speeds:
 def _work(look: Look) -> Work:
     model, tokens = look.model, look.tokens
     settings, most = model.evaluation, model.endpoint.max_tokens
-    share = model.data.holdout_share
-    held_out = held_out_of(
-        len(tokens), None if share == "auto" else share, minimum=minimum_of(settings)
-    )
+    held_out = round(share_of(model, rows=len(tokens)) * len(tokens))
     prompt = fmean(len(row.prompt) for row in tokens) if tokens else 0.0
     answer = fmean(min(len(row.answer), most) for row in tokens) if tokens else 0.0
     window = trained(look).tokens
