@@ -65,6 +65,7 @@ class Steps:
         self._clock = clock
         self._bar: _Bar | None = None
         self._line_at = 0.0
+        self._warned: set[str] = set()
         self.current: Step | None = None
         self.durations: Durations | None = None
         """Of earlier steps, where they are remembered."""
@@ -103,7 +104,14 @@ class Steps:
             self._console.print(f"  {how_far(pace, now)}", markup=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
-        """A line below the step; on a terminal a very long one is shortened in its middle."""
+        """A line below the step; on a terminal a very long one is shortened in its middle.
+
+        The stages of one command may all warn of the same: it is read once.
+        """
+        if text.startswith("warning: "):
+            if text in self._warned:
+                return
+            self._warned.add(text)
         if self._console.is_terminal:
             room = (self._console.width - 2) * _NOTE_LINES
             self._console.print(Padding(Text(shortened(text, room)), (0, 0, 0, 2)))

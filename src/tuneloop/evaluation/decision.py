@@ -69,7 +69,8 @@ class DecisionRule:
         """What it promises, e.g. in a report."""
         return (
             f"{self.name}: a candidate that is {points(self.worse_by)} worse is let through in at "
-            f"most {self.rate:.3g} of the lives of a suite, at this look in {self.level:.2g}"
+            f"most {100 * self.level:.2g}% at this look, and in {100 * self.rate:.3g}% over all "
+            "looks at the same cases"
         )
 
 

@@ -106,6 +106,18 @@ def test_a_log_gets_a_line_at_most_every_ten_seconds() -> None:
     ]
 
 
+def test_a_warning_is_read_once_however_many_stages_give_it() -> None:
+    written = io.StringIO()
+    steps = Steps(Console(file=written, width=80))
+    for stage in ("Preparing", "Evaluating"):
+        steps.step(stage)
+        steps.note("warning: the bar is low")
+        steps.note("12 were answered earlier")
+    steps.finish()
+    assert written.getvalue().count("the bar is low") == 1
+    assert written.getvalue().count("answered earlier") == 2
+
+
 def test_the_pace_of_a_resumed_piece_counts_from_where_it_began() -> None:
     pace = Pace(0.0)
     assert pace.seconds_left is None
