@@ -13,14 +13,22 @@ from tuneloop.errors import EvaluationError
 from tuneloop.evaluation import gates
 from tuneloop.evaluation.comparison import GUARD_METRICS, MAIN_METRICS, PROSE_GUARD_METRICS
 from tuneloop.evaluation.decision import DecisionName, DecisionRule, rule_of
+from tuneloop.evaluation.declared import kinds_of, load_declared
 from tuneloop.evaluation.gates import Gate, GateLock, SuiteSize
 from tuneloop.evaluation.judging import metric as judging
 from tuneloop.evaluation.metrics import RUN_METRICS, Metric, metrics_for, unfit_references
 from tuneloop.evaluation.paired import LIKENESS_METRICS
-from tuneloop.evaluation.scorers import classes
+from tuneloop.evaluation.scorers import classes, general, safety
 from tuneloop.evaluation.scorers.prose import similarity_by
 from tuneloop.evaluation.scorers.table import is_on_demand
-from tuneloop.evaluation.suites import REGRESSIONS, Suite, held_out_suites, load_suite
+from tuneloop.evaluation.suites import (
+    GENERAL,
+    REGRESSIONS,
+    SAFETY,
+    WATCHED,
+    Suite,
+    held_out_suites,
+)
 from tuneloop.evaluation.targets import Sampling
 from tuneloop.hashing import digest_json
 from tuneloop.modelfile import (
@@ -30,6 +38,7 @@ from tuneloop.modelfile import (
     GateSettings,
     TaskSettings,
 )
+from tuneloop.modelfile.sections.evaluation import FORGETTING
 from tuneloop.task.kind import is_prose
 
 _LATENCY = "latency_"
@@ -65,9 +74,12 @@ class EvaluationPlan:
     """metrics that cannot tell right from wrong on this data, and why: no verdict stands on them"""
     concurrency: int = 4
     base_cases: int | None = None
-    """of the main suite that the untuned base is asked, drawn by their ids; None: all"""
+    """that the untuned base is asked, at most, of the main suite and of each that watches the
+    tuning, drawn by their ids; None: all"""
     notes: tuple[str, ...] = ()
     """what a reader of the report should know about the suites"""
+    forgetting: float = FORGETTING
+    """how much less than the base a candidate may know before that is warned of; 0 to 1"""
 
     @property
     def main_suite(self) -> Suite:
@@ -183,14 +195,7 @@ def plan_evaluation(
         [*held_out_suites(dataset, task=task, control_tokens=control_tokens)] if dataset else []
     )
     suites += [
-        load_suite(
-            folder / suite.file,
-            name=suite.name,
-            kind=suite.kind,
-            task=task,
-            columns=columns,
-            control_tokens=control_tokens,
-        )
+        load_declared(suite, folder, task=task, columns=columns, control_tokens=control_tokens)
         for suite in settings.suites
     ]
     names = [suite.name for suite in suites]
@@ -214,7 +219,11 @@ def plan_evaluation(
         notes=[*_notes(suites, task), *unfounded],
         prose=is_prose(task),
         unusable=unusable,
-        told=classes.metrics_of(task),
+        told=[
+            *classes.metrics_of(task),
+            *watched_metrics(task, (suite.kind for suite in suites)),
+        ],
+        forgetting=settings.forgetting,
     )
 
 
@@ -271,12 +280,16 @@ def make_plan(
     prose: bool = False,
     unusable: Mapping[str, str] | None = None,
     told: Sequence[Metric] = (),
+    forgetting: float = FORGETTING,
 ) -> EvaluationPlan:
     """Plan from parts: parse the gates and lock them; `prose`: answers match in no words."""
     unusable = unusable or {}
-    known = [*(metric.name for metric in metrics), *RUN_METRICS]
+    kinds = {suite.name: suite.kind for suite in suites}
     parsed = gates.parse_gates(
-        conditions, metrics={suite.name: known for suite in suites}, main_suite=suites[0].name
+        conditions,
+        metrics=measured_in(kinds, metrics),
+        main_suite=suites[0].name,
+        of_base=of_base(kinds),
     )
     names = [metric.name for metric in metrics]
     if wrong := gates.unpaired(parsed, [name for name in names if name not in classes.NAMES]):
@@ -300,6 +313,7 @@ def make_plan(
         told=tuple(metric for metric in told if metric.name not in names),
         unusable=unusable,
         notes=tuple(notes),
+        forgetting=forgetting,
     )
 
 
@@ -344,9 +358,34 @@ def _terms(
     }
 
 
+def measured_in(kinds: Mapping[str, str], metrics: Iterable[Metric]) -> dict[str, list[str]]:
+    """Suite → names of what is measured in it; `kinds` is suite → its kind."""
+    every = list(metrics)
+    return {
+        suite: [*(metric.name for metric in every if metric.is_for(kind)), *RUN_METRICS]
+        for suite, kind in kinds.items()
+    }
+
+
+def of_base(kinds: Mapping[str, str]) -> list[str]:
+    """Suites that the untuned base is asked beside the main one."""
+    return [suite for suite, kind in kinds.items() if kind in WATCHED]
+
+
+def watched_metrics(task: TaskSettings, kinds: Iterable[str]) -> list[Metric]:
+    """What suites of these kinds tell of what the tuning cost, whether a gate asks or not."""
+    families = {SAFETY: safety, GENERAL: general}
+    return [
+        metric
+        for kind in dict.fromkeys(kinds)
+        if kind in families
+        for metric in families[kind].metrics_of(task)
+    ]
+
+
 def suite_names(settings: EvaluationSettings) -> list[str]:
     """Names that a gate may begin with: those of a dataset version's suites, then the files'."""
-    return [HELD_OUT, REGRESSIONS, *(suite.name for suite in settings.suites)]
+    return list(kinds_of(settings))
 
 
 def _without_unfounded(

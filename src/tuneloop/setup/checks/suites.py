@@ -9,6 +9,7 @@ from itertools import islice
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.holdout import Need
 from tuneloop.datasets.selection import Rules, select
+from tuneloop.evaluation.declared import source_of
 from tuneloop.evaluation.judging import metric as judging
 from tuneloop.evaluation.sizes import (
     LIFTS,
@@ -38,7 +39,7 @@ def suites(look: Look) -> Iterator[Finding]:
     task = look.model.task
     for declared in look.model.evaluation.suites:
         suite = look.suite(declared)
-        yield ok("suite", f"{suite.name}: {len(suite.cases):,} cases in {declared.file}.")
+        yield ok("suite", f"{suite.name}: {len(suite.cases):,} cases in {source_of(declared)}.")
         requirements = requirements_of(
             suite.name,
             suite.kind,
