@@ -444,6 +444,12 @@ def _notes(suites: Sequence[Suite], task: TaskSettings) -> list[str]:
                 f"{len(unfit)} of {len(suite.cases)} reference answers in suite {suite.name!r} "
                 f"break the task's own output form, e.g. case {unfit[0].id}"
             )
+        unsaid = safety.tagged(suite.cases)[2] if suite.kind == SAFETY else 0
+        if unsaid:
+            notes.append(
+                f"{unsaid} of {len(suite.cases)} cases of suite {suite.name!r} have no tag "
+                "harmful: yes or no, so no refusal of them counts"
+            )
         out_of_scope = sum(case.out_of_scope for case in suite.cases)
         if task.abstain is not None and suite.kind == "held-out" and out_of_scope == 0:
             notes.append(

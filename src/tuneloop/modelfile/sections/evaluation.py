@@ -18,7 +18,7 @@ from tuneloop.modelfile.sections.base import Condition, ModelServer, Name, Secti
 from tuneloop.modelfile.sections.gates import USUAL_GATES, GateSettings, unmentioned
 
 FORGETTING = 0.1
-"""By default: 40 questions show a loss of a quarter for sure, and nobody minds one of 2 points."""
+"""By default: of 40 questions 11 must be lost, and none won, before it is sure."""
 
 
 class SuiteSettings(Section):
