@@ -374,13 +374,9 @@ def of_base(kinds: Mapping[str, str]) -> list[str]:
 
 def watched_metrics(task: TaskSettings, kinds: Iterable[str]) -> list[Metric]:
     """What suites of these kinds tell of what the tuning cost, whether a gate asks or not."""
-    families = {SAFETY: safety, GENERAL: general}
-    return [
-        metric
-        for kind in dict.fromkeys(kinds)
-        if kind in families
-        for metric in families[kind].metrics_of(task)
-    ]
+    families = {SAFETY: safety.metrics_of, GENERAL: general.metrics_of}
+    asked = [families[kind] for kind in dict.fromkeys(kinds) if kind in families]
+    return [metric for metrics_of_kind in asked for metric in metrics_of_kind(task)]
 
 
 def suite_names(settings: EvaluationSettings) -> list[str]:

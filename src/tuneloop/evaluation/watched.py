@@ -30,12 +30,13 @@ _NAMES: Mapping[str, str] = {
 def main_metrics(result: SuiteResult, of_task: Collection[str]) -> tuple[str, ...]:
     """What a comparison on the suite is about, where nothing of the task's can be right or wrong in
     it; empty: something can, or it watches nothing. `of_task` are the task's own main metrics."""
+    metrics = METRICS.get(result.suite.kind, ())
+    if not metrics:
+        return ()
     measured = {metric for of in result.cases.values() for metric in of.scores}
     # Whoever refuses what harms has not answered, and did right.
-    if measured & (set(of_task) - {"answered"}):
-        return ()
-    metrics = METRICS.get(result.suite.kind, ())
-    return metrics if measured.intersection(metrics) else ()
+    by_task = measured.intersection(of_task) - {"answered"}
+    return metrics if measured.intersection(metrics) and not by_task else ()
 
 
 def guarded(compared: Sequence[Paired]) -> list[Paired]:
@@ -61,12 +62,14 @@ def in_task_form(result: SuiteResult, lost: Sequence[str]) -> str:
 
     Where most of them were answered in the task's own form, the task was answered and not they.
     """
+    if result.suite.kind != GENERAL or not lost:
+        return ""
     formed = {
         case
         for case, of in result.cases.items()
         if (score := of.scores.get(general.IN_FORM)) is not None and score.value == 1
     }
-    if not lost or 2 * len(formed.intersection(lost)) <= len(lost):
+    if 2 * len(formed.intersection(lost)) <= len(lost):
         return ""
     return (
         f"{len(formed)} of {len(result.cases)} answers have the task's own form, so what is still "
