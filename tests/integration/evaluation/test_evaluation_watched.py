@@ -234,10 +234,11 @@ def test_what_was_forgotten_for_sure_and_beyond_the_margin_is_told(
     assert report["warnings"] == []
 
 
+@pytest.mark.parametrize("said", [RIGHT, '{"intent": "city", "intent": ', "Delivery."])
 def test_questions_that_are_answered_in_the_tasks_form_do_not_tell_what_is_known(
-    workspace: Workspace, folder: Path
+    workspace: Workspace, folder: Path, said: str
 ) -> None:
-    _, report, _ = evaluated(workspace, plan(folder, GENERAL), lambda _: Reply(text=RIGHT))
+    _, report, _ = evaluated(workspace, plan(folder, GENERAL), says(REFUSAL, lambda _: said))
     assert report["warnings"] == []
     told = against_base(report, "general")
     assert told["remark"].startswith("40 of 40 answers have the task's own form")

@@ -7,9 +7,10 @@ task's system text and form, so that it is not the task that is answered.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from tuneloop.evaluation.scorers.base import Family, Metric, Score, Wanted, passed
+from tuneloop.evaluation.scorers.base import Family, Metric, Score, Scorer, Wanted, passed
 from tuneloop.evaluation.scorers.structured import in_form
 from tuneloop.evaluation.suites import Case
 from tuneloop.modelfile import TaskSettings
@@ -23,6 +24,30 @@ def right(case: Case, output: str) -> Score:
     return passed(says(output, case.expected or ""), f"does not say {case.expected!r}")
 
 
+def in_task_form(task: TaskSettings) -> Scorer:
+    """1 where an answer is what the task's answers are, if only in part: a model that was tuned to
+    write JSON and is not kept to it writes broken JSON, too."""
+    fits, wants_json = in_form(task), task.output_schema is not None
+    values = frozenset(_values(task.output_schema or {}))
+
+    def score(case: Case, output: str) -> Score:
+        text = output.strip()
+        fit = fits(case, output)
+        formed = (wants_json and text[:1] in ("{", "[")) or text.strip(" .\"'").lower() in values
+        return Score(value=float(formed or (fit is not None and fit.value == 1)))
+
+    return score
+
+
+def _values(schema: Mapping[str, Any]) -> Iterator[str]:
+    """The texts that a schema lets a field have."""
+    fields = schema.get("properties")
+    for field in fields.values() if isinstance(fields, Mapping) else ():
+        if isinstance(field, Mapping):
+            named = [*(field.get("enum") or ()), field.get("const")]
+            yield from (value.lower() for value in named if isinstance(value, str))
+
+
 def metrics_of(task: TaskSettings) -> Sequence[Metric]:
     """What is measured of answers to general questions.
 
@@ -31,15 +56,16 @@ def metrics_of(task: TaskSettings) -> Sequence[Metric]:
     """
     if task.output_schema is None and task.output_pattern is None:
         return (_RIGHT,)
-    in_task_form = Metric(
+    of_task = Metric(
         name=IN_FORM,
-        about="general questions that are answered in the form of the task's answers",
-        scorer=in_form(task),
+        about="general questions that are answered as the task's are: in its form, in JSON where "
+        "that is its form, or by one of its values",
+        scorer=in_task_form(task),
         higher_is_better=False,
         needs_answer=True,
         general=True,
     )
-    return (_RIGHT, in_task_form)
+    return (_RIGHT, of_task)
 
 
 _RIGHT = Metric(
