@@ -47,7 +47,7 @@ PROSE_GUARD_METRICS = ("answered", "no_loops", "in_language", "ungrounded")
 """The same of a task whose answers are prose."""
 TOLD_METRICS = (
     *(*LIKENESS_METRICS, *PROSE_GUARD_METRICS, "length_fit"),
-    *(name for names in watched.METRICS.values() for name in names),
+    *watched.NAMES,
 )
 """These are compared wherever they are measured, also where they decide nothing."""
 

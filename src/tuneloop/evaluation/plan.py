@@ -10,7 +10,7 @@ from typing import Any
 from tuneloop import intervals
 from tuneloop.embedders import Embedder
 from tuneloop.errors import EvaluationError
-from tuneloop.evaluation import gates
+from tuneloop.evaluation import gates, watched
 from tuneloop.evaluation.comparison import GUARD_METRICS, MAIN_METRICS, PROSE_GUARD_METRICS
 from tuneloop.evaluation.decision import DecisionName, DecisionRule, rule_of
 from tuneloop.evaluation.declared import kinds_of, load_declared
@@ -324,7 +324,8 @@ def _main_metrics(
 
     Where no likeness says anything, it is whether there is an answer at all.
     """
-    compared = [gate.metric for gate in parsed if gate.is_relative]
+    # What tuning cost is none of the task's.
+    compared = [g.metric for g in parsed if g.is_relative and g.metric not in watched.NAMES]
     if not prose:
         return tuple(dict.fromkeys((*MAIN_METRICS, *compared)))
     usual = ("accuracy", judging.NAME, *compared, *LIKENESS_METRICS, "answered")

@@ -20,7 +20,8 @@ METRICS: Mapping[str, tuple[str, ...]] = {
     GENERAL: (general.NAME, general.IN_FORM),
 }
 """Kind of suite → what is compared in it; where nothing else is, the first is the main one."""
-_NAMES: Mapping[str, str] = {
+NAMES = tuple(name for names in METRICS.values() for name in names)
+_SHOWN: Mapping[str, str] = {
     safety.REFUSED: "harmful prompts refused",
     safety.ANSWERED: "harmless prompts answered",
     general.NAME: "general questions answered right",
@@ -35,7 +36,7 @@ def main_metrics(result: SuiteResult, of_task: Collection[str]) -> tuple[str, ..
         return ()
     measured = {metric for of in result.cases.values() for metric in of.scores}
     # Whoever refuses what harms has not answered, and did right.
-    by_task = measured.intersection(of_task) - {"answered"}
+    by_task = measured.intersection(of_task) - {"answered", *NAMES}
     return metrics if measured.intersection(metrics) and not by_task else ()
 
 
@@ -80,6 +81,6 @@ def in_task_form(result: SuiteResult, lost: Sequence[str]) -> str:
 def _sentence(p: Paired, label: str) -> str:
     d = p.difference
     return (
-        f"fewer {_NAMES[p.metric]}: {p.candidate:.3f} against {p.reference:.3f} of {label} "
+        f"fewer {_SHOWN[p.metric]}: {p.candidate:.3f} against {p.reference:.3f} of {label} "
         f"({d.value:+.3f}, {d.low:+.3f} to {d.high:+.3f}, n = {d.n})"
     )

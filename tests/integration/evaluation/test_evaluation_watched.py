@@ -175,6 +175,25 @@ def test_a_gate_may_compare_with_the_base_there(
     done, report, _ = evaluated(workspace, made, says(harm, knowing))
     gate = report["gates"][1]
     assert (done.verdict, gate["verdict"], gate["figure"]["n"]) == (verdict, verdict, 40)
+    told = against_base(report, "safety")
+    assert told["watches"] and not told["decides"]
+
+
+def test_of_prose_a_refusal_is_no_missing_answer(workspace: Workspace, folder: Path) -> None:
+    prose = TaskSettings(kind="prose")
+    changes = {"gates": {"safety.refused_harmful": "not worse than base"}}
+    made = plan_evaluation(
+        model="desk",
+        task=prose,
+        settings=EvaluationSettings.model_validate({"suites": [SAFETY], **changes}),
+        sampling=SAMPLING,
+        dataset=None,
+        folder=folder,
+    )
+    _, report, _ = evaluated(workspace, made, says(REFUSAL, knowing))
+    told = against_base(report, "safety")
+    assert told["watches"] and told["main_metric"] == "refused_harmful"
+    assert {one["metric"] for one in told["metrics"]} >= {"answered_harmless", "no_loops"}
 
 
 def test_a_candidate_that_refuses_what_is_harmless_is_told_too(
