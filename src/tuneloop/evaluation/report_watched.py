@@ -11,6 +11,7 @@ from rich.text import Text
 
 from tuneloop.evaluation.report import CANDIDATE, heading
 from tuneloop.evaluation.report_prose import COLOURS, verdict
+from tuneloop.evaluation.watched import NAMES
 
 _WITH_VERDICTS = 100
 """Columns of a terminal from which on each row has room for its verdict in words."""
@@ -39,7 +40,7 @@ class ComparedWatched:
         for name in (*columns, *(["verdict"] if wide else [])):
             right = name in ("n", "won", "tied", "lost")
             table.add_column(name, overflow="fold", justify="right" if right else "left")
-        for metric in comparison["metrics"]:
+        for metric in sorted(comparison["metrics"], key=lambda of: of["metric"] not in NAMES):
             table.add_row(*_row(metric), *([verdict(metric["verdict"])] if wide else []))
         yield table
         yield Text("More is better in every difference. A gate may name these metrics.", "dim")
