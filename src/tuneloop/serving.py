@@ -140,6 +140,21 @@ class OnDemand:
             total_seconds=self._total_seconds,
         )
 
+    def without_form(self) -> OnDemand:
+        """The same server, which may say anything."""
+        if self.sampling.response_format is None:
+            return self
+        return OnDemand(
+            self._open_servers,
+            lambda: nullcontext(self.opened()),
+            identity=self.identity,
+            sampling=self.sampling.without_form(),
+            anew=self._anew,
+            request_fields=self._request_fields,
+            cut_loops=self._cut_loops,
+            total_seconds=self._total_seconds,
+        )
+
     def opened(self) -> ServerHandle:
         """The server, started where it was not yet.
 

@@ -165,11 +165,12 @@ def evaluate_bundle(project: Project, bundle: Bundle) -> Evaluation:
 def decision_of(bundle: Bundle) -> Decision:
     """Whether the bundle may replace what was in production when it was evaluated."""
     evaluated = bundle.manifest.evaluation
-    production = evaluated.comparisons.get("production")
+    stands = {who: Standing(**stored) for who, stored in evaluated.comparisons.items()}
     return decide(
         gates=evaluated.verdict,
         gates_reason=evaluated.reason,
-        production=None if production is None else Standing(**production),
+        production=stands.get("production"),
+        base=stands.get("base"),
     )
 
 
@@ -272,8 +273,8 @@ def _references(
 ) -> dict[str, Subject]:
     """Production, if there is one, as it is served; and the untuned base, asked as the candidate.
 
-    The base is asked the main suite only: that the tuning has an effect is shown there, and the
-    other suites are compared with nobody.
+    The base is asked the main suite, where the tuning shows its effect, and the suites that tell
+    what it cost; the other suites are compared with production alone.
     """
     subjects: dict[str, Subject] = {}
     cut_loops = cuts_loops(project, plan)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from tuneloop.deployment.admission import LIVE, Past, admission
@@ -45,13 +45,31 @@ class Settled:
 _GATES_SAID = {"failed": "it missed a gate", "refused": "it could not pass its gates"}
 
 
-def decide(*, gates: str, gates_reason: str, production: Standing | None) -> Decision:
+def decide(
+    *,
+    gates: str,
+    gates_reason: str,
+    production: Standing | None,
+    base: Standing | None = None,
+) -> Decision:
     """Gates first; then not worse than production, as `evaluation.decision` has it.
 
     Standings from before there was a declared error rate are read as they were made: a candidate
     that did at least as well as production on too few cases was accepted. What it seems to have
-    lost on other suites is said whatever the decision.
+    lost on other suites is said whatever the decision, and so is what tuning cost for sure beside
+    the task, against production or the untuned `base`.
     """
+    alarms = [
+        f"against {who}, {said}"
+        for who, stands in (("production", production), ("the base", base))
+        if stands is not None
+        for said in stands.alarms
+    ]
+    made = _decided(gates, gates_reason, production)
+    return replace(made, reason="; but look: ".join([made.reason, *alarms]))
+
+
+def _decided(gates: str, gates_reason: str, production: Standing | None) -> Decision:
     if gates != "passed":
         said = _GATES_SAID.get(gates, f"the gates are {gates}")
         return Decision(deploy=False, reason=f"{said}: {gates_reason}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tuneloop.candidates import suites
 from tuneloop.candidates.incidents import incident
 from tuneloop.errors import UsageError
 from tuneloop.evaluation import frozen, suite_file
+from tuneloop.evaluation.declared import OUR_SOURCE
 from tuneloop.evaluation.frozen import FrozenSuite
 from tuneloop.evaluation.metrics import unfit_references
 from tuneloop.evaluation.suite_diff import same_prompt
@@ -97,7 +99,7 @@ def add(
         EvaluationError: the file cannot be used.
     """
     _allow(project)
-    settings = suites.declared(project, name)
+    settings = _own(project, name)
     if (prompt is None) == (interaction is None):
         raise UsageError(
             "Expected a prompt or an interaction, one of them.",
@@ -128,13 +130,10 @@ def remove(project: Project, name: str, case: str) -> Case:
         EvaluationError: the file cannot be used.
     """
     _allow(project)
-    settings = suites.declared(project, name)
-    path = suites.path_of(project, settings)
+    settings = _own(project, name)
+    path, read = suites.path_of(project, settings), _reader(project, settings)
     rows = suite_file.rows_in(path)
-    found = [
-        (case_in(row.value, f"{path.name}, line {row.line}", **suites.reading(project)), row.line)
-        for row in rows
-    ]
+    found = [(read(row.value, f"{path.name}, line {row.line}"), row.line) for row in rows]
     gone, line = one_named(
         found,
         case,
@@ -167,6 +166,27 @@ def freeze(project: Project, name: str) -> tuple[FrozenSuite, bool]:
     )
 
 
+def _own(project: Project, name: str) -> SuiteSettings:
+    """A suite whose file is the user's to change.
+
+    Raises:
+        UsageError: there is none, or it has no file.
+    """
+    settings = suites.declared(project, name)
+    if not settings.file:
+        raise UsageError(
+            f"The suite {name!r} asks {OUR_SOURCE}, which nobody changes.",
+            remedy="Name a file of your own in the model file: {name: "
+            f"{name}, kind: {settings.kind}, file: {name}.jsonl}}",
+        )
+    return settings
+
+
+def _reader(project: Project, settings: SuiteSettings) -> Callable[[Mapping[str, Any], str], Case]:
+    """How a row of the suite's file is read."""
+    return partial(case_in, kind=settings.kind, **suites.reading(project))
+
+
 def _allow(project: Project) -> None:
     people.allow(project.workspace, project.actor, "change suites", model=project.model.name)
 
@@ -178,13 +198,13 @@ def _checked(project: Project, settings: SuiteSettings, row: Mapping[str, Any]) 
         NotAllowedError: people are declared, and whoever acts may not change suites.
         UsageError: it is in the suite already, or its answer breaks the declared form.
     """
-    reading = suites.reading(project)
-    case = case_in(row, "The new case", **reading)
+    read = _reader(project, settings)
+    case = read(row, "The new case")
     path = suites.path_of(project, settings)
     known = {}
     for other in suite_file.rows_in(path):
         where = f"{path.name}, line {other.line}"
-        known[where] = case_in(other.value, where, **reading)
+        known[where] = read(other.value, where)
     twin = same_prompt(list(known.values()), case)
     if twin is not None:
         where = next(where for where, other in known.items() if other is twin)

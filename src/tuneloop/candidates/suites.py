@@ -11,9 +11,10 @@ from tuneloop.datasets import versions as datasets
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.errors import EvaluationError, TuneloopError, UsageError
 from tuneloop.evaluation import frozen, looks
+from tuneloop.evaluation.declared import file_of, load_declared, source_of
 from tuneloop.evaluation.frozen import FrozenSuite
 from tuneloop.evaluation.suite_diff import SuiteDiff, diff
-from tuneloop.evaluation.suites import REGRESSIONS, Suite, held_out_suites, load_suite
+from tuneloop.evaluation.suites import REGRESSIONS, Suite, held_out_suites
 from tuneloop.modelfile import HELD_OUT, SuiteSettings
 from tuneloop.nearest import nearest
 from tuneloop.project import Project
@@ -115,7 +116,7 @@ def compare(project: Project, name: str, before: str | None, after: str | None) 
 def _version(project: Project, name: str, reference: str) -> tuple[Suite, str]:
     if reference == FILE:
         settings = declared(project, name)
-        return loaded(project, settings), settings.file
+        return loaded(project, settings), source_of(settings)
     # A suite that is no longer in the model file may have been frozen.
     known = list({version.artifact: version for version in versions(project, name)}.values())
     if not known:
@@ -175,7 +176,7 @@ def _state(project: Project, settings: SuiteSettings) -> SuiteState:
     state = SuiteState(
         name=settings.name,
         kind=settings.kind,
-        source=settings.file,
+        source=source_of(settings),
         cases=0,
         digest="",
         looks=_looks(project, settings.name),
@@ -200,7 +201,7 @@ def _since(project: Project, suite: Suite, settings: SuiteSettings, version: Fro
         then = frozen.read(project.workspace, version, **reading(project))
     except TuneloopError as e:
         return f"what changed cannot be told ({e.message})"
-    return diff(then, suite, names=(version.label, settings.file)).says
+    return diff(then, suite, names=(version.label, source_of(settings))).says
 
 
 def _looks(project: Project, suite: str) -> int:
@@ -208,9 +209,7 @@ def _looks(project: Project, suite: str) -> int:
 
 
 def loaded(project: Project, settings: SuiteSettings) -> Suite:
-    return load_suite(
-        path_of(project, settings), name=settings.name, kind=settings.kind, **reading(project)
-    )
+    return load_declared(settings, project.model_file.folder, **reading(project))
 
 
 def reading(project: Project) -> dict[str, Any]:
@@ -218,4 +217,4 @@ def reading(project: Project) -> dict[str, Any]:
 
 
 def path_of(project: Project, settings: SuiteSettings) -> Path:
-    return project.model_file.folder / settings.file
+    return file_of(settings, project.model_file.folder)

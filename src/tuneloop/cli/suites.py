@@ -103,7 +103,8 @@ def show(
 def new(
     name: NameArgument,
     kind: Annotated[
-        Literal["golden", "edge-case", "safety"], typer.Option(help="What its cases are for.")
+        Literal["golden", "edge-case", "safety", "general"],
+        typer.Option(help="What its cases are for."),
     ] = "golden",
     path: Annotated[
         str | None, typer.Option("--path", help="Its file, beside the model file: NAME.jsonl.")

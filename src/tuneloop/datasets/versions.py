@@ -308,7 +308,9 @@ def _suite_cases(model_file: ModelFile, cleaning: Cleaning) -> list[Example]:
     suites = model_file.settings.evaluation.suites
     return [
         case
-        for source in find_sources(model_file.folder, [suite.file for suite in suites])
+        for source in find_sources(
+            model_file.folder, [suite.file for suite in suites if suite.file]
+        )
         for case in read_cases(source, cleaning)
     ]
 

@@ -36,7 +36,7 @@ def asked_meanwhile(
         return None
     kept = folder(label, subject)
     answered = (
-        is_answered(suite, subject.target, folder=kept, known=subject.known)
+        is_answered(suite, subject.target_for(suite), folder=kept, known=subject.known)
         for suite in subject.suites(plan)
     )
     return None if all(answered) else label
@@ -100,15 +100,16 @@ def _asked(
 ) -> list[SuiteAnswers]:
     answers = []
     also = f", and the {meanwhile} meanwhile," if meanwhile and label == CANDIDATE else ""
-    for suite, served in zip(plan.suites, subject.suites(plan), strict=False):
+    suites = {suite.name: suite for suite in plan.suites}
+    for served in subject.suites(plan):
         progress.step(
-            f"Asking the {label}{also} {len(served.cases)} cases of suite {suite.name!r}",
+            f"Asking the {label}{also} {len(served.cases)} cases of suite {served.name!r}",
             keeps="the answers so far",
         )
         also = ""  # said once
         given = ask(
             served,
-            subject.target,
+            subject.target_for(served),
             folder=folder,
             known=subject.known,
             alone=plan.judges_latency and label == CANDIDATE,
@@ -119,7 +120,7 @@ def _asked(
         if given.reused:
             progress.note(f"{given.reused} of them were answered in an earlier run")
         # The cases are those of the plan, whatever stood before them when they were asked.
-        answers.append(replace(given, suite=suite))
+        answers.append(replace(given, suite=suites[served.name]))
     return answers
 
 
@@ -140,5 +141,5 @@ def _prepare(plan: EvaluationPlan, given: SuiteAnswers, progress: Progress) -> N
     ]
     asked = [(case, answer.text) for case, answer in answered if answer.error is None]
     for metric in plan.metrics:
-        if metric.prepare is not None:
+        if metric.prepare is not None and metric.is_for(given.suite.kind):
             metric.prepare(asked, progress)

@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tuneloop.errors import EvaluationError
+from tuneloop.evaluation import watched
 from tuneloop.evaluation.decision import DecisionRule
 from tuneloop.evaluation.metrics import Metric
 from tuneloop.evaluation.paired import (
@@ -33,6 +34,7 @@ from tuneloop.evaluation.results import SuiteResult
 from tuneloop.evaluation.subgroups import Subgroup, adjust, compare_subgroups, is_sure, loss_of
 from tuneloop.evaluation.suites import Suite
 from tuneloop.hashing import digest_json
+from tuneloop.modelfile.sections.evaluation import FORGETTING
 
 REGRESSIONS = "regressions"
 """Kind of a suite of cases that were found because production failed them: it decides nothing."""
@@ -45,7 +47,10 @@ GUARD_METRICS = ("accuracy", "format", "abstention_recall", "over_abstention")
 of an equal one more often than one of them would."""
 PROSE_GUARD_METRICS = ("answered", "no_loops", "in_language", "ungrounded")
 """The same of a task whose answers are prose."""
-TOLD_METRICS = (*LIKENESS_METRICS, *PROSE_GUARD_METRICS, "length_fit")
+TOLD_METRICS = (
+    *(*LIKENESS_METRICS, *PROSE_GUARD_METRICS, "length_fit"),
+    *watched.NAMES,
+)
 """These are compared wherever they are measured, also where they decide nothing."""
 
 
@@ -82,6 +87,12 @@ class Comparison:
     """slices that count too few cases to be compared"""
     warnings: tuple[str, ...] = ()
     """what seems lost on a slice or a guard, but not for sure"""
+    alarms: tuple[str, ...] = ()
+    """what tuning cost for sure beside the task, see `watched`"""
+    watches: bool = False
+    """whether it is about that alone"""
+    remark: str = ""
+    """why it tells less than it seems to"""
 
     @property
     def main(self) -> Paired:
@@ -110,12 +121,15 @@ class Standing:
     """why not"""
     rule: Mapping[str, Any] | None = None
     """name, worse_by, rate, level and look of the rule"""
+    alarms: Sequence[str] = ()
+    """what tuning cost for sure beside the task: refusals of what harms, general ability"""
 
 
 def standing(comparisons: Sequence[Comparison]) -> Standing:
     """The main suite, which comes first, decides; being worse on another one is worse too.
 
-    Regressions have no say: production failed them by construction.
+    Regressions have no say: production failed them by construction. What watches the tuning has
+    none either, and raises alarms.
     """
     main, *rest = comparisons
     others = [comparison for comparison in rest if comparison.decides]
@@ -144,6 +158,7 @@ def standing(comparisons: Sequence[Comparison]) -> Standing:
             "level": rule.level,
             "look": rule.look,
         },
+        alarms=[f"on suite {of.suite!r}: {said}" for of in comparisons for said in of.alarms],
     )
 
 
@@ -154,7 +169,9 @@ def can_compare(
     known: Collection[str] = (),
     main_metrics: Sequence[str] = MAIN_METRICS,
 ) -> bool:
-    """Whether some case that is not `known` has a reference answer and a score for both."""
+    """Whether some case that is not `known` has a score for both that one can decide by, or that
+    tells what the tuning cost."""
+    main_metrics = watched.main_metrics(candidate, main_metrics) or main_metrics
     return any(_pairs(candidate, reference, name, known) for name in main_metrics)
 
 
@@ -170,12 +187,15 @@ def compare(
     main_metrics: Sequence[str] = MAIN_METRICS,
     guards: Sequence[str] = GUARD_METRICS,
     objections: Mapping[str, str] = MappingProxyType({}),
+    forgetting: float = FORGETTING,
 ) -> Comparison:
     """Compare two results on the same suite; `known` are cases that the reference was trained on.
 
     The first of `main_metrics` that both have decides; being worse in one of `guards`, or in a
     metric of the user's own, is worse. What else is compared is told and decides nothing, nor do
-    the metrics that there are `objections` to.
+    the metrics that there are `objections` to. A suite that only watches the tuning is compared by
+    its own metrics, see `watched`; `forgetting` is the share of general questions that may be lost
+    before there is an alarm.
 
     Raises:
         EvaluationError: the suites differ, or no metric counts a case of both.
@@ -189,6 +209,9 @@ def compare(
     failed = _failed(reference)
     left_out = sum(case in known for case in candidate.cases)
     known = {*known, *failed}
+    watches = watched.main_metrics(candidate, main_metrics)
+    if watches:
+        main_metrics, guards = watches, ()
     wanted = {*main_metrics, *guards}
     chosen = {m.name: m for m in metrics if m.name in wanted or m.source_digest or _is_told(m)}
     pairs = {
@@ -198,7 +221,7 @@ def compare(
     trusted = [name for name in measured if name not in objections]
     main_metric = next(iter((*trusted, *measured)), None)
     deciding = {main_metric, *guards, *(m.name for m in metrics if m.source_digest)}
-    deciding -= objections.keys()
+    deciding = set() if watches else deciding - objections.keys()
     groups = clusters_of(candidate.suite)
     compared = [
         paired(
@@ -243,11 +266,18 @@ def compare(
             f"{label} was trained on them"
         )
     won, lost = _changed(chosen[main.metric], pairs[main.metric])
+    told = watched.in_task_form(candidate, lost)
+    alarms = watched.alarms(
+        [] if unfair or told else compared,
+        label=label,
+        by_chance=_may_be_chance(watched.guarded(compared), chosen, pairs, groups),
+        forgetting=forgetting,
+    )
     return Comparison(
         suite=candidate.suite.name,
         reference=label,
         verdict=verdict,
-        reason=reason,
+        reason="; ".join(filter(None, (reason, told))),
         margin=margin,
         metrics=tuple(compared),
         won=won,
@@ -257,10 +287,13 @@ def compare(
         rule=rule,
         accepted=not objection,
         objection=objection,
-        decides=candidate.suite.kind != REGRESSIONS,
+        decides=candidate.suite.kind != REGRESSIONS and not watches,
         subgroups=tuple(subgroups),
         subgroups_too_small=too_small,
-        warnings=warnings,
+        warnings=() if watches else warnings,
+        alarms=tuple(alarms),
+        watches=bool(watches),
+        remark=told,
     )
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tuneloop.errors import TuneloopError
+from tuneloop.evaluation.declared import load_declared, source_of
 from tuneloop.evaluation.suite_diff import diff
 from tuneloop.evaluation.suites import MAX_ROW_BYTES, Suite, load_suite
 from tuneloop.hashing import short
@@ -151,20 +152,14 @@ def notes(
             continue
         version = newest[declared.name]
         since = f"since it was frozen at {version.at:%Y-%m-%d %H:%M} UTC as {version.label}"
-        now = load_suite(
-            folder / declared.file,
-            name=declared.name,
-            kind=declared.kind,
-            task=task,
-            columns=columns,
-        )
+        now = load_declared(declared, folder, task=task, columns=columns)
         try:
             then = read(workspace, version, task=task, columns=columns)
         except TuneloopError as e:
             # What was frozen decides nothing here, so it stops no evaluation.
             yield f"suite {declared.name!r}: what changed {since} cannot be told: {e.message}"
             continue
-        changed = diff(then, now, names=(version.label, declared.file))
+        changed = diff(then, now, names=(version.label, source_of(declared)))
         if changed.differs:
             yield (
                 f"suite {declared.name!r}: {changed.says} {since} "

@@ -31,6 +31,7 @@ from tuneloop.evaluation.bounds import Bounds
 from tuneloop.evaluation.comparison import Comparison
 from tuneloop.evaluation.decision import DecisionRule
 from tuneloop.evaluation.paired import Paired
+from tuneloop.evaluation.suites import WATCHED
 from tuneloop.hashing import digest_json, short
 from tuneloop.intervals import Figure
 from tuneloop.modelfile import GateSettings
@@ -128,10 +129,12 @@ def parse_gates(
     *,
     metrics: Mapping[str, Sequence[str]],
     main_suite: str,
+    of_base: Collection[str] = (),
 ) -> tuple[Gate, ...]:
     """Read the model file's gates; `metrics` is suite name → names of its metrics.
 
     A key is a metric of the main suite (`accuracy`, `json_field.intent`) or `SUITE.METRIC`.
+    `of_base` names suites beside the main one that the untuned base is asked, too.
 
     Raises:
         EvaluationError: for a condition or a metric that cannot be understood, with the nearest
@@ -147,10 +150,11 @@ def parse_gates(
             metric=metric,
             minimum_cases=own.minimum_cases if own else None,
         )
-        if gate.reference == "base" and suite != main_suite:
+        if gate.reference == "base" and suite not in (main_suite, *of_base):
             raise EvaluationError(
                 f"Gate {key!r} compares with the base on suite {suite!r}.",
-                remedy=f"The base is asked suite {main_suite!r} alone; compare with production.",
+                remedy=f"The base is asked suite {main_suite!r} and those of kind "
+                f"{' and '.join(WATCHED)}; compare with production.",
             )
         gates.append(gate)
     return tuple(gates)

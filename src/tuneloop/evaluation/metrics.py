@@ -27,8 +27,11 @@
 | `sentence_ratio` | in-scope cases | sentences as long as the reference's; a median |
 | `same_register` | those where both show it | formal or familiar as the reference is |
 | `phrases` | cases of prose that declare phrases | all that must be said is, and nothing else |
-| `refused_harmful` | cases tagged `harmful: yes` | the answer refuses, by its wording |
-| `over_refusal` | those tagged `harmful: no` | the answer refuses (lower is better) |
+| `refused_harmful` | cases tagged `harmful: yes` | the answer refuses: `scorers.safety` |
+| `answered_harmless` | cases tagged `harmful: no` | it answers, and does not refuse |
+| `over_refusal` | cases tagged `harmful: no` | the answer refuses (lower is better) |
+| `right` | questions of suites of kind general | the answer says the reference |
+| `in_task_form` | the same | it has the task's form (lower is better) |
 | `judge` | all cases | a language model scores it `judge.passes_from` or more, see `judging` |
 | `judge.RUBRIC` | all cases | the same by a rubric file of the team's own (`judge.rubrics`) |
 | `unsupported_claims` | claims in in-scope answers | the judge finds no support (lower is better) |
@@ -52,7 +55,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from tuneloop.evaluation.scorers import table
 from tuneloop.evaluation.scorers.accuracy import accuracy, form
 from tuneloop.evaluation.scorers.base import Metric, Wanted
-from tuneloop.evaluation.suites import Case, Suite
+from tuneloop.evaluation.suites import GENERAL, Case, Suite
 from tuneloop.modelfile import TaskSettings
 
 __all__ = ["RUN_METRICS", "Metric", "metrics_for", "unfit_references"]
@@ -99,6 +102,8 @@ def unfit_references(suite: Suite, task: TaskSettings) -> Sequence[Case]:
         EvaluationError: a reference of a JSON task is not a JSON object at all.
         ModelFileError: the task's schema cannot be used.
     """
+    if suite.kind == GENERAL:  # whose answers are not the task's
+        return []
     right, fits = accuracy(task), form(task)
     unfit = []
     for case in suite.cases:

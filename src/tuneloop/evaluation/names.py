@@ -9,12 +9,19 @@ from pathlib import Path
 
 from tuneloop.errors import EvaluationError, ExtensionError, ModelFileError
 from tuneloop.evaluation import gates
+from tuneloop.evaluation.declared import kinds_of, load_declared
 from tuneloop.evaluation.gates import Gate
 from tuneloop.evaluation.judging import metric as judging
 from tuneloop.evaluation.metrics import RUN_METRICS, Metric, metrics_for, unfit_references
-from tuneloop.evaluation.plan import metric_in, metrics_in_gates, suite_names
+from tuneloop.evaluation.plan import (
+    measured_in,
+    metric_in,
+    metrics_in_gates,
+    of_base,
+    suite_names,
+)
 from tuneloop.evaluation.scorers import accuracy, classes, text
-from tuneloop.evaluation.suites import REGRESSIONS, load_suite
+from tuneloop.evaluation.suites import REGRESSIONS
 from tuneloop.modelfile import (
     HELD_OUT,
     ColumnSettings,
@@ -89,13 +96,7 @@ def _suite_problems(
                 remedy="Rename it.",
             )
         try:
-            suite = load_suite(
-                folder / declared.file,
-                name=declared.name,
-                kind=declared.kind,
-                task=task,
-                columns=columns,
-            )
+            suite = load_declared(declared, folder, task=task, columns=columns)
             unfit_references(suite, task)
         except (EvaluationError, ModelFileError) as e:
             yield Problem(at=(*at, "file"), message=e.message, remedy=e.remedy)
@@ -104,7 +105,8 @@ def _suite_problems(
 def _gate_problems(
     task: TaskSettings, settings: EvaluationSettings, *, judge: JudgeSettings | None
 ) -> Iterator[Problem]:
-    suites = list(dict.fromkeys(suite_names(settings)))
+    kinds = kinds_of(settings)
+    suites = list(kinds)
     try:
         metrics = {metric.name: metric for metric in metrics_for(task, extra=text.NAMES)}
     except ModelFileError as e:
@@ -119,8 +121,9 @@ def _gate_problems(
             _bring_along(key, suites, task, metrics, judge=judge)
             (gate,) = gates.parse_gates(
                 {key: condition},
-                metrics={suite: [*metrics, *RUN_METRICS] for suite in suites},
+                metrics=measured_in(kinds, metrics.values()),
                 main_suite=HELD_OUT,
+                of_base=of_base(kinds),
             )
         except (EvaluationError, ExtensionError) as e:
             yield Problem(at=at, message=e.message, remedy=_needed(key, suites, task) or e.remedy)

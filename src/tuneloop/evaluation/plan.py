@@ -10,17 +10,25 @@ from typing import Any
 from tuneloop import intervals
 from tuneloop.embedders import Embedder
 from tuneloop.errors import EvaluationError
-from tuneloop.evaluation import gates
+from tuneloop.evaluation import gates, watched
 from tuneloop.evaluation.comparison import GUARD_METRICS, MAIN_METRICS, PROSE_GUARD_METRICS
 from tuneloop.evaluation.decision import DecisionName, DecisionRule, rule_of
+from tuneloop.evaluation.declared import kinds_of, load_declared
 from tuneloop.evaluation.gates import Gate, GateLock, SuiteSize
 from tuneloop.evaluation.judging import metric as judging
 from tuneloop.evaluation.metrics import RUN_METRICS, Metric, metrics_for, unfit_references
 from tuneloop.evaluation.paired import LIKENESS_METRICS
-from tuneloop.evaluation.scorers import classes
+from tuneloop.evaluation.scorers import classes, general, safety
 from tuneloop.evaluation.scorers.prose import similarity_by
 from tuneloop.evaluation.scorers.table import is_on_demand
-from tuneloop.evaluation.suites import REGRESSIONS, Suite, held_out_suites, load_suite
+from tuneloop.evaluation.suites import (
+    GENERAL,
+    REGRESSIONS,
+    SAFETY,
+    WATCHED,
+    Suite,
+    held_out_suites,
+)
 from tuneloop.evaluation.targets import Sampling
 from tuneloop.hashing import digest_json
 from tuneloop.modelfile import (
@@ -30,6 +38,7 @@ from tuneloop.modelfile import (
     GateSettings,
     TaskSettings,
 )
+from tuneloop.modelfile.sections.evaluation import FORGETTING
 from tuneloop.task.kind import is_prose
 
 _LATENCY = "latency_"
@@ -65,9 +74,12 @@ class EvaluationPlan:
     """metrics that cannot tell right from wrong on this data, and why: no verdict stands on them"""
     concurrency: int = 4
     base_cases: int | None = None
-    """of the main suite that the untuned base is asked, drawn by their ids; None: all"""
+    """that the untuned base is asked, at most, of the main suite and of each that watches the
+    tuning, drawn by their ids; None: all"""
     notes: tuple[str, ...] = ()
     """what a reader of the report should know about the suites"""
+    forgetting: float = FORGETTING
+    """how much less than the base a candidate may know before that is warned of; 0 to 1"""
 
     @property
     def main_suite(self) -> Suite:
@@ -183,14 +195,7 @@ def plan_evaluation(
         [*held_out_suites(dataset, task=task, control_tokens=control_tokens)] if dataset else []
     )
     suites += [
-        load_suite(
-            folder / suite.file,
-            name=suite.name,
-            kind=suite.kind,
-            task=task,
-            columns=columns,
-            control_tokens=control_tokens,
-        )
+        load_declared(suite, folder, task=task, columns=columns, control_tokens=control_tokens)
         for suite in settings.suites
     ]
     names = [suite.name for suite in suites]
@@ -214,7 +219,11 @@ def plan_evaluation(
         notes=[*_notes(suites, task), *unfounded],
         prose=is_prose(task),
         unusable=unusable,
-        told=classes.metrics_of(task),
+        told=[
+            *classes.metrics_of(task),
+            *watched_metrics(task, (suite.kind for suite in suites)),
+        ],
+        forgetting=settings.forgetting,
     )
 
 
@@ -272,12 +281,16 @@ def make_plan(
     prose: bool = False,
     unusable: Mapping[str, str] | None = None,
     told: Sequence[Metric] = (),
+    forgetting: float = FORGETTING,
 ) -> EvaluationPlan:
     """Plan from parts: parse the gates and lock them; `prose`: answers match in no words."""
     unusable = unusable or {}
-    known = [*(metric.name for metric in metrics), *RUN_METRICS]
+    kinds = {suite.name: suite.kind for suite in suites}
     parsed = gates.parse_gates(
-        conditions, metrics={suite.name: known for suite in suites}, main_suite=suites[0].name
+        conditions,
+        metrics=measured_in(kinds, metrics),
+        main_suite=suites[0].name,
+        of_base=of_base(kinds),
     )
     names = [metric.name for metric in metrics]
     if wrong := gates.unpaired(parsed, [name for name in names if name not in classes.NAMES]):
@@ -301,6 +314,7 @@ def make_plan(
         told=tuple(metric for metric in told if metric.name not in names),
         unusable=unusable,
         notes=tuple(notes),
+        forgetting=forgetting,
     )
 
 
@@ -311,7 +325,8 @@ def _main_metrics(
 
     Where no likeness says anything, it is whether there is an answer at all.
     """
-    compared = [gate.metric for gate in parsed if gate.is_relative]
+    # What tuning cost is none of the task's.
+    compared = [g.metric for g in parsed if g.is_relative and g.metric not in watched.NAMES]
     if not prose:
         return tuple(dict.fromkeys((*MAIN_METRICS, *compared)))
     usual = ("accuracy", judging.NAME, *compared, *LIKENESS_METRICS, "answered")
@@ -345,9 +360,30 @@ def _terms(
     }
 
 
+def measured_in(kinds: Mapping[str, str], metrics: Iterable[Metric]) -> dict[str, list[str]]:
+    """Suite → names of what is measured in it; `kinds` is suite → its kind."""
+    every = list(metrics)
+    return {
+        suite: [*(metric.name for metric in every if metric.is_for(kind)), *RUN_METRICS]
+        for suite, kind in kinds.items()
+    }
+
+
+def of_base(kinds: Mapping[str, str]) -> list[str]:
+    """Suites that the untuned base is asked beside the main one."""
+    return [suite for suite, kind in kinds.items() if kind in WATCHED]
+
+
+def watched_metrics(task: TaskSettings, kinds: Iterable[str]) -> list[Metric]:
+    """What suites of these kinds tell of what the tuning cost, whether a gate asks or not."""
+    families = {SAFETY: safety.metrics_of, GENERAL: general.metrics_of}
+    asked = [families[kind] for kind in dict.fromkeys(kinds) if kind in families]
+    return [metric for metrics_of_kind in asked for metric in metrics_of_kind(task)]
+
+
 def suite_names(settings: EvaluationSettings) -> list[str]:
     """Names that a gate may begin with: those of a dataset version's suites, then the files'."""
-    return [HELD_OUT, REGRESSIONS, *(suite.name for suite in settings.suites)]
+    return list(kinds_of(settings))
 
 
 def _without_unfounded(
@@ -405,6 +441,12 @@ def _notes(suites: Sequence[Suite], task: TaskSettings) -> list[str]:
             notes.append(
                 f"{len(unfit)} of {len(suite.cases)} reference answers in suite {suite.name!r} "
                 f"break the task's own output form, e.g. case {unfit[0].id}"
+            )
+        unsaid = safety.tagged(suite.cases)[2] if suite.kind == SAFETY else 0
+        if unsaid:
+            notes.append(
+                f"{unsaid} of {len(suite.cases)} cases of suite {suite.name!r} have no tag "
+                "harmful: yes or no, so no refusal of them counts"
             )
         out_of_scope = sum(case.out_of_scope for case in suite.cases)
         if task.abstain is not None and suite.kind == "held-out" and out_of_scope == 0:

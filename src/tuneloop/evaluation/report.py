@@ -22,7 +22,7 @@ from tuneloop.evaluation.operating import operating_of
 from tuneloop.evaluation.other_facts import NONE, OtherFacts, other_facts
 from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.results import CaseResult, SuiteResult
-from tuneloop.evaluation.scorers import groundedness
+from tuneloop.evaluation.scorers import general, groundedness, safety
 from tuneloop.evaluation.suites import REGRESSIONS, Case, Suite
 from tuneloop.intervals import Figure
 from tuneloop.prose.groundedness import marked, ungrounded
@@ -36,6 +36,8 @@ _QUALITY_METRICS = (
     *("correct", "accuracy", "format"),
     *("answered", "no_loops", "in_language", "length_fit"),
 )
+_WATCHED_METRICS = (safety.REFUSED, safety.ANSWERED, general.NAME)
+"""Where one of them scores an answer, it says alone whether it is right."""
 _FAULT_METRICS = (groundedness.NAME,)
 """Their score is how much is wrong with an answer."""
 
@@ -84,6 +86,11 @@ def is_told_by_field(metric: str, suite: Mapping[str, Any]) -> bool:
 def is_of_prose(comparison: Mapping[str, Any]) -> bool:
     """Whether it has measures with ties; reports of earlier days have none."""
     return any(metric.get("tolerance") for metric in comparison["metrics"])
+
+
+def is_watched(comparison: Mapping[str, Any]) -> bool:
+    """Whether it tells what the tuning cost beside the task; those of earlier days do not."""
+    return bool(comparison.get("watches"))
 
 
 def heading(comparison: Mapping[str, Any]) -> str:
@@ -161,11 +168,8 @@ def make_report(
                 "earlier_looks": [look.evaluation for look in looks],
             },
             "operating": _operating(plan, rule, comparisons),
-            "suites": [
-                _suite({label: of[i] for label, of in results.items() if i < len(of)})
-                for i in range(len(mine))
-            ],
-            "comparisons": [_comparison(c, results, plan) for c in comparisons],
+            "suites": [_suite(_of_suite(results, of.suite.name)) for of in mine],
+            "comparisons": [_comparison(c, results) for c in comparisons],
             "repeatability": repeatability,
             "quantisations": quantisations,
             "parity": parity,
@@ -178,13 +182,20 @@ def make_report(
     return report
 
 
+def _of_suite(results: Mapping[str, Sequence[SuiteResult]], suite: str) -> dict[str, SuiteResult]:
+    """What everybody who was asked a suite answered, the candidate first."""
+    return {label: it for label, of in results.items() for it in of if it.suite.name == suite}
+
+
 def _warnings(comparisons: Sequence[Comparison]) -> list[str]:
     """What a reader must see before anything else: the gates may pass where a part was lost."""
     warnings = []
     for reference, group in groupby(comparisons, key=lambda comparison: comparison.reference):
         of = list(group)
+        stands = standing(of)
         lost = [said for compared in of if compared.decides for said in compared.slices_lost]
-        warnings += [f"against {reference}, {said}" for said in (*lost, *standing(of).warnings)]
+        told = (*stands.alarms, *lost, *stands.warnings)
+        warnings += [f"against {reference}, {said}" for said in told]
     return warnings
 
 
@@ -321,7 +332,9 @@ def _quality(result: CaseResult) -> float:
 
     One made-up fact is a fault whatever else the answer says: a wrong price among ten right facts.
     """
-    values = [result.scores[m].value for m in _QUALITY_METRICS if m in result.scores]
+    watched = [m for m in _WATCHED_METRICS if m in result.scores]
+    # What harms is refused in words, which are in no form and no answer to the task.
+    values = [result.scores[m].value for m in watched or _QUALITY_METRICS if m in result.scores]
     values += [float(not result.scores[m].value) for m in _FAULT_METRICS if m in result.scores]
     return sum(values) / len(values) if values else 1.0
 
@@ -377,16 +390,19 @@ def _why(result: CaseResult) -> list[str]:
         f"{name}: {score.detail}"
         for name, score in result.scores.items()
         if score.detail
-        and ((name in _QUALITY_METRICS and score.value < 1) or name in _FAULT_METRICS)
+        and (
+            (name in (*_QUALITY_METRICS, *_WATCHED_METRICS) and score.value < 1)
+            or name in _FAULT_METRICS
+        )
     )
     return list(details)
 
 
 def _comparison(
-    comparison: Comparison, results: Mapping[str, Sequence[SuiteResult]], plan: EvaluationPlan
+    comparison: Comparison, results: Mapping[str, Sequence[SuiteResult]]
 ) -> dict[str, Any]:
-    at = [suite.name for suite in plan.suites].index(comparison.suite)
-    mine, theirs = results[CANDIDATE][at], results[comparison.reference][at]
+    answered = _of_suite(results, comparison.suite)
+    mine, theirs = answered[CANDIDATE], answered[comparison.reference]
     cases = {case.id: case for case in mine.suite.cases}
 
     def shown(ids: Iterable[str]) -> list[dict[str, Any]]:
@@ -406,7 +422,6 @@ def _comparison(
 
     return {
         **_plain(comparison),
-        "decides": mine.suite.kind != REGRESSIONS,
         "cases": len(theirs.cases),
         "won": len(comparison.won),
         "lost": len(comparison.lost),

@@ -13,6 +13,7 @@ from tuneloop.evaluation.report import (
     fields_of,
     is_of_prose,
     is_told_by_field,
+    is_watched,
     lost_slices,
     told_first,
 )
@@ -45,6 +46,7 @@ def page(report: Mapping[str, Any]) -> str:
     environment.filters["advice"] = advice
     environment.filters["facts_told"] = facts_told
     environment.tests["of_prose"] = is_of_prose
+    environment.tests["watched"] = is_watched
     environment.tests["told_by_field_of"] = is_told_by_field
     environment.tests["having_fields_of"] = fields_of
     return str(environment.get_template(_TEMPLATE).render(report=report))

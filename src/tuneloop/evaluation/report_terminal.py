@@ -18,10 +18,12 @@ from tuneloop.evaluation.report import (
     heading,
     is_of_prose,
     is_told_by_field,
+    is_watched,
     lost_slices,
 )
 from tuneloop.evaluation.report_prose import COLOURS, ComparedProse, cut, shown_cases
 from tuneloop.evaluation.report_prose import verdict as _verdict
+from tuneloop.evaluation.report_watched import ComparedWatched
 from tuneloop.registry.weakness import sentences, stored
 
 _SHOWN_WORST = 5
@@ -45,7 +47,9 @@ def parts(report: Mapping[str, Any]) -> list[RenderableType]:
         renderables += _weak_slices(suite)
     by_name = {suite["name"]: suite for suite in report["suites"]}
     for compared in report["comparisons"]:
-        if is_of_prose(compared):
+        if is_watched(compared):
+            renderables += [ComparedWatched(compared), *shown_cases(compared)]
+        elif is_of_prose(compared):
             renderables += [ComparedProse(compared), *shown_cases(compared)]
         else:
             renderables.append(_comparison(compared, by_name.get(compared["suite"], {})))

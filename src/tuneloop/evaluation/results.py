@@ -81,6 +81,7 @@ def measure(
     those of the run itself (`RUN_METRICS`).
     """
     suite = answers.suite
+    metrics = [metric for metric in metrics if metric.is_for(suite.kind)]
     cases = {
         case.id: CaseResult(
             case=case.id,

@@ -14,10 +14,18 @@ from dataclasses import dataclass, replace
 
 from tuneloop.evaluation import gates
 from tuneloop.evaluation.decision import rule_of
+from tuneloop.evaluation.declared import kinds_of
 from tuneloop.evaluation.gates import Gate
-from tuneloop.evaluation.metrics import RUN_METRICS, Metric
+from tuneloop.evaluation.metrics import Metric
 from tuneloop.evaluation.operating import HARDLY_EVER, WANTED, cases_for
-from tuneloop.evaluation.plan import EvaluationPlan, metrics_of, minimum_of, suite_names
+from tuneloop.evaluation.plan import (
+    EvaluationPlan,
+    measured_in,
+    metrics_of,
+    minimum_of,
+    of_base,
+    suite_names,
+)
 from tuneloop.evaluation.suites import REGRESSIONS, Case
 from tuneloop.modelfile import HELD_OUT, EvaluationSettings, TaskSettings
 from tuneloop.task import origin
@@ -122,9 +130,12 @@ def requirements_of(
     """
     names = suite_names(settings)
     metrics = metrics_of(task, settings, names, judge=judge)
-    known = [*(metric.name for metric in metrics), *RUN_METRICS]
+    kinds = kinds_of(settings)
     parsed = gates.parse_gates(
-        settings.gates_in_force, metrics=dict.fromkeys(names, known), main_suite=HELD_OUT
+        settings.gates_in_force,
+        metrics=measured_in(kinds, metrics),
+        main_suite=HELD_OUT,
+        of_base=of_base(kinds),
     )
     # Only held-out suites stand for unseen traffic, of which few cases say little.
     minimum = minimum_of(settings) if kind == "held-out" else 0

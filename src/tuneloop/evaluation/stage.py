@@ -164,7 +164,7 @@ def evaluate(
     if advised := near_misses.advice(report.as_json()["gates"]):
         progress.note(advised)
     for reference, comparison in summary["comparisons"].items():
-        for warning in comparison["warnings"]:
+        for warning in (*comparison["alarms"], *comparison["warnings"]):
             progress.note(f"warning: against {reference}, {warning}")
     return find(workspace, row.id)
 
@@ -290,7 +290,10 @@ def _comparisons(
     for label, of in results.items():
         if label == CANDIDATE:
             continue
-        for mine, theirs in zip(results[CANDIDATE], of, strict=False):
+        answered = {theirs.suite.name: theirs for theirs in of}
+        for mine in results[CANDIDATE]:
+            if (theirs := answered.get(mine.suite.name)) is None:
+                continue
             known = subjects[label].trained_on.get(mine.suite.name, ())
             main = mine.suite.name == plan.main_suite.name
             if main or can_compare(mine, theirs, known=known, main_metrics=plan.main_metrics):
@@ -299,13 +302,14 @@ def _comparisons(
                         mine,
                         theirs,
                         label=label,
-                        metrics=plan.metrics,
+                        metrics=plan.measured,
                         margin=plan.margin,
                         rule=rule,
                         known=known,
                         main_metrics=plan.main_metrics,
                         guards=plan.guards,
                         objections=objections,
+                        forgetting=plan.forgetting,
                     )
                 )
     return comparisons

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from tuneloop.evaluation.plan import EvaluationPlan
-from tuneloop.evaluation.suites import Suite, as_served
-from tuneloop.evaluation.targets import Answer, ChatTarget
+from tuneloop.evaluation.suites import GENERAL, WATCHED, Suite, as_served
+from tuneloop.evaluation.targets import Answer, ChatTarget, FormedTarget
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,19 +23,26 @@ class Subject:
     conditions: str = ""
     """what else decides its answers, such as its server's version: they are kept apart by it"""
     main_suite_only: bool = False
-    """its answers to the other suites would decide nothing"""
+    """of the others it is asked those that watch the tuning: `suites.WATCHED`"""
     main_cases: int | None = None
-    """so many cases of the main suite are enough, drawn by their ids; None: it is asked all"""
+    """so many cases of a suite are enough, drawn by their ids; None: it is asked all"""
     trained_on: Mapping[str, Collection[str]] = field(default_factory=dict)
     """suite → ids of its cases that this subject was trained on; they do not count for it"""
 
     def suites(self, plan: EvaluationPlan) -> tuple[Suite, ...]:
         """The cases that it is asked, as they reach it."""
         main, *others = plan.suites
-        suites = (main.drawn(self.main_cases), *(() if self.main_suite_only else others))
+        asked = [s for s in others if s.kind in WATCHED or not self.main_suite_only]
+        suites = tuple(suite.drawn(self.main_cases) for suite in (main, *asked))
         if self.system is None:
             return suites
         return tuple(as_served(s, task_system=plan.system, system=self.system) for s in suites)
+
+    def target_for(self, suite: Suite) -> ChatTarget:
+        """Who is asked a suite: general questions are put to it without the task's form."""
+        if suite.kind == GENERAL and isinstance(self.target, FormedTarget):
+            return self.target.without_form()
+        return self.target
 
     def differences(self, label: str, plan: EvaluationPlan) -> list[str]:
         """What a reader must know who compares its figures with the candidate's."""
@@ -45,12 +52,13 @@ class Subject:
         notes = []
         if own:
             notes.append(f"{label} was asked with its own {', '.join(own)}, as it is served")
-        main, asked = plan.main_suite, self.suites(plan)[0]
-        if len(asked.cases) < len(main.cases):
-            notes.append(
-                f"{label} was asked {len(asked.cases)} of {len(main.cases)} cases of suite "
-                f"{main.name!r}, drawn by their ids: it is compared on those"
-            )
+        every = {suite.name: len(suite.cases) for suite in plan.suites}
+        notes += [
+            f"{label} was asked {len(asked.cases)} of {every[asked.name]} cases of suite "
+            f"{asked.name!r}, drawn by their ids: it is compared on those"
+            for asked in self.suites(plan)
+            if len(asked.cases) < every[asked.name]
+        ]
         if self.known:
             notes.append(f"what {label} had answered before was not asked again, latency included")
         for suite, cases in self.trained_on.items():

@@ -21,11 +21,16 @@ from tuneloop.task.kind import is_prose, kind_of
 from tuneloop.task.label import is_abstention, label_field, label_of
 from tuneloop.task.rows import CaseDraft, FormError, recognise_case
 
-Kind = Literal["held-out", "regressions", "golden", "edge-case", "safety"]
+Kind = Literal["held-out", "regressions", "golden", "edge-case", "safety", "general"]
 Messages = tuple[Mapping[str, Any], ...]
 Tools = tuple[Mapping[str, Any], ...]
 REGRESSIONS = "regressions"
 """Name and kind of the one of its held-out rows that were found because something had failed."""
+SAFETY, GENERAL = "safety", "general"
+WATCHED = (SAFETY, GENERAL)
+"""Kinds that tell what the tuning cost beside the task: the untuned base is asked them, too."""
+_NO_TASK = TaskSettings()
+"""What questions of general knowledge are read and asked with: no system text, no form."""
 
 _PROVENANCE = ("origin", "kind", "review", "reviewer", "edit", origin.WEIGHT)
 """Tags that an approved correction gets: where the row came from, not what it asks."""
@@ -166,27 +171,43 @@ def load_suite(
     A row has any form that a data source may have (see `task.rows`), and may lack the answer: then
     it has no reference. `id` and `tags` are optional, as are `must_contain` and `must_not_contain`
     of prose: phrases, a text or several; other columns say nothing about a case. The
-    task's system text is put first where a row has none. `control_tokens` are broken up in the
-    words of a case, as the gateway does it.
+    task's system text is put first where a row has none. A question of a suite of kind general is
+    none of the task's: it has an answer, and no system text but its own. `control_tokens` are
+    broken up in the words of a case, as the gateway does it.
 
     Raises:
         EvaluationError: naming file and line of the first row that cannot be used: a suite is
             curated, so a row that silently went missing would be worse than a stop.
     """
-    rows = _rows(path)
-    cases = [_neutral(_case(row, where, task, columns), control_tokens) for row, where in rows]
+    cases = [
+        _neutral(case_in(row, where, kind=kind, task=task, columns=columns), control_tokens)
+        for row, where in _rows(path)
+    ]
     return make_suite(name, kind, cases)
 
 
 def case_in(
-    row: Mapping[str, Any], where: str, *, task: TaskSettings, columns: ColumnSettings | None
+    row: Mapping[str, Any],
+    where: str,
+    *,
+    kind: str,
+    task: TaskSettings,
+    columns: ColumnSettings | None,
 ) -> Case:
-    """The case that a row of a suite file makes; `where` names the row in errors.
+    """The case that a row of the file of a suite of this kind makes; `where` names it in errors.
 
     Raises:
         EvaluationError: it makes none.
     """
-    return _case(row, where, task, columns)
+    if kind != GENERAL:
+        return _case(row, where, task, columns)
+    case = _case(row, where, _NO_TASK, columns)
+    if not (case.expected or "").strip():
+        raise EvaluationError(
+            f"{where}: a question of general knowledge without its answer.",
+            remedy="Write the one right answer as its completion, such as Paris.",
+        )
+    return case
 
 
 def held_out_suites(
@@ -253,9 +274,9 @@ def as_served(suite: Suite, *, task_system: str, system: str) -> Suite:
     """The cases as a bundle with the system text `system` receives them from the same clients.
 
     `task_system` is what stands before the cases whose clients send no system text of their own;
-    where one does, it goes to every bundle as it is.
+    where one does, it goes to every bundle as it is. General questions stand without either.
     """
-    if system == task_system:
+    if system == task_system or suite.kind == GENERAL:
         return suite
 
     def received(messages: Messages) -> Messages:

@@ -35,6 +35,10 @@ class Sampling:
     response_format: Mapping[str, Any] | None = None
     """What the server may write at all, e.g. a JSON Schema"""
 
+    def without_form(self) -> Sampling:
+        """The same where anything may be written."""
+        return replace(self, response_format=None)
+
     def as_request(self) -> dict[str, Any]:
         """The fields of a chat request; what is None is left to the server."""
         return {key: value for key, value in asdict(self).items() if value is not None}
@@ -99,6 +103,14 @@ class BatchTarget(ChatTarget, Protocol):
         """(index, answer) in any order, as they are finished; `tools` are those of each prompt."""
 
 
+@runtime_checkable
+class FormedTarget(ChatTarget, Protocol):
+    """A target that may be kept to a form, and can be asked without it."""
+
+    def without_form(self) -> ChatTarget:
+        """The same, which may say anything."""
+
+
 def asked(target: ChatTarget, case: Case) -> Answer:
     """The answer to a case."""
     return (
@@ -141,6 +153,10 @@ class OpenAITarget:
             )
         self._path = parts.path.rstrip("/") + "/chat/completions"
         self._connections = Connections(parts, timeout_seconds=self.timeout_seconds)
+
+    def without_form(self) -> OpenAITarget:
+        """The same, which may say anything."""
+        return replace(self, sampling=self.sampling.without_form())
 
     def complete(self, messages: Messages, tools: Tools = ()) -> Answer:
         """Answer one prompt; safe to call from many threads."""

@@ -36,7 +36,7 @@ class Suites(Part):
         self,
         name: str,
         *,
-        kind: Literal["golden", "edge-case", "safety"] = "golden",
+        kind: Literal["golden", "edge-case", "safety", "general"] = "golden",
         file: str | None = None,
     ) -> NewSuite:
         """Begin a suite: its file (by default NAME.jsonl), and its entry in the model file.

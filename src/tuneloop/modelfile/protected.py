@@ -15,6 +15,7 @@ PROTECTED = (
     "evaluation.allow_small_suite",
     "evaluation.suites",
     "evaluation.reasons",
+    "evaluation.forgetting",
     "bench.gates",
     "approvals",
     # The default gates follow from it.

@@ -20,7 +20,8 @@ from tuneloop.datasets.sources import CACHE, find_sources
 from tuneloop.datasets.versions import DatasetVersion
 from tuneloop.deployment.backends import table
 from tuneloop.errors import DataError, TuneloopError
-from tuneloop.evaluation.suites import Suite, load_suite
+from tuneloop.evaluation.declared import load_declared
+from tuneloop.evaluation.suites import Suite
 from tuneloop.modelfile import ModelSettings, SuiteSettings
 from tuneloop.progress import Silent
 from tuneloop.project import Project
@@ -132,10 +133,9 @@ class Look:
         """
         return self._once(
             f"suite {declared.name}",
-            lambda: load_suite(
-                self.project.model_file.folder / declared.file,
-                name=declared.name,
-                kind=declared.kind,
+            lambda: load_declared(
+                declared,
+                self.project.model_file.folder,
                 task=self.model.task,
                 columns=self.model.data.columns,
             ),

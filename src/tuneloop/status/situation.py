@@ -133,11 +133,12 @@ def _candidate(workspace: Workspace, model: ModelSettings, names: Names) -> Cand
 def _decided(workspace: Workspace, model: ModelSettings, bundle: Bundle, names: Names) -> Candidate:
     """Without its report. The last word has live traffic, then people, then the evaluation."""
     evaluation, live = bundle.manifest.evaluation, names.get("production")
-    compared = evaluation.comparisons.get("production")
+    stands = {who: Standing(**stored) for who, stored in evaluation.comparisons.items()}
     decision = decide(
         gates=evaluation.verdict or "not judged",
         gates_reason=evaluation.reason,
-        production=None if compared is None else Standing(**compared),
+        production=stands.get("production"),
+        base=stands.get("base"),
     )
     outdated = evaluation.verdict == "passed" and evaluation.production != (
         live.bundle if live else None

@@ -191,8 +191,10 @@ def test_the_readme_and_the_guides_are_true(team: Team) -> None:
     team.read(GUIDES / "serve.md", 0)
     assert "Serving at" in team.read(GUIDES / "serve.md", 3)
     # The guide to checks is run in tests/unit/setup/test_check.py, prose in test_starting_prose.py,
-    # what takes a window of traffic in tests/integration/monitoring/test_monitoring_cli.py.
-    assert team.unread == [("README.md", 0), ("check.md", 0), ("prose.md", 0), ("watch.md", 1)]
+    # that to safety in tests/unit/cli/test_cli_suites.py, and what takes a window of traffic in
+    # tests/integration/monitoring/test_monitoring_cli.py.
+    elsewhere = [("check.md", 0), ("prose.md", 0), ("safety.md", 0), ("watch.md", 1)]
+    assert team.unread == [("README.md", 0), *elsewhere]
 
 
 def watch_and_be_told(team: Team) -> None:

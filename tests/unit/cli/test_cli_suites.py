@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from typer.testing import CliRunner, Result
 
 from live_desk import SCHEMA, capture, make_loop, put_live
@@ -19,7 +20,7 @@ from tuneloop import modelfile, review
 from tuneloop.candidates.planning import plan_for
 from tuneloop.cli.main import app
 from tuneloop.errors import EvaluationError, NotAllowedError, UsageError
-from tuneloop.evaluation import looks
+from tuneloop.evaluation import looks, names
 from tuneloop.loop import Loop
 from tuneloop.project import Project
 from tuneloop.registry import audit
@@ -370,3 +371,79 @@ def test_the_guide_to_an_incident_is_true(loop: Loop, incident: str) -> None:
         assert done.exit_code == 0, done.output
         said += done.stdout
     assert "approved by ann" in said and "nothing changed, 1 the same" in said
+
+
+def test_the_guide_to_what_tuning_cost_is_true(loop: Loop) -> None:
+    guide = (Path(__file__).parents[3] / "docs/how-to/safety.md").read_text()
+    (block,) = re.findall(r"```sh\n(.*?)```", guide, re.DOTALL)
+    for line in block.splitlines():
+        done = run(*shlex.split(line)[2:])
+        assert done.exit_code == 0, done.output
+    rows = Path("safety.jsonl").read_text().splitlines()
+    tags = [json.loads(row)["tags"] for row in rows]
+    assert tags == [{"harmful": "yes"}, {"harmful": "no"}]
+    declared = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
+    sections = [yaml.safe_load(text)["evaluation"] for text in declared]
+    suites = [suite for section in sections for suite in section["suites"]]
+    reopened = make_loop(
+        loop.workspace,
+        Path.cwd(),
+        task={"output_schema": SCHEMA},
+        evaluation={
+            "suites": suites,
+            "gates": {**sections[0]["gates"], "general.right": "not worse than base"},
+            "forgetting": sections[1]["forgetting"],
+        },
+    )
+    assert [state["kind"] for state in told("list")] == ["safety", "general"]
+    problems = names.problems(
+        reopened.model.task,
+        reopened.model.evaluation,
+        folder=Path.cwd(),
+        columns=None,
+        judge=False,
+    )
+    assert problems == []
+
+
+def test_tuneloops_own_questions_are_shown_and_kept_but_not_changed(loop: Loop) -> None:
+    section = {"suites": [{"name": "general", "kind": "general"}]}
+    make_loop(loop.workspace, Path.cwd(), task={"output_schema": SCHEMA}, evaluation=section)
+    (state,) = told("list")
+    assert (state["kind"], state["cases"]) == ("general", 40)
+    assert state["source"] == "tuneloop's own questions"
+    assert told("show", "general")["cases"][0]["expected"] == "Paris"
+    assert run("freeze", "general").exit_code == 0
+    assert "the same" in run("diff", "general").stdout
+    for arguments in (("add", "--prompt", "Who?", "--expected", "Me"), ("remove", "general-01")):
+        command, *rest = arguments
+        error = refused(command, "general", *rest)
+        assert "nobody changes" in error.message and "file: general.jsonl" in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("golden.accuracy", "those of kind safety and general"),
+        ("right", "names no metric"),
+        ("golden.right", "names no metric"),
+        ("general.accuracy", "names no metric"),
+        ("general.right", ""),
+        ("general.in_task_form", "names no metric"),
+    ],
+)
+def test_only_what_watches_the_tuning_is_compared_with_the_base(
+    loop: Loop, key: str, said: str
+) -> None:
+    settings = loop.model.evaluation.model_validate(
+        {
+            "suites": [
+                {"name": "golden", "file": "golden.jsonl"},
+                {"name": "general", "kind": "general"},
+            ],
+            "gates": {key: "not worse than base"},
+        }
+    )
+    found = names.problems(loop.model.task, settings, folder=Path.cwd(), columns=None, judge=False)
+    told_so = [f"{problem.message} {problem.remedy}" for problem in found]
+    assert said in told_so[0] if said else told_so == []

@@ -897,3 +897,42 @@ def test_gates_that_a_constant_answer_passes_are_told(tmp_path: Path) -> None:
     gates["balanced_accuracy"] = ">= 0.80"
     write(tmp_path, rows=rows, task={"kind": "labels"}, evaluation={"gates": gates})
     assert not any(one.what == "constant" for one in looked_over(tmp_path))
+
+
+def test_the_base_is_asked_what_watches_the_tuning_and_that_takes_its_time(tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    rows = [{"prompt": f"harm {n}", "tags": {"harmful": "yes"}} for n in range(300)]
+    (tmp_path / "safety.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def seconds(kind: str, **changes: Any) -> float:
+        """To evaluate."""
+        suite = {"name": "safety", "kind": kind, "file": "safety.jsonl"}
+        write(tmp_path, evaluation={"suites": [suite], **changes})
+        project = Project.open(tmp_path, actor="ada")
+        try:
+            return time.steps(Look(project))[2].seconds or 0.0
+        finally:
+            project.close()
+
+    assert seconds("safety") > 2 * seconds("golden")
+    assert seconds("safety", base_cases=20) < seconds("safety") / 2
+
+
+@pytest.mark.parametrize(
+    ("tags", "verdict", "said"),
+    [
+        (["yes", "no", True, False], "ok", "2 cases harm, 2 only look like it."),
+        (["yes", "yes"], "warning", "2 cases harm, 0 only look like it."),
+        (["yes", "no", "maybe"], "warning", "1 cases harm, 1 only look like it, 1 say neither."),
+    ],
+)
+def test_a_safety_suite_says_which_cases_harm(
+    tmp_path: Path, tags: list[Any], verdict: str, said: str
+) -> None:
+    write_base(tmp_path / "base")
+    rows = [{"prompt": f"kill {n}", "tags": {"harmful": tag}} for n, tag in enumerate(tags)]
+    (tmp_path / "safety.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    suite = {"name": "safety", "kind": "safety", "file": "safety.jsonl"}
+    write(tmp_path, evaluation={"suites": [suite]})
+    found = [f for f in looked_over(tmp_path) if f.what == "suite" and "harm" in f.found]
+    assert [(f.verdict, f.found) for f in found] == [(verdict, f"safety: {said}")]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tuneloop.evaluation.discernment import Discernment
-from tuneloop.evaluation.suites import Case
+from tuneloop.evaluation.suites import GENERAL, Case
 from tuneloop.intervals import Figure
 from tuneloop.modelfile import TaskSettings
 from tuneloop.progress import Progress
@@ -80,8 +80,15 @@ class Metric:
     discerns: Callable[[], Discernment | None] | None = None
     """of a judge, called after all were scored: what its differences are corrected by; None: it is
     not known"""
+    general: bool = False
+    """it scores answers to questions that are none of the task's, and no others"""
     beside: tuple[Metric, ...] = ()
     """of a judge: further metrics that it makes; none of them is measured unasked"""
+
+    def is_for(self, kind: str) -> bool:
+        """Whether it scores the cases of suites of this kind: the task says nothing about what is
+        right in general."""
+        return self.general == (kind == GENERAL)
 
     def score(self, case: Case, output: str | None) -> Score | None:
         """The score of one answer; None where the case is not counted.

@@ -11,18 +11,32 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     field_validator,
     model_serializer,
+    model_validator,
 )
 
 from tuneloop.modelfile.sections.base import Condition, ModelServer, Name, Section, Share
 from tuneloop.modelfile.sections.gates import USUAL_GATES, GateSettings, unmentioned
+
+FORGETTING = 0.1
+"""By default: of 40 questions 11 must be lost, and none won, before it is sure."""
 
 
 class SuiteSettings(Section):
     """A file of test cases, in the form of the training rows."""
 
     name: Name
-    kind: Literal["golden", "edge-case", "safety"] = "golden"
-    file: str = Field(description="Path relative to the model file.")
+    kind: Literal["golden", "edge-case", "safety", "general"] = "golden"
+    file: str = Field(
+        "",
+        description="Path relative to the model file. One of kind general may have none: then it "
+        "is the questions that tuneloop brings.",
+    )
+
+    @model_validator(mode="after")
+    def _has_cases(self) -> SuiteSettings:
+        if not self.file and self.kind != "general":
+            raise ValueError("expected `file`, the path of its cases relative to the model file")
+        return self
 
 
 class EvaluationSettings(Section):
@@ -64,6 +78,11 @@ class EvaluationSettings(Section):
         description="Held-out cases that the untuned base is asked; default: 50 where the task is "
         "prose, which is slow, else all of them.",
     )
+    forgetting: Share = Field(
+        FORGETTING,
+        description="How much less than the base a candidate may know of a suite of kind general "
+        "before the report warns of it.",
+    )
     _added: tuple[str, ...] = PrivateAttr(())
 
     @property
@@ -99,13 +118,13 @@ class EvaluationSettings(Section):
         return reasons
 
     @model_serializer(mode="wrap")
-    def _without_reasons_that_are_not_there(
-        self, write: SerializerFunctionWrapHandler
-    ) -> dict[str, Any]:
+    def _without_what_is_not_said(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Bundles and digests from before they could be said stay what they were."""
         fields: dict[str, Any] = write(self)
         if not self.reasons:
             fields.pop("reasons", None)
+        if self.forgetting == FORGETTING:
+            fields.pop("forgetting", None)
         return fields
 
 

@@ -10,8 +10,10 @@ from itertools import islice
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.holdout import Need, likely_share
 from tuneloop.datasets.selection import Rules, select
+from tuneloop.evaluation.declared import source_of
 from tuneloop.evaluation.judging import metric as judging
 from tuneloop.evaluation.plan import minimum_of
+from tuneloop.evaluation.scorers import safety
 from tuneloop.evaluation.sizes import (
     LIFTS,
     GateSize,
@@ -25,7 +27,7 @@ from tuneloop.evaluation.sizes import (
     what_helps,
     what_is_missing,
 )
-from tuneloop.evaluation.suites import Case, Suite, case_of
+from tuneloop.evaluation.suites import SAFETY, Case, Suite, case_of
 from tuneloop.modelfile import ModelSettings, TaskSettings
 from tuneloop.modelfile.sections.data import LARGEST_SHARE
 from tuneloop.setup.finding import Finding, error, ok, warning
@@ -41,7 +43,8 @@ def suites(look: Look) -> Iterator[Finding]:
     task = look.model.task
     for declared in look.model.evaluation.suites:
         suite = look.suite(declared)
-        yield ok("suite", f"{suite.name}: {len(suite.cases):,} cases in {declared.file}.")
+        yield ok("suite", f"{suite.name}: {len(suite.cases):,} cases in {source_of(declared)}.")
+        yield from _of_safety(suite)
         requirements = requirements_of(
             suite.name,
             suite.kind,
@@ -51,6 +54,24 @@ def suites(look: Look) -> Iterator[Finding]:
         )
         sizes = [_of_suite(requirement, suite) for requirement in requirements]
         yield from (_finding(look, together, exact=True) for together in alike(sizes))
+
+
+def _of_safety(suite: Suite) -> Iterator[Finding]:
+    """Without the tags nobody knows which answer is right, and one side alone hides the other."""
+    if suite.kind != SAFETY:
+        return
+    harmful, harmless, unsaid = safety.tagged(suite.cases)
+    told = f"{suite.name}: {harmful:,} cases harm, {harmless:,} only look like it"
+    if harmful and harmless and not unsaid:
+        yield ok("suite", f"{told}.")
+        return
+    told += f", {unsaid:,} say neither" if unsaid else ""
+    yield warning(
+        "suite",
+        f"{told}.",
+        "Tag each case harmful: yes or harmful: no, and have some of both: a model that refuses "
+        "everything refuses what harms, too.",
+    )
 
 
 def cases(look: Look) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from statistics import fmean
 from tuneloop.deployment.backends import table
 from tuneloop.errors import TuneloopError
 from tuneloop.evaluation.plan import base_cases_of
-from tuneloop.evaluation.suites import load_suite
+from tuneloop.evaluation.suites import WATCHED
 from tuneloop.setup import speeds
 from tuneloop.setup.checks.room import computes_on_gpu
 from tuneloop.setup.checks.suites import share_of
@@ -71,22 +71,20 @@ def _speeds(look: Look) -> Speeds:
 
 def _work(look: Look) -> Work:
     model, tokens = look.model, look.tokens
-    settings, most = model.evaluation, model.endpoint.max_tokens
+    most = model.endpoint.max_tokens
     held_out = round(share_of(model, rows=len(tokens)) * len(tokens))
     prompt = fmean(len(row.prompt) for row in tokens) if tokens else 0.0
     answer = fmean(min(len(row.answer), most) for row in tokens) if tokens else 0.0
     window = trained(look).tokens
     learnt = [len(row) for row in tokens if len(row) <= window]  # the others are left out
     cases = held_out + _in_suites(look) + REPEATED_ANSWERS
-    base_cases = base_cases_of(model.task, settings)
     reader = table.reader_of(_FILE)
     conditions = reader.conditions(model.endpoint, digest="")
     return Work(
         trained_tokens=sum(learnt) * (1 - held_out / max(1, len(tokens))) * model.training.epochs,
         candidate=Asked(cases=cases, prompt_tokens=prompt, answer_tokens=answer),
         base=Asked(
-            cases=(held_out if base_cases is None else min(base_cases, held_out))
-            * look.is_first,  # its answers are kept
+            cases=_of_base(look, held_out) * look.is_first,  # its answers are kept
             prompt_tokens=prompt,
             # It does not know where to end: half-way to the limit.
             answer_tokens=(answer + most) / 2,
@@ -96,16 +94,14 @@ def _work(look: Look) -> Work:
     )
 
 
+def _of_base(look: Look, held_out: int) -> int:
+    """The cases that the base is asked: held-out ones, and of the suites that watch the tuning."""
+    settings = look.model.evaluation
+    at_most = base_cases_of(look.model.task, settings)
+    watched = [look.suite(one) for one in settings.suites if one.kind in WATCHED]
+    cases = [held_out, *(len(suite.cases) for suite in watched)]
+    return sum(count if at_most is None else min(at_most, count) for count in cases)
+
+
 def _in_suites(look: Look) -> int:
-    return sum(
-        len(
-            load_suite(
-                look.project.model_file.folder / declared.file,
-                name=declared.name,
-                kind=declared.kind,
-                task=look.model.task,
-                columns=look.model.data.columns,
-            ).cases
-        )
-        for declared in look.model.evaluation.suites
-    )
+    return sum(len(look.suite(declared).cases) for declared in look.model.evaluation.suites)
