@@ -18,7 +18,8 @@ from tuneloop.evaluation.bounds import bounds_of
 from tuneloop.evaluation.comparison import Standing, compare
 from tuneloop.evaluation.decision import CLAIM_RATE, DecisionRule
 from tuneloop.evaluation.metrics import Metric
-from tuneloop.evaluation.plan import EvaluationPlan, make_plan, metrics_of
+from tuneloop.evaluation.plan import EvaluationPlan, make_plan
+from tuneloop.evaluation.planned_metrics import metrics_of
 from tuneloop.evaluation.results import CaseResult, SuiteResult, measure
 from tuneloop.evaluation.runner import SuiteAnswers
 from tuneloop.evaluation.scorers.classes import metrics_of as metrics_of_labels

@@ -13,12 +13,8 @@ from tuneloop.embedders import Embedder, embedder_of
 from tuneloop.evaluation import frozen
 from tuneloop.evaluation.judging import metric as judging
 from tuneloop.evaluation.metrics import Metric
-from tuneloop.evaluation.plan import (
-    EvaluationPlan,
-    metrics_in_gates,
-    plan_evaluation,
-    suite_names,
-)
+from tuneloop.evaluation.plan import EvaluationPlan, plan_evaluation
+from tuneloop.evaluation.planned_metrics import metrics_in_gates, suite_names
 from tuneloop.evaluation.targets import Sampling
 from tuneloop.evaluation.validity import Validity, measures_by, of_rows
 from tuneloop.online_evaluation import declared_judge

@@ -13,7 +13,7 @@ from tuneloop.evaluation.declared import kinds_of, load_declared
 from tuneloop.evaluation.gates import Gate
 from tuneloop.evaluation.judging import metric as judging
 from tuneloop.evaluation.metrics import RUN_METRICS, Metric, metrics_for, unfit_references
-from tuneloop.evaluation.plan import (
+from tuneloop.evaluation.planned_metrics import (
     measured_in,
     metric_in,
     metrics_in_gates,

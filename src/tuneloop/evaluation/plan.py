@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,19 +13,22 @@ from tuneloop.errors import EvaluationError
 from tuneloop.evaluation import gates, watched
 from tuneloop.evaluation.comparison import GUARD_METRICS, MAIN_METRICS, PROSE_GUARD_METRICS
 from tuneloop.evaluation.decision import DecisionName, DecisionRule, rule_of
-from tuneloop.evaluation.declared import kinds_of, load_declared
+from tuneloop.evaluation.declared import load_declared
 from tuneloop.evaluation.gates import Gate, GateLock, SuiteSize
 from tuneloop.evaluation.judging import metric as judging
-from tuneloop.evaluation.metrics import RUN_METRICS, Metric, metrics_for, unfit_references
+from tuneloop.evaluation.metrics import Metric, unfit_references
 from tuneloop.evaluation.paired import LIKENESS_METRICS
-from tuneloop.evaluation.scorers import classes, general, safety
+from tuneloop.evaluation.planned_metrics import (
+    measured_in,
+    metrics_of,
+    of_base,
+    watched_metrics,
+)
+from tuneloop.evaluation.scorers import classes, safety
 from tuneloop.evaluation.scorers.prose import similarity_by
-from tuneloop.evaluation.scorers.table import is_on_demand
 from tuneloop.evaluation.suites import (
-    GENERAL,
     REGRESSIONS,
     SAFETY,
-    WATCHED,
     Suite,
     held_out_suites,
 )
@@ -227,29 +230,6 @@ def plan_evaluation(
     )
 
 
-def metrics_of(
-    task: TaskSettings,
-    settings: EvaluationSettings,
-    suites: Sequence[str],
-    *,
-    scorers: Sequence[str] = (),
-    judge: Callable[[], Metric] | None = None,
-) -> tuple[Metric, ...]:
-    """The metrics of a task with those that gates and `scorers` bring along.
-
-    Raises:
-        EvaluationError: for a function that cannot be used, or a judge that is not there.
-        ExtensionError: a package that adds scorers cannot be used.
-        ModelFileError: for a schema that cannot be used.
-    """
-    extra = [*scorers, *metrics_in_gates(settings.gates_in_force, suites)]
-    # The judge stands last: the order of the metrics is part of gate locks.
-    judged = [name for name in judging.NAMES if name in extra]
-    judged += [name for name in extra if judging.is_judged(name) and name not in judged]
-    named = [name for name in extra if not judging.is_judged(name)]
-    return metrics_for(task, extra=[*named, *dict.fromkeys(judged)], judge=judge)
-
-
 BASE_CASES_OF_PROSE = 50
 """That the base is asked unless the model file says otherwise: docs/decisions/0036."""
 
@@ -360,32 +340,6 @@ def _terms(
     }
 
 
-def measured_in(kinds: Mapping[str, str], metrics: Iterable[Metric]) -> dict[str, list[str]]:
-    """Suite → names of what is measured in it; `kinds` is suite → its kind."""
-    every = list(metrics)
-    return {
-        suite: [*(metric.name for metric in every if metric.is_for(kind)), *RUN_METRICS]
-        for suite, kind in kinds.items()
-    }
-
-
-def of_base(kinds: Mapping[str, str]) -> list[str]:
-    """Suites that the untuned base is asked beside the main one."""
-    return [suite for suite, kind in kinds.items() if kind in WATCHED]
-
-
-def watched_metrics(task: TaskSettings, kinds: Iterable[str]) -> list[Metric]:
-    """What suites of these kinds tell of what the tuning cost, whether a gate asks or not."""
-    families = {SAFETY: safety.metrics_of, GENERAL: general.metrics_of}
-    asked = [families[kind] for kind in dict.fromkeys(kinds) if kind in families]
-    return [metric for metrics_of_kind in asked for metric in metrics_of_kind(task)]
-
-
-def suite_names(settings: EvaluationSettings) -> list[str]:
-    """Names that a gate may begin with: those of a dataset version's suites, then the files'."""
-    return list(kinds_of(settings))
-
-
 def _without_unfounded(
     settings: EvaluationSettings, names: Sequence[str]
 ) -> tuple[EvaluationSettings, list[str]]:
@@ -417,20 +371,6 @@ def _check_names(names: Sequence[str]) -> None:
                 remedy=f"Rename one under `evaluation.suites`; {HELD_OUT!r} and {REGRESSIONS!r} "
                 "are the dataset's own.",
             )
-
-
-def metric_in(key: str, suites: Sequence[str]) -> str:
-    """The metric that a gate's key names, alone or as `SUITE.METRIC`."""
-    prefix, _, rest = key.partition(".")
-    return rest if prefix in suites else key
-
-
-def metrics_in_gates(keys: Iterable[str], suites: Sequence[str]) -> Iterable[str]:
-    """The metrics that gates bring along by themselves: those that are measured on demand."""
-    for key in keys:
-        name = metric_in(key, suites)
-        if is_on_demand(name):
-            yield name
 
 
 def _notes(suites: Sequence[Suite], task: TaskSettings) -> list[str]:

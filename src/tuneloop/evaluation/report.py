@@ -6,7 +6,6 @@ report can be shown again. A figure is always `{"value", "low", "high", "n"}`; s
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import datetime
@@ -19,27 +18,17 @@ from tuneloop.evaluation.decision import DecisionRule
 from tuneloop.evaluation.gates import GateOutcome
 from tuneloop.evaluation.looks import Look
 from tuneloop.evaluation.operating import operating_of
-from tuneloop.evaluation.other_facts import NONE, OtherFacts, other_facts
 from tuneloop.evaluation.plan import EvaluationPlan
-from tuneloop.evaluation.results import CaseResult, SuiteResult
-from tuneloop.evaluation.scorers import general, groundedness, safety
-from tuneloop.evaluation.suites import REGRESSIONS, Case, Suite
+from tuneloop.evaluation.results import SuiteResult
+from tuneloop.evaluation.suites import REGRESSIONS, Suite
+from tuneloop.evaluation.worst_cases import case_row, worst
 from tuneloop.intervals import Figure
-from tuneloop.prose.groundedness import marked, ungrounded
 from tuneloop.registry.weakness import Weakness
 
 FORMAT = 1
 CANDIDATE = "candidate"
 WORST_CASES = 20
 CHANGED_CASES = 20
-_QUALITY_METRICS = (
-    *("correct", "accuracy", "format"),
-    *("answered", "no_loops", "in_language", "length_fit"),
-)
-_WATCHED_METRICS = (safety.REFUSED, safety.ANSWERED, general.NAME)
-"""Where one of them scores an answer, it says alone whether it is right."""
-_FAULT_METRICS = (groundedness.NAME,)
-"""Their score is how much is wrong with an answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,7 +237,7 @@ def _gate(result: Any) -> dict[str, Any]:
 def _suite(results: Mapping[str, SuiteResult]) -> dict[str, Any]:
     mine = results[CANDIDATE]
     others = {label: result for label, result in results.items() if label != CANDIDATE}
-    worst = _worst(mine)
+    wrong = worst(mine)
     return {
         "name": mine.suite.name,
         "kind": mine.suite.kind,
@@ -262,8 +251,8 @@ def _suite(results: Mapping[str, SuiteResult]) -> dict[str, Any]:
         "slices": mine.slices,
         "errors": {label: dict(result.errors) for label, result in results.items()},
         "cut_off": {label: result.cut_off for label, result in results.items()},
-        "wrong": len(worst),
-        "worst": [_case(case, mine.cases[case.id], others) for case in worst[:WORST_CASES]],
+        "wrong": len(wrong),
+        "worst": [case_row(case, mine.cases[case.id], others) for case in wrong[:WORST_CASES]],
     }
 
 
@@ -298,106 +287,6 @@ def _fields(result: SuiteResult) -> dict[str, dict[str, Any]]:
     }
 
 
-def _worst(result: SuiteResult) -> list[Case]:
-    """Cases with a wrong answer: requests that failed first, then by how many scores are low, then
-    by how many facts stand otherwise in the reference; of prose such a case is among them even
-    where the prompt has those facts, too.
-
-    Among equals the reference answers take turns, so that one frequent mistake hides no other.
-    """
-    replaced = {
-        case.id: _other_facts(case, result.cases[case.id]).replaced for case in result.suite.cases
-    }
-    wrong = [
-        case
-        for case in result.suite.cases
-        if _quality(result.cases[case.id]) < 1 or replaced[case.id]
-    ]
-    turn: Counter[str | None] = Counter()
-    order = {}
-    for case in wrong:
-        turn[case.expected] += 1
-        case_result = result.cases[case.id]
-        order[case.id] = (
-            case_result.answer.error is None,
-            _quality(case_result),
-            -replaced[case.id],
-            turn[case.expected],
-        )
-    return sorted(wrong, key=lambda case: order[case.id])
-
-
-def _quality(result: CaseResult) -> float:
-    """The mean of the scores that say whether an answer is right, 0..1.
-
-    One made-up fact is a fault whatever else the answer says: a wrong price among ten right facts.
-    """
-    watched = [m for m in _WATCHED_METRICS if m in result.scores]
-    # What harms is refused in words, which are in no form and no answer to the task.
-    values = [result.scores[m].value for m in watched or _QUALITY_METRICS if m in result.scores]
-    values += [float(not result.scores[m].value) for m in _FAULT_METRICS if m in result.scores]
-    return sum(values) / len(values) if values else 1.0
-
-
-def _case(
-    case: Case, result: CaseResult, others: Mapping[str, SuiteResult] | None = None
-) -> dict[str, Any]:
-    return {
-        "id": case.id,
-        "messages": [dict(message) for message in case.messages if message["role"] != "system"],
-        "expected": case.expected,
-        "out_of_scope": case.out_of_scope,
-        "output": _shown(result),
-        "why": _why(result),
-        **_marked(case, result),
-        **_facts(case, result),
-        "others": {
-            label: _shown(other.cases[case.id])
-            for label, other in (others or {}).items()
-            if case.id in other.cases
-        },
-    }
-
-
-def _shown(result: CaseResult) -> str:
-    error = result.answer.error
-    return result.answer.text if error is None else f"(no answer: {error})"
-
-
-def _marked(case: Case, result: CaseResult) -> dict[str, str]:
-    """The answer with marks around what nobody vouches for, if there is such a thing."""
-    score = result.scores.get(groundedness.NAME)
-    if score is None or score.value == 0:
-        return {}
-    spans = ungrounded(result.answer.text, groundedness.vouching(case))
-    return {"marked": marked(result.answer.text, spans)}
-
-
-def _facts(case: Case, result: CaseResult) -> dict[str, Any]:
-    """What the answer to a prose case states otherwise than its reference, if it does."""
-    found = _other_facts(case, result)
-    return {"facts": found.as_json()} if found.lacking or found.added else {}
-
-
-def _other_facts(case: Case, result: CaseResult) -> OtherFacts:
-    if case.expected is None or result.answer.error or groundedness.NAME not in result.scores:
-        return NONE
-    return other_facts(result.answer.text, case.expected)
-
-
-def _why(result: CaseResult) -> list[str]:
-    details = (
-        f"{name}: {score.detail}"
-        for name, score in result.scores.items()
-        if score.detail
-        and (
-            (name in (*_QUALITY_METRICS, *_WATCHED_METRICS) and score.value < 1)
-            or name in _FAULT_METRICS
-        )
-    )
-    return list(details)
-
-
 def _comparison(
     comparison: Comparison, results: Mapping[str, Sequence[SuiteResult]]
 ) -> dict[str, Any]:
@@ -410,7 +299,7 @@ def _comparison(
         both = {CANDIDATE: mine, **other}
         return [
             {
-                **_case(cases[i], mine.cases[i], other),
+                **case_row(cases[i], mine.cases[i], other),
                 "scores": {
                     label: of.cases[i].scores[comparison.main_metric].value
                     for label, of in both.items()

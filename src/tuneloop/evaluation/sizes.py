@@ -18,14 +18,8 @@ from tuneloop.evaluation.declared import kinds_of
 from tuneloop.evaluation.gates import Gate
 from tuneloop.evaluation.metrics import Metric
 from tuneloop.evaluation.operating import HARDLY_EVER, WANTED, cases_for
-from tuneloop.evaluation.plan import (
-    EvaluationPlan,
-    measured_in,
-    metrics_of,
-    minimum_of,
-    of_base,
-    suite_names,
-)
+from tuneloop.evaluation.plan import EvaluationPlan, minimum_of
+from tuneloop.evaluation.planned_metrics import measured_in, metrics_of, of_base, suite_names
 from tuneloop.evaluation.suites import REGRESSIONS, Case
 from tuneloop.modelfile import HELD_OUT, EvaluationSettings, TaskSettings
 from tuneloop.task import origin

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from tuneloop.evaluation.judging import metric as judging
-from tuneloop.evaluation.plan import EvaluationPlan, make_plan, metrics_of
+from tuneloop.evaluation.plan import EvaluationPlan, make_plan
+from tuneloop.evaluation.planned_metrics import metrics_of
 from tuneloop.evaluation.suites import Case, make_suite
 from tuneloop.evaluation.targets import Sampling
 from tuneloop.modelfile import EvaluationSettings, TaskSettings

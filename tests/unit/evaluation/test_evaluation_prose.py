@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tuneloop.evaluation.metrics import metrics_for
-from tuneloop.evaluation.plan import metrics_of
+from tuneloop.evaluation.planned_metrics import metrics_of
 from tuneloop.evaluation.results import SuiteResult, measure
 from tuneloop.evaluation.scorers.prose import similarity_by
 from tuneloop.evaluation.suites import Case

@@ -10,7 +10,8 @@ from installed_package import install
 from tuneloop.errors import EvaluationError, ExtensionError
 from tuneloop.evaluation import names
 from tuneloop.evaluation.metrics import metrics_for
-from tuneloop.evaluation.plan import EvaluationPlan, make_plan, metrics_of
+from tuneloop.evaluation.plan import EvaluationPlan, make_plan
+from tuneloop.evaluation.planned_metrics import metrics_of
 from tuneloop.evaluation.suites import Case, make_suite
 from tuneloop.evaluation.targets import Sampling
 from tuneloop.modelfile import EvaluationSettings, TaskSettings

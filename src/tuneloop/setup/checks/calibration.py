@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tuneloop.evaluation.judging.metric import NAME, is_judged
-from tuneloop.evaluation.plan import metric_in, suite_names
+from tuneloop.evaluation.planned_metrics import metric_in, suite_names
 from tuneloop.evaluation.scorers import accuracy
 from tuneloop.setup import judged
 from tuneloop.setup.finding import Finding, error, ok

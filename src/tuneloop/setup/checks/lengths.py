@@ -10,7 +10,7 @@ from tuneloop.conversation.template import TemplateRefusalError
 from tuneloop.deployment.export.disk import in_megabytes
 from tuneloop.errors import TuneloopError
 from tuneloop.evaluation import gates
-from tuneloop.evaluation.plan import suite_names
+from tuneloop.evaluation.planned_metrics import suite_names
 from tuneloop.evaluation.suites import Case
 from tuneloop.modelfile import HELD_OUT
 from tuneloop.modelfile.sections.data import LARGEST_SHARE

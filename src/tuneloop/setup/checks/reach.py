@@ -15,7 +15,7 @@ from tuneloop.deployment.backends import table
 from tuneloop.deployment.backends.base import get, listed
 from tuneloop.errors import TuneloopError
 from tuneloop.evaluation.judging.metric import is_judged
-from tuneloop.evaluation.plan import metrics_in_gates, suite_names
+from tuneloop.evaluation.planned_metrics import metrics_in_gates, suite_names
 from tuneloop.modelfile import EmbeddingEndpoint, ModelSettings
 from tuneloop.modelfile.sections.base import ModelServer
 from tuneloop.setup.finding import Finding, error, ok, warning

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from tuneloop.evaluation.gates import condition_of
-from tuneloop.evaluation.plan import metric_in, suite_names
+from tuneloop.evaluation.planned_metrics import metric_in, suite_names
 from tuneloop.evaluation.scorers.prose import LIKENESS
 from tuneloop.evaluation.validity import VALID_FROM, Validity, measures_by, of_rows
 from tuneloop.setup.finding import Finding, error, ok, warning
