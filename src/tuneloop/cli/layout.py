@@ -32,6 +32,11 @@ def shortened(text: str, size: int) -> str:
     return f"{text[: size - 1 - end]}…{text[-end:]}"
 
 
+def part_by_part(text: str) -> str:
+    """A sentence of several parts with each on a line of its own, as it is read on a screen."""
+    return text.replace("; ", ";\n")
+
+
 class Rows:
     """A table of plain texts, laid out when its width is known.
 
