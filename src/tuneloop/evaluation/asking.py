@@ -101,8 +101,9 @@ def _asked(
     answers = []
     also = f", and the {meanwhile} meanwhile," if meanwhile and label == CANDIDATE else ""
     for suite, served in zip(plan.suites, subject.suites(plan), strict=False):
+        who = label if label == "production" else f"the {label}"
         progress.step(
-            f"Asking the {label}{also} {len(served.cases)} cases of suite {suite.name!r}",
+            f"Asking {who}{also} {len(served.cases)} cases of suite {suite.name!r}",
             keeps="the answers so far",
         )
         also = ""  # said once
