@@ -16,6 +16,7 @@ from tuneloop.evaluation.judging import metric as judging
 from tuneloop.evaluation.metrics import Metric
 from tuneloop.evaluation.plan import EvaluationPlan
 from tuneloop.evaluation.sizes import (
+    DOUBT_HELPS,
     DROPS,
     LIFTS,
     GateSize,
@@ -26,6 +27,7 @@ from tuneloop.evaluation.sizes import (
     named,
     what_decides,
     what_helps,
+    what_is_doubted,
     what_is_missing,
 )
 from tuneloop.evaluation.suites import REGRESSIONS, Case, case_of
@@ -64,6 +66,11 @@ class HeldOut:
         return tuple(size for size in self.gates if not size.enough)
 
     @property
+    def doubted(self) -> tuple[GateSize, ...]:
+        """The gates that have their cases, which say too little for even a flawless candidate."""
+        return tuple(size for size in self.gates if size.enough and size.doubt)
+
+    @property
     def impossible(self) -> tuple[GateSize, ...]:
         """Of those, the gates that cannot pass, whatever a model answers."""
         return tuple(size for size in self.gates if not size.possible)
@@ -96,11 +103,15 @@ class HeldOut:
 
     def warnings(self) -> list[str]:
         """What is missing and what helps, a text for all gates that have the same too few cases."""
-        return [
+        missing = [
             f"{what_is_missing(*sizes)}. What helps{' each' if len(sizes) > 1 else ''}: "
             f"{self.help_for(sizes[0])}"
             for sizes in alike(self.short)
         ]
+        doubted = [
+            f"{what_is_doubted(*sizes)}. What helps: {DOUBT_HELPS}" for sizes in alike(self.doubted)
+        ]
+        return missing + doubted
 
     @property
     def lifts(self) -> str:

@@ -13,7 +13,7 @@ from tuneloop.candidates.held_out import HeldOut
 from tuneloop.datasets import versions
 from tuneloop.datasets.versions import DatasetVersion, Extras
 from tuneloop.evaluation.plan import EvaluationPlan
-from tuneloop.evaluation.sizes import alike, what_is_missing
+from tuneloop.evaluation.sizes import alike, what_is_doubted, what_is_missing
 from tuneloop.project import Project
 from tuneloop.registry import people
 from tuneloop.registry.weakness import sentences
@@ -135,8 +135,9 @@ def _notes(made: DatasetVersion) -> list[str]:
 
 def _on_gates(held: HeldOut) -> list[str]:
     """The share that is held out, which cases decide, and the gates that have too few of them."""
-    short = alike(held.short)
-    return [held.why, held.cases, *(f"warning: {what_is_missing(*sizes)}" for sizes in short)]
+    missing = [what_is_missing(*sizes) for sizes in alike(held.short)]
+    doubted = [what_is_doubted(*sizes) for sizes in alike(held.doubted)]
+    return [held.why, held.cases, *(f"warning: {told}" for told in missing + doubted)]
 
 
 def _weaker(project: Project, plan: EvaluationPlan) -> list[str]:

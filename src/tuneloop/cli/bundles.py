@@ -110,8 +110,17 @@ def diff(
         return
     rows = table("key", a.short, b.short)
     for difference in differences:
-        rows.add_row(difference.key, str(difference.before), str(difference.after))
+        rows.add_row(difference.key, _read(difference.before), _read(difference.after))
     page(rows if differences else "They are the same bundle.")
+
+
+def _read(value: Any) -> str:
+    """A part of a manifest as people read it: figures with three digits that count."""
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_read, value))
+    return str(value)
 
 
 @app.command()

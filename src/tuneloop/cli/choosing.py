@@ -14,6 +14,7 @@ import typer
 
 from tuneloop.cli.terminal import out
 from tuneloop.errors import DataError, UsageError
+from tuneloop.foreign_text import inert
 
 if TYPE_CHECKING:
     from tuneloop.evaluation.side_by_side import Pair
@@ -110,7 +111,9 @@ def write_sheet(path: Path, pairs: Sequence[Pair]) -> None:
         UsageError: the file is neither .csv nor .jsonl, or cannot be written.
     """
     rows = [
-        dict(zip(_COLUMNS, (pair.id, asked(pair), *pair.shown, ""), strict=True)) for pair in pairs
+        # No reader takes a sheet with the control characters that an answer may have.
+        dict(zip(_COLUMNS, map(inert, (pair.id, asked(pair), *pair.shown, "")), strict=True))
+        for pair in pairs
     ]
     if path.suffix not in (".csv", ".jsonl"):
         raise UsageError(f"A sheet is a .csv or a .jsonl, got {path.name!r}.")
@@ -141,6 +144,8 @@ def read_sheet(path: Path) -> dict[str, Letter]:
     from tuneloop.readers import BadRow, read_rows
 
     chosen: dict[str, Letter] = {}
+    if not path.exists():
+        raise UsageError(f"There is no file {path}.")
     try:
         for row in read_rows(path, max_row_bytes=_MAX_ROW_BYTES):
             where = f"{path.name}, line {row.line}"
@@ -151,8 +156,6 @@ def read_sheet(path: Path) -> dict[str, Letter]:
                 chosen[pair] = letter
     except DataError as e:
         raise UsageError(e.message, remedy=e.remedy) from e
-    except FileNotFoundError as e:
-        raise UsageError(f"There is no file {path}.") from e
     return chosen
 
 

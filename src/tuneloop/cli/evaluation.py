@@ -57,6 +57,8 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
 
     Example: tuneloop evaluation list --json
     """
+    from tuneloop.hashing import short
+
     with finishing(open_loop(file, quiet=True)) as loop:
         evaluations, now = loop.evaluations(), loop.workspace.now()
     if json_:
@@ -66,7 +68,7 @@ def list_(file: ModelOption = DEFAULT_FILE, json_: JsonOption = False) -> None:
     for evaluation in evaluations:
         rows.add_row(
             evaluation.id,
-            evaluation.subject,
+            short(evaluation.subject),
             evaluation.verdict or evaluation.status,
             ago(evaluation.created_at, now),
         )

@@ -6,7 +6,7 @@ pipe there is no width to fit, so a row is a line.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -20,6 +20,10 @@ _LINES = 3
 """At most so many for one cell."""
 _NARROWEST = 16
 """Columns that a text is still readable in."""
+_BEARABLE = 10
+"""The same, where ids beside it are whole for that."""
+_LONGEST_WORD = 24
+"""A longer one, such as a digest, is broken."""
 
 
 def shortened(text: str, size: int) -> str:
@@ -32,12 +36,18 @@ def shortened(text: str, size: int) -> str:
     return f"{text[: size - 1 - end]}…{text[-end:]}"
 
 
+def part_by_part(text: str) -> str:
+    """A sentence of several parts with each on a line of its own, as it is read on a screen."""
+    return text.replace("; ", ";\n")
+
+
 class Rows:
     """A table of plain texts, laid out when its width is known.
 
     Texts are shown as they are: `[/b]` in a client's message is no markup. A `Text` keeps its
     colours. The first column names the thing; it is never broken, so that it can be copied, unless
-    it alone would fill the line.
+    it alone would fill the line. Ids and other single words are not broken either where the other
+    columns stay readable.
     """
 
     def __init__(self, *columns: str, optional: Sequence[str] = ()) -> None:
@@ -62,11 +72,15 @@ class Rows:
             return
         given_up = [self._columns.index(name) for name in self._optional]
         shown = fitting(natural, given_up, options.max_width)
-        widths = shared_out([natural[at] for at in shown], options.max_width)
+        words = [place for place, at in enumerate(shown) if self._holds_words(at, natural[at])]
+        widths = shared_out([natural[at] for at in shown], options.max_width, whole=words)
         yield self._fitted(shown, widths, console)
         hidden = [name for at, name in enumerate(self._columns) if at not in shown]
         if hidden:
             yield Text(f"no room for: {', '.join(hidden)} (--json has all)", style="dim")
+
+    def _holds_words(self, at: int, width: int) -> bool:
+        return width <= _LONGEST_WORD and not any(" " in row[at].plain for row in self._rows)
 
     def _whole(self, natural: Sequence[int]) -> RenderResult:
         """A line for each row, whatever its length."""
@@ -108,8 +122,11 @@ def fitting(natural: Sequence[int], optional: Sequence[int], width: int) -> list
     return shown
 
 
-def shared_out(natural: Sequence[int], width: int) -> list[int]:
-    """Widths that fit together: short columns get what they like, long ones share the rest."""
+def shared_out(natural: Sequence[int], width: int, *, whole: Collection[int] = ()) -> list[int]:
+    """Widths that fit together: short columns get what they like, long ones share the rest.
+
+    `whole`: columns that get what they like before, where the others keep a bearable width.
+    """
     room = width - _GAP * (len(natural) - 1)
     given = [min(wanted, max(1, room)) for wanted in natural]
     if sum(given) <= room:
@@ -120,6 +137,12 @@ def shared_out(natural: Sequence[int], width: int) -> list[int]:
     first = min(natural[0], max(floor, room - others))
     widths, left = {0: first}, room - first
     waiting = sorted(range(1, len(natural)), key=lambda at: natural[at])
+    words = {at: natural[at] for at in waiting if at in whole}
+    texts = [natural[at] for at in waiting if at not in whole]
+    if left - sum(words.values()) >= sum(min(wanted, _BEARABLE) for wanted in texts):
+        widths |= words
+        left -= sum(words.values())
+        waiting = [at for at in waiting if at not in whole]
     while waiting:
         at = waiting.pop(0)
         widths[at] = max(1, min(natural[at], left // (len(waiting) + 1)))

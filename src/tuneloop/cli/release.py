@@ -11,7 +11,6 @@ from tuneloop.cli.terminal import (
     DEFAULT_FILE,
     JsonOption,
     ModelOption,
-    ago,
     finishing,
     open_loop,
     out,
@@ -180,7 +179,6 @@ def history(
             if bundle
         }
         past = admission.past_of(loop.workspace, loop.model.name)
-        now = loop.workspace.now()
     if json_:
         print_json([{**vars(move), **_weakened(weaker, move)} for move in moves])
         return
@@ -188,7 +186,7 @@ def history(
     rows = table("when", "from", "to", "who", "why", *(["to behaves as"] if any(alike) else []))
     for move, namesake in zip(moves, alike, strict=True):
         rows.add_row(
-            f"{move.at:%m-%d %H:%M}, {ago(move.at, now)}",
+            f"{move.at:%Y-%m-%d %H:%M}",
             short(move.from_bundle) if move.from_bundle else "–",
             short(move.to_bundle) if move.to_bundle else "–",
             move.actor,
@@ -196,7 +194,11 @@ def history(
             *([namesake] if any(alike) else []),
         )
     # Whole, below the table: its columns are too narrow for what must not be cut.
-    lines = [f"{short(bundle)}: {sentence}" for bundle, told in weaker.items() for sentence in told]
+    of: dict[str, list[str]] = {}
+    for bundle, told in weaker.items():
+        for sentence in told:
+            of.setdefault(sentence, []).append(short(bundle))
+    lines = [f"{', '.join(bundles)}: {sentence}" for sentence, bundles in of.items()]
     page(rows if moves else "Nothing was deployed yet.", *(Text(line) for line in lines))
 
 

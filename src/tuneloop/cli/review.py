@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -74,8 +74,8 @@ def _summary(spent: list[tuple[str, float]]) -> None:
 def list_(
     file: ModelOption = DEFAULT_FILE,
     status: Annotated[
-        str,
-        typer.Option(help="open, second, disputed, skipped, approved, rejected or all."),
+        Literal["open", "second", "disputed", "skipped", "approved", "rejected", "all"],
+        typer.Option(help="Only items in this state."),
     ] = "open",
     limit: Annotated[int | None, typer.Option(help="At most so many.", min=1)] = None,
     json_: JsonOption = False,

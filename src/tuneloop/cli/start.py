@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from tuneloop.cli.layout import part_by_part
 from tuneloop.cli.terminal import (
     DEFAULT_FILE,
     JsonOption,
@@ -121,7 +122,8 @@ def run(
     if json_:
         print_json(result)
     else:
-        out.print(result.outcome, style="bold", markup=False)
+        told = part_by_part(result.outcome) if out.is_terminal else result.outcome
+        out.print(told, style="bold", markup=False)
         if result.waits_for_people:
             out.print("Once that is done, the worker goes on, or you: tuneloop run")
     if result.refused:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from tuneloop.cli.terminal import (
@@ -110,4 +111,4 @@ def _sources(changed: tuple[str, ...]) -> str | None:
 
 def _headline(alert: str) -> str:
     """An alert without its interval; `tuneloop alert list` has all of it."""
-    return alert.split(" (95 %")[0]
+    return re.sub(r" \(95 % interval [^)]*\)", "", alert)

@@ -26,6 +26,8 @@ SECONDS_BETWEEN_LINES = 10.0
 _REFRESHES_PER_SECOND = 4
 _WORTH_SAYING_SECONDS = 1.0
 _NOTE_LINES = 4
+_WARNING = "warning: "
+_TO_BE_READ = (_WARNING, "failed: ", "refused: ")
 _WIDE_COLUMNS = 100
 
 
@@ -106,15 +108,16 @@ class Steps:
     def note(self, text: str) -> None:
         """A line below the step; on a terminal a very long one is shortened in its middle.
 
-        The stages of one command may all warn of the same: it is read once.
+        What somebody must read is whole. A warning that several steps have is said by the first.
         """
-        if text.startswith("warning: "):
+        if text.startswith(_WARNING):
             if text in self._warned:
                 return
             self._warned.add(text)
         if self._console.is_terminal:
             room = (self._console.width - 2) * _NOTE_LINES
-            self._console.print(Padding(Text(shortened(text, room)), (0, 0, 0, 2)))
+            told = text if text.startswith(_TO_BE_READ) else shortened(text, room)
+            self._console.print(Padding(Text(told), (0, 0, 0, 2)))
         else:
             self._console.print(f"  {text}", markup=False, soft_wrap=True)
 

@@ -145,6 +145,7 @@ def roll_out(
             f"Nothing is in production of {model.name}: there is nothing to compare with.",
             remedy=f"Deploy the first bundle at once: tuneloop deploy {bundle.short}",
         )
+    rollouts.check_another(bundle.id, endpoint.bundle)
     if not up.is_running(workspace):
         raise UsageError(
             "A rollout is judged on live traffic, and nothing is being served.",

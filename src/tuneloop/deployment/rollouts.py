@@ -82,8 +82,7 @@ def start(
         BusyError: another rollout of this model is under way.
         UsageError: the candidate is in production already.
     """
-    if candidate == production:
-        raise UsageError("The candidate is in production already; there is nothing to roll out.")
+    check_another(candidate, production)
     now = workspace.now()
     made = Rollout(
         id=f"{now:%Y%m%d}-{uuid.uuid4().hex[:6]}",
@@ -109,6 +108,16 @@ def start(
         tx.execute(sa.insert(tables.rollouts).values(**_row(made)))
         _event(tx, made, "start", actor, {"reason": "started", "plan": plan.digest}, now)
     return made
+
+
+def check_another(candidate: str, production: str) -> None:
+    """A rollout moves from one bundle to another.
+
+    Raises:
+        UsageError: the candidate is in production already.
+    """
+    if candidate == production:
+        raise UsageError("The candidate is in production already; there is nothing to roll out.")
 
 
 def active(workspace: Workspace, model: str) -> Rollout | None:

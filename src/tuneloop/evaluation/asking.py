@@ -101,9 +101,10 @@ def _asked(
     answers = []
     also = f", and the {meanwhile} meanwhile," if meanwhile and label == CANDIDATE else ""
     suites = {suite.name: suite for suite in plan.suites}
+    who = label if label == "production" else f"the {label}"
     for served in subject.suites(plan):
         progress.step(
-            f"Asking the {label}{also} {len(served.cases)} cases of suite {served.name!r}",
+            f"Asking {who}{also} {len(served.cases)} cases of suite {served.name!r}",
             keeps="the answers so far",
         )
         also = ""  # said once

@@ -81,3 +81,8 @@ def cautious_design_effect(values: Sequence[float], clusters: Sequence[Hashable]
     if m == 1 or max(values) == min(values):
         return granted
     return max(granted, design_effect(values, clusters) * (1 + math.sqrt(2 / (m - 1))))
+
+
+def worth_if_alike(clusters: Sequence[Hashable]) -> float:
+    """As how many independent cases these are worth to a decision where all come out alike."""
+    return len(clusters) / cautious_design_effect([1.0] * len(clusters), clusters)

@@ -32,7 +32,7 @@ from tuneloop.evaluation.paired import (
 )
 from tuneloop.evaluation.results import SuiteResult
 from tuneloop.evaluation.subgroups import Subgroup, adjust, compare_subgroups, is_sure, loss_of
-from tuneloop.evaluation.suites import Suite
+from tuneloop.evaluation.suites import Case, Suite
 from tuneloop.hashing import digest_json
 from tuneloop.modelfile.sections.evaluation import FORGETTING
 
@@ -299,10 +299,12 @@ def compare(
 
 def clusters_of(suite: Suite) -> dict[str, Hashable]:
     """Case → what it belongs to: its group, else whoever asks the same."""
-    return {
-        case.id: case.group or digest_json([dict(message) for message in case.messages])
-        for case in suite.cases
-    }
+    return {case.id: cluster_of(case) for case in suite.cases}
+
+
+def cluster_of(case: Case) -> Hashable:
+    """What a case belongs to."""
+    return case.group or digest_json([dict(message) for message in case.messages])
 
 
 def _failed(result: SuiteResult) -> set[str]:

@@ -320,6 +320,17 @@ def reaches(gate: Gate, successes: int, size: SuiteSize, rule: DecisionRule) -> 
     return _judge_one(gate, figure, size, rule, bounds).verdict == "passed"
 
 
+def doubts_flawless(gate: Gate, worth: float, size: SuiteSize, rule: DecisionRule) -> bool:
+    """Whether an absolute gate is refused even where no case fails it.
+
+    `worth`: as how many independent cases those that it counts are worth where all come out alike.
+    """
+    if gate.is_relative or not size.is_declared_for(gate):
+        return False
+    sure = intervals.lower_bound_of_share(worth, worth, level=rule.level)
+    return bool(_doubt(gate, Bounds(low=sure, high=1 - sure), rule))
+
+
 def _doubt(gate: Gate, bounds: Bounds, rule: DecisionRule) -> str:
     """Why what reaches the bar may fall short of it all the same; empty: it hardly does."""
     upwards = gate.comparison in (">=", ">")

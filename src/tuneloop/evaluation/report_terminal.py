@@ -98,7 +98,8 @@ def _headline(report: Mapping[str, Any]) -> Text:
     text.append(f"  {report['model']}, evaluation {report['evaluation']}\n")
     for weakness in sentences(stored(report.get("weakened"))):
         text.append(f"{weakness}\n", style="yellow")
-    text.append(report["reason"])
+    missed = [gate["reason"] for gate in report["gates"] if gate["verdict"] != "passed"]
+    text.append("\n".join(f"• {reason}" for reason in missed) or report["reason"])
     if advised := advice(report["gates"]):
         text.append(f"\n{advised}")
     return text

@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tuneloop.evaluation import gates
-from tuneloop.evaluation.decision import rule_of
+from tuneloop.evaluation.clusters import worth_if_alike
+from tuneloop.evaluation.comparison import cluster_of
+from tuneloop.evaluation.decision import DecisionRule, rule_of
 from tuneloop.evaluation.declared import kinds_of
-from tuneloop.evaluation.gates import Gate
+from tuneloop.evaluation.gates import Gate, SuiteSize
 from tuneloop.evaluation.metrics import Metric
 from tuneloop.evaluation.operating import HARDLY_EVER, WANTED, cases_for
 from tuneloop.evaluation.plan import EvaluationPlan, minimum_of
@@ -72,6 +74,33 @@ class Requirement:
             return False
         return metric.score(case, json.dumps({metric.field: None})) is not None
 
+    def doubted(
+        self, cases: Sequence[Case], *, size: SuiteSize, rule: DecisionRule
+    ) -> Doubt | None:
+        """What the rule would say even if none of these cases failed; None: nothing, or unknown.
+
+        Known where the figure is the mean of one score a case; a ratio over answers, such as
+        `ungrounded`, depends on how much they say, and an F1 on their classes.
+        """
+        of_cases = self.metric is not None and not (self.metric.figure or self.metric.figure_at)
+        clusters = [cluster_of(case) for case in cases if self.counts(case)]
+        if not of_cases or not clusters:
+            return None
+        worth = worth_if_alike(clusters)
+        if not gates.doubts_flawless(self.gate, worth, size, rule):
+            return None
+        return Doubt(groups=len(set(clusters)), worth=worth)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doubt:
+    """Why a gate would be refused even where no case fails it: they say too little."""
+
+    groups: int
+    """that the cases which it counts fall into: one customer's, one conversation's, nearly alike"""
+    worth: float
+    """as how many independent cases they are worth to the decision where all come out alike"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class GateSize:
@@ -86,6 +115,8 @@ class GateSize:
     rows: int | None = None
     """rows of the dataset version, trained and held out, that the metric counts; of those held out
     alone where these are enough; None: its suite is a file"""
+    doubt: Doubt | None = None
+    """what is held against even a flawless candidate"""
 
     @property
     def enough(self) -> bool:
@@ -182,6 +213,7 @@ def gate_sizes(plan: EvaluationPlan, *, trained: Iterable[Case] = ()) -> tuple[G
             at_most=sum(map(wanted.may_count, suite.cases)),
             minimum=wanted.minimum,
             rows=counted if held_out else None,
+            doubt=wanted.doubted(suite.cases, size=sizes[gate.suite], rule=plan.rule),
         )
         per_gate.append(size)
         if held_out and not size.enough:
@@ -204,7 +236,7 @@ def alike(sizes: Iterable[GateSize]) -> list[tuple[GateSize, ...]]:
     """Gates of which the same is to be said, together, in the order of the first of each."""
     together: dict[tuple[object, ...], list[GateSize]] = {}
     for size in sizes:
-        counts = (size.counted, size.at_most, size.minimum, size.rows)
+        counts = (size.counted, size.at_most, size.minimum, size.rows, size.enough and size.doubt)
         said = (size.gate.suite, size.gate.minimum_cases, *counts)
         together.setdefault(said, []).append(size)
     return list(map(tuple, together.values()))
@@ -225,6 +257,28 @@ def what_is_missing(size: GateSize, *others: GateSize) -> str:
         counted += f", at most {size.at_most} with values that a model invents,"
     counts, needs = ("count", "need") if others else ("counts", "needs")
     return f"{named((size, *others))} {counts} {counted} and {needs} {size.minimum}"
+
+
+def what_is_doubted(size: GateSize, *others: GateSize) -> str:
+    """A sentence on gates that refuse even a flawless candidate, as their cases say too little."""
+    counts, doubt = ("count" if others else "counts"), size.doubt
+    cases = f"{size.counted:,} held-out cases"
+    if doubt and doubt.groups < size.counted:
+        cases += (
+            f" that are {doubt.groups:,} groups (of one customer or conversation, or nearly alike) "
+            f"and worth {doubt.worth:.0f}"
+        )
+    return (
+        f"{named((size, *others))} {counts} {cases}: too few to be sure, so even a candidate that "
+        "fails none of them would be refused"
+    )
+
+
+DOUBT_HELPS = (
+    "add rows that are unlike these, or raise data.holdout_share; evaluation.decision: lenient "
+    "tolerates more, and a gate with a minimum_cases of its own is held to what was measured alone"
+)
+"""What helps a gate that would refuse even a flawless candidate."""
 
 
 def what_decides(held_out: Sequence[Mapping[str, str]]) -> str:

@@ -71,6 +71,8 @@ class Subgroup:
         )
         if self.verdict == "worse":
             return f"worse on {lost} (p = {self.adjusted:.2g} among all slices)"
+        if is_sure(self.adjusted):
+            return f"{lost}, which is within the margin (p = {self.adjusted:.2g} among all slices)"
         return f"{lost}, too few to be sure (p = {self.p_value:.2g})"
 
 

@@ -7,7 +7,7 @@ spool. The join happens where both lie together.
 from __future__ import annotations
 
 import time
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -23,9 +23,17 @@ _MOST = 1e15
 """Larger numbers are a mistake, and their squares no longer add up."""
 
 
+_Kind = Literal["edit", "rating", "escalation", "label", "metric"]
+_EXPECTED = (
+    f"Expected an `interaction`, a `kind` ({', '.join(get_args(_Kind))}) and a `value`; "
+    "of a metric also its `name`; `endpoint` and `user` where they are known."
+)
+"""What a client that sent something else is told."""
+
+
 class _Sent(msgspec.Struct, forbid_unknown_fields=True):
     interaction: str
-    kind: Literal["edit", "rating", "escalation", "label", "metric"]
+    kind: _Kind
     value: Any = None
     name: str | None = None
     """Of a metric."""
@@ -46,7 +54,8 @@ def parse_feedback(body: bytes) -> Feedback:
     try:
         sent = msgspec.json.decode(body, type=_Sent)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as e:
-        raise ApiError(400, "invalid_feedback", f"The feedback cannot be read: {e}.") from e
+        message = f"The feedback cannot be read: {e}. {_EXPECTED}"
+        raise ApiError(400, "invalid_feedback", message) from e
     if not is_id(sent.interaction):
         raise _invalid(
             "interaction", "the 32 hex digits that the answer carried in x-tuneloop-interaction"

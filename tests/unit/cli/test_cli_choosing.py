@@ -12,11 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 from live_desk import make_loop
+from tuneloop.cli.choosing import read_sheet, write_sheet
 from tuneloop.cli.main import app
 from tuneloop.errors import UsageError
 from tuneloop.evaluation.plan import plan_evaluation
 from tuneloop.evaluation.record import Evaluation
-from tuneloop.evaluation.side_by_side import pairs
+from tuneloop.evaluation.side_by_side import Pair, pairs
 from tuneloop.evaluation.stage import evaluate
 from tuneloop.evaluation.subjects import Subject
 from tuneloop.evaluation.targets import OpenAITarget, Sampling
@@ -195,6 +196,25 @@ def test_a_sheet_is_filled_in_by_somebody_without_a_terminal(tmp_path: Path, nam
     assert result["people"] == {"Dr. Kumar": {"candidate": 9, "tie": 1}}
 
 
+@pytest.mark.parametrize("name", ["pairs.csv", "pairs.jsonl"])
+def test_a_sheet_is_read_whatever_a_model_said(tmp_path: Path, name: str) -> None:
+    """A model says control characters, which no reader of rows takes."""
+    pair = Pair(
+        id="p1",
+        case="c1",
+        messages=({"role": "user", "content": "Where\nis it?"},),
+        candidate="On\0 its \x1b[2Jway,\r\x0b soon",
+        reference="It is\n\tlost",
+        expected=None,
+        group="",
+        first="candidate",
+    )
+    write_sheet(tmp_path / name, [pair])
+    assert read_sheet(tmp_path / name) == {}, "nobody has chosen yet"
+    written = (tmp_path / name).read_text("utf-8-sig")
+    assert "its \ufffd[2Jway" in written and "lost" in written
+
+
 @pytest.mark.usefixtures("evaluation")
 @pytest.mark.parametrize(
     ("row", "message"),
@@ -219,7 +239,7 @@ def test_what_there_is_not_is_said() -> None:
         (("--with", "production"), "Production was not asked"),
         (("--with", "nobody"), "--with is production or base"),
         (("--sheet", "pairs.docx"), "A sheet is a .csv or a .jsonl"),
-        (("--choices", "nowhere.csv"), "nowhere.csv"),
+        (("--choices", "nowhere.csv"), "There is no file nowhere.csv."),
         ((), "Nobody is there to choose"),
     ):
         refused = run(*words).exception

@@ -49,6 +49,14 @@ def test_the_first_column_is_whole_so_that_it_can_be_copied() -> None:
     assert "…" in "".join(lines)
 
 
+def test_ids_are_whole_in_every_column_beside_a_long_reason() -> None:
+    made = table("when", "from", "to", "who", "why", "behaves as")
+    made.add_row("2026-11-30 14:34", "a91f56173c88", "11b9f3377206", "ines", LONG, "8c34c4ae88bc")
+    lines = drawn(made, width=80)
+    assert lines[1].split()[:5] == ["2026-11-30", "14:34", "a91f56173c88", "11b9f3377206", "ines"]
+    assert lines[1].endswith("8c34c4ae88bc") and len(lines) == 4
+
+
 def test_columns_give_way_in_the_order_that_is_said_and_are_named() -> None:
     made = table("cycle", "begun", "why", "outcome", optional=("why", "begun"))
     made.add_row("20261129-f1fdc2", "3 min ago", LONG, LONG)

@@ -139,3 +139,9 @@ def test_choices_disputes_and_figures(desk: Workspace) -> None:
     text = run("review", "stats").stdout
     assert "examples per expert hour (n = 2" in text
     assert "decided the same, n = 1" in text
+
+
+@pytest.mark.usefixtures("desk")
+def test_a_mistyped_state_is_no_empty_queue() -> None:
+    refused = CliRunner().invoke(app, ["review", "list", "--status", "aproved"])
+    assert refused.exit_code == 2 and "'approved'" in refused.output

@@ -192,3 +192,19 @@ def test_work_that_fails_is_not_under_way_any_more(tmp_path: Path) -> None:
         progress.step("Training")
         raise ZeroDivisionError
     assert under_way.seen(folder, now=NOON) == []
+
+
+def test_a_warning_is_whole_and_said_by_the_first_step_that_has_it() -> None:
+    """Prepare, evaluate and deploy hold the same against a candidate; other notes may repeat."""
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+    steps, long = Steps(console), " ".join(f"row-{n}" for n in range(90))
+    for step in ("Evaluating", "Deploying"):
+        steps.step(step)
+        for note in (f"warning: {long}", f"failed: {long}", "smoke test: passed", long):
+            steps.note(note)
+    steps.finish()
+    told = console.file.getvalue()  # type: ignore[attr-defined]
+    assert told.count("warning: ") == 1 and told.count("smoke test: passed") == 2
+    words = " ".join(told.split())
+    assert f"warning: {long}" in words and f"failed: {long}" in words
+    assert words.count("…") == 2, "what nobody must read is shortened"

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -80,6 +81,25 @@ def test_every_command_explains_itself_with_an_example(path: tuple[str, ...]) ->
         assert rest and rest[0] == name, example
         command, rest = below(command)[name], rest[1:]
     command.make_context(program, rest)
+
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_command_in_running_text_exists_and_has_its_options(page: Path) -> None:
+    """Blocks of commands are run elsewhere; what a sentence tells a reader to type is not."""
+    for said in re.findall(r"`tuneloop ([^`]+)`", page.read_text("utf-8")):
+        command, words = get_command(cli.app), said.split()
+        while words and isinstance(command, TyperGroup) and words[0].isalpha():
+            assert words[0] in below(command), said
+            command = below(command)[words.pop(0)]
+        known = {
+            name for option in command.params for name in (*option.opts, *option.secondary_opts)
+        }
+        typed = {word.split("=")[0] for word in words if re.match("--?[a-z]", word)}
+        assert typed <= known | {"-h", "--help"}, said
 
 
 REPORTING_WITHOUT_JSON = {

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tuneloop.evaluation import gates
+from tuneloop.evaluation.bounds import bounds_of
 from tuneloop.evaluation.metrics import metrics_for
 from tuneloop.evaluation.plan import EvaluationPlan, make_plan
 from tuneloop.evaluation.results import measure
@@ -16,6 +17,7 @@ from tuneloop.evaluation.sizes import (
     gate_sizes,
     held_out_requirements,
     what_helps,
+    what_is_doubted,
     what_is_missing,
 )
 from tuneloop.evaluation.suites import Case, case_of
@@ -196,3 +198,46 @@ def test_what_would_not_help_is_not_said() -> None:
     own = what_helps(size(12, 48, minimum_cases=20), share=None, automatic_up_to=0.25)
     assert "lower its own minimum_cases" in own
     assert "holdout_share" not in what_helps(size(2, 20), share=0.1, automatic_up_to=0.25)
+
+
+@pytest.mark.parametrize(
+    ("groups", "decision", "gate", "told"),
+    [
+        (5, "balanced", ">= 0.95", "51 held-out cases that are 5 groups"),
+        (17, "balanced", ">= 0.95", ""),
+        (51, "balanced", ">= 0.95", ""),
+        (5, "balanced", {"condition": ">= 0.95", "minimum_cases": 51}, ""),
+        (5, "lenient", ">= 0.85", ""),
+        (51, "strict", ">= 0.95", "counts 51 held-out cases: too few to be sure"),
+    ],
+)
+def test_what_even_a_flawless_candidate_cannot_show_is_known_before_training(
+    task: TaskSettings, parts: Any, groups: int, decision: Any, gate: Any, told: str
+) -> None:
+    """A customer's cases and those that are nearly alike say less than as many others; said as the
+    gate itself judges what nobody failed."""
+    cases = [replace(parts.case(f"c{n:02}", FIELDS), group=f"g{n % groups}") for n in range(51)]
+    settings = EvaluationSettings.model_validate({"gates": {"format": gate}})
+    plan = make_plan(
+        model="desk",
+        suites=[parts.suite(cases)],
+        metrics=metrics_for(task),
+        conditions=settings.gates,
+        sampling=Sampling(),
+        minimum_cases=50,
+        decision=decision,
+    )
+    (size,) = gate_sizes(plan)
+    assert (told in what_is_doubted(size)) if told else size.doubt is None
+
+    answers = parts.answers(plan.main_suite, {case.id: case.expected for case in cases})
+    result = measure(answers, plan.metrics)
+    rule = plan.rule.at(1)
+    outcome = gates.apply_gates(
+        plan.gate_lock,
+        figures={"held-out": result.figures},
+        sizes=plan.sizes(),
+        rule=rule,
+        bounds={"held-out": bounds_of(result, plan.metrics, level=rule.level)},
+    )
+    assert (outcome.verdict == "refused") == bool(told)

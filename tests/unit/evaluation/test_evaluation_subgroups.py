@@ -89,6 +89,21 @@ def test_five_lost_cases_of_five_are_a_warning_in_the_decision() -> None:
     assert decision.deploy and "; but look: class=rare: 5 of 5 cases lost" in decision.reason
 
 
+def test_a_sure_loss_that_a_wide_margin_allows_is_told_as_such() -> None:
+    of = suite(400, 20)
+    found = compare(
+        result(of, range(20)),
+        result(of, ()),
+        label="production",
+        metrics=[metric("accuracy")],
+        margin=1.0,
+        rule=rule_of("balanced", margin=1.0),
+    )
+    (told,) = found.warnings
+    assert "20 of 20 cases lost" in told and "within the margin" in told
+    assert "too few" not in told
+
+
 def test_four_cases_are_too_few_to_be_compared_and_counted() -> None:
     cases = suite(400, 4)
     found = against(result(cases, range(4)), result(cases, ()))

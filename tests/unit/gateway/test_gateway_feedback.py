@@ -66,3 +66,18 @@ def test_bad_feedback_is_refused(body: dict[str, Any]) -> None:
     with pytest.raises(ApiError) as refused:
         parse_feedback(json.dumps(body).encode())
     assert (refused.value.status, refused.value.code) == (400, "invalid_feedback")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"interaction": ID, "kind": "thumbs", "value": 1},
+        {"interaction": ID, "kind": "edit", "value": "x", "author": "Ines"},
+        {"kind": "edit", "value": "x"},
+    ],
+)
+def test_whoever_sends_another_form_is_told_the_right_one(body: dict[str, Any]) -> None:
+    with pytest.raises(ApiError) as refused:
+        parse_feedback(json.dumps(body).encode())
+    for expected in ("`interaction`", "edit, rating, escalation, label, metric", "`value`"):
+        assert expected in refused.value.message

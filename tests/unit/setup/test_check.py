@@ -238,6 +238,26 @@ def test_how_often_the_decision_will_err_on_so_many_cases(tmp_path: Path) -> Non
         assert f"auto holds out {said}" in told.found
 
 
+def test_rows_of_few_customers_say_less_than_as_many_others(tmp_path: Path) -> None:
+    """Of the gate before anything is split and trained; of the decision once it is split."""
+    write_base(tmp_path / "base")
+    rows = [{**row, "customer": f"c{n % 8}"} for n, row in enumerate(asked(400))]
+    gates: dict[str, Any] = {"accuracy": {"condition": None, "reason": "x"}, "format": ">= 0.95"}
+    data = {"sources": ["rows.jsonl"], "group_field": "customer"}
+    write(tmp_path, rows=rows, data=data, evaluation={"gates": gates})
+    (doubted,) = [f for f in looked_over(tmp_path) if f.what == "gate"]
+    assert doubted.verdict == "warning" and "held-out.format counts" in doubted.found
+    assert "even a candidate that fails none" in doubted.found
+    with closing(Project.open(tmp_path, actor="ada")) as project:
+        held = held_out.held_out(project, preparing.prepare(project))
+    (size,) = held.doubted
+    assert size.doubt and f"{size.doubt.groups} groups" in doubted.found
+    assert any("even a candidate that fails none" in told for told in held.warnings())
+    (told,) = [f for f in looked_over(tmp_path) if f.what == "decision"]
+    assert f"On {int(size.doubt.worth)} cases" in told.found
+    assert f"The {size.counted} held-out cases are {size.doubt.groups} groups" in told.found
+
+
 def test_a_gate_gets_too_few_cases_of_its_own_metric(tmp_path: Path) -> None:
     """The rows are enough for accuracy, and only three of them are out of scope."""
     write_base(tmp_path / "base")

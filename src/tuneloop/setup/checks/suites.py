@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 
 from tuneloop.datasets.example import Example
 from tuneloop.datasets.holdout import Need, likely_share
 from tuneloop.datasets.selection import Rules, select
+from tuneloop.evaluation.decision import rule_of
 from tuneloop.evaluation.declared import source_of
+from tuneloop.evaluation.gates import SuiteSize
 from tuneloop.evaluation.judging import metric as judging
 from tuneloop.evaluation.plan import minimum_of
 from tuneloop.evaluation.scorers import safety
 from tuneloop.evaluation.sizes import (
+    DOUBT_HELPS,
     LIFTS,
     GateSize,
     Requirement,
@@ -25,6 +29,7 @@ from tuneloop.evaluation.sizes import (
     requirements_of,
     what_decides,
     what_helps,
+    what_is_doubted,
     what_is_missing,
 )
 from tuneloop.evaluation.suites import SAFETY, Case, Suite, case_of
@@ -129,12 +134,18 @@ def _split(look: Look, requirements: Sequence[Requirement]) -> list[GateSize]:
         cases=[],
     )
     held_out, trained = (_cases(side, task) for side in (selection.eval, selection.train))
+    settings = look.model.evaluation
+    rule = rule_of(settings.decision, margin=settings.margin).at(1)
+    suite = SuiteSize(cases=len(held_out), minimum_cases=minimum_of(settings))
     return [
-        _size(
-            requirement,
-            held_out=sum(map(requirement.counts, held_out)),
-            at_most=sum(map(requirement.may_count, held_out)),
-            rows=sum(map(requirement.counts, [*held_out, *trained])),
+        replace(
+            _size(
+                requirement,
+                held_out=sum(map(requirement.counts, held_out)),
+                at_most=sum(map(requirement.may_count, held_out)),
+                rows=sum(map(requirement.counts, [*held_out, *trained])),
+            ),
+            doubt=requirement.doubted(held_out, size=suite, rule=rule),
         )
         for requirement in requirements
     ]
@@ -165,6 +176,9 @@ def _finding(look: Look, together: Sequence[GateSize], *, exact: bool) -> Findin
     """What is to be said of gates that stand on the same cases."""
     size, several = together[0], len(together) > 1
     share = look.model.data.holdout_share
+    if size.enough and size.doubt:
+        helps = DOUBT_HELPS[:1].upper() + DOUBT_HELPS[1:]
+        return warning("gate", f"{what_is_doubted(*together)}.", f"{helps}.")
     if size.enough:
         kind = "" if size.rows is None else "held-out "
         get, need = ("get", "they need") if several else ("gets", "it needs")
@@ -205,7 +219,9 @@ def _size(requirement: Requirement, *, held_out: int, at_most: int, rows: int) -
 def _cases(examples: Sequence[Example], task: TaskSettings) -> list[Case]:
     """Those that decide, where they are held out."""
     deciding = (example for example in examples if origin.decides(example.tags))
-    return [case_of(example.as_row(), task=task) for example in deciding]
+    return [
+        replace(case_of(example.as_row(), task=task), group=example.group) for example in deciding
+    ]
 
 
 def needs(model: ModelSettings, requirements: Sequence[Requirement]) -> list[Need]:
