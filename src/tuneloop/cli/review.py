@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from tuneloop.amounts import many
 from tuneloop.cli.changes import share, shown_item
 from tuneloop.cli.terminal import (
     DEFAULT_FILE,
@@ -327,16 +328,16 @@ def _decide_many(
     from tuneloop.task.kind import is_prose
 
     prose = is_prose(project.model.task)
-    # Nothing is collected here: what is approved is what `review list` has shown.
+    # What is decided is what `review list` has shown: the rest is collected afterwards.
     if all_:
         items = [item.id for item in review.listing(project.workspace, project.model.name)]
     elif not items:
         raise UsageError("Which items?", remedy="Name their ids, or say --all.")
     if answer is not None and len(items) != 1:
         raise UsageError(f"--answer is for one item, found {len(items)}.")
-    # Of many the others are approved; of one that was named it is said why not.
-    many = all_ or len(items) > 1
-    left = _broken(project, items) if many and decision == "approved" and not anyway else {}
+    # Of several the others are approved; of one that was named it is said why not.
+    several = all_ or len(items) > 1
+    left = _broken(project, items) if several and decision == "approved" and not anyway else {}
     standing = [
         review.decide(
             project.workspace,
@@ -353,10 +354,14 @@ def _decide_many(
         if item not in left
     ]
     counts = {status: standing.count(status) for status in dict.fromkeys((decision, *standing))}
+    unread = review.collect_corrections(project) if all_ else 0
     if json_:
         print_json({**counts, "breaks_form": left} if left else counts)
     else:
         out.print(", ".join(f"{count} {_SAID.get(s, s)}" for s, count in counts.items()) + ".")
+    if unread and not json_:
+        came = many(unread, "more item")
+        out.print(f"{came} came in that nobody has seen: tuneloop review list")
     if left:
         _say_left(left, quiet=json_)
         raise typer.Exit(1)

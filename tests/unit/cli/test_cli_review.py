@@ -78,7 +78,8 @@ def test_one_item_after_the_other(desk: Workspace) -> None:
     assert "why [/b] this?" in done.stdout
     assert "An empty answer cannot be approved." in done.stdout
     assert "2 approved" in done.stdout
-    finals = {item.interaction: item.final for item in review.listing(desk, "desk", status=None)}
+    approved = review.listing(desk, "desk", status="approved")
+    finals = {item.interaction: item.final for item in approved}
     assert finals == {"1": "right 1 [/i]", "2": "better"}
     assert "Nothing to review." in run("review").stdout
 
@@ -88,8 +89,10 @@ def test_what_was_not_listed_is_not_approved(desk: Workspace) -> None:
     capture(desk, "3", [{"role": "user", "content": "new"}])
     edit(desk, "3", "never read", NOW)
     edit(desk, first["interaction"], "not what was read", NOW + timedelta(minutes=1))
-    run("review", "approve", "--all")
-    finals = {item.interaction: item.final for item in review.listing(desk, "desk", status=None)}
+    said = run("review", "approve", "--all").stdout
+    assert "1 more item came in that nobody has seen: tuneloop review list" in said
+    approved = review.listing(desk, "desk", status="approved")
+    finals = {item.interaction: item.final for item in approved}
     assert finals == {"1": first["proposal"], "2": second["proposal"]}
     assert [item["interaction"] for item in json.loads(run("review", "list", "--json").stdout)] == [
         "3"
