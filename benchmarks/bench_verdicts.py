@@ -13,10 +13,10 @@ which is what is wanted often, and the rules that peers decide by, each at its d
 chance alone does not exceed it, and one whose run takes long, such as a quarter, has fewer: `n`.
 
 The last line is one JSON object, `{SCENARIO: {"declared", "measured": [value, low, high], "n"}}`,
-also written to benchmarks/results/verdicts.json where nothing was left out (all scenarios, the
-usual runs or more); power and peers, of which nothing is declared, stand in verdicts_beside.json in
-the same form. The exit status is 1
-where a rate was measured more than a point above the declared one.
+kept in benchmarks/results/verdicts.json where the runs were the usual ones or more: what `--only`
+leaves out stays there as it was, so that an hour can be had in pieces. Power and peers, of which
+nothing is declared, stand in verdicts_beside.json in the same form. The exit status is 1 where a
+rate was measured more than a point above the declared one.
 """
 
 from __future__ import annotations
@@ -58,11 +58,19 @@ def main() -> int:
     beside = {name: cell for name, cell in found.items() if cell["declared"] is None}
     for table in tables(cells, beside):
         console.print(table)
-    if not options.only and options.runs >= DEFAULT_RUNS:
-        for name, of in (("verdicts", cells), ("verdicts_beside", beside)):
-            (RESULTS / f"{name}.json").write_text(json.dumps(of) + "\n")
+    if options.runs >= DEFAULT_RUNS:
+        keep(RESULTS / "verdicts.json", cells)
+        keep(RESULTS / "verdicts_beside.json", beside)
     print(json.dumps(cells))
     return 1 if any(map(is_above, cells.values())) else 0
+
+
+def keep(file: Path, measured: Mapping[str, Cell]) -> None:
+    """Write cells over those of the same name; scenarios that are no more go."""
+    known = json.loads(file.read_text()) if file.is_file() else {}
+    cells = {**known, **measured}
+    listed = {name: cells[name] for name in scenarios() if name in cells}
+    file.write_text(json.dumps(listed) + "\n")
 
 
 @cache

@@ -125,6 +125,15 @@ def test_a_rate_above_the_declared_one_is_seen(bench: dict[str, Any]) -> None:
     assert not bench["is_above"](cell(0.06))
 
 
+def test_an_hour_may_be_had_in_pieces(bench: dict[str, Any], tmp_path: Path) -> None:
+    first, second, *_ = bench["scenarios"]()
+    file = tmp_path / "verdicts.json"
+    file.write_text(json.dumps({"is no more": {"n": 1}, first: {"n": 1}}))
+    bench["keep"](file, {second: {"n": 2}})
+    bench["keep"](file, {first: {"n": 3}})
+    assert json.loads(file.read_text()) == {first: {"n": 3}, second: {"n": 2}}
+
+
 def test_one_command_ends_in_one_json_object_and_a_table_that_fits() -> None:
     done = subprocess.run(
         [sys.executable, str(SCRIPT), "--runs=2", "--processes=1", "--only=10% worse is deployed"],
