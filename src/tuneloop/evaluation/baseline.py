@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from tuneloop.evaluation.comparison import clusters_of
+from tuneloop.evaluation.case_pairs import clusters_of
 from tuneloop.evaluation.metrics import Metric
 from tuneloop.evaluation.paired import paired
 from tuneloop.evaluation.results import SuiteResult

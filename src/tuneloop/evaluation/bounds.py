@@ -10,8 +10,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tuneloop import intervals
+from tuneloop.evaluation.case_pairs import clusters_of
 from tuneloop.evaluation.clusters import cautious_design_effect
-from tuneloop.evaluation.comparison import clusters_of
 from tuneloop.evaluation.metrics import SHARES_OF_RUN, Metric
 from tuneloop.evaluation.results import SuiteResult
 from tuneloop.intervals import Figure

@@ -12,28 +12,24 @@ usual non-inferiority rule, at the level that the look leaves).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 from tuneloop.errors import EvaluationError
 from tuneloop.evaluation import watched
+from tuneloop.evaluation.case_pairs import CasePairs, case_pairs, scores_of_both
 from tuneloop.evaluation.decision import DecisionRule
 from tuneloop.evaluation.metrics import Metric
 from tuneloop.evaluation.paired import (
     LIKENESS_METRICS,
     ComparisonVerdict,
     Paired,
-    differences,
-    is_ahead,
-    paired,
     undecided,
 )
 from tuneloop.evaluation.results import SuiteResult
-from tuneloop.evaluation.subgroups import Subgroup, adjust, compare_subgroups, is_sure, loss_of
-from tuneloop.evaluation.suites import Case, Suite
-from tuneloop.hashing import digest_json
+from tuneloop.evaluation.subgroups import Subgroup
 from tuneloop.modelfile.sections.evaluation import FORGETTING
 
 REGRESSIONS = "regressions"
@@ -172,7 +168,7 @@ def can_compare(
     """Whether some case that is not `known` has a score for both that one can decide by, or that
     tells what the tuning cost."""
     main_metrics = watched.main_metrics(candidate, main_metrics) or main_metrics
-    return any(_pairs(candidate, reference, name, known) for name in main_metrics)
+    return any(scores_of_both(candidate, reference, name, known) for name in main_metrics)
 
 
 def compare(
@@ -200,111 +196,126 @@ def compare(
     Raises:
         EvaluationError: the suites differ, or no metric counts a case of both.
     """
-    if candidate.suite.digest != reference.suite.digest:
-        raise EvaluationError(
-            f"The candidate and {label} answered different versions of suite "
-            f"{candidate.suite.name!r}; only the same cases can be compared.",
-            remedy="Ask both the same suite.",
-        )
-    failed = _failed(reference)
-    left_out = sum(case in known for case in candidate.cases)
-    known = {*known, *failed}
+    _require_same_cases(candidate, reference, label)
     watches = watched.main_metrics(candidate, main_metrics)
     if watches:
         main_metrics, guards = watches, ()
     wanted = {*main_metrics, *guards}
-    chosen = {m.name: m for m in metrics if m.name in wanted or m.source_digest or _is_told(m)}
-    pairs = {
-        name: scores for name in chosen if (scores := _pairs(candidate, reference, name, known))
-    }
-    measured = [name for name in main_metrics if name in pairs]
-    trusted = [name for name in measured if name not in objections]
-    main_metric = next(iter((*trusted, *measured)), None)
+    chosen = [m for m in metrics if m.name in wanted or m.source_digest or _is_told(m)]
+    cases = case_pairs(candidate, reference, chosen, known={*known, *_failed(reference)})
+    left_out = sum(case in known for case in candidate.cases)
+    main_metric = _main_metric(main_metrics, cases, objections)
+    if main_metric is None:
+        raise _nothing_to_compare(candidate.suite.name, label, left_out)
     deciding = {main_metric, *guards, *(m.name for m in metrics if m.source_digest)}
     deciding = set() if watches else deciding - objections.keys()
-    groups = clusters_of(candidate.suite)
-    compared = [
-        paired(
-            chosen[name],
-            list(of.values()),
-            margin=margin,
-            rule=rule,
-            clusters=[groups[case] for case in of],
-            decides=name in deciding,
-            discernment=of_judge() if (of_judge := chosen[name].discerns) else None,
-        )
-        for name, of in pairs.items()
-    ]
-    compared = [
-        undecided(p, objections[p.metric]) if p.metric in objections else p for p in compared
-    ]
-    main = next((p for p in compared if p.metric == main_metric), None)
-    if main is None:
-        raise _nothing_to_compare(candidate.suite.name, label, left_out)
-    guarding = [p for p in compared if p.decides and p is not main]
-    unsure = _may_be_chance(guarding, chosen, pairs, groups)
-    subgroups, too_small = compare_subgroups(
-        candidate.suite,
-        pairs[main.metric],
-        metric=chosen[main.metric],
-        clusters=groups,
-        margin=margin * main.youden,
-        rule=replace(rule, worse_by=rule.worse_by * main.youden),
-    )
-    lost_slices = [one for one in subgroups if one.verdict == "worse"]
-    verdict, reason = _overall(main, [p for p in guarding if p.metric not in unsure], lost_slices)
-    objection = "it is worse" if verdict == "worse" else main.objection
-    warnings = (
-        *(one.sentence for one in subgroups if one.verdict == "warning"),
-        *(unsure[p.metric] for p in guarding if p.metric in unsure),
-    )
+    compared = {
+        name: cases.paired(name, margin=margin, rule=rule, decides=name in deciding)
+        for name in cases.metrics
+    }
+    compared |= {
+        name: undecided(compared[name], objections[name]) for name in objections if name in compared
+    }
+    found = _found(cases, compared, main_metric, margin=margin, rule=rule)
     if unfair := _too_many_failures(candidate, reference, label):
-        verdict, reason, objection, warnings = "inconclusive", unfair, unfair, ()
-    if left_out:
-        reason += (
-            f"; {left_out} of {len(candidate.cases)} cases do not count: "
-            f"{label} was trained on them"
-        )
-    won, lost = _changed(chosen[main.metric], pairs[main.metric])
+        found = replace(found, verdict="inconclusive", reason=unfair, objection=unfair, warnings=())
+    won, lost = cases.changed(main_metric)
     told = watched.in_task_form(candidate, lost)
+    every = list(compared.values())
     alarms = watched.alarms(
-        [] if unfair or told else compared,
+        [] if unfair or told else every,
         label=label,
-        by_chance=_may_be_chance(watched.guarded(compared), chosen, pairs, groups),
+        by_chance=cases.may_be_chance(watched.guarded(every)),
         forgetting=forgetting,
     )
     return Comparison(
         suite=candidate.suite.name,
         reference=label,
-        verdict=verdict,
-        reason="; ".join(filter(None, (reason, told))),
+        verdict=found.verdict,
+        reason="; ".join(filter(None, (found.reason, _known(left_out, candidate, label), told))),
         margin=margin,
-        metrics=tuple(compared),
+        metrics=tuple(every),
         won=won,
         lost=lost,
         left_out=left_out,
-        main_metric=main.metric,
+        main_metric=main_metric,
         rule=rule,
-        accepted=not objection,
-        objection=objection,
+        accepted=not found.objection,
+        objection=found.objection,
         decides=candidate.suite.kind != REGRESSIONS and not watches,
-        subgroups=tuple(subgroups),
-        subgroups_too_small=too_small,
-        warnings=() if watches else warnings,
+        subgroups=found.subgroups,
+        subgroups_too_small=found.too_small,
+        warnings=() if watches else found.warnings,
         alarms=tuple(alarms),
         watches=bool(watches),
         remark=told,
     )
 
 
-def clusters_of(suite: Suite) -> dict[str, Hashable]:
-    """Case → what it belongs to: its group, else whoever asks the same."""
-    return {case.id: cluster_of(case) for case in suite.cases}
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """What the cases say, before anybody asks whether they may be compared at all."""
+
+    verdict: ComparisonVerdict
+    reason: str
+    objection: str
+    """why the rule does not accept the candidate; empty: it does"""
+    warnings: tuple[str, ...]
+    subgroups: tuple[Subgroup, ...]
+    too_small: int
 
 
-def cluster_of(case: Case) -> Hashable:
-    """What a case belongs to."""
-    return case.group or digest_json([dict(message) for message in case.messages])
+def _found(
+    cases: CasePairs,
+    compared: Mapping[str, Paired],
+    main_metric: str,
+    *,
+    margin: float,
+    rule: DecisionRule,
+) -> _Found:
+    """The main metric's verdict, unless a guard or a slice is worse."""
+    main = compared[main_metric]
+    guarding = [p for p in compared.values() if p.decides and p is not main]
+    unsure = cases.may_be_chance(guarding)
+    subgroups, too_small = cases.subgroups(main, margin=margin, rule=rule)
+    lost_slices = [one for one in subgroups if one.verdict == "worse"]
+    verdict, reason = _overall(main, [p for p in guarding if p.metric not in unsure], lost_slices)
+    return _Found(
+        verdict=verdict,
+        reason=reason,
+        objection="it is worse" if verdict == "worse" else main.objection,
+        warnings=(
+            *(one.sentence for one in subgroups if one.verdict == "warning"),
+            *(unsure[p.metric] for p in guarding if p.metric in unsure),
+        ),
+        subgroups=tuple(subgroups),
+        too_small=too_small,
+    )
+
+
+def _main_metric(
+    main_metrics: Sequence[str], cases: CasePairs, objections: Collection[str]
+) -> str | None:
+    """The first that some case counts for; one that there are objections to only where all have."""
+    measured = [name for name in main_metrics if name in cases.metrics]
+    trusted = [name for name in measured if name not in objections]
+    return next(iter((*trusted, *measured)), None)
+
+
+def _require_same_cases(candidate: SuiteResult, reference: SuiteResult, label: str) -> None:
+    if candidate.suite.digest != reference.suite.digest:
+        raise EvaluationError(
+            f"The candidate and {label} answered different versions of suite "
+            f"{candidate.suite.name!r}; only the same cases can be compared.",
+            remedy="Ask both the same suite.",
+        )
+
+
+def _known(left_out: int, candidate: SuiteResult, label: str) -> str:
+    """What is said of cases that the reference was trained on."""
+    if not left_out:
+        return ""
+    return f"{left_out} of {len(candidate.cases)} cases do not count: {label} was trained on them"
 
 
 def _failed(result: SuiteResult) -> set[str]:
@@ -364,64 +375,5 @@ def _overall(
     return "worse", "; ".join([said, *worse] if main.verdict == "worse" else worse)
 
 
-def _may_be_chance(
-    guarding: Sequence[Paired],
-    metrics: Mapping[str, Metric],
-    pairs: Mapping[str, Mapping[str, tuple[float, float]]],
-    groups: Mapping[str, Hashable],
-) -> Mapping[str, str]:
-    """Guard → why it is not called worse, of those that would be if there were no others."""
-    losses = [
-        loss_of(
-            differences(metrics[p.metric], pairs[p.metric].values()),
-            [groups[case] for case in pairs[p.metric]],
-        )
-        for p in guarding
-    ]
-    return {
-        p.metric: f"{p.metric} is {p.reason}, which may be chance among {len(guarding)} guards"
-        for p, adjusted in zip(guarding, adjust(losses), strict=True)
-        if p.verdict == "worse" and not is_sure(adjusted)
-    }
-
-
 def _on_suite(comparison: Comparison) -> str:
     return f"on suite {comparison.suite!r} {comparison.reason}"
-
-
-def _pairs(
-    candidate: SuiteResult, reference: SuiteResult, metric: str, known: Collection[str]
-) -> dict[str, tuple[float, float]]:
-    """Case that counts for both → its scores, the candidate's first."""
-    mine, theirs = _scores(candidate, metric), _scores(reference, metric)
-    unjudged = {
-        case
-        for case, of in reference.cases.items()
-        if metric in of.scores and of.scores[metric].fault == "unjudged"
-    }
-    return {
-        case: (score, theirs[case])
-        for case, score in mine.items()
-        if case in theirs and case not in known and case not in unjudged
-    }
-
-
-def _changed(
-    metric: Metric, pairs: Mapping[str, tuple[float, float]]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Cases won and cases lost, the greatest difference first."""
-    by_case = dict(zip(pairs, differences(metric, pairs.values()), strict=True))
-
-    def ahead(sign: int) -> tuple[str, ...]:
-        cases = [case for case, d in by_case.items() if is_ahead(sign * d, metric.name)]
-        return tuple(sorted(cases, key=lambda case: -abs(by_case[case])))
-
-    return ahead(1), ahead(-1)
-
-
-def _scores(result: SuiteResult, metric: str) -> Mapping[str, float]:
-    return {
-        case: case_result.scores[metric].value
-        for case, case_result in result.cases.items()
-        if metric in case_result.scores
-    }

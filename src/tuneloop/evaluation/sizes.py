@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tuneloop.evaluation import gates
+from tuneloop.evaluation.case_pairs import cluster_of
 from tuneloop.evaluation.clusters import worth_if_alike
-from tuneloop.evaluation.comparison import cluster_of
 from tuneloop.evaluation.decision import DecisionRule, rule_of
 from tuneloop.evaluation.declared import kinds_of
 from tuneloop.evaluation.gates import Gate, SuiteSize
