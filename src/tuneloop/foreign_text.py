@@ -23,6 +23,16 @@ def one_line(text: str) -> str:
     return inert(" ".join(text.split()))
 
 
+def shortened(text: str, size: int) -> str:
+    """A text of at most `size` characters: its beginning, `…`, its end."""
+    if len(text) <= size:
+        return text
+    if size < 3:
+        return text[:size]
+    end = (size - 1) // 2
+    return f"{text[: size - 1 - end]}…{text[-end:]}"
+
+
 def fits_header(text: str) -> bool:
     """Whether it can stand in the head of an HTTP request as it is."""
     return bool(text) and text.isprintable() and text.isascii()

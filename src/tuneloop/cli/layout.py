@@ -13,7 +13,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from tuneloop.foreign_text import one_line
+from tuneloop.foreign_text import one_line, shortened
 
 _GAP = 2
 _LINES = 3
@@ -24,16 +24,6 @@ _BEARABLE = 10
 """The same, where ids beside it are whole for that."""
 _LONGEST_WORD = 24
 """A longer one, such as a digest, is broken."""
-
-
-def shortened(text: str, size: int) -> str:
-    """A text of at most `size` characters: its beginning, `…`, its end."""
-    if len(text) <= size:
-        return text
-    if size < 3:
-        return text[:size]
-    end = (size - 1) // 2
-    return f"{text[: size - 1 - end]}…{text[-end:]}"
 
 
 def part_by_part(text: str) -> str:

@@ -9,8 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from tuneloop.cli.layout import shortened
-from tuneloop.foreign_text import one_line
+from tuneloop.foreign_text import one_line, shortened
 from tuneloop.hashing import short
 from tuneloop.progress import duration
 

@@ -13,8 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tuneloop.cli.durations import Durations
-from tuneloop.cli.layout import shortened
-from tuneloop.foreign_text import inert
+from tuneloop.foreign_text import inert, shortened
 from tuneloop.progress import Pace, duration
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tuneloop.errors import TrainingError
+from tuneloop.foreign_text import shortened
 from tuneloop.training import trackers
 from tuneloop.training.config import TrainingConfig, unusual_values
 from tuneloop.training.memory import (
@@ -46,6 +47,9 @@ from tuneloop.training.spec import TrainingSpec
 from tuneloop.training.validation import draw
 
 T = TypeVar("T")
+
+_SHOWN_CHARACTERS = 130
+"""Of each piece of the example; its beginning and its end show the template."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,10 +235,10 @@ def _require_enough(
 
 
 def marked(example: Sequence[ShownToken]) -> str:
-    """An example as one text, with marks around what is trained."""
+    """An example as one text, with marks around what is trained; long pieces are shortened."""
     parts = []
     for trained, tokens in groupby(example, key=lambda token: token.trained):
-        text = "".join(token.text for token in tokens)
+        text = shortened("".join(token.text for token in tokens), _SHOWN_CHARACTERS)
         parts.append(f"\u27e6{text}\u27e7" if trained else text)
     return "".join(parts)
 

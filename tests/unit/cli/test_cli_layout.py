@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from tuneloop.cli.layout import fitting, shared_out, shortened, table
+from tuneloop.cli.layout import fitting, shared_out, table
+from tuneloop.foreign_text import shortened
 
 TEXTS = st.text(st.characters(exclude_categories=("C", "M", "Z")), max_size=400)
 LONG = "A customer writes and writes. " * 60

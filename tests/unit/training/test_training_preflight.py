@@ -35,6 +35,16 @@ def test_the_example_marks_exactly_the_answer(spec: TrainingSpec) -> None:
     assert before.memory.sentence() in before.notes[-1]
 
 
+def test_both_marks_of_a_long_answer_are_seen() -> None:
+    example = [
+        ShownToken(text="ask " * 200, trained=False),
+        ShownToken(text="a" * 999, trained=True),
+    ]
+    shown = marked(example)
+    assert len(shown) < 280 and shown.count("…") == 2
+    assert shown.startswith("ask ask") and "⟦aaa" in shown and shown.endswith("aaa⟧")
+
+
 def test_rows_without_a_trained_token_are_refused_with_the_tokens(tiny_tokenizer: Any) -> None:
     row = replace(make_token_rows(1, tiny_tokenizer)[0], completion=())
     example = [ShownToken(text=t, trained=m) for t, m in rendered_mask(row, tiny_tokenizer)]
