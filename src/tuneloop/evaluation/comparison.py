@@ -30,10 +30,9 @@ from tuneloop.evaluation.paired import (
 )
 from tuneloop.evaluation.results import SuiteResult
 from tuneloop.evaluation.subgroups import Subgroup
+from tuneloop.evaluation.suites import REGRESSIONS
 from tuneloop.modelfile.sections.evaluation import FORGETTING
 
-REGRESSIONS = "regressions"
-"""Kind of a suite of cases that were found because production failed them: it decides nothing."""
 FAILURES = 0.02
 """Share of the cases without an answer, of either side, above which nothing is compared."""
 MAIN_METRICS = ("correct", "accuracy")
