@@ -123,14 +123,15 @@ def _of_means(rule: DecisionRule, margin: float, spread: float) -> Callable[[int
 def operating_of(paired: Paired, rule: DecisionRule, *, margin: float) -> Operating:
     """How the decision that was made on a metric errs, with the disagreement that was seen.
 
-    Two imagined cases that changed sides, one each way, keep it from being none. Groups count as
-    the independent cases that they are.
+    Two imagined cases that changed sides, one each way, keep it from being none. Cases of groups
+    count for as many as in the decision itself; of graded scores the groups are the units.
     """
-    n = paired.clusters or paired.difference.n
     if paired.graded:
+        n = paired.clusters or paired.difference.n
         width = (paired.difference.high - paired.difference.low) / 2
         spread = width / intervals.two_sided_z(intervals.CONFIDENCE) * math.sqrt(n)
         return operating_on_means(rule, cases=n, margin=margin, spread=spread)
+    n = paired.difference.n if paired.worth is None else max(1, round(paired.worth))
     seen = (paired.won + paired.lost + 2) / (paired.difference.n + 4)
     # A judge sees less of every difference; what its labels leave open is not counted here.
     shrunk = replace(rule, worse_by=rule.worse_by * paired.youden)

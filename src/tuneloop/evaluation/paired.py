@@ -64,6 +64,8 @@ class Paired:
     """difference from which on a case is won or lost; 0: any"""
     clusters: int | None = None
     """independent groups of cases behind the interval; None: every case stands alone"""
+    worth: float | None = None
+    """as many independent cases as these of groups count for in the decision"""
     detectable: float
     """smallest true difference that this many cases would show with 80 % power"""
     warning: str = ""
@@ -137,6 +139,7 @@ def paired(
         tied=n - won - lost,
         tolerance=TOLERANCES.get(metric.name, 0.0),
         clusters=None if changes.alone else changes.groups,
+        worth=None if changes.alone or graded else changes.worth(),
         detectable=detectable,
         warning=_size_warning(n, detectable, margin) if verdict == "inconclusive" else "",
         decides=decides,
@@ -336,6 +339,10 @@ class _Changes:
         won, lost, n = self._worth(clustered.cautious_design_effect)
         groups = None if self.alone else self.groups
         return intervals.paired_lower_bound(won, lost, n, level=level, groups=groups)
+
+    def worth(self) -> float:
+        """As how many independent passes and failures they count in the decision."""
+        return self._worth(clustered.cautious_design_effect)[2]
 
     def _worth(
         self, effect_of: Callable[[Sequence[float], Sequence[Hashable]], float]

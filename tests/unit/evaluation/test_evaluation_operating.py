@@ -78,3 +78,12 @@ def test_how_often_a_gate_is_passed_by_a_model_of_known_accuracy() -> None:
     rule, size = rule_of("balanced", margin=0.02), SuiteSize(cases=50, minimum_cases=50)
     assert gate_passes(gate, rule, size, truth=0.85) <= rule.level
     assert gate_passes(gate, rule, size, truth=0.97) > 0.9
+
+
+def test_cases_of_groups_count_for_as_many_as_in_the_decision() -> None:
+    rule, of = rule_of("balanced", margin=0.02), [number // 10 for number in range(120)]
+    grouped = paired(ACCURACY, pairs(6, 6, 120), margin=0.02, rule=rule, clusters=of)
+    assert grouped.clusters == 12 and grouped.worth is not None and 12 < grouped.worth < 48
+    assert operating_of(grouped, rule, margin=0.02).cases == round(grouped.worth)
+    alone = paired(ACCURACY, pairs(6, 6, 120), margin=0.02, rule=rule)
+    assert alone.worth is None and operating_of(alone, rule, margin=0.02).cases == 120
