@@ -97,7 +97,7 @@ def _ways(rng: np.random.Generator, n: int, truth: Truth) -> NDArray[np.int64]:
         size = (1 - truth.correlation) / truth.correlation
         of_clusters = rng.dirichlet(np.maximum(shares * size, 1e-9), size=many)  # (clusters, 4)
         limits = of_clusters.cumsum(axis=1).repeat(truth.cluster_size, axis=0)[:n]
-    return (at[:, None] >= limits[..., :_NEITHER]).sum(axis=1)  # type: ignore[no-any-return]
+    return np.asarray((at[:, None] >= limits[..., :_NEITHER]).sum(axis=1))
 
 
 def _result(suite: Suite, right: NDArray[np.bool_], failed: NDArray[np.bool_]) -> SuiteResult:

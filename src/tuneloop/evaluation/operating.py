@@ -13,15 +13,19 @@ the differences, and the mean is taken as normal.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from statistics import NormalDist
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tuneloop import intervals
 from tuneloop.evaluation.decision import CLAIM_RATE, DecisionRule, points
 from tuneloop.evaluation.gates import Gate, SuiteSize, reaches
 from tuneloop.evaluation.paired import Paired
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 WORSE = (0.02, 0.05, 0.10)
 """Shares of the cases by which a bad candidate is worse."""
@@ -203,12 +207,13 @@ def gate_passes(gate: Gate, rule: DecisionRule, size: SuiteSize, *, truth: float
     return float(binom.pmf(np.arange(n + 1), n, truth)[passed].sum())
 
 
-def _likely(n: int, share: float) -> Sequence[int]:
+def _likely(n: int, share: float) -> npt.NDArray[np.int64]:
+    """Counts of `n` cases that happen with this share, but for those that hardly ever do."""
     import numpy as np
 
     spread = _TAILS * math.sqrt(n * share * (1 - share)) + _TAILS
     at = n * share
-    return np.arange(max(0, math.floor(at - spread)), min(n, math.ceil(at + spread)) + 1)  # type: ignore[return-value]
+    return np.arange(max(0, math.floor(at - spread)), min(n, math.ceil(at + spread)) + 1)
 
 
 def _z(level: float) -> float:
